@@ -1,0 +1,34 @@
+//! factoryup gives one developer a software factory on day one.
+//!
+//! One idea runs through the whole crate: everything factoryup brings about goes the same way,
+//! **desired → observe → plan → confirm → apply → verify → receipt and evidence**, and the three things it brings about, the
+//! *targets*, differ only in what a resource is and how it is read and written.
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`factory`] | `factory.toml`: the typed desired state, its field table, validation and JSON Schema |
+//! | [`wizard`] | asks for what the field table says is missing |
+//! | [`plan`] | the engine: `Target`, `Change`, `Plan`, journal, receipt, evidence; knows no target |
+//! | [`host`] | target *host*: a trusted machine, observed and changed by two POSIX sh programs |
+//! | [`repo`] | target *repo*: the control repo, rendered from `templates/` into one git commit |
+//! | [`gitlab`] | target *gitlab*: the hand-off, and the negative proof that it holds |
+//! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
+//! | [`rehearsal`] | day one against a disposable host and a stand-in control plane |
+//! | [`ui`] | the only room that prints or asks |
+//! | [`cli`] | one file per command; no logic |
+//! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
+
+pub mod cli;
+pub mod error;
+pub mod factory;
+pub mod gitlab;
+pub mod host;
+pub mod plan;
+pub mod rehearsal;
+pub mod repo;
+pub mod secret;
+pub mod transport;
+pub mod ui;
+pub mod wizard;
+
+pub use error::{Error, Kind, Result};

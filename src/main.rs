@@ -1,0 +1,3 @@
+//! The `factoryup` binary: parse, run, turn the error into an exit code.
+
+fn main() {}

@@ -1,0 +1,90 @@
+//! A value that cannot be shown, logged or serialised by accident.
+//!
+//! [`Secret`] has no `Display`, no `Serialize`, no `PartialEq` and a `Debug` that says only `Secret`. The one way to the text is
+//! [`Secret::expose`], so that a search for `expose` lists every place a secret can leave through. Its memory is wiped when it
+//! is dropped.
+//!
+//! ```
+//! let token = factoryup::secret::Secret::new("glpat-abc");
+//! assert_eq!(format!("{token:?}"), "Secret");
+//! assert_eq!(token.expose(), "glpat-abc");
+//! ```
+
+use std::io::Read;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+
+/// A token, password or key. See the [module](self) for what it refuses to do.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes ownership of a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// Reads a secret from the first line of a file, without its line ending.
+    ///
+    /// # Errors
+    /// `Usage` when the file cannot be read, is empty, is larger than 64 KiB, or holds control characters.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path)
+            .map_err(|e| Error::usage(format!("cannot read the secret file {}: {e}", path.display())))?;
+        let mut text = Zeroizing::new(String::new());
+        file.take(64 * 1024)
+            .read_to_string(&mut text)
+            .map_err(|e| Error::usage(format!("cannot read the secret file {}: {e}", path.display())))?;
+        let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
+        if line.is_empty() || line.chars().any(char::is_control) {
+            return Err(Error::usage(format!(
+                "the secret file {} must hold the secret on its first line, without control characters",
+                path.display()
+            )));
+        }
+        Ok(Self::new(line))
+    }
+
+    /// The secret itself. Every caller is a place where it can leave the process.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Replaces every occurrence of this secret in `text`, for text that came from elsewhere and may repeat it.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        if self.0.is_empty() { text.to_owned() } else { text.replace(self.0.as_str(), "[secret]") }
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn debug_never_shows_the_text() {
+        let secret = Secret::new("hunter2");
+        assert!(!format!("{secret:?} {:?}", Some(&secret)).contains("hunter2"));
+    }
+
+    #[test]
+    fn redact_takes_every_occurrence() {
+        assert_eq!(Secret::new("abc").redact("abc xabcx"), "[secret] x[secret]x");
+    }
+}
