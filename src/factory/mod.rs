@@ -1,1 +1,35 @@
-//! Placeholder.
+//! `factory.toml`: what a factory should be, in the owner's words.
+//!
+//! The file is the desired state of everything factoryup brings about and the memory of the wizard's answers. It is committed in
+//! the control repo, meant to be edited, and never holds a secret. Here live its typed [model](Factory), the rules a value must
+//! keep, the [field table](fields) from which flags, environment variables, prompts, help and JSON Schema come, and the reader
+//! that turns a mistake into file, line, field and remedy. What the values *mean* for a target lives with that target.
+//!
+//! ```toml
+//! schema = 1
+//!
+//! [factory]
+//! name = "acme"
+//! owner_name = "Ada Lovelace"
+//! owner_email = "ada@example.org"
+//!
+//! [host]
+//! kind = "ssh"
+//! address = "203.0.113.7"
+//! authorized_keys = ["ssh-ed25519 AAAA… ada@laptop"]
+//!
+//! [gitlab]
+//! group = "acme"
+//! ```
+
+mod model;
+
+pub use model::{
+    Agent, AgentKind, Cloudflare, Engine, Environments, Executor, Factory, FactorySection, Gitlab, Host, HostKind, Infra,
+    Runner, SecretProvider, Secrets, Sudo, Tier,
+};
+
+/// The `schema` number this version reads and writes.
+pub const SCHEMA: u32 = 1;
+/// The file's name, at the root of the control repo.
+pub const FILE_NAME: &str = "factory.toml";

@@ -1,0 +1,285 @@
+//! The typed form of `factory.toml`: one struct per section, one enum per choice, a default for all that has a good one.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Factory {
+    /// Format number of the file; see [`SCHEMA`](super::SCHEMA).
+    pub schema: u32,
+    /// What the factory is called and whose it is.
+    pub factory: FactorySection,
+    /// The trusted host.
+    #[serde(default)]
+    pub host: Host,
+    /// The control plane.
+    pub gitlab: Gitlab,
+    /// The coding agent.
+    #[serde(default)]
+    pub agent: Agent,
+    /// Infrastructure as code.
+    #[serde(default)]
+    pub infra: Infra,
+    /// The edge.
+    #[serde(default)]
+    pub cloudflare: Cloudflare,
+    /// Where secrets live.
+    #[serde(default)]
+    pub secrets: Secrets,
+    /// What runs the pipelines.
+    #[serde(default)]
+    pub runner: Runner,
+    /// Where releases go.
+    #[serde(default)]
+    pub environments: Environments,
+}
+
+/// `[factory]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactorySection {
+    /// Short name: 2 to 32 of `a-z`, `0-9` and `-`, beginning with a letter. Names the state folder, the slice and the evidence.
+    pub name: String,
+    /// One line about what the factory makes; may be empty.
+    #[serde(default)]
+    pub description: String,
+    /// The human who owns it, as git shows the name.
+    pub owner_name: String,
+    /// The owner's e-mail address.
+    pub owner_email: String,
+}
+
+/// How the trusted host is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKind {
+    /// Over SSH.
+    #[default]
+    Ssh,
+    /// The machine that factoryup runs on.
+    Local,
+    /// No host is provisioned; the agent works elsewhere.
+    None,
+}
+
+/// How the operator becomes root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sudo {
+    /// The SSH key is the credential: `sudo` asks for nothing more.
+    #[default]
+    Key,
+    /// `sudo` asks for the operator's password.
+    Password,
+}
+
+/// `[host]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// How it is reached.
+    pub kind: HostKind,
+    /// Host name, address, or an alias from `~/.ssh/config`; needed for `ssh`.
+    pub address: String,
+    /// TCP port of sshd, 1 to 65535.
+    pub port: u16,
+    /// The account the provider gave, used until the operator's works: mostly `root`.
+    pub login: String,
+    /// The owner's own account on the host.
+    pub operator: String,
+    /// How the operator becomes root.
+    pub sudo: Sudo,
+    /// The operator's public keys, one OpenSSH line each; at least one for `ssh`.
+    pub authorized_keys: Vec<String>,
+    /// The host key's fingerprint (`SHA256:…`), if it is known beforehand; empty means known hosts and a question.
+    pub host_key: String,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            kind: HostKind::default(),
+            address: String::new(),
+            port: 22,
+            login: "root".into(),
+            operator: "operator".into(),
+            sudo: Sudo::default(),
+            authorized_keys: Vec::new(),
+            host_key: String::new(),
+        }
+    }
+}
+
+/// The GitLab subscription, which decides what can enforce the policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Free, or self-managed without a licence.
+    #[default]
+    Free,
+    /// Premium.
+    Premium,
+    /// Ultimate.
+    Ultimate,
+}
+
+/// `[gitlab]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gitlab {
+    /// Base URL without a trailing slash, `https://` (plain `http://` only for a loopback address).
+    #[serde(default = "gitlab_com")]
+    pub url: String,
+    /// Full path of the group that holds the control repo.
+    pub group: String,
+    /// Path of the control repo in the group.
+    #[serde(default = "control_repo")]
+    pub project: String,
+    /// Default, protected branch.
+    #[serde(default = "main_branch")]
+    pub default_branch: String,
+    /// Subscription.
+    #[serde(default)]
+    pub tier: Tier,
+}
+
+fn gitlab_com() -> String {
+    "https://gitlab.com".into()
+}
+
+fn control_repo() -> String {
+    "factory".into()
+}
+
+fn main_branch() -> String {
+    "main".into()
+}
+
+/// Which coding agent works on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentKind {
+    /// Claude Code.
+    #[default]
+    ClaudeCode,
+    /// Codex.
+    Codex,
+    /// Both.
+    Both,
+}
+
+/// `[agent]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// Which agent.
+    pub kind: AgentKind,
+    /// Its GitLab user name: a service account, unique on the GitLab instance.
+    pub username: String,
+    /// Life of its GitLab token in days, 1 to 30.
+    pub token_days: u16,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self { kind: AgentKind::default(), username: "factory-agent".into(), token_days: 30 }
+    }
+}
+
+/// The infrastructure engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// `OpenTofu`; encrypts state and plans.
+    #[default]
+    Opentofu,
+    /// Terraform.
+    Terraform,
+}
+
+/// `[infra]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Infra {
+    /// Which engine plans and applies.
+    pub engine: Engine,
+}
+
+/// `[cloudflare]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cloudflare {
+    /// Whether Cloudflare is the edge.
+    pub enabled: bool,
+    /// Account id, 32 hexadecimal digits; needed when enabled.
+    pub account_id: String,
+    /// Zone id, 32 hexadecimal digits; needed when enabled.
+    pub zone_id: String,
+    /// The zone's domain, such as `example.org`; needed when enabled.
+    pub zone: String,
+}
+
+/// Where secrets live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretProvider {
+    /// Encrypted files in the control repo.
+    #[default]
+    SopsAge,
+    /// GitLab CI/CD variables.
+    GitlabVariables,
+    /// `OpenBao`.
+    Openbao,
+    /// Infisical.
+    Infisical,
+    /// 1Password.
+    Onepassword,
+    /// Bitwarden Secrets Manager.
+    Bitwarden,
+}
+
+/// `[secrets]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Secrets {
+    /// Which provider.
+    pub provider: SecretProvider,
+    /// The owner's age recipient (`age1…`), for `sops-age`; empty until the key ceremony is held.
+    pub owner_recipient: String,
+}
+
+/// What runs jobs that are not trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Executor {
+    /// Rootless Podman through the Docker executor, on the trusted host under a user of its own.
+    #[default]
+    Podman,
+    /// The GitLab instance's shared runners.
+    Shared,
+    /// A Kubernetes cluster.
+    Kubernetes,
+}
+
+/// `[runner]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runner {
+    /// What runs merge-request pipelines. The protected runner of `deploy` is always the host's own.
+    pub executor: Executor,
+}
+
+/// `[environments]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Environments {
+    /// In the order of promotion, the last is production; 1 to 5 names of `a-z`, `0-9` and `-`.
+    pub names: Vec<String>,
+}
+
+impl Default for Environments {
+    fn default() -> Self {
+        Self { names: vec!["staging".into(), "production".into()] }
+    }
+}
