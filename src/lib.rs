@@ -16,9 +16,11 @@
 //! | [`rehearsal`] | day one against a disposable host and a stand-in control plane |
 //! | [`ui`] | the only room that prints or asks |
 //! | [`cli`] | one file per command; no logic |
+//! | [`dialog`] | what any room may say to the person, and ask them |
 //! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
 
 pub mod cli;
+pub mod dialog;
 pub mod error;
 pub mod factory;
 pub mod gitlab;

@@ -25,8 +25,8 @@
 mod model;
 
 pub use model::{
-    Agent, AgentKind, Cloudflare, Engine, Environments, Executor, Factory, FactorySection, Gitlab, Host, HostKind, Infra,
-    Runner, SecretProvider, Secrets, Sudo, Tier,
+    Agent, AgentKind, Cloudflare, Engine, Environments, Executor, Factory, FactorySection, Gitlab, Host, HostKind,
+    Infra, Runner, SecretProvider, Secrets, Sudo, Tier,
 };
 
 /// The `schema` number this version reads and writes.

@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The engine: how anything is brought to its desired state.
+//!
+//! A [`Target`] knows how to *observe* (read what is there, compare it with what should be, and say so as a [`Plan`]), how to
+//! *apply* the changes of such a plan, and how to *prove* promises that only trying can prove. Everything else exists once, in
+//! [`converge`]: showing the plan, asking, journaling before and after each change, verifying by observing again, the
+//! [`Receipt`] and the [evidence](Evidence).
+//!
+//! No target is named here, and nothing here prints.
+//!
+//! ```
+//! use factoryup::plan::{Action, Change, Plan, TargetName};
+//!
+//! let mut plan = Plan::new(TargetName::Host, "ssh://operator@203.0.113.7:22");
+//! plan.push(Change::new("directory:/srv", Action::Create, "create /srv, 0755 root:root"));
+//! assert!(!plan.is_empty());
+//! assert_eq!(plan.changes[0].kind(), "directory");
+//! ```
+
+mod change;
+mod engine;
+mod evidence;
+mod journal;
+mod receipt;
+mod state;
+
+pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
+pub use engine::{Event, Log, Options, Outcome, Proof, Target, Watch, converge};
+pub use evidence::{Evidence, Statement, Subject};
+pub use journal::{Journal, Unfinished};
+pub use receipt::{Entry, Receipt, Undo};
+pub use state::{StateDir, write_atomically};

@@ -1,0 +1,81 @@
+//! What any room may say to the person, and ask them.
+//!
+//! Rooms that do work never print: they take a `&dyn Dialog`. The real one is [`crate::ui::Ui`], which knows terminals, colours and
+//! `--json`; tests use [`Silent`], which refuses every question as a run without a terminal would.
+
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+
+/// A person at a terminal, or nobody.
+pub trait Dialog {
+    /// Whether questions can be answered.
+    fn is_interactive(&self) -> bool;
+
+    /// Asks for a yes or no. `default` is what Enter means.
+    ///
+    /// # Errors
+    /// `Usage` without a terminal, `Interrupted` when the person leaves.
+    fn confirm(&self, question: &str, default: bool) -> Result<bool>;
+
+    /// Asks for a secret, which is not echoed.
+    ///
+    /// # Errors
+    /// As [`confirm`](Self::confirm).
+    fn secret(&self, prompt: &str) -> Result<Secret>;
+
+    /// Says something worth knowing.
+    fn note(&self, text: &str);
+
+    /// Says something worth worrying about.
+    fn warn(&self, text: &str);
+
+    /// Shows that something which takes time is under way, such as `building the Debian image`. The next call, an empty text or
+    /// any other message ends it.
+    fn busy(&self, text: &str);
+}
+
+/// Nobody: says nothing, answers nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Dialog for Silent {
+    fn is_interactive(&self) -> bool {
+        false
+    }
+
+    fn confirm(&self, question: &str, _default: bool) -> Result<bool> {
+        Err(Error::usage(format!("no terminal to ask: {question}")))
+    }
+
+    fn secret(&self, prompt: &str) -> Result<Secret> {
+        Err(Error::usage(format!("no terminal to ask for: {prompt}")))
+    }
+
+    fn note(&self, _text: &str) {}
+
+    fn warn(&self, _text: &str) {}
+
+    fn busy(&self, _text: &str) {}
+}
+
+/// `text` with everything removed that could act on a terminal: control characters (C0, C1, DEL) other than newline and tab, and
+/// the invisible characters that reorder text. For all text that came from a host or the network.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .filter(|&c| {
+            let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            c == '\n' || c == '\t' || (!c.is_control() && !reorders)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn plain_removes_what_acts_on_a_terminal() {
+        assert_eq!(plain("a\u{1b}[31mb\r\u{9b}2Jc\n\td\u{202e}e"), "a[31mb2Jc\n\tde");
+    }
+}

@@ -1,0 +1,207 @@
+//! The words of a plan: plain data that is shown, serialised and hashed.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// One of the three things that factoryup brings to a desired state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetName {
+    /// The trusted host.
+    Host,
+    /// The control repo.
+    Repo,
+    /// The control plane.
+    Gitlab,
+}
+
+impl TargetName {
+    /// The name as typed and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Repo => "repo",
+            Self::Gitlab => "gitlab",
+        }
+    }
+}
+
+impl std::fmt::Display for TargetName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What happens to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It is not there and will be.
+    Create,
+    /// It is there and will be different.
+    Update,
+    /// It is there and will not be.
+    Delete,
+    /// Something is done that leaves no resource of its own, such as a reload.
+    Run,
+}
+
+impl Action {
+    /// One character for the margin of a plan.
+    #[must_use]
+    pub fn sign(self) -> char {
+        match self {
+            Self::Create => '+',
+            Self::Update => '~',
+            Self::Delete => '-',
+            Self::Run => '>',
+        }
+    }
+}
+
+/// What a change could cost if it went wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Risk {
+    /// Nothing that a re-run would not mend.
+    #[default]
+    None,
+    /// It restarts or replaces something in use.
+    Disruptive,
+    /// It can shut people out of the machine, so it is made only under the armed revert.
+    Access,
+    /// It cannot be undone.
+    Irreversible,
+}
+
+/// A text before and after. A side is `None` where there is no such text; secrets are never texts here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diff {
+    /// What is there.
+    pub before: Option<String>,
+    /// What will be there.
+    pub after: Option<String>,
+}
+
+/// One resource that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// `kind:name`, unique in a target and stable between runs, such as `file:/etc/motd`.
+    pub id: String,
+    /// What happens.
+    pub action: Action,
+    /// One line for people: what, on what.
+    pub summary: String,
+    /// The texts, where showing them helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<Diff>,
+    /// What it could cost.
+    #[serde(default)]
+    pub risk: Risk,
+}
+
+impl Change {
+    /// A change without diff and risk.
+    pub fn new(id: impl Into<String>, action: Action, summary: impl Into<String>) -> Self {
+        Self { id: id.into(), action, summary: summary.into(), diff: None, risk: Risk::None }
+    }
+
+    /// Adds the texts before and after.
+    #[must_use]
+    pub fn with_diff(mut self, before: Option<String>, after: Option<String>) -> Self {
+        self.diff = Some(Diff { before, after });
+        self
+    }
+
+    /// Says what it could cost.
+    #[must_use]
+    pub fn with_risk(mut self, risk: Risk) -> Self {
+        self.risk = risk;
+        self
+    }
+
+    /// The resource's kind: the part of the id before the colon.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.id.split_once(':').map_or(self.id.as_str(), |(kind, _)| kind)
+    }
+}
+
+/// All changes between what is and what should be on one target, in the order in which they are made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Format number of the JSON form: 1.
+    pub schema: u32,
+    /// Which target.
+    pub target: TargetName,
+    /// Which one of its kind: a URL or path that a person recognises.
+    pub subject: String,
+    /// The changes, in order.
+    pub changes: Vec<Change>,
+    /// How many resources are as they should be.
+    pub unchanged: usize,
+    /// What the reader should know: what was left out and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// A plan that changes nothing yet.
+    pub fn new(target: TargetName, subject: impl Into<String>) -> Self {
+        Self { schema: 1, target, subject: subject.into(), changes: Vec::new(), unchanged: 0, notes: Vec::new() }
+    }
+
+    /// Adds a change.
+    pub fn push(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// SHA-256, in hexadecimal, of the plan's compact JSON: names exactly what was confirmed.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        hex(&Sha256::digest(json))
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_names_the_content() {
+        let mut plan = Plan::new(TargetName::Repo, "here");
+        let empty = plan.digest();
+        plan.push(Change::new("file:a", Action::Create, "create a"));
+        assert_ne!(plan.digest(), empty);
+        assert_eq!(plan.digest(), plan.clone().digest());
+    }
+
+    #[test]
+    fn a_plan_survives_json() {
+        let mut plan = Plan::new(TargetName::Gitlab, "https://gitlab.example/a/b");
+        plan.push(
+            Change::new("protected-branch:main", Action::Update, "protect main")
+                .with_diff(Some("push: 40".into()), Some("push: 0".into()))
+                .with_risk(Risk::Disruptive),
+        );
+        let json = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    }
+}

@@ -1,0 +1,339 @@
+//! The one way everything goes: observe → plan → confirm → apply → verify → receipt + evidence → prove.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::change::{Change, Plan, TargetName};
+use super::evidence::Evidence;
+use super::journal::{Event as Mark, Journal};
+use super::receipt::{Receipt, Undo};
+use super::state::StateDir;
+use crate::dialog::Dialog;
+use crate::error::{Error, Kind, Result};
+
+/// Something that can be brought to a desired state.
+pub trait Target {
+    /// Which of the three it is.
+    fn name(&self) -> TargetName;
+
+    /// Which one of its kind, as a person recognises it: a URL or path.
+    fn subject(&self) -> String;
+
+    /// Reads what is there and compares it with what should be. Writes nothing.
+    ///
+    /// # Errors
+    /// When the target cannot be reached or read.
+    fn observe(&mut self, watch: &dyn Watch) -> Result<Plan>;
+
+    /// Makes the changes of a plan that [`observe`](Self::observe) returned, in order, reporting each to `log` before and after.
+    /// A change that turns out to be made already counts as done.
+    ///
+    /// # Errors
+    /// At the first change that fails; the ones before it stay made and are in the receipt.
+    fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()>;
+
+    /// Proves what only trying can prove, after the state was verified. The default proves nothing.
+    ///
+    /// # Errors
+    /// When the attempt itself cannot be made. A promise that does not hold is a [`Proof`], not an error.
+    fn prove(&mut self, _watch: &dyn Watch) -> Result<Vec<Proof>> {
+        Ok(Vec::new())
+    }
+}
+
+/// One promise, and whether it held when it was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// What is promised, such as `the agent cannot push to main`.
+    pub claim: String,
+    /// Whether it held.
+    pub held: bool,
+    /// What was tried and what came back.
+    pub detail: String,
+}
+
+/// What happens while a target is brought to its state.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// A target is taken up.
+    Target {
+        /// Which.
+        name: TargetName,
+        /// Which one.
+        subject: &'a str,
+    },
+    /// The last run on it was cut.
+    Resuming {
+        /// When that run began.
+        at: &'a str,
+        /// The change it was at.
+        change: Option<&'a str>,
+    },
+    /// It was observed; this is what would change.
+    Planned(&'a Plan),
+    /// A change begins.
+    Started {
+        /// Which.
+        change: &'a Change,
+        /// Its place, from 1.
+        index: usize,
+        /// How many there are.
+        total: usize,
+    },
+    /// A change ended.
+    Ended {
+        /// Which.
+        change: &'a Change,
+        /// Why it failed, if it did.
+        failure: Option<&'a str>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Observed again: nothing is left to do.
+    Verified,
+    /// A promise was tried.
+    Proved(&'a Proof),
+    /// The target is done with.
+    Finished {
+        /// How.
+        outcome: &'a Outcome,
+        /// How long all of it took.
+        took: Duration,
+    },
+}
+
+/// Somebody who follows a run.
+pub trait Watch: Dialog {
+    /// Told at each step.
+    fn event(&self, event: &Event<'_>);
+}
+
+impl Watch for crate::dialog::Silent {
+    fn event(&self, _event: &Event<'_>) {}
+}
+
+/// How a run is to behave.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Apply without asking.
+    pub yes: bool,
+    /// Skip the proofs where nothing was changed.
+    pub skip_proofs_when_right: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Outcome {
+    /// There was nothing to do.
+    AlreadyRight {
+        /// Promises that were tried and held.
+        proofs: usize,
+    },
+    /// Changes were made and verified.
+    Applied {
+        /// How many.
+        changes: usize,
+        /// Promises that were tried and held.
+        proofs: usize,
+    },
+}
+
+/// What a target tells the engine while it applies.
+pub struct Log<'a> {
+    watch: &'a dyn Watch,
+    journal: &'a mut Journal,
+    receipt: &'a mut Receipt,
+    target: TargetName,
+    total: usize,
+    index: usize,
+    since: Instant,
+}
+
+impl Log<'_> {
+    /// The one who follows the run, for questions and notes.
+    #[must_use]
+    pub fn watch(&self) -> &dyn Watch {
+        self.watch
+    }
+
+    /// The id of the run: letters, digits, `-` and `.` only.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        self.journal.run()
+    }
+
+    /// A change is about to be made. Synced to the journal before this returns.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be written: then the change must not be made.
+    pub fn started(&mut self, change: &Change) -> Result<()> {
+        self.journal.append(self.target, Mark::Started, Some(&change.id), None)?;
+        self.index += 1;
+        self.since = Instant::now();
+        self.watch.event(&Event::Started { change, index: self.index, total: self.total });
+        Ok(())
+    }
+
+    /// The change was made, and this is how to undo it.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be written.
+    pub fn done(&mut self, change: &Change, undo: Undo) -> Result<()> {
+        self.receipt.record(&change.id, change.action, undo);
+        self.journal.append(self.target, Mark::Done, Some(&change.id), None)?;
+        self.watch.event(&Event::Ended { change, failure: None, took: self.since.elapsed() });
+        Ok(())
+    }
+
+    /// The change failed.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be written.
+    pub fn failed(&mut self, change: &Change, why: &str) -> Result<()> {
+        self.journal.append(self.target, Mark::Failed, Some(&change.id), Some(why.to_owned()))?;
+        self.watch.event(&Event::Ended { change, failure: Some(why), took: self.since.elapsed() });
+        Ok(())
+    }
+}
+
+/// Brings `target` to its desired state. See the [module](super) for the order of things.
+///
+/// # Errors
+/// What the target's steps return; `Interrupted` when the plan is declined; `CutShort` when changes are left after applying;
+/// `Pending` when a promise does not hold.
+pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, options: Options) -> Result<Outcome> {
+    let since = Instant::now();
+    let subject = target.subject();
+    watch.event(&Event::Target { name: target.name(), subject: &subject });
+    let mut journal = Journal::open(&state.file("journal.jsonl"))?;
+    if let Some(cut) = journal.unfinished(target.name())? {
+        watch.event(&Event::Resuming { at: &cut.at, change: cut.change.as_deref() });
+    }
+    let plan = target.observe(watch)?;
+    watch.event(&Event::Planned(&plan));
+    if !plan.is_empty() {
+        confirm(&plan, watch, options)?;
+        apply(target, &plan, watch, &mut journal, state)?;
+    }
+    let proofs =
+        if plan.is_empty() && options.skip_proofs_when_right { 0 } else { prove(target, &plan, watch, state)? };
+    let outcome = if plan.is_empty() {
+        journal.append(target.name(), Mark::Ended, None, None)?;
+        Outcome::AlreadyRight { proofs }
+    } else {
+        Outcome::Applied { changes: plan.changes.len(), proofs }
+    };
+    watch.event(&Event::Finished { outcome: &outcome, took: since.elapsed() });
+    Ok(outcome)
+}
+
+fn confirm(plan: &Plan, watch: &dyn Watch, options: Options) -> Result<()> {
+    if options.yes {
+        return Ok(());
+    }
+    if !watch.is_interactive() {
+        return Err(Error::usage(format!(
+            "{} changes on {} wait for a yes, and there is no terminal",
+            plan.changes.len(),
+            plan.subject
+        ))
+        .hint("read them with `factoryup plan`, then run `factoryup apply --yes`"));
+    }
+    if watch.confirm(&format!("Make these {} changes on {}?", plan.changes.len(), plan.subject), false)? {
+        Ok(())
+    } else {
+        Err(Error::new(Kind::Interrupted, format!("declined; nothing was changed on {}", plan.subject)))
+    }
+}
+
+fn apply(
+    target: &mut dyn Target,
+    plan: &Plan,
+    watch: &dyn Watch,
+    journal: &mut Journal,
+    state: &StateDir,
+) -> Result<()> {
+    let path = state.file(&format!("receipt-{}.json", target.name()));
+    let mut receipt = match Receipt::read(&path)? {
+        Some(known) if known.subject == plan.subject => known,
+        _ => Receipt::new(target.name(), &plan.subject),
+    };
+    receipt.generator = env!("CARGO_PKG_VERSION").into();
+    journal.append(target.name(), Mark::Begun, None, Some(plan.digest()))?;
+    let mut log = Log {
+        watch,
+        journal,
+        receipt: &mut receipt,
+        target: target.name(),
+        total: plan.changes.len(),
+        index: 0,
+        since: Instant::now(),
+    };
+    let result = target.apply(plan, &mut log);
+    receipt.write(&path)?;
+    let run = journal.run().to_owned();
+    let evidence = |outcome: &str, why: Option<String>| {
+        let value = json!({
+            "actor": { "kind": "owner", "tool": concat!("factoryup ", env!("CARGO_PKG_VERSION")) },
+            "target": plan.target, "run": run, "changes": ids(plan), "outcome": outcome, "why": why,
+        });
+        Evidence::at(state.file("evidence/log.jsonl")).append(&plan.subject, &plan.digest(), "apply", value)
+    };
+    if let Err(error) = result {
+        evidence("failed", Some(error.to_string()))?;
+        if error.kind() != Kind::CutShort {
+            journal.append(target.name(), Mark::Ended, None, Some(error.to_string()))?;
+        }
+        return Err(error);
+    }
+    let left = target.observe(watch)?;
+    if !left.is_empty() {
+        evidence("incomplete", Some(ids(&left).join(", ")))?;
+        let what: Vec<_> = left.changes.iter().map(|c| c.summary.as_str()).collect();
+        return Err(Error::new(
+            Kind::CutShort,
+            format!("after applying, {} still differs in {}: {}", plan.subject, left.changes.len(), what.join("; ")),
+        )
+        .hint("run `factoryup plan` to see what; something else may be changing it back"));
+    }
+    watch.event(&Event::Verified);
+    evidence("applied", None)?;
+    journal.append(target.name(), Mark::Ended, None, None)
+}
+
+fn ids(plan: &Plan) -> Vec<&str> {
+    plan.changes.iter().map(|c| c.id.as_str()).collect()
+}
+
+fn prove(target: &mut dyn Target, plan: &Plan, watch: &dyn Watch, state: &StateDir) -> Result<usize> {
+    let proofs = target.prove(watch)?;
+    for proof in &proofs {
+        watch.event(&Event::Proved(proof));
+    }
+    if proofs.is_empty() {
+        return Ok(0);
+    }
+    let value = json!({ "target": target.name(), "proofs": proofs });
+    Evidence::at(state.file("evidence/log.jsonl")).append(&plan.subject, &plan.digest(), "proof", value)?;
+    let broken: Vec<_> = proofs.iter().filter(|p| !p.held).map(|p| p.claim.as_str()).collect();
+    if broken.is_empty() {
+        return Ok(proofs.len());
+    }
+    Err(Error::new(
+        Kind::Pending,
+        format!(
+            "on {}, {} of {} promises do not hold: {}",
+            plan.subject,
+            broken.len(),
+            proofs.len(),
+            broken.join("; ")
+        ),
+    )
+    .hint("do not let the agent work on this factory until they hold"))
+}
+
+#[cfg(test)]
+mod tests;

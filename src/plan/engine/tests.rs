@@ -1,0 +1,115 @@
+//! The engine against a target that is a list in memory.
+
+use super::*;
+use crate::dialog::Silent;
+use crate::plan::Action;
+
+#[derive(Default)]
+struct Shelf {
+    wanted: Vec<&'static str>,
+    there: Vec<String>,
+    sticky: bool,
+    cut_at: Option<&'static str>,
+    promise: Option<bool>,
+}
+
+impl Target for Shelf {
+    fn name(&self) -> TargetName {
+        TargetName::Repo
+    }
+
+    fn subject(&self) -> String {
+        "a shelf".into()
+    }
+
+    fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
+        let mut plan = Plan::new(self.name(), self.subject());
+        for book in &self.wanted {
+            if self.there.iter().any(|b| b == book) {
+                plan.unchanged += 1;
+            } else {
+                plan.push(Change::new(format!("book:{book}"), Action::Create, format!("put {book} there")));
+            }
+        }
+        Ok(plan)
+    }
+
+    fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
+        for change in &plan.changes {
+            log.started(change)?;
+            let book = change.id.trim_start_matches("book:");
+            if self.cut_at == Some(book) {
+                return Err(Error::new(Kind::CutShort, "the connection was lost"));
+            }
+            if !self.sticky {
+                self.there.push(book.to_owned());
+            }
+            log.done(change, Undo::Remove)?;
+        }
+        Ok(())
+    }
+
+    fn prove(&mut self, _watch: &dyn Watch) -> Result<Vec<Proof>> {
+        Ok(self
+            .promise
+            .map(|held| Proof { claim: "it stands".into(), held, detail: "pushed it".into() })
+            .into_iter()
+            .collect())
+    }
+}
+
+fn state() -> (tempfile::TempDir, StateDir) {
+    let temp = tempfile::tempdir().unwrap();
+    let state = StateDir::at(temp.path().join("s")).unwrap();
+    (temp, state)
+}
+
+const YES: Options = Options { yes: true, skip_proofs_when_right: false };
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a", "b"], ..Shelf::default() };
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::Applied { changes: 2, proofs: 0 });
+    let receipt = std::fs::read(state.file("receipt-repo.json")).unwrap();
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    assert_eq!(std::fs::read(state.file("receipt-repo.json")).unwrap(), receipt);
+    assert_eq!(Evidence::at(state.file("evidence/log.jsonl")).verify().unwrap().0, 1);
+}
+
+#[test]
+fn without_a_yes_nothing_is_changed() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a"], ..Shelf::default() };
+    let error = converge(&mut shelf, &Silent, &state, Options::default()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(shelf.there.is_empty());
+}
+
+#[test]
+fn changes_that_do_not_hold_are_no_success() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a"], sticky: true, ..Shelf::default() };
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(), Kind::CutShort);
+}
+
+#[test]
+fn a_cut_run_is_known_and_resumes() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a", "b"], cut_at: Some("b"), ..Shelf::default() };
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(), Kind::CutShort);
+    let cut = Journal::open(&state.file("journal.jsonl")).unwrap().unfinished(TargetName::Repo).unwrap().unwrap();
+    assert_eq!(cut.change.as_deref(), Some("book:b"));
+    shelf.cut_at = None;
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::Applied { changes: 1, proofs: 0 });
+    assert_eq!(Journal::open(&state.file("journal.jsonl")).unwrap().unfinished(TargetName::Repo).unwrap(), None);
+}
+
+#[test]
+fn a_broken_promise_is_no_success() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a"], promise: Some(false), ..Shelf::default() };
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(), Kind::Pending);
+    shelf.promise = Some(true);
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 1 });
+}

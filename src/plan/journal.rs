@@ -1,0 +1,167 @@
+//! The journal: what a run was about to do, written and synced before it is done, so that a cut run can say where it was.
+//!
+//! The journal decides nothing. What is left to do is always found by observing again; the journal says *that* a run was cut, and
+//! at which change, and it is the record a person reads when something went wrong.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::change::TargetName;
+use crate::error::{Error, Kind, Result};
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// Run this line belongs to.
+    pub(crate) run: String,
+    /// When, RFC 3339 UTC.
+    pub(crate) at: String,
+    /// On which target.
+    pub(crate) target: TargetName,
+    /// What happened.
+    pub(crate) event: Event,
+    /// The change it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) change: Option<String>,
+    /// The plan's digest, or why a change failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+}
+
+/// What a line records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Event {
+    /// A plan was confirmed and begins.
+    Begun,
+    /// A change is about to be made.
+    Started,
+    /// The change was made.
+    Done,
+    /// The change failed.
+    Failed,
+    /// The run ended, well or not: nothing is in flight.
+    Ended,
+}
+
+/// A run that has begun and never ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// When it began, RFC 3339 UTC.
+    pub at: String,
+    /// The change that was in flight, if one was.
+    pub change: Option<String>,
+}
+
+/// An append-only file of JSON lines, synced at each append.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    run: String,
+}
+
+impl Journal {
+    /// Opens the journal at `path` for a new run, named by its time and process.
+    ///
+    /// # Errors
+    /// `CannotWrite` when it cannot be opened for appending.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file =
+            File::options().create(true).append(true).read(true).open(path).map_err(|e| {
+                Error::new(Kind::CannotWrite, format!("cannot open the journal {}: {e}", path.display()))
+            })?;
+        let run = format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ"), std::process::id());
+        Ok(Self { path: path.to_owned(), file, run })
+    }
+
+    /// The id of this run: letters, digits, `-` and `.` only.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The last run on `target` that began and never ended, if the last one did so. A last line cut by a crash is passed over.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be read.
+    pub fn unfinished(&mut self, target: TargetName) -> Result<Option<Unfinished>> {
+        let mut text = String::new();
+        let mut file = File::open(&self.path).map_err(|e| self.cannot("read", &e))?;
+        file.read_to_string(&mut text).map_err(|e| self.cannot("read", &e))?;
+        let mut open: Option<Unfinished> = None;
+        for line in text.lines().filter_map(|l| serde_json::from_str::<Line>(l).ok()).filter(|l| l.target == target) {
+            match line.event {
+                Event::Begun => open = Some(Unfinished { at: line.at, change: None }),
+                Event::Started => {
+                    if let Some(run) = &mut open {
+                        run.change = line.change;
+                    }
+                }
+                Event::Done | Event::Failed => {
+                    if let Some(run) = &mut open {
+                        run.change = None;
+                    }
+                }
+                Event::Ended => open = None,
+            }
+        }
+        Ok(open)
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        target: TargetName,
+        event: Event,
+        change: Option<&str>,
+        detail: Option<String>,
+    ) -> Result<()> {
+        let line = Line {
+            run: self.run.clone(),
+            at: jiff::Timestamp::now().to_string(),
+            target,
+            event,
+            change: change.map(str::to_owned),
+            detail,
+        };
+        let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::internal(e.to_string()))?;
+        bytes.push(b'\n');
+        self.file.write_all(&bytes).and_then(|()| self.file.sync_data()).map_err(|e| self.cannot("write", &e))
+    }
+
+    fn cannot(&self, verb: &str, error: &std::io::Error) -> Error {
+        Error::new(Kind::CannotWrite, format!("cannot {verb} the journal {}: {error}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_run_says_where_it_was() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(TargetName::Host, Event::Begun, None, None).unwrap();
+        journal.append(TargetName::Host, Event::Started, Some("file:/a"), None).unwrap();
+        journal.append(TargetName::Host, Event::Done, Some("file:/a"), None).unwrap();
+        journal.append(TargetName::Host, Event::Started, Some("file:/b"), None).unwrap();
+        File::options().append(true).open(&path).unwrap().write_all(b"{\"run\":\"cut").unwrap();
+        let cut = journal.unfinished(TargetName::Host).unwrap().unwrap();
+        assert_eq!(cut.change.as_deref(), Some("file:/b"));
+        assert_eq!(journal.unfinished(TargetName::Repo).unwrap(), None);
+    }
+
+    #[test]
+    fn an_ended_run_is_finished() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&temp.path().join("j")).unwrap();
+        journal.append(TargetName::Repo, Event::Begun, None, None).unwrap();
+        journal.append(TargetName::Repo, Event::Ended, None, None).unwrap();
+        assert_eq!(journal.unfinished(TargetName::Repo).unwrap(), None);
+    }
+}

@@ -1,0 +1,146 @@
+//! The receipt: what factoryup changed on a target and what was there before, enough to undo it.
+//!
+//! One receipt per target grows over the runs. For each resource the *first* `before` is kept, since that is the state an undo
+//! must lead back to, however often the resource changed after.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::change::{Action, TargetName};
+use super::state::write_atomically;
+use crate::error::{Error, Kind, Result};
+
+/// The `schema` number of a receipt.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// How the state before can be brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "how")]
+pub enum Undo {
+    /// It was not there: remove it.
+    Remove,
+    /// It was there in another form, described by this text; for files, the path of a backup on the target.
+    Restore {
+        /// The earlier form.
+        before: String,
+    },
+    /// It cannot be brought back, and why.
+    Never {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// One resource that factoryup changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The change's id.
+    pub id: String,
+    /// What was done first.
+    pub action: Action,
+    /// When it was last changed, RFC 3339 UTC.
+    pub at: String,
+    /// How to undo it.
+    pub undo: Undo,
+}
+
+/// All that factoryup changed on one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Format number.
+    pub schema: u32,
+    /// Which target.
+    pub target: TargetName,
+    /// Which one of its kind.
+    pub subject: String,
+    /// The version of factoryup that wrote it last.
+    pub generator: String,
+    /// The changes, oldest first.
+    pub entries: Vec<Entry>,
+}
+
+impl Receipt {
+    /// An empty receipt.
+    pub fn new(target: TargetName, subject: impl Into<String>) -> Self {
+        Self {
+            schema: SCHEMA,
+            target,
+            subject: subject.into(),
+            generator: env!("CARGO_PKG_VERSION").into(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Reads a receipt; `None` when there is no file.
+    ///
+    /// # Errors
+    /// `Data` when it is damaged or of a newer schema.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::new(Kind::Data, format!("cannot read the receipt {}: {e}", path.display()))),
+        };
+        let receipt: Self = serde_json::from_str(&text)
+            .map_err(|e| Error::data(format!("the receipt {} is damaged: {e}", path.display())))?;
+        if receipt.schema > SCHEMA {
+            return Err(Error::data(format!(
+                "the receipt {} has schema {}; this factoryup knows up to {SCHEMA}",
+                path.display(),
+                receipt.schema
+            ))
+            .hint("use the factoryup that wrote it, or a newer one"));
+        }
+        Ok(Some(receipt))
+    }
+
+    /// Adds a change, keeping the first way to undo it.
+    pub fn record(&mut self, id: &str, action: Action, undo: Undo) {
+        let at = jiff::Timestamp::now().to_string();
+        if let Some(known) = self.entries.iter_mut().find(|e| e.id == id) {
+            known.at = at;
+        } else {
+            self.entries.push(Entry { id: id.to_owned(), action, at, undo });
+        }
+    }
+
+    /// Writes it, whole or not at all, mode 0600.
+    ///
+    /// # Errors
+    /// `CannotWrite` with the path.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::internal(e.to_string()))?;
+        json.push(b'\n');
+        write_atomically(path, &json, 0o600)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_state_is_the_one_to_return_to() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("host.json");
+        assert_eq!(Receipt::read(&path).unwrap(), None);
+        let mut receipt = Receipt::new(TargetName::Host, "ssh://x");
+        receipt.record("file:/a", Action::Create, Undo::Remove);
+        receipt.record("file:/a", Action::Update, Undo::Restore { before: "mine".into() });
+        receipt.write(&path).unwrap();
+        let read = Receipt::read(&path).unwrap().unwrap();
+        assert_eq!(read.entries.len(), 1);
+        assert_eq!(read.entries[0].undo, Undo::Remove);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("r.json");
+        let mut receipt = Receipt::new(TargetName::Repo, "x");
+        receipt.schema = SCHEMA + 1;
+        receipt.write(&path).unwrap();
+        assert_eq!(Receipt::read(&path).unwrap_err().kind(), Kind::Data);
+    }
+}

@@ -1,0 +1,131 @@
+//! The state folder of one factory, and the one way to write a file so that a crash leaves the old text or the new one.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+
+/// `$XDG_STATE_HOME/factoryup/NAME/`, mode 0700: journal, receipts, evidence, generated keys. One process at a time holds it.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+impl StateDir {
+    /// The folder for the factory `name`, made if it is not there. `XDG_STATE_HOME` when set and absolute, else
+    /// `~/.local/state`, as the XDG Base Directory Specification 0.8 says.
+    ///
+    /// # Errors
+    /// `CannotWrite` when there is no home folder, or the folder cannot be made private.
+    pub fn open(name: &str) -> Result<Self> {
+        let home = std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+            .or_else(|| std::env::home_dir().map(|h| h.join(".local/state")))
+            .ok_or_else(|| {
+                Error::new(Kind::CannotWrite, "no place for factoryup's state: neither XDG_STATE_HOME nor HOME is set")
+                    .hint("set HOME, or XDG_STATE_HOME to an absolute path")
+            })?;
+        Self::at(home.join("factoryup").join(name))
+    }
+
+    /// A state folder at a given path.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the folder cannot be made private.
+    pub fn at(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let cannot = |e: std::io::Error| {
+            Error::new(Kind::CannotWrite, format!("cannot use the state folder {}: {e}", path.display()))
+                .hint("make it yours with mode 0700, or set XDG_STATE_HOME to a folder you can write")
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(cannot)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
+        Ok(Self { path, lock: None })
+    }
+
+    /// Takes the folder for this process until it is dropped, so that two runs do not work on one factory at once.
+    ///
+    /// # Errors
+    /// `CannotWrite` when another process holds it.
+    pub fn lock(&mut self) -> Result<()> {
+        let path = self.path.join("lock");
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot open {}: {e}", path.display())))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            Error::new(
+                Kind::CannotWrite,
+                format!("another factoryup is at work on this factory (it holds {})", path.display()),
+            )
+            .hint("wait for it to end, then run this again")
+        })?;
+        self.lock = Some(file);
+        Ok(())
+    }
+
+    /// Where the folder is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in the folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Writes a whole file so that a reader, or a crash at any moment, sees the old content or the new: a temporary sibling, `fsync`,
+/// `rename`, `fsync` of the folder. `mode` is the new file's permission bits.
+///
+/// # Errors
+/// `CannotWrite` with the path; the old file is then untouched.
+pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let cannot = |e: std::io::Error| Error::new(Kind::CannotWrite, format!("cannot write {}: {e}", path.display()));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temp = tempfile::Builder::new()
+        .prefix(".factoryup-")
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(folder)
+        .map_err(cannot)?;
+    temp.write_all(content).map_err(cannot)?;
+    temp.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(cannot)?;
+    temp.as_file().sync_all().map_err(cannot)?;
+    temp.persist(path).map_err(|e| cannot(e.error))?;
+    File::open(folder).and_then(|f| f.sync_all()).map_err(cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_private_and_held_by_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut first = StateDir::at(temp.path().join("a/b")).unwrap();
+        assert_eq!(fs::metadata(first.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        first.lock().unwrap();
+        let mut second = StateDir::at(first.path()).unwrap();
+        assert_eq!(second.lock().unwrap_err().kind(), Kind::CannotWrite);
+        drop(first);
+        second.lock().unwrap();
+    }
+
+    #[test]
+    fn an_atomic_write_keeps_the_mode_and_leaves_no_sibling() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x");
+        write_atomically(&path, b"one", 0o600).unwrap();
+        write_atomically(&path, b"two", 0o640).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+}
