@@ -1,1 +1,187 @@
-//! Placeholder.
+//! The only room that prints or asks.
+//!
+//! [`Ui`] is what the other rooms see as [`Dialog`](crate::dialog::Dialog) and [`Watch`](crate::plan::Watch). It speaks in one of
+//! two ways: to people (progress on standard error, results on standard output, colour and motion only on a terminal that wants
+//! them), or, with `--json`, to machines: one JSON object per line on standard output, each with an `event` key.
+//!
+//! What is printed came from a host or the network more often than not, so every text passes [`plain`](crate::dialog::plain).
+
+mod diff;
+mod events;
+mod failure;
+mod json;
+mod progress;
+pub mod prompt;
+mod table;
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+use console::Style;
+
+pub use events::{interrupted, seconds};
+pub use table::Table;
+
+use crate::dialog::plain;
+use crate::error::{Error, Kind, Result};
+use progress::Progress;
+
+/// Whether to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to speak.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// JSON lines on standard output.
+    pub json: bool,
+    /// Show the texts before and after in plans.
+    pub diff: bool,
+    /// Colour.
+    pub color: Color,
+}
+
+/// The person, or machine, in front of factoryup.
+#[derive(Debug)]
+pub struct Ui {
+    settings: Settings,
+    out: Paint,
+    err: Paint,
+    /// Whether standard error is a terminal on which lines can be redrawn.
+    motion: bool,
+    progress: Mutex<Progress>,
+}
+
+impl Ui {
+    /// Looks at the streams and the environment.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|t| t == "dumb");
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let paint = |terminal: bool| Paint {
+            on: match settings.color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => terminal && !dumb && !no_color,
+            },
+        };
+        let err_terminal = std::io::stderr().is_terminal();
+        let motion = err_terminal && !dumb && !settings.json && std::env::var_os("CI").is_none();
+        Self {
+            settings,
+            out: paint(std::io::stdout().is_terminal()),
+            err: paint(err_terminal),
+            motion,
+            progress: Mutex::new(Progress::default()),
+        }
+    }
+
+    /// Writes a result to standard output, as it is given.
+    ///
+    /// # Errors
+    /// `CannotWrite` when it cannot be written; a reader that went away (`| head`) is not an error.
+    #[allow(clippy::print_stdout)]
+    pub fn result(&self, text: &str) -> Result<()> {
+        self.clear();
+        let mut out = std::io::stdout().lock();
+        let written = out
+            .write_all(text.as_bytes())
+            .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
+        match written.and_then(|()| out.flush()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::new(Kind::CannotWrite, format!("cannot write to standard output: {e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether output is for machines.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.settings.json
+    }
+
+    /// A heading on standard error.
+    pub fn heading(&self, text: &str) {
+        self.line(&format!("\n{}", self.err.bold(&plain(text))));
+    }
+
+    /// A line of text for people on standard error; nothing with `--json`.
+    pub fn say(&self, text: &str) {
+        self.line(&plain(text));
+    }
+
+    /// Ends with an error: shows it and returns the exit code.
+    pub fn fail(&self, error: &Error) -> u8 {
+        self.clear();
+        if self.settings.json {
+            self.emit(&failure::json(error));
+        } else {
+            Self::raw(&failure::text(error, self.err));
+        }
+        error.kind().exit_code()
+    }
+
+    fn line(&self, text: &str) {
+        if !self.settings.json {
+            self.clear();
+            Self::raw(text);
+        }
+    }
+
+    /// Writes a line to standard error. Nothing can be done when that fails.
+    fn raw(text: &str) {
+        let mut err = std::io::stderr().lock();
+        let _ = writeln!(err, "{text}");
+    }
+
+    fn emit(&self, value: &serde_json::Value) {
+        let _ = self.result(&value.to_string());
+    }
+
+    fn clear(&self) {
+        if let Ok(mut progress) = self.progress.lock() {
+            progress.clear();
+        }
+    }
+}
+
+/// Colours, when they are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    fn with(self, style: Style, text: &str) -> String {
+        if self.on { style.force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.with(Style::new().bold(), text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with(Style::new().dim(), text)
+    }
+
+    pub(crate) fn good(self, text: &str) -> String {
+        self.with(Style::new().green(), text)
+    }
+
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.with(Style::new().red(), text)
+    }
+
+    pub(crate) fn care(self, text: &str) -> String {
+        self.with(Style::new().yellow(), text)
+    }
+}

@@ -1,0 +1,180 @@
+//! What a run looks like to a person.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Ui, diff, json as machine};
+use crate::dialog::{Dialog, plain};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Action, Change, Event, Outcome, Plan, Risk, Watch};
+use crate::secret::Secret;
+
+impl Ui {
+    /// A plan as people read it: one line per change, with diffs where they were asked for.
+    #[must_use]
+    pub fn plan_text(&self, plan: &Plan) -> String {
+        let paint = self.out;
+        let mut text = String::new();
+        for change in &plan.changes {
+            let line = format!("  {} {}", change.action.sign(), plain(&change.summary));
+            let line = match change.action {
+                Action::Create => paint.good(&line),
+                Action::Delete => paint.bad(&line),
+                Action::Update | Action::Run => paint.care(&line),
+            };
+            text.push_str(&format!("{line}{}\n", risk(change)));
+            if let Some(texts) = change.diff.as_ref().filter(|_| self.settings.diff) {
+                text.push_str(&diff::text(texts, paint, "      "));
+            }
+        }
+        for note in &plan.notes {
+            text.push_str(&format!("  {} {}\n", paint.care("note:"), plain(note)));
+        }
+        text.push_str(&format!("  {}\n", paint.dim(&self.count(plan))));
+        text
+    }
+
+    fn count(&self, plan: &Plan) -> String {
+        if plan.is_empty() {
+            return format!("nothing to do: {} as they should be", plan.unchanged);
+        }
+        let hint = if !self.settings.diff && plan.changes.iter().any(|c| c.diff.is_some()) {
+            "; --diff shows the texts"
+        } else {
+            ""
+        };
+        format!("{} to change, {} as they should be{hint}", plan.changes.len(), plan.unchanged)
+    }
+}
+
+fn risk(change: &Change) -> &'static str {
+    match change.risk {
+        Risk::None => "",
+        Risk::Disruptive => "  (restarts something in use)",
+        Risk::Access => "  (under an armed revert: it could shut people out)",
+        Risk::Irreversible => "  (cannot be undone)",
+    }
+}
+
+/// A duration as people say it: `0.3 s`, `12 s`, `2 min 05 s`.
+#[must_use]
+pub fn seconds(took: Duration) -> String {
+    let s = took.as_secs_f64();
+    match took.as_secs() {
+        0..=9 => format!("{s:.1} s"),
+        10..=59 => format!("{s:.0} s"),
+        whole => format!("{} min {:02} s", whole / 60, whole % 60),
+    }
+}
+
+impl Dialog for Ui {
+    fn is_interactive(&self) -> bool {
+        !self.settings.json && super::prompt::available()
+    }
+
+    fn confirm(&self, question: &str, default: bool) -> Result<bool> {
+        if !self.is_interactive() {
+            return Err(Error::usage(format!("no terminal to ask: {question}")));
+        }
+        self.clear();
+        super::prompt::confirm(&plain(question), default)
+    }
+
+    fn secret(&self, prompt: &str) -> Result<Secret> {
+        if !self.is_interactive() {
+            return Err(Error::usage(format!("no terminal to ask for: {prompt}")));
+        }
+        self.clear();
+        super::prompt::secret(&plain(prompt))
+    }
+
+    fn note(&self, text: &str) {
+        if self.settings.json {
+            self.emit(&json!({ "event": "note", "text": text }));
+        } else {
+            self.line(&format!("  {}", plain(text)));
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        if self.settings.json {
+            self.emit(&json!({ "event": "warning", "text": text }));
+        } else {
+            self.line(&format!("  {} {}", self.err.care("warning:"), plain(text)));
+        }
+    }
+
+    fn busy(&self, text: &str) {
+        let text = plain(text);
+        if text.is_empty() || self.settings.json {
+            self.clear();
+        } else if self.motion {
+            if let Ok(mut progress) = self.progress.lock() {
+                progress.show(&text);
+            }
+        } else {
+            self.line(&format!("  {text} …"));
+        }
+    }
+}
+
+impl Watch for Ui {
+    fn event(&self, event: &Event<'_>) {
+        if self.settings.json {
+            self.emit(&machine::value(event));
+            return;
+        }
+        match event {
+            Event::Target { name, subject } => {
+                self.heading(&format!("{name}: {subject}"));
+                self.busy("looking at what is there");
+            }
+            Event::Resuming { at, change } => {
+                let place = change.map_or_else(String::new, |c| format!(" at {c}"));
+                self.warn(&format!("the run of {at} was cut{place}; going on from what is really there"));
+            }
+            Event::Planned(plan) => self.line(self.plan_text(plan).trim_end()),
+            Event::Started { change, index, total } => {
+                if self.motion {
+                    self.busy(&format!("{index}/{total} {}", change.summary));
+                }
+            }
+            Event::Ended { change, failure: None, took } => self.line(&format!(
+                "  {} {} {}",
+                self.err.good("done"),
+                plain(&change.summary),
+                self.err.dim(&seconds(*took))
+            )),
+            Event::Ended { change, failure: Some(why), .. } => {
+                self.line(&format!("  {} {}: {}", self.err.bad("failed"), plain(&change.summary), plain(why)));
+            }
+            Event::Verified => {
+                self.line(&format!("  {} looked again: all of it is as it should be", self.err.good("verified")));
+            }
+            Event::Proved(proof) => {
+                let word = if proof.held { self.err.good("holds") } else { self.err.bad("BROKEN") };
+                self.line(&format!(
+                    "  {word} {} {}",
+                    plain(&proof.claim),
+                    self.err.dim(&format!("({})", plain(&proof.detail)))
+                ));
+            }
+            Event::Finished { outcome, took } => {
+                let text = match outcome {
+                    Outcome::AlreadyRight { proofs: 0 } => "already right".to_owned(),
+                    Outcome::AlreadyRight { proofs } => format!("already right, {proofs} promises hold"),
+                    Outcome::Applied { changes, proofs: 0 } => format!("{changes} changes made"),
+                    Outcome::Applied { changes, proofs } => format!("{changes} changes made, {proofs} promises hold"),
+                };
+                self.line(&format!("  {} {}", self.err.bold(&text), self.err.dim(&seconds(*took))));
+            }
+        }
+    }
+}
+
+/// An interruption, in the words of an error.
+#[must_use]
+pub fn interrupted() -> Error {
+    Error::new(Kind::Interrupted, "interrupted").hint("run the same command again to go on")
+}
