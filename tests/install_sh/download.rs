@@ -1,0 +1,206 @@
+//! Downloads, from a server on this machine: https with a certificate that is trusted or not, http, and servers that answer
+//! with something else than what was asked for.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::situation::{Machine, PROGRAM, archive_name, shells};
+use crate::support;
+
+/// Serves the folder argv[1] over https with the key and certificate argv[2], or over http without; `/away/` redirects to argv[3].
+const SERVER: &str = r"
+import functools, http.server, ssl, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path.startswith('/away/'):
+            self.send_response(302)
+            self.send_header('Location', sys.argv[3] + self.path[6:])
+            self.end_headers()
+        else:
+            super().do_GET()
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Handler, directory=sys.argv[1]))
+if sys.argv[2]:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[2])
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+";
+
+/// A server that ends with the test.
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(machine: &Machine, certificate: Option<&str>, away: &str) -> Self {
+        let mut process = Command::new("python3")
+            .args(["-c", SERVER])
+            .arg(machine.path("dist"))
+            .args([certificate.unwrap_or_default(), away])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { process, port: line.trim().parse().unwrap() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A machine with a release under `dist/v0.1.0/`, and a self-signed certificate for localhost.
+fn machine(shell: &'static str) -> (Machine, String) {
+    let machine = Machine::new(shell);
+    machine.link("curl");
+    machine.release(PROGRAM);
+    publish(&machine);
+    let certificate = machine.path("certificate.pem");
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout"])
+        .arg(&certificate)
+        .arg("-out")
+        .arg(machine.path("public.pem"))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let public = fs::read_to_string(machine.path("public.pem")).unwrap();
+    let both = fs::read_to_string(&certificate).unwrap() + &public;
+    fs::write(&certificate, both).unwrap();
+    (machine, certificate.to_str().unwrap().to_owned())
+}
+
+/// Moves what lies in `dist/` to where the server has to have it.
+fn publish(machine: &Machine) {
+    let dist = machine.path("dist");
+    fs::create_dir_all(dist.join("v0.1.0")).unwrap();
+    for name in [archive_name().as_str(), "SHA256SUMS", "SHA256SUMS.sig"] {
+        let _ = fs::rename(dist.join(name), dist.join("v0.1.0").join(name));
+    }
+}
+
+fn tools_are_there() -> bool {
+    support::available(&["curl", "openssl", "python3"])
+}
+
+#[test]
+fn installs_over_https_from_a_server_that_is_trusted() {
+    if !tools_are_there() {
+        return;
+    }
+    for shell in shells() {
+        let (mut machine, certificate) = machine(shell);
+        let server = Server::start(&machine, Some(&certificate), "");
+        let url = format!("https://localhost:{}/", server.port);
+        let from_there = ["--yes", "--base-url", &url];
+        machine.run(&from_there).expect(69).says("cannot download");
+        assert_eq!(machine.files(), [], "{shell}");
+        machine.set("CURL_CA_BUNDLE", machine.path("public.pem"));
+        machine.run(&from_there).expect(0);
+        assert_eq!(machine.installed(), "factoryup 0.1.0");
+        machine.set("FACTORYUP_BASE_URL", &url);
+        machine.run(&["--yes"]).expect(0).prints("replacing factoryup 0.1.0");
+        machine.run(&["--yes", "--release", "0.9.9"]).expect(69).says("/v0.9.9/SHA256SUMS");
+        machine.run(&["--yes", "--release", "../0"]).expect(64).says("not a version");
+        machine.run(&["--yes", "--require-signature"]).expect(64).says("no release key yet");
+    }
+}
+
+#[test]
+fn checks_what_it_downloaded() {
+    if !tools_are_there() {
+        return;
+    }
+    let (mut machine, certificate) = machine("dash");
+    machine.set("CURL_CA_BUNDLE", machine.path("public.pem"));
+    let server = Server::start(&machine, Some(&certificate), "");
+    machine.set("FACTORYUP_BASE_URL", format!("https://localhost:{}", server.port));
+
+    machine.release(PROGRAM);
+    let key = machine.sign();
+    publish(&machine);
+    machine.run(&["--yes", "--signing-key", &key]).expect(0).prints("Checksum and signature match");
+    fs::remove_file(machine.program()).unwrap();
+
+    machine.release("#!/bin/sh\necho 'factoryup 0.0.9'\n");
+    publish(&machine);
+    machine.run(&["--yes", "--signing-key", &key]).expect(65).says("not by that key");
+    machine.run(&["--yes"]).expect(65).says("that is factoryup 0.0.9, not 0.1.0");
+    let archive = machine.path("dist/v0.1.0").join(archive_name());
+    fs::write(&archive, "something else").unwrap();
+    machine.run(&["--yes"]).expect(65).says("does not match");
+    fs::remove_file(&archive).unwrap();
+    machine.run(&["--yes"]).expect(69).says("cannot download");
+    machine.unlink("curl");
+    machine.run(&["--yes"]).expect(69).says("curl is needed");
+    assert!(!machine.program().exists());
+}
+
+#[test]
+fn takes_http_only_when_told_to() {
+    if !tools_are_there() {
+        return;
+    }
+    for shell in shells() {
+        let (mut machine, certificate) = machine(shell);
+        machine.set("CURL_CA_BUNDLE", machine.path("public.pem"));
+        let open = Server::start(&machine, None, "");
+        let plain = format!("http://localhost:{}", open.port);
+        machine.run(&["--yes", "--base-url", &plain]).expect(64).says("is not https");
+        let server = Server::start(&machine, Some(&certificate), &format!("{plain}/"));
+        let redirected = format!("https://localhost:{}/away", server.port);
+        machine.run(&["--yes", "--base-url", &redirected]).expect(69).says("cannot download");
+        machine.run(&["--yes", "--base-url", "file:///tmp"]).expect(64).says("not an https URL");
+        assert_eq!(machine.files(), [], "{shell}");
+        machine.run(&["--yes", "--allow-http", "--base-url", &plain]).expect(0);
+        machine.run(&["--yes", "--allow-http", "--base-url", &redirected]).expect(0);
+    }
+}
+
+#[test]
+fn names_a_platform_that_has_no_release() {
+    for shell in shells() {
+        let machine = Machine::new(shell);
+        machine.fake("curl", "#!/bin/sh\necho must not run >&2\nexit 9\n");
+        for (system, cpu) in [("Linux", "riscv64"), ("FreeBSD", "x86_64"), ("Linux", "armv7l")] {
+            // busybox ash runs its own uname, whatever PATH says.
+            if shell == "busybox ash" {
+                continue;
+            }
+            machine.fake("uname", &format!("#!/bin/sh\n[ $1 = -s ] && echo {system} || echo {cpu}\n"));
+            let run = machine.run(&["--yes", "--base-url", "https://localhost:1"]).expect(69);
+            run.says(&format!("not for {system} on {cpu}")).says("--from-source DIR");
+        }
+        assert_eq!(machine.files(), [], "{shell}");
+    }
+}
+
+#[test]
+fn knows_each_platform_that_has_a_release() {
+    let machine = Machine::new("dash");
+    machine.fake("curl", "#!/bin/sh\nexit 9\n");
+    let known = [
+        ("Linux", "x86_64", "0", "x86_64-unknown-linux-musl"),
+        ("Linux", "aarch64", "0", "aarch64-unknown-linux-musl"),
+        ("Darwin", "x86_64", "0", "x86_64-apple-darwin"),
+        ("Darwin", "arm64", "1", "aarch64-apple-darwin"),
+        ("Darwin", "x86_64", "1", "aarch64-apple-darwin"),
+    ];
+    for (system, cpu, arm, target) in known {
+        machine.fake("uname", &format!("#!/bin/sh\n[ $1 = -s ] && echo {system} || echo {cpu}\n"));
+        machine.fake("sysctl", &format!("#!/bin/sh\necho {arm}\n"));
+        let run = machine.run(&["--dry-run", "--base-url", "https://localhost:1"]).expect(0);
+        run.prints(&format!("/v0.1.0/factoryup-0.1.0-{target}.tar.gz"));
+    }
+}
