@@ -1,0 +1,86 @@
+//! Taking a host away, in whichever way its owner ends.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use super::error::{HostError, run, tail};
+use super::network::Slot;
+use crate::error::Result;
+
+/// What of every host is on record while it lives: one folder per host, gone after a restart of the machine.
+pub(super) const RUN: &str = "/run/factoryup";
+
+/// The one program that takes a host away.
+const PROGRAM: &str = include_str!("cleanup.sh");
+
+/// A process that outlives this one by a moment: it waits for the end of a pipe that only this process holds, then cleans up.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    child: Child,
+    pipe: Option<ChildStdin>,
+    id: String,
+}
+
+impl Keeper {
+    /// Starts to keep a host, before anything of it but its folder exists.
+    pub(super) fn start(id: &str) -> Result<Self, HostError> {
+        let mut child = Command::new("sh")
+            .args(["-c", PROGRAM, "cleanup"])
+            .arg(state_dir(id))
+            .arg("keep")
+            .current_dir("/")
+            // Ctrl-C goes to a whole process group; the keeper must see its owner go first.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| HostError::Spawn { tool: "sh".into(), source })?;
+        let pipe = child.stdin.take();
+        Ok(Self { child, pipe, id: id.to_owned() })
+    }
+
+    /// Cleans up now, and waits until all is gone.
+    pub(super) fn finish(&mut self) -> Result<(), HostError> {
+        if self.pipe.take().is_none() {
+            return Ok(());
+        }
+        let mut said = Vec::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = stderr.read_to_end(&mut said);
+        }
+        let status = self.child.wait().map_err(|source| HostError::Spawn { tool: "sh".into(), source })?;
+        if status.success() { Ok(()) } else { Err(HostError::Leftover { id: self.id.clone(), left: tail(&said, 4) }) }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
+/// The folder with the record of one host.
+pub(super) fn state_dir(id: &str) -> PathBuf {
+    Path::new(RUN).join("hosts").join(id)
+}
+
+/// Takes away what crashed runs have left on this machine, and returns how many hosts that was. Hosts in use stay.
+///
+/// # Errors
+/// `CannotWrite` when something cannot be taken away.
+pub fn sweep() -> Result<usize> {
+    let mut swept = 0;
+    let Ok(hosts) = fs::read_dir(Path::new(RUN).join("hosts")) else { return Ok(0) };
+    for entry in hosts.filter_map(std::io::Result::ok) {
+        let id = entry.file_name().to_string_lossy().into_owned();
+        // Whoever holds the slot is alive; its host is no leftover.
+        let Some(_slot) = Slot::of_id(&id).and_then(Slot::take) else { continue };
+        run(Command::new("sh").args(["-c", PROGRAM, "cleanup"]).arg(state_dir(&id)), &[])?;
+        swept += 1;
+    }
+    Ok(swept)
+}

@@ -1,0 +1,92 @@
+//! A disposable host for a journey, and keys to log in to it with.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use factoryup::rehearsal::host::{DisposableHost, ExtraUser, Image, Options, Recipe, Requirements};
+use factoryup::secret::Secret;
+use tempfile::TempDir;
+
+use super::satisfied;
+
+/// The password of the lab's `admin`, who may use sudo with it.
+pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
+
+/// Whether a disposable host can run here; see [`satisfied`].
+pub fn can_host() -> bool {
+    let missing: Vec<_> = Requirements::check().into_iter().map(|m| m.what).collect();
+    satisfied(&missing.join(", "), missing.is_empty()) && super::available(&["ssh", "ssh-keygen"])
+}
+
+/// The cached image, built if need be.
+pub fn image() -> Image {
+    Image::ensure(&Recipe::default(), &mut |line| eprintln!("{line}")).unwrap()
+}
+
+/// A folder with a fresh key, `id`, that no agent and no configuration knows.
+pub struct Keys {
+    pub dir: TempDir,
+}
+
+impl Keys {
+    pub fn new() -> Self {
+        let keys = Self { dir: tempfile::tempdir().unwrap() };
+        keys.make("id", "ed25519", "");
+        keys
+    }
+
+    /// Makes another key pair, `NAME` and `NAME.pub`, and returns its path.
+    pub fn make(&self, name: &str, kind: &str, passphrase: &str) -> PathBuf {
+        let path = self.path(name);
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-t", kind, "-N", passphrase, "-C", name, "-f"]).arg(&path);
+        assert!(command.stdin(Stdio::null()).status().unwrap().success());
+        path
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn public(&self, name: &str) -> String {
+        fs::read_to_string(self.path(&format!("{name}.pub"))).unwrap()
+    }
+}
+
+/// Options for a host that lets root and `admin` in with the key `id`.
+pub fn options(keys: &Keys) -> Options {
+    Options {
+        authorized_key: keys.public("id"),
+        users: vec![ExtraUser { name: "admin".into(), password: Secret::new(ADMIN_PASSWORD) }],
+        delay: None,
+    }
+}
+
+/// A running host that lets root and `admin` in with the key `id`.
+pub fn host(keys: &Keys) -> DisposableHost {
+    DisposableHost::start(&image(), &options(keys)).unwrap()
+}
+
+/// Runs a command on the host with the system's ssh client, which knows the host's key.
+pub fn ssh(host: &DisposableHost, keys: &Keys, user: &str, command: &str) -> Output {
+    let known = keys.path("known_hosts");
+    fs::write(&known, format!("[{}]:{} {}\n{0} {2}\n", host.address(), host.port(), host.host_key())).unwrap();
+    Command::new("ssh")
+        .args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"])
+        .arg("-o")
+        .arg(format!("UserKnownHostsFile={}", known.display()))
+        .arg("-i")
+        .arg(keys.path("id"))
+        .args(["-p", &host.port().to_string(), &format!("{user}@{}", host.address()), command])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// A program's standard output, when it succeeded.
+pub fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
