@@ -22,12 +22,22 @@
 //! group = "acme"
 //! ```
 
+pub mod answers;
+pub mod fields;
 mod model;
+mod problem;
+mod read;
+mod rules;
+mod write;
 
 pub use model::{
     Agent, AgentKind, Cloudflare, Engine, Environments, Executor, Factory, FactorySection, Gitlab, Host, HostKind,
     Infra, Runner, SecretProvider, Secrets, Sudo, Tier,
 };
+
+pub use read::{parse, read};
+pub use rules::{Check, Fault};
+pub use write::{edit, to_toml};
 
 /// The `schema` number this version reads and writes.
 pub const SCHEMA: u32 = 1;

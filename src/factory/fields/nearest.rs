@@ -1,0 +1,58 @@
+//! The nearest known word to one that was mistyped.
+
+/// The candidate that takes the fewest single-character edits to become, if so few that a slip explains them: one for each three
+/// characters, and one at least. A swap of two neighbours counts as one.
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = normal(word);
+    let allowed = (word.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word, &normal(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn normal(word: &str) -> String {
+    word.to_lowercase().replace('-', "_")
+}
+
+/// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
+    for i in 1..=from.len() {
+        let mut row = vec![i];
+        for j in 1..=to.len() {
+            let same = from[i - 1] == to[j - 1];
+            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + usize::from(!same));
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    const WORDS: [&str; 4] = ["address", "port", "authorized_keys", "sudo"];
+
+    #[test]
+    fn a_slip_is_recognised() {
+        for (slip, meant) in [("adress", "address"), ("prot", "port"), ("authorised-keys", "authorized_keys")] {
+            assert_eq!(nearest(slip, WORDS), Some(meant), "{slip}");
+        }
+    }
+
+    #[test]
+    fn another_word_is_not_a_slip() {
+        assert_eq!(nearest("password", WORDS), None);
+        assert_eq!(nearest("", WORDS), None);
+    }
+}

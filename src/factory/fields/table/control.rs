@@ -1,0 +1,114 @@
+//! Rows of `[gitlab]` and `[agent]`: the control plane, and the identity that works under it.
+
+use super::super::{Ask, Field, Kind};
+use super::{PATH, choice};
+use crate::factory::rules;
+
+pub(super) const CONTROL: [Field; 8] = [
+    Field {
+        key: "gitlab.url",
+        flag: "gitlab-url",
+        prompt: "URL of GitLab",
+        help: "Base URL of the GitLab instance",
+        explain: "gitlab.com or your own instance. https always; plain http only for a loopback address.",
+        example: "https://gitlab.com",
+        default: Some("https://gitlab.com"),
+        check: Some(rules::gitlab_url),
+        pattern: Some("^https?://[^\\s/?#@]+(?:/[A-Za-z0-9._-]+)*$"),
+        tidy: Some(rules::tidy_url),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "gitlab.group",
+        flag: "gitlab-group",
+        prompt: "GitLab group",
+        help: "Full path of the group that holds the control repo",
+        explain: "As in the group's URL. A subgroup is written with slashes. It has to exist: gitlab.com lets only people make \
+                  top-level groups.",
+        example: "acme",
+        suggest: Some(|answers| answers.get("factory.name").map(|name| name.to_string())),
+        check: Some(rules::group),
+        pattern: Some("^[A-Za-z0-9][A-Za-z0-9._/-]*$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "gitlab.project",
+        flag: "gitlab-project",
+        prompt: "Project of the control repo",
+        help: "Path of the control repo in the group",
+        explain: "Made when it does not exist; adopted when it does.",
+        example: "factory",
+        default: Some("factory"),
+        ask: Ask::IfUnknown,
+        check: Some(rules::project),
+        pattern: Some(PATH),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "gitlab.default_branch",
+        flag: "default-branch",
+        prompt: "Default branch",
+        help: "Default branch: protected, changed by merge requests only",
+        explain: "Production follows it. Nobody pushes to it, not even you.",
+        example: "main",
+        default: Some("main"),
+        ask: Ask::IfUnknown,
+        check: Some(rules::branch),
+        pattern: Some("^[^\\s~^:?*\\[\\\\-][^\\s~^:?*\\[\\\\]*$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "gitlab.tier",
+        flag: "gitlab-tier",
+        prompt: "GitLab subscription",
+        help: "Subscription of the group, which decides what can enforce the policy",
+        explain: "Free protects branches, variables and runners, which is enough for one owner. Premium adds approval rules, \
+                  code owners and protected environments. Ultimate adds policies.",
+        example: "free",
+        kind: Kind::Choice(&[
+            choice("free", "Free, or self-managed without a licence"),
+            choice("premium", "Premium"),
+            choice("ultimate", "Ultimate"),
+        ]),
+        default: Some("free"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "agent.kind",
+        flag: "agent",
+        prompt: "Coding agent",
+        help: "Which coding agent works on the host",
+        explain: "Both read the same AGENTS.md and skills; each gets its own settings. One is enough.",
+        example: "claude-code",
+        kind: Kind::Choice(&[choice("claude-code", "Claude Code"), choice("codex", "Codex"), choice("both", "both")]),
+        default: Some("claude-code"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "agent.username",
+        flag: "agent-username",
+        prompt: "The agent's GitLab user name",
+        help: "The agent's GitLab user name, unique on the instance",
+        explain: "A service account or second user with the Developer role: it can push branches and open merge requests, and \
+                  cannot merge or read production secrets.",
+        example: "acme-agent",
+        default: Some("factory-agent"),
+        suggest: Some(|answers| answers.get("factory.name").map(|name| format!("{name}-agent"))),
+        ask: Ask::IfUnknown,
+        check: Some(rules::username),
+        pattern: Some(PATH),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "agent.token_days",
+        flag: "agent-token-days",
+        prompt: "Life of the agent's token in days",
+        help: "Life of the agent's GitLab token in days",
+        explain: "The shorter, the less a leaked token is worth. A pipeline rotates it in time.",
+        example: "30",
+        kind: Kind::Number { min: 1, max: 30 },
+        default: Some("30"),
+        ask: Ask::IfUnknown,
+        ..Field::PLAIN
+    },
+];

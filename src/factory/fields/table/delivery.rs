@@ -1,0 +1,140 @@
+//! Rows of what ships: `[infra]`, `[cloudflare]`, `[secrets]`, `[runner]`, `[environments]`.
+
+use super::super::{Ask, Field, Kind, When};
+use super::{NAME, choice};
+use crate::factory::rules;
+
+const WITH_CLOUDFLARE: Option<When> = Some(When { key: "cloudflare.enabled", any: &["true"] });
+const WITH_SOPS: Option<When> = Some(When { key: "secrets.provider", any: &["sops-age"] });
+
+pub(super) const DELIVERY: [Field; 9] = [
+    Field {
+        key: "infra.engine",
+        flag: "engine",
+        prompt: "Infrastructure engine",
+        help: "What plans and applies the infrastructure",
+        explain: "Both read the same files. OpenTofu also encrypts state and plans.",
+        example: "opentofu",
+        kind: Kind::Choice(&[choice("opentofu", "OpenTofu"), choice("terraform", "Terraform")]),
+        default: Some("opentofu"),
+        ask: Ask::IfUnknown,
+        ..Field::PLAIN
+    },
+    Field {
+        key: "cloudflare.enabled",
+        flag: "cloudflare",
+        prompt: "Use Cloudflare as the edge",
+        help: "Whether Cloudflare is the edge",
+        explain: "Adds DNS, a tunnel to the host and a first Worker to infra/. Can be switched on later.",
+        example: "true",
+        kind: Kind::Bool,
+        default: Some("false"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "cloudflare.account_id",
+        flag: "cloudflare-account-id",
+        prompt: "Cloudflare account id",
+        help: "Cloudflare account id, 32 hexadecimal digits",
+        explain: "In the dashboard: your domain, Overview, at the right under API. It is no secret.",
+        example: "0123456789abcdef0123456789abcdef",
+        when: WITH_CLOUDFLARE,
+        check: Some(rules::hex_id),
+        pattern: Some("^(?:[0-9a-f]{32})?$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "cloudflare.zone_id",
+        flag: "cloudflare-zone-id",
+        prompt: "Cloudflare zone id",
+        help: "Cloudflare zone id, 32 hexadecimal digits",
+        explain: "In the dashboard: your domain, Overview, at the right under API. It is no secret.",
+        example: "fedcba9876543210fedcba9876543210",
+        when: WITH_CLOUDFLARE,
+        check: Some(rules::hex_id),
+        pattern: Some("^(?:[0-9a-f]{32})?$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "cloudflare.zone",
+        flag: "cloudflare-zone",
+        prompt: "Domain of the zone",
+        help: "Domain of the Cloudflare zone",
+        explain: "The domain whose DNS Cloudflare serves, in lower case.",
+        example: "example.org",
+        when: WITH_CLOUDFLARE,
+        check: Some(rules::domain),
+        pattern: Some("^(?:[a-z0-9-]+(?:\\.[a-z0-9-]+)+)?$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "secrets.provider",
+        flag: "secrets-provider",
+        prompt: "Where secrets live",
+        help: "Where secrets live",
+        explain: "sops-age keeps them encrypted in the control repo and needs no service. The others keep them elsewhere; the \
+                  repo then says how pipelines fetch them.",
+        example: "sops-age",
+        kind: Kind::Choice(&[
+            choice("sops-age", "encrypted files in the control repo (SOPS with age)"),
+            choice("gitlab-variables", "GitLab CI/CD variables"),
+            choice("openbao", "OpenBao"),
+            choice("infisical", "Infisical"),
+            choice("onepassword", "1Password"),
+            choice("bitwarden", "Bitwarden Secrets Manager"),
+        ]),
+        default: Some("sops-age"),
+        ask: Ask::IfUnknown,
+        ..Field::PLAIN
+    },
+    Field {
+        key: "secrets.owner_recipient",
+        flag: "owner-recipient",
+        prompt: "Your age recipient",
+        help: "The owner's age recipient (age1…), the public half of the key; empty until the key ceremony is held",
+        explain: "Run `age-keygen -o key.txt` on your own machine, keep key.txt off the host, and give what \
+                  `age-keygen -y key.txt` prints.",
+        example: "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+        default: Some(""),
+        when: WITH_SOPS,
+        ask: Ask::IfUnknown,
+        check: Some(rules::age_recipient),
+        pattern: Some("^(?:age1[a-z0-9-]+)?$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "runner.executor",
+        flag: "runner",
+        prompt: "What runs merge-request pipelines",
+        help: "What runs jobs that are not trusted, those of merge requests",
+        explain: "Podman runs them on the host, rootless, under a user of its own. Shared runners are GitLab's own machines. \
+                  What deploys always runs on the host's protected runner.",
+        example: "podman",
+        kind: Kind::Choice(&[
+            choice("podman", "rootless containers on the host"),
+            choice("shared", "the instance's shared runners"),
+            choice("kubernetes", "a Kubernetes cluster"),
+        ]),
+        default: Some("podman"),
+        suggest: Some(|answers| {
+            let hostless = answers.get("host.kind").is_some_and(|kind| kind.to_string() == "none");
+            Some(if hostless { "shared" } else { "podman" }.to_owned())
+        }),
+        ask: Ask::IfUnknown,
+        ..Field::PLAIN
+    },
+    Field {
+        key: "environments.names",
+        flag: "environments",
+        prompt: "Environments",
+        help: "Environments in the order of promotion, separated by commas; the last is production",
+        explain: "Each gets its own state, variables and deployment job. 1 to 5 names of a-z, 0-9 and -.",
+        example: "staging, production",
+        kind: Kind::List { min: 1, max: 5, commas: true },
+        default: Some("staging, production"),
+        ask: Ask::IfUnknown,
+        check: Some(rules::environment),
+        pattern: Some(NAME),
+        ..Field::PLAIN
+    },
+];

@@ -1,0 +1,351 @@
+//! From the text of a `factory.toml` to a [`Factory`], or to one error that names all that is wrong with it.
+
+use std::borrow::Cow;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::answers::{Answers, Source};
+use super::fields::{FIELDS, Field, Kind, SECTIONS, Value, When, nearest};
+use super::problem::{self, Problem};
+use super::rules::{Fault, find_secrets};
+use super::{Factory, SCHEMA};
+use crate::error::{Error, Result};
+
+/// The largest file that is read, in bytes. A real one has some 5 KiB.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Reads a `factory.toml`.
+///
+/// # Errors
+/// `Data` when it cannot be read, or with all that is wrong with it, each with its line, its field and a remedy.
+pub fn read(path: &Path) -> Result<Factory> {
+    let name = path.display();
+    let cannot = |error: &std::io::Error| Error::data(format!("cannot read {name}: {error}"));
+    let attributes = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::data(format!("there is no {name}")).hint("`factoryup init` makes one"),
+        _ => cannot(&error),
+    })?;
+    if attributes.is_dir() {
+        let inside = path.join(super::FILE_NAME);
+        return Err(
+            Error::data(format!("{name} is a directory, not a file")).hint(format!("give {}", inside.display()))
+        );
+    }
+    if !attributes.is_file() {
+        return Err(Error::data(format!("{name} is not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| cannot(&error))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
+    parse_bytes(&bytes, &name.to_string())
+}
+
+/// Reads the text of a `factory.toml`. `name` is what errors call it.
+///
+/// # Errors
+/// `Data` with all that is wrong with it, each with its line, its field and a remedy.
+pub fn parse(text: &str, name: &str) -> Result<Factory> {
+    parse_bytes(text.as_bytes(), name)
+}
+
+fn parse_bytes(bytes: &[u8], name: &str) -> Result<Factory> {
+    if bytes.len() as u64 > LARGEST {
+        return Err(Error::data(format!("{name} is larger than 1 MiB"))
+            .hint("a factory.toml has some 5 KiB: is it the right file?"));
+    }
+    let text = match std::str::from_utf8(bytes) {
+        // Some editors on Windows put a byte order mark first.
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(error) => {
+            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let fault = Fault::new("holds a byte that is not UTF-8", "save the file as UTF-8");
+            let end = valid.len();
+            return Err(problem::error(
+                name,
+                &format!("{valid}\u{fffd}"),
+                vec![Problem::new(Some(end..end + 3), "the text", fault)],
+            ));
+        }
+    };
+    Reader::new(text).finish(name)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+    answers: Answers,
+    /// Where each section's header stands.
+    headers: Vec<(&'static str, Range<usize>)>,
+    /// What is there but cannot be used: reported as such, so not missing.
+    unusable: Vec<&'static str>,
+    /// Whether the text is not TOML, so that something missing may only be unread.
+    broken: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        let (problems, answers) = (Vec::new(), Answers::default());
+        let mut reader = Self { text, problems, answers, headers: Vec::new(), unusable: Vec::new(), broken: false };
+        reader.secrets();
+        if !reader.control_characters() {
+            reader.document();
+        }
+        reader
+    }
+
+    fn finish(self, name: &str) -> Result<Factory> {
+        if self.problems.is_empty() {
+            self.answers.to_factory()
+        } else {
+            Err(problem::error(name, self.text, self.problems))
+        }
+    }
+
+    fn fault(&mut self, span: Range<usize>, subject: impl Into<String>, fault: Fault) {
+        // What holds a secret, or is not even TOML, has been named as such. More about it would only distract.
+        let known = |problem: &Problem| {
+            problem.span.as_ref().is_some_and(|other| {
+                let overlaps = other.start < span.end.max(span.start + 1) && span.start < other.end;
+                other.start == span.start || (problem.fault.secret && overlaps)
+            })
+        };
+        if !self.problems.iter().any(known) {
+            self.problems.push(Problem::new(Some(span), subject, fault));
+        }
+    }
+
+    /// Anywhere in the text, comments too: all of it is committed.
+    fn secrets(&mut self) {
+        for found in find_secrets(self.text) {
+            let reason = format!("{} must not be in this file, which is committed", found.what);
+            let fault = Fault::new(reason, found.belongs).about_a_secret();
+            self.problems.push(Problem::new(Some(found.span), "", fault));
+        }
+    }
+
+    fn control_characters(&mut self) -> bool {
+        let text = self.text;
+        let odd = |(at, c): &(usize, char)| {
+            c.is_control() && !matches!(c, '\t' | '\n') && !(*c == '\r' && text[at + 1..].starts_with('\n'))
+        };
+        let found: Vec<_> = text.char_indices().filter(odd).take(5).collect();
+        for (at, character) in &found {
+            let reason = format!("has the control character U+{:04X} here", u32::from(*character));
+            self.fault(*at..at + 1, "the text", Fault::new(reason, "remove it; is this the right file?"));
+        }
+        !found.is_empty()
+    }
+
+    fn document(&mut self) {
+        let (document, errors) = DeTable::parse_recoverable(self.text);
+        for error in &errors {
+            self.not_toml(error);
+        }
+        let table = document.get_ref();
+        if !self.schema(table) {
+            return;
+        }
+        for (key, value) in table {
+            match SECTIONS.iter().find(|section| section.name == key.get_ref().as_ref()) {
+                _ if key.get_ref() == "schema" => {}
+                Some(section) => self.section(section.name, key, value),
+                None => self.unknown_section(key),
+            }
+        }
+        if !self.broken {
+            self.missing();
+        }
+    }
+
+    fn not_toml(&mut self, error: &toml::de::Error) {
+        let span = error.span().unwrap_or(0..0);
+        if error.message() == "duplicate key" {
+            let subject = format!("`{}`", self.text[span.clone()].trim());
+            self.fault(span, subject, Fault::new("is here for the second time", "keep one of the two"));
+        } else {
+            self.broken = true;
+            self.fault(span, "", Fault::new(error.message(), "write it as TOML: https://toml.io"));
+        }
+    }
+
+    /// Whether the rest can be judged by the rules of this version.
+    fn schema(&mut self, table: &DeTable<'_>) -> bool {
+        let write = format!("write `schema = {SCHEMA}` as the first line");
+        let Some(value) = table.get("schema") else {
+            if !self.broken {
+                self.problems.push(Problem::new(None, "`schema`", Fault::new("is missing", write)));
+            }
+            return true;
+        };
+        let number =
+            value.get_ref().as_integer().and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
+        match number {
+            Some(number) if number == i64::from(SCHEMA) => true,
+            Some(number) if number > i64::from(SCHEMA) => {
+                let reason = format!("is {number}: written by a newer factoryup; this one reads {SCHEMA}");
+                let remedy = "upgrade with `factoryup self update`, or the way it was installed";
+                self.problems.retain(|problem| problem.fault.secret);
+                self.fault(value.span(), "`schema`", Fault::new(reason, remedy));
+                false
+            }
+            _ => {
+                self.fault(
+                    value.span(),
+                    "`schema`",
+                    Fault::new(format!("is not {SCHEMA}, the first and only format"), write),
+                );
+                true
+            }
+        }
+    }
+
+    fn unknown_section(&mut self, key: &Spanned<Cow<'_, str>>) {
+        let word = key.get_ref().as_ref();
+        let homes: Vec<String> =
+            FIELDS.iter().filter(|field| field.name() == word).map(|field| format!("[{}]", field.section())).collect();
+        let remedy = match nearest(word, SECTIONS.iter().map(|section| section.name).chain(["schema"])) {
+            Some("schema") => "did you mean `schema`?".to_owned(),
+            Some(section) => {
+                self.unusable.extend(FIELDS.iter().filter(|field| field.section() == section).map(|field| field.key));
+                format!("did you mean [{section}]?")
+            }
+            None if !homes.is_empty() => format!("it belongs below {}", homes.join(" or ")),
+            None => {
+                let names: Vec<_> = SECTIONS.iter().map(|section| format!("[{}]", section.name)).collect();
+                format!("the sections are {}", names.join(", "))
+            }
+        };
+        self.fault(key.span(), "", Fault::new(format!("{} is not known here", named(word)), remedy));
+    }
+
+    fn section(&mut self, section: &'static str, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            self.unusable.extend(FIELDS.iter().filter(|field| field.section() == section).map(|field| field.key));
+            let reason = format!("is {}, but it is a section", type_name(value.get_ref()));
+            let fault = Fault::new(reason, format!("write [{section}] on a line of its own"));
+            self.fault(key.span(), format!("`{section}`"), fault);
+            return;
+        };
+        self.headers.push((section, key.span()));
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            match FIELDS.iter().find(|field| field.section() == section && field.name() == name) {
+                Some(field) => self.field(field, value),
+                None => self.unknown_key(section, key),
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, section: &'static str, key: &Spanned<Cow<'_, str>>) {
+        let word = key.get_ref().as_ref();
+        let here: Vec<_> = FIELDS.iter().filter(|field| field.section() == section).collect();
+        let meant = nearest(word, here.iter().map(|field| field.name()));
+        let remedy = match (meant, FIELDS.iter().find(|field| field.name() == word)) {
+            (Some(name), _) => {
+                self.unusable.extend(here.iter().filter(|field| field.name() == name).map(|field| field.key));
+                format!("did you mean `{name}`?")
+            }
+            (None, Some(field)) => format!("it belongs below [{}]", field.section()),
+            (None, None) => {
+                let names: Vec<_> = here.iter().map(|field| format!("`{}`", field.name())).collect();
+                format!("[{section}] has {}", names.join(", "))
+            }
+        };
+        self.fault(key.span(), "", Fault::new(format!("{} is not known in [{section}]", named(word)), remedy));
+    }
+
+    fn field(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
+        let Some(read) = self.typed(field, value) else {
+            self.unusable.push(field.key);
+            return;
+        };
+        let mut sound = true;
+        if let (DeValue::Array(items), Value::List(texts)) = (value.get_ref(), &read) {
+            for (item, text) in items.iter().zip(texts) {
+                if let Err(fault) = field.check_text(text) {
+                    self.fault(item.span(), format!("`{}`", field.key), fault);
+                    sound = false;
+                }
+            }
+        }
+        // An empty value where one is needed is reported as missing, once it is known whether the field applies.
+        if let (true, Err(fault)) = (sound && !(read.is_empty() && field.may_be_empty()), field.check(&read)) {
+            self.fault(value.span(), format!("`{}`", field.key), fault);
+        }
+        self.answers.set(field, read, Source::File);
+    }
+
+    /// The value, when it is of the field's sort.
+    fn typed(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        let wanted = match (field.kind, value.get_ref()) {
+            (Kind::Text | Kind::Choice(_), DeValue::String(text)) => return Some(Value::Text(text.to_string())),
+            (Kind::Bool, DeValue::Boolean(yes)) => return Some(Value::Bool(*yes)),
+            (Kind::Number { .. }, DeValue::Integer(number)) => {
+                // What 64 bits cannot hold is out of every field's range.
+                let number = i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(i64::MAX);
+                return Some(Value::Number(number));
+            }
+            (Kind::List { .. }, DeValue::Array(items)) => return self.typed_items(field, items),
+            (Kind::Text | Kind::Choice(_), _) => "a text in quotes",
+            (Kind::Bool, _) => "`true` or `false`, without quotes",
+            (Kind::Number { .. }, _) => "a number, without quotes",
+            (Kind::List { .. }, _) => "a list in brackets",
+        };
+        let reason = format!("is {}", type_name(value.get_ref()));
+        let remedy = format!("write {wanted}, such as `{}`", field.example_line());
+        self.fault(value.span(), format!("`{}`", field.key), Fault::new(reason, remedy));
+        None
+    }
+
+    fn typed_items(&mut self, field: &'static Field, items: &DeArray<'_>) -> Option<Value> {
+        let mut texts = Vec::new();
+        for item in items {
+            if let Some(text) = item.get_ref().as_str() {
+                texts.push(text.to_owned());
+            } else {
+                let reason = format!("has {} in its list", type_name(item.get_ref()));
+                self.fault(item.span(), format!("`{}`", field.key), Fault::new(reason, "write each item in quotes"));
+            }
+        }
+        (texts.len() == items.len()).then_some(Value::List(texts))
+    }
+
+    fn missing(&mut self) {
+        for field in self.answers.missing() {
+            if self.unusable.contains(&field.key) {
+                continue;
+            }
+            let header = self.headers.iter().find(|(section, _)| *section == field.section());
+            let condition = |when: When| {
+                let value = self.answers.get(when.key).map(|value| value.to_string()).unwrap_or_default();
+                format!(" because `{}` is `{value}`", when.key)
+            };
+            let reason = format!("is missing{}", field.when.map(condition).unwrap_or_default());
+            let section = header.map_or_else(|| format!("the section [{}] with ", field.section()), |_| String::new());
+            let fault = Fault::new(reason, format!("add {section}`{}` ({})", field.example_line(), field.help));
+            let span = header.map(|(_, span)| span.clone());
+            self.problems.push(Problem::new(span, format!("`{}`", field.key), fault));
+        }
+    }
+}
+
+/// A key in an error: cut, when it is long enough to be something else.
+fn named(word: &str) -> String {
+    if word.chars().count() <= 40 { format!("`{word}`") } else { "this key".to_owned() }
+}
+
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "`true` or `false`",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    }
+}

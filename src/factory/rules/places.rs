@@ -1,0 +1,226 @@
+//! Where something is: hosts, domains and URLs.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Fault, ensure, shown};
+
+/// What ssh can be given as a destination: a host name, an IPv4 or IPv6 address, or an alias from `~/.ssh/config`. Never with the
+/// account or the port, which have fields of their own, and never beginning with `-`, which would be an option.
+pub(crate) fn address(text: &str) -> Result<(), Fault> {
+    let remedy = "write a host name, an IP address or an alias from ~/.ssh/config, such as `203.0.113.7`";
+    ensure(!text.is_empty(), "is empty", remedy)?;
+    let remedy_login = "write the host alone; the account to log in with is `host.login` (--host-login)";
+    ensure(!text.contains('@'), "holds an account", remedy_login)?;
+    ensure(!text.contains("://"), "is a URL", remedy)?;
+    if text.starts_with('[') {
+        return Err(Fault::new("has brackets", "write an IPv6 address without brackets; the port is `host.port`"));
+    }
+    if is_ip(text) {
+        return Ok(());
+    }
+    if text.matches(':').count() == 1 {
+        return Err(Fault::new("holds a port", "write the host alone; the port is `host.port` (--host-port)"));
+    }
+    ensure(!text.contains(':'), "is not an IPv6 address", remedy)?;
+    ensure(!text.starts_with('-'), "begins with `-`", remedy)?;
+    if let Some(odd) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
+        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+    }
+    ensure(!looks_numeric(text), "is not an IPv4 address", remedy)?;
+    ensure(text.len() <= 253 && labels_fit(text), "has a part that is empty or longer than 63 characters", remedy)
+}
+
+/// A DNS domain in lower case with at least two parts, such as a Cloudflare zone.
+pub(crate) fn domain(text: &str) -> Result<(), Fault> {
+    let remedy = "write the domain alone, in lower case, such as `example.org`";
+    ensure(!text.is_empty(), "is empty", remedy)?;
+    ensure(!text.contains("://") && !text.contains('/'), "is a URL", remedy)?;
+    ensure(!text.ends_with('.'), "ends with a dot", remedy)?;
+    ensure(!text.chars().any(char::is_uppercase), "has capitals", remedy)?;
+    ensure(text.is_ascii(), "has letters outside ASCII", "write its ASCII form, which begins with `xn--`")?;
+    ensure(is_domain(text) && !looks_numeric(text), "is not a domain", remedy)
+}
+
+/// GitLab's base URL: `https://`, plain `http://` for a loopback address only, no account, query, fragment or trailing slash. A path
+/// is the relative root of a self-hosted instance; gitlab.com has none.
+pub(crate) fn gitlab_url(text: &str) -> Result<(), Fault> {
+    let remedy = "write the instance alone, such as `https://gitlab.com`";
+    ensure(!text.is_empty(), "is empty", remedy)?;
+    if let Some(odd) = text.chars().find(|c| c.is_whitespace() || *c == '\\' || *c == '"') {
+        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(Fault::new("does not begin with `https://`", remedy));
+    };
+    ensure(matches!(scheme, "http" | "https"), "does not begin with `https://`", remedy)?;
+    ensure(!rest.contains(['?', '#']), "has a query or fragment", remedy)?;
+    let (authority, path) = rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
+    let no_account =
+        "write the URL without an account; the token comes from FACTORYUP_GITLAB_TOKEN, a file or a prompt";
+    if authority.contains('@') {
+        return Err(Fault::new("holds an account or token before the host", no_account).about_a_secret());
+    }
+    let host = host_of(authority).ok_or_else(|| Fault::new("has no valid host or port", remedy))?;
+    ensure(host == host.to_lowercase(), "has capitals in its host", remedy)?;
+    if scheme == "http" && !is_loopback(host) {
+        let remedy = "use `https://`: a token must not travel in the clear; plain http is for a loopback address only";
+        return Err(Fault::new("is plain http", remedy));
+    }
+    path.map_or(Ok(()), |path| relative_root(host, path))
+}
+
+fn relative_root(host: &str, path: &str) -> Result<(), Fault> {
+    let remedy = "write the instance's base URL alone, without a slash at its end";
+    ensure(!path.is_empty() && !path.ends_with('/'), "ends with a slash", remedy)?;
+    ensure(host != "gitlab.com", "has a path", "write `https://gitlab.com`; the group is `gitlab.group`")?;
+    let parts: Vec<&str> = path.split('/').collect();
+    let page = ["api", "users", "groups", "dashboard", "explore", "admin", "-"].contains(&parts[0])
+        || path.strip_suffix(".git").is_some();
+    ensure(!page, "is the address of a page, not of the instance", remedy)?;
+    let fine = |part: &&str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+            && !part.starts_with('.')
+    };
+    ensure(parts.iter().all(fine), "has a path that is no relative root", remedy)
+}
+
+/// What a person types for GitLab's URL, made into one: a bare host gets `https://`, slashes at the end go.
+#[expect(clippy::unnecessary_wraps, reason = "it is a `Tidy`")]
+pub(crate) fn tidy_url(text: &str) -> Result<String, Fault> {
+    let text = text.trim().trim_end_matches('/');
+    let bare = !text.is_empty() && !text.contains("://") && !text.contains('@');
+    Ok(if bare { format!("https://{text}") } else { text.to_owned() })
+}
+
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
+        }
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let name =
+        !looks_numeric(host) && labels_fit(host) && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
+    (port_fits && (is_ip(host) || name)).then_some(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn is_ip(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
+    match zone {
+        None => text.parse::<IpAddr>().is_ok(),
+        Some(zone) => {
+            address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && zone.chars().all(|c| c.is_ascii_alphanumeric())
+        }
+    }
+}
+
+/// Whether it is meant as an IPv4 address: its last part is a number.
+fn looks_numeric(text: &str) -> bool {
+    let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    text.contains('.') && last.bytes().all(|b| b.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err()
+}
+
+fn labels_fit(text: &str) -> bool {
+    text.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
+/// Whether it is a host name of two parts or more. Letters outside ASCII pass: they have an ASCII form.
+pub(super) fn is_domain(text: &str) -> bool {
+    let fits = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.contains('.') && text.split('.').all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in ["203.0.113.7", "2001:db8::7", "fe80::1%eth0", "host", "my_alias", "a-b.example.org", "7eleven"] {
+            assert_eq!(address(good), Ok(()), "{good}");
+        }
+        let bad = [
+            "",
+            "root@host",
+            "host:22",
+            "[::1]",
+            "-oProxyCommand=x",
+            "203.0.113.700",
+            "1.2.3",
+            "a..b",
+            "a b",
+            "ssh://h",
+            "h/x",
+        ];
+        for bad in bad {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn urls() {
+        for good in [
+            "https://gitlab.com",
+            "https://gitlab.example.org:8443",
+            "https://example.org/gitlab",
+            "https://[2001:db8::1]:8443",
+            "http://localhost:8080",
+            "http://127.0.0.1:1234",
+            "http://[::1]:80",
+        ] {
+            assert_eq!(gitlab_url(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "gitlab.com",
+            "ftp://gitlab.com",
+            "http://gitlab.com",
+            "https://gitlab.com/",
+            "https://gitlab.com/acme",
+            "https://u:p@gitlab.com",
+            "https://x.org/api/v4",
+            "https://x.org/a.git",
+            "https://x.org?x",
+            "https://x.org:0",
+            "https://x.org:99999",
+            "https://",
+            "https://x .org",
+            "https://GitLab.com",
+            "https://x.org//a",
+            "https://1.2.3.400",
+            "http://localhost.evil.org",
+            "https://x.org/../a",
+        ] {
+            assert!(gitlab_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bare_host_becomes_a_url() {
+        assert_eq!(tidy_url(" gitlab.example.org/ ").as_deref(), Ok("https://gitlab.example.org"));
+        assert_eq!(tidy_url("http://x.org//").as_deref(), Ok("http://x.org"));
+    }
+
+    #[test]
+    fn domains() {
+        assert_eq!(domain("xn--bcher-kva.example"), Ok(()));
+        for bad in
+            ["", "org", "Example.org", "example.org.", "https://example.org", "1.2.3.4.5", "bücher.example", "-a.org"]
+        {
+            assert!(domain(bad).is_err(), "{bad}");
+        }
+    }
+}

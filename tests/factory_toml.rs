@@ -1,0 +1,379 @@
+//! `factory.toml`: what is refused, and with which words; what is taken, and that nothing of it gets lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::fs;
+
+use factoryup::factory::answers::Answers;
+use factoryup::factory::fields::{self, FIELDS, Kind, Value};
+use factoryup::factory::{self, Engine, Factory, HostKind};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJnsBe7SWfOLDDpmmIM9BNxYUTtCIpsZMPUiINWD8SX8 ada@laptop";
+
+/// A good file; each bad one is this with one thing changed.
+fn good() -> String {
+    format!(
+        r#"schema = 1
+
+[factory]
+name = "acme"
+owner_name = "Ada Lovelace"
+owner_email = "ada@example.org"
+
+[host]
+kind = "ssh"
+address = "203.0.113.7"
+authorized_keys = ["{KEY}"]
+
+[gitlab]
+group = "acme"
+"#
+    )
+}
+
+fn message(text: &str) -> String {
+    let error = factory::parse(text, "factory.toml").expect_err("must be refused");
+    assert_eq!(error.kind().exit_code(), 65);
+    format!("{error}\nhint: {}", error.hints().join("\nhint: "))
+}
+
+/// Refuses the good file with `from` replaced by `to`, in the words of the snapshot called `name`.
+fn refuses(name: &str, from: &str, to: &str) {
+    let text = good();
+    assert!(text.contains(from), "{name}: {from}");
+    insta::assert_snapshot!(name, message(&text.replacen(from, to, 1)));
+}
+
+#[test]
+fn the_good_file_is_good() {
+    let factory = factory::parse(&good(), "factory.toml").unwrap();
+    assert_eq!((factory.host.port, factory.gitlab.project.as_str()), (22, "factory"));
+    assert_eq!(factory.environments.names, ["staging", "production"]);
+}
+
+#[test]
+fn what_is_no_toml() {
+    refuses("syntax_no_value", "name = \"acme\"", "name =");
+    refuses("syntax_open_quote", "name = \"acme\"", "name = \"acme");
+    refuses("syntax_no_equals", "kind = \"ssh\"", "kind \"ssh\"");
+    refuses("syntax_open_header", "[host]", "[host");
+    refuses("duplicate_key", "kind = \"ssh\"", "kind = \"ssh\"\nkind = \"local\"");
+    refuses("duplicate_section", "[gitlab]", "[factory]\n\n[gitlab]");
+    refuses("null_character", "acme", "ac\0me");
+    refuses("escape_sequence", "acme", "ac\u{1b}[31mme");
+    refuses("escaped_control_character", "Ada Lovelace", "Ada\\u001b[31m");
+    insta::assert_snapshot!("empty", message(""));
+}
+
+#[test]
+fn what_is_unknown() {
+    refuses("unknown_key_mistyped", "address =", "adress =");
+    refuses("unknown_key_swapped", "kind = ", "knid = ");
+    refuses("unknown_key_elsewhere", "group = ", "group = \"acme\"\ntoken_days = 3\n#");
+    refuses("unknown_key", "group = ", "colour = \"red\"\ngroup = ");
+    refuses("unknown_section_mistyped", "[gitlab]", "[gitlba]");
+    refuses("unknown_section", "[gitlab]", "[kubernetes]\n\n[gitlab]");
+    refuses("key_outside_its_section", "schema = 1", "schema = 1\naddress = \"203.0.113.7\"");
+}
+
+#[test]
+fn what_has_the_wrong_type() {
+    refuses("type_text_for_number", "kind = \"ssh\"", "kind = \"ssh\"\nport = \"22\"");
+    refuses("type_number_for_text", "name = \"acme\"", "name = 7");
+    refuses("type_text_for_list", "authorized_keys = [\"", "authorized_keys = \"\"\n# [\"");
+    refuses("type_number_in_list", "authorized_keys = [", "authorized_keys = [7, ");
+    refuses("type_text_for_bool", "[gitlab]", "[cloudflare]\nenabled = \"yes\"\n\n[gitlab]");
+    refuses("type_value_for_section", "schema = 1", "schema = 1\nagent = \"codex\"");
+    refuses("type_list_of_sections", "[gitlab]", "[[gitlab]]");
+    refuses("type_section_for_value", "[gitlab]", "[host.port]\n\n[gitlab]");
+}
+
+#[test]
+fn what_is_missing() {
+    refuses("missing_name", "name = \"acme\"\n", "");
+    refuses("missing_section", "[gitlab]\ngroup = \"acme\"\n", "");
+    refuses("missing_because_of_another", "address = \"203.0.113.7\"\n", "");
+    refuses("missing_is_empty", "\"203.0.113.7\"", "\"\"");
+    refuses("missing_keys", KEY, "  ");
+    refuses("missing_cloudflare_ids", "[gitlab]", "[cloudflare]\nenabled = true\n\n[gitlab]");
+    refuses("missing_schema", "schema = 1", "");
+}
+
+#[test]
+fn another_schema() {
+    refuses("schema_newer", "schema = 1", "schema = 2\nfuture = true");
+    refuses("schema_zero", "schema = 1", "schema = 0");
+    refuses("schema_text", "schema = 1", "schema = \"1\"");
+}
+
+#[test]
+fn values_out_of_range() {
+    refuses("port_too_large", "kind = \"ssh\"", "kind = \"ssh\"\nport = 70000");
+    refuses("port_zero", "kind = \"ssh\"", "kind = \"ssh\"\nport = 0");
+    refuses("port_beyond_64_bits", "kind = \"ssh\"", "kind = \"ssh\"\nport = 99999999999999999999");
+    refuses("choice_mistyped", "\"ssh\"", "\"shh\"");
+    refuses("choice_unknown", "[gitlab]\n", "[gitlab]\ntier = \"gold\"\n");
+    refuses("environments_twice", "[gitlab]", "[environments]\nnames = [\"a\", \"b\", \"a\"]\n\n[gitlab]");
+    refuses(
+        "environments_too_many",
+        "[gitlab]",
+        "[environments]\nnames = [\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"]\n\n[gitlab]",
+    );
+    refuses("environments_none", "[gitlab]", "[environments]\nnames = []\n\n[gitlab]");
+}
+
+#[test]
+fn values_that_break_a_rule() {
+    refuses("name_capital", "\"acme\"", "\"Acme\"");
+    refuses("email_without_domain", "ada@example.org", "ada@laptop");
+    refuses("operator_is_agent", "kind = \"ssh\"", "kind = \"ssh\"\noperator = \"agent\"");
+    refuses("operator_is_root", "kind = \"ssh\"", "kind = \"ssh\"\noperator = \"root\"");
+    refuses("address_with_login", "203.0.113.7", "root@203.0.113.7");
+    refuses("address_with_port", "203.0.113.7", "203.0.113.7:22");
+    refuses("address_is_option", "203.0.113.7", "-oProxyCommand=id");
+    refuses("address_no_ip", "203.0.113.7", "203.0.113.777");
+    refuses("host_key_short", "kind = \"ssh\"", "kind = \"ssh\"\nhost_key = \"SHA256:abc\"");
+    refuses("url_plain_http", "[gitlab]\n", "[gitlab]\nurl = \"http://gitlab.example.org\"\n");
+    refuses("url_of_a_project", "[gitlab]\n", "[gitlab]\nurl = \"https://gitlab.com/acme/factory\"\n");
+    refuses("url_slash", "[gitlab]\n", "[gitlab]\nurl = \"https://gitlab.com/\"\n");
+    refuses("group_reserved", "group = \"acme\"", "group = \"dashboard\"");
+    refuses("project_with_group", "[gitlab]\n", "[gitlab]\nproject = \"acme/factory\"\n");
+    refuses("branch_two_dots", "[gitlab]\n", "[gitlab]\ndefault_branch = \"a..b\"\n");
+    refuses(
+        "age_mistyped",
+        "[gitlab]",
+        "[secrets]\nowner_recipient = \"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q\"\n\n[gitlab]",
+    );
+    refuses("zone_id_short", "[gitlab]", "[cloudflare]\nzone_id = \"abc\"\n\n[gitlab]");
+    refuses("key_cut", KEY, &KEY[..50]);
+    refuses("key_with_options", "ssh-ed25519 ", "restrict ssh-ed25519 ");
+    refuses("key_dsa", KEY, "ssh-dss AAAAB3NzaC1kc3M= old");
+    refuses("space_around", "\"203.0.113.7\"", "\" 203.0.113.7\"");
+}
+
+/// What a person may paste by mistake, and a part of it that must not come out again.
+const SECRETS: [(&str, &str, &str, &str); 8] = [
+    ("secret_in_url", "[gitlab]\n", "[gitlab]\nurl = \"https://oauth2:CANARY@gitlab.com\"\n", "CANARY"),
+    ("secret_account_in_url", "[gitlab]\n", "[gitlab]\nurl = \"https://CANARY@gitlab.com\"\n", "CANARY"),
+    ("secret_gitlab_token", "group = \"acme\"", "group = \"glpat-CANARYxx1234567890ab\"", "CANARY"),
+    ("secret_in_comment", "[gitlab]", "# glrt-t1_CANARYxx1234567\n[gitlab]", "CANARY"),
+    ("secret_as_key", "[gitlab]", "[gitlab]\nglpat-CANARYxx1234567890ab = 1", "CANARY"),
+    ("secret_age", "[gitlab]", "[secrets]\nowner_recipient = \"AGE-SECRET-KEY-1CANARYXX\"\n\n[gitlab]", "CANARY"),
+    (
+        "secret_cloudflare",
+        "[gitlab]",
+        "[cloudflare]\nzone_id = \"CANARY_123456789012345678901234567890-ab\"\n\n[gitlab]",
+        "CANARY",
+    ),
+    (
+        "secret_private_key",
+        "authorized_keys = [",
+        "authorized_keys = [\"\"\"-----BEGIN OPENSSH PRIVATE KEY-----\nCANARY\nCANARY\n-----END OPENSSH PRIVATE KEY-----\n\"\"\", ",
+        "CANARY",
+    ),
+];
+
+#[test]
+fn a_pasted_secret_is_named_but_never_shown() {
+    for (name, from, to, canary) in SECRETS {
+        refuses(name, from, to);
+        let text = good().replacen(from, to, 1);
+        assert!(!message(&text).contains(canary), "{name}");
+    }
+}
+
+#[test]
+fn all_problems_come_at_once() {
+    let text = good()
+        .replace("\"acme\"", "\"Acme\"")
+        .replace("address =", "adress =")
+        .replace("ada@example.org", "ada")
+        .replace("kind = \"ssh\"", "kind = \"ssh\"\nport = 0");
+    insta::assert_snapshot!("all_at_once", message(&text));
+}
+
+#[test]
+fn a_long_line_is_shown_around_the_place() {
+    let long = format!("\"{}é\t{}!{}\"", "a".repeat(90), "b".repeat(90), "c".repeat(200));
+    refuses("long_line", "\"acme\"", &long);
+}
+
+#[test]
+fn what_is_no_file_with_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("factory.toml");
+    let mut said = Vec::new();
+    let mut read = |path: &std::path::Path| {
+        let error = factory::read(path).expect_err("must be refused");
+        assert_eq!(error.kind().exit_code(), 65);
+        said.push(format!("{error}\nhint: {}", error.hints().join("\nhint: ")));
+    };
+    read(&path);
+    fs::write(&path, b"schema = 1\n# caf\xe9\n").unwrap();
+    read(&path);
+    fs::write(&path, vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    read(&path);
+    fs::write(&path, b"\xff\xfes\0c\0h\0").unwrap();
+    read(&path);
+    fs::write(&path, b"PK\x03\x04 a zip file").unwrap();
+    read(&path);
+    read(folder.path());
+    let said = said.join("\n---\n").replace(&folder.path().display().to_string(), "DIR");
+    insta::assert_snapshot!("no_file_with_text", said);
+}
+
+#[test]
+fn windows_files_are_taken() {
+    let text = format!("\u{feff}{}", good().replace('\n', "\r\n"));
+    assert_eq!(factory::parse(&text, "f").unwrap(), factory::parse(&good(), "f").unwrap());
+    let wrong = text.replace("203.0.113.7", "a b");
+    insta::assert_snapshot!("windows_line_ends", message(&wrong));
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let mut factory = factory::parse(&good(), "f").unwrap();
+    factory.factory.description = "quotes \" and \\ and ünïcode 🚀".into();
+    factory.host.kind = HostKind::Local;
+    factory.infra.engine = Engine::Terraform;
+    factory.environments.names = vec!["production".into()];
+    let text = factory::to_toml(&factory).unwrap();
+    assert_eq!(factory::parse(&text, "f").unwrap(), factory);
+    assert_eq!(factory::to_toml(&factory).unwrap(), text);
+    insta::assert_snapshot!("written", text);
+}
+
+/// Every field in turn with each value it may have and a few it may not: what the reader takes comes back unchanged through the
+/// writer, and what it refuses no other way lets in.
+#[test]
+fn every_field_survives_the_round_trip() {
+    let base = factory::parse(&good(), "f").unwrap();
+    let text = factory::to_toml(&base).unwrap();
+    let (mut taken, mut refused) = (0, 0);
+    for field in FIELDS {
+        for value in candidates(field) {
+            let edited = factory::edit(&text, "f", &[(field, value.clone())]);
+            match field.check(&value) {
+                Ok(()) if !(value.is_empty() && field.may_be_empty()) => {
+                    let Ok(edited) = edited else { continue };
+                    let factory = factory::parse(&edited, "f").unwrap();
+                    assert_eq!(Answers::of(&factory).unwrap().get(field.key), Some(value), "{}", field.key);
+                    assert_eq!(
+                        factory::parse(&factory::to_toml(&factory).unwrap(), "f").unwrap(),
+                        factory,
+                        "{}",
+                        field.key
+                    );
+                    taken += 1;
+                }
+                Ok(()) => {}
+                Err(_) => {
+                    assert!(edited.is_err(), "{} takes {value:?}", field.key);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(taken > 40 && refused > 60, "{taken} taken, {refused} refused");
+}
+
+fn candidates(field: &fields::Field) -> Vec<Value> {
+    let odd = [
+        "",
+        " ",
+        "x",
+        "-x",
+        "a b",
+        "ä",
+        "\"",
+        "'''",
+        "\\",
+        "#",
+        "a\nb",
+        "\u{7f}",
+        "glpat-0123456789abcdef",
+        field.example,
+    ];
+    match field.kind {
+        Kind::Text => odd.map(|text| Value::Text(text.to_owned())).to_vec(),
+        Kind::Choice(choices) => {
+            choices.iter().map(|choice| choice.value).chain(odd).map(|text| Value::Text(text.to_owned())).collect()
+        }
+        Kind::Bool => vec![Value::Bool(true), Value::Bool(false)],
+        Kind::Number { min, max } => {
+            [min.into(), max.into(), i64::from(min) - 1, i64::from(max) + 1, i64::MIN, i64::MAX]
+                .map(Value::Number)
+                .to_vec()
+        }
+        Kind::List { .. } => {
+            let one = field.example.split(", ").map(str::to_owned).collect::<Vec<_>>();
+            let twice = [one.clone(), one.clone()].concat();
+            let odd = odd[..13].iter().map(|text| Value::List(vec![(*text).to_owned()]));
+            odd.chain([Value::List(one), Value::List(twice)]).collect()
+        }
+    }
+}
+
+#[test]
+fn an_edit_leaves_all_else_as_it_is() {
+    let text = format!("# mine\n{}  # the group's path\n\n# the end\n", good().trim_end());
+    let group = fields::by_key("gitlab.group").unwrap();
+    let engine = fields::by_key("infra.engine").unwrap();
+    let changes = [(group, Value::Text("acme/tools".into())), (engine, Value::Text("terraform".into()))];
+    let edited = factory::edit(&text, "f", &changes).unwrap();
+    insta::assert_snapshot!("edited", edited);
+    let wrong = factory::edit(&text, "f", &[(group, Value::Text("-".into()))]).expect_err("must be refused");
+    assert!(wrong.to_string().contains("`gitlab.group`"), "{wrong}");
+}
+
+/// The table and the model describe the same fields: neither has one that the other lacks.
+#[test]
+fn the_table_and_the_model_agree() {
+    let mut factory: Factory = factory::parse(&good(), "f").unwrap();
+    factory.host.authorized_keys.clear();
+    let table = toml::Table::try_from(&factory).unwrap();
+    let mut in_model: Vec<String> = Vec::new();
+    for (section, value) in &table {
+        match value.as_table() {
+            Some(fields) => in_model.extend(fields.keys().map(|name| format!("{section}.{name}"))),
+            None => assert_eq!(section, "schema"),
+        }
+    }
+    let mut in_table: Vec<String> = FIELDS.iter().map(|field| field.key.to_owned()).collect();
+    in_model.sort();
+    in_table.sort();
+    assert_eq!(in_model, in_table);
+}
+
+#[test]
+fn the_defaults_of_the_table_are_the_models() {
+    let required = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"A\"\nowner_email = \"a@b.org\"\n[gitlab]\ngroup = \"acme\"\n";
+    let factory: Factory = toml::from_str(required).unwrap();
+    let of_model = Answers::of(&factory).unwrap();
+    for field in FIELDS.iter().filter(|field| field.default.is_some()) {
+        assert_eq!(of_model.get(field.key), field.default_value(), "{}", field.key);
+    }
+    for field in FIELDS.iter().filter(|field| field.default.is_none() && field.when.is_some()) {
+        assert!(of_model.get(field.key).unwrap().is_empty(), "{}", field.key);
+    }
+}
+
+#[test]
+fn every_row_is_whole() {
+    let mut flags: Vec<&str> = FIELDS.iter().map(|field| field.flag).collect();
+    flags.sort_unstable();
+    flags.dedup();
+    assert_eq!(flags.len(), FIELDS.len(), "each flag is there once");
+    for field in FIELDS {
+        let key = field.key;
+        assert!(!field.prompt.is_empty() && !field.prompt.ends_with(['?', ':', '.']), "{key}: prompt");
+        assert!(!field.help.is_empty() && !field.help.ends_with('.') && field.help.len() <= 110, "{key}: help");
+        assert!(field.explain.ends_with('.'), "{key}: explanation");
+        assert!(field.read(field.example).is_ok(), "{key}: example: {:?}", field.read(field.example));
+        if let Some(when) = field.when {
+            assert!(FIELDS.iter().any(|other| other.key == when.key), "{key}: condition");
+        }
+        if let Some(value) = field.default_value() {
+            assert!(field.check(&value).is_ok(), "{key}: default");
+        }
+    }
+}
