@@ -1,0 +1,266 @@
+//! A stand-in for GitLab, embedded: HTTP API, git over HTTP, roles, scopes and protected refs.
+//!
+//! **What lives here.** A server on a loopback port that speaks the part of GitLab's REST v4 that the hand-off and its negative
+//! proof use, with state, with real roles (0 to 60, the higher of group and project) and real token scopes, and that serves real
+//! git repositories through the system's `git http-backend`, guarded by real git hooks. It has GitLab's habits that a client can
+//! stumble on: tokens shown once, the Community Edition's `PATCH` of a protected branch that does nothing, 401 for a merge that is
+//! not allowed, 400 for a pipeline that is not, percent-encoded ids, pages. What was asked can be read back from a log.
+//!
+//! **What does not.** No job runs here, no page is rendered, nothing is kept when it stops but the bare repositories. It is not
+//! GitLab, and says so: every reply has `X-Factoryup-Stand-In: 1`, `/` says so in words, and the version ends in `-stand-in`.
+//! Where GitLab's answer was not observed, the code beside it says that it is a guess.
+//!
+//! ```no_run
+//! use factoryup::rehearsal::control_plane::{ControlPlane, Options};
+//! let control_plane = ControlPlane::start(Options::new("/tmp/stand-in"))?;
+//! let token = control_plane.owner_token();
+//! let version = ureq::get(format!("{}/api/v4/version", control_plane.url()))
+//!     .header("PRIVATE-TOKEN", token.expose())
+//!     .call();
+//! # drop(version);
+//! # Ok::<(), factoryup::Error>(())
+//! ```
+// The first slice: what the later routes need is here already.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use tiny_http::Server;
+
+use self::auth::{NewToken, today};
+use self::gate::Gate;
+use self::git::Git;
+use self::reply::{Body, Reply};
+use self::server::Shared;
+use self::state::{Settings, State};
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+
+pub use self::log::{Fault, LoggedRequest};
+
+mod access;
+mod auth;
+mod call;
+mod commits;
+mod gate;
+mod git;
+mod git_http;
+mod hooks;
+mod log;
+mod model;
+mod params;
+mod pushes;
+mod reply;
+mod router;
+mod routes;
+mod server;
+mod state;
+
+/// Which of GitLab's two builds it behaves as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edition {
+    /// Community Edition: no call of a paid feature exists.
+    Ce,
+    /// Enterprise Edition: paid calls exist and depend on the [`Tier`].
+    Ee,
+}
+
+/// Which licence an Enterprise Edition has; meaningless on the Community Edition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// None.
+    Free,
+    /// Premium: protected environments, approval rules, rules that name users and groups.
+    Premium,
+}
+
+/// How the stand-in shall be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The build.
+    pub edition: Edition,
+    /// The licence.
+    pub tier: Tier,
+    /// `MAJOR.MINOR.PATCH` of the GitLab it behaves as. Below 18.11, service accounts need Premium.
+    pub version: String,
+    /// A directory of its own, for the bare repositories and hooks. Made when it is not there, left when it stops.
+    pub state: PathBuf,
+    /// Path of the top-level group made at the start.
+    pub group: String,
+    /// Name of the user who owns that group.
+    pub owner: String,
+    /// GitLab's instance setting: how the first branch of a project is protected; 0 not at all, 2 (its default) fully.
+    pub default_branch_protection: u8,
+}
+
+impl Options {
+    /// GitLab 18.11 CE with the group `factory`, owned by `owner`.
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self {
+            edition: Edition::Ce,
+            tier: Tier::Free,
+            version: "18.11.0".to_owned(),
+            state: state.into(),
+            group: "factory".to_owned(),
+            owner: "owner".to_owned(),
+            default_branch_protection: 2,
+        }
+    }
+}
+
+/// A running stand-in; stops when dropped.
+pub struct ControlPlane {
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+    gate: Option<Gate>,
+    serving: Option<JoinHandle<()>>,
+    owner: String,
+    owner_token: Secret,
+}
+
+impl ControlPlane {
+    /// Starts it on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// `Usage` when there is no git with `http-backend`; `CannotWrite` when the state directory or the port cannot be had.
+    pub fn start(options: Options) -> Result<Self> {
+        let program = which::which("git").map_err(|error| {
+            Error::usage("the stand-in control plane needs git, which is not on PATH")
+                .caused_by(error)
+                .hint("install the package `git`")
+        })?;
+        let cannot_write = |what: &str, error: std::io::Error| {
+            Error::new(crate::Kind::CannotWrite, format!("cannot start the stand-in control plane: {what}"))
+                .caused_by(error)
+        };
+        // Hooks are found by absolute path, wherever git happens to run.
+        let directory =
+            std::path::absolute(&options.state).map_err(|e| cannot_write("its directory has no path", e))?;
+        for part in ["repositories", "pushes"] {
+            let path = directory.join(part);
+            std::fs::create_dir_all(&path)
+                .map_err(|e| cannot_write(&format!("{} cannot be made", path.display()), e))?;
+        }
+        hooks::install(&directory.join("hooks")).map_err(|e| cannot_write("its git hooks cannot be written", e))?;
+
+        let server = Server::http("127.0.0.1:0").map_err(|error| {
+            Error::new(crate::Kind::CannotWrite, "cannot start the stand-in control plane: no port").caused_by(error)
+        })?;
+        let inner = server.server_addr().to_ip().ok_or_else(|| Error::internal("the stand-in has no address"))?;
+        let gate = Gate::open(inner).map_err(|e| cannot_write("no port", e))?;
+
+        let settings = Settings {
+            edition: options.edition,
+            tier: options.tier,
+            version: options.version,
+            url: format!("http://{}", gate.address()),
+            git: Git::new(program, directory.clone()),
+            directory,
+            default_branch_protection: options.default_branch_protection,
+        };
+        let mut state = State::default();
+        state.add_user("root", "Administrator", true, None);
+        let owner = state.add_user(&options.owner, &options.owner, false, None);
+        state.add_namespace(&options.group, &options.group, None, owner);
+        let shared = Arc::new(Shared::new(settings, state, gate.cutter()));
+        let owner_token = shared.issue(owner, &["api"], Some(today().saturating_add(30.days())))?;
+
+        let server = Arc::new(server);
+        let serving = server::spawn(Arc::clone(&server), Arc::clone(&shared))
+            .map_err(|e| cannot_write("no thread can be started", e))?;
+        Ok(Self { shared, server, gate: Some(gate), serving: Some(serving), owner: options.owner, owner_token })
+    }
+
+    /// Its address, as `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.shared.settings.url.clone()
+    }
+
+    /// The name of the user who owns the group.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// A token of the owner with scope `api`, good for 30 days.
+    #[must_use]
+    pub fn owner_token(&self) -> Secret {
+        self.owner_token.clone()
+    }
+
+    /// Adds a user without any membership; returns the id.
+    ///
+    /// # Errors
+    /// `Usage` when the name is taken.
+    pub fn add_user(&self, username: &str) -> Result<u64> {
+        let mut state = self.shared.state();
+        if state.user_named(username).is_some() {
+            return Err(Error::usage(format!("the stand-in has a user {username} already")));
+        }
+        Ok(state.add_user(username, username, false, None))
+    }
+
+    /// A new token for a user (`root` is the administrator), valid until the start of `expires_at` in UTC.
+    ///
+    /// # Errors
+    /// `Usage` when there is no such user.
+    pub fn issue_token(&self, username: &str, scopes: &[&str], expires_at: Option<Date>) -> Result<Secret> {
+        let user = self.shared.state().user_named(username).map(|user| user.id);
+        let user = user.ok_or_else(|| Error::usage(format!("the stand-in has no user {username}")))?;
+        self.shared.issue(user, scopes, expires_at)
+    }
+
+    /// The bare repository of a project, by `group/project`.
+    #[must_use]
+    pub fn repository(&self, project: &str) -> Option<PathBuf> {
+        let state = self.shared.state();
+        let id = state.project_id(project)?;
+        state.projects.get(&id).map(|project| project.repository.clone())
+    }
+
+    /// Everything asked so far, oldest first.
+    #[must_use]
+    pub fn log(&self) -> Vec<LoggedRequest> {
+        self.shared.log().clone()
+    }
+
+    /// Forgets what was asked.
+    pub fn clear_log(&self) {
+        self.shared.log().clear();
+    }
+
+    /// Answers the next `count` requests with a fault.
+    pub fn fail_next(&self, count: usize, fault: Fault) {
+        self.shared.faults().extend(std::iter::repeat_n(fault, count));
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        drop(self.gate.take());
+        self.shared.stop();
+        self.server.unblock();
+        if let Some(serving) = self.serving.take() {
+            let _ = serving.join();
+        }
+    }
+}
+
+impl Shared {
+    fn issue(&self, user: u64, scopes: &[&str], expires_at: Option<Date>) -> Result<Secret> {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let new = NewToken { user, name: "stand-in", description: None, scopes, expires_at };
+        self.state().tokens.issue(new).map(|(_, text)| text).map_err(|refusal| refused(&refusal.into_reply()))
+    }
+}
+
+/// A refusal that no client caused, as an error of the program.
+fn refused(reply: &Reply) -> Error {
+    let why = if let Body::Json(value) = &reply.body { value.to_string() } else { String::new() };
+    Error::internal(format!("the stand-in control plane failed: {why}"))
+}
