@@ -1,0 +1,191 @@
+//! `flake.nix`, evaluated by a real Nix against a strict stand-in for nixpkgs, and once built and run with this machine's cargo.
+//!
+//! The stand-in (`nixpkgs-stub/`) knows only names that nixpkgs has and forces every argument. What it cannot show: that each
+//! package still has that name in today's nixpkgs, and that the build succeeds in Nix's sandbox.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+const SYSTEMS: [&str; 4] = ["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"];
+
+/// A copy of the flake and a Nix with a store of its own, both in `folder`.
+struct Flake {
+    folder: PathBuf,
+}
+
+impl Flake {
+    fn copy_to(folder: &Path) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for entry in fs::read_dir(root).unwrap() {
+            let name = entry.unwrap().file_name();
+            if name != "target" && name != ".git" && name != ".ci" {
+                copy(&root.join(&name), &folder.join("flake").join(&name));
+            }
+        }
+        copy(&root.join("tests/flake/nixpkgs-stub"), &folder.join("nixpkgs"));
+        // Left over from a run, it must not reach into the package.
+        fs::create_dir_all(folder.join("flake/target")).unwrap();
+        Self { folder: folder.to_owned() }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let place = |name: &str| self.folder.join(name);
+        let mut command = Command::new("nix");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        for (name, folder) in [
+            ("HOME", "home"),
+            ("NIX_CONF_DIR", "etc"),
+            ("NIX_STORE_DIR", "store"),
+            ("NIX_STATE_DIR", "var"),
+            ("NIX_LOG_DIR", "log"),
+        ] {
+            fs::create_dir_all(place(folder)).unwrap();
+            command.env(name, place(folder));
+        }
+        command.args(["--extra-experimental-features", "nix-command flakes"]).args(words);
+        command.args(["--offline", "--no-write-lock-file", "--override-input", "nixpkgs"]);
+        command.arg(format!("path:{}", place("nixpkgs").display()));
+        command
+    }
+
+    /// The flake's address, or that of one of its outputs.
+    fn at(&self, output: &str) -> String {
+        format!("path:{}{output}", self.folder.join("flake").display())
+    }
+
+    /// Everything that can be checked without building; else what Nix complains about. `nix flake check` of Nix 2.8 leaves the
+    /// formatter out.
+    fn check(&self) -> Result<(), String> {
+        let formatter = format!("{}#formatter.x86_64-linux.drvPath", self.at(""));
+        for words in [&["flake", "check", "--no-build", &self.at("")][..], &["eval", "--raw", &formatter]] {
+            let output = self.command(words).output().unwrap();
+            if !output.status.success() {
+                return Err(String::from_utf8(output.stderr).unwrap());
+            }
+        }
+        Ok(())
+    }
+
+    fn eval(&self, output: &str, apply: &str) -> Value {
+        json_of(&self.command(&["eval", "--json", &self.at(output), "--apply", apply]).output().unwrap())
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let file = self.folder.join("flake/flake.nix");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "flake.nix no longer holds {from:?}");
+        fs::write(file, text.replacen(from, to, 1)).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
+
+fn json_of(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+fn flake() -> Option<(tempfile::TempDir, Flake)> {
+    if !support::need("nix") {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flake = Flake::copy_to(folder.path());
+    Some((folder, flake))
+}
+
+#[test]
+fn evaluates_on_every_system() {
+    let Some((_folder, flake)) = flake() else { return };
+    flake.check().unwrap_or_else(|complaint| panic!("{complaint}"));
+    let paths = "builtins.mapAttrs (system: builtins.mapAttrs (name: one: one.drvPath))";
+    for output in ["#packages", "#devShells", "#checks"] {
+        let found = flake.eval(output, paths);
+        assert_eq!(names(&found), SYSTEMS);
+        for (system, outputs) in found.as_object().unwrap() {
+            for (name, path) in outputs.as_object().unwrap() {
+                let path = path.as_str().unwrap();
+                assert_eq!(Path::new(path).extension(), Some(OsStr::new("drv")), "{output}.{system}.{name} is {path}");
+            }
+        }
+    }
+    assert_eq!(names(&flake.eval("#formatter", "builtins.mapAttrs (system: one: one.drvPath)")), SYSTEMS);
+    let program = flake.eval("#apps.x86_64-linux.default", "app: baseNameOf app.program");
+    assert_eq!(program, json!("factoryup"));
+}
+
+#[test]
+fn shows_the_outputs_that_a_user_expects() {
+    let Some((_folder, flake)) = flake() else { return };
+    let shown = json_of(&flake.command(&["flake", "show", "--json", &flake.at("")]).output().unwrap());
+    assert_eq!(names(&shown), ["apps", "checks", "devShells", "formatter", "overlays", "packages"]);
+    for system in SYSTEMS {
+        let packages = if system.ends_with("linux") { &["default", "static"][..] } else { &["default"] };
+        assert_eq!(names(&shown["packages"][system]), packages);
+        assert_eq!(shown["packages"][system]["default"]["name"], concat!("factoryup-", env!("CARGO_PKG_VERSION")));
+        assert_eq!(names(&shown["checks"][system]), ["build", "clippy", "fmt", "shellcheck"]);
+        assert_eq!(shown["apps"][system]["default"]["type"], "app");
+        assert_eq!(names(&shown["devShells"][system]), ["default"]);
+    }
+}
+
+#[test]
+fn builds_from_what_the_crate_needs_and_nothing_else() {
+    let Some((_folder, flake)) = flake() else { return };
+    let source = flake.eval("#packages.x86_64-linux.default", "package: \"${package.src}\"");
+    let mut held: Vec<_> =
+        fs::read_dir(source.as_str().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    held.sort();
+    let mut needed = vec!["Cargo.lock", "Cargo.toml", "install.sh", "rustfmt.toml", "src", "templates", "tests"];
+    needed.retain(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists());
+    assert_eq!(held, needed);
+}
+
+#[test]
+fn the_stand_in_catches_a_wrong_name() {
+    for (right, wrong, complaint) in [
+        ("pkgs.clippy\n", "pkgs.clipy\n", "clipy"),
+        ("[ pkgs.clippy ]", "[ pkgs.clipy ]", "clipy"),
+        ("[ pkgs.shellcheck ]", "[ pkgs.shelcheck ]", "shelcheck"),
+        ("pkgs.nixfmt-tree", "pkgs.nixfmt-forest", "nixfmt-forest"),
+        ("          installShellFiles,\n", "          installShellFile,\n", "installShellFile"),
+        ("buildNoDefaultFeatures", "buildNoDefaultFeature", "buildNoDefaultFeature"),
+        ("lib.licenses.asl20", "lib.licenses.apache", "apache"),
+        ("mainProgram = ", "mainProgramm = ", "mainProgram"),
+        ("lib.platforms.unix", "lib.platforms.unixes", "unixes"),
+        ("./rustfmt.toml", "./rustfmt.yaml", "rustfmt.yaml"),
+        ("cargoLock.lockFile = ./Cargo.lock", "cargoLock.lockFile = ./cargo.lock", "assertion"),
+        ("inputsFrom", "inputFrom", "inputFrom"),
+        ("            pkgs.age\n", "            pkgs.age\n            pkgs.nftables\n", "nftables"),
+    ] {
+        let Some((_folder, flake)) = flake() else { return };
+        flake.edit(right, wrong);
+        let Err(stderr) = flake.check() else { panic!("{wrong} passed") };
+        assert!(stderr.contains(complaint), "{wrong}: {stderr}");
+    }
+}

@@ -1,0 +1,158 @@
+# A stand-in for nixpkgs, to evaluate factoryup's flake without a network and on a Nix that is too old for the real one.
+#
+# It is strict: every argument is forced, and a name or an attribute that is not listed here is an error. All names are those
+# of nixpkgs (pkgs/by-name, pkgs/build-support/rust/build-rust-package, pkgs/build-support/mkshell, lib/fileset). With a
+# host.json beside it, buildRustPackage runs the cargo of this machine instead of describing a build.
+{
+  description = "A strict stand-in for nixpkgs";
+
+  outputs =
+    _:
+    let
+      host = if builtins.pathExists ./host.json then builtins.fromJSON (builtins.readFile ./host.json) else null;
+
+      strict = value: builtins.deepSeq value value;
+      hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+
+      lib = {
+        genAttrs = names: value: builtins.listToAttrs (map (name: { inherit name; value = value name; }) names);
+        optionalAttrs = condition: attrs: if condition then attrs else { };
+        optionals = condition: list: if condition then list else [ ];
+        optionalString = condition: text: if condition then text else "";
+        importTOML = file: builtins.fromTOML (builtins.readFile file);
+        getExe = drv: "${drv}/bin/${drv.meta.mainProgram}";
+        fileset = {
+          maybeMissing = path: if builtins.pathExists path then [ path ] else [ ];
+          unions =
+            parts:
+            builtins.concatLists (
+              map (part: if builtins.isList part then part else if builtins.pathExists part then [ part ] else throw "no ${toString part}") parts
+            );
+          toSource =
+            { root, fileset }:
+            builtins.path {
+              path = root;
+              name = "source";
+              filter =
+                path: _:
+                builtins.any (
+                  file: toString file == path || hasPrefix "${toString file}/" path || hasPrefix "${path}/" (toString file)
+                ) fileset;
+            };
+        };
+        licenses = {
+          mit.spdxId = "MIT";
+          asl20.spdxId = "Apache-2.0";
+        };
+        platforms.unix = [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" ];
+      };
+
+      packagesFor =
+        system:
+        let
+          isLinux = hasPrefix "linux" (builtins.substring (builtins.stringLength system - 5) 5 system);
+
+          platform = {
+            inherit system isLinux;
+            canExecute = other: other.system == system;
+          };
+
+          # A derivation of forced attributes, as stdenv.mkDerivation makes one.
+          derive =
+            attrs:
+            let
+              known = strict attrs;
+              text = removeAttrs known [ "meta" "env" "cargoLock" "build" ];
+              result = derivation (
+                {
+                  inherit system;
+                  name = known.name or "${known.pname}-${known.version}";
+                  builder = "/bin/sh";
+                  args = [ "-euc" (known.build or "exit 1") ];
+                }
+                // text
+                // known.env or { }
+              );
+            in
+            result
+            // {
+              meta = known.meta or { };
+              overrideAttrs = change: derive (known // change known);
+            };
+
+          isPackage = value: value.type or null == "derivation";
+          packages = list: builtins.all isPackage list || throw "not all of these are packages: ${builtins.toJSON list}";
+          texts = env: builtins.all builtins.isString (builtins.attrValues env) || throw "env takes only strings";
+
+          everywhere = [
+            "age" "cargo" "clippy" "git" "installShellFiles" "nixfmt-tree" "openssh" "openssl" "pkg-config" "rust-analyzer" "rustc"
+            "rustfmt" "shellcheck" "yamllint" "zlib"
+          ];
+          onLinux = [ "iproute2" "mmdebstrap" "nftables" ];
+
+          checkMeta =
+            { description, license, mainProgram, platforms }@meta:
+            builtins.all (one: one ? spdxId) license && strict meta != null;
+
+          rustPlatform.buildRustPackage =
+            {
+              pname,
+              version,
+              src,
+              cargoLock,
+              meta,
+              buildNoDefaultFeatures ? false,
+              env ? { },
+              nativeBuildInputs ? [ ],
+              buildInputs ? [ ],
+              doCheck ? true,
+              postInstall ? "",
+            }@args:
+            assert builtins.pathExists cargoLock.lockFile && builtins.attrNames cargoLock == [ "lockFile" ];
+            assert packages (nativeBuildInputs ++ buildInputs) && texts env && checkMeta meta;
+            derive (
+              args
+              // { inherit nativeBuildInputs; }
+              // lib.optionalAttrs (host != null) {
+                build = ''
+                  export PATH='${host.path}' HOME='${host.home}' CARGO_HOME='${host.cargoHome}' RUSTUP_HOME='${host.rustupHome}'
+                  mkdir -p '${host.work}'
+                  cd '${host.work}'
+                  rm -rf source
+                  cp -r "$src" source
+                  chmod -R u+w source
+                  cd source
+                  cargo build --quiet --offline --locked ${lib.optionalString buildNoDefaultFeatures "--no-default-features"} --target-dir ../target
+                  mkdir -p "$out/bin" "$out/share"
+                  cp ../target/debug/${pname} "$out/bin"
+                  installShellCompletion() { for file; do case $file in --*) ;; *) test -s "$file"; cp "$file" "$out/share" ;; esac; done; }
+                  installManPage() { test -s "$1"; cp "$1" "$out/share"; }
+                  eval "$postInstall"
+                '';
+              }
+            );
+
+          pkgs =
+            lib.genAttrs (everywhere ++ lib.optionals isLinux onLinux) (name: derive { inherit name; })
+            // {
+              inherit lib rustPlatform;
+              stdenv = {
+                hostPlatform = platform;
+                buildPlatform = platform;
+              };
+              callPackage = function: overrides: function (builtins.intersectAttrs (builtins.functionArgs function) pkgs // overrides);
+              mkShell =
+                { inputsFrom ? [ ], packages ? [ ], env ? { } }@args:
+                assert builtins.all isPackage (inputsFrom ++ packages) && texts env;
+                derive (args // { name = "nix-shell"; });
+              runCommand = name: { nativeBuildInputs }: script: assert packages nativeBuildInputs; derive { inherit name nativeBuildInputs script; };
+            }
+            // lib.optionalAttrs isLinux { pkgsStatic = pkgs; };
+        in
+        pkgs;
+    in
+    {
+      inherit lib;
+      legacyPackages = lib.genAttrs lib.platforms.unix packagesFor;
+    };
+}
