@@ -23,6 +23,7 @@ mod journal;
 mod receipt;
 mod state;
 
+pub(crate) use change::hex;
 pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
 pub use engine::{Event, Log, Options, Outcome, Proof, Target, Watch, converge};
 pub use evidence::{Evidence, Statement, Subject};

@@ -1,1 +1,180 @@
-//! Placeholder.
+//! Target *repo*: the control repo, rendered from `templates/` into one git commit.
+//!
+//! `desired` renders the answers to a tree in memory, `observe` reads what a folder holds, `compare` finds what differs and
+//! whose a difference is, and `apply` makes it so: a new repo appears whole (`create`), an existing one gets one commit on
+//! a branch of its own (`branch`), and never a write into its work tree. The rest serves these four: the [`catalogue`] and
+//! the `context` that templates see, the [`render`]er, the [`manifest`] with the other files of `.factory/`, and [`git`].
+//!
+//! What a factory *is* stands in `templates/`, not here. Pushing the repo to GitLab is the hand-off's affair; it uses
+//! [`git::remote`].
+//!
+//! ```no_run
+//! use factoryup::dialog::Silent;
+//! use factoryup::plan::Target;
+//! use factoryup::repo::RepoTarget;
+//!
+//! let text = std::fs::read_to_string("factory.toml").unwrap();
+//! let factory: factoryup::factory::Factory = toml::from_str(&text).unwrap();
+//! let mut repo = RepoTarget::new("acme", &factory, &text)?;
+//! let plan = repo.observe(&Silent)?;
+//! assert!(plan.changes.iter().any(|change| change.id == "file:README.md"));
+//! # factoryup::Result::Ok(())
+//! ```
+
+pub mod catalogue;
+pub mod git;
+pub mod manifest;
+pub mod render;
+pub mod tree;
+
+mod apply;
+mod block;
+mod branch;
+mod compare;
+mod context;
+mod create;
+mod desired;
+mod digest;
+mod error;
+mod observe;
+mod path;
+mod record;
+mod stage;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::factory::{FILE_NAME, Factory};
+use crate::plan::{Action, Change, Log, Plan, Target, TargetName, Watch};
+
+use compare::Comparison;
+use desired::{Desired, shown};
+pub use git::write::ObjectFormat;
+use observe::{ControlRepo, Observed};
+use tree::Mode;
+
+/// The control repo in one folder.
+#[derive(Debug)]
+pub struct RepoTarget {
+    dir: PathBuf,
+    desired: Desired,
+    format: ObjectFormat,
+    step: Option<Step>,
+}
+
+/// What the plan that was last observed comes down to.
+#[derive(Debug)]
+enum Step {
+    Create,
+    Finish,
+    Branch { repo: Box<ControlRepo>, comparison: Box<Comparison>, name: String },
+}
+
+impl RepoTarget {
+    /// The control repo of `factory` in `dir`, which need not exist. `factory_toml` is the text that `factory` was read from and
+    /// goes into the commit as it is.
+    ///
+    /// # Errors
+    /// `CannotWrite` when `dir` is a link that leads nowhere; `Data` when an answer makes a file that cannot be.
+    pub fn new(dir: impl AsRef<Path>, factory: &Factory, factory_toml: &str) -> Result<Self> {
+        Ok(Self {
+            dir: observe::resolve(dir.as_ref())?,
+            desired: Desired::new(factory, factory_toml)?,
+            format: ObjectFormat::default(),
+            step: None,
+        })
+    }
+
+    /// Makes a new repo with another hash than SHA-1. An existing one keeps its own.
+    #[must_use]
+    pub fn with_object_format(mut self, format: ObjectFormat) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// Where it is: absolute, links followed.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn plan_creation(&self, plan: &mut Plan, inside: Option<&Path>) {
+        if let Some(outer) = inside {
+            plan.notes.push(format!("the new repo lies inside the work tree of {}", outer.display()));
+        }
+        let text = &self.desired.factory_toml;
+        plan.push(created(FILE_NAME, text.clone()));
+        for file in &self.desired.tree.files {
+            plan.push(created(&file.path, shown(file.mode, &file.bytes)));
+        }
+        let branch = &self.desired.factory.gitlab.default_branch;
+        let summary = format!("make the repo, with {} files in its first commit on {branch}", plan.changes.len());
+        plan.push(Change::new(format!("commit:{branch}"), Action::Create, summary));
+    }
+
+    fn plan_branch(&self, plan: &mut Plan, repo: Box<ControlRepo>) -> Result<Option<Step>> {
+        let comparison = compare::compare(&self.desired, &repo);
+        plan.unchanged = comparison.unchanged;
+        plan.notes.extend(comparison.kept.iter().map(|kept| format!("{}: {}", kept.path, kept.why)));
+        if comparison.edits.is_empty() {
+            return Ok(None);
+        }
+        let name = branch::name(&self.desired, &repo, &comparison);
+        if repo.git.resolve(&format!("refs/heads/{name}"))?.is_some() {
+            let files = comparison.edits.len();
+            plan.notes.push(format!("{files} files wait on the branch {name}: merge it with `git merge {name}`"));
+            return Ok(None);
+        }
+        for edit in &comparison.edits {
+            let mode = repo.files.get(&edit.path).and_then(|current| Mode::parse(&current.mode)).unwrap_or(Mode::File);
+            let before = edit.before.as_ref().map(|bytes| shown(mode, bytes));
+            let after = edit.after.as_ref().map(|blob| shown(blob.mode, &blob.bytes));
+            let (action, verb) = match (&before, &after) {
+                (None, _) => (Action::Create, "create"),
+                (Some(_), Some(_)) => (Action::Update, "update"),
+                (Some(_), None) => (Action::Delete, "delete"),
+            };
+            let change = Change::new(format!("file:{}", edit.path), action, format!("{verb} {}", edit.path));
+            plan.push(change.with_diff(before, after));
+        }
+        let on = repo.branch.as_deref().unwrap_or(&repo.head);
+        let summary = format!("commit them on the new branch {name}, from {on}; the work tree stays as it is");
+        plan.push(Change::new(format!("branch:{name}"), Action::Create, summary));
+        Ok(Some(Step::Branch { repo, comparison: Box::new(comparison), name }))
+    }
+}
+
+fn created(path: &str, text: String) -> Change {
+    Change::new(format!("file:{path}"), Action::Create, format!("create {path}")).with_diff(None, Some(text))
+}
+
+impl Target for RepoTarget {
+    fn name(&self) -> TargetName {
+        TargetName::Repo
+    }
+
+    fn subject(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
+        let mut plan = Plan::new(self.name(), self.subject());
+        self.step = match observe::observe(&self.dir, &self.desired)? {
+            Observed::Vacant { inside } => {
+                self.plan_creation(&mut plan, inside.as_deref());
+                Some(Step::Create)
+            }
+            Observed::CutShort => {
+                let summary = "finish the work tree that a killed run left incomplete";
+                plan.push(Change::new("work-tree:files", Action::Run, summary));
+                Some(Step::Finish)
+            }
+            Observed::Control(repo) => self.plan_branch(&mut plan, repo)?,
+        };
+        Ok(plan)
+    }
+
+    fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
+        apply::apply(&self.dir, &self.desired, self.format, self.step.take(), plan, log)
+    }
+}

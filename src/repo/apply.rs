@@ -1,0 +1,40 @@
+//! Makes the changes of a plan. Whatever their number, they become real in one step: with the commit.
+
+use std::path::Path;
+
+use super::desired::Desired;
+use super::git::write::ObjectFormat;
+use super::{Step, branch, create};
+use crate::error::{Error, Result};
+use crate::plan::{Change, Log, Plan, Undo};
+
+pub(super) fn apply(
+    dir: &Path,
+    desired: &Desired,
+    format: ObjectFormat,
+    step: Option<Step>,
+    plan: &Plan,
+    log: &mut Log<'_>,
+) -> Result<()> {
+    // The files come into being with the last change, the commit, so it alone is journaled and can be undone.
+    let Some((change, step)) = plan.changes.last().zip(step) else {
+        return Err(Error::internal("the control repo was not observed before it was to be changed"));
+    };
+    log.started(change)?;
+    let (made, undo) = match &step {
+        Step::Create => (create::create(dir, desired, format), Undo::Remove),
+        Step::Finish => (create::finish(dir), Undo::Never { reason: "the files belong to the first commit".into() }),
+        Step::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),
+    };
+    report(change, made.map_err(Error::from), undo, log)
+}
+
+fn report(change: &Change, made: Result<()>, undo: Undo, log: &mut Log<'_>) -> Result<()> {
+    match made {
+        Ok(()) => log.done(change, undo),
+        Err(error) => {
+            log.failed(change, &error.to_string())?;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! New answers for an existing control repo: one commit on a branch of its own, and nothing else.
+//!
+//! The commit is made in the object database from the commit that is checked out. Work tree, index, the branch that is
+//! checked out and every other branch stay as they are; the owner reads the new branch, and merges it or deletes it.
+
+use super::compare::Comparison;
+use super::desired::Desired;
+use super::digest::{sha256, sha256_of_parts};
+use super::error::RepoResult;
+use super::git::write::{Edit, NewCommit};
+use super::observe::ControlRepo;
+use super::record::{self, BASE};
+
+/// The name of the branch for these differences. It names where they start from and what they are, so that the same differences
+/// find their branch again, and others never meet it.
+pub(crate) fn name(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> String {
+    let mut parts = vec![("HEAD".to_owned(), repo.head.clone())];
+    parts.extend(comparison.edits.iter().map(|edit| {
+        let digest = edit
+            .after
+            .as_ref()
+            .map_or_else(String::new, |blob| format!("{}:{}", blob.mode.as_str(), sha256(&blob.bytes)));
+        (edit.path.clone(), digest)
+    }));
+    let short = &sha256_of_parts(&parts)[..8];
+    if repo.manifest.template.pack_sha256 == desired.tree.pack_sha256 {
+        format!("factory/answers-{short}")
+    } else {
+        format!("factory/upgrade-{}-{short}", desired.tree.version)
+    }
+}
+
+/// Makes the commit, on the branch `name`.
+pub(crate) fn commit(desired: &Desired, repo: &ControlRepo, comparison: &Comparison, name: &str) -> RepoResult<()> {
+    let message = message(desired, repo, comparison);
+    let edits = edits(desired, repo, comparison)?;
+    repo.git.commit(&NewCommit {
+        branch: name,
+        parent: Some(&repo.head),
+        owner: desired.owner(),
+        at: jiff::Timestamp::now().as_second(),
+        message: &message,
+        edits: &edits,
+    })
+}
+
+fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> RepoResult<Vec<Edit>> {
+    let mut edits: Vec<Edit> = comparison
+        .edits
+        .iter()
+        .map(|edit| edit.after.clone().map_or_else(|| Edit::Remove(edit.path.clone()), Edit::Put))
+        .collect();
+    edits.extend(record::state_files(&comparison.manifest, &desired.factory)?.into_iter().map(Edit::Put));
+    edits.extend(record::base_blobs(&comparison.manifest, &desired.tree).into_iter().map(Edit::Put));
+    let needed = |path: &str| {
+        comparison.manifest.files.iter().any(|r| r.keeps_base() && path.strip_prefix(BASE) == Some(r.base.as_str()))
+    };
+    let unneeded = repo.files.keys().filter(|path| path.starts_with(BASE) && !needed(path));
+    edits.extend(unneeded.cloned().map(Edit::Remove));
+    Ok(edits)
+}
+
+fn message(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> String {
+    use std::fmt::Write;
+    let (from, to) = (&repo.manifest.template.version, &desired.tree.version);
+    let mut text = if repo.manifest.template.pack_sha256 == desired.tree.pack_sha256 {
+        format!("Apply new answers to {} files\n", comparison.edits.len())
+    } else {
+        format!("Bring {} files from the templates {from} to {to}\n", comparison.edits.len())
+    };
+    let _ = writeln!(text, "\nMade by factoryup {} from its templates {to}.", env!("CARGO_PKG_VERSION"));
+    if !comparison.kept.is_empty() {
+        let _ = writeln!(text, "\nLeft alone:");
+        for kept in &comparison.kept {
+            let _ = writeln!(text, "- {}: {}", kept.path, kept.why);
+        }
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! What can go wrong in this room, and the remedy for each.
+
+use std::path::{Path, PathBuf};
+
+use crate::dialog::plain;
+use crate::error::{Error, Kind};
+
+/// `Result` with [`RepoError`].
+pub(crate) type RepoResult<T> = std::result::Result<T, RepoError>;
+
+/// A failure of the repo target, before it is turned into the program's one [`Error`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RepoError {
+    #[error("the template catalogue is wrong: {0}")]
+    Catalogue(String),
+    #[error("the template {template} does not render: {message}, at line {line}")]
+    Template { template: String, line: usize, message: String },
+    #[error("{path} cannot be part of a control repo: {why}")]
+    Rendered { path: String, why: String },
+    #[error("git is not on PATH")]
+    NoGit,
+    #[error("git cannot be run: {0}")]
+    GitDoesNotRun(std::io::Error),
+    #[error("`git {verb}` failed in {}: {stderr}", dir.display())]
+    Git { verb: String, dir: PathBuf, stderr: String },
+    #[error("git does not trust {}: it belongs to another user", .0.display())]
+    NotTrusted(PathBuf),
+    #[error("cannot {verb} {}: {source}", path.display())]
+    Io { verb: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("cannot generate a control repo in {}: {why}", dir.display())]
+    Occupied { dir: PathBuf, why: String },
+    #[error("another factoryup is at work in {}", .0.display())]
+    Busy(PathBuf),
+    #[error("{file}: {why}")]
+    Unreadable { file: &'static str, why: String },
+    #[error("{file} was written by a newer factoryup: {why}")]
+    Newer { file: &'static str, why: String },
+    #[error("cannot work with the remote {url}: {why}")]
+    Remote { url: String, why: String, kind: Kind },
+}
+
+impl RepoError {
+    /// Turns an I/O error into one that names what was tried on which path.
+    pub(crate) fn io(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { verb, path: path.to_owned(), source }
+    }
+}
+
+impl From<RepoError> for Error {
+    fn from(error: RepoError) -> Self {
+        use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        let text = plain(&error.to_string());
+        match &error {
+            RepoError::Catalogue(_) | RepoError::Template { .. } => Self::internal(text)
+                .hint("the templates are part of this factoryup; report it, with the output of `factoryup --version`"),
+            RepoError::Rendered { .. } => {
+                Self::data(text).hint(format!("change the value in {}", crate::factory::FILE_NAME))
+            }
+            RepoError::NoGit => Self::new(Kind::CannotWrite, text)
+                .hint("install git 2.28 or newer, on Debian with `apt install git`, then run this again"),
+            RepoError::GitDoesNotRun(_) => {
+                Self::new(Kind::CannotWrite, text).hint("try `git --version`; git 2.28 or newer is needed")
+            }
+            RepoError::Git { .. } => Self::new(Kind::CannotWrite, text),
+            RepoError::NotTrusted(dir) => Self::new(Kind::NotPermitted, text).hint(format!(
+                "run this as the owner of the folder, or trust it with: git config --global --add safe.directory {}",
+                shell_word(&dir.display().to_string())
+            )),
+            RepoError::Io { source, path, .. } => {
+                let plain_error = Self::new(Kind::CannotWrite, text);
+                match source.kind() {
+                    PermissionDenied => plain_error
+                        .hint(format!("choose a folder that you may write to; {} is not one", path.display())),
+                    ReadOnlyFilesystem => plain_error.hint("choose a folder on a file system that is not read-only"),
+                    StorageFull => plain_error.hint("make room on that file system, then run this again"),
+                    NotFound => plain_error.hint("something removed it in the meantime; run this again"),
+                    _ => plain_error,
+                }
+            }
+            RepoError::Occupied { .. } => Self::new(Kind::CannotWrite, text)
+                .hint("give a folder that is empty or not there yet; at most a factory.toml may be in it"),
+            RepoError::Busy(_) => Self::new(Kind::CannotWrite, text).hint("wait for it to end, then run this again"),
+            RepoError::Unreadable { .. } => Self::data(text).hint(
+                "the folder .factory/ is written by factoryup alone; restore it with: git checkout COMMIT -- .factory",
+            ),
+            RepoError::Newer { .. } => Self::data(text).hint("use that factoryup, or a newer one"),
+            RepoError::Remote { kind, .. } => {
+                let remote = Self::new(*kind, text);
+                match kind {
+                    Kind::NotPermitted => remote.hint("check that the token is valid and may write to that repository"),
+                    Kind::Unreachable => remote.hint("check the URL and the network, then run this again"),
+                    _ => remote,
+                }
+            }
+        }
+    }
+}
+
+/// `text` as one word of a POSIX shell, quoted where needed.
+pub(crate) fn shell_word(text: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-:@+,".contains(c);
+    if !text.is_empty() && text.chars().all(harmless) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,119 @@
+//! The real `git`, run so that what it does depends on the repo and not on who runs it.
+//!
+//! factoryup uses the user's own git, with the user's configuration where it is the user's business (proxies, certificates, trusted
+//! folders), and without what would change a result or run a program: hooks, the file-system monitor, automatic maintenance,
+//! line-ending conversion, `GIT_*` variables of a surrounding git. Nothing ever asks a question. Reading lives in `read`, writing
+//! objects and refs in `write`, and talking to a remote, with a token, in [`remote`].
+//!
+//! Commits are not signed, whatever `commit.gpgsign` says: a signature is the owner's word, and to give it in the owner's
+//! place could mean to wait for a passphrase or a touch. `git commit --amend --no-edit -S` signs the first commit afterwards.
+
+pub mod remote;
+
+pub(crate) mod read;
+pub(crate) mod write;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::error::{RepoError, RepoResult};
+
+/// The variables of git that are the user's business: where configuration and certificates are.
+const KEPT: [&str; 7] = [
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_EXEC_PATH",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_PROXY_SSL_CAINFO",
+];
+
+/// Settings that hold for every call, over any configuration.
+const SETTINGS: [&str; 8] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.autocrlf=false",
+    "core.eol=lf",
+    "core.quotePath=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "core.fsync=committed,reference",
+];
+
+/// git, at work in one folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Git {
+    program: PathBuf,
+    dir: PathBuf,
+}
+
+impl Git {
+    /// Finds git on `PATH`, to work in `dir`.
+    pub(crate) fn new(dir: &Path) -> RepoResult<Self> {
+        let program = which::which("git").map_err(|_| RepoError::NoGit)?;
+        Ok(Self { program, dir: dir.to_owned() })
+    }
+
+    /// The folder it works in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A command with everything set but its arguments.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            let ours = name.to_str().is_some_and(|n| KEPT.contains(&n));
+            if name.as_encoded_bytes().starts_with(b"GIT_") && !ours {
+                command.env_remove(name);
+            }
+        }
+        // An empty GIT_ASKPASS also keeps git from SSH_ASKPASS and core.askPass.
+        command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("SSH_ASKPASS", "");
+        command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_REPLACE_OBJECTS", "1");
+        command.current_dir(&self.dir).arg("--no-pager");
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs `git ARGS` and returns what it printed.
+    pub(crate) fn run(&self, args: &[&str]) -> RepoResult<Vec<u8>> {
+        let output = self.command().args(args).output().map_err(RepoError::GitDoesNotRun)?;
+        self.checked(args, output)
+    }
+
+    /// Runs `git ARGS` and returns the first line of what it printed.
+    pub(crate) fn line(&self, args: &[&str]) -> RepoResult<String> {
+        let output = self.run(args)?;
+        Ok(String::from_utf8_lossy(&output).lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Runs `git ARGS` with `input` on its standard input.
+    pub(crate) fn feed(&self, args: &[&str], input: &[u8]) -> RepoResult<Vec<u8>> {
+        let mut child = self.command().args(args).stdin(Stdio::piped()).spawn().map_err(RepoError::GitDoesNotRun)?;
+        let stdin = child.stdin.take();
+        // Both pipes can fill up: one thread writes while this one reads. That git stops reading early shows in its exit.
+        let output = std::thread::scope(|scope| {
+            scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input)));
+            child.wait_with_output()
+        });
+        self.checked(args, output.map_err(RepoError::GitDoesNotRun)?)
+    }
+
+    fn checked(&self, args: &[&str], output: Output) -> RepoResult<Vec<u8>> {
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if stderr.contains("dubious ownership") {
+            return Err(RepoError::NotTrusted(self.dir.clone()));
+        }
+        let stderr = if stderr.is_empty() { format!("it ended with {}", output.status) } else { stderr };
+        Err(RepoError::Git { verb: args.first().copied().unwrap_or_default().into(), dir: self.dir.clone(), stderr })
+    }
+}

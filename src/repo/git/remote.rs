@@ -1,0 +1,235 @@
+//! Talking to a remote over HTTP with a token that nobody else sees.
+//!
+//! The token reaches git through a credential helper, a line of shell that prints a file of mode 0600 in a folder of mode 0700
+//! that is gone when the call returns. It is in no argument, no variable, no configuration and no remote's URL; what the remote says
+//! is redacted and stripped of control characters before it becomes an error. The helper is bound to the URL's own host, and
+//! redirects are not followed, so that no other host can ask for it. The user's own helpers and rewritings of URLs are switched off
+//! for the call: it is this token that must decide what happens.
+//!
+//! A server that stops answering is given up after [`STALLED_SECONDS`]; to a host that does not answer at all, curl tries to
+//! connect for up to five minutes.
+//!
+//! ```no_run
+//! use factoryup::repo::git::remote;
+//! use factoryup::secret::Secret;
+//!
+//! let token = Secret::new("glpat-…");
+//! let login = ("oauth2", &token);
+//! let url = "https://gitlab.example/acme/factory.git";
+//! let pushed = remote::push(".".as_ref(), url, "refs/heads/main:refs/heads/main", login)?;
+//! assert!(pushed.accepted, "refused: {}", pushed.reason);
+//! # factoryup::Result::Ok(())
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use super::Git;
+use crate::dialog::plain;
+use crate::error::{Kind, Result};
+use crate::repo::error::{RepoError, RepoResult, shell_word};
+use crate::secret::Secret;
+
+/// How long less than one byte a second may come before a transfer is given up.
+pub const STALLED_SECONDS: u32 = 60;
+
+/// User name and token for HTTP Basic authentication. GitLab takes any user name with a personal, project or group token.
+pub type Login<'a> = (&'a str, &'a Secret);
+
+/// What became of a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// Whether the remote's ref is now what was pushed.
+    pub accepted: bool,
+    /// Whether it already was.
+    pub up_to_date: bool,
+    /// Why it was refused, in git's and the server's words; empty when it was accepted.
+    pub reason: String,
+}
+
+/// Pushes one `refspec` of the repo in `dir` to `url`. That the server refuses it, as a protected branch does, is an answer and no
+/// error. Hooks do not run, nothing is signed, no tags follow.
+///
+/// # Errors
+/// `Unreachable` when the remote does not answer, `NotPermitted` when it does not take the token, `CannotWrite` when git cannot be
+/// run, `Usage` for a URL that is not `http` or `https` or that has a login in it.
+pub fn push(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<Pushed> {
+    let options = ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
+    let output = call(dir, &options, url, &[refspec], login)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // git-push(1), OUTPUT: FLAG TAB FROM:TO TAB SUMMARY (REASON)
+    let Some((flag, summary)) = text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, '\t');
+        let flag = fields.next().filter(|f| f.chars().count() == 1)?;
+        fields.next()?;
+        Some((flag, fields.next()?))
+    }) else {
+        return Err(failure(url, &output, login.1).into());
+    };
+    let accepted = flag != "!";
+    let reason = if accepted { String::new() } else { said(&output, summary, login.1) };
+    Ok(Pushed { accepted, up_to_date: flag == "=", reason })
+}
+
+/// The refs of the remote: full name and object id.
+///
+/// # Errors
+/// As [`push`].
+pub fn ls_remote(dir: &Path, url: &str, login: Login<'_>) -> Result<BTreeMap<String, String>> {
+    let output = call(dir, &["ls-remote", "--quiet"], url, &[], login)?;
+    if !output.status.success() {
+        return Err(failure(url, &output, login.1).into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|l| l.split_once('\t')).map(|(oid, name)| (name.to_owned(), oid.to_owned())).collect())
+}
+
+/// Fetches one `refspec` from `url` into the repo in `dir`. No tags come along and `FETCH_HEAD` is not written.
+///
+/// # Errors
+/// As [`push`].
+pub fn fetch(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<()> {
+    let options = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--no-auto-gc"];
+    let output = call(dir, &options, url, &[refspec], login)?;
+    if output.status.success() { Ok(()) } else { Err(failure(url, &output, login.1).into()) }
+}
+
+fn call(dir: &Path, options: &[&str], url: &str, rest: &[&str], login: Login<'_>) -> RepoResult<Output> {
+    let origin = origin(url)?;
+    let folder = CredentialFolder::new(login)?;
+    let mut command = Git::new(dir)?.command();
+    configure(&mut command, url, &origin, &folder.file);
+    command.args(options).arg("--").arg(url).args(rest).output().map_err(RepoError::GitDoesNotRun)
+}
+
+fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) {
+    let helper = format!("!f() {{ test \"$1\" != get || cat {}; }}; f", shell_word(&credential.to_string_lossy()));
+    let settings = [
+        // An empty value forgets the helpers named so far: system, global and the repo's own.
+        "credential.helper=".to_owned(),
+        format!("credential.{origin}.helper="),
+        format!("credential.{origin}.helper={helper}"),
+        "http.followRedirects=false".to_owned(),
+        "http.extraHeader=".to_owned(),
+        format!("http.{origin}.extraHeader="),
+        "http.lowSpeedLimit=1".to_owned(),
+        format!("http.lowSpeedTime={STALLED_SECONDS}"),
+        // The longest match wins, and none is longer than the whole URL.
+        format!("url.{url}.insteadOf={url}"),
+        format!("url.{url}.pushInsteadOf={url}"),
+        "push.gpgSign=false".to_owned(),
+        "push.pushOption=".to_owned(),
+    ];
+    for setting in settings {
+        command.arg("-c").arg(setting);
+    }
+}
+
+/// Scheme, host and port of a URL that a token may be sent to.
+fn origin(url: &str) -> RepoResult<String> {
+    let wrong = |why: &str| RepoError::Remote { url: "of the given URL".into(), why: why.into(), kind: Kind::Usage };
+    if url.chars().any(|c| c.is_control() || c == '=' || c == ' ') {
+        return Err(wrong("it holds a character that no repo's URL needs"));
+    }
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
+    let host = rest.split('/').next().unwrap_or_default();
+    if !matches!(scheme, "http" | "https") || host.is_empty() {
+        return Err(wrong("it is not http:// or https://"));
+    }
+    if host.contains('@') {
+        return Err(wrong("it has a login in it, which would be shown to everyone who lists processes"));
+    }
+    Ok(format!("{scheme}://{host}"))
+}
+
+/// A folder of mode 0700 with the login in it, removed when dropped. Where there is one, in memory: `$XDG_RUNTIME_DIR`, `/dev/shm`.
+struct CredentialFolder {
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl CredentialFolder {
+    fn new(login: Login<'_>) -> RepoResult<Self> {
+        let (user, token) = login;
+        if [user, token.expose()].iter().any(|part| part.is_empty() || part.chars().any(char::is_control)) {
+            return Err(RepoError::Remote {
+                url: "of the given login".into(),
+                why: "user name or token is empty or holds control characters".into(),
+                kind: Kind::Usage,
+            });
+        }
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute());
+        let mut builder = tempfile::Builder::new();
+        let private = builder.prefix("factoryup-").rand_bytes(12).permissions(Permissions::from_mode(0o700));
+        let folder = [runtime, Some("/dev/shm".into())]
+            .into_iter()
+            .flatten()
+            .find_map(|place| private.tempdir_in(place).ok())
+            .map_or_else(|| private.tempdir(), Ok)
+            .map_err(RepoError::io("make a private folder in", &std::env::temp_dir()))?;
+        let file = folder.path().join("credential");
+        File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file)
+            .and_then(|mut file| {
+                let fields = ["username=", user, "\npassword=", token.expose(), "\n"];
+                fields.iter().try_for_each(|field| file.write_all(field.as_bytes()))
+            })
+            .map_err(RepoError::io("write", &file))?;
+        Ok(Self { file, _folder: folder })
+    }
+}
+
+/// What the server said, else git's summary.
+fn said(output: &Output, summary: &str, token: &Secret) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let remote: Vec<_> =
+        stderr.lines().filter_map(|l| l.strip_prefix("remote: ")).map(str::trim).filter(|l| !l.is_empty()).collect();
+    let text = if remote.is_empty() { summary.to_owned() } else { format!("{summary}: {}", remote.join(" ")) };
+    plain(&token.redact(&text))
+}
+
+fn failure(url: &str, output: &Output, token: &Secret) -> RepoError {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let why = plain(&token.redact(stderr.trim())).replace('\n', " ");
+    let refused =
+        ["Authentication failed", "could not read Username", "could not read Password", "error: 401", "error: 403"];
+    let unreachable =
+        ["unable to access", "Could not resolve", "Failed to connect", "early EOF", "hung up", "RPC failed"];
+    let kind = if refused.iter().any(|sign| stderr.contains(sign)) {
+        Kind::NotPermitted
+    } else if unreachable.iter().any(|sign| stderr.contains(sign)) {
+        Kind::Unreachable
+    } else {
+        Kind::CannotWrite
+    };
+    RepoError::Remote { url: url.to_owned(), why, kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_http_urls_get_a_token() {
+        assert_eq!(origin("https://gitlab.example:8443/a/b.git").unwrap(), "https://gitlab.example:8443");
+        for url in [
+            "git@gitlab.com:a/b",
+            "ssh://git@x/y",
+            "https://u:p@host/x",
+            "file:///tmp/x",
+            "https:///x",
+            "https://h/\nx",
+        ] {
+            assert!(origin(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What is there: nothing, a control repo, or something that factoryup must not touch. Writes nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::desired::Desired;
+use super::error::{RepoError, RepoResult};
+use super::git::Git;
+use super::manifest::{self, Manifest};
+use super::stage::Stage;
+use crate::factory::FILE_NAME;
+
+/// What is there.
+#[derive(Debug)]
+pub(crate) enum Observed {
+    /// A place for a new repo.
+    Vacant {
+        /// The repo whose work tree it would lie in.
+        inside: Option<PathBuf>,
+    },
+    /// A control repo whose work tree a killed run did not finish.
+    CutShort,
+    /// A control repo.
+    Control(Box<ControlRepo>),
+}
+
+/// A control repo at the commit that is checked out.
+#[derive(Debug)]
+pub(crate) struct ControlRepo {
+    /// git, at work in it.
+    pub(crate) git: Git,
+    /// The commit's id.
+    pub(crate) head: String,
+    /// The branch that is checked out.
+    pub(crate) branch: Option<String>,
+    /// The manifest in that commit.
+    pub(crate) manifest: Manifest,
+    /// Every file of the commit: git's mode, and the content of those that matter here.
+    pub(crate) files: BTreeMap<String, Current>,
+}
+
+/// A file of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Current {
+    /// Git's mode.
+    pub(crate) mode: String,
+    /// Its content, when it was asked for.
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// The folder that a path means: absolute, with links followed as far as it exists.
+pub(crate) fn resolve(dir: &Path) -> RepoResult<PathBuf> {
+    let absolute = std::path::absolute(dir).map_err(RepoError::io("find", dir))?;
+    match fs::canonicalize(&absolute) {
+        Ok(path) => Ok(path),
+        Err(_) if fs::symlink_metadata(&absolute).is_ok() => {
+            let why = "it is a link that leads nowhere".into();
+            Err(RepoError::Occupied { dir: absolute, why })
+        }
+        Err(_) => match (absolute.parent().map(fs::canonicalize), absolute.file_name()) {
+            (Some(Ok(parent)), Some(name)) => Ok(parent.join(name)),
+            _ => Ok(absolute),
+        },
+    }
+}
+
+/// Looks at `dir`, which [`resolve`] returned.
+pub(crate) fn observe(dir: &Path, desired: &Desired) -> RepoResult<Observed> {
+    let git = Git::new(dir)?;
+    if fs::symlink_metadata(dir.join(".git")).is_err() {
+        vacant(dir, desired)?;
+        return Ok(Observed::Vacant { inside: surrounding(dir) });
+    }
+    if !Stage::left_behind(dir)?.is_empty() {
+        return Ok(Observed::CutShort);
+    }
+    control(git, desired).map(|repo| Observed::Control(Box::new(repo)))
+}
+
+/// Refuses a folder that holds anything but a `factory.toml` that is the desired one.
+fn vacant(dir: &Path, desired: &Desired) -> RepoResult<()> {
+    let occupied = |why: String| RepoError::Occupied { dir: dir.to_owned(), why };
+    if fs::symlink_metadata(dir).is_err() {
+        return Ok(());
+    }
+    if !dir.is_dir() {
+        return Err(occupied("it is not a folder".into()));
+    }
+    let entries = fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(RepoError::io("read", dir))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name();
+        match name.to_str() {
+            Some(FILE_NAME) => {
+                let path = entry.path();
+                if !entry.file_type().is_ok_and(|t| t.is_file()) {
+                    return Err(occupied(format!("{FILE_NAME} in it is not a plain file")));
+                }
+                if fs::read(&path).map_err(RepoError::io("read", &path))? != desired.factory_toml.as_bytes() {
+                    return Err(occupied(format!("{FILE_NAME} in it is not the one to be committed")));
+                }
+            }
+            Some(name) if Stage::is_name(dir, name) => {}
+            _ => return Err(occupied(format!("it is not empty: it holds {}", name.display()))),
+        }
+    }
+    Ok(())
+}
+
+/// The work tree that `dir` lies in, when it does.
+fn surrounding(dir: &Path) -> Option<PathBuf> {
+    dir.ancestors().skip(1).find(|folder| folder.join(".git").exists()).map(Path::to_owned)
+}
+
+fn control(git: Git, desired: &Desired) -> RepoResult<ControlRepo> {
+    let occupied = |why: &str| RepoError::Occupied { dir: git.dir().to_owned(), why: why.into() };
+    if !git.is_top()? {
+        return Err(occupied("the .git in it does not make it the top of a repo"));
+    }
+    let Some(head) = git.resolve("HEAD^{commit}")? else {
+        return Err(occupied("it holds a repo without a commit, which factoryup did not make"));
+    };
+    let entries = git.tree(&head)?;
+    let Some(found) = entries.get(manifest::PATH) else {
+        return Err(occupied("it holds a repo that factoryup did not make"));
+    };
+    let text = git.contents(&[&found.oid])?.pop().unwrap_or_default();
+    let manifest = Manifest::parse(&String::from_utf8_lossy(&text))?;
+    if manifest.is_ahead_of(&desired.tree.version) {
+        let why = format!("it has the templates {}; this one has {}", manifest.template.version, desired.tree.version);
+        return Err(RepoError::Newer { file: manifest::PATH, why });
+    }
+    let known = manifest.files.iter().map(|record| record.path.as_str());
+    let wanted = desired.tree.files.iter().map(|file| file.path.as_str());
+    let mut read: Vec<&str> = known
+        .chain(wanted)
+        .chain([FILE_NAME])
+        .filter(|path| entries.get(*path).is_some_and(|e| e.mode != SUBMODULE))
+        .collect();
+    read.sort_unstable();
+    read.dedup();
+    let oids: Vec<&str> = read.iter().map(|path| entries[*path].oid.as_str()).collect();
+    let mut contents: BTreeMap<&str, Vec<u8>> = read.iter().copied().zip(git.contents(&oids)?).collect();
+    let files = entries
+        .iter()
+        .map(|(path, entry)| {
+            (path.clone(), Current { mode: entry.mode.clone(), bytes: contents.remove(path.as_str()) })
+        })
+        .collect();
+    Ok(ControlRepo { branch: git.branch()?, head, manifest, files, git })
+}
+
+const SUBMODULE: &str = "160000";

@@ -1,0 +1,161 @@
+//! From answers to a tree: pure, and the same on every machine and at every time.
+//!
+//! One Tera instance holds all templates, parsed once. Escaping is off: these are not web pages. Of Tera's functions only `range`
+//! and `throw` exist in a render, so that neither clock, chance, environment nor network can reach a file.
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tera::{ErrorKind, Tera};
+
+use super::block;
+use super::catalogue::{Class, Condition, ENVIRONMENT, Each, Entry, Pack};
+use super::context::Context;
+use super::error::{RepoError, RepoResult};
+use super::path;
+use super::tree::{Kind, Mode, RenderedFile, Tree};
+use crate::error::Result;
+use crate::factory::Factory;
+
+/// The control repo that `factory` describes, from the templates in this binary.
+///
+/// # Errors
+/// `Internal` when a template is wrong, naming template, line and what is missing; `Data` when an answer makes a file that git or
+/// a merge could not hold.
+pub fn render(factory: &Factory) -> Result<Tree> {
+    static RENDERER: OnceLock<RepoResult<Renderer>> = OnceLock::new();
+    match RENDERER.get_or_init(|| Renderer::new(Pack::embedded()?)) {
+        Ok(renderer) => Ok(renderer.render(factory)?),
+        Err(fault) => Err(RepoError::Catalogue(fault.to_string()).into()),
+    }
+}
+
+/// A pack whose templates are parsed.
+#[derive(Debug)]
+pub(crate) struct Renderer {
+    pack: Pack,
+    tera: Tera,
+}
+
+impl Renderer {
+    /// Parses the templates of `pack`.
+    pub(crate) fn new(pack: Pack) -> RepoResult<Self> {
+        let mut tera = Tera::new();
+        tera.autoescape_on(Vec::<&str>::new());
+        let mut sources = Vec::new();
+        for (name, bytes) in pack.templates() {
+            let text = std::str::from_utf8(bytes)
+                .map_err(|e| fault(name, 1, format!("it is not UTF-8 ({e}); copy it as `raw`")))?;
+            sources.push((name, text));
+        }
+        tera.add_raw_templates(sources).map_err(|e| explain("(all)", &e))?;
+        Ok(Self { pack, tera })
+    }
+
+    /// Renders every file that `factory` asks for.
+    pub(crate) fn render(&self, factory: &Factory) -> RepoResult<Tree> {
+        let context = Context::new(factory, &self.pack.version);
+        let json = context.to_json();
+        let base = tera::Context::from_serialize(&context).map_err(|e| explain("(context)", &e))?;
+        let mut files = Vec::with_capacity(self.pack.entries.len());
+        for entry in &self.pack.entries {
+            if !wanted(entry, &json)? {
+                continue;
+            }
+            match entry.each {
+                None => files.push(self.file(entry, entry.id.clone(), entry.path.clone(), &base)?),
+                Some(Each::Environments) => {
+                    for name in &factory.environments.names {
+                        let mut context = base.clone();
+                        context.insert("environment", name);
+                        let path = entry.path.replace(ENVIRONMENT, name);
+                        files.push(self.file(entry, format!("{}/{name}", entry.id), path, &context)?);
+                    }
+                }
+            }
+        }
+        if let Some((one, other)) = path::collision(files.iter().map(|f| f.path.as_str())) {
+            return Err(rendered(other, format!("it cannot stand beside {one}")));
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Tree { version: self.pack.version.clone(), pack_sha256: self.pack.sha256.clone(), files })
+    }
+
+    fn file(&self, entry: &Entry, id: String, path: String, context: &tera::Context) -> RepoResult<RenderedFile> {
+        if let Some(why) = path::problem(&path) {
+            return Err(rendered(&path, why));
+        }
+        let mode = if entry.mode.as_deref() == Some("755") { Mode::Executable } else { Mode::File };
+        let (mode, kind, bytes) = if let Some(destination) = &entry.link {
+            (Mode::Link, Kind::Link, destination.clone().into_bytes())
+        } else if entry.raw {
+            let bytes = self.pack.files.get(entry.template()).map(|b| b.to_vec()).unwrap_or_default();
+            (mode, if is_text(&bytes) { Kind::Text } else { Kind::Binary }, bytes)
+        } else {
+            let text = self.tera.render(entry.template(), context).map_err(|e| explain(entry.template(), &e))?;
+            (mode, Kind::Text, text_file(&path, text)?)
+        };
+        let file = RenderedFile { id, path, class: entry.class, mode, kind, bytes };
+        if entry.class == Class::Block && std::str::from_utf8(&file.bytes).ok().and_then(block::body).is_none() {
+            return Err(fault(entry.template(), 1, "it is of the class `block` and does not hold one block".into()));
+        }
+        Ok(file)
+    }
+}
+
+fn wanted(entry: &Entry, context: &Value) -> RepoResult<bool> {
+    let Some(when) = &entry.when else { return Ok(true) };
+    Condition::parse(when)
+        .and_then(|condition| condition.holds(context))
+        .map_err(|why| RepoError::Catalogue(format!("the file `{}` has the condition `{when}`: {why}", entry.id)))
+}
+
+/// Rendered text as a file: LF only, no conflict markers, exactly one line ending at its end.
+fn text_file(path: &str, mut text: String) -> RepoResult<Vec<u8>> {
+    if let Some(c) = text.chars().find(|&c| c.is_control() && c != '\n' && c != '\t') {
+        return Err(rendered(path, format!("it would hold the control character {}", c.escape_default())));
+    }
+    if let Some(line) = text.lines().position(is_conflict_marker) {
+        return Err(rendered(path, format!("line {} would be a conflict marker", line + 1)));
+    }
+    text.truncate(text.trim_end_matches('\n').len());
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    Ok(text.into_bytes())
+}
+
+/// Whether a line is one that git's conflict style `merge` or `diff3` writes. `=======` alone is not counted: it underlines
+/// headings.
+pub(crate) fn is_conflict_marker(line: &str) -> bool {
+    ["<<<<<<<", ">>>>>>>", "|||||||"]
+        .iter()
+        .any(|marker| line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
+}
+
+/// Whether bytes can be treated as text with LF line endings.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(['\0', '\r']))
+}
+
+fn rendered(path: &str, why: impl Into<String>) -> RepoError {
+    RepoError::Rendered { path: path.to_owned(), why: why.into() }
+}
+
+fn fault(template: &str, line: usize, message: String) -> RepoError {
+    RepoError::Template { template: template.to_owned(), line, message }
+}
+
+fn explain(template: &str, error: &tera::Error) -> RepoError {
+    match error.kind() {
+        ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
+            let name = if report.filename().is_empty() { template } else { report.filename() };
+            fault(name, report.span().start_line, report.message().to_owned())
+        }
+        // What is found while loading, such as an unknown function, comes as a text that names its place.
+        _ => RepoError::Catalogue(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
