@@ -25,6 +25,7 @@
         fileset = lib.fileset.unions [
           ./Cargo.lock
           ./Cargo.toml
+          ./clippy.toml
           ./install.sh
           ./rustfmt.toml
           ./src

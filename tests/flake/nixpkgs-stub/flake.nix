@@ -68,7 +68,7 @@
                   inherit system;
                   name = known.name or "${known.pname}-${known.version}";
                   builder = "/bin/sh";
-                  args = [ "-euc" (known.build or "exit 1") ];
+                  args = [ "-euc" (known.build or '': >"$out"'') ];
                 }
                 // text
                 // known.env or { }
