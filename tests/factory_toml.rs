@@ -1,34 +1,15 @@
 //! `factory.toml`: what is refused, and with which words; what is taken, and that nothing of it gets lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "support/factory_toml.rs"]
+mod sample;
+
 use std::fs;
 
 use factoryup::factory::answers::Answers;
-use factoryup::factory::fields::{self, FIELDS, Kind, Value};
-use factoryup::factory::{self, Engine, Factory, HostKind};
-
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJnsBe7SWfOLDDpmmIM9BNxYUTtCIpsZMPUiINWD8SX8 ada@laptop";
-
-/// A good file; each bad one is this with one thing changed.
-fn good() -> String {
-    format!(
-        r#"schema = 1
-
-[factory]
-name = "acme"
-owner_name = "Ada Lovelace"
-owner_email = "ada@example.org"
-
-[host]
-kind = "ssh"
-address = "203.0.113.7"
-authorized_keys = ["{KEY}"]
-
-[gitlab]
-group = "acme"
-"#
-    )
-}
+use factoryup::factory::fields::{self, FIELDS, Value};
+use factoryup::factory::{self, Engine, HostKind};
+use sample::{KEY, candidates, good};
 
 fn message(text: &str) -> String {
     let error = factory::parse(text, "factory.toml").expect_err("must be refused");
@@ -276,43 +257,6 @@ fn every_field_survives_the_round_trip() {
     assert!(taken > 40 && refused > 60, "{taken} taken, {refused} refused");
 }
 
-fn candidates(field: &fields::Field) -> Vec<Value> {
-    let odd = [
-        "",
-        " ",
-        "x",
-        "-x",
-        "a b",
-        "ä",
-        "\"",
-        "'''",
-        "\\",
-        "#",
-        "a\nb",
-        "\u{7f}",
-        "glpat-0123456789abcdef",
-        field.example,
-    ];
-    match field.kind {
-        Kind::Text => odd.map(|text| Value::Text(text.to_owned())).to_vec(),
-        Kind::Choice(choices) => {
-            choices.iter().map(|choice| choice.value).chain(odd).map(|text| Value::Text(text.to_owned())).collect()
-        }
-        Kind::Bool => vec![Value::Bool(true), Value::Bool(false)],
-        Kind::Number { min, max } => {
-            [min.into(), max.into(), i64::from(min) - 1, i64::from(max) + 1, i64::MIN, i64::MAX]
-                .map(Value::Number)
-                .to_vec()
-        }
-        Kind::List { .. } => {
-            let one = field.example.split(", ").map(str::to_owned).collect::<Vec<_>>();
-            let twice = [one.clone(), one.clone()].concat();
-            let odd = odd[..13].iter().map(|text| Value::List(vec![(*text).to_owned()]));
-            odd.chain([Value::List(one), Value::List(twice)]).collect()
-        }
-    }
-}
-
 #[test]
 fn an_edit_leaves_all_else_as_it_is() {
     let text = format!("# mine\n{}  # the group's path\n\n# the end\n", good().trim_end());
@@ -323,57 +267,4 @@ fn an_edit_leaves_all_else_as_it_is() {
     insta::assert_snapshot!("edited", edited);
     let wrong = factory::edit(&text, "f", &[(group, Value::Text("-".into()))]).expect_err("must be refused");
     assert!(wrong.to_string().contains("`gitlab.group`"), "{wrong}");
-}
-
-/// The table and the model describe the same fields: neither has one that the other lacks.
-#[test]
-fn the_table_and_the_model_agree() {
-    let mut factory: Factory = factory::parse(&good(), "f").unwrap();
-    factory.host.authorized_keys.clear();
-    let table = toml::Table::try_from(&factory).unwrap();
-    let mut in_model: Vec<String> = Vec::new();
-    for (section, value) in &table {
-        match value.as_table() {
-            Some(fields) => in_model.extend(fields.keys().map(|name| format!("{section}.{name}"))),
-            None => assert_eq!(section, "schema"),
-        }
-    }
-    let mut in_table: Vec<String> = FIELDS.iter().map(|field| field.key.to_owned()).collect();
-    in_model.sort();
-    in_table.sort();
-    assert_eq!(in_model, in_table);
-}
-
-#[test]
-fn the_defaults_of_the_table_are_the_models() {
-    let required = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"A\"\nowner_email = \"a@b.org\"\n[gitlab]\ngroup = \"acme\"\n";
-    let factory: Factory = toml::from_str(required).unwrap();
-    let of_model = Answers::of(&factory).unwrap();
-    for field in FIELDS.iter().filter(|field| field.default.is_some()) {
-        assert_eq!(of_model.get(field.key), field.default_value(), "{}", field.key);
-    }
-    for field in FIELDS.iter().filter(|field| field.default.is_none() && field.when.is_some()) {
-        assert!(of_model.get(field.key).unwrap().is_empty(), "{}", field.key);
-    }
-}
-
-#[test]
-fn every_row_is_whole() {
-    let mut flags: Vec<&str> = FIELDS.iter().map(|field| field.flag).collect();
-    flags.sort_unstable();
-    flags.dedup();
-    assert_eq!(flags.len(), FIELDS.len(), "each flag is there once");
-    for field in FIELDS {
-        let key = field.key;
-        assert!(!field.prompt.is_empty() && !field.prompt.ends_with(['?', ':', '.']), "{key}: prompt");
-        assert!(!field.help.is_empty() && !field.help.ends_with('.') && field.help.len() <= 110, "{key}: help");
-        assert!(field.explain.ends_with('.'), "{key}: explanation");
-        assert!(field.read(field.example).is_ok(), "{key}: example: {:?}", field.read(field.example));
-        if let Some(when) = field.when {
-            assert!(FIELDS.iter().any(|other| other.key == when.key), "{key}: condition");
-        }
-        if let Some(value) = field.default_value() {
-            assert!(field.check(&value).is_ok(), "{key}: default");
-        }
-    }
 }

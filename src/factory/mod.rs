@@ -24,19 +24,22 @@
 
 pub mod answers;
 pub mod fields;
+mod flags;
 mod model;
 mod problem;
 mod read;
 mod rules;
+mod schema;
 mod write;
 
+pub use flags::AnswerFlags;
 pub use model::{
     Agent, AgentKind, Cloudflare, Engine, Environments, Executor, Factory, FactorySection, Gitlab, Host, HostKind,
     Infra, Runner, SecretProvider, Secrets, Sudo, Tier,
 };
-
 pub use read::{parse, read};
 pub use rules::{Check, Fault};
+pub use schema::{json_schema, markdown};
 pub use write::{edit, to_toml};
 
 /// The `schema` number this version reads and writes.
