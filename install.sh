@@ -55,7 +55,7 @@ absolute() { case $1 in /*) printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac }
 
 ask() { # QUESTION ANSWER-TO-ENTER
 	[ "$yes" != 1 ] || return 0
-	(: </dev/tty) 2>/dev/null || die 64 'no terminal to ask on; to go ahead unasked: --yes'
+	(: </dev/tty) 2>/dev/null || die 64 'no terminal to ask on; to go ahead: --yes'
 	printf '%s ' "$1" >/dev/tty
 	read -r answer </dev/tty || answer=n
 	case ${answer:-$2} in
@@ -99,7 +99,6 @@ sum_of() { # NAME LIST: its checksum; nothing when LIST has none, or two that di
 
 verify() { # FILE NAME LIST
 	want=$(printf %s "${sha256:-$(sum_of "$2" "$3")}" | tr A-F a-f)
-	case $want in *[!0-9a-f]*) want= ;; esac
 	[ ${#want} = 64 ] || die 65 "no usable SHA-256 checksum for $2" "SHA256SUMS needs one line: HEX  $2"
 	got=$(sha256 <"$1") || got=unknown
 	[ "$got" = "$want" ] || die 65 "checksum of $2 does not match" "expected $want" "got      $got"
@@ -326,7 +325,7 @@ case :$PATH: in
 	[ "$found" = "$dest" ] || say "But PATH finds $found first."
 	;;
 *)
-	next=$dest
+	case $dest in *' '*) next="'$dest'" ;; *) next=$dest ;; esac
 	[ -n "$modify" ] || say "To have it on PATH, see --modify-path, or type: ${path_line% "$mark"}"
 	;;
 esac

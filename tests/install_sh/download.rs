@@ -199,7 +199,7 @@ fn knows_each_platform_that_has_a_release() {
     ];
     for (system, cpu, arm, target) in known {
         machine.fake("uname", &format!("#!/bin/sh\n[ $1 = -s ] && echo {system} || echo {cpu}\n"));
-        machine.fake("sysctl", &format!("#!/bin/sh\necho {arm}\n"));
+        machine.fake("sysctl", &format!("#!/bin/sh\n[ \"$2\" = hw.optional.arm64 ] && echo {arm}\n"));
         let run = machine.run(&["--dry-run", "--base-url", "https://localhost:1"]).expect(0);
         run.prints(&format!("/v0.1.0/factoryup-0.1.0-{target}.tar.gz"));
     }

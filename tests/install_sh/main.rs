@@ -10,6 +10,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ fn installs_an_archive_whose_checksum_matches() {
         let archive = machine.release(PROGRAM);
         let run = machine.run(&["--yes", "--from", &archive]).expect(0);
         let program = machine.program();
-        let run = run.prints("Installed factoryup 0.1.0.").prints(&format!("Next: {} rehearse", program.display()));
+        let run = run.prints("Installed factoryup 0.1.0.").prints(&format!("Next: '{}' rehearse", program.display()));
         assert_eq!(run.stderr, "", "{shell}");
         assert_eq!(machine.installed(), "factoryup 0.1.0");
         assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
@@ -89,7 +90,7 @@ fn refuses_what_has_no_usable_checksum() {
         String::new(),
         format!("{hex}  another.tar.gz\n"),
         format!("{}  {name}\n", &hex[1..]),
-        format!("{hex}  {name}\n{}  {name}\n", hex.replace(&hex[..1], "x")),
+        format!("{}  {name}\n{hex}  {name}\n", "0".repeat(64)),
         format!("{hex}; reboot  {name}\n"),
     ] {
         fs::write(&list, &wrong).unwrap();
@@ -289,17 +290,22 @@ fn cleans_up_when_it_is_stopped() {
             std::thread::sleep(Duration::from_millis(10));
         }
         // setsid forks when it leads a group, and its child leads one of its own: the one that wrote into the stage.
-        stop_group_of(&machine);
+        let stage = stage_of(&machine);
+        assert_eq!(fs::metadata(&stage).unwrap().permissions().mode() & 0o777, 0o700, "others could reach into it");
+        stop_group_of(&stage);
         assert_eq!(running.wait().unwrap().code(), Some(143), "{shell}");
         assert_eq!(machine.files(), [], "{shell}");
     }
 }
 
-/// Sends SIGTERM to the process group of the script that is installing on `machine`, which its staging folder names.
-fn stop_group_of(machine: &Machine) {
-    let dir = machine.program().parent().unwrap().to_owned();
-    let stage = fs::read_dir(dir).unwrap().next().unwrap().unwrap().file_name();
-    let pid = stage.to_str().unwrap().rsplit('.').next().unwrap().parse().unwrap();
+/// The folder in which `machine` makes the program ready.
+fn stage_of(machine: &Machine) -> PathBuf {
+    fs::read_dir(machine.program().parent().unwrap()).unwrap().next().unwrap().unwrap().path()
+}
+
+/// Sends SIGTERM to the process group of the script whose staging folder this is; its name ends with the process id.
+fn stop_group_of(stage: &Path) {
+    let pid = stage.extension().unwrap().to_str().unwrap().parse().unwrap();
     let group = rustix::process::getpgid(rustix::process::Pid::from_raw(pid)).unwrap();
     rustix::process::kill_process_group(group, rustix::process::Signal::TERM).unwrap();
 }
