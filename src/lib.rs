@@ -17,6 +17,7 @@
 //! | [`ui`] | the only room that prints or asks |
 //! | [`cli`] | one file per command; no logic |
 //! | [`dialog`] | what any room may say to the person, and ask them |
+//! | [`interrupt`] | Ctrl-C |
 //! | [`process`] | starts other programs without handing them secrets |
 //! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
 
@@ -26,6 +27,7 @@ pub mod error;
 pub mod factory;
 pub mod gitlab;
 pub mod host;
+pub mod interrupt;
 pub mod plan;
 pub mod process;
 pub mod rehearsal;

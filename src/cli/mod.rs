@@ -1,1 +1,109 @@
-//! Placeholder.
+//! The command line: one file per command, each a struct of flags and a `run` that puts the rooms together. No logic lives here.
+//!
+//! A doc comment on a command or flag *is* its help text.
+#![allow(clippy::doc_markdown, reason = "these doc comments are shown as plain text")]
+
+mod completions;
+mod evidence;
+mod factory;
+mod init;
+mod man;
+mod schema;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Kind, Result};
+use crate::ui::{Color, Settings, Ui};
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Done, or already right.
+    Done,
+    /// Changes are pending.
+    Pending,
+}
+
+impl Ending {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Pending => Kind::Pending.exit_code(),
+        }
+    }
+}
+
+/// Gives one developer a software factory on day one: a trusted host, a control repo, and a GitLab that validates, approves and
+/// ships everything.
+///
+/// Without a command: in a fresh folder the guided day one, in a control repo its state.
+///
+/// Exit codes: 0 done or already right; 2 changes pending, or a check or promise fails; 64 usage; 65 bad factory.toml or
+/// manifest; 69 host or GitLab unreachable; 70 fault in factoryup; 73 cannot write; 75 cut short, run again to resume;
+/// 76 reverted after a failed probe; 77 not permitted; 130 interrupted or declined.
+#[derive(Debug, Parser)]
+#[command(name = "factoryup", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Speak JSON lines on standard output instead of text
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// When to use colour; NO_COLOR and TERM=dumb are honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+
+    /// The control repo to work on [default: the current folder]
+    #[arg(long, short = 'C', global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Evidence(evidence::Evidence),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+impl Cli {
+    /// How to speak, as the flags say.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let diff = false;
+        Settings { json: self.json, diff, color: self.color }
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Whatever stopped it; its kind is the exit code.
+    pub fn run(&self, ui: &Ui) -> Result<Ending> {
+        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+        match &self.command {
+            Command::Init(command) => command.run(&dir, ui),
+            Command::Evidence(command) => command.run(&dir, ui),
+            Command::Schema(command) => command.run(ui),
+            Command::Completions(command) => command.run(ui),
+            Command::Man(command) => command.run(ui),
+        }
+        .map(|()| Ending::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

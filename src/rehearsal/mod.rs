@@ -1,6 +1,8 @@
-//! The rehearsal: day one against a disposable host and a stand-in control plane, on this machine and without any account.
+//! Day one against disposable targets on this machine.
 //!
-//! The targets' own code runs unchanged; only what stands at the other end is different.
+//! [`day_one`] plays the real journey, with the real targets and the real engine; what it plays against lives here too: a
+//! disposable [`host`] and a stand-in [`control_plane`]. The tests use the same ones. Nothing outside the tests and
+//! `factoryup rehearse` knows this room.
 
 pub mod control_plane;
 pub mod host;

@@ -35,6 +35,18 @@ impl Ui {
         text
     }
 
+    /// Shows a plan as a result, on standard output.
+    ///
+    /// # Errors
+    /// `CannotWrite` when it cannot be written.
+    pub fn plan(&self, plan: &Plan) -> Result<()> {
+        if self.settings.json {
+            self.emit(&machine::value(&Event::Planned(plan)));
+            return Ok(());
+        }
+        self.result(&self.plan_text(plan))
+    }
+
     fn count(&self, plan: &Plan) -> String {
         if plan.is_empty() {
             return format!("nothing to do: {} as they should be", plan.unchanged);

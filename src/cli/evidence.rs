@@ -1,0 +1,42 @@
+//! `factoryup evidence`
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::factory;
+use crate::error::Result;
+use crate::plan::{Evidence as Log, StateDir};
+use crate::ui::Ui;
+
+/// Work with the evidence of what was done
+#[derive(Debug, Args)]
+pub(super) struct Evidence {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check that each statement follows from the one before
+    Verify {
+        /// The log to check [default: this factory's, in the state folder]
+        file: Option<std::path::PathBuf>,
+    },
+}
+
+impl Evidence {
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
+        let Command::Verify { file } = &self.command;
+        let path = match file {
+            Some(path) => path.clone(),
+            None => StateDir::open(&factory::read(dir)?.factory.name)?.file("evidence/log.jsonl"),
+        };
+        let (count, head) = Log::at(&path).verify()?;
+        if ui.is_json() {
+            return ui.result(&json!({ "event": "evidence", "statements": count, "head": head }).to_string());
+        }
+        ui.result(&format!("{count} statements in {}, each follows from the one before; head {head}", path.display()))
+    }
+}

@@ -1,0 +1,17 @@
+//! What several commands need: the factory of a folder.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::factory::{FILE_NAME, Factory};
+
+/// Reads `factory.toml` of the control repo in `dir`.
+pub(super) fn read(dir: &Path) -> Result<Factory> {
+    let path = dir.join(FILE_NAME);
+    if !path.exists() {
+        return Err(Error::usage(format!("no {FILE_NAME} in {}", dir.display()))
+            .hint("run this in a control repo, or name it with --dir DIR")
+            .hint("to begin one: factoryup init DIR"));
+    }
+    crate::factory::read(&path)
+}

@@ -1,0 +1,20 @@
+//! `factoryup schema`
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::factory;
+use crate::ui::Ui;
+
+/// Print the JSON Schema of factory.toml, for editors and checks
+#[derive(Debug, Args)]
+pub(super) struct Schema {}
+
+impl Schema {
+    #[allow(clippy::unused_self)]
+    pub(super) fn run(&self, ui: &Ui) -> Result<()> {
+        let schema =
+            serde_json::to_string_pretty(&factory::json_schema()).map_err(|e| Error::internal(e.to_string()))?;
+        ui.result(&schema)
+    }
+}
