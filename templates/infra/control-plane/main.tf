@@ -1,0 +1,42 @@
+data "gitlab_group" "factory" {
+  full_path = var.group
+}
+
+locals {
+  labels = {
+    agent    = { color = "#1f75cb", description = "Ready for the agent: {{ agent.username }}" }
+    drift    = { color = "#c17d10", description = "Reality differs from the code" }
+    incident = { color = "#dd2b0e", description = "Something is broken for users or about to be" }
+    human    = { color = "#6e49cb", description = "Waits for a decision or an action of a human" }
+  }
+}
+
+resource "gitlab_project_label" "this" {
+  for_each = local.labels
+
+  project     = var.project
+  name        = each.key
+  color       = each.value.color
+  description = each.value.description
+}
+
+# Runs the freshness and drift jobs.
+resource "gitlab_pipeline_schedule" "nightly" {
+  project       = var.project
+  description   = "nightly"
+  ref           = "refs/heads/{{ gitlab.default_branch }}"
+  cron          = "17 3 * * *"
+  cron_timezone = "UTC"
+}
+
+module "app" {
+  source   = "../modules/gitlab-project"
+  for_each = var.apps
+
+  name           = each.key
+  description    = each.value.description
+  namespace_id   = data.gitlab_group.factory.group_id
+  agent_user_id  = var.agent_user_id
+  environments   = each.value.environments
+  shared_runners = {{ runner.shared }}
+}

@@ -1,0 +1,90 @@
+# A project of an application, under the same policy as the control repo. The control repo itself is kept by `factoryup apply`,
+# not from here, so that a mistake here cannot unprotect what decides.
+
+resource "gitlab_project" "this" {
+  name         = var.name
+  path         = var.name
+  description  = var.description
+  namespace_id = var.namespace_id
+
+  visibility_level       = "private"
+  default_branch         = var.default_branch
+  initialize_with_readme = true
+  archive_on_destroy     = true
+
+  allow_merge_on_skipped_pipeline                  = false
+  only_allow_merge_if_all_discussions_are_resolved = true
+  only_allow_merge_if_pipeline_succeeds            = true
+  merge_method                                     = "ff"
+  squash_option                                    = "always"
+  remove_source_branch_after_merge                 = true
+
+  auto_devops_enabled                         = false
+  ci_forward_deployment_enabled               = true
+  ci_pipeline_variables_minimum_override_role = "no_one_allowed"
+  ci_push_repository_for_job_token_allowed    = false
+  ci_separated_caches                         = true
+  public_jobs                                 = false
+  shared_runners_enabled                      = var.shared_runners
+}
+
+resource "gitlab_branch_protection" "default" {
+  project            = gitlab_project.this.id
+  branch             = var.default_branch
+  push_access_level  = "no one"
+  merge_access_level = "maintainer"
+  allow_force_push   = false
+}
+
+resource "gitlab_tag_protection" "releases" {
+  project             = gitlab_project.this.id
+  tag                 = "v*"
+  create_access_level = "maintainer"
+}
+
+resource "gitlab_project_job_token_scopes" "this" {
+  project            = gitlab_project.this.id
+  enabled            = true
+  target_project_ids = []
+}
+
+resource "gitlab_project_membership" "agent" {
+  count = var.agent_user_id == null ? 0 : 1
+
+  project      = gitlab_project.this.id
+  user_id      = var.agent_user_id
+  access_level = "developer"
+}
+
+resource "gitlab_project_environment" "this" {
+  for_each = var.environments
+
+  project = gitlab_project.this.id
+  name    = each.key
+  tier    = each.value
+}
+{%- if gitlab.premium %}
+
+resource "gitlab_project_level_mr_approvals" "this" {
+  project                                        = gitlab_project.this.id
+  reset_approvals_on_push                        = true
+  disable_overriding_approvers_per_merge_request = true
+  merge_requests_author_approval                 = false
+  merge_requests_disable_committers_approval     = true
+}
+
+resource "gitlab_project_approval_rule" "any" {
+  project            = gitlab_project.this.id
+  name               = "Any approver"
+  rule_type          = "any_approver"
+  approvals_required = var.approvals
+}
+
+resource "gitlab_project_protected_environment" "production" {
+  for_each = { for name, tier in var.environments : name => tier if tier == "production" }
+
+  project                        = gitlab_project.this.id
+  environment                    = gitlab_project_environment.this[each.key].name
+  deploy_access_levels_attribute = [{ access_level = "maintainer" }]
+}
+{%- endif %}

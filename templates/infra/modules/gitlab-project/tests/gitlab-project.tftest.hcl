@@ -1,0 +1,52 @@
+mock_provider "gitlab" {}
+
+variables {
+  name          = "shop"
+  namespace_id  = 7
+  agent_user_id = 42
+  environments  = { production = "production", staging = "staging" }
+}
+
+run "nobody_pushes_and_only_maintainers_merge" {
+  assert {
+    condition     = gitlab_branch_protection.default.push_access_level == "no one" && gitlab_branch_protection.default.merge_access_level == "maintainer"
+    error_message = "Changes reach the default branch by merge request only."
+  }
+
+  assert {
+    condition     = gitlab_project.this.only_allow_merge_if_pipeline_succeeds && !gitlab_project.this.allow_merge_on_skipped_pipeline
+    error_message = "A merge needs a pipeline that passed."
+  }
+}
+
+run "the_agent_is_a_developer" {
+  assert {
+    condition     = one(gitlab_project_membership.agent).access_level == "developer"
+    error_message = "More than Developer would let the agent merge."
+  }
+}
+
+run "a_project_without_agent_has_no_such_member" {
+  variables {
+    agent_user_id = null
+  }
+
+  assert {
+    condition     = length(gitlab_project_membership.agent) == 0
+    error_message = "No membership was asked for."
+  }
+}
+{%- if gitlab.premium %}
+
+run "production_is_approved_by_somebody_else" {
+  assert {
+    condition     = !gitlab_project_level_mr_approvals.this.merge_requests_author_approval && gitlab_project_approval_rule.any.approvals_required == 1
+    error_message = "The author's own approval must not count."
+  }
+
+  assert {
+    condition     = keys(gitlab_project_protected_environment.production) == ["production"]
+    error_message = "The production environment has to be protected."
+  }
+}
+{%- endif %}
