@@ -197,3 +197,36 @@ fn the_stand_in_catches_a_wrong_name() {
         assert!(stderr.contains(complaint), "{wrong}: {stderr}");
     }
 }
+
+#[test]
+fn nix_run_builds_and_starts_the_program() {
+    if !support::satisfied("a minute for a build (FACTORYUP_REQUIRE_ALL=1 gives it)", support::all_required())
+        || !support::available(&["cc", "cargo", "pkg-config"])
+    {
+        return;
+    }
+    let Some((_folder, flake)) = flake() else { return };
+    let home = std::env::home_dir().unwrap();
+    let setting = |name: &str, folder: &str| std::env::var(name).unwrap_or(home.join(folder).display().to_string());
+    // What was built stays for the next time; Nix has no way to see that it is there.
+    let host = json!({
+        "path": std::env::var("PATH").unwrap(),
+        "home": home,
+        "cargoHome": setting("CARGO_HOME", ".cargo"),
+        "rustupHome": setting("RUSTUP_HOME", ".rustup"),
+        "work": Path::new(env!("CARGO_TARGET_TMPDIR")).join("nix-run"),
+    });
+    fs::write(flake.folder.join("nixpkgs/host.json"), host.to_string()).unwrap();
+    let mut run =
+        flake.command(&["run", &flake.at(""), "--option", "sandbox", "false", "--option", "build-users-group", ""]);
+    let output = run.args(["--", "--version"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), concat!("factoryup ", env!("CARGO_PKG_VERSION"), "\n"));
+    let package = flake.eval(&format!("#packages.{}-linux.default", std::env::consts::ARCH), "package: \"${package}\"");
+    let mut shared: Vec<_> = fs::read_dir(Path::new(package.as_str().unwrap()).join("share"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    shared.sort();
+    assert_eq!(shared, ["factoryup.1", "factoryup.bash", "factoryup.fish", "factoryup.zsh"]);
+}

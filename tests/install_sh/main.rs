@@ -42,6 +42,17 @@ fn installs_an_archive_whose_checksum_matches() {
 }
 
 #[test]
+fn installs_the_real_program() {
+    let machine = Machine::new("dash");
+    let tree = machine.path("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_factoryup"), tree.join("factoryup")).unwrap();
+    let archive = machine.pack(&tree, &["./factoryup"]);
+    machine.run(&["--yes", "--from", &archive]).expect(0);
+    assert_eq!(machine.installed(), concat!("factoryup ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
 fn a_script_that_was_cut_short_fails_and_does_nothing() {
     let text = fs::read(script()).unwrap();
     let head = "#!/bin/sh\n".len() + 1;
