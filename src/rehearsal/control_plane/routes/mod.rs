@@ -1,15 +1,48 @@
-//! The calls of the API, one file per subject; each file ends its story in a table of its routes.
+//! The calls of the API, one file per subject; each file ends in a table of its routes.
 
 use super::router::Route;
 
 mod accounts;
+mod branches;
+mod commits;
+mod environments;
+mod files;
 mod groups;
+mod job_token;
+mod lint;
 mod members;
+mod merge;
+mod merge_requests;
+mod pipelines;
+mod premium;
 mod project_settings;
 mod projects;
 mod protection;
+mod runners;
+mod schedules;
+mod variables;
 
-/// Every route, the more literal before the more general.
+/// Every route. Within a file the more literal path stands before the more general.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    [accounts::ROUTES, groups::ROUTES, members::ROUTES, projects::ROUTES, protection::ROUTES].into_iter().flatten()
+    [
+        accounts::ROUTES,
+        branches::ROUTES,
+        commits::ROUTES,
+        environments::ROUTES,
+        files::ROUTES,
+        groups::ROUTES,
+        job_token::ROUTES,
+        lint::ROUTES,
+        members::ROUTES,
+        merge_requests::ROUTES,
+        pipelines::ROUTES,
+        premium::ROUTES,
+        projects::ROUTES,
+        protection::ROUTES,
+        runners::ROUTES,
+        schedules::ROUTES,
+        variables::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -12,6 +12,7 @@ use crate::rehearsal::control_plane::model::{DEVELOPER, GUEST, MAINTAINER, Membe
 use crate::rehearsal::control_plane::pushes;
 use crate::rehearsal::control_plane::reply::{Body, Outcome, Refusal, Reply, error, forbidden, message, not_found};
 use crate::rehearsal::control_plane::router::Route;
+use crate::rehearsal::control_plane::state::State;
 
 const VISIBILITIES: &[&str] = &["private", "internal", "public"];
 
@@ -56,6 +57,17 @@ fn project_json(call: &Call<'_>, id: u64) -> Result<Value, Refusal> {
         map.insert("tag_list".into(), project.settings.get("topics").cloned().unwrap_or_default());
     }
     Ok(value)
+}
+
+/// A project as other things refer to it.
+pub(super) fn project_reference(state: &State, project: &Project) -> Value {
+    json!({
+        "id": project.id,
+        "name": project.name,
+        "path": project.path,
+        "path_with_namespace": state.project_path(project),
+        "created_at": project.created_at,
+    })
 }
 
 fn list(call: &mut Call<'_>) -> Outcome {
