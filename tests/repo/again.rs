@@ -122,6 +122,22 @@ fn other_work_trees_detached_heads_and_shallow_clones() {
 }
 
 #[test]
+fn a_branch_that_cannot_be_made_is_said_and_nothing_is_left() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    world.apply("repo");
+    world.git("repo", &["branch", "factory"]);
+    world.answer("roadrunners", "coyotes");
+    let said = world.apply("repo").failure("cannot-write");
+    assert!(said.contains("fast-import") && said.contains("refs/heads/factory"), "{said}");
+    assert!(!said.contains("crash report"), "{said}");
+    let names = fs::read_dir(world.path("repo/.git")).unwrap().map(|e| e.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("crash")));
+}
+
+#[test]
 fn a_manifest_from_elsewhere_is_refused() {
     if !need("git") {
         return;

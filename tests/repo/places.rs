@@ -125,7 +125,7 @@ fn on_a_read_only_and_on_a_full_file_system() {
     assert!(read_only.failure("cannot-write").contains("not read-only"));
     let full = "mount -t tmpfs -o size=16k tmpfs mount && \"$@\"; ls -A mount > left";
     let said = world.apply_under(full, "mount/repo").failure("cannot-write");
-    assert!(said.contains("No space left"), "{said}");
+    assert!(said.contains("make room"), "{said}");
     assert_eq!(fs::read_to_string(world.path("left")).unwrap(), "");
     // A mount point cannot be renamed over, and can be filled.
     let mount_point = "mount -t tmpfs tmpfs mount && \"$@\"; git -C mount status --porcelain > status";
