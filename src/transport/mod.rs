@@ -1,1 +1,113 @@
-//! Placeholder.
+//! How a program reaches a host.
+//!
+//! What lives here: logging in, checking that the host is the right one, running one command with its standard input, and
+//! handing back what it says line by line. What doesn't: what the program is and what its lines mean; that is the business of
+//! [`crate::host`].
+//!
+//! | type | reaches the host by |
+//! |---|---|
+//! | [`Ssh`] | libssh2, or the system's `ssh` client where libssh2 cannot do it: jump hosts, FIDO keys, certificates |
+//! | [`Local`] | a shell on this very machine |
+//!
+//! Every [`connect`](Transport::connect) is a really new connection with a login of its own; so the proof that a host still lets
+//! its owner in, after sshd or the firewall changed, is to call it a second time while the first session stays open.
+//!
+//! ```no_run
+//! use factoryup::dialog::Silent;
+//! use factoryup::transport::{Ssh, SshOptions, Transport};
+//! let mut options = SshOptions::new("203.0.113.7", "/home/me/.local/state/factoryup/acme/known_hosts");
+//! options.users = vec!["operator".into(), "root".into()];
+//! let mut ssh = Ssh::new(options, &Silent)?;
+//! let mut session = ssh.connect()?;
+//! let exit = session.exec("sh -s", b"echo hello", &mut |line| assert_eq!(line, "hello"))?;
+//! assert!(exit.success());
+//! let proof = ssh.connect()?;
+//! # Ok::<(), factoryup::Error>(())
+//! ```
+//!
+//! A command is run by the login user's shell on the host and shows in its process list, so it must hold no secret; what is
+//! secret goes through standard input.
+
+use crate::error::Result;
+
+mod auth;
+mod error;
+mod host_key;
+mod key_file;
+mod known_hosts;
+mod libssh2;
+mod local;
+mod openssh;
+mod output;
+mod process;
+mod ssh;
+mod ssh_config;
+
+pub use error::TransportError;
+pub use host_key::Fingerprint;
+pub use local::Local;
+pub use ssh::{ConfigFile, Ssh, SshOptions, Timeouts};
+
+/// A way to a host.
+pub trait Transport {
+    /// The host for messages, such as `ssh://root@203.0.113.7:22`.
+    fn describe(&self) -> String;
+
+    /// Makes a new connection and logs in.
+    ///
+    /// # Errors
+    /// `Unreachable` when nothing answers, or nothing that speaks SSH; `NotPermitted` when the host is not the known one or
+    /// refuses the login; `Usage` when a question would have to be asked and nobody is there.
+    fn connect(&mut self) -> Result<Box<dyn Session>>;
+}
+
+/// One connection, logged in.
+pub trait Session: Send {
+    /// Runs `command` with `stdin` as its standard input, to its end.
+    ///
+    /// `on_line` gets every line of its standard output as it comes, without the line ending; what is not UTF-8 is replaced by
+    /// U+FFFD, and control characters are kept: whoever shows a line to a person strips them
+    /// ([`plain`](crate::dialog::plain)). A command that fails is no error of this call.
+    ///
+    /// # Errors
+    /// `CutShort` when the connection is lost before the command's end is known; the command may still be running.
+    fn exec(&mut self, command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit>;
+
+    /// The user that is logged in.
+    fn user(&self) -> &str;
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code or signal.
+    pub status: Status,
+    /// The end of its standard error, 64 KiB at most, control characters removed.
+    pub stderr: String,
+}
+
+impl Exit {
+    /// Whether it ended with exit code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.status == Status::Code(0)
+    }
+}
+
+/// An exit code or a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Exit code, 0 to 255.
+    Code(i32),
+    /// Name of the signal that ended it, without `SIG`, such as `KILL`.
+    Signal(String),
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(name) => write!(f, "signal {name}"),
+        }
+    }
+}

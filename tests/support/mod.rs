@@ -12,6 +12,7 @@
 //! may be skipped, so the same call fails the test.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::print_stderr)]
 
+pub mod dialog;
 pub mod lab;
 
 use std::env;

@@ -18,7 +18,7 @@
 //! let url = "https://gitlab.example/acme/factory.git";
 //! let pushed = remote::push(".".as_ref(), url, "refs/heads/main:refs/heads/main", login)?;
 //! assert!(pushed.accepted, "refused: {}", pushed.reason);
-//! # Ok::<(), factoryup::Error>(())
+//! # factoryup::Result::Ok(())
 //! ```
 
 use std::collections::BTreeMap;

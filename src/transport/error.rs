@@ -1,0 +1,222 @@
+//! What can go wrong on the way to a host, each with what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::host_key::Fingerprint;
+use crate::dialog::plain;
+use crate::error::{Error, Kind};
+
+/// Why a host was not reached, or not left in good order. Texts that came from elsewhere have no control characters.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The host's name cannot be one.
+    #[error("{0:?} is not a host name, an address or an alias from ~/.ssh/config")]
+    Destination(String),
+    /// A fingerprint is not of the form that OpenSSH shows.
+    #[error("{0:?} is not a host key's fingerprint")]
+    Fingerprint(String),
+    /// `ssh -G` refused the configuration.
+    #[error("ssh cannot use its configuration for {host}: {reason}")]
+    Config {
+        /// The host as it was given.
+        host: String,
+        /// What ssh says.
+        reason: String,
+    },
+    /// The name has no address.
+    #[error("cannot find the address of {host}: {reason}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        reason: String,
+    },
+    /// No connection could be made.
+    #[error("cannot connect to {address}: {reason}")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// What the system says.
+        reason: String,
+        /// Whether the port is closed, the one case in which something answered.
+        refused: bool,
+    },
+    /// Connected, but the other side does not behave like an SSH server.
+    #[error("{address} accepts connections, but does not complete an SSH handshake: {reason}")]
+    Handshake {
+        /// Host and port.
+        address: String,
+        /// What libssh2 or ssh says.
+        reason: String,
+    },
+    /// No common algorithm for the key exchange, the host key or the cipher.
+    #[error("{address} and factoryup have no key exchange in common: {reason}")]
+    KeyExchange {
+        /// Host and port.
+        address: String,
+        /// What libssh2 or ssh says.
+        reason: String,
+    },
+    /// Nothing says whether this host key is the right one, and nobody can be asked.
+    #[error("the host key of {host} is not known: {kind} {fingerprint}")]
+    UnknownKey {
+        /// The name that known hosts would have it by.
+        host: String,
+        /// The key's type, such as `ssh-ed25519`.
+        kind: String,
+        /// The key's fingerprint.
+        fingerprint: Fingerprint,
+    },
+    /// The person said that this host key is not the right one.
+    #[error("not connected: the host key of {host} was not accepted ({kind} {fingerprint})")]
+    KeyDeclined {
+        /// The name that known hosts would have it by.
+        host: String,
+        /// The key's type.
+        kind: String,
+        /// The key's fingerprint.
+        fingerprint: Fingerprint,
+    },
+    /// The host has none of the keys that `--host-key` names.
+    #[error("{host} does not have the host key {expected}; it has {found}")]
+    KeyNotPinned {
+        /// The name that known hosts would have it by.
+        host: String,
+        /// What was asked for.
+        expected: Fingerprint,
+        /// Types and fingerprints that it does have.
+        found: String,
+    },
+    /// The host has another key than the one on record.
+    #[error("the host key of {host} has changed: {} has another {kind} key on line {line}; the host now shows {fingerprint}", file.display())]
+    KeyChanged {
+        /// The name in known hosts.
+        host: String,
+        /// The key's type.
+        kind: String,
+        /// The fingerprint of the key that the host shows.
+        fingerprint: Fingerprint,
+        /// The file with the record.
+        file: PathBuf,
+        /// The record's line, from 1.
+        line: usize,
+    },
+    /// The key is on record as stolen or retired.
+    #[error("the host key of {host} is revoked, says {} on line {line}", file.display())]
+    KeyRevoked {
+        /// The name in known hosts.
+        host: String,
+        /// The file with the record.
+        file: PathBuf,
+        /// The record's line, from 1.
+        line: usize,
+    },
+    /// The server refused all that was tried.
+    #[error("{address} refused the login as {}; it takes {offered}{}", users.join(" and as "), tried_text(tried))]
+    Login {
+        /// Host and port.
+        address: String,
+        /// The users that were tried, in order.
+        users: Vec<String>,
+        /// The methods the server offers, comma-separated.
+        offered: String,
+        /// Every key that was tried, and what became of it.
+        tried: Vec<String>,
+        /// What would help.
+        hints: Vec<String>,
+    },
+    /// The connection was lost while a command was running or about to.
+    #[error("the connection to {address} was lost {doing}: {reason}")]
+    Cut {
+        /// Host and port.
+        address: String,
+        /// What was going on, as in `while a command was running`.
+        doing: &'static str,
+        /// What is known about it.
+        reason: String,
+    },
+    /// The host's answer cannot be used.
+    #[error("the output of {address} cannot be used: {reason}")]
+    Output {
+        /// Host and port.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The system's ssh client failed in a way that has no class of its own.
+    #[error("ssh could not log in to {address}: {reason}")]
+    Client {
+        /// The host as it was given.
+        address: String,
+        /// What ssh says.
+        reason: String,
+    },
+    /// The system's ssh client is needed and not there.
+    #[error("{host} needs the ssh program, which is not installed: {reason}")]
+    NoClient {
+        /// The host as it was given.
+        host: String,
+        /// What libssh2 cannot do.
+        reason: String,
+    },
+    /// A shell on this machine cannot be run.
+    #[error("cannot run a shell on this machine: {reason}")]
+    Shell {
+        /// Why not.
+        reason: String,
+    },
+}
+
+fn tried_text(tried: &[String]) -> String {
+    if tried.is_empty() { "; there was no key to try".into() } else { format!("; tried {}", tried.join("; ")) }
+}
+
+/// What the system says about a failed connection, without Rust's `(os error 111)`.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
+        let message = plain(&error.to_string());
+        let of = |kind| Error::new(kind, message.clone());
+        match error {
+            TransportError::Destination(_) => of(Kind::Usage).hint("give it as in `203.0.113.7`, `admin@host.example` or `my-alias`"),
+            TransportError::Fingerprint(_) => {
+                of(Kind::Usage).hint("give it as `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows it on the host: SHA256:…")
+            }
+            TransportError::Config { host, .. } => of(Kind::Data).hint(format!("see what `ssh -G {host}` says")),
+            TransportError::Resolve { .. } => of(Kind::Unreachable).hint("check the name for typing errors, or give the address"),
+            TransportError::Connect { refused: true, .. } => of(Kind::Unreachable)
+                .hint("something answers there, but no SSH server on this port: check the port, or start sshd from the provider's console"),
+            TransportError::Connect { .. } => of(Kind::Unreachable)
+                .hint("check the address, that the machine is on, and that the provider's firewall lets you in on this port"),
+            TransportError::Handshake { .. } => {
+                of(Kind::Unreachable).hint("check that the port is sshd's, and the host's load and log: `journalctl -u ssh`")
+            }
+            TransportError::KeyExchange { .. } => of(Kind::Unreachable)
+                .hint("install OpenSSH's client, which factoryup then uses, or allow curve25519-sha256 in the host's sshd_config"),
+            TransportError::UnknownKey { kind, fingerprint, .. } => of(Kind::NotPermitted)
+                .hint(format!("compare it with what the provider's console shows, then run this again with --host-key {fingerprint}"))
+                .hint(format!(
+                    "on the host: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
+                    kind.trim_start_matches("ssh-").split('-').next().unwrap_or("ed25519")
+                )),
+            TransportError::KeyDeclined { .. } => of(Kind::Interrupted),
+            TransportError::KeyNotPinned { .. } => of(Kind::NotPermitted)
+                .hint("if the host was reinstalled, get its new fingerprint from the provider's console; else someone may be listening in"),
+            TransportError::KeyChanged { host, file, .. } => of(Kind::NotPermitted)
+                .hint("someone may be listening in; or the host was reinstalled, which its provider's console can confirm")
+                .hint(format!("only then forget the old key: ssh-keygen -R '{host}' -f '{}'", file.display())),
+            TransportError::KeyRevoked { .. } => of(Kind::NotPermitted).hint("do not connect; give the host a new key from its console"),
+            TransportError::Login { hints, .. } => hints.into_iter().fold(of(Kind::NotPermitted), Error::hint),
+            TransportError::Cut { .. } => of(Kind::CutShort).hint("run the same command again: it resumes where it was cut"),
+            TransportError::Output { .. } => of(Kind::Data),
+            TransportError::Client { address, .. } => of(Kind::Unreachable).hint(format!("see what `ssh -v {address}` says")),
+            TransportError::NoClient { .. } => of(Kind::Unreachable).hint("install it: apt-get install openssh-client"),
+            TransportError::Shell { .. } => of(Kind::CannotWrite),
+        }
+    }
+}

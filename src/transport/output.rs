@@ -1,0 +1,101 @@
+//! What a command writes: standard output in lines, the end of standard error.
+
+use std::collections::VecDeque;
+
+use crate::dialog::plain;
+
+/// How much of standard error is kept, in bytes.
+const KEPT: usize = 64 * 1024;
+
+/// The longest line that is taken: a host's answer about a large file is well below it.
+const LONGEST: usize = 16 * 1024 * 1024;
+
+/// Cuts a stream of bytes into lines.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pending: Vec<u8>,
+}
+
+/// A line was longer than 16 MiB.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
+impl Lines {
+    /// Takes the next bytes and passes on every line that is complete.
+    pub(super) fn push(&mut self, mut bytes: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<(), TooLong> {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (line, rest) = bytes.split_at(end);
+            if self.pending.is_empty() {
+                on_line(&String::from_utf8_lossy(line));
+            } else {
+                self.pending.extend_from_slice(line);
+                on_line(&String::from_utf8_lossy(&self.pending));
+                self.pending.clear();
+            }
+            bytes = &rest[1..];
+        }
+        if self.pending.len() + bytes.len() > LONGEST {
+            return Err(TooLong);
+        }
+        self.pending.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Passes on a last line that has no line ending.
+    pub(super) fn finish(&mut self, on_line: &mut dyn FnMut(&str)) {
+        if !self.pending.is_empty() {
+            on_line(&String::from_utf8_lossy(&std::mem::take(&mut self.pending)));
+        }
+    }
+}
+
+/// Keeps the end of a stream of bytes.
+#[derive(Debug, Default)]
+pub(super) struct Tail(VecDeque<u8>);
+
+impl Tail {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.0.extend(&bytes[bytes.len().saturating_sub(KEPT)..]);
+        self.0.drain(..self.0.len().saturating_sub(KEPT));
+    }
+
+    /// What was kept, fit to be shown.
+    pub(super) fn text(mut self) -> String {
+        plain(&String::from_utf8_lossy(self.0.make_contiguous())).trim_end().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, LONGEST, Lines, Tail, TooLong};
+
+    #[test]
+    fn lines_are_whole_however_the_bytes_come() {
+        let text = "one\r\n\nz\u{fc}rich \u{1b}[1m\nlast".as_bytes();
+        for size in 1..text.len() {
+            let (mut lines, mut got) = (Lines::default(), Vec::new());
+            for piece in text.chunks(size) {
+                assert_eq!(lines.push(piece, &mut |line| got.push(line.to_owned())), Ok(()));
+            }
+            lines.finish(&mut |line| got.push(line.to_owned()));
+            assert_eq!(got, ["one\r", "", "z\u{fc}rich \u{1b}[1m", "last"]);
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused() {
+        let (mut lines, piece) = (Lines::default(), vec![b'x'; LONGEST / 2]);
+        assert_eq!(lines.push(&piece, &mut |_| ()), Ok(()));
+        assert_eq!(lines.push(&piece, &mut |_| ()), Ok(()));
+        assert_eq!(lines.push(b"x", &mut |_| ()), Err(TooLong));
+    }
+
+    #[test]
+    fn the_end_is_kept() {
+        let mut tail = Tail::default();
+        tail.push(&vec![b'a'; KEPT * 2]);
+        tail.push(b"\x1b[31mend\n");
+        let text = tail.text();
+        assert!(text.ends_with("aa[31mend") && text.len() <= KEPT);
+    }
+}

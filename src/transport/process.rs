@@ -1,0 +1,119 @@
+//! A program on this machine, run with standard input and output as a session wants it.
+
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+use super::Status;
+use super::output::{Lines, Tail};
+
+/// What a child may know of this process's environment. Tokens that the user has set for factoryup are not for others.
+const ENVIRONMENT: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "KRB5CCNAME",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
+
+/// A command that gets no more of the environment than it needs.
+pub(super) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command
+}
+
+/// Runs it with `stdin`, passes its lines on, and returns how it ended and the end of its standard error.
+pub(super) fn run(
+    command: &mut Command,
+    stdin: &[u8],
+    on_line: &mut dyn FnMut(&str),
+) -> io::Result<(ExitStatus, String)> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (mut to, from, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    // All three at once: a child that waits for its output to be read does not read its input, and the other way round.
+    let (read, stderr) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if let Some(mut to) = to.take() {
+                // A child that does not want all of its input says why by its exit status.
+                let _ = to.write_all(stdin);
+            }
+        });
+        let stderr = scope.spawn(move || read_tail(errors));
+        let read = read_lines(from, on_line);
+        if read.is_err() {
+            let _ = child.kill();
+        }
+        (read, stderr.join().unwrap_or_default())
+    });
+    let status = child.wait()?;
+    read.map(|()| (status, stderr))
+}
+
+fn read_lines(from: Option<impl Read>, on_line: &mut dyn FnMut(&str)) -> io::Result<()> {
+    let mut lines = Lines::default();
+    each_piece(from, |piece| {
+        lines
+            .push(piece, on_line)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a line of its output has no end"))
+    })?;
+    lines.finish(on_line);
+    Ok(())
+}
+
+fn read_tail(from: Option<impl Read>) -> String {
+    let mut tail = Tail::default();
+    let _ = each_piece(from, |piece| {
+        tail.push(piece);
+        Ok(())
+    });
+    tail.text()
+}
+
+fn each_piece(from: Option<impl Read>, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let Some(mut from) = from else { return Ok(()) };
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => take(&buffer[..read])?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// A child's end in the words of a session.
+pub(super) fn status(status: ExitStatus) -> Status {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Status::Code(code),
+        (None, signal) => Status::Signal(signal.map_or_else(|| "unknown".into(), signal_name)),
+    }
+}
+
+/// The name as RFC 4254, section 6.10, has it; the number where that has none.
+fn signal_name(number: i32) -> String {
+    let names = [
+        (1, "HUP"),
+        (2, "INT"),
+        (3, "QUIT"),
+        (4, "ILL"),
+        (6, "ABRT"),
+        (8, "FPE"),
+        (9, "KILL"),
+        (11, "SEGV"),
+        (13, "PIPE"),
+        (14, "ALRM"),
+        (15, "TERM"),
+    ];
+    names.iter().find(|(n, _)| *n == number).map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
+}
