@@ -46,6 +46,8 @@ impl RepoError {
     }
 }
 
+const MAKE_ROOM: &str = "make room on that file system, then run this again";
+
 impl From<RepoError> for Error {
     fn from(error: RepoError) -> Self {
         use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
@@ -61,7 +63,11 @@ impl From<RepoError> for Error {
             RepoError::GitDoesNotRun(_) => {
                 Self::new(Kind::CannotWrite, text).hint("try `git --version`; git 2.28 or newer is needed")
             }
-            RepoError::Git { .. } => Self::new(Kind::CannotWrite, text),
+            RepoError::Git { stderr, .. } => {
+                let failed = Self::new(Kind::CannotWrite, text);
+                let full = ["No space left", "Out of diskspace"].iter().any(|sign| stderr.contains(sign));
+                if full { failed.hint(MAKE_ROOM) } else { failed }
+            }
             RepoError::NotTrusted(dir) => Self::new(Kind::NotPermitted, text).hint(format!(
                 "run this as the owner of the folder, or trust it with: git config --global --add safe.directory {}",
                 shell_word(&dir.display().to_string())
@@ -72,7 +78,7 @@ impl From<RepoError> for Error {
                     PermissionDenied => plain_error
                         .hint(format!("choose a folder that you may write to; {} is not one", path.display())),
                     ReadOnlyFilesystem => plain_error.hint("choose a folder on a file system that is not read-only"),
-                    StorageFull => plain_error.hint("make room on that file system, then run this again"),
+                    StorageFull => plain_error.hint(MAKE_ROOM),
                     NotFound => plain_error.hint("something removed it in the meantime; run this again"),
                     _ => plain_error,
                 }

@@ -272,6 +272,17 @@ mod tests {
         assert!(matches!(Manifest::parse("schema = 1"), Err(RepoError::Unreadable { .. })));
     }
 
+    /// What the first version wrote is read for ever, and written back as it was.
+    #[test]
+    fn schema_1_is_read() {
+        let text = include_str!("../../tests/fixtures/manifest-1.toml");
+        let manifest = Manifest::parse(text).unwrap();
+        assert_eq!(manifest.schema, 1);
+        assert_eq!(manifest.files.len(), 2);
+        assert_eq!((manifest.tombstones.len(), manifest.migrations.len()), (1, 1));
+        assert_eq!(manifest.to_text().unwrap(), text);
+    }
+
     #[test]
     fn versions_are_compared_by_number() {
         assert!(version("0.10.0") > version("0.9.9"));

@@ -14,11 +14,11 @@
 //! use factoryup::repo::RepoTarget;
 //!
 //! let text = std::fs::read_to_string("factory.toml").unwrap();
-//! let factory: factoryup::factory::Factory = toml::from_str(&text).unwrap();
+//! let factory = factoryup::factory::parse(&text, "factory.toml")?;
 //! let mut repo = RepoTarget::new("acme", &factory, &text)?;
 //! let plan = repo.observe(&Silent)?;
 //! assert!(plan.changes.iter().any(|change| change.id == "file:README.md"));
-//! # factoryup::Result::Ok(())
+//! # Ok::<(), factoryup::Error>(())
 //! ```
 
 pub mod catalogue;

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
@@ -24,7 +25,7 @@ const TREE: &str = "tree";
 pub(crate) struct Stage {
     container: PathBuf,
     /// Held as long as this value lives.
-    _lock: File,
+    _lock: Option<File>,
     /// Whether this run made the place, so that nothing of it may be left after a failure.
     own: bool,
 }
@@ -48,7 +49,7 @@ impl Stage {
         })?;
         writeln!(lock, "factoryup makes {} here; when it is not running, this folder can be removed", target.display())
             .map_err(RepoError::io("write", &path))?;
-        let stage = Self { container, _lock: lock, own: true };
+        let stage = Self { container, _lock: Some(lock), own: true };
         fs::create_dir(stage.tree()).map_err(RepoError::io("write", &stage.tree()))?;
         Ok(stage)
     }
@@ -63,8 +64,15 @@ impl Stage {
                 let container = entry.path();
                 let own = fs::symlink_metadata(&container)
                     .is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::geteuid().as_raw());
-                let Some(lock) = File::open(container.join(LOCK)).ok().filter(|_| own) else { continue };
-                if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                // A run that was killed before it could make the lock left an empty folder.
+                let lock = File::open(container.join(LOCK)).ok();
+                if !own || lock.is_none() && !is_empty(&container) {
+                    continue;
+                }
+                if lock
+                    .as_ref()
+                    .is_some_and(|l| rustix::fs::flock(l, FlockOperation::NonBlockingLockExclusive).is_err())
+                {
                     return Err(RepoError::Busy(target.to_owned()));
                 }
                 stages.push(Self { container, _lock: lock, own: false });
@@ -85,6 +93,13 @@ impl Stage {
 
     /// Removes the place with all that is in it.
     pub(crate) fn remove(self) -> RepoResult<()> {
+        // A git whose factoryup was killed may write on for a moment and put a file into a folder that is being removed.
+        for _ in 0..20 {
+            if fs::remove_dir_all(&self.container).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         fs::remove_dir_all(&self.container).map_err(RepoError::io("remove", &self.container))
     }
 }
@@ -95,6 +110,10 @@ impl Drop for Stage {
             let _ = fs::remove_dir_all(&self.container);
         }
     }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// The folder for staging places inside `target`, and what their names begin with.

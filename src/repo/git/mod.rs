@@ -63,7 +63,7 @@ impl Git {
 
     /// A command with everything set but its arguments.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = crate::process::command(&self.program);
         for (name, _) in std::env::vars_os() {
             let ours = name.to_str().is_some_and(|n| KEPT.contains(&n));
             if name.as_encoded_bytes().starts_with(b"GIT_") && !ours {

@@ -18,7 +18,7 @@
 //! let url = "https://gitlab.example/acme/factory.git";
 //! let pushed = remote::push(".".as_ref(), url, "refs/heads/main:refs/heads/main", login)?;
 //! assert!(pushed.accepted, "refused: {}", pushed.reason);
-//! # factoryup::Result::Ok(())
+//! # Ok::<(), factoryup::Error>(())
 //! ```
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //! not hold it.
 
 use super::Git;
-use crate::repo::error::RepoResult;
+use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::record::Blob;
 
 /// The hash that a repo's object ids are made with.
@@ -63,7 +63,19 @@ impl Git {
 
     /// Makes the commit and points its branch at it.
     pub(crate) fn commit(&self, commit: &NewCommit<'_>) -> RepoResult<()> {
-        self.feed(&["fast-import", "--quiet", "--done", "--date-format=raw"], &stream(commit)).map(drop)
+        let made = self.feed(&["fast-import", "--quiet", "--done", "--date-format=raw"], &stream(commit));
+        made.map(drop).map_err(|error| self.without_crash_report(error))
+    }
+
+    /// `fast-import` that fails leaves a report in git's folder, which says nothing more than its message does.
+    fn without_crash_report(&self, error: RepoError) -> RepoError {
+        let RepoError::Git { verb, dir, stderr } = error else { return error };
+        let report = |line: &str| line.strip_prefix("fast-import: dumping crash report to ").map(str::to_owned);
+        if let Some(path) = stderr.lines().find_map(report) {
+            let _ = std::fs::remove_file(self.dir().join(path));
+        }
+        let kept: Vec<_> = stderr.lines().filter(|line| report(line).is_none()).collect();
+        RepoError::Git { verb, dir, stderr: kept.join("\n") }
     }
 
     /// Fills index and work tree of a repo that has neither yet from the branch that is checked out. Runs no hooks.

@@ -1,0 +1,153 @@
+//! Killed at any moment, nothing is there or everything is; the next run ends what was begun.
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Instant;
+
+use crate::support::need;
+use crate::world::{Ended, World};
+
+/// What a folder may be before a control repo is made in it.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Absent,
+    Empty,
+    WithAnswers,
+}
+
+const ALL: [Before; 3] = [Before::Absent, Before::Empty, Before::WithAnswers];
+const STEPS: [&str; 8] =
+    ["staged", "initialised", "committed", "filled", "synced", "git-moved", "entry-moved", "placed"];
+
+fn prepare(world: &World, before: Before) {
+    let dir = world.path("repo");
+    let _ = fs::remove_dir_all(&dir);
+    if !matches!(before, Before::Absent) {
+        fs::create_dir(&dir).unwrap();
+    }
+    if matches!(before, Before::WithAnswers) {
+        fs::copy(world.path("factory.toml"), dir.join("factory.toml")).unwrap();
+    }
+}
+
+/// Names in a folder, without factoryup's staging places.
+fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.starts_with(".factoryup-"));
+    names.sort();
+    names
+}
+
+/// Nothing: as it was before. Everything: a sound repo whose commit holds it all.
+fn assert_nothing_or_everything(world: &World, before: Before, when: &str) -> bool {
+    let dir = world.path("repo");
+    if dir.join(".git").exists() {
+        world.git("repo", &["fsck", "--strict", "--no-dangling"]);
+        world.git("repo", &["cat-file", "-e", "HEAD:.factory/manifest.toml"]);
+        world.git("repo", &["cat-file", "-e", "HEAD:README.md"]);
+        if matches!(before, Before::Absent) {
+            assert_eq!(world.git("repo", &["status", "--porcelain"]), "", "{when}");
+        }
+        return true;
+    }
+    let wanted: &[&str] = if matches!(before, Before::WithAnswers) { &["factory.toml"] } else { &[] };
+    assert_eq!(names(&dir), wanted, "{before:?}, {when}");
+    assert_eq!(dir.exists(), !matches!(before, Before::Absent), "{before:?}, {when}");
+    false
+}
+
+#[test]
+fn at_every_step() {
+    if !need("git") {
+        return;
+    }
+    for before in ALL {
+        for step in STEPS {
+            let mut world = World::new();
+            prepare(&world, before);
+            world.env("FACTORYUP_KILL_AT", step);
+            let ended = world.apply("repo");
+            let moves = matches!(step, "git-moved" | "entry-moved");
+            if matches!(before, Before::Absent) && moves {
+                assert!(matches!(ended, Ended::Changed(_)), "{step} is not reached when the folder is renamed whole");
+                continue;
+            }
+            assert_eq!(ended, Ended::Killed, "{before:?}, {step}");
+            let there = assert_nothing_or_everything(&world, before, step);
+            assert_eq!(there, moves || step == "placed", "{before:?}, {step}");
+            world.env("FACTORYUP_KILL_AT", "");
+            assert!(matches!(world.apply("repo"), Ended::Changed(_)), "{before:?}, {step}");
+            world.assert_whole("repo");
+            assert_eq!(world.apply("repo"), Ended::Right);
+        }
+    }
+}
+
+#[test]
+fn at_random_moments() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    prepare(&world, Before::Absent);
+    let since = Instant::now();
+    world.apply("repo");
+    let whole = since.elapsed();
+    let mut seed = u64::from(std::process::id());
+    let (mut nothing, mut everything) = (0, 0);
+    for round in 0..36 {
+        let before = ALL[round % ALL.len()];
+        prepare(&world, before);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let part = f64::from(u32::try_from(seed >> 40).unwrap()) / f64::from(1 << 24);
+        let after = whole.mul_f64(part * 1.2);
+        let mut child = world.start("repo");
+        sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let when = format!("round {round}, after {after:?}");
+        if assert_nothing_or_everything(&world, before, &when) {
+            everything += 1;
+        } else {
+            nothing += 1;
+        }
+        let again = world.apply("repo");
+        assert!(matches!(again, Ended::Changed(_) | Ended::Right), "{when}: {again:?}");
+        world.assert_whole("repo");
+    }
+    assert!(nothing > 5, "{nothing} of 36 kills were early, {everything} late");
+}
+
+#[test]
+fn while_another_is_at_work() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    fs::create_dir(world.path("repo")).unwrap();
+    fs::create_dir(world.path("repo/.factoryup-other")).unwrap();
+    let lock = fs::File::create(world.path("repo/.factoryup-other/lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert!(world.apply("repo").failure("cannot-write").contains("another factoryup is at work"));
+    drop(lock);
+    assert!(matches!(world.apply("repo"), Ended::Changed(_)));
+    world.assert_whole("repo");
+}
+
+#[test]
+fn what_the_user_made_after_the_kill_stays() {
+    if !need("git") {
+        return;
+    }
+    let mut world = World::new();
+    prepare(&world, Before::Empty);
+    world.env("FACTORYUP_KILL_AT", "git-moved");
+    assert_eq!(world.apply("repo"), Ended::Killed);
+    fs::write(world.path("repo/README.md"), "mine").unwrap();
+    world.env("FACTORYUP_KILL_AT", "");
+    assert!(matches!(world.apply("repo"), Ended::Changed(1)));
+    assert_eq!(fs::read_to_string(world.path("repo/README.md")).unwrap(), "mine");
+    assert_eq!(world.git("repo", &["status", "--porcelain"]), " M README.md");
+}
