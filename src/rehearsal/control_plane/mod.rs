@@ -262,6 +262,22 @@ impl ControlPlane {
     }
 }
 
+/// One call that the stand-in answers.
+#[derive(Clone, Debug)]
+pub struct ServedCall {
+    /// `GET`, `POST`, …
+    pub method: &'static str,
+    /// In GitLab's notation, below `/api/v4`: `/projects/:id/members/:user_id`.
+    pub path: &'static str,
+    /// The parameters it knows, in query or body, but those of pages.
+    pub parameters: Vec<&'static str>,
+}
+
+/// Every call that the stand-in answers.
+pub fn served_calls() -> impl Iterator<Item = ServedCall> {
+    routes::all().map(|route| ServedCall { method: route.method, path: route.path, parameters: route.parameters() })
+}
+
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         drop(self.gate.take());

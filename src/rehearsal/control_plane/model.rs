@@ -125,7 +125,6 @@ pub(super) struct Job {
     pub(super) status: String,
     pub(super) manual: bool,
     pub(super) allow_failure: bool,
-    pub(super) environment: Option<String>,
     pub(super) started_by: Option<u64>,
 }
 

@@ -7,8 +7,9 @@ use super::ci;
 use super::commits::{Change, commit};
 use super::git::Identity;
 use super::hooks::{Moved, Push};
-use super::model::{DEVELOPER, Grant, Grantee, Job, MAINTAINER, MergeRequest, Pipeline, ProtectedBranch};
+use super::model::{DEVELOPER, Environment, Grant, Grantee, Job, MAINTAINER, MergeRequest, Pipeline, ProtectedBranch};
 use super::reply::{Refusal, not_found};
+use super::routes::tier_of;
 use super::state::{Settings, State};
 
 /// Commits one file as the caller, as creating a project with a README does.
@@ -113,6 +114,8 @@ pub(super) fn start_pipeline(
     let config = ci::read(&source, &String::from_utf8_lossy(&bytes));
     let iid = project.pipelines.last().map_or(1, |pipeline| pipeline.iid + 1);
     let id = state.next_id();
+    let environments: Vec<_> =
+        config.jobs.iter().filter_map(|job| Some((job.environment.clone()?, job.tier.clone()))).collect();
     let first_stage = config.jobs.first().map(|job| job.stage.clone()).unwrap_or_default();
     let jobs: Vec<_> = config
         .jobs
@@ -131,7 +134,6 @@ pub(super) fn start_pipeline(
             stage: job.stage,
             manual: job.manual,
             allow_failure: job.allow_failure,
-            environment: job.environment,
             started_by: None,
         })
         .collect();
@@ -151,7 +153,29 @@ pub(super) fn start_pipeline(
     };
     let project = state.projects.get_mut(&new.project).ok_or_else(|| not_found("Project"))?;
     project.pipelines.push(pipeline);
+    for (name, tier) in environments {
+        ensure_environment(state, new.project, &name, tier);
+    }
     Ok(Some(id))
+}
+
+/// Makes the environment a job names, as GitLab does when the pipeline is made. A name with variables in it is left alone.
+fn ensure_environment(state: &mut State, project: u64, name: &str, tier: Option<String>) {
+    let id = state.next_id();
+    let Some(project) = state.projects.get_mut(&project) else { return };
+    if name.contains('$') || project.environments.iter().any(|environment| environment.name == name) {
+        return;
+    }
+    project.environments.push(Environment {
+        id,
+        name: name.to_owned(),
+        external_url: None,
+        tier: tier.unwrap_or_else(|| tier_of(name).to_owned()),
+        state: "available",
+        description: None,
+        auto_stop_setting: "always".to_owned(),
+        created_at: now(),
+    });
 }
 
 /// What the push options `merge_request.*` ask for.

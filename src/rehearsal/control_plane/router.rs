@@ -26,8 +26,8 @@ pub(super) struct Route {
     pub(super) need: Need,
     /// The query and body parameters it knows.
     pub(super) keys: &'static [&'static str],
-    /// Knows further parameters, where a route has more than a list can teach.
-    also: Option<fn(&str) -> bool>,
+    /// Further parameters, of routes that share a table of them.
+    also: Option<fn() -> Vec<&'static str>>,
     pub(super) run: fn(&mut Call<'_>) -> Outcome,
 }
 
@@ -42,15 +42,18 @@ impl Route {
         Self { method, path, need, keys, also: None, run }
     }
 
-    pub(super) const fn also(mut self, known: fn(&str) -> bool) -> Self {
-        self.also = Some(known);
+    pub(super) const fn also(mut self, names: fn() -> Vec<&'static str>) -> Self {
+        self.also = Some(names);
         self
     }
 
+    /// Every parameter it knows, but those of pages.
+    pub(super) fn parameters(&self) -> Vec<&'static str> {
+        [self.keys.to_vec(), self.also.map(|names| names()).unwrap_or_default()].concat()
+    }
+
     fn knows(&self, key: &str) -> bool {
-        self.keys.contains(&key)
-            || ["page", "per_page", "pagination"].contains(&key)
-            || self.also.is_some_and(|known| known(key))
+        ["page", "per_page", "pagination"].contains(&key) || self.parameters().contains(&key)
     }
 
     /// The values of the route's names, when the path is this route's.

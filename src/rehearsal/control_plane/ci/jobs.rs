@@ -73,6 +73,8 @@ pub(in super::super) struct PlannedJob {
     pub(in super::super) manual: bool,
     pub(in super::super) allow_failure: bool,
     pub(in super::super) environment: Option<String>,
+    /// The environment's `deployment_tier`, when it names one.
+    pub(in super::super) tier: Option<String>,
 }
 
 /// The stages in order, with the two that are always there.
@@ -190,7 +192,7 @@ fn check(
         .and_then(|rule| rule.get("allow_failure"))
         .or_else(|| job.get("allow_failure"))
         .map_or(manual && manual_rule.is_none(), |value| value == true || value.is_object());
-    Ok(PlannedJob { name: name.to_owned(), stage, manual, allow_failure, environment })
+    Ok(PlannedJob { name: name.to_owned(), stage, manual, allow_failure, environment, tier: tier.map(str::to_owned) })
 }
 
 /// The jobs of this pipeline that a job needs; optional ones and those of other projects left out.

@@ -268,7 +268,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/personal_access_tokens/:id", Need::Read, &[], token),
     Route::new("DELETE", "/personal_access_tokens/:id", Need::Write, &[], revoke_token),
     Route::new("POST", "/personal_access_tokens/:id/rotate", Need::Write, &["expires_at"], rotate_token),
-    Route::new("GET", ACCOUNTS, Need::Read, &["order_by", "sort"], service_accounts),
+    Route::new("GET", ACCOUNTS, Need::Read, &[], service_accounts),
     Route::new("POST", ACCOUNTS, Need::Write, &["name", "username", "email"], create_service_account),
     Route::new("GET", ACCOUNT_TOKENS, Need::Read, &[], service_account_tokens),
     Route::new(

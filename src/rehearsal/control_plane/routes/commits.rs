@@ -171,17 +171,8 @@ fn plan(
     Ok(())
 }
 
-const CREATE: &[&str] = &[
-    "branch",
-    "commit_message",
-    "start_branch",
-    "start_sha",
-    "author_name",
-    "author_email",
-    "force",
-    "stats",
-    "actions",
-];
+const CREATE: &[&str] =
+    &["branch", "commit_message", "start_branch", "start_sha", "author_name", "author_email", "force", "actions"];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/projects/:id/repository/commits", Need::Read, &["ref_name"], list),

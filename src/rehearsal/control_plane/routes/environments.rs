@@ -12,7 +12,7 @@ const TIERS: &[&str] = &["production", "staging", "testing", "development", "oth
 const AUTO_STOP: &[&str] = &["always", "with_action"];
 
 /// The tier GitLab reads off a name. Source: <https://docs.gitlab.com/ci/environments/#deployment-tier-of-environments>.
-fn tier_of(name: &str) -> &'static str {
+pub(in super::super) fn tier_of(name: &str) -> &'static str {
     let name = name.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     if has(&["dev", "review", "trunk"]) {

@@ -22,6 +22,8 @@ mod runners;
 mod schedules;
 mod variables;
 
+pub(super) use environments::tier_of;
+
 /// Every route. Within a file the more literal path stands before the more general.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
     [

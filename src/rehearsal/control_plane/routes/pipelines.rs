@@ -30,7 +30,6 @@ pub(super) fn pipeline_json(call: &Call<'_>, project: u64, pipeline: &Pipeline) 
         "created_at": pipeline.created_at,
         "updated_at": pipeline.created_at,
         "web_url": format!("{}/{path}/-/pipelines/{}", call.settings.url, pipeline.id),
-        "name": null,
     })
 }
 
@@ -53,13 +52,11 @@ fn job_json(call: &Call<'_>, project: u64, pipeline: &Pipeline, job: &Job) -> Va
         "ref": pipeline.reference,
         "tag": pipeline.tag,
         "allow_failure": job.allow_failure,
-        "manual": job.manual,
         "created_at": pipeline.created_at,
         "started_at": null,
         "finished_at": null,
         "user": call.state.users.get(&user).map(|user| user_json(user, &call.settings.url)),
         "pipeline": pipeline_json(call, project, pipeline),
-        "environment": job.environment.as_ref().map(|name| json!({ "name": name })),
         "artifacts": [],
         "runner": null,
     })
@@ -187,10 +184,9 @@ fn play(call: &mut Call<'_>) -> Outcome {
     if !actor.may_run(project, &pipeline.reference, pipeline.tag) {
         return Err(forbidden(""));
     }
-    // GitLab offers a manual job only when the stages before it are done; here none ever are, so a manual job that still waits
-    // for them may be played as well.
+    // A manual job of a later stage is `created` until the stages before it are done, and cannot be played until then.
     let job = &pipeline.jobs[position];
-    if !job.manual || !matches!(job.status.as_str(), "manual" | "created") {
+    if job.status != "manual" {
         return Err(bad_request("Unplayable Job"));
     }
     if call.has("job_variables_attributes") && !call.input["job_variables_attributes"].is_array() {

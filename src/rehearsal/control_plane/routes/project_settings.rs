@@ -107,6 +107,23 @@ const SETTINGS: &[(&str, Kind)] = &[
     ("wiki_enabled", Switch(true)),
 ];
 
+/// Those that only editing a project knows; creating one ignores them.
+const EDIT_ONLY: &[&str] = &[
+    "ci_allow_fork_pipelines_to_run_in_parent_project",
+    "ci_default_git_depth",
+    "ci_delete_pipelines_in_seconds",
+    "ci_forward_deployment_enabled",
+    "ci_forward_deployment_rollback_allowed",
+    "ci_id_token_sub_claim_components",
+    "ci_pipeline_variables_minimum_override_role",
+    "ci_push_repository_for_job_token_allowed",
+    "ci_separated_caches",
+    "keep_latest_artifact",
+    "merge_pipelines_enabled",
+    "merge_trains_enabled",
+    "restrict_user_defined_variables",
+];
+
 /// What a new project's attributes are.
 pub(super) fn defaults() -> Map<String, Value> {
     let value = |kind: &Kind| match kind {
@@ -121,15 +138,21 @@ pub(super) fn defaults() -> Map<String, Value> {
     SETTINGS.iter().map(|(name, kind)| ((*name).to_owned(), value(kind))).collect()
 }
 
-/// Whether a name is one of these attributes.
-pub(super) fn is_setting(name: &str) -> bool {
-    SETTINGS.iter().any(|(setting, _)| *setting == name)
+/// The names of the attributes that editing knows.
+pub(super) fn edit_names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|(name, _)| *name)
 }
 
-/// The attributes a call sets, checked. Licensed ones are left out without a licence, as GitLab ignores them.
-pub(super) fn sent(call: &Call<'_>) -> Result<Map<String, Value>, Refusal> {
+/// The names of the attributes that creating knows.
+pub(super) fn create_names() -> impl Iterator<Item = &'static str> {
+    edit_names().filter(|name| !EDIT_ONLY.contains(name))
+}
+
+/// Those of the named attributes that a call sets, checked. Licensed ones are left out without a licence, as GitLab ignores them.
+pub(super) fn sent(call: &Call<'_>, names: impl Iterator<Item = &'static str>) -> Result<Map<String, Value>, Refusal> {
+    let names: Vec<_> = names.collect();
     let mut set = Map::new();
-    for (name, kind) in SETTINGS.iter().filter(|(name, _)| call.has(name)) {
+    for (name, kind) in SETTINGS.iter().filter(|(name, _)| names.contains(name) && call.has(name)) {
         let value = match kind {
             Licensed if !call.settings.premium() => continue,
             Switch(_) | Unset | Licensed => call.boolean(name)?.map(Value::from),
@@ -147,11 +170,12 @@ pub(super) fn sent(call: &Call<'_>) -> Result<Map<String, Value>, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SETTINGS, defaults};
+    use super::{EDIT_ONLY, SETTINGS, create_names, defaults};
 
     #[test]
     fn each_attribute_is_listed_once_and_every_choice_has_its_default() {
         assert_eq!(defaults().len(), SETTINGS.len());
+        assert_eq!(create_names().count(), SETTINGS.len() - EDIT_ONLY.len());
         for (name, kind) in SETTINGS {
             if let super::OneOf(values, default) = kind {
                 assert!(values.contains(default), "{name}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::groups::namespace_json;
-use super::project_settings::{defaults, is_setting, sent};
+use super::project_settings::{create_names, defaults, edit_names, sent};
 use crate::rehearsal::control_plane::auth::{Need, now};
 use crate::rehearsal::control_plane::call::Call;
 use crate::rehearsal::control_plane::model::{DEVELOPER, GUEST, MAINTAINER, Member, OWNER, Premium, Project};
@@ -149,7 +149,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         (None, None) => return Err(error(400, "name, path are missing, at least one parameter must be provided")),
     };
     let visibility = call.one_of("visibility", VISIBILITIES)?;
-    let attributes = sent(call)?;
+    let attributes = sent(call, create_names())?;
     let readme = call.boolean("initialize_with_readme")?.unwrap_or(false);
     let namespace = new_project_namespace(call)?;
     if !valid_path(&path) {
@@ -211,8 +211,8 @@ fn create(call: &mut Call<'_>) -> Outcome {
 fn edit(call: &mut Call<'_>) -> Outcome {
     let id = call.project(MAINTAINER)?;
     let visibility = call.one_of("visibility", VISIBILITIES)?;
-    let attributes = sent(call)?;
-    if !call.input.keys().any(|key| is_setting(key) || PROJECT.contains(&key.as_str())) {
+    let attributes = sent(call, edit_names())?;
+    if !edit_parameters().iter().any(|name| call.has(name)) {
         return Err(error(
             400,
             "name, description, visibility, … are missing, at least one parameter must be provided",
@@ -273,13 +273,16 @@ const LIST: &[&str] = &[
 pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/projects", Need::Read, LIST, list),
     Route::new("POST", "/projects", Need::Write, &["namespace_id", "initialize_with_readme"], create)
-        .also(is_attribute),
+        .also(create_parameters),
     Route::new("GET", "/projects/:id", Need::Read, &["statistics", "license", "with_custom_attributes"], get),
-    Route::new("PUT", "/projects/:id", Need::Write, &[], edit).also(is_attribute),
-    Route::new("DELETE", "/projects/:id", Need::Write, &["full_path", "permanently_remove"], delete),
+    Route::new("PUT", "/projects/:id", Need::Write, &[], edit).also(edit_parameters),
+    Route::new("DELETE", "/projects/:id", Need::Write, &[], delete),
 ];
 
-/// Whether a parameter of creating or editing a project is known beyond its route's own.
-fn is_attribute(name: &str) -> bool {
-    PROJECT.contains(&name) || is_setting(name)
+fn create_parameters() -> Vec<&'static str> {
+    PROJECT.iter().copied().chain(create_names()).collect()
+}
+
+fn edit_parameters() -> Vec<&'static str> {
+    PROJECT.iter().copied().chain(edit_names()).collect()
 }

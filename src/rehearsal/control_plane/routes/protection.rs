@@ -236,13 +236,21 @@ const BRANCH: &[&str] = &[
     "allowed_to_unprotect",
     "code_owner_approval_required",
 ];
+const CHANGE: &[&str] = &[
+    "unprotect_access_level",
+    "allow_force_push",
+    "allowed_to_push",
+    "allowed_to_merge",
+    "allowed_to_unprotect",
+    "code_owner_approval_required",
+];
 const TAG: &[&str] = &["name", "create_access_level", "allowed_to_create"];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/projects/:id/protected_branches", Need::Read, &["search"], branches),
     Route::new("GET", "/projects/:id/protected_branches/:name", Need::Read, &[], branch),
     Route::new("POST", "/projects/:id/protected_branches", Need::Write, BRANCH, protect_branch),
-    Route::new("PATCH", "/projects/:id/protected_branches/:name", Need::Write, BRANCH, change_branch),
+    Route::new("PATCH", "/projects/:id/protected_branches/:name", Need::Write, CHANGE, change_branch),
     Route::new("DELETE", "/projects/:id/protected_branches/:name", Need::Write, &[], unprotect_branch),
     Route::new("GET", "/projects/:id/protected_tags", Need::Read, &[], tags),
     Route::new("GET", "/projects/:id/protected_tags/:name", Need::Read, &[], tag),
