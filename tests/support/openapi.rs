@@ -1,4 +1,4 @@
-//! Checks requests against GitLab's OpenAPI description: method, path, names in the query, and the body with unknown keys refused.
+//! Checks requests against GitLab's `OpenAPI` description: method, path, names in the query, and the body with unknown keys refused.
 //!
 //! The description is not part of this repository. Without it the tests that need it are skipped, or fail when nothing may be
 //! skipped.
@@ -66,7 +66,7 @@ impl OpenApi {
             (true, false) => problems.push(format!("{name}: takes no body")),
             (false, false) => problems.extend(self.check_body(&name, schema, &body)),
             (false, true) if self.resolve(schema)["required"].is_array() => {
-                problems.push(format!("{name}: needs a body"))
+                problems.push(format!("{name}: needs a body"));
             }
             _ => {}
         }
@@ -169,7 +169,7 @@ impl OpenApi {
         node.clone()
     }
 
-    /// An OpenAPI 3.0 schema as a JSON Schema that refuses unknown keys wherever keys are listed.
+    /// An `OpenAPI` 3.0 schema as a JSON Schema that refuses unknown keys wherever keys are listed.
     fn strict(&self, schema: &Value, depth: usize) -> Value {
         if depth > DEEPEST {
             return json!({});

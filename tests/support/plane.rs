@@ -149,21 +149,28 @@ impl As<'_> {
     }
 
     pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Got {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}/api/v4{path}", self.plane.url()))
-            .header("PRIVATE-TOKEN", &self.token);
-        let response = match body {
+        self.try_send(method, path, body).unwrap()
+    }
+
+    /// The same, when there may be no answer at all.
+    pub fn try_send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Got, ureq::Error> {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}/api/v4{path}", self.plane.url()));
+        if !self.token.is_empty() {
+            request = request.header("PRIVATE-TOKEN", &self.token);
+        }
+        // These have no body in HTTP; a table of calls may have one all the same.
+        let response = match body.filter(|_| !matches!(method, "GET" | "DELETE")) {
             Some(body) => {
                 let request = request.header("Content-Type", "application/json").body(body.to_string()).unwrap();
-                self.plane.agent.run(request)
+                self.plane.agent.run(request)?
             }
-            None => self.plane.agent.run(request.body(()).unwrap()),
+            None => self.plane.agent.run(request.body(()).unwrap())?,
         };
-        let (parts, body) = response.unwrap().into_parts();
-        let text = body.into_with_config().read_to_string().unwrap();
+        let (parts, body) = response.into_parts();
+        let text = body.into_with_config().read_to_string()?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Got { status: parts.status.as_u16(), body, headers: parts.headers }
+        Ok(Got { status: parts.status.as_u16(), body, headers: parts.headers })
     }
 }
 
