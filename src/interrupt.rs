@@ -4,6 +4,7 @@
 //! answers; then the cursor is shown again and the process ends with 130. Nothing else needs to be put away: what must not
 //! outlive the process (a disposable host) has a keeper of its own, and what must (a program running on a host) goes on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,6 +15,14 @@ use crate::error::{Error, Kind, Result};
 /// How long the work in hand has to end by itself.
 const GRACE: Duration = Duration::from_millis(400);
 
+static PENDING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the process was interrupted and is about to end.
+#[must_use]
+pub fn pending() -> bool {
+    PENDING.load(Ordering::Relaxed)
+}
+
 /// Watches for SIGINT, SIGTERM and SIGHUP from now on; `end` is called with the exit code 130.
 ///
 /// # Errors
@@ -23,6 +32,7 @@ pub fn watch(end: fn(i32) -> !) -> Result<()> {
         .map_err(|e| Error::internal(format!("cannot watch for interruptions: {e}")))?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
+            PENDING.store(true, Ordering::Relaxed);
             std::thread::sleep(GRACE);
             let _ = console::Term::stderr().show_cursor();
             end(i32::from(Kind::Interrupted.exit_code()));

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::dialog::Dialog;
 use crate::error::Result;
-use crate::factory::{AnswerFlags, Factory, to_toml};
+use crate::factory::AnswerFlags;
 use crate::plan::{Options, StateDir, Watch, converge};
 use crate::repo::RepoTarget;
 use crate::ui::Ui;
+use crate::wizard::{Request, Settled, settle};
 
 /// Ask what cannot be found out, write factory.toml and generate the control repo. Works offline, touches nothing else
 #[derive(Debug, Default, Args)]
@@ -31,21 +33,22 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
-        let dir = self.folder.as_deref().unwrap_or(dir);
-        let factory = self.factory()?;
-        generate(dir, &factory, ui)
-    }
-
-    fn factory(&self) -> Result<Factory> {
-        let answers = self.answers.answers(|name| std::env::var_os(name))?;
-        answers.to_factory()
+        let folder = self.folder.as_deref().unwrap_or(dir);
+        let settled = settle(&Request {
+            folder,
+            flags: &self.answers,
+            defaults: self.defaults,
+            interactive: ui.is_interactive(),
+            review: !self.yes,
+        })?;
+        generate(folder, &settled, ui)
     }
 }
 
 /// Makes the control repo of a new factory in `dir`.
-fn generate(dir: &Path, factory: &Factory, ui: &dyn Watch) -> Result<()> {
-    let mut state = StateDir::open(&factory.factory.name)?;
+fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<()> {
+    let mut state = StateDir::open(&settled.factory.factory.name)?;
     state.lock()?;
-    let mut target = RepoTarget::new(dir, factory, &to_toml(factory)?)?;
+    let mut target = RepoTarget::new(dir, &settled.factory, &settled.text)?;
     converge(&mut target, ui, &state, Options { yes: true, ..Options::default() }).map(|_| ())
 }

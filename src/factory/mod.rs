@@ -42,6 +42,12 @@ pub use rules::{Check, Fault};
 pub use schema::{json_schema, markdown};
 pub use write::{edit, to_toml};
 
+/// Whether a text holds, or begins to hold, a secret of a known shape: what is typed should not be shown then.
+#[must_use]
+pub fn looks_secret(text: &str) -> bool {
+    rules::begins_secret(text)
+}
+
 /// The `schema` number this version reads and writes.
 pub const SCHEMA: u32 = 1;
 /// The file's name, at the root of the control repo.

@@ -1,1 +1,20 @@
-//! Placeholder.
+//! Asks for what the field table says is missing, and for nothing else.
+//!
+//! [`settle`] is how a `factory.toml` comes about: from flags and variables, from what [`discover`] finds on this machine, from
+//! defaults, and, where a person is there to answer, from the questions of [`run`]. The questions themselves, their checks and
+//! their order are the [field table](crate::factory::fields)'s; how they look is [`prompt`](crate::ui::prompt)'s matter. Here is
+//! the flow: what to ask next, going back, keeping answers so that a wizard that was left can be resumed, and the review of all
+//! answers before anything is written.
+//!
+//! No secret is asked for here. Tokens are found by [`discover::gitlab_token`] when they are needed, and are never an answer.
+
+pub mod discover;
+mod flow;
+mod known;
+mod memory;
+mod review;
+mod settle;
+
+pub use flow::{Scope, run};
+pub use memory::Memory;
+pub use settle::{Request, Settled, settle};

@@ -14,7 +14,7 @@ pub(crate) use gitlab::{branch, group, project, username};
 pub(crate) use keys::{age_recipient, authorized_key, authorized_keys_of, fingerprint, hex_id};
 pub(crate) use names::{account, email, environment, factory_name, line, operator, person};
 pub(crate) use places::{address, domain, gitlab_url, tidy_url};
-pub(crate) use secrets::{find_secrets, pasted_secret};
+pub(crate) use secrets::{begins_secret, find_secrets, pasted_secret};
 
 /// A rule: nothing, or why the text cannot be used.
 pub type Check = fn(&str) -> Result<(), Fault>;

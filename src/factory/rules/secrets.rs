@@ -23,8 +23,7 @@ struct Shape {
     belongs: &'static str,
 }
 
-const GITLAB: &str =
-    "give it by FACTORYUP_GITLAB_TOKEN, --gitlab-token-file or at the prompt; and revoke the one that was written here";
+const GITLAB: &str = "give it by FACTORYUP_GITLAB_TOKEN, by a file that FACTORYUP_GITLAB_TOKEN_FILE names, or at the prompt; and revoke the one that was written here";
 const RUNNER: &str =
     "factoryup makes runner tokens itself and keeps them on the host; revoke the one that was written here";
 const AGE: &str = "keep it off the host and out of the repo; the file takes the public half: `secrets.owner_recipient`";
@@ -76,6 +75,12 @@ pub(crate) fn find_secrets(text: &str) -> Vec<Pasted> {
         apart
     });
     found
+}
+
+/// Whether a text has the beginning of a secret in it, even if the rest is not there yet.
+pub(crate) fn begins_secret(text: &str) -> bool {
+    let begins = |shape: &Shape| text.match_indices(shape.prefix).any(|(at, _)| !text[..at].ends_with(is_token));
+    SHAPES.iter().any(begins) || text.contains("-----BEGIN ") || url_passwords(text).next().is_some()
 }
 
 /// The secret in a field's value, as a fault. In `[cloudflare]` also tokens and keys of the old form, which have no prefix: 40 of
@@ -147,6 +152,7 @@ mod tests {
 
     #[test]
     fn a_text_may_speak_of_a_prefix() {
+        assert!(begins_secret("glpat-") && !begins_secret("glpat") && !begins_secret("https://gitlab.com"));
         assert_eq!(find_secrets("tokens begin with glpat- and keys with AGE-SECRET-KEY-"), []);
         assert_eq!(find_secrets("ssh-ed25519 AAAAglpat-abcdefgh"), []);
     }

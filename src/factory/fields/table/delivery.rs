@@ -118,7 +118,7 @@ pub(super) const DELIVERY: [Field; 9] = [
         default: Some("podman"),
         suggest: Some(|answers| {
             let hostless = answers.get("host.kind").is_some_and(|kind| kind.to_string() == "none");
-            Some(if hostless { "shared" } else { "podman" }.to_owned())
+            hostless.then(|| "shared".to_owned())
         }),
         ask: Ask::IfUnknown,
         ..Field::PLAIN

@@ -1,0 +1,137 @@
+//! Questions on the terminal.
+//!
+//! Keys come from the terminal even when standard input is a pipe, so that `curl … | sh` can ask; what is asked goes to standard
+//! error. Every question can be left by Ctrl-C, explained by `?` and, in a series of questions, undone by Escape or `<`.
+//!
+//! There are two ways to look: on a terminal that can move its cursor, lists are chosen from with the arrow keys; with `NO_COLOR` or
+//! `TERM=dumb`, questions and answers follow each other in plain lines without any escape sequence.
+//!
+//! A series of questions is asked through [`Asker`], so that its logic can be tested without a terminal; the real one is
+//! [`Terminal`].
+
+mod keys;
+mod line;
+mod list;
+mod terminal;
+
+use std::io::IsTerminal;
+
+use zeroize::Zeroizing;
+
+pub use terminal::Terminal;
+
+use crate::error::{Error, Kind, Result};
+use crate::factory::Fault;
+use crate::secret::Secret;
+use keys::Key;
+
+/// What a person did with a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<T> {
+    /// Answered it.
+    Given(T),
+    /// Wants the one before.
+    Back,
+}
+
+/// A question in a series.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What is asked, a few words.
+    pub prompt: &'a str,
+    /// What `?` shows.
+    pub explain: &'a str,
+    /// What Enter alone answers; empty when there has to be an answer.
+    pub preset: &'a str,
+    /// Whether a text may be a secret that was pasted by mistake; then it is shown as stars.
+    pub masks: fn(&str) -> bool,
+}
+
+/// One who can be asked.
+pub trait Asker {
+    /// Asks for a text until `check` takes it. An empty text means the preset.
+    ///
+    /// # Errors
+    /// `Interrupted` when the person leaves, `Usage` when the terminal goes away.
+    fn text(&self, question: &Question<'_>, check: &dyn Fn(&str) -> Result<(), Fault>) -> Result<Reply<String>>;
+
+    /// Asks for one of `options`; Enter takes the one at `preset`. The reply is the place in `options`.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    fn choose(&self, question: &Question<'_>, options: &[String], preset: usize) -> Result<Reply<usize>>;
+
+    /// Asks for any number of `options`; those whose place is in `preset` are taken unless changed.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    fn pick(&self, question: &Question<'_>, options: &[String], preset: &[usize]) -> Result<Reply<Vec<usize>>>;
+
+    /// Says something between questions.
+    fn say(&self, text: &str);
+
+    /// Says what is wrong.
+    fn warn(&self, text: &str);
+}
+
+/// Whether a person can be asked: standard error is a terminal, and so is standard input or `/dev/tty`.
+#[must_use]
+pub fn available() -> bool {
+    std::io::stderr().is_terminal()
+        && (std::io::stdin().is_terminal() || std::fs::File::options().read(true).write(true).open("/dev/tty").is_ok())
+}
+
+fn left(what: &str) -> Error {
+    Error::new(Kind::Interrupted, format!("left at: {what}")).hint("run the same command again to go on")
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+fn cannot_ask(error: std::io::Error) -> Error {
+    Error::usage(format!("cannot ask on this terminal: {error}"))
+}
+
+/// Asks for a yes or no; Escape leaves.
+///
+/// # Errors
+/// `Interrupted` when the person leaves, `Usage` when the terminal goes away.
+pub fn confirm(question: &str, default: bool) -> Result<bool> {
+    let terminal = Terminal::open()?;
+    terminal.write(&format!("{question} {} ", if default { "[Y/n]" } else { "[y/N]" }))?;
+    let answer = loop {
+        match terminal.key()? {
+            Key::Enter => break Some(default),
+            Key::Char('y' | 'Y') => break Some(true),
+            Key::Char('n' | 'N') => break Some(false),
+            Key::Escape | Key::Leave => break None,
+            _ => {}
+        }
+    };
+    terminal.write(match answer {
+        Some(true) => "yes\n",
+        Some(false) => "no\n",
+        None => "\n",
+    })?;
+    answer.ok_or_else(|| left(question))
+}
+
+/// Asks for a secret without echo. Escape and Ctrl-C leave; control characters are not taken.
+///
+/// # Errors
+/// As [`confirm`].
+pub fn secret(prompt: &str) -> Result<Secret> {
+    let terminal = Terminal::open()?;
+    terminal.write(&format!("{prompt} (not shown): "))?;
+    let mut text = Zeroizing::new(String::new());
+    let entered = loop {
+        match terminal.key()? {
+            Key::Enter => break true,
+            Key::Escape | Key::Leave => break false,
+            Key::Backspace => drop(text.pop()),
+            Key::EraseStart => text.clear(),
+            Key::Char(character) => text.push(character),
+            _ => {}
+        }
+    };
+    terminal.write("\n")?;
+    if entered { Ok(Secret::new(text.as_str())) } else { Err(left(prompt)) }
+}

@@ -1,0 +1,193 @@
+//! The terminal as an [`Asker`].
+
+use std::cell::RefCell;
+use std::io::{Stderr, Write};
+
+use console::{measure_text_width, truncate_str};
+
+use super::keys::{Key, Keys, columns};
+use super::line::Line;
+use super::list::{self, List};
+use super::{Asker, Question, Reply, cannot_ask, left};
+use crate::dialog::plain;
+use crate::error::Result;
+use crate::factory::Fault;
+use crate::ui::Paint;
+
+/// A terminal with a person at it, in raw mode until this is dropped.
+#[derive(Debug)]
+pub struct Terminal {
+    keys: RefCell<Keys>,
+    err: Stderr,
+    /// Whether the cursor may be moved and colours used.
+    pub(super) rich: bool,
+    pub(super) paint: Paint,
+}
+
+impl Terminal {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// `Usage` when there is none.
+    pub fn open() -> Result<Self> {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let rich = !dumb && !no_color;
+        let keys = Keys::open().map_err(cannot_ask)?;
+        Ok(Self { keys: RefCell::new(keys), err: std::io::stderr(), rich, paint: Paint { on: rich } })
+    }
+
+    pub(super) fn write(&self, text: &str) -> Result<()> {
+        let mut err = self.err.lock();
+        err.write_all(text.as_bytes()).and_then(|()| err.flush()).map_err(cannot_ask)
+    }
+
+    pub(super) fn key(&self) -> Result<Key> {
+        self.keys.borrow_mut().next().map_err(cannot_ask)
+    }
+
+    pub(super) fn ask(&self, question: &Question<'_>, preset: &str) -> Result<()> {
+        let preset = truncate_str(preset, 60, "…").into_owned();
+        let preset = if preset.is_empty() { String::new() } else { self.paint.dim(&format!(" [{}]", plain(&preset))) };
+        self.write(&format!("\n{}{preset}\n", self.paint.bold(question.prompt)))
+    }
+
+    pub(super) fn explain(&self, question: &Question<'_>) -> Result<()> {
+        let width = usize::from(columns()).saturating_sub(4).max(20);
+        for line in wrap(question.explain, width) {
+            self.write(&format!("  {line}\n"))?;
+        }
+        Ok(())
+    }
+
+    /// One line of input, begun with `text`.
+    pub(super) fn line(&self, question: &Question<'_>, text: &str) -> Result<Reply<String>> {
+        let mut line = Line::new(if self.rich { text } else { "" });
+        self.write("> ")?;
+        if self.rich {
+            self.draw(&line, question)?;
+        }
+        loop {
+            let key = self.key()?;
+            match key {
+                Key::Enter => break,
+                Key::Escape => {
+                    self.write("\n")?;
+                    return Ok(Reply::Back);
+                }
+                Key::Leave => {
+                    self.write("\n")?;
+                    return Err(left(question.prompt));
+                }
+                Key::Resized => {}
+                _ if self.rich => drop(line.edit(key)),
+                _ => self.echo(&mut line, key)?,
+            }
+            if self.rich {
+                self.draw(&line, question)?;
+            }
+        }
+        let text = line.text().trim().to_owned();
+        let taken = if text.is_empty() { plain(question.preset) } else { String::new() };
+        self.write(&format!("{}\n", truncate_str(&taken, usize::from(columns()).saturating_sub(3), "…")))?;
+        Ok(if text == "<" { Reply::Back } else { Reply::Given(text) })
+    }
+
+    fn draw(&self, line: &Line, question: &Question<'_>) -> Result<()> {
+        let width = usize::from(columns()).saturating_sub(2).max(4);
+        let (text, cursor) = line.window(width, (question.masks)(&line.text()));
+        self.write(&format!("\r\x1b[2K> {text}\r\x1b[{}C", cursor + 2))
+    }
+
+    /// Without cursor movements only the end of the line can be edited.
+    fn echo(&self, line: &mut Line, key: Key) -> Result<()> {
+        let before = line.text();
+        match key {
+            Key::Char(character) => {
+                line.edit(key);
+                self.write(&character.to_string())
+            }
+            Key::Backspace | Key::EraseStart | Key::EraseWord => {
+                line.edit(key);
+                let erased = measure_text_width(&before) - measure_text_width(&line.text());
+                self.write(&"\x08 \x08".repeat(erased))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Asker for Terminal {
+    fn text(&self, question: &Question<'_>, check: &dyn Fn(&str) -> Result<(), Fault>) -> Result<Reply<String>> {
+        self.ask(question, question.preset)?;
+        let mut begun = String::new();
+        loop {
+            let text = match self.line(question, &begun)? {
+                Reply::Back => return Ok(Reply::Back),
+                Reply::Given(text) if text == "?" => {
+                    self.explain(question)?;
+                    continue;
+                }
+                Reply::Given(text) if text.is_empty() => question.preset.to_owned(),
+                Reply::Given(text) => text,
+            };
+            match check(&text) {
+                Ok(()) => return Ok(Reply::Given(text)),
+                Err(fault) => {
+                    self.warn(&format!("{} {fault}", question.prompt));
+                    begun = if fault.secret { String::new() } else { text };
+                }
+            }
+        }
+    }
+
+    fn choose(&self, question: &Question<'_>, options: &[String], preset: usize) -> Result<Reply<usize>> {
+        let mut list = List::one(options, preset);
+        let reply =
+            if self.rich { list::rich(self, question, &mut list) } else { list::plain(self, question, &mut list) }?;
+        Ok(match reply {
+            Reply::Back => Reply::Back,
+            Reply::Given(()) => Reply::Given(list.at()),
+        })
+    }
+
+    fn pick(&self, question: &Question<'_>, options: &[String], preset: &[usize]) -> Result<Reply<Vec<usize>>> {
+        let mut list = List::several(options, preset);
+        let reply =
+            if self.rich { list::rich(self, question, &mut list) } else { list::plain(self, question, &mut list) }?;
+        Ok(match reply {
+            Reply::Back => Reply::Back,
+            Reply::Given(()) => Reply::Given(list.picked()),
+        })
+    }
+
+    fn say(&self, text: &str) {
+        // Nothing can be done when that fails; the next question will tell.
+        let _ = self.write(&format!("{}\n", plain(text)));
+    }
+
+    fn warn(&self, text: &str) {
+        let width = usize::from(columns()).saturating_sub(4).max(20);
+        for (index, line) in wrap(&plain(text), width).iter().enumerate() {
+            let mark = if index == 0 { "! " } else { "  " };
+            let _ = self.write(&format!("{}\n", self.paint.care(&format!("{mark}{line}"))));
+        }
+    }
+}
+
+/// A text in lines of at most `width` columns, broken at spaces.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { continue };
+        if line.is_empty() {
+            word.clone_into(line);
+        } else if measure_text_width(line) + 1 + measure_text_width(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}

@@ -1,0 +1,157 @@
+//! Finds out what need not be asked: from git, SSH, GitLab's own tools and `PATH`. Reads only, never the network.
+//!
+//! Everything found keeps the rules of its field, or is not taken. What is as good as certain, such as the owner's name in git's
+//! configuration, becomes an answer; what is a good guess becomes the preset of a question.
+
+mod git;
+mod gitlab;
+mod ssh;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+pub use gitlab::gitlab_token;
+pub use ssh::{Alias, PublicKey};
+
+use crate::factory::answers::{Answers, Source};
+use crate::factory::fields::{Value, by_key};
+
+/// How long another program may take to say what it knows.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where to look: this machine as a person sees it from a folder.
+pub struct Surroundings {
+    /// The home folder.
+    pub home: PathBuf,
+    /// The folder that the factory will be in; it need not exist.
+    pub folder: PathBuf,
+    /// Looks up an environment variable.
+    pub variable: fn(&str) -> Option<OsString>,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("home", &self.home).field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Discovered {
+    /// What need not be asked.
+    pub answers: Answers,
+    /// What a question may begin with.
+    pub presets: Answers,
+    /// Public SSH keys of the person.
+    pub keys: Vec<PublicKey>,
+    /// Hosts in `~/.ssh/config`.
+    pub aliases: Vec<Alias>,
+    /// Where a GitLab token is, such as `GITLAB_TOKEN`; never the token itself.
+    pub token: Option<String>,
+}
+
+impl Surroundings {
+    /// This process's own: `HOME`, its environment, and the folder given.
+    #[must_use]
+    pub fn here(folder: &Path) -> Self {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        Self {
+            home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/")),
+            folder,
+            variable: |name| std::env::var_os(name),
+        }
+    }
+
+    /// Where factoryup keeps what is in flight: `$XDG_STATE_HOME/factoryup`, or else `~/.local/state/factoryup`.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.base("XDG_STATE_HOME", ".local/state").join("factoryup")
+    }
+
+    /// A folder of the XDG Base Directory Specification: the variable when it holds an absolute path, else below the home folder.
+    fn base(&self, variable: &str, below_home: &str) -> PathBuf {
+        let set = (self.variable)(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        set.unwrap_or_else(|| self.home.join(below_home))
+    }
+
+    /// A variable's text, if it is set and not empty.
+    fn text(&self, variable: &str) -> Option<String> {
+        (self.variable)(variable)?.into_string().ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// The nearest folder that exists: the factory's own, or one above it.
+    fn standing(&self) -> &Path {
+        self.folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"))
+    }
+
+    /// The standard output of a program that succeeds in time.
+    fn ask(&self, program: &str, arguments: &[&str]) -> Option<String> {
+        let mut child = crate::process::command(program)
+            .args(arguments)
+            .current_dir(self.standing())
+            .env("HOME", &self.home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let started = Instant::now();
+        // What these programs say fits into a pipe's buffer, so they end without being read.
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+                _ => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return None;
+                }
+            }
+        };
+        let mut text = String::new();
+        std::io::Read::read_to_string(child.stdout.as_mut()?, &mut text).ok()?;
+        status.success().then_some(text)
+    }
+}
+
+/// Looks around.
+#[must_use]
+pub fn discover(around: &Surroundings) -> Discovered {
+    let mut found = Discovered { keys: ssh::keys(around), aliases: ssh::aliases(around), ..Discovered::default() };
+    git::identity(around, &mut found);
+    if let Some(name) = around.folder.file_name().and_then(|name| name.to_str()) {
+        preset(&mut found, "factory.name", &name.to_lowercase(), "the folder's name");
+    }
+    gitlab::instance(around, &mut found);
+    let path = (around.variable)("PATH");
+    let has = |program: &str| which::which_in(program, path.as_ref(), around.standing()).is_ok();
+    if has("terraform") && !has("tofu") {
+        answer(&mut found, "infra.engine", "terraform", "terraform is on PATH");
+    }
+    if has("codex") && !has("claude") {
+        preset(&mut found, "agent.kind", "codex", "codex is on PATH");
+    }
+    found
+}
+
+fn answer(found: &mut Discovered, key: &str, text: &str, place: &str) {
+    put(&mut found.answers, key, text, place);
+}
+
+fn preset(found: &mut Discovered, key: &str, text: &str, place: &str) {
+    put(&mut found.presets, key, text, place);
+}
+
+/// Takes what was found, unless there is something better already or it breaks the field's rules.
+fn put(answers: &mut Answers, key: &str, text: &str, place: &str) {
+    let Some(field) = by_key(key) else { return };
+    if answers.answer(field).is_some() {
+        return;
+    }
+    let value = Value::from_text(field.kind, text).ok().filter(|value| !value.is_empty() && field.check(value).is_ok());
+    if let Some(value) = value {
+        answers.set(field, value, Source::Found(place.to_owned()));
+    }
+}

@@ -1,0 +1,105 @@
+//! How a `factory.toml` comes about.
+
+use std::path::Path;
+
+use super::discover::{Discovered, Surroundings, discover};
+use super::known::complete;
+use super::memory::Memory;
+use super::{Scope, run};
+use crate::error::{Error, Result};
+use crate::factory::answers::Answers;
+use crate::factory::fields::{FIELDS, Field, Kind};
+use crate::factory::{self, AnswerFlags, Factory};
+use crate::ui::prompt::Terminal;
+
+/// What is known before anything is asked.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The folder of the control repo; it need not exist. A `factory.toml` in it answers everything.
+    pub folder: &'a Path,
+    /// The answers given as flags.
+    pub flags: &'a AnswerFlags,
+    /// Whether to take everything that has a default or was found, and to ask only for the rest.
+    pub defaults: bool,
+    /// Whether there is a person to ask.
+    pub interactive: bool,
+    /// Whether that person sees all answers once more, if some were asked for.
+    pub review: bool,
+}
+
+/// A factory, and the text of its `factory.toml`.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The factory.
+    pub factory: Factory,
+    /// Its `factory.toml`: the one that was there, or a new one with comments.
+    pub text: String,
+}
+
+/// Makes a factory of flags, variables, what is found on this machine, defaults and, with a person at a terminal, answers.
+/// Writes nothing but the memory of a wizard that is left.
+///
+/// # Errors
+/// `Usage` with every flag or variable that cannot be used, or, without a terminal, with every answer that is missing;
+/// `Data` when there is a `factory.toml` that cannot be read; `Interrupted` when the person leaves.
+pub fn settle(request: &Request<'_>) -> Result<Settled> {
+    let around = Surroundings::here(request.folder);
+    let given = request.flags.answers(around.variable)?;
+    let path = request.folder.join(factory::FILE_NAME);
+    if path.exists() {
+        return existing(&path, &given);
+    }
+    let found = discover(&around);
+    let factory = if request.interactive {
+        let memory = Memory::at(&around.state(), &around.folder);
+        let scope = Scope { only_missing: request.defaults, review: request.review };
+        run(&Terminal::open()?, &found, given, &memory, scope)?
+    } else {
+        without_a_person(given, &found, request.defaults)?
+    };
+    let text = factory::to_toml(&factory)?;
+    Ok(Settled { factory, text })
+}
+
+/// A `factory.toml` that is there already is the answer to everything. What is given besides must agree with it.
+fn existing(path: &Path, given: &Answers) -> Result<Settled> {
+    let name = path.display();
+    let factory = factory::read(path)?;
+    let text = std::fs::read_to_string(path).map_err(|error| Error::data(format!("cannot read {name}: {error}")))?;
+    let says = Answers::of(&factory)?;
+    let differing = FIELDS.iter().filter_map(|field| {
+        let answer = given.answer(field).filter(|answer| says.get(field.key).as_ref() != Some(&answer.value))?;
+        Some(answer.source.describe(field))
+    });
+    let differing: Vec<String> = differing.collect();
+    if differing.is_empty() {
+        return Ok(Settled { factory, text });
+    }
+    let message = format!("{name} says otherwise: {}", differing.join(", "));
+    Err(Error::usage(message).hint(format!("change it in {name}, or leave it out here")))
+}
+
+fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) -> Result<Factory> {
+    complete(&mut answers, found, defaults);
+    let missing = answers.missing();
+    if missing.is_empty() { answers.to_factory() } else { Err(incomplete(&missing)) }
+}
+
+/// All that is missing in one message: flag, variable and what it is.
+fn incomplete(missing: &[&Field]) -> Error {
+    let flag = |field: &Field| {
+        let value = if matches!(field.kind, Kind::Number { .. }) { "NUMBER" } else { "TEXT" };
+        format!("--{} {value}", field.flag)
+    };
+    let width = missing.iter().map(|field| flag(field).len()).max().unwrap_or_default();
+    let wide = missing.iter().map(|field| field.env().len()).max().unwrap_or_default();
+    let lines = missing.iter().map(|field| format!("  {:width$}  {:wide$}  {}", flag(field), field.env(), field.help));
+    let count = if missing.len() == 1 {
+        "1 answer is missing".to_owned()
+    } else {
+        format!("{} answers are missing", missing.len())
+    };
+    let lines: Vec<String> = lines.collect();
+    Error::usage(format!("{count}, and there is no terminal to ask on\n{}", lines.join("\n")))
+        .hint("give them as flags or environment variables, or run the same command on a terminal")
+}
