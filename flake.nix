@@ -25,11 +25,12 @@
         fileset = lib.fileset.unions [
           ./Cargo.lock
           ./Cargo.toml
+          ./benches
           ./clippy.toml
           ./install.sh
           ./rustfmt.toml
           ./src
-          (lib.fileset.maybeMissing ./templates)
+          ./templates
           ./tests
         ];
       };
@@ -159,6 +160,27 @@
               ''
                 cd ${source}
                 cargo fmt --check
+                touch $out
+              '';
+
+          # What a new control repo holds passes the checks that it brings; CI of this project runs those of infra/ too.
+          templates =
+            pkgs.runCommand "factoryup-templates"
+              {
+                nativeBuildInputs = [
+                  factoryup
+                  pkgs.git
+                  pkgs.jq
+                  pkgs.shellcheck
+                  pkgs.yamllint
+                ];
+              }
+              ''
+                export HOME=$PWD
+                factoryup init control --defaults --yes --name acme --owner-name Ada --owner-email ada@example.org \
+                  --host-kind local --gitlab-group acme
+                cd control
+                scripts/check shell docs runbooks skills formats secrets
                 touch $out
               '';
 

@@ -155,7 +155,7 @@ fn shows_the_outputs_that_a_user_expects() {
         let packages = if system.ends_with("linux") { &["default", "static"][..] } else { &["default"] };
         assert_eq!(names(&shown["packages"][system]), packages);
         assert_eq!(shown["packages"][system]["default"]["name"], concat!("factoryup-", env!("CARGO_PKG_VERSION")));
-        assert_eq!(names(&shown["checks"][system]), ["build", "clippy", "fmt", "shellcheck"]);
+        assert_eq!(names(&shown["checks"][system]), ["build", "clippy", "fmt", "shellcheck", "templates"]);
         assert_eq!(shown["apps"][system]["default"]["type"], "app");
         assert_eq!(names(&shown["devShells"][system]), ["default"]);
     }
@@ -168,9 +168,17 @@ fn builds_from_what_the_crate_needs_and_nothing_else() {
     let mut held: Vec<_> =
         fs::read_dir(source.as_str().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     held.sort();
-    let mut needed =
-        vec!["Cargo.lock", "Cargo.toml", "clippy.toml", "install.sh", "rustfmt.toml", "src", "templates", "tests"];
-    needed.retain(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists());
+    let needed = vec![
+        "Cargo.lock",
+        "Cargo.toml",
+        "benches",
+        "clippy.toml",
+        "install.sh",
+        "rustfmt.toml",
+        "src",
+        "templates",
+        "tests",
+    ];
     assert_eq!(held, needed);
 }
 
@@ -199,9 +207,9 @@ fn the_stand_in_catches_a_wrong_name() {
 }
 
 #[test]
-fn nix_run_builds_and_starts_the_program() {
+fn nix_run_builds_and_starts_the_program_and_its_checks_pass() {
     if !support::satisfied("a minute for a build (FACTORYUP_REQUIRE_ALL=1 gives it)", support::all_required())
-        || !support::available(&["cc", "cargo", "pkg-config"])
+        || !support::available(&["cc", "cargo", "git", "jq", "pkg-config", "shellcheck", "yamllint"])
     {
         return;
     }
@@ -217,16 +225,23 @@ fn nix_run_builds_and_starts_the_program() {
         "work": Path::new(env!("CARGO_TARGET_TMPDIR")).join("nix-run"),
     });
     fs::write(flake.folder.join("nixpkgs/host.json"), host.to_string()).unwrap();
-    let mut run =
-        flake.command(&["run", &flake.at(""), "--option", "sandbox", "false", "--option", "build-users-group", ""]);
-    let output = run.args(["--", "--version"]).output().unwrap();
+    let system = format!("{}-linux", std::env::consts::ARCH);
+    let here = ["--option", "sandbox", "false", "--option", "build-users-group", ""];
+
+    let output = flake.command(&["run", &flake.at("")]).args(here).args(["--", "--version"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), concat!("factoryup ", env!("CARGO_PKG_VERSION"), "\n"));
-    let package = flake.eval(&format!("#packages.{}-linux.default", std::env::consts::ARCH), "package: \"${package}\"");
+    let package = flake.eval(&format!("#packages.{system}.default"), "package: \"${package}\"");
     let mut shared: Vec<_> = fs::read_dir(Path::new(package.as_str().unwrap()).join("share"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
     shared.sort();
     assert_eq!(shared, ["factoryup.1", "factoryup.bash", "factoryup.fish", "factoryup.zsh"]);
+
+    for check in ["fmt", "shellcheck", "templates"] {
+        let check = flake.at(&format!("#checks.{system}.{check}"));
+        let output = flake.command(&["build", "--no-link", "--print-build-logs", &check]).args(here).output().unwrap();
+        assert!(output.status.success(), "{check}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -11,6 +11,8 @@
     let
       host = if builtins.pathExists ./host.json then builtins.fromJSON (builtins.readFile ./host.json) else null;
 
+      hostEnvironment = "export PATH='${host.path}' HOME='${host.home}' CARGO_HOME='${host.cargoHome}' RUSTUP_HOME='${host.rustupHome}'";
+
       strict = value: builtins.deepSeq value value;
       hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
 
@@ -22,12 +24,7 @@
         importTOML = file: builtins.fromTOML (builtins.readFile file);
         getExe = drv: "${drv}/bin/${drv.meta.mainProgram}";
         fileset = {
-          maybeMissing = path: if builtins.pathExists path then [ path ] else [ ];
-          unions =
-            parts:
-            builtins.concatLists (
-              map (part: if builtins.isList part then part else if builtins.pathExists part then [ part ] else throw "no ${toString part}") parts
-            );
+          unions = map (part: if builtins.pathExists part then part else throw "there is no ${toString part}");
           toSource =
             { root, fileset }:
             builtins.path {
@@ -85,7 +82,7 @@
           texts = env: builtins.all builtins.isString (builtins.attrValues env) || throw "env takes only strings";
 
           everywhere = [
-            "age" "cargo" "clippy" "git" "installShellFiles" "nixfmt-tree" "openssh" "openssl" "pkg-config" "rust-analyzer" "rustc"
+            "age" "cargo" "clippy" "git" "installShellFiles" "jq" "nixfmt-tree" "openssh" "openssl" "pkg-config" "rust-analyzer" "rustc"
             "rustfmt" "shellcheck" "yamllint" "zlib"
           ];
           onLinux = [ "iproute2" "mmdebstrap" "nftables" ];
@@ -115,7 +112,7 @@
               // { inherit nativeBuildInputs; }
               // lib.optionalAttrs (host != null) {
                 build = ''
-                  export PATH='${host.path}' HOME='${host.home}' CARGO_HOME='${host.cargoHome}' RUSTUP_HOME='${host.rustupHome}'
+                  ${hostEnvironment}
                   mkdir -p '${host.work}'
                   cd '${host.work}'
                   rm -rf source
@@ -145,7 +142,15 @@
                 { inputsFrom ? [ ], packages ? [ ], env ? { } }@args:
                 assert builtins.all isPackage (inputsFrom ++ packages) && texts env;
                 derive (args // { name = "nix-shell"; });
-              runCommand = name: { nativeBuildInputs }: script: assert packages nativeBuildInputs; derive { inherit name nativeBuildInputs script; };
+              runCommand = name: { nativeBuildInputs }: script: 
+                assert packages nativeBuildInputs;
+                derive ({ inherit name nativeBuildInputs script; } // lib.optionalAttrs (host != null) {
+                  build = ''
+                    ${hostEnvironment}
+                    for input in $nativeBuildInputs; do PATH=$input/bin:$PATH; done
+                    eval "$script"
+                  '';
+                });
             }
             // lib.optionalAttrs isLinux { pkgsStatic = pkgs; };
         in
