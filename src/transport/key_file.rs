@@ -88,7 +88,7 @@ fn openssh(text: &str) -> Option<(Vec<u8>, bool)> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::KeyFile;
+    use super::{KeyFile, needs_client};
     use std::path::Path;
     use std::process::{Command, Stdio};
 
@@ -121,5 +121,19 @@ mod tests {
         let other = dir.path().join("other");
         std::fs::write(&other, "hello").unwrap();
         assert!(KeyFile::read(&other).is_err() && KeyFile::read(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn keys_that_libssh2_cannot_use_are_left_to_the_client() {
+        // The public half of a FIDO key: its type is the blob's first string.
+        let kind = "sk-ssh-ed25519@openssh.com";
+        let blob = [&26_u32.to_be_bytes()[..], kind.as_bytes(), &[0; 40]].concat();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id_ed25519_sk.pub");
+        let line = format!("{kind} {} me", base64::Engine::encode(&super::STANDARD, &blob));
+        std::fs::write(&path, line).unwrap();
+        assert_eq!(KeyFile::read(&path).unwrap().kind().as_deref(), Some(kind));
+        assert!(needs_client(kind) && needs_client("ssh-ed25519-cert-v01@openssh.com"));
+        assert!(!needs_client("ssh-ed25519") && !needs_client("ecdsa-sha2-nistp256"));
     }
 }
