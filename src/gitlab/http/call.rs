@@ -1,0 +1,136 @@
+//! One call of GitLab's REST API: its method and route for people, its path for the wire.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Everything but RFC 3986's unreserved characters is encoded, the slash of `group/project` too.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gitlab) enum Method {
+    /// Reads.
+    Get,
+    /// Creates; repeating it could create twice.
+    Post,
+    /// Replaces or sets; repeating it changes nothing more.
+    Put,
+    /// Changes; in HTTP's terms repeating it could change more.
+    Patch,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// As on the wire.
+    pub(in crate::gitlab) fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether doing it twice is as good as doing it once (RFC 9110, section 9.2.2).
+    pub(in crate::gitlab) fn is_idempotent(self) -> bool {
+        !matches!(self, Self::Post | Self::Patch)
+    }
+}
+
+/// A call, ready to be made. Shown as GitLab's documentation writes it, so that it can be looked up.
+#[derive(Clone, Debug)]
+pub(in crate::gitlab) struct Call {
+    method: Method,
+    route: &'static str,
+    path: String,
+    query: Vec<(&'static str, String)>,
+}
+
+impl Call {
+    fn new(method: Method, route: &'static str, values: &[&dyn fmt::Display]) -> Self {
+        let mut values = values.iter();
+        let mut path = String::with_capacity(route.len() + 32);
+        for segment in route.split('/').skip(1) {
+            path.push('/');
+            match values.as_slice().first().filter(|_| segment.starts_with(':')) {
+                Some(value) => {
+                    path.extend(utf8_percent_encode(&value.to_string(), SEGMENT));
+                    values.next();
+                }
+                None => path.push_str(segment),
+            }
+        }
+        debug_assert!(values.len() == 0 && !path.contains("/:"), "{route} does not fit its values");
+        Self { method, route, path, query: Vec::new() }
+    }
+
+    /// `GET`; `values` stand for the `:names` of the route, in order.
+    pub(in crate::gitlab) fn get(route: &'static str, values: &[&dyn fmt::Display]) -> Self {
+        Self::new(Method::Get, route, values)
+    }
+
+    /// `POST`.
+    pub(in crate::gitlab) fn post(route: &'static str, values: &[&dyn fmt::Display]) -> Self {
+        Self::new(Method::Post, route, values)
+    }
+
+    /// `PUT`.
+    pub(in crate::gitlab) fn put(route: &'static str, values: &[&dyn fmt::Display]) -> Self {
+        Self::new(Method::Put, route, values)
+    }
+
+    /// `PATCH`.
+    pub(in crate::gitlab) fn patch(route: &'static str, values: &[&dyn fmt::Display]) -> Self {
+        Self::new(Method::Patch, route, values)
+    }
+
+    /// `DELETE`.
+    pub(in crate::gitlab) fn delete(route: &'static str, values: &[&dyn fmt::Display]) -> Self {
+        Self::new(Method::Delete, route, values)
+    }
+
+    /// Adds a query parameter. Never a secret: a URL is logged on its way.
+    pub(in crate::gitlab) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    /// The method.
+    pub(in crate::gitlab) fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Path and query below `/api/v4`, percent-encoded.
+    pub(in crate::gitlab) fn path(&self) -> String {
+        if self.query.is_empty() {
+            return self.path.clone();
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.query);
+        format!("{}?{}", self.path, query.finish())
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.as_str(), self.route)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Call;
+
+    #[test]
+    fn values_become_one_segment_each() {
+        let call =
+            Call::get("/projects/:id/protected_branches/:name", &[&"acme/factory", &"release/*"]).query("a", "b&c");
+        assert_eq!(call.path(), "/projects/acme%2Ffactory/protected_branches/release%2F%2A?a=b%26c");
+        assert_eq!(call.to_string(), "GET /projects/:id/protected_branches/:name");
+        assert_eq!(Call::post("/user/runners", &[]).path(), "/user/runners");
+        assert_eq!(Call::get("/groups/:id", &[&".."]).path(), "/groups/..");
+    }
+}

@@ -1,0 +1,213 @@
+//! What the hand-off keeps on this machine, in the factory's state folder, because GitLab shows it only once.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `gitlab.json` | which project the rest belongs to; ids of runners; fingerprints of variables |
+//! | `agent-token` | the agent's token, until the host target puts it on the host |
+//! | `runner-trusted-token`, `runner-untrusted-token` | the runners' tokens, likewise |
+//! | `fingerprint-key` | the key that the fingerprints are made with |
+//!
+//! All of them have mode 0600 in a folder of mode 0700. The text of a token is the file's only line. Losing them costs a new token
+//! each, and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::error::GitlabResult;
+use crate::error::Error;
+use crate::plan::write_atomically;
+use crate::secret::Secret;
+
+/// The agent's token.
+pub(super) const AGENT_TOKEN: &str = "agent-token";
+const MEMORY: &str = "gitlab.json";
+const KEY: &str = "fingerprint-key";
+const SCHEMA: u32 = 1;
+
+/// The part of the state folder that this target writes.
+#[derive(Clone, Debug)]
+pub(super) struct Keep {
+    dir: PathBuf,
+    project: String,
+}
+
+/// `gitlab.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Memory {
+    /// Format number.
+    pub(super) schema: u32,
+    /// URL of the project that all of it belongs to.
+    pub(super) project: String,
+    /// Ids of the runners, by name.
+    pub(super) runners: BTreeMap<String, u64>,
+    /// HMAC-SHA256 of the variables' values, by `KEY@SCOPE`.
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+impl Keep {
+    /// The files in `dir` for the project at URL `project`.
+    pub(super) fn new(dir: &Path, project: String) -> Self {
+        Self { dir: dir.to_owned(), project }
+    }
+
+    /// Where a file is, for people.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The file with a runner's token.
+    pub(super) fn runner_token(name: &str) -> String {
+        format!("runner-{name}-token")
+    }
+
+    /// What is remembered about this project; nothing when the file is about another one.
+    pub(super) fn memory(&self) -> GitlabResult<Memory> {
+        let path = self.path(MEMORY);
+        let fresh = || Memory {
+            schema: SCHEMA,
+            project: self.project.clone(),
+            runners: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(fresh()),
+            Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display())).into()),
+        };
+        let damaged = |why: String| {
+            Error::data(format!("{} is damaged: {why}", path.display()))
+                .hint("remove it: what it remembers is made anew, with new tokens for the runners")
+        };
+        let memory: Memory = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+        if memory.schema != SCHEMA {
+            return Err(damaged(format!("its schema is {}, not {SCHEMA}", memory.schema)).into());
+        }
+        Ok(if memory.project == self.project { memory } else { fresh() })
+    }
+
+    /// Changes what is remembered.
+    pub(super) fn remember(&self, change: impl FnOnce(&mut Memory)) -> GitlabResult<()> {
+        let mut memory = self.memory()?;
+        change(&mut memory);
+        let mut json = serde_json::to_vec_pretty(&memory).map_err(|e| Error::internal(e.to_string()))?;
+        json.push(b'\n');
+        Ok(write_atomically(&self.path(MEMORY), &json, 0o600)?)
+    }
+
+    /// A kept secret of this project.
+    pub(super) fn secret(&self, name: &str) -> GitlabResult<Option<Secret>> {
+        let path = self.path(name);
+        // A token of another project, or of another instance, must not be sent to this one.
+        if !path.exists() || !self.is_ours()? {
+            return Ok(None);
+        }
+        Ok(Some(Secret::from_file(&path)?))
+    }
+
+    /// Keeps a secret.
+    pub(super) fn put_secret(&self, name: &str, secret: &Secret) -> GitlabResult<()> {
+        if !self.is_ours()? {
+            self.disown()?;
+        }
+        let line = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
+        Ok(write_atomically(&self.path(name), line.as_bytes(), 0o600)?)
+    }
+
+    /// Whether the files are this project's.
+    fn is_ours(&self) -> GitlabResult<bool> {
+        if !self.path(MEMORY).exists() {
+            return Ok(false);
+        }
+        let text = std::fs::read_to_string(self.path(MEMORY)).map_err(|e| Error::data(e.to_string()))?;
+        Ok(serde_json::from_str::<Memory>(&text).is_ok_and(|memory| memory.project == self.project))
+    }
+
+    /// Removes the secrets of another project, and begins anew.
+    fn disown(&self) -> GitlabResult<()> {
+        let names = [AGENT_TOKEN.to_owned(), Self::runner_token("trusted"), Self::runner_token("untrusted")];
+        for path in names.iter().map(|name| self.path(name)).filter(|path| path.exists()) {
+            std::fs::remove_file(&path)
+                .map_err(|e| Error::new(crate::Kind::CannotWrite, format!("cannot remove {}: {e}", path.display())))?;
+        }
+        self.remember(|_| ())
+    }
+
+    /// A keyed fingerprint: who has it cannot test guesses at the value without the key, which is only here.
+    pub(super) fn fingerprint(&self, name: &str, value: &Secret) -> GitlabResult<String> {
+        let key = self.key()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes())
+            .map_err(|e| Error::internal(format!("the fingerprint key has no usable length: {e}")))?;
+        for part in [self.project.as_bytes(), name.as_bytes(), value.expose().as_bytes()] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        Ok(crate::plan::hex(&mac.finalize().into_bytes()))
+    }
+
+    fn key(&self) -> GitlabResult<Secret> {
+        let path = self.path(KEY);
+        if path.exists() {
+            return Ok(Secret::from_file(&path)?);
+        }
+        let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
+        getrandom::fill(&mut *bytes)
+            .map_err(|e| Error::internal(format!("the system's random source does not answer: {e}")))?;
+        let key = Secret::new(crate::plan::hex(&*bytes));
+        let line = zeroize::Zeroizing::new(format!("{}\n", key.expose()));
+        write_atomically(&path, line.as_bytes(), 0o600)?;
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_private_and_belong_to_one_project() {
+        let temp = tempfile::tempdir().unwrap();
+        let keep = Keep::new(temp.path(), "https://a/x".into());
+        keep.put_secret(AGENT_TOKEN, &Secret::new("glpat-1")).unwrap();
+        keep.remember(|memory| {
+            memory.runners.insert("trusted".into(), 7);
+        })
+        .unwrap();
+        assert_eq!(std::fs::metadata(keep.path(AGENT_TOKEN)).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(keep.secret(AGENT_TOKEN).unwrap().unwrap().expose(), "glpat-1");
+
+        let other = Keep::new(temp.path(), "https://b/x".into());
+        assert!(other.secret(AGENT_TOKEN).unwrap().is_none());
+        assert!(other.memory().unwrap().runners.is_empty());
+        other.put_secret(&Keep::runner_token("trusted"), &Secret::new("glrt-2")).unwrap();
+        assert!(other.secret(AGENT_TOKEN).unwrap().is_none());
+        assert!(keep.secret(AGENT_TOKEN).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_fingerprint_depends_on_key_name_and_value() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let keep = Keep::new(one.path(), "https://a/x".into());
+        let print = |keep: &Keep, name: &str, value: &str| keep.fingerprint(name, &Secret::new(value)).unwrap();
+        let first = print(&keep, "A@*", "v");
+        assert_eq!(first, print(&keep, "A@*", "v"));
+        assert_eq!(first.len(), 64);
+        assert_ne!(first, print(&keep, "A@*", "w"));
+        assert_ne!(first, print(&keep, "B@*", "v"));
+        assert_ne!(first, print(&Keep::new(two.path(), "https://a/x".into()), "A@*", "v"));
+    }
+
+    #[test]
+    fn a_damaged_memory_names_its_file() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join(MEMORY), "{").unwrap();
+        let error: Error = Keep::new(temp.path(), "x".into()).memory().unwrap_err().into();
+        assert!(error.to_string().contains("gitlab.json is damaged"), "{error}");
+    }
+}

@@ -1,0 +1,76 @@
+//! What is there: preflight, then group and project, then what a project is made of. Writes nothing.
+
+use super::GitlabTarget;
+use super::desired::Desired;
+use super::error::GitlabResult;
+use super::http::Call;
+use super::preflight::{self, require_maintainer, too_old};
+use super::resources::{self, group, project};
+use super::site::{Project, Site};
+use crate::factory::Tier;
+use crate::plan::{Plan, Target};
+
+impl GitlabTarget {
+    pub(super) fn look(&mut self) -> GitlabResult<Plan> {
+        let facts = match self.facts.take() {
+            Some(facts) => facts,
+            None => preflight::check(&self.owner, &self.desired)?,
+        };
+        let facts = self.facts.insert(facts).clone();
+        let mut plan = Plan::new(self.name(), self.subject());
+        plan.notes.clone_from(&facts.notes);
+        let Some(found) = project::read(&self.owner, &self.desired)? else {
+            plan.changes = group::observe(&self.owner, &self.desired, facts.owner)?;
+            plan.push(project::create(&self.desired));
+            plan.changes.extend(resources::all().iter().flat_map(|resource| resource.fresh(&self.desired)));
+            return Ok(plan);
+        };
+        plan.unchanged = 2;
+        self.may_change(&found)?;
+        let (premium, note) = self.premium(&found)?;
+        plan.notes.extend(note);
+        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, found);
+        for resource in resources::all() {
+            let found = resource.observe(&site)?;
+            plan.changes.extend(found.changes);
+            plan.unchanged += found.unchanged;
+            plan.notes.extend(found.notes);
+        }
+        Ok(plan)
+    }
+
+    /// Refuses a caller whose role is known and too low. An administrator has no role and every right.
+    fn may_change(&self, project: &Project) -> GitlabResult<()> {
+        match project.permissions.as_ref().map(super::site::Permissions::level) {
+            Some(level) if level > 0 => require_maintainer(level, &self.desired.path()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether Premium's calls work, and a word when `factory.toml` says otherwise. Asked only when it says so.
+    pub(super) fn premium(&mut self, project: &Project) -> GitlabResult<(bool, Option<String>)> {
+        if self.desired.tier == Tier::Free {
+            return Ok((false, None));
+        }
+        if self.licensed.is_none() {
+            let answer =
+                self.owner.attempt(&Call::get("/projects/:id/protected_environments", &[&project.id]), None)?;
+            self.licensed = Some(answer.is_success());
+        }
+        let licensed = self.licensed == Some(true);
+        let service_accounts = self.facts.as_ref().is_some_and(|facts| facts.service_accounts);
+        if !licensed && !service_accounts {
+            return Err(too_old(&self.desired, "older than 18.11, without a licence that works here"));
+        }
+        let note = (!licensed).then(|| unlicensed(&self.desired));
+        Ok((licensed, note))
+    }
+}
+
+fn unlicensed(desired: &Desired) -> String {
+    let tier = if desired.tier == Tier::Ultimate { "ultimate" } else { "premium" };
+    format!(
+        "gitlab.tier is \"{tier}\", but {} answers as GitLab Free; what Free can enforce is enforced",
+        desired.base.as_str()
+    )
+}

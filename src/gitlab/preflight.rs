@@ -1,0 +1,165 @@
+//! Before anything else: is it GitLab, new enough, and may this token do what the hand-off needs?
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use serde::Deserialize;
+
+use super::client::{Client, token_page};
+use super::desired::{Desired, MAINTAINER, role};
+use super::error::{GitlabError, GitlabResult};
+use super::http::Call;
+use crate::dialog::plain;
+use crate::error::{Error, Kind};
+use crate::factory::Tier;
+
+/// The first version with service accounts on Free. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
+const SERVICE_ACCOUNTS: Version = Version { major: 18, minor: 11 };
+/// What the owner's token must be allowed.
+const SCOPE: &str = "api";
+/// A token that ends within so many days is worth a word.
+const SOON: i64 = 2;
+
+/// GitLab's version, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version {
+    major: u32,
+    minor: u32,
+}
+
+impl Version {
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split(['.', '-']);
+        Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
+    }
+}
+
+/// What is known once the token was let in.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// The owner's user id.
+    pub(super) owner: u64,
+    /// Whether service accounts exist without a licence.
+    pub(super) service_accounts: bool,
+    /// What the owner should know.
+    pub(super) notes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: String,
+}
+
+/// A personal access token as GitLab describes it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct TokenFacts {
+    pub(super) id: u64,
+    pub(super) user_id: u64,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+    #[serde(default)]
+    pub(super) active: bool,
+    pub(super) expires_at: Option<Date>,
+}
+
+/// Asks GitLab about itself and the token. Two requests.
+pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
+    let metadata: Metadata = owner.fetch(&Call::get("/metadata", &[])).map_err(|error| not_gitlab(owner, error))?;
+    let version = Version::parse(&metadata.version).ok_or_else(|| GitlabError::NotGitlab {
+        url: owner.base().as_str().to_owned(),
+        why: format!("it calls its version {}", plain(&metadata.version)),
+    })?;
+    let service_accounts = version >= SERVICE_ACCOUNTS;
+    if desired.tier == Tier::Free && !service_accounts {
+        return Err(too_old(desired, &metadata.version));
+    }
+    let token: TokenFacts = owner.fetch(&Call::get("/personal_access_tokens/self", &[]))?;
+    if !token.scopes.iter().any(|scope| scope == SCOPE) {
+        return Err(missing_scope(owner, &token).into());
+    }
+    let notes = token.expires_at.filter(|end| *end <= days_from_now(SOON)).map(|end| {
+        format!("your GitLab token ends on {end}; a run that it does not outlive can be resumed with a new one")
+    });
+    Ok(Facts { owner: token.user_id, service_accounts, notes: notes.into_iter().collect() })
+}
+
+/// The refusal of a GitLab whose agents cannot have an account of their own.
+pub(super) fn too_old(desired: &Desired, version: &str) -> GitlabError {
+    let error = Error::new(
+        Kind::Data,
+        format!(
+            "{} is GitLab {}, and without a Premium licence service accounts come with 18.11",
+            desired.base.as_str(),
+            plain(version)
+        ),
+    )
+    .hint("upgrade GitLab to 18.11 or newer: the agent needs an account of its own")
+    .hint("with a licence, set gitlab.tier = \"premium\" in factory.toml");
+    error.into()
+}
+
+/// What answers to the very first call without JSON, or with a 404, is something else.
+fn not_gitlab(owner: &Client, error: GitlabError) -> GitlabError {
+    match error.status() {
+        Some(404 | 405) => GitlabError::NotGitlab {
+            url: owner.base().as_str().to_owned(),
+            why: "it does not know GET /api/v4/metadata".into(),
+        },
+        _ => error,
+    }
+}
+
+fn missing_scope(owner: &Client, token: &TokenFacts) -> Error {
+    let has = if token.scopes.is_empty() { "none".to_owned() } else { plain(&token.scopes.join(", ")) };
+    Error::new(
+        Kind::NotPermitted,
+        format!("the GitLab token \"{}\" lacks the scope {SCOPE}; it has {has}", plain(&token.name)),
+    )
+    .hint(format!("make one with the scope {SCOPE} and a short life: {}", token_page(owner.base())))
+    .hint("revoke it when the hand-off is done")
+}
+
+/// Refuses an account whose role on `place` is too low.
+pub(super) fn require_maintainer(level: u8, place: &str) -> GitlabResult<()> {
+    if level >= MAINTAINER {
+        return Ok(());
+    }
+    let error = Error::new(
+        Kind::NotPermitted,
+        format!("your GitLab account is {} on {place}; the hand-off needs Maintainer or Owner", role(level)),
+    )
+    .hint(format!("ask an Owner of {place} to make you Owner, or use a token of an account that is"));
+    Err(error.into())
+}
+
+/// Today in UTC, the time zone of GitLab's dates.
+pub(super) fn today() -> Date {
+    TimeZone::UTC.to_datetime(Timestamp::now()).date()
+}
+
+/// A date from today.
+pub(super) fn days_from_now(days: i64) -> Date {
+    today().saturating_add(days.days())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (text, enough) in [
+            ("18.11.0", true),
+            ("18.11.2-ee", true),
+            ("19.5.0-pre", true),
+            ("18.10.9", false),
+            ("18.9.0", false),
+            ("17.12.1", false),
+        ] {
+            assert_eq!(Version::parse(text).is_some_and(|v| v >= SERVICE_ACCOUNTS), enough, "{text}");
+        }
+        assert_eq!(Version::parse("yes"), None);
+    }
+}

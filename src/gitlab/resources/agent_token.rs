@@ -1,0 +1,147 @@
+//! The agent's token: as short-lived and as narrow as its work allows, rotated before it ends, kept only in the state folder.
+//!
+//! A token that is lost here is still good for whoever found it. So it is not left: rotating it makes a new text and ends the old
+//! one. Sources: <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/personal_access_tokens/>.
+
+use jiff::civil::Date;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::membership::{end, needs_renewal};
+use super::{Found, Resource};
+use crate::gitlab::client::Client;
+use crate::gitlab::desired::{AGENT_SCOPES, Agent, Desired};
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::keep::AGENT_TOKEN;
+use crate::gitlab::preflight::TokenFacts;
+use crate::gitlab::site::{Account, Site};
+use crate::plan::{Action, Change, Undo};
+use crate::secret::Secret;
+
+const KIND: &str = "agent-token";
+const TOKENS: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens";
+const ROTATE: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens/:token_id/rotate";
+/// What the token is called in GitLab.
+const NAME: &str = "factoryup agent";
+/// Who speaks with the agent's token.
+pub(in crate::gitlab) const WHO: &str = "the agent";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct AgentToken;
+
+/// The answer that shows a token.
+#[derive(Deserialize)]
+pub(in crate::gitlab) struct Made {
+    pub(in crate::gitlab) token: String,
+}
+
+/// What the kept token is worth.
+enum Kept {
+    /// There is none, or GitLab does not take it any more, or it is somebody else's.
+    Useless,
+    /// It works, and these are its facts.
+    Works(TokenFacts),
+}
+
+fn text(scopes: &[String], end: Option<Date>) -> String {
+    let end = end.map_or_else(|| "never".to_owned(), |date| date.to_string());
+    format!("scopes: {}\nends: {end}\n", scopes.join(", "))
+}
+
+fn right_text(agent: &Agent) -> String {
+    text(&AGENT_SCOPES.map(str::to_owned), Some(end(agent)))
+}
+
+fn create(agent: &Agent) -> Change {
+    let summary = format!("make a token for {}: {}, {} days", agent.username, AGENT_SCOPES.join(" and "), agent.days);
+    Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary).with_diff(None, Some(right_text(agent)))
+}
+
+fn has_right_scopes(token: &TokenFacts) -> bool {
+    token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
+}
+
+fn compare(agent: &Agent, kept: &Kept) -> Option<Change> {
+    let Kept::Works(token) = kept else { return Some(create(agent)) };
+    let summary = if !has_right_scopes(token) {
+        format!("replace the token of {}: {}", agent.username, AGENT_SCOPES.join(" and "))
+    } else if needs_renewal(agent, token.expires_at) {
+        format!("rotate the token of {}, for {} days", agent.username, agent.days)
+    } else {
+        return None;
+    };
+    Some(
+        Change::new(format!("{KIND}:{}", agent.username), Action::Update, summary)
+            .with_diff(Some(text(&token.scopes, token.expires_at)), Some(right_text(agent))),
+    )
+}
+
+/// A client with the kept token.
+pub(in crate::gitlab) fn agent(site: &Site<'_>) -> GitlabResult<Option<Client>> {
+    Ok(site.keep.secret(AGENT_TOKEN)?.map(|token| site.owner.with_token(token, WHO)))
+}
+
+fn kept(site: &Site<'_>, account: &Account) -> GitlabResult<Kept> {
+    let Some(agent) = agent(site)? else { return Ok(Kept::Useless) };
+    match agent.fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
+        Ok(token) if token.user_id == account.id && token.active => Ok(Kept::Works(token)),
+        Ok(_) => Ok(Kept::Useless),
+        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(Kept::Useless),
+        Err(error) => Err(error),
+    }
+}
+
+impl Resource for AgentToken {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        vec![create(&desired.agent)]
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let agent = &site.desired.agent;
+        let Some(account) = site.account()? else { return Ok(Found::one(Some(create(agent)))) };
+        Ok(Found::one(compare(agent, &kept(site, &account)?)))
+    }
+
+    fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
+        let wanted = &site.desired.agent;
+        let account = super::account::require(site)?;
+        let now = kept(site, &account)?;
+        if compare(wanted, &now).is_none() {
+            return Ok(Undo::Never { reason: "it was right already".into() });
+        }
+        let all: Vec<TokenFacts> = site.owner.list(&Call::get(TOKENS, &[&site.id, &account.id]))?;
+        let usable = all.iter().rfind(|t| t.name == NAME && t.active && has_right_scopes(t));
+        let made: Made = match usable {
+            Some(token) => site.owner.write(
+                &Call::post(ROTATE, &[&site.id, &account.id, &token.id]),
+                &json!({ "expires_at": end(wanted).to_string() }),
+            )?,
+            None => mint(site, &account, NAME, &AGENT_SCOPES, end(wanted))?,
+        };
+        let old = agent(site)?;
+        site.keep.put_secret(AGENT_TOKEN, &Secret::new(made.token))?;
+        if let (Some(old), Kept::Works(token)) = (old, now)
+            && !has_right_scopes(&token)
+        {
+            old.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
+        }
+        Ok(Undo::Never { reason: "a token's text is shown once; it ends by itself".into() })
+    }
+}
+
+/// A new token for the agent's account.
+pub(in crate::gitlab) fn mint(
+    site: &Site<'_>,
+    account: &Account,
+    name: &str,
+    scopes: &[&str],
+    end: Date,
+) -> GitlabResult<Made> {
+    let body = json!({ "name": name, "scopes": scopes, "expires_at": end.to_string() });
+    site.owner.write(&Call::post(TOKENS, &[&site.id, &account.id]), &body)
+}

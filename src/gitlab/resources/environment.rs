@@ -1,0 +1,86 @@
+//! Environments with their tiers, so that production is known as such before the first deployment.
+//!
+//! Source: <https://docs.gitlab.com/api/environments/>.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Found, Resource, name};
+use crate::dialog::plain;
+use crate::gitlab::desired::{self, Desired};
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Undo};
+
+const KIND: &str = "environment";
+const ALL: &str = "/projects/:id/environments";
+const ONE: &str = "/projects/:id/environments/:environment_id";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct Environments;
+
+#[derive(Clone, Debug, Deserialize)]
+struct Environment {
+    id: u64,
+    name: String,
+    tier: Option<String>,
+}
+
+fn compare(wanted: &desired::Environment, present: Option<&Environment>) -> Option<Change> {
+    let id = format!("{KIND}:{}", wanted.name);
+    let after = Some(format!("tier: {}\n", wanted.tier));
+    let Some(present) = present else {
+        let summary = format!("create the environment {}, tier {}", wanted.name, wanted.tier);
+        return Some(Change::new(id, Action::Create, summary).with_diff(None, after));
+    };
+    let tier = present.tier.as_deref().unwrap_or("none");
+    (tier != wanted.tier).then(|| {
+        Change::new(id, Action::Update, format!("set the tier of the environment {} to {}", wanted.name, wanted.tier))
+            .with_diff(Some(format!("tier: {}\n", plain(tier))), after)
+    })
+}
+
+fn read(site: &Site<'_>) -> GitlabResult<Vec<Environment>> {
+    site.owner.list(&Call::get(ALL, &[&site.id]))
+}
+
+impl Resource for Environments {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        desired.environments.iter().filter_map(|wanted| compare(wanted, None)).collect()
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let present = read(site)?;
+        let mut found = Found::default();
+        for wanted in &site.desired.environments {
+            found.add(compare(wanted, present.iter().find(|e| e.name == wanted.name)));
+        }
+        Ok(found)
+    }
+
+    fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
+        let Some(wanted) = site.desired.environments.iter().find(|e| e.name == name(change)) else {
+            return Ok(Undo::Never { reason: "it is not wanted any more".into() });
+        };
+        match read(site)?.iter().find(|e| e.name == wanted.name) {
+            None => {
+                let body = json!({ "name": wanted.name, "tier": wanted.tier });
+                site.owner.write::<Environment>(&Call::post(ALL, &[&site.id]), &body)?;
+                Ok(Undo::Remove)
+            }
+            Some(present) => {
+                let before = present.tier.clone().unwrap_or_default();
+                if before != wanted.tier {
+                    let call = Call::put(ONE, &[&site.id, &present.id]);
+                    site.owner.write::<Environment>(&call, &json!({ "tier": wanted.tier }))?;
+                }
+                Ok(Undo::Restore { before })
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The group that holds the control repo, and the groups above it: private, made when missing.
+//!
+//! On gitlab.com a top-level group is made in the browser only; the owner is sent there.
+//! Source: <https://docs.gitlab.com/api/groups/#create-a-group>.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::error::{Error, Kind};
+use crate::gitlab::client::Client;
+use crate::gitlab::desired::Desired;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::preflight::require_maintainer;
+use crate::plan::{Action, Change, Undo};
+
+pub(in crate::gitlab) const KIND: &str = "group";
+
+/// A group.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::gitlab) struct Group {
+    pub(in crate::gitlab) id: u64,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    access_level: u8,
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(default)]
+    is_admin: bool,
+}
+
+/// The nearest group that exists, and the full paths of those below it that do not, topmost first.
+pub(in crate::gitlab) fn read(owner: &Client, path: &str) -> GitlabResult<(Option<Group>, Vec<String>)> {
+    let mut missing = Vec::new();
+    let mut rest = Some(path);
+    while let Some(path) = rest {
+        if let Some(group) = owner.find::<Group>(&Call::get("/groups/:id", &[&path]))? {
+            missing.reverse();
+            return Ok((Some(group), missing));
+        }
+        missing.push(path.to_owned());
+        rest = path.rsplit_once('/').map(|(parent, _)| parent);
+    }
+    missing.reverse();
+    Ok((None, missing))
+}
+
+/// The groups to be made, after seeing that they can be.
+pub(in crate::gitlab) fn observe(owner: &Client, desired: &Desired, user: u64) -> GitlabResult<Vec<Change>> {
+    let (nearest, missing) = read(owner, &desired.group)?;
+    match nearest {
+        Some(group) => {
+            let place = match missing.first() {
+                Some(first) => first.rsplit_once('/').map_or(first.as_str(), |(parent, _)| parent),
+                None => &desired.group,
+            };
+            require_maintainer(level(owner, &group, user)?, place)?;
+        }
+        None if desired.base.is_gitlab_com() => return Err(made_in_the_browser(desired).into()),
+        None => {}
+    }
+    Ok(missing
+        .iter()
+        .map(|path| Change::new(format!("{KIND}:{path}"), Action::Create, format!("create the private group {path}")))
+        .collect())
+}
+
+/// The caller's role in a group; an administrator's is the highest.
+fn level(owner: &Client, group: &Group, user: u64) -> GitlabResult<u8> {
+    let member = owner.find::<Member>(&Call::get("/groups/:id/members/all/:user_id", &[&group.id, &user]))?;
+    if let Some(member) = member {
+        return Ok(member.access_level);
+    }
+    let user: User = owner.fetch(&Call::get("/user", &[]))?;
+    Ok(if user.is_admin { 60 } else { 0 })
+}
+
+fn made_in_the_browser(desired: &Desired) -> Error {
+    let top = desired.group.split('/').next().unwrap_or_default();
+    Error::new(
+        Kind::Usage,
+        format!("there is no group {top} on {} that your account can see, and a top-level group is made in the browser there", desired.base.as_str()),
+    )
+    .hint(format!("make it, private, at {}/groups/new with the path {top}, then run this again", desired.base.as_str()))
+    .hint("or set gitlab.group in factory.toml to a group that you own")
+}
+
+/// Makes a group whose parent exists.
+pub(in crate::gitlab) fn write(owner: &Client, path: &str) -> GitlabResult<Undo> {
+    if owner.find::<Group>(&Call::get("/groups/:id", &[&path]))?.is_some() {
+        return Ok(Undo::Never { reason: "somebody else made it in the meantime".into() });
+    }
+    let (parent, own) = path.rsplit_once('/').map_or((None, path), |(parent, own)| (Some(parent), own));
+    let mut body = json!({ "name": own, "path": own, "visibility": "private" });
+    if let Some(parent) = parent {
+        let parent: Group = owner.fetch(&Call::get("/groups/:id", &[&parent]))?;
+        body["parent_id"] = parent.id.into();
+    }
+    owner.write::<Group>(&Call::post("/groups", &[]), &body)?;
+    Ok(Undo::Remove)
+}

@@ -1,0 +1,56 @@
+//! The CI job token's reach: only this project's own jobs, until the owner names others.
+//!
+//! Source: <https://docs.gitlab.com/api/project_job_token_scopes/>.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Found, Resource};
+use crate::gitlab::desired::Desired;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Undo};
+
+const KIND: &str = "job-token-scope";
+const SCOPE: &str = "/projects/:id/job_token_scope";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct JobToken;
+
+#[derive(Deserialize)]
+struct Scope {
+    inbound_enabled: bool,
+}
+
+fn change(desired: &Desired) -> Change {
+    let path = desired.path();
+    let summary = format!("let job tokens of other projects reach {path} only when they are named");
+    Change::new(format!("{KIND}:{path}"), Action::Update, summary)
+}
+
+fn read(site: &Site<'_>) -> GitlabResult<Scope> {
+    site.owner.fetch(&Call::get(SCOPE, &[&site.id]))
+}
+
+impl Resource for JobToken {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        vec![change(desired)]
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let limited = read(site)?.inbound_enabled;
+        Ok(Found::one((!limited).then(|| change(site.desired))))
+    }
+
+    fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
+        if !read(site)?.inbound_enabled {
+            site.owner.send(&Call::patch(SCOPE, &[&site.id]), &json!({ "enabled": true }))?;
+        }
+        Ok(Undo::Restore { before: "any project".into() })
+    }
+}

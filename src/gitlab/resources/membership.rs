@@ -1,0 +1,160 @@
+//! The agent's role: Developer in this project, for as long as its token lives.
+//!
+//! What counts is the effective role. One that is inherited from a group cannot be lowered here, and is named instead.
+//! Source: <https://docs.gitlab.com/api/project_members/>.
+
+use jiff::civil::Date;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Found, Resource};
+use crate::error::{Error, Kind};
+use crate::gitlab::desired::{Agent, DEVELOPER, Desired, role};
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::preflight::days_from_now;
+use crate::gitlab::site::{Account, Site};
+use crate::plan::{Action, Change, Risk, Undo};
+
+const KIND: &str = "member";
+const DIRECT: &str = "/projects/:id/members/:user_id";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct Membership;
+
+#[derive(Clone, Debug, Deserialize)]
+struct Member {
+    access_level: u8,
+    expires_at: Option<Date>,
+}
+
+impl Member {
+    fn text(&self) -> String {
+        text(self.access_level, self.expires_at)
+    }
+}
+
+fn text(level: u8, expires_at: Option<Date>) -> String {
+    let end = expires_at.map_or_else(|| "never".to_owned(), |date| date.to_string());
+    format!("role: {}\nends: {end}\n", role(level))
+}
+
+/// When the agent's access ends, if it is granted today.
+pub(super) fn end(agent: &Agent) -> Date {
+    days_from_now(i64::from(agent.days))
+}
+
+/// Whether access that ends then is worth renewing: within a week, or within half its life when that is shorter. So is one that
+/// lasts longer than it may.
+pub(super) fn needs_renewal(agent: &Agent, end: Option<Date>) -> bool {
+    let days = i64::from(agent.days);
+    end.is_none_or(|end| end <= days_from_now((days / 2).min(7)) || end > days_from_now(days))
+}
+
+fn create(agent: &Agent) -> Change {
+    let summary = format!("make {} a Developer of the project, for {} days", agent.username, agent.days);
+    Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary)
+        .with_diff(None, Some(text(DEVELOPER, Some(end(agent)))))
+}
+
+fn compare(agent: &Agent, present: &Member) -> Option<Change> {
+    let right = present.access_level == DEVELOPER;
+    if right && !needs_renewal(agent, present.expires_at) {
+        return None;
+    }
+    let summary = if right {
+        format!("renew the membership of {}, for {} days", agent.username, agent.days)
+    } else {
+        format!("make {} a Developer instead of {}", agent.username, role(present.access_level))
+    };
+    Some(
+        Change::new(format!("{KIND}:{}", agent.username), Action::Update, summary)
+            .with_diff(Some(present.text()), Some(text(DEVELOPER, Some(end(agent)))))
+            .with_risk(if right { Risk::None } else { Risk::Disruptive }),
+    )
+}
+
+fn effective(site: &Site<'_>, account: &Account) -> GitlabResult<Option<Member>> {
+    site.owner.find(&Call::get("/projects/:id/members/all/:user_id", &[&site.id, &account.id]))
+}
+
+impl Resource for Membership {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        vec![create(&desired.agent)]
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let agent = &site.desired.agent;
+        let Some(account) = site.account()? else { return Ok(Found::one(Some(create(agent)))) };
+        Ok(Found::one(match effective(site, &account)? {
+            Some(member) => compare(agent, &member),
+            None => Some(create(agent)),
+        }))
+    }
+
+    fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
+        let agent = &site.desired.agent;
+        let account = super::account::require(site)?;
+        let body = json!({ "access_level": DEVELOPER, "expires_at": end(agent).to_string() });
+        let direct: Option<Member> = site.owner.find(&Call::get(DIRECT, &[&site.id, &account.id]))?;
+        let undo = match direct {
+            None => {
+                let mut body = body;
+                body["user_id"] = account.id.into();
+                site.owner.send(&Call::post("/projects/:id/members", &[&site.id]), &body)?;
+                Undo::Remove
+            }
+            Some(member) if compare(agent, &member).is_none() => Undo::Never { reason: "it was right already".into() },
+            Some(member) => {
+                site.owner.send(&Call::put(DIRECT, &[&site.id, &account.id]), &body)?;
+                Undo::Restore { before: member.text() }
+            }
+        };
+        match effective(site, &account)? {
+            Some(member) if member.access_level > DEVELOPER => Err(inherited(site, &member).into()),
+            _ => Ok(undo),
+        }
+    }
+}
+
+fn inherited(site: &Site<'_>, member: &Member) -> Error {
+    let (username, group) = (&site.desired.agent.username, &site.desired.group);
+    Error::new(
+        Kind::NotPermitted,
+        format!(
+            "{username} inherits the role {} from the group {group}, which a project cannot lower",
+            role(member.access_level)
+        ),
+    )
+    .hint(format!(
+        "remove it there: {}/groups/{group}/-/group_members, then run this again",
+        site.desired.base.as_str()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_is_renewed_in_its_last_week_and_cut_when_it_is_too_long() {
+        let agent = |days| Agent { username: "a".into(), name: "a".into(), days };
+        for (days, left, renew) in [
+            (30, 30, false),
+            (30, 8, false),
+            (30, 7, true),
+            (30, 31, true),
+            (1, 1, false),
+            (1, 0, true),
+            (4, 3, false),
+            (4, 2, true),
+        ] {
+            assert_eq!(needs_renewal(&agent(days), Some(days_from_now(left))), renew, "{days} {left}");
+        }
+        assert!(needs_renewal(&agent(30), None));
+    }
+}

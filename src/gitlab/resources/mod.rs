@@ -1,0 +1,92 @@
+//! What a project under the factory's policy is made of: one file per kind of resource, each with how it is read, compared,
+//! written and undone, and its words for the owner.
+//!
+//! The [order](all) is the hand-off's: content first, then the locks, and only when they hold the accounts that they
+//! lock out. Each write begins by reading again, so that a change that is made already is left alone.
+//!
+//! [`group`] and [`project`] stand apart, since everything else lives in a project.
+
+pub(super) mod account;
+pub(super) mod agent_token;
+pub(super) mod environment;
+pub(super) mod grant;
+pub(super) mod group;
+pub(super) mod job_token;
+pub(super) mod membership;
+pub(super) mod project;
+pub(super) mod protected_branch;
+pub(super) mod protected_tag;
+pub(super) mod runner;
+pub(super) mod seed;
+pub(super) mod settings;
+pub(super) mod variable;
+
+use super::desired::Desired;
+use super::error::GitlabResult;
+use super::site::Site;
+use crate::plan::{Change, Undo};
+
+/// One kind of resource in a project.
+pub(super) trait Resource {
+    /// The kind, the part of its changes' ids before the colon.
+    fn kind(&self) -> &'static str;
+
+    /// All it takes in a project where nothing is yet.
+    fn fresh(&self, desired: &Desired) -> Vec<Change>;
+
+    /// Reads, compares, and says what differs.
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found>;
+
+    /// Makes one change that [`observe`](Self::observe) found, if it is still to be made, and says how to undo it.
+    fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo>;
+}
+
+/// What a look at one kind of resource found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What differs.
+    pub(super) changes: Vec<Change>,
+    /// How many are right.
+    pub(super) unchanged: usize,
+    /// What the owner should know.
+    pub(super) notes: Vec<String>,
+}
+
+impl Found {
+    /// One resource: right, or not.
+    pub(super) fn one(change: Option<Change>) -> Self {
+        let mut found = Self::default();
+        found.add(change);
+        found
+    }
+
+    /// One more resource.
+    pub(super) fn add(&mut self, change: Option<Change>) {
+        match change {
+            Some(change) => self.changes.push(change),
+            None => self.unchanged += 1,
+        }
+    }
+}
+
+/// Every kind, in the order of the hand-off.
+pub(super) fn all() -> [&'static dyn Resource; 11] {
+    [
+        &seed::Seed,
+        &protected_branch::ProtectedBranches,
+        &protected_tag::ProtectedTags,
+        &settings::Settings,
+        &job_token::JobToken,
+        &environment::Environments,
+        &variable::Variables,
+        &runner::Runners,
+        &account::ServiceAccount,
+        &membership::Membership,
+        &agent_token::AgentToken,
+    ]
+}
+
+/// The part of an id after the colon.
+pub(super) fn name(change: &Change) -> &str {
+    change.id.split_once(':').map_or(change.id.as_str(), |(_, name)| name)
+}

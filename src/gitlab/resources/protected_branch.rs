@@ -1,0 +1,253 @@
+//! The protected default branch: nobody pushes, Maintainers merge, nobody forces.
+//!
+//! Of several rules that cover a branch the most permissive wins, and a branch that any rule covers is *protected*: its pipelines
+//! get protected variables and runners. So two more kinds of rules must not be there: one that opens the default branch, and one
+//! that protects a branch which the agent can push to.
+//!
+//! The Community Edition cannot change a rule: `PATCH` answers 200 and does nothing. It takes `DELETE` and `POST`, and so that
+//! the branch is never open in between, a second, strict rule covers it for that moment. On Premium `PATCH` keeps what else hangs
+//! on the rule. Source: <https://docs.gitlab.com/api/protected_branches/>.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, words};
+use super::{Found, Resource, name};
+use crate::dialog::plain;
+use crate::gitlab::desired::{Desired, MAINTAINER, NO_ONE};
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Risk, Undo};
+
+const KIND: &str = "protected-branch";
+const RULES: &str = "/projects/:id/protected_branches";
+const RULE: &str = "/projects/:id/protected_branches/:name";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct ProtectedBranches;
+
+/// A rule.
+#[derive(Clone, Debug, Deserialize)]
+struct Rule {
+    name: String,
+    #[serde(default)]
+    push_access_levels: Vec<Grant>,
+    #[serde(default)]
+    merge_access_levels: Vec<Grant>,
+    #[serde(default)]
+    allow_force_push: bool,
+}
+
+impl Rule {
+    fn is_right(&self) -> bool {
+        are_exactly(&self.push_access_levels, NO_ONE)
+            && are_exactly(&self.merge_access_levels, MAINTAINER)
+            && !self.allow_force_push
+    }
+
+    fn text(&self) -> String {
+        text(&words(&self.push_access_levels), &words(&self.merge_access_levels), self.allow_force_push)
+    }
+
+    /// Why a rule beside the wanted one must go, if it must.
+    fn objection(&self, branch: &str, agent: Option<u64>) -> Option<&'static str> {
+        let admits_agent =
+            admit_agent(&self.push_access_levels, agent) || admit_agent(&self.merge_access_levels, agent);
+        if self.name == guard(branch) {
+            Some("which an interrupted run left")
+        } else if covers(&self.name, branch) && (admit_anyone(&self.push_access_levels) || self.allow_force_push) {
+            Some("which opens the default branch to pushes")
+        } else if admits_agent {
+            Some("which makes branches protected that the agent can change")
+        } else {
+            None
+        }
+    }
+}
+
+fn text(push: &str, merge: &str, force: bool) -> String {
+    format!("push: {push}\nmerge: {merge}\nforce push: {}\n", if force { "allowed" } else { "no" })
+}
+
+fn right_text() -> String {
+    text("no one", "Maintainer", false)
+}
+
+/// A name that covers the branch and is nobody's rule.
+fn guard(branch: &str) -> String {
+    format!("{branch}*")
+}
+
+fn compare(branch: &str, rules: &[Rule], agent: Option<u64>) -> Found {
+    let id = format!("{KIND}:{branch}");
+    let mut found = Found::one(match rules.iter().find(|rule| rule.name == branch) {
+        Some(rule) if rule.is_right() => None,
+        Some(rule) => Some(
+            Change::new(id, Action::Update, format!("protect {branch}: nobody pushes, Maintainers merge"))
+                .with_diff(Some(rule.text()), Some(right_text())),
+        ),
+        None => Some(create(branch)),
+    });
+    for rule in rules.iter().filter(|rule| rule.name != branch) {
+        if let Some(why) = rule.objection(branch, agent) {
+            let name = plain(&rule.name);
+            found.changes.push(
+                Change::new(format!("{KIND}:{name}"), Action::Delete, format!("remove the branch rule {name}, {why}"))
+                    .with_diff(Some(rule.text()), None)
+                    .with_risk(Risk::Disruptive),
+            );
+        }
+    }
+    found
+}
+
+fn create(branch: &str) -> Change {
+    let summary = format!("protect {branch}: nobody pushes, Maintainers merge");
+    Change::new(format!("{KIND}:{branch}"), Action::Create, summary).with_diff(None, Some(right_text()))
+}
+
+fn body(name: &str) -> Value {
+    json!({
+        "name": name,
+        "push_access_level": NO_ONE,
+        "merge_access_level": MAINTAINER,
+        "allow_force_push": false,
+    })
+}
+
+impl Resource for ProtectedBranches {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        vec![create(&desired.branch)]
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let agent = site.account()?.map(|account| account.id);
+        Ok(compare(&site.desired.branch, &read(site)?, agent))
+    }
+
+    fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
+        let branch = &site.desired.branch;
+        let rules = read(site)?;
+        if name(change) != branch {
+            let Some(rule) = rules.iter().find(|rule| plain(&rule.name) == name(change)) else {
+                return Ok(Undo::Never { reason: "it was gone already".into() });
+            };
+            site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))?;
+            return Ok(Undo::Restore { before: rule.text() });
+        }
+        match rules.iter().find(|rule| rule.name == *branch) {
+            Some(rule) => replace(site, rule, &rules),
+            // GitLab protects the first branch by itself a moment after the first push; then the rule is there now.
+            None => match protect(site, branch) {
+                Err(error) if error.status() == Some(409) => {
+                    let rules = read(site)?;
+                    let rule = rules.iter().find(|rule| rule.name == *branch);
+                    rule.map_or(Err(error), |rule| replace(site, rule, &rules))
+                }
+                other => other.map(|()| Undo::Remove),
+            },
+        }
+    }
+}
+
+fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
+    site.owner.list(&Call::get(RULES, &[&site.id]))
+}
+
+fn protect(site: &Site<'_>, name: &str) -> GitlabResult<()> {
+    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body(name)).map(drop)
+}
+
+fn replace(site: &Site<'_>, rule: &Rule, rules: &[Rule]) -> GitlabResult<Undo> {
+    let branch = &site.desired.branch;
+    let undo = Undo::Restore { before: rule.text() };
+    if rule.is_right() || (site.premium && patch(site, rule)?) {
+        return Ok(undo);
+    }
+    let guard = guard(branch);
+    if !rules.iter().any(|rule| rule.name == guard) {
+        protect(site, &guard)?;
+    }
+    site.owner.delete(&Call::delete(RULE, &[&site.id, branch]))?;
+    protect(site, branch)?;
+    site.owner.delete(&Call::delete(RULE, &[&site.id, &guard]))?;
+    Ok(undo)
+}
+
+/// Changes the rule where that is possible; says whether it did.
+fn patch(site: &Site<'_>, rule: &Rule) -> GitlabResult<bool> {
+    let grants = |grants: &[Grant], level: u8| -> Value {
+        let removed = grants.iter().filter_map(|grant| grant.id).map(|id| json!({ "id": id, "_destroy": true }));
+        removed.chain([json!({ "access_level": level })]).collect()
+    };
+    let mut body = json!({ "allow_force_push": false });
+    if !are_exactly(&rule.push_access_levels, NO_ONE) {
+        body["allowed_to_push"] = grants(&rule.push_access_levels, NO_ONE);
+    }
+    if !are_exactly(&rule.merge_access_levels, MAINTAINER) {
+        // A grant of the wanted level that is there already would be refused a second time.
+        let wanted = rule.merge_access_levels.iter().any(|g| are_exactly(std::slice::from_ref(g), MAINTAINER));
+        let others: Vec<_> = rule
+            .merge_access_levels
+            .iter()
+            .filter(|g| !are_exactly(std::slice::from_ref(g), MAINTAINER))
+            .cloned()
+            .collect();
+        let mut list = grants(&others, MAINTAINER);
+        if let (true, Value::Array(entries)) = (wanted, &mut list) {
+            entries.pop();
+        }
+        body["allowed_to_merge"] = list;
+    }
+    let answered: Rule = site.owner.write(&Call::patch(RULE, &[&site.id, &rule.name]), &body)?;
+    Ok(answered.is_right())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, push: u8, merge: u8, force: bool) -> Rule {
+        let grant = |level: u8| json!([{ "id": 1, "access_level": level, "access_level_description": "x" }]);
+        let value = json!({
+            "name": name,
+            "push_access_levels": grant(push),
+            "merge_access_levels": grant(merge),
+            "allow_force_push": force,
+        });
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_the_exact_rule_is_right() {
+        for (push, merge, force, changes) in
+            [(0, 40, false, 0), (40, 40, false, 1), (0, 30, false, 1), (0, 40, true, 1), (0, 60, false, 1)]
+        {
+            let found = compare("main", &[rule("main", push, merge, force)], None);
+            assert_eq!(found.changes.len(), changes, "{push} {merge} {force}");
+        }
+        assert_eq!(compare("main", &[], None).changes[0].action, Action::Create);
+    }
+
+    #[test]
+    fn a_rule_beside_it_must_neither_open_the_branch_nor_protect_what_the_agent_writes() {
+        for (name, push, merge, force, goes) in [
+            ("*", 40, 40, false, true),
+            ("ma*", 0, 40, true, true),
+            ("*", 0, 40, false, false),
+            ("release/*", 40, 40, false, false),
+            ("release/*", 30, 40, false, true),
+            ("feature/*", 0, 30, false, true),
+            ("main*", 0, 40, false, true),
+        ] {
+            let found = compare("main", &[rule("main", 0, 40, false), rule(name, push, merge, force)], None);
+            assert_eq!(!found.changes.is_empty(), goes, "{name} {push} {merge} {force}");
+            assert!(found.changes.iter().all(|c| c.action == Action::Delete));
+        }
+    }
+}

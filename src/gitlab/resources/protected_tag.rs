@@ -1,0 +1,156 @@
+//! Protected release tags: Maintainers make them.
+//!
+//! A tag that any rule covers is protected, so its pipelines get protected variables and runners; a rule that lets the agent
+//! make such tags must go. There is no call to change a rule, so it takes `DELETE` and `POST`, and for that moment a second
+//! rule with another spelling of the same pattern covers the tags. Source: <https://docs.gitlab.com/api/protected_tags/>.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::grant::{Grant, admit_agent, are_exactly, words};
+use super::{Found, Resource, name};
+use crate::dialog::plain;
+use crate::gitlab::desired::{Desired, MAINTAINER, RELEASE_TAGS};
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Risk, Undo};
+
+const KIND: &str = "protected-tag";
+const RULES: &str = "/projects/:id/protected_tags";
+const RULE: &str = "/projects/:id/protected_tags/:name";
+/// Covers the same tags as [`RELEASE_TAGS`].
+const GUARD: &str = "v**";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct ProtectedTags;
+
+#[derive(Clone, Debug, Deserialize)]
+struct Rule {
+    name: String,
+    #[serde(default)]
+    create_access_levels: Vec<Grant>,
+}
+
+impl Rule {
+    fn is_right(&self) -> bool {
+        are_exactly(&self.create_access_levels, MAINTAINER)
+    }
+
+    fn text(&self) -> String {
+        format!("create: {}\n", words(&self.create_access_levels))
+    }
+
+    fn objection(&self, agent: Option<u64>) -> Option<&'static str> {
+        if self.name == GUARD {
+            Some("which an interrupted run left")
+        } else if admit_agent(&self.create_access_levels, agent) {
+            Some("which lets the agent make protected tags")
+        } else {
+            None
+        }
+    }
+}
+
+fn right_text() -> String {
+    "create: Maintainer\n".into()
+}
+
+fn compare(rules: &[Rule], agent: Option<u64>) -> Found {
+    let id = format!("{KIND}:{RELEASE_TAGS}");
+    let mut found = Found::one(match rules.iter().find(|rule| rule.name == RELEASE_TAGS) {
+        Some(rule) if rule.is_right() => None,
+        Some(rule) => Some(
+            Change::new(id, Action::Update, format!("protect tags {RELEASE_TAGS}: Maintainers make them"))
+                .with_diff(Some(rule.text()), Some(right_text())),
+        ),
+        None => Some(create()),
+    });
+    for rule in rules.iter().filter(|rule| rule.name != RELEASE_TAGS) {
+        if let Some(why) = rule.objection(agent) {
+            let name = plain(&rule.name);
+            found.changes.push(
+                Change::new(format!("{KIND}:{name}"), Action::Delete, format!("remove the tag rule {name}, {why}"))
+                    .with_diff(Some(rule.text()), None)
+                    .with_risk(Risk::Disruptive),
+            );
+        }
+    }
+    found
+}
+
+fn create() -> Change {
+    let summary = format!("protect tags {RELEASE_TAGS}: Maintainers make them");
+    Change::new(format!("{KIND}:{RELEASE_TAGS}"), Action::Create, summary).with_diff(None, Some(right_text()))
+}
+
+fn body(name: &str) -> Value {
+    json!({ "name": name, "create_access_level": MAINTAINER })
+}
+
+impl Resource for ProtectedTags {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, _desired: &Desired) -> Vec<Change> {
+        vec![create()]
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let agent = site.account()?.map(|account| account.id);
+        Ok(compare(&read(site)?, agent))
+    }
+
+    fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
+        let rules = read(site)?;
+        let known = rules.iter().find(|rule| plain(&rule.name) == name(change));
+        let remove = |name: &str| site.owner.delete(&Call::delete(RULE, &[&site.id, &name]));
+        if name(change) != RELEASE_TAGS {
+            let Some(rule) = known else { return Ok(Undo::Never { reason: "it was gone already".into() }) };
+            remove(&rule.name)?;
+            return Ok(Undo::Restore { before: rule.text() });
+        }
+        let Some(rule) = known else {
+            return protect(site, RELEASE_TAGS).map(|()| Undo::Remove);
+        };
+        if !rule.is_right() {
+            if !rules.iter().any(|rule| rule.name == GUARD) {
+                protect(site, GUARD)?;
+            }
+            remove(RELEASE_TAGS)?;
+            protect(site, RELEASE_TAGS)?;
+            remove(GUARD)?;
+        }
+        Ok(Undo::Restore { before: rule.text() })
+    }
+}
+
+fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
+    site.owner.list(&Call::get(RULES, &[&site.id]))
+}
+
+fn protect(site: &Site<'_>, name: &str) -> GitlabResult<()> {
+    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body(name)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, level: u8) -> Rule {
+        let grants = json!([{ "access_level": level, "access_level_description": "x" }]);
+        serde_json::from_value(json!({ "name": name, "create_access_levels": grants })).unwrap()
+    }
+
+    #[test]
+    fn only_maintainers_make_release_tags_and_the_agent_no_protected_ones() {
+        let actions = |rules: &[Rule]| compare(rules, None).changes.iter().map(|c| c.action).collect::<Vec<_>>();
+        assert_eq!(actions(&[rule("v*", 40)]), []);
+        assert_eq!(actions(&[]), [Action::Create]);
+        assert_eq!(actions(&[rule("v*", 30)]), [Action::Update]);
+        assert_eq!(actions(&[rule("v*", 40), rule("*", 40)]), []);
+        assert_eq!(actions(&[rule("v*", 40), rule("nightly", 30)]), [Action::Delete]);
+        assert_eq!(actions(&[rule("v*", 40), rule(GUARD, 40)]), [Action::Delete]);
+    }
+}

@@ -1,0 +1,214 @@
+//! The project's two runners: an untrusted one for merge requests, and a trusted one for protected refs only.
+//!
+//! A runner's token (`glrt-…`) is shown once, when the runner is made; it is kept in the state folder until the host target
+//! registers the runner with it. When it is lost before the runner was ever in contact, a new one is made; after that the
+//! runner has it, and it is left alone. Source: <https://docs.gitlab.com/api/users/#create-a-runner>.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Found, Resource, name};
+use crate::gitlab::desired::{self, Desired};
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::keep::{Keep, Memory};
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Undo};
+use crate::secret::Secret;
+
+const KIND: &str = "runner";
+const ONE: &str = "/runners/:id";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct Runners;
+
+/// A runner in the project's list.
+#[derive(Clone, Debug, Deserialize)]
+struct Listed {
+    id: u64,
+    description: Option<String>,
+    #[serde(default)]
+    status: String,
+}
+
+/// A runner with its settings.
+#[derive(Clone, Debug, Deserialize)]
+struct Runner {
+    #[serde(default)]
+    tag_list: Vec<String>,
+    run_untagged: bool,
+    locked: bool,
+    access_level: String,
+}
+
+/// The answer that shows a token.
+#[derive(Deserialize)]
+struct Made {
+    id: Option<u64>,
+    token: String,
+}
+
+impl desired::Runner {
+    fn settings(&self) -> Value {
+        json!({
+            "tag_list": [self.name],
+            "run_untagged": self.untagged,
+            "locked": true,
+            "access_level": if self.protected { "ref_protected" } else { "not_protected" },
+        })
+    }
+}
+
+impl Runner {
+    fn settings(&self) -> Value {
+        json!({
+            "tag_list": self.tag_list,
+            "run_untagged": self.run_untagged,
+            "locked": self.locked,
+            "access_level": self.access_level,
+        })
+    }
+}
+
+fn text(settings: &Value, token: bool) -> String {
+    let word = |key: &str| match &settings[key] {
+        Value::Array(values) => values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        Value::String(text) => crate::dialog::plain(text),
+        other => other.to_string(),
+    };
+    let keys = ["tag_list", "run_untagged", "locked", "access_level"];
+    let token = if token { "kept here or in use" } else { "lost before it was used" };
+    keys.iter()
+        .map(|key| format!("{key}: {}", word(key)))
+        .chain([format!("token: {token}\n")])
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn create(wanted: &desired::Runner) -> Change {
+    let serves = if wanted.protected { "for protected refs only" } else { "for merge requests" };
+    Change::new(
+        format!("{KIND}:{}", wanted.name),
+        Action::Create,
+        format!("create the {} runner, {serves}", wanted.name),
+    )
+    .with_diff(None, Some(text(&wanted.settings(), true)))
+}
+
+fn compare(wanted: &desired::Runner, present: &Runner, token: bool) -> Option<Change> {
+    let (before, after) = (present.settings(), wanted.settings());
+    if before == after && token {
+        return None;
+    }
+    let what = match (before == after, token) {
+        (true, _) => "make a new token for the",
+        (false, true) => "set the",
+        (false, false) => "set, and make a new token for, the",
+    };
+    Some(
+        Change::new(format!("{KIND}:{}", wanted.name), Action::Update, format!("{what} {} runner", wanted.name))
+            .with_diff(Some(text(&before, token)), Some(text(&after, true))),
+    )
+}
+
+fn list(site: &Site<'_>) -> GitlabResult<Vec<Listed>> {
+    site.owner.list(&Call::get("/projects/:id/runners", &[&site.id]).query("type", "project_type"))
+}
+
+/// The runner that is meant: the remembered one, else one of that description.
+fn find<'a>(all: &'a [Listed], wanted: &desired::Runner, memory: &Memory) -> Option<&'a Listed> {
+    let remembered = memory.runners.get(wanted.name).and_then(|id| all.iter().find(|runner| runner.id == *id));
+    remembered.or_else(|| all.iter().find(|runner| runner.description.as_deref() == Some(&wanted.description)))
+}
+
+/// Whether the token is where it is needed: here, or on the runner.
+fn has_token(site: &Site<'_>, wanted: &desired::Runner, listed: &Listed) -> GitlabResult<bool> {
+    Ok(listed.status != "never_contacted" || site.keep.secret(&Keep::runner_token(wanted.name))?.is_some())
+}
+
+fn detail(site: &Site<'_>, listed: &Listed) -> GitlabResult<Runner> {
+    site.owner.fetch(&Call::get(ONE, &[&listed.id]))
+}
+
+fn keep(site: &Site<'_>, wanted: &desired::Runner, id: u64, token: String) -> GitlabResult<()> {
+    site.keep.put_secret(&Keep::runner_token(wanted.name), &Secret::new(token))?;
+    site.keep.remember(|memory| {
+        memory.runners.insert(wanted.name.to_owned(), id);
+    })
+}
+
+impl Resource for Runners {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        desired.runners.iter().map(create).collect()
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let (all, memory) = (list(site)?, site.keep.memory()?);
+        let mut found = Found::default();
+        for wanted in &site.desired.runners {
+            found.add(match find(&all, wanted, &memory) {
+                None => Some(create(wanted)),
+                Some(listed) => compare(wanted, &detail(site, listed)?, has_token(site, wanted, listed)?),
+            });
+        }
+        Ok(found)
+    }
+
+    fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
+        let Some(wanted) = site.desired.runners.iter().find(|runner| runner.name == name(change)) else {
+            return Ok(Undo::Never { reason: "it is not wanted any more".into() });
+        };
+        let all = list(site)?;
+        let Some(listed) = find(&all, wanted, &site.keep.memory()?) else {
+            let mut body = wanted.settings();
+            body["runner_type"] = "project_type".into();
+            body["project_id"] = site.id.into();
+            body["description"] = wanted.description.as_str().into();
+            let made: Made = site.owner.write(&Call::post("/user/runners", &[]), &body)?;
+            keep(site, wanted, made.id.unwrap_or_default(), made.token)?;
+            return Ok(Undo::Remove);
+        };
+        let present = detail(site, listed)?;
+        if present.settings() != wanted.settings() {
+            site.owner.send(&Call::put(ONE, &[&listed.id]), &wanted.settings())?;
+        }
+        if !has_token(site, wanted, listed)? {
+            let call = Call::post("/runners/:id/reset_authentication_token", &[&listed.id]);
+            let made: Made = site.owner.write(&call, &json!({}))?;
+            keep(site, wanted, listed.id, made.token)?;
+        }
+        Ok(Undo::Restore { before: present.settings().to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remembered_runner_is_preferred_to_a_namesake() {
+        let wanted = desired::Runner {
+            name: "trusted",
+            description: "factoryup a: trusted".into(),
+            protected: true,
+            untagged: false,
+        };
+        let listed =
+            |id, description: &str| Listed { id, description: Some(description.into()), status: String::new() };
+        let all = [listed(1, "factoryup a: trusted"), listed(2, "renamed"), listed(3, "other")];
+        let mut memory = Memory {
+            schema: 1,
+            project: "x".into(),
+            runners: [("trusted".to_owned(), 2)].into(),
+            variables: std::collections::BTreeMap::new(),
+        };
+        assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(2));
+        memory.runners.insert("trusted".into(), 9);
+        assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(1));
+        assert!(find(&all[1..], &wanted, &memory).is_none());
+    }
+}

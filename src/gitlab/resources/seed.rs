@@ -1,0 +1,169 @@
+//! The control repo's history on the default branch: pushed once, into a project that has none.
+//!
+//! Pushing is done by git, before the branch is protected. Where there is a branch already nothing is ever pushed over it: it must
+//! share the control repo's history, and what is only here goes the way of every change, by merge request.
+
+use serde::Deserialize;
+
+use super::{Found, Resource};
+use crate::error::{Error, Kind};
+use crate::gitlab::desired::Desired;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Undo};
+use crate::repo::git::{Git, remote};
+
+const KIND: &str = "seed";
+
+/// The user name that git shows with a token; GitLab takes any.
+pub(in crate::gitlab) const GIT_USER: &str = "oauth2";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct Seed;
+
+/// A branch of the project.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::gitlab) struct Branch {
+    pub(in crate::gitlab) commit: Commit,
+}
+
+/// A commit of the project.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::gitlab) struct Commit {
+    pub(in crate::gitlab) id: String,
+}
+
+/// The project's default branch, when it has one.
+pub(in crate::gitlab) fn branch(site: &Site<'_>) -> GitlabResult<Option<Branch>> {
+    site.owner.find(&Call::get("/projects/:id/repository/branches/:branch", &[&site.id, &site.desired.branch]))
+}
+
+fn create(desired: &Desired, commit: Option<&str>) -> Change {
+    let what = commit.map_or("the control repo's first commit".to_owned(), |commit| {
+        format!("commit {} of the control repo", short(commit))
+    });
+    Change::new(format!("{KIND}:{}", desired.branch), Action::Create, format!("push {what} to {}", desired.branch))
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+impl Resource for Seed {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        let local = Local::open(desired).and_then(|local| local.map_or(Ok(None), |local| local.head())).ok().flatten();
+        vec![create(desired, local.as_deref())]
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let local = Local::open(site.desired)?;
+        let head = local.as_ref().map_or(Ok(None), Local::head)?;
+        let Some(there) = branch(site)? else {
+            return Ok(Found::one(Some(create(site.desired, head.as_deref()))));
+        };
+        let mut found = Found::one(None);
+        if let (Some(local), Some(head)) = (local, head)
+            && head != there.commit.id
+        {
+            found.notes.extend(compare(site, &local, &head, &there.commit.id)?);
+        }
+        Ok(found)
+    }
+
+    fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
+        let nothing = || {
+            Error::new(Kind::Usage, format!("there is no control repo in {} to push", site.desired.repo.display()))
+                .hint("make it first: factoryup apply repo")
+        };
+        let local = Local::open(site.desired)?.ok_or_else(nothing)?;
+        let head = local.head()?.ok_or_else(nothing)?;
+        if branch(site)?.is_some() {
+            return Ok(Undo::Never { reason: "it was there already".into() });
+        }
+        let refspec = format!("{head}:refs/heads/{}", site.desired.branch);
+        let login = (GIT_USER, site.owner.token());
+        let pushed = remote::push(&site.desired.repo, &site.desired.git_url(), &refspec, login)?;
+        if !pushed.accepted {
+            let why = format!("GitLab does not take the push to {}: {}", site.desired.branch, pushed.reason);
+            return Err(Error::new(Kind::NotPermitted, why)
+                .hint("a push rule or a protected branch of the group may forbid it; the first push needs the right to push")
+                .into());
+        }
+        Ok(Undo::Remove)
+    }
+}
+
+/// What is worth knowing when the two differ; an error when they have nothing to do with each other.
+fn compare(site: &Site<'_>, local: &Local, head: &str, there: &str) -> GitlabResult<Option<String>> {
+    let branch = &site.desired.branch;
+    if local.has(there) {
+        return Ok(Some(if local.contains(head, there) {
+            format!("{branch} here has commits that GitLab's has not; open a merge request for them")
+        } else if local.contains(there, head) {
+            format!("{branch} here is behind what was fetched from GitLab; git pull brings it")
+        } else {
+            format!("{branch} here and on GitLab have parted; rebase what is here and open a merge request")
+        }));
+    }
+    let commit =
+        |sha: &str| site.owner.find::<Commit>(&Call::get("/projects/:id/repository/commits/:sha", &[&site.id, &sha]));
+    let root = local.root(head)?;
+    if commit(&root)?.is_none() {
+        return Err(Error::new(
+            Kind::Data,
+            format!(
+                "{} has a branch {branch} with another history than the control repo in {}",
+                site.desired.url(),
+                site.desired.repo.display()
+            ),
+        )
+        .hint("nothing is pushed over it; use a project of its own: change gitlab.project in factory.toml")
+        .hint(format!("or take that history: git clone {}", site.desired.git_url()))
+        .into());
+    }
+    Ok(None)
+}
+
+/// The control repo on this machine.
+struct Local(Git, String);
+
+impl Local {
+    fn open(desired: &Desired) -> GitlabResult<Option<Self>> {
+        if !desired.repo.join(".git").exists() {
+            return Ok(None);
+        }
+        let git = Git::new(&desired.repo).map_err(Error::from)?;
+        Ok(Some(Self(git, format!("refs/heads/{}^{{commit}}", desired.branch))))
+    }
+
+    /// The commit of the default branch.
+    fn head(&self) -> GitlabResult<Option<String>> {
+        Ok(self.0.resolve(&self.1).map_err(Error::from)?)
+    }
+
+    fn has(&self, commit: &str) -> bool {
+        is_object_id(commit) && self.0.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
+    }
+
+    /// Whether `part` is in the history of `whole`.
+    fn contains(&self, whole: &str, part: &str) -> bool {
+        self.0.run(&["merge-base", "--is-ancestor", part, whole]).is_ok()
+    }
+
+    /// The first commit of a history; of several, the one that git names last.
+    fn root(&self, head: &str) -> GitlabResult<String> {
+        let roots = self.0.run(&["rev-list", "--max-parents=0", head]).map_err(Error::from)?;
+        let text = String::from_utf8_lossy(&roots).into_owned();
+        Ok(text.lines().last().unwrap_or(head).to_owned())
+    }
+}
+
+/// Whether a text from elsewhere is an object's id, and not an option for git.
+pub(in crate::gitlab) fn is_object_id(text: &str) -> bool {
+    text.len() >= 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}

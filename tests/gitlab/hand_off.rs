@@ -1,0 +1,109 @@
+//! From an empty group to a project under the policy, and again.
+
+use std::os::unix::fs::PermissionsExt;
+
+use factoryup::plan::{Action, Outcome};
+
+use super::plane::git;
+use super::situation::{QUIET, Situation};
+
+#[test]
+fn an_empty_group_becomes_a_project_under_the_policy() {
+    let Some(situation) = Situation::new() else { return };
+    let plan = situation.plan();
+    assert!(plan.changes.iter().all(|c| matches!(c.action, Action::Create | Action::Update)), "{:?}", plan.changes);
+    let outcome = situation.apply(QUIET).unwrap();
+    assert!(matches!(outcome, Outcome::Applied { changes, .. } if changes == plan.changes.len()), "{outcome:?}");
+
+    let project = situation.get("");
+    for (key, value) in [
+        ("visibility", "private"),
+        ("merge_method", "ff"),
+        ("squash_option", "always"),
+        ("ci_pipeline_variables_minimum_override_role", "no_one_allowed"),
+        ("default_branch", "main"),
+    ] {
+        assert_eq!(project[key], value, "{key}");
+    }
+    for (key, value) in [
+        ("only_allow_merge_if_pipeline_succeeds", true),
+        ("allow_merge_on_skipped_pipeline", false),
+        ("only_allow_merge_if_all_discussions_are_resolved", true),
+        ("public_jobs", false),
+        ("ci_separated_caches", true),
+        ("ci_push_repository_for_job_token_allowed", false),
+        ("auto_devops_enabled", false),
+        ("shared_runners_enabled", false),
+    ] {
+        assert_eq!(project[key], value, "{key}");
+    }
+
+    let head = git(&situation.repo, &["rev-parse", "main"]).output.trim().to_owned();
+    assert_eq!(situation.get("/repository/branches/main")["commit"]["id"], head.as_str());
+    let rules = situation.get("/protected_branches");
+    assert_eq!(rules.as_array().unwrap().len(), 1);
+    assert_eq!(rules[0]["push_access_levels"][0]["access_level"], 0);
+    assert_eq!(rules[0]["merge_access_levels"][0]["access_level"], 40);
+    assert_eq!(rules[0]["allow_force_push"], false);
+    let tags = situation.get("/protected_tags");
+    assert_eq!((&tags[0]["name"], &tags[0]["create_access_levels"][0]["access_level"]), (&"v*".into(), &40.into()));
+    let environments = situation.get("/environments");
+    let tier =
+        |name: &str| environments.as_array().unwrap().iter().find(|e| e["name"] == name).unwrap()["tier"].clone();
+    assert_eq!((tier("staging"), tier("production")), ("staging".into(), "production".into()));
+    let member = situation.get(&format!("/members/{}", situation.agent()));
+    assert_eq!((&member["access_level"], &member["username"]), (&30.into(), &"factory-agent".into()));
+    assert!(member["expires_at"].is_string());
+}
+
+#[test]
+fn the_branch_is_locked_before_the_agent_exists() {
+    let Some(situation) = Situation::new() else { return };
+    situation.apply(QUIET).unwrap();
+    let log = situation.plane.log();
+    let at = |method: &str, route: &str| {
+        log.iter()
+            .rposition(|r| r.method == method && r.route == Some(route) && r.status < 300)
+            .unwrap_or_else(|| panic!("{route}"))
+    };
+    let locked = at("POST", "/projects/:id/protected_branches");
+    assert!(locked < at("POST", "/projects/:id/service_accounts"));
+    assert!(at("POST", "/projects/:id/protected_tags") < at("POST", "/projects/:id/service_accounts"));
+    assert!(at("PUT", "/projects/:id") < at("POST", "/projects/:id/members"));
+    let push = log.iter().position(|r| r.path.ends_with("/git-receive-pack")).unwrap();
+    assert!(push < locked);
+}
+
+#[test]
+fn a_second_apply_only_reads() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let outcome = situation.apply(QUIET).unwrap();
+    assert_eq!(outcome, Outcome::AlreadyRight { proofs: 0 });
+    assert_eq!(situation.writes(), Vec::<String>::new());
+    let requests = situation.plane.log().len();
+    assert!(requests <= 20, "{requests} requests: {:#?}", situation.plane.log());
+}
+
+#[test]
+fn what_is_shown_once_is_kept_privately() {
+    let Some(situation) = Situation::handed_off() else { return };
+    assert!(situation.kept("agent-token").starts_with("glpat-"));
+    assert!(situation.kept("runner-trusted-token").starts_with("glrt-"));
+    assert!(situation.kept("runner-untrusted-token").starts_with("glrt-"));
+    for name in ["agent-token", "runner-trusted-token", "runner-untrusted-token", "gitlab.json"] {
+        let mode = std::fs::metadata(situation.state.file(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let runners = situation.get("/runners?type=project_type");
+    for runner in runners.as_array().unwrap() {
+        let detail = situation.plane.get(&format!("/runners/{}", runner["id"])).body;
+        let trusted = detail["description"] == "factoryup acme: trusted";
+        assert_eq!(detail["access_level"], if trusted { "ref_protected" } else { "not_protected" });
+        assert_eq!(detail["run_untagged"], !trusted);
+        assert_eq!(detail["locked"], true);
+        assert_eq!(detail["tag_list"][0], if trusted { "trusted" } else { "untrusted" });
+    }
+    let token = situation.plane.as_token(&situation.kept("agent-token")).get("/personal_access_tokens/self").body;
+    assert_eq!(token["scopes"], serde_json::json!(["read_api", "write_repository"]));
+    assert_eq!(token["user_id"], situation.agent());
+}

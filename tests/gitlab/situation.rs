@@ -1,0 +1,185 @@
+//! A control repo, a stand-in for GitLab, and the target between them.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use factoryup::dialog::{Dialog, Silent};
+use factoryup::factory::{
+    Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, Secrets, Tier,
+};
+use factoryup::gitlab::GitlabTarget;
+use factoryup::plan::{Event, Options, Outcome, Plan, Proof, StateDir, Target, Watch, converge};
+use factoryup::rehearsal::control_plane;
+use factoryup::repo::RepoTarget;
+use factoryup::secret::Secret;
+use factoryup::{Error, Result};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::plane::Plane;
+
+/// Everything that a hand-off needs.
+pub struct Situation {
+    pub plane: Plane,
+    pub factory: Factory,
+    pub state: StateDir,
+    pub repo: PathBuf,
+    pub variables: Vec<(String, String, String)>,
+    directory: TempDir,
+}
+
+/// A watch that remembers what it was told.
+#[derive(Default)]
+pub struct Recorder {
+    pub proofs: RefCell<Vec<Proof>>,
+    pub told: RefCell<Vec<String>>,
+}
+
+impl Dialog for Recorder {
+    fn is_interactive(&self) -> bool {
+        false
+    }
+
+    fn confirm(&self, question: &str, _default: bool) -> Result<bool> {
+        Err(Error::usage(question))
+    }
+
+    fn secret(&self, prompt: &str) -> Result<Secret> {
+        Err(Error::usage(prompt))
+    }
+
+    fn note(&self, text: &str) {
+        self.told.borrow_mut().push(text.to_owned());
+    }
+
+    fn warn(&self, text: &str) {
+        self.told.borrow_mut().push(text.to_owned());
+    }
+
+    fn busy(&self, _text: &str) {}
+}
+
+impl Watch for Recorder {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Proved(proof) = event {
+            self.proofs.borrow_mut().push((*proof).clone());
+        }
+        self.told.borrow_mut().push(format!("{event:?}"));
+    }
+}
+
+/// Apply without asking, proofs left out when nothing was changed.
+pub const QUIET: Options = Options { yes: true, skip_proofs_when_right: true };
+/// Apply without asking, and prove.
+pub const PROVE: Options = Options { yes: true, skip_proofs_when_right: false };
+
+impl Situation {
+    /// GitLab 18.11 CE with an empty group, and a control repo; `None`, said aloud, without git.
+    pub fn new() -> Option<Self> {
+        Self::with(|_| ())
+    }
+
+    /// The same, on a stand-in with other options.
+    pub fn with(change: impl FnOnce(&mut control_plane::Options)) -> Option<Self> {
+        let plane = Plane::with(change)?;
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::at(directory.path().join("state")).unwrap();
+        let repo = directory.path().join("control-repo");
+        let factory = factory(&plane.url());
+        let text = factoryup::factory::to_toml(&factory).unwrap();
+        let mut target = RepoTarget::new(&repo, &factory, &text).unwrap();
+        converge(&mut target, &Silent, &state, QUIET).unwrap();
+        Some(Self { plane, factory, state, repo, variables: Vec::new(), directory })
+    }
+
+    /// A situation whose hand-off is done.
+    pub fn handed_off() -> Option<Self> {
+        let situation = Self::new()?;
+        situation.apply(QUIET).unwrap();
+        situation.plane.stand_in.clear_log();
+        Some(situation)
+    }
+
+    pub fn target(&self) -> GitlabTarget {
+        self.target_with(self.plane.stand_in.owner_token())
+    }
+
+    pub fn target_with(&self, token: Secret) -> GitlabTarget {
+        let mut target = GitlabTarget::new(&self.factory, token, &self.repo, &self.state).unwrap();
+        for (key, value, scope) in &self.variables {
+            target = target.with_variable(key, Secret::new(value.as_str()), scope);
+        }
+        target
+    }
+
+    pub fn plan(&self) -> Plan {
+        self.target().observe(&Silent).unwrap()
+    }
+
+    /// The ids of what would change.
+    pub fn pending(&self) -> Vec<String> {
+        self.plan().changes.into_iter().map(|change| change.id).collect()
+    }
+
+    pub fn apply(&self, options: Options) -> Result<Outcome> {
+        converge(&mut self.target(), &Silent, &self.state, options)
+    }
+
+    /// A path below the project in the API.
+    pub fn path(&self, rest: &str) -> String {
+        format!("/projects/{}%2F{}{rest}", self.factory.gitlab.group, self.factory.gitlab.project)
+    }
+
+    pub fn get(&self, rest: &str) -> Value {
+        let got = self.plane.get(&self.path(rest));
+        assert_eq!(got.status, 200, "{rest}: {}", got.body);
+        got.body
+    }
+
+    /// The agent's user id.
+    pub fn agent(&self) -> u64 {
+        self.get("/service_accounts")[0]["id"].as_u64().unwrap()
+    }
+
+    pub fn kept(&self, name: &str) -> String {
+        std::fs::read_to_string(self.state.file(name)).unwrap().trim_end().to_owned()
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the owner's or agent's requests changed, as `METHOD route STATUS`.
+    pub fn writes(&self) -> Vec<String> {
+        let log = self.plane.log();
+        let writes = log.iter().filter(|r| !matches!(r.method.as_str(), "GET" | "HEAD"));
+        writes.map(|r| format!("{} {} {}", r.method, r.route.unwrap_or(&r.path), r.status)).collect()
+    }
+}
+
+/// The answers.
+pub fn factory(url: &str) -> Factory {
+    Factory {
+        schema: factoryup::factory::SCHEMA,
+        factory: FactorySection {
+            name: "acme".into(),
+            description: "What Acme runs on".into(),
+            owner_name: "Ada Lovelace".into(),
+            owner_email: "ada@example.org".into(),
+        },
+        host: Host { kind: HostKind::None, ..Host::default() },
+        gitlab: Gitlab {
+            url: url.to_owned(),
+            group: "factory".into(),
+            project: "control".into(),
+            default_branch: "main".into(),
+            tier: Tier::Free,
+        },
+        agent: Agent::default(),
+        infra: Infra::default(),
+        cloudflare: Cloudflare::default(),
+        secrets: Secrets::default(),
+        runner: Runner::default(),
+        environments: Environments::default(),
+    }
+}
