@@ -25,9 +25,6 @@ pub(super) fn instance(around: &Surroundings, found: &mut Discovered) {
         git::origin(around).filter(|origin| known(&origin.host) && !OTHER_FORGES.contains(&origin.host.as_str()));
     if let Some(origin) = &origin {
         preset(found, "gitlab.url", &as_url(&origin.host), "git remote origin");
-        if let Some((group, _)) = origin.path.rsplit_once('/') {
-            preset(found, "gitlab.group", group, "git remote origin");
-        }
     }
     if let Some(host) = &glab.host {
         preset(found, "gitlab.url", &as_url(host), "glab's configuration");
@@ -35,6 +32,12 @@ pub(super) fn instance(around: &Surroundings, found: &mut Discovered) {
     let mut all = found.answers.clone();
     all.fill_from(&found.presets);
     let url = all.get("gitlab.url").map(|url| url.to_string()).unwrap_or_default();
+    // A group of another instance means nothing here.
+    if let Some(origin) = origin.filter(|origin| origin.host == host_of(&url))
+        && let Some((group, _)) = origin.path.rsplit_once('/')
+    {
+        preset(found, "gitlab.group", group, "git remote origin");
+    }
     found.token = gitlab_token(around, &url).ok().flatten().map(|(_, place)| place);
 }
 
