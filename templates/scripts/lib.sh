@@ -24,7 +24,8 @@ need() (
 # files PATHSPEC...: what is in the repository or about to be, without links and without the pristine copies that template
 # upgrades start from.
 files() {
-    git ls-files --cached --others --exclude-standard -- "$@" ':(exclude).factory/base' | sort -u | while IFS= read -r path; do
+    git ls-files --cached --others --exclude-standard -- "$@" | sort -u | while IFS= read -r path; do
+        case $path in .factory/base/*) continue ;; esac
         if [ -f "$path" ] && [ ! -L "$path" ]; then
             printf '%s\n' "$path"
         fi

@@ -59,3 +59,11 @@ pub fn satisfied(what: &str, present: bool) -> bool {
     }
     present
 }
+
+/// `PATH` with the tools that `.ci/run` installs first.
+pub fn path() -> String {
+    let dirs = TOOL_DIRS.iter().map(|dir| Path::new(env!("CARGO_MANIFEST_DIR")).join(dir));
+    let rest = env::var_os("PATH").unwrap_or_default();
+    let all = dirs.take(1).chain(env::split_paths(&rest));
+    env::join_paths(all).unwrap_or(rest).to_string_lossy().into_owned()
+}

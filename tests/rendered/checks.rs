@@ -1,0 +1,177 @@
+//! `scripts/check`: each check passes as generated, and fails for what it is there to find.
+
+use crate::control_repo::{ANSWERS, ControlRepo, passed, stdout, terraform, text};
+use crate::support;
+
+fn ready() -> bool {
+    support::available(&["git", "jq", "shellcheck", "yamllint"])
+}
+
+/// Runs a check, which has to fail and to say `finding`.
+fn finds(repo: &ControlRepo, check: &str, finding: &str) {
+    let output = repo.run(&["scripts/check", check]);
+    let all = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{check} did not fail: {all}");
+    assert!(all.contains(finding), "{check} does not say {finding:?}: {all}");
+}
+
+#[test]
+fn every_script_explains_itself_and_refuses_what_it_does_not_know() {
+    if !ready() {
+        return;
+    }
+    for (name, _) in ANSWERS {
+        let repo = ControlRepo::new(name);
+        let scripts = repo.git(&["ls-files", "scripts"]);
+        for script in scripts.lines().filter(|path| *path != "scripts/lib.sh") {
+            let help = passed(&repo.run(&[script, "--help"]));
+            assert!(help.contains(&format!("usage: {script}")), "{name}: {script} --help prints {help}");
+            if !script.starts_with("scripts/checks/") {
+                let wrong = repo.run(&[script, "no-such-thing"]);
+                let code = wrong.status.code().unwrap();
+                assert!([64, 65, 69].contains(&code), "{name}: {script} no-such-thing: {}", text(&wrong));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dead_link_a_dead_anchor_and_a_missing_script_are_found() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    passed(&repo.run(&["scripts/check", "docs"]));
+    repo.write("docs/new.md", "# New\n\n[a](gone.md) [b](../README.md#gone) [c](#new) `[d](code.md)` scripts/gone\n");
+    finds(&repo, "docs", "docs/new.md:3: no such file: gone.md");
+    finds(&repo, "docs", "docs/new.md:3: no such heading: ../README.md#gone");
+    finds(&repo, "docs", "docs/new.md:3: no such script: scripts/gone");
+    let found = stdout(&repo.run(&["scripts/check", "docs"]));
+    assert_eq!(found.lines().count(), 4, "{found}");
+}
+
+#[test]
+fn a_runbook_out_of_form_is_found() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    let runbook = "docs/runbooks/runner-down.md";
+    repo.edit(runbook, "risk: low", "risk: none");
+    finds(&repo, "runbooks", "risk must be low, medium or high");
+    repo.edit(runbook, "risk: none", "risk: low");
+    repo.edit(runbook, "## Escalate\n", "## Whom to call\n");
+    finds(&repo, "runbooks", "second-level headings");
+    repo.edit(runbook, "## Whom to call\n", "## Escalate\n");
+    repo.edit(runbook, "review_by: P90D", "review_by: soon");
+    finds(&repo, "runbooks", "review_by must be");
+    repo.edit(runbook, "review_by: soon", "review_by: P90D");
+    repo.edit("docs/runbooks/README.md", "(runner-down.md)", "(infra-state.md)");
+    finds(&repo, "runbooks", "no line for runner-down");
+}
+
+#[test]
+fn a_runbook_past_its_review_is_found_at_night_only() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    passed(&repo.run(&["scripts/check", "nightly"]));
+    let due = repo.run(&["scripts/checks/freshness", "--on", "2999-01-01"]);
+    assert_eq!(due.status.code(), Some(1));
+    assert!(stdout(&due).contains("docs/runbooks/runner-down.md: review was due on "), "{}", text(&due));
+    repo.edit("docs/runbooks/runner-down.md", "review_by: P90D", "review_by: 2020-02-29");
+    finds(&repo, "freshness", "docs/runbooks/runner-down.md: review was due on 2020-02-29 (last tested: never)");
+    passed(&repo.run(&["scripts/check", "runbooks"]));
+}
+
+#[test]
+fn a_skill_that_agents_could_not_load_is_found() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    repo.write(".agents/skills/Bad--Name/SKILL.md", "---\nname: other\nmodel: big\n---\n\n# Bad\n");
+    finds(&repo, "skills", "name must be the folder's name");
+    finds(&repo, "skills", "description is missing");
+    finds(&repo, "skills", "unknown field: model");
+    std::fs::remove_dir_all(repo.path().join(".agents/skills/Bad--Name")).unwrap();
+    passed(&repo.run(&["scripts/check", "skills"]));
+    std::fs::remove_file(repo.path().join(".claude/skills")).unwrap();
+    std::fs::create_dir(repo.path().join(".claude/skills")).unwrap();
+    finds(&repo, "skills", "must be a symbolic link");
+}
+
+#[test]
+fn a_bad_script_and_a_bad_format_are_found() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    repo.write("scripts/new", "#!/bin/sh\nrm $1/*\n");
+    finds(&repo, "shell", "SC2086");
+    finds(&repo, "shell", "scripts/new: not executable");
+    repo.write("new.yml", "a: 1\na: 2\n");
+    finds(&repo, "formats", "duplication of key");
+    repo.write("new.json", "{\"a\": 1,}");
+    finds(&repo, "formats", "new.json: not valid JSON");
+}
+
+#[test]
+fn a_secret_is_found_in_a_file_and_in_an_earlier_commit_and_is_not_shown() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let base = repo.git(&["rev-parse", "HEAD"]);
+    // Put together here, so that this file does not hold what it looks for.
+    let secrets = [
+        format!("glpat-{}", "x".repeat(20)),
+        format!("AGE-SECRET-KEY-1{}", "Q".repeat(58)),
+        format!("-----BEGIN {} PRIVATE KEY-----", "OPENSSH"),
+        format!("sk-ant-{}", "y".repeat(24)),
+    ];
+    for secret in &secrets {
+        repo.write("notes.txt", &format!("one\ntoken {secret}\n"));
+        finds(&repo, "secrets", "notes.txt:2: looks like a secret");
+        let shown = text(&repo.run(&["scripts/check", "secrets"]));
+        assert!(!shown.contains(secret.as_str()), "the check prints what it found");
+    }
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-qm", "slip"]);
+    let slip = repo.git(&["rev-parse", "HEAD"]);
+    repo.git(&["rm", "-q", "notes.txt"]);
+    repo.git(&["commit", "-qm", "hide"]);
+    passed(&repo.run(&["scripts/check", "secrets"]));
+    let checked = repo
+        .command("scripts/check")
+        .current_dir(repo.path())
+        .arg("secrets")
+        .env("CI_MERGE_REQUEST_DIFF_BASE_SHA", base.trim())
+        .output()
+        .unwrap();
+    assert!(stdout(&checked).contains(&format!("{}: this commit adds", slip.trim())), "{}", text(&checked));
+
+    repo.write("secrets/production/app.yaml", "token: plain\n");
+    finds(&repo, "secrets", "secrets/production/app.yaml: not encrypted");
+}
+
+#[test]
+fn bad_infrastructure_code_is_found() {
+    if !ready() || !terraform() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let tfvars = "infra/environments/production/main.tf";
+    repo.edit(tfvars, "module \"edge\" {", "module   \"edge\" {");
+    let formatted = repo.offline(&["scripts/check", "infra-format"], &[]);
+    assert_eq!(formatted.status.code(), Some(1), "{}", text(&formatted));
+    passed(&repo.offline(&["scripts/infra", "fmt"], &[]));
+    passed(&repo.offline(&["scripts/check", "infra-format"], &[]));
+
+    // Version 4 of the provider called it so.
+    repo.edit("infra/modules/edge/main.tf", "content = ", "value   = ");
+    let output = repo.offline(&["scripts/check", "infra"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("An argument named \"value\" is not expected here"), "{}", text(&output));
+}

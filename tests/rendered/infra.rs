@@ -1,0 +1,217 @@
+//! Planning and applying, for real, against stand-ins for the providers and for GitLab's states.
+
+use std::fs;
+
+use crate::control_repo::{ControlRepo, passed, stdout, terraform, text};
+use crate::support;
+
+const CREDENTIALS: [(&str, &str); 8] = [
+    ("CI_PROJECT_ID", "7"),
+    ("CI_JOB_TOKEN", "job-token"),
+    ("CI_COMMIT_REF_PROTECTED", "true"),
+    ("CONTROL_PLANE_PLAN_TOKEN", "read"),
+    ("CONTROL_PLANE_APPLY_TOKEN", "write"),
+    ("CLOUDFLARE_PLAN_TOKEN", "read"),
+    ("CLOUDFLARE_APPLY_TOKEN", "write"),
+    ("STATE_PASSPHRASE", "sixteen characters"),
+];
+
+fn ready() -> bool {
+    support::available(&["git", "jq"]) && terraform()
+}
+
+/// Runs a shell program in one world of states.
+fn story(repo: &ControlRepo, program: &str, without: &str) -> std::process::Output {
+    let commit = repo.git(&["rev-parse", "HEAD"]);
+    let mut variables: Vec<_> = CREDENTIALS.into_iter().filter(|(name, _)| *name != without).collect();
+    variables.push(("CI_COMMIT_SHA", commit.trim()));
+    repo.offline(&["--state", "sh", "-euc", program], &variables)
+}
+
+#[test]
+fn every_root_is_planned_applied_and_then_right() {
+    if !ready() {
+        return;
+    }
+    for name in ["everything", "corporate", "no-host"] {
+        let repo = ControlRepo::new(name);
+        for root in repo.roots() {
+            let program = format!("scripts/infra plan {root}; scripts/infra apply {root}; scripts/infra plan {root}");
+            let output = passed(&story(&repo, &program, ""));
+            assert!(output.contains("Apply complete!") && output.contains("No changes."), "{name}: {output}");
+            let folder = if root == "control-plane" {
+                "infra/control-plane".into()
+            } else {
+                format!("infra/environments/{root}")
+            };
+            assert_eq!(
+                repo.read(&format!("{folder}/plan-summary.json")).trim(),
+                r#"{"create":0,"update":0,"delete":0}"#
+            );
+        }
+        assert_eq!(repo.git(&["status", "--porcelain"]), "", "{name}: planning left something behind");
+    }
+}
+
+#[test]
+fn drift_is_told_by_its_exit_code() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let output = story(&repo, "scripts/infra drift control-plane", "");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(stdout(&output).contains("to add"), "{}", text(&output));
+    let program =
+        "scripts/infra plan control-plane; scripts/infra apply control-plane; scripts/infra drift control-plane";
+    passed(&story(&repo, program, ""));
+}
+
+#[test]
+fn only_the_checked_plan_of_this_commit_is_applied() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let refused = |program: &str, code: i32, why: &str| {
+        let output = story(&repo, program, "");
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains(why), "{}", text(&output));
+        assert!(!text(&output).contains("Apply complete!"));
+    };
+    refused("scripts/infra apply staging", 65, "has no stored plan");
+    passed(&story(&repo, "scripts/infra plan staging", ""));
+    refused(
+        "CI_COMMIT_REF_PROTECTED=false scripts/infra apply staging",
+        77,
+        "only a pipeline on a protected ref applies",
+    );
+    let other = "CI_COMMIT_SHA=0000000000000000000000000000000000000000 scripts/infra apply staging";
+    refused(other, 65, "of another commit");
+    let plan = repo.path().join("infra/environments/staging/plan.cache");
+    let mut bytes = fs::read(&plan).unwrap();
+    bytes.push(0);
+    fs::write(&plan, bytes).unwrap();
+    refused("scripts/infra apply staging", 65, "is not the one that was checked");
+}
+
+#[test]
+fn missing_credentials_are_told_apart_from_failure() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    for (missing, command) in [
+        ("CLOUDFLARE_PLAN_TOKEN", "plan production"),
+        ("CONTROL_PLANE_PLAN_TOKEN", "plan control-plane"),
+        ("STATE_PASSPHRASE", "plan production"),
+        ("CLOUDFLARE_PLAN_TOKEN", "drift staging"),
+    ] {
+        let output = story(&repo, &format!("scripts/infra {command}"), missing);
+        assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+        assert!(text(&output).contains(&format!("{missing} is not set")), "{}", text(&output));
+    }
+}
+
+#[test]
+fn what_would_be_deleted_has_to_be_named_first() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let tfvars = "infra/environments/staging/terraform.tfvars";
+    let without = repo.read(tfvars);
+    let with = without.replace("routes = {}", "routes = { app = { service = \"http://127.0.0.1:8080\" } }");
+    repo.write("with.tfvars", &with);
+    repo.write("without.tfvars", &without);
+    // The exceptions name one of the two resources, then both.
+    let exception = |address: &str, until: &str| {
+        let address = address.replace('"', "\\\"");
+        format!(
+            r#"{{"root": "staging", "address": "{address}", "action": "delete", "reason": "gone", "until": "{until}"}}"#
+        )
+    };
+    let record = r#"module.edge.cloudflare_dns_record.route["app"]"#;
+    let access = r#"module.edge.cloudflare_zero_trust_access_application.guarded["app"]"#;
+    let policy = "infra/policy/allowed-changes.json";
+    let none = repo.read(policy);
+    let put = |name: &str, exceptions: &[String]| {
+        repo.write(name, &none.replace("\"exceptions\": []", &format!("\"exceptions\": [{}]", exceptions.join(","))));
+    };
+    put("one.json", &[exception(record, "2999-12-31")]);
+    put("old.json", &[exception(record, "2999-12-31"), exception(access, "2020-01-01")]);
+    put("both.json", &[exception(record, "2999-12-31"), exception(access, "2999-12-31")]);
+    let program = format!(
+        "cp with.tfvars {tfvars}; scripts/infra plan staging; scripts/infra apply staging
+         cp without.tfvars {tfvars}
+         for policy in one old both; do
+             cp $policy.json {policy}
+             scripts/infra plan staging && echo $policy: planned || echo $policy: refused
+         done
+         scripts/infra apply staging"
+    );
+    let output = story(&repo, &program, "");
+    let all = passed(&output);
+    assert!(all.contains("one: refused") && all.contains("old: refused") && all.contains("both: planned"), "{all}");
+    assert!(text(&output).contains(&format!("refused: delete of {access}")), "{}", text(&output));
+    assert!(!text(&output).contains(&format!("refused: delete of {record}")), "{}", text(&output));
+    assert!(all.contains("2 destroyed"), "{all}");
+}
+
+#[test]
+fn an_unreadable_plan_is_not_an_empty_one() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    let check = |input: &str| {
+        repo.write("plan.json", input);
+        repo.run(&["scripts/plan-policy", "plan.json", "control-plane"]).status.success()
+    };
+    assert!(check("{}") && check(r#"{"resource_changes": []}"#));
+    assert!(!check("") && !check("not JSON") && !check(r#"{"resource_changes": "#));
+}
+
+#[test]
+fn statements_name_commit_files_and_result() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    repo.write("plan", "x");
+    let commit = repo.git(&["rev-parse", "HEAD"]);
+    let key = repo.path().join("../key");
+    let made = repo
+        .command("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "ci", "-f"])
+        .arg(&key)
+        .output()
+        .unwrap();
+    passed(&made);
+    let script = repo.path().join("scripts/evidence");
+    let output = repo
+        .command(script.to_str().unwrap())
+        .args(["apply", "plan", "missing"])
+        .envs([("CI_JOB_STATUS", "failed"), ("GITLAB_USER_LOGIN", "ada"), ("CI_COMMIT_REF_PROTECTED", "true")])
+        .env("EVIDENCE_SIGNING_KEY", &key)
+        .output()
+        .unwrap();
+    passed(&output);
+    let statement: serde_json::Value = serde_json::from_str(&repo.read("evidence-apply.json")).unwrap();
+    assert_eq!(statement["predicateType"], "urn:factoryup:evidence:ci-apply:v1");
+    assert_eq!(statement["subject"][0]["digest"]["gitCommit"], commit.trim());
+    assert_eq!(statement["subject"][1]["name"], "plan");
+    assert_eq!(statement["subject"].as_array().unwrap().len(), 2);
+    assert_eq!(statement["predicate"]["actor"], "ada");
+    assert_eq!(statement["predicate"]["result"], "failed");
+    assert_eq!(statement["predicate"]["ref_protected"], true);
+
+    // As docs/evidence.md says.
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    repo.write("evidence/allowed_signers", &format!("ci namespaces=\"factory-evidence\" {public}"));
+    let verify =
+        "ssh-keygen -Y verify -f evidence/allowed_signers -I ci -n factory-evidence -s evidence-apply.json.sig";
+    passed(&repo.run(&["sh", "-c", &format!("{verify} <evidence-apply.json")]));
+    repo.edit("evidence-apply.json", "failed", "success");
+    assert!(!repo.run(&["sh", "-c", &format!("{verify} <evidence-apply.json")]).status.success());
+}

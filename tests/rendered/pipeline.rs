@@ -1,0 +1,208 @@
+//! The pipeline: its form, which jobs an event starts, and that the jobs of a merge request pass.
+
+use serde_json::Value;
+
+use crate::control_repo::{ANSWERS, ControlRepo, passed, terraform, text};
+use crate::support;
+
+/// Variables by which gitlab-ci-local plays an event; `!NAME` takes one away.
+type Event = &'static [&'static str];
+const MERGE_REQUEST: Event = &["CI_PIPELINE_SOURCE=merge_request_event", "!CI_COMMIT_BRANCH"];
+const PUSH: Event = &["CI_PIPELINE_SOURCE=push", "CI_COMMIT_REF_PROTECTED=true"];
+const BY_HAND: Event = &["CI_PIPELINE_SOURCE=web", "CI_COMMIT_REF_PROTECTED=true"];
+const NIGHTLY: Event = &["CI_PIPELINE_SOURCE=schedule", "CI_COMMIT_REF_PROTECTED=true"];
+const TAG: Event =
+    &["CI_PIPELINE_SOURCE=push", "CI_COMMIT_TAG=v1.2.3", "!CI_COMMIT_BRANCH", "CI_COMMIT_REF_PROTECTED=true"];
+const UNPROTECTED: [Event; 4] =
+    [MERGE_REQUEST, &["CI_PIPELINE_SOURCE=push"], &["CI_PIPELINE_SOURCE=web"], &["CI_PIPELINE_SOURCE=schedule"]];
+
+fn gitlab_ci_local(event: Event, rest: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["gitlab-ci-local".to_owned()];
+    for variable in event {
+        match variable.strip_prefix('!') {
+            Some(name) => arguments.extend(["--unset-variable".into(), name.into()]),
+            None => arguments.extend(["--variable".into(), (*variable).into()]),
+        }
+    }
+    arguments.extend(rest.iter().map(|s| (*s).to_owned()));
+    arguments
+}
+
+impl ControlRepo {
+    fn ci(&self, event: Event, rest: &[&str]) -> std::process::Output {
+        let arguments = gitlab_ci_local(event, rest);
+        let ignored = "CI_PIPELINE_SOURCE,CI_COMMIT_REF_PROTECTED,CI_COMMIT_TAG,CI_COMMIT_BRANCH";
+        let mut command = self.command(&arguments[0]);
+        command.args(&arguments[1..]).env("GCL_IGNORE_PREDEFINED_VARS", ignored).output().unwrap()
+    }
+
+    /// Names of the jobs that the event starts or offers, with `!` for those that wait for a human.
+    fn jobs(&self, event: Event) -> Vec<String> {
+        let listed: Value = serde_json::from_str(&passed(&self.ci(event, &["--list-json"]))).unwrap();
+        let job = |job: &Value| {
+            let name = job["name"].as_str().unwrap();
+            match job["when"].as_str().unwrap() {
+                "never" => None,
+                "manual" => Some(format!("{name}!")),
+                _ => Some(name.to_owned()),
+            }
+        };
+        listed.as_array().unwrap().iter().filter_map(job).collect()
+    }
+
+    /// The pipeline with all its components put in, every job that any event could start.
+    fn whole(&self) -> Value {
+        yaml(&passed(&self.ci(BY_HAND, &["--preview"])))
+    }
+}
+
+fn yaml(text: &str) -> Value {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(support::tool("python").unwrap())
+        .args(["-c", "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+fn ready() -> bool {
+    support::available(&["gitlab-ci-local", "git", "jq", "rsync", "shellcheck", "yamllint"]) && terraform()
+}
+
+#[test]
+fn it_keeps_gitlabs_schema() {
+    if !ready() {
+        return;
+    }
+    let schema: Value = serde_json::from_str(include_str!("../support/data/gitlab-ci.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    for (name, _) in ANSWERS {
+        let repo = ControlRepo::new(name);
+        for (what, pipeline) in [("as written", yaml(&repo.read(".gitlab-ci.yml"))), ("as a whole", repo.whole())] {
+            let errors: Vec<_> = schema.iter_errors(&pipeline).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            assert!(errors.is_empty(), "{name}, {what}: {errors:#?}");
+        }
+    }
+}
+
+/// Rules of GitLab that its schema does not know.
+#[test]
+fn it_keeps_the_rules_that_the_schema_misses() {
+    if !ready() {
+        return;
+    }
+    for (name, _) in ANSWERS {
+        let pipeline = ControlRepo::new(name).whole();
+        let stages = pipeline["stages"].as_array().unwrap();
+        for (job, body) in pipeline.as_object().unwrap() {
+            if body.get("script").is_none() {
+                continue;
+            }
+            assert!(stages.contains(&body["stage"]), "{name}: {job} is in a stage that is not there");
+            for needed in body["needs"].as_array().into_iter().flatten() {
+                let needed = needed["job"].as_str().or(needed.as_str()).unwrap();
+                assert!(pipeline.get(needed).is_some(), "{name}: {job} needs {needed}, which is not there");
+            }
+            if let Some(tier) = body["environment"]["deployment_tier"].as_str() {
+                let tiers = ["production", "staging", "testing", "development", "other"];
+                assert!(tiers.contains(&tier), "{name}: {job} has the tier {tier}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_event_starts_the_jobs_it_should() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let roots = ["control-plane", "staging", "production"];
+    let each = |kinds: &[&str]| -> Vec<String> {
+        roots.iter().flat_map(|root| kinds.iter().map(move |kind| kind.replace("ROOT", root))).collect()
+    };
+    let checks = vec!["validate".to_owned(), "test".to_owned()];
+    assert_eq!(repo.jobs(MERGE_REQUEST), checks);
+    assert_eq!(
+        repo.jobs(BY_HAND),
+        [checks.clone(), each(&["plan:ROOT", "apply:ROOT!"]), vec!["evidence".into()]].concat()
+    );
+    assert_eq!(repo.jobs(NIGHTLY), [vec!["freshness".into()], each(&["drift:ROOT"])].concat());
+    assert_eq!(repo.jobs(TAG), [checks.clone(), vec!["release".into(), "evidence".into()]].concat());
+
+    // A push plans only when the infrastructure has changed.
+    assert_eq!(repo.jobs(PUSH), [checks.clone(), vec!["evidence".into()]].concat());
+    repo.write("infra/control-plane/terraform.tfvars", "group = \"acme\"\n");
+    repo.git(&["commit", "-qam", "change"]);
+    assert_eq!(repo.jobs(PUSH), repo.jobs(BY_HAND));
+}
+
+#[test]
+fn the_trusted_runner_serves_protected_refs_only() {
+    if !ready() {
+        return;
+    }
+    for name in ["everything", "corporate", "no-host"] {
+        let repo = ControlRepo::new(name);
+        repo.write("infra/control-plane/terraform.tfvars", "group = \"acme\"\n");
+        repo.git(&["commit", "-qam", "change"]);
+        let pipeline = repo.whole();
+        let trusted = |job: &str| pipeline[job.trim_end_matches('!')]["tags"] == serde_json::json!(["trusted"]);
+        for event in UNPROTECTED {
+            let jobs = repo.jobs(event);
+            assert!(!jobs.is_empty());
+            assert_eq!(jobs.iter().find(|job| trusted(job)), None, "{name}: {event:?}");
+        }
+        // What holds a secret or changes something runs there and nowhere else, one at a time.
+        for job in repo.jobs(BY_HAND).iter().chain(&repo.jobs(NIGHTLY)).chain(&repo.jobs(TAG)) {
+            let check = ["validate", "test", "freshness"].contains(&job.as_str());
+            assert_ne!(trusted(job), check, "{name}: {job}");
+            if let Some(root) = job.strip_prefix("apply:") {
+                assert!(job.ends_with('!'), "{name}: {job} does not wait for a human");
+                let body = &pipeline[job.trim_end_matches('!')];
+                assert_eq!(body["resource_group"], root.trim_end_matches('!'), "{name}: {job}");
+                assert_eq!(body["needs"][0]["job"], format!("plan:{}", root.trim_end_matches('!')), "{name}: {job}");
+            }
+        }
+    }
+}
+
+macro_rules! merge_request_pipelines {
+    ($($test:ident: $name:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            merge_request_pipeline($name);
+        }
+    )*};
+}
+
+merge_request_pipelines! {
+    a_merge_request_passes_with_the_defaults: "defaults",
+    a_merge_request_passes_with_everything: "everything",
+    a_merge_request_passes_in_a_company: "corporate",
+    a_merge_request_passes_without_a_host: "no-host",
+    a_merge_request_passes_with_three_environments: "three-environments",
+    a_merge_request_passes_with_infisical: "infisical",
+    a_merge_request_passes_with_bitwarden: "bitwarden",
+}
+
+/// Both jobs run for real, in the shell executor.
+fn merge_request_pipeline(name: &str) {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new(name);
+    let arguments = gitlab_ci_local(MERGE_REQUEST, &["--force-shell-executor"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ignored = "CI_PIPELINE_SOURCE,CI_COMMIT_BRANCH";
+    let output = repo.offline(&arguments, &[("GCL_IGNORE_PREDEFINED_VARS", ignored)]);
+    let all = text(&output);
+    assert!(output.status.success(), "{all}");
+    assert_eq!(all.matches("> all passed").count(), 2, "{all}");
+    let untouched = repo.git(&["status", "--porcelain"]);
+    assert_eq!(untouched, "", "the jobs left something behind");
+}
