@@ -2,7 +2,7 @@
 //!
 //! Both sides of a ratio are measured in this one run, turn by turn, so that a busy machine slows both; each is the median of
 //! several turns after one that does not count. Figures depend on the machine, ratios much less.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, clippy::disallowed_methods)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -21,6 +21,8 @@
 //! | [`process`] | starts other programs without handing them secrets |
 //! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 pub mod cli;
 pub mod dialog;
 pub mod error;

@@ -17,6 +17,7 @@ pub const SECRET_VARIABLES: [&str; 6] = [
 ];
 
 /// A command that does not inherit [`SECRET_VARIABLES`].
+#[allow(clippy::disallowed_methods)]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for name in SECRET_VARIABLES {

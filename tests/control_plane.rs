@@ -1,5 +1,5 @@
 //! The stand-in control plane, driven as a client drives GitLab: REST through an HTTP client, git through git.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/plane.rs"]
 mod plane;

@@ -1,5 +1,5 @@
 //! How a change travels in the stand-in: a commit, its pipeline, a merge request, the merge.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/plane.rs"]
 mod plane;

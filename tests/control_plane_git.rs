@@ -1,5 +1,5 @@
 //! git against the stand-in: the real client, the real `git http-backend`, the real hooks.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/plane.rs"]
 mod plane;

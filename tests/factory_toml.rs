@@ -1,5 +1,5 @@
 //! `factory.toml`: what is refused, and with which words; what is taken, and that nothing of it gets lost.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/factory_toml.rs"]
 mod sample;

@@ -1,5 +1,5 @@
 //! The field table against everything that is made from it: model, defaults, JSON Schema, reference.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/factory_toml.rs"]
 mod sample;

@@ -1,5 +1,5 @@
 //! The rules of fields against the programs that have the last word: ssh-keygen, age-keygen, git, useradd.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 mod support;
 

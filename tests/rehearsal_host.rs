@@ -1,5 +1,5 @@
 //! The disposable host is a real one, and leaves nothing behind.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 use std::fs;
 use std::io::Write;

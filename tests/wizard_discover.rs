@@ -1,5 +1,5 @@
 //! What the wizard finds out by itself, from the real ssh-agent, git and files.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 mod support;
 

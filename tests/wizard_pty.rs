@@ -1,5 +1,5 @@
 //! The wizard in a real terminal: what a person sees, presses and gets.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/home.rs"]
 mod home;

@@ -1,5 +1,5 @@
 //! The wizard where there is no usual terminal: none at all, a plain one, a narrow one, one that goes away.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/home.rs"]
 mod home;

@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use super::Status;
 use super::output::{Lines, Tail};
+use crate::process;
 
 /// What a child may know of this process's environment. Tokens that the user has set for factoryup are not for others.
 const ENVIRONMENT: [&str; 14] = [
@@ -27,7 +28,7 @@ const ENVIRONMENT: [&str; 14] = [
 
 /// A command that gets no more of the environment than it needs.
 pub(super) fn command(program: &str) -> Command {
-    let mut command = Command::new(program);
+    let mut command = process::command(program);
     command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }

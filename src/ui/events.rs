@@ -16,7 +16,24 @@ impl Ui {
     pub fn plan_text(&self, plan: &Plan) -> String {
         let paint = self.out;
         let mut text = String::new();
-        for change in &plan.changes {
+        for group in plan.changes.chunk_by(|a, b| !self.settings.diff && alike(a, b)) {
+            if group.len() > FOLD {
+                text.push_str(&format!("{}\n", paint.good(&format!("  {} {}", Action::Create.sign(), folded(group)))));
+                continue;
+            }
+            text.push_str(&self.changes_text(group));
+        }
+        for note in &plan.notes {
+            text.push_str(&format!("  {} {}\n", paint.care("note:"), plain(note)));
+        }
+        text.push_str(&format!("  {}\n", paint.dim(&self.count(plan))));
+        text
+    }
+
+    fn changes_text(&self, changes: &[Change]) -> String {
+        let paint = self.out;
+        let mut text = String::new();
+        for change in changes {
             let line = format!("  {} {}", change.action.sign(), plain(&change.summary));
             let line = match change.action {
                 Action::Create => paint.good(&line),
@@ -28,10 +45,6 @@ impl Ui {
                 text.push_str(&diff::text(texts, paint, "      "));
             }
         }
-        for note in &plan.notes {
-            text.push_str(&format!("  {} {}\n", paint.care("note:"), plain(note)));
-        }
-        text.push_str(&format!("  {}\n", paint.dim(&self.count(plan))));
         text
     }
 
@@ -58,6 +71,32 @@ impl Ui {
         };
         format!("{} to change, {} as they should be{hint}", plan.changes.len(), plan.unchanged)
     }
+}
+
+/// How many new files are still listed one by one.
+const FOLD: usize = 12;
+
+/// Whether two changes can be told in one line: both make a file, and neither is risky.
+fn alike(a: &Change, b: &Change) -> bool {
+    let plain_file = |c: &Change| c.kind() == "file" && c.action == Action::Create && c.risk == Risk::None;
+    plain_file(a) && plain_file(b)
+}
+
+/// Many new files in one line: how many, and how many below each top folder.
+fn folded(changes: &[Change]) -> String {
+    let mut places: Vec<(&str, usize)> = Vec::new();
+    for change in changes {
+        let path = change.id.trim_start_matches("file:");
+        let place = path.split_once('/').map_or(path, |(folder, _)| folder);
+        match places.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, count)) => *count += 1,
+            None => places.push((place, 1)),
+        }
+    }
+    let place =
+        |(name, count): &(&str, usize)| if *count == 1 { plain(name) } else { format!("{}/ ({count})", plain(name)) };
+    let places: Vec<_> = places.iter().map(place).collect();
+    format!("create {} files: {}", changes.len(), places.join(", "))
 }
 
 fn risk(change: &Change) -> &'static str {

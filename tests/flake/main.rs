@@ -2,7 +2,7 @@
 //!
 //! The stand-in (`nixpkgs-stub/`) knows only names that nixpkgs has and forces every argument. What it cannot show: that each
 //! package still has that name in today's nixpkgs, and that the build succeeds in Nix's sandbox.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
 //! `install.sh` in every common shell: what it installs, what it refuses, and that a refusal leaves nothing behind.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 mod download;
 mod shell_path;

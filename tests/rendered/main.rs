@@ -1,5 +1,5 @@
 //! The generated control repo, checked by the real tools for each kind of file, for answers that differ in every choice.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../support/control_repo.rs"]
 mod control_repo;

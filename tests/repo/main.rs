@@ -1,5 +1,5 @@
 //! The repo target against the real git: made, made again, cut short, edited, pushed.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "../support/plane.rs"]
 mod plane;

@@ -1,5 +1,5 @@
 //! Reaching a host over SSH, and every way in which that fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 use std::fs;
 use std::net::SocketAddr;

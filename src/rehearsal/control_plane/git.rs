@@ -3,6 +3,7 @@
 //! Each child gets an environment of its own: no user or system configuration, no credential helper, and nothing of the request
 //! that caused it but what it needs.
 
+use crate::process;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Git {
 
     /// A git command with nothing in its environment but what is set here.
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = process::command(&self.program);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

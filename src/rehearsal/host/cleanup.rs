@@ -4,11 +4,12 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 
 use super::error::{HostError, run, tail};
 use super::network::Slot;
 use crate::error::Result;
+use crate::process;
 
 /// What of every host is on record while it lives: one folder per host, gone after a restart of the machine.
 pub(super) const RUN: &str = "/run/factoryup";
@@ -27,7 +28,7 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Starts to keep a host, before anything of it but its folder exists.
     pub(super) fn start(id: &str) -> Result<Self, HostError> {
-        let mut child = Command::new("sh")
+        let mut child = process::command("sh")
             .args(["-c", PROGRAM, "cleanup"])
             .arg(state_dir(id))
             .arg("keep")
@@ -79,7 +80,7 @@ pub fn sweep() -> Result<usize> {
         let id = entry.file_name().to_string_lossy().into_owned();
         // Whoever holds the slot is alive; its host is no leftover.
         let Some(_slot) = Slot::of_id(&id).and_then(Slot::take) else { continue };
-        run(Command::new("sh").args(["-c", PROGRAM, "cleanup"]).arg(state_dir(&id)), &[])?;
+        run(process::command("sh").args(["-c", PROGRAM, "cleanup"]).arg(state_dir(&id)), &[])?;
         swept += 1;
     }
     Ok(swept)

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -19,6 +19,7 @@ use super::error::{HostError, run, tail};
 use super::image::{Image, outer_proxy, write};
 use super::network::{self, Slot, namespace};
 use crate::error::{Error, Kind, Result};
+use crate::process;
 use crate::secret::Secret;
 
 /// A host needs about 1 s to come up on an idle machine.
@@ -154,7 +155,7 @@ impl DisposableHost {
     pub fn run_inside<S: AsRef<OsStr>>(&self, command: &[S]) -> Result<Output> {
         let nsenter = which::which("nsenter").unwrap_or_else(|_| "/usr/bin/nsenter".into());
         let spawn = |source| HostError::Spawn { tool: "nsenter".into(), source };
-        Ok(Command::new(nsenter)
+        Ok(process::command(nsenter)
             .args(["--all", "--target", &self.leader.to_string(), "--"])
             .args(command)
             .env_clear()
@@ -225,13 +226,13 @@ fn prepare(id: &str, image: &Image, options: &Options) -> Result<PathBuf, HostEr
     let make = |path: &Path| fs::create_dir(path).map_err(HostError::io("make", path));
     make(&disk)?;
     // In memory: dpkg syncs every file, and a disposable disk has nothing to keep.
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=4g,mode=0755", "factoryup"]).arg(&disk), &[])?;
+    run(process::command("mount").args(["-t", "tmpfs", "-o", "size=4g,mode=0755", "factoryup"]).arg(&disk), &[])?;
     for name in ["upper", "work", "root"] {
         make(&disk.join(name))?;
     }
     let root = disk.join("root");
     let layers = format!("lowerdir={},upperdir={d}/upper,workdir={d}/work", image.path().display(), d = disk.display());
-    run(Command::new("mount").args(["-t", "overlay", "-o", &layers, "factoryup"]).arg(&root), &[])?;
+    run(process::command("mount").args(["-t", "overlay", "-o", &layers, "factoryup"]).arg(&root), &[])?;
 
     let keys = format!("{}\n", options.authorized_key.trim_end());
     write(&root, "root/.ssh/authorized_keys", &keys, 0o600)?;
@@ -240,7 +241,7 @@ fn prepare(id: &str, image: &Image, options: &Options) -> Result<PathBuf, HostEr
         write(&root, "etc/apt/apt.conf.d/01proxy", &format!("Acquire::{scheme}::Proxy \"{proxy}\";\n"), 0o644)?;
     }
     let inside = || {
-        let mut command = Command::new("chroot");
+        let mut command = process::command("chroot");
         command.arg(&root).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
         command
     };
@@ -282,7 +283,7 @@ fn launch(id: &str, root: &Path) -> Result<Child, HostError> {
     let path = state_dir(id).join("console.log");
     let console = File::create(&path).map_err(HostError::io("write", &path))?;
     let errors = console.try_clone().map_err(HostError::io("write", &path))?;
-    Command::new("sh")
+    process::command("sh")
         .args(["-c", LAUNCH, "launch", id, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"])
         .arg(format!("--machine=factoryup-{id}"))
         .arg(format!("--network-namespace-path={}", namespace(id)))

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
@@ -14,6 +14,7 @@ use super::error::{HostError, tail};
 use super::requirements::KEYRING;
 use crate::dialog::plain;
 use crate::error::{Error, Kind, Result};
+use crate::process;
 
 /// What is on a host before anyone has done anything: enough for a login, as on a provider's smallest machine. What a factory
 /// installs must not be here, so that provisioning really installs it; nor Python, which nothing here may need.
@@ -152,7 +153,7 @@ fn lock(images: &Path, progress: &mut dyn FnMut(&str)) -> Result<File, HostError
 }
 
 fn build(aside: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
-    let mut command = Command::new("mmdebstrap");
+    let mut command = process::command("mmdebstrap");
     command
         .args(["--mode=root", "--variant=minbase", "--format=directory"])
         .arg(format!("--include={}", PACKAGES.join(",")))
@@ -198,7 +199,7 @@ fn build(aside: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Resul
 
 /// This machine's proxies for apt, by scheme, if a host in another network namespace can use them too.
 pub(super) fn outer_proxy() -> Option<(String, String)> {
-    let output = Command::new("apt-config").arg("dump").stdin(Stdio::null()).output().ok()?;
+    let output = process::command("apt-config").arg("dump").stdin(Stdio::null()).output().ok()?;
     String::from_utf8_lossy(&output.stdout).lines().find_map(|line| {
         let (key, value) = line.split_once(' ')?;
         let scheme = key.strip_prefix("Acquire::")?.strip_suffix("::Proxy")?;

@@ -3,12 +3,12 @@
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
 
 use rustix::fs::FlockOperation;
 
 use super::cleanup::RUN;
 use super::error::{HostError, run};
+use crate::process;
 
 /// How many hosts can run side by side: one /30 each out of [`RANGE`].
 const SLOTS: u8 = 64;
@@ -47,7 +47,7 @@ impl Slot {
         for number in 0..SLOTS {
             let Some(slot) = Self::take(number) else { continue };
             let routes = run(
-                Command::new("ip").args(["-4", "route", "show", "to", "match"]).arg(slot.address().to_string()),
+                process::command("ip").args(["-4", "route", "show", "to", "match"]).arg(slot.address().to_string()),
                 &[],
             )?;
             let text = String::from_utf8_lossy(&routes.stdout);
@@ -108,9 +108,9 @@ pub(super) fn make(id: &str, slot: &Slot) -> Result<(), HostError> {
            }}\n\
          }}\n"
     );
-    run(Command::new("ip").args(["-batch", "-"]), outer.as_bytes())?;
-    run(Command::new("ip").args(["-netns", &name, "-batch", "-"]), inner.as_bytes())?;
-    run(Command::new("nft").args(["-f", "-"]), table.as_bytes())?;
+    run(process::command("ip").args(["-batch", "-"]), outer.as_bytes())?;
+    run(process::command("ip").args(["-netns", &name, "-batch", "-"]), inner.as_bytes())?;
+    run(process::command("nft").args(["-f", "-"]), table.as_bytes())?;
     Ok(())
 }
 
