@@ -240,3 +240,45 @@ fn what_has_fallen_behind_is_rebased_first() {
     assert_eq!(main["id"], merged.body["merge_commit_sha"]);
     assert_eq!(main["parent_ids"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn rules_decide_which_pipelines_there_are() {
+    let Some(plane) = Plane::start() else { return };
+    let project = plane.project("control");
+    let at = |path: &str| format!("/projects/{project}{path}");
+    let owner = plane.as_token(&plane.owner_token());
+    let pipeline = "workflow:\n  rules:\n    - if: $CI_PIPELINE_SOURCE == \"merge_request_event\"\n    - if: $CI_COMMIT_BRANCH == \
+                    $CI_DEFAULT_BRANCH\ncheck:\n  script: [make]\n  rules: [{when: on_success}]\ndeploy:\n  script: [make]\n  \
+                    rules:\n    - if: $CI_COMMIT_REF_PROTECTED == \"true\"\n      changes: [infra/**/*]\n      when: manual\n";
+    commit(&owner, project, "main", &json!({}), &[create(".gitlab-ci.yml", pipeline)]);
+    let shown = || -> Vec<String> {
+        let pipelines = plane.get(&at("/pipelines")).body;
+        let of = |pipeline: &Value| {
+            let jobs = plane.get(&at(&format!("/pipelines/{}/jobs", pipeline["id"]))).body;
+            let names: Vec<_> = jobs.as_array().unwrap().iter().map(|job| job["name"].as_str().unwrap()).collect();
+            format!("{} {}", pipeline["ref"].as_str().unwrap(), names.join(" "))
+        };
+        pipelines.as_array().unwrap().iter().map(of).collect()
+    };
+    // A branch's first push counts as a change of everything.
+    assert_eq!(shown(), ["main check deploy"]);
+    commit(&owner, project, "main", &json!({}), &[create("docs/a.md", "a")]);
+    assert_eq!(shown(), ["main check", "main check deploy"]);
+    commit(&owner, project, "topic", &json!({"start_branch": "main"}), &[create("infra/a.tf", "a")]);
+    assert_eq!(shown().len(), 2);
+    plane.post(&at("/merge_requests"), &json!({"source_branch": "topic", "target_branch": "main", "title": "a"}));
+    assert_eq!(shown()[0], "refs/merge-requests/1/head check");
+    commit(&owner, project, "topic", &json!({}), &[create("infra/b.tf", "b")]);
+    assert_eq!(shown().len(), 4);
+    plane.stand_in.finish_pipelines("factory/control", "success").unwrap();
+    assert_eq!(plane.put(&at("/merge_requests/1/merge"), &json!({})).status, 200);
+    assert_eq!(shown()[0], "main check deploy");
+    let refused = plane.post(&at("/pipeline"), &json!({"ref": "gone"}));
+    assert_eq!(refused.body["message"]["base"][0], "Reference not found");
+    let broken = json!({"action": "update", "file_path": ".gitlab-ci.yml", "content": "check:\n  stage: none\n  script: [make]\n"});
+    commit(&owner, project, "main", &json!({}), &[broken]);
+    let failed = plane.get(&at("/pipelines")).body[0].clone();
+    assert_eq!(failed["status"], "failed");
+    let failed = plane.get(&at(&format!("/pipelines/{}", failed["id"])));
+    assert!(failed.body["yaml_errors"].as_str().unwrap().contains("chosen stage none does not exist"));
+}

@@ -193,3 +193,17 @@ fn no_token_reaches_gits_children() {
     assert!(seen.contains("REMOTE_USER=owner") && seen.contains("receive-pack"), "{seen}");
     assert!(!seen.contains(&token) && !seen.contains("AUTHORIZATION"), "{seen}");
 }
+
+#[test]
+fn the_hooks_are_clean_shell() {
+    if !support::need("shellcheck") {
+        return;
+    }
+    let Some(plane) = Plane::start() else { return };
+    plane.project("control");
+    let repository = plane.stand_in.repository("factory/control").unwrap();
+    let hooks = repository.parent().unwrap().parent().unwrap().join("hooks");
+    let mut command = std::process::Command::new(support::tool("shellcheck").unwrap());
+    let output = command.args(["pre-receive", "post-receive"]).current_dir(hooks).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

@@ -30,7 +30,7 @@ refuse() {
 
 role=0
 default=
-while IFS=$tab read -r kind first second third; do
+while IFS=$tab read -r kind first _; do
     case $kind in
     role) role=$first ;;
     default) default=$first ;;
@@ -103,6 +103,7 @@ while read -r old new ref; do
 done
 count=0
 while [ "$count" -lt "${GIT_PUSH_OPTION_COUNT:-0}" ]; do
+    option=
     eval "option=\$GIT_PUSH_OPTION_$count"
     printf 'option\t%s\n' "$option"
     count=$((count + 1))

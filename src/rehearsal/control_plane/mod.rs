@@ -21,6 +21,8 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -52,6 +54,7 @@ mod hooks;
 mod log;
 mod model;
 mod params;
+mod pipelines;
 mod pushes;
 mod reply;
 mod router;
@@ -141,8 +144,9 @@ impl ControlPlane {
             std::path::absolute(&options.state).map_err(|e| cannot_write("its directory has no path", e))?;
         for part in ["repositories", "pushes"] {
             let path = directory.join(part);
-            std::fs::create_dir_all(&path)
-                .map_err(|e| cannot_write(&format!("{} cannot be made", path.display()), e))?;
+            // Private projects lie there as plain repositories.
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(|e| cannot_write(&format!("{} cannot be made", path.display()), e))?;
         }
         hooks::install(&directory.join("hooks")).map_err(|e| cannot_write("its git hooks cannot be written", e))?;
 

@@ -3,13 +3,12 @@
 
 use super::auth::now;
 use super::call::Call;
-use super::ci;
 use super::commits::{Change, commit};
 use super::git::Identity;
 use super::hooks::{Moved, Push};
-use super::model::{DEVELOPER, Environment, Grant, Grantee, Job, MAINTAINER, MergeRequest, Pipeline, ProtectedBranch};
+use super::model::{DEVELOPER, Grant, Grantee, MAINTAINER, MergeRequest, ProtectedBranch};
+use super::pipelines::{self, NewPipeline, Source};
 use super::reply::{Refusal, not_found};
-use super::routes::tier_of;
 use super::state::{Settings, State};
 
 /// Commits one file as the caller, as creating a project with a README does.
@@ -39,17 +38,19 @@ pub(super) fn after(
         }
         let Some(sha) = &moved.new else { continue };
         let name = branch.or_else(|| moved.reference.strip_prefix("refs/tags/")).unwrap_or(&moved.reference);
-        if push.option("ci.skip").is_none() {
-            start_pipeline(
-                state,
-                settings,
-                &NewPipeline { project, user, name, tag: branch.is_none(), sha, source: "push" },
-            )?;
+        let runs = push.option("ci.skip").is_none();
+        if runs {
+            let source = Source::Push { before: moved.old.as_deref() };
+            let new = NewPipeline { project, user, name, tag: branch.is_none(), sha, source };
+            pipelines::make(state, settings, &new)?;
         }
-        if let Some(branch) = branch
-            && push.option("merge_request.create").is_some()
-        {
-            open_merge_request(state, settings, project, user, branch, push)?;
+        if let Some(branch) = branch {
+            if push.option("merge_request.create").is_some() {
+                open_merge_request(state, settings, project, user, branch, push)?;
+            }
+            if runs {
+                pipelines::for_merge_requests(state, settings, project, user, branch)?;
+            }
         }
     }
     Ok(())
@@ -87,95 +88,6 @@ fn first_branch(state: &mut State, settings: &Settings, project: u64, branch: &s
         });
     }
     Ok(())
-}
-
-/// What a pipeline is to be made for.
-pub(super) struct NewPipeline<'a> {
-    pub(super) project: u64,
-    pub(super) user: u64,
-    /// The branch's or tag's short name.
-    pub(super) name: &'a str,
-    pub(super) tag: bool,
-    pub(super) sha: &'a str,
-    pub(super) source: &'static str,
-}
-
-/// Records a pipeline for a commit that has a configuration; returns its id. No job of it will ever run.
-pub(super) fn start_pipeline(
-    state: &mut State,
-    settings: &Settings,
-    new: &NewPipeline<'_>,
-) -> Result<Option<u64>, Refusal> {
-    let project = state.projects.get(&new.project).ok_or_else(|| not_found("Project"))?;
-    let path = state.project_path(project);
-    let configured = project.settings.get("ci_config_path").and_then(|path| path.as_str()).unwrap_or(".gitlab-ci.yml");
-    let Some(bytes) = settings.git.blob(&project.repository, new.sha, configured) else { return Ok(None) };
-    let source = ci::Source { git: &settings.git, repository: &project.repository, sha: Some(new.sha), project: &path };
-    let config = ci::read(&source, &String::from_utf8_lossy(&bytes));
-    let iid = project.pipelines.last().map_or(1, |pipeline| pipeline.iid + 1);
-    let id = state.next_id();
-    let environments: Vec<_> =
-        config.jobs.iter().filter_map(|job| Some((job.environment.clone()?, job.tier.clone()))).collect();
-    let first_stage = config.jobs.first().map(|job| job.stage.clone()).unwrap_or_default();
-    let jobs: Vec<_> = config
-        .jobs
-        .into_iter()
-        .map(|job| Job {
-            id: state.next_id(),
-            status: if job.stage != first_stage {
-                "created"
-            } else if job.manual {
-                "manual"
-            } else {
-                "pending"
-            }
-            .to_owned(),
-            name: job.name,
-            stage: job.stage,
-            manual: job.manual,
-            allow_failure: job.allow_failure,
-            started_by: None,
-        })
-        .collect();
-    let yaml_errors = (!config.errors.is_empty()).then(|| config.errors.join("; "));
-    let pipeline = Pipeline {
-        id,
-        iid,
-        reference: new.name.to_owned(),
-        tag: new.tag,
-        sha: new.sha.to_owned(),
-        source: new.source,
-        status: if yaml_errors.is_some() { "failed" } else { "pending" }.to_owned(),
-        user: new.user,
-        jobs,
-        yaml_errors,
-        created_at: now(),
-    };
-    let project = state.projects.get_mut(&new.project).ok_or_else(|| not_found("Project"))?;
-    project.pipelines.push(pipeline);
-    for (name, tier) in environments {
-        ensure_environment(state, new.project, &name, tier);
-    }
-    Ok(Some(id))
-}
-
-/// Makes the environment a job names, as GitLab does when the pipeline is made. A name with variables in it is left alone.
-fn ensure_environment(state: &mut State, project: u64, name: &str, tier: Option<String>) {
-    let id = state.next_id();
-    let Some(project) = state.projects.get_mut(&project) else { return };
-    if name.contains('$') || project.environments.iter().any(|environment| environment.name == name) {
-        return;
-    }
-    project.environments.push(Environment {
-        id,
-        name: name.to_owned(),
-        external_url: None,
-        tier: tier.unwrap_or_else(|| tier_of(name).to_owned()),
-        state: "available",
-        description: None,
-        auto_stop_setting: "always".to_owned(),
-        created_at: now(),
-    });
 }
 
 /// What the push options `merge_request.*` ask for.

@@ -191,7 +191,9 @@ fn paginate(mut reply: Reply, settings: &Settings, incoming: &Incoming) -> Reply
     let other = |page: usize| {
         let mut rest = form_urlencoded::Serializer::new(String::new());
         rest.extend_pairs(
-            query.iter().filter(|(name, _)| !["page", "per_page", "private_token"].contains(&name.as_str())),
+            query
+                .iter()
+                .filter(|(name, _)| !["page", "per_page", "private_token", "access_token"].contains(&name.as_str())),
         );
         rest.append_pair("page", &page.to_string()).append_pair("per_page", &per_page.to_string());
         format!("<{}{}?{}>", settings.url, incoming.path, rest.finish())

@@ -69,12 +69,14 @@ const TIERS: &[&str] = &["production", "staging", "testing", "development", "oth
 pub(in super::super) struct PlannedJob {
     pub(in super::super) name: String,
     pub(in super::super) stage: String,
-    /// Whether it waits for a person: `when: manual`, on the job or on one of its rules.
+    /// Whether it waits for a person.
     pub(in super::super) manual: bool,
     pub(in super::super) allow_failure: bool,
     pub(in super::super) environment: Option<String>,
     /// The environment's `deployment_tier`, when it names one.
     pub(in super::super) tier: Option<String>,
+    /// Everything it says, with what it extends.
+    pub(super) definition: Map<String, Value>,
 }
 
 /// The stages in order, with the two that are always there.
@@ -184,19 +186,29 @@ fn check(
     if tier.is_some_and(|tier| !TIERS.contains(&tier)) {
         return Err(format!("jobs:{name}:environment deployment tier must be one of {}", TIERS.join(", ")));
     }
-    let is_manual = |value: &Value| value == "manual";
-    let manual_rule = rules.iter().find(|rule| rule.get("when").is_some_and(is_manual));
-    let manual = job.get("when").is_some_and(is_manual) || manual_rule.is_some();
-    // A manual job may fail, that is be left unplayed, unless it or its rule says otherwise; a rule's manual job may not.
-    let allow_failure = manual_rule
-        .and_then(|rule| rule.get("allow_failure"))
-        .or_else(|| job.get("allow_failure"))
-        .map_or(manual && manual_rule.is_none(), |value| value == true || value.is_object());
-    Ok(PlannedJob { name: name.to_owned(), stage, manual, allow_failure, environment, tier: tier.map(str::to_owned) })
+    let mut planned = PlannedJob {
+        name: name.to_owned(),
+        stage,
+        manual: false,
+        allow_failure: false,
+        environment,
+        tier: tier.map(str::to_owned),
+        definition: job.clone(),
+    };
+    planned.manual = planned.could_be_manual();
+    // A manual job may stay unplayed unless it says otherwise; one that is manual by a rule may not.
+    let allowed = job.get("allow_failure").map(|value| value == true || value.is_object());
+    planned.allow_failure = allowed.unwrap_or_else(|| job.get("when").is_some_and(is_manual));
+    Ok(planned)
+}
+
+/// Whether a `when` waits for a person.
+pub(super) fn is_manual(when: &Value) -> bool {
+    when == "manual"
 }
 
 /// The jobs of this pipeline that a job needs; optional ones and those of other projects left out.
-fn needed(job: &Map<String, Value>) -> Vec<String> {
+pub(super) fn needed(job: &Map<String, Value>) -> Vec<String> {
     let needs = ["needs", "dependencies"].into_iter().filter_map(|key| job.get(key)?.as_array()).flatten();
     needs
         .filter_map(|need| match need {

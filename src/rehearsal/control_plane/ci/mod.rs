@@ -2,9 +2,9 @@
 //!
 //! **Checked**: the YAML; `include:local` and components of the same project, resolved from the commit, with their inputs;
 //! `extends`; that each job has something to do, known keywords, a stage that exists, needs that exist, a known `when` and
-//! deployment tier. **Not checked**: the values of most keywords; `include` of other projects, templates and remote files (a
-//! warning says so); `!reference` is not followed. **Not evaluated**: `rules`. A pipeline here lists every job that some rule could
-//! add, and a job is manual when it or one of its rules says so.
+//! deployment tier. For a pipeline also: `workflow`, `rules`, and that no job needs one that was left out. **Not checked**: the
+//! values of most keywords; `include` of other projects, templates and remote files (a warning says so); `!reference` is not
+//! followed; `rules` of an `include` are not evaluated.
 
 use std::path::Path;
 
@@ -12,10 +12,14 @@ use serde_json::{Map, Value, json};
 
 use super::git::Git;
 
+pub(super) use expression::Variables;
 pub(super) use jobs::PlannedJob;
+pub(super) use select::Occasion;
 
+mod expression;
 mod inputs;
 mod jobs;
+mod select;
 mod yaml;
 
 /// How deep includes may nest. Source: <https://docs.gitlab.com/ci/yaml/includes/> (150 files in all).
@@ -29,6 +33,23 @@ pub(super) struct Config {
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) jobs: Vec<PlannedJob>,
+}
+
+impl Config {
+    /// The jobs a pipeline gets on this occasion: none when its rules leave none, errors when it cannot be made.
+    pub(super) fn select(&self, occasion: &Occasion) -> Result<Vec<PlannedJob>, Vec<String>> {
+        if !self.errors.is_empty() {
+            return Err(self.errors.clone());
+        }
+        select::select(&self.merged, &self.jobs, occasion)
+    }
+
+    /// The configuration's own global variables, those with a plain value.
+    pub(super) fn variables(&self) -> Variables {
+        let Some(Value::Object(variables)) = self.merged.get("variables") else { return Variables::new() };
+        let plain = |value: &Value| value.get("value").unwrap_or(value).as_str().map(str::to_owned);
+        variables.iter().filter_map(|(name, value)| Some((name.clone(), plain(value)?))).collect()
+    }
 }
 
 /// Where included files are looked up.
@@ -160,7 +181,7 @@ fn own_component(source: &Source<'_>, address: &str) -> Option<String> {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Git, Source, read};
+    use super::{Git, Occasion, PlannedJob, Source, read};
 
     fn errors(text: &str) -> Vec<String> {
         let git = Git::new(PathBuf::from("git"), PathBuf::from("/"));
@@ -193,5 +214,50 @@ mod tests {
                     check:\n  stage: validate\n  script: x\n\
                     apply:\n  extends: .base\n  needs: [check]\n  environment: {name: production}\n";
         assert_eq!(errors(text), Vec::<String>::new());
+    }
+
+    /// The jobs that a pipeline with these variables and changed files gets, manual ones in brackets; or the first error.
+    fn selected(text: &str, variables: &[(&str, &str)], changed: Option<&[&str]>) -> String {
+        let git = Git::new(PathBuf::from("git"), PathBuf::from("/"));
+        let config = read(&Source { git: &git, repository: Path::new("/"), sha: None, project: "g/p" }, text);
+        let occasion = Occasion {
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            changed: changed.map(|files| files.iter().map(|file| (*file).to_owned()).collect()),
+            files: vec!["Dockerfile".to_owned()],
+        };
+        let shown = |job: &PlannedJob| if job.manual { format!("[{}]", job.name) } else { job.name.clone() };
+        match config.select(&occasion) {
+            Ok(jobs) => jobs.iter().map(shown).collect::<Vec<_>>().join(" "),
+            Err(errors) => errors[0].clone(),
+        }
+    }
+
+    #[test]
+    fn rules_say_which_jobs_there_are() {
+        let text = "workflow: {rules: [{if: $CI_COMMIT_BRANCH}, {if: $CI_PIPELINE_SOURCE == 'merge_request_event'}]}\n\
+                    always: {script: x}\n\
+                    check: {script: x, rules: [{when: on_success}]}\n\
+                    container: {script: x, rules: [{exists: [Dockerfile]}]}\n\
+                    helm: {script: x, rules: [{exists: ['charts/**/*']}]}\n\
+                    plan: {script: x, rules: [{if: $P == 'no', when: never}, {changes: ['infra/**/*']}]}\n\
+                    apply: {script: x, rules: [{if: $P == 'yes', when: manual}]}\n";
+        let main = ("CI_COMMIT_BRANCH", "main");
+        assert_eq!(selected(text, &[main], None), "always check container plan");
+        assert_eq!(selected(text, &[main, ("P", "yes")], None), "always check container plan [apply]");
+        assert_eq!(selected(text, &[main, ("P", "no")], None), "always check container");
+        assert_eq!(selected(text, &[main], Some(&["docs/a.md", "infra"])), "always check container");
+        assert_eq!(selected(text, &[main], Some(&["infra/a/b.tf"])), "always check container plan");
+        let request = ("CI_PIPELINE_SOURCE", "merge_request_event");
+        assert_eq!(selected(text, &[request], Some(&[])), "check container");
+        assert_eq!(selected(text, &[("CI_COMMIT_TAG", "v1")], None), "");
+    }
+
+    #[test]
+    fn a_job_that_needs_one_left_out_is_an_error() {
+        let text = "plan: {stage: build, script: x, rules: [{if: $PLAN}]}\napply: {script: x, needs: [plan]}\n";
+        assert_eq!(selected(text, &[("PLAN", "1")], None), "plan apply");
+        assert!(selected(text, &[], None).starts_with("'apply' job needs 'plan' job"));
+        let optional = text.replace("[plan]", "[{job: plan, optional: true}]");
+        assert_eq!(selected(&optional, &[], None), "apply");
     }
 }

@@ -17,9 +17,9 @@ pub(in super::super) fn tier_of(name: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     if has(&["dev", "review", "trunk"]) {
         "development"
-    } else if has(&["test", "tst", "int", "acceptance", "qa", "qc", "control"]) {
+    } else if has(&["test", "tst", "int", "accept", "acpt", "qa", "qc", "control", "quality"]) {
         "testing"
-    } else if has(&["stag", "stg", "mdl", "model", "pre", "demo", "non"]) {
+    } else if has(&["stag", "stg", "modl", "model", "pre", "demo", "non"]) {
         "staging"
     } else if has(&["prod", "prd", "live"]) {
         "production"

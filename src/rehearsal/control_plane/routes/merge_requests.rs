@@ -11,6 +11,7 @@ use super::pipelines::pipeline_json;
 use crate::rehearsal::control_plane::auth::{Need, now};
 use crate::rehearsal::control_plane::call::Call;
 use crate::rehearsal::control_plane::model::{DEVELOPER, MergeRequest, Pipeline, Project, REPORTER};
+use crate::rehearsal::control_plane::pipelines::for_merge_requests;
 use crate::rehearsal::control_plane::reply::{Outcome, Refusal, Reply, error, forbidden, message, not_found};
 use crate::rehearsal::control_plane::router::Route;
 
@@ -183,9 +184,11 @@ fn create(call: &mut Call<'_>) -> Outcome {
         merged_at: None,
     };
     let request = MergeRequest { id: call.state.next_id(), ..request };
+    let branch = request.source_branch.clone();
     let requests = &mut call.at_mut(id)?.merge_requests;
     requests.push(request);
     let at = requests.len() - 1;
+    for_merge_requests(call.state, call.settings, id, author, &branch)?;
     request_json(call, id, &call.at(id)?.merge_requests[at]).map(Reply::created)
 }
 

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::accounts::user_json;
 use crate::rehearsal::control_plane::auth::Need;
 use crate::rehearsal::control_plane::call::Call;
+use crate::rehearsal::control_plane::ci::Variables;
 use crate::rehearsal::control_plane::model::{DEVELOPER, GUEST, Job, Pipeline, REPORTER};
-use crate::rehearsal::control_plane::pushes::{NewPipeline, start_pipeline};
+use crate::rehearsal::control_plane::pipelines::{Made, NewPipeline, Source, make};
 use crate::rehearsal::control_plane::reply::{
     Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found,
 };
@@ -109,7 +110,15 @@ fn create(call: &mut Call<'_>) -> Outcome {
     let tag = branch.is_none();
     let sha = branch.or_else(|| git.resolve(&project.repository, &format!("refs/tags/{name}")));
     let sha = sha.ok_or_else(|| base("Reference not found".to_owned()))?;
-    if call.input.get("variables").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+    let variables: Variables = call
+        .input
+        .get("variables")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|variable| Some((variable["key"].as_str()?.to_owned(), variable["value"].as_str()?.to_owned())))
+        .collect();
+    if !variables.is_empty() {
         let least = match project.settings.get("ci_pipeline_variables_minimum_override_role").and_then(Value::as_str) {
             Some("no_one_allowed") => u8::MAX,
             Some("owner") => 50,
@@ -126,9 +135,20 @@ fn create(call: &mut Call<'_>) -> Outcome {
              your administrator for assistance."
         )));
     }
-    let new = NewPipeline { project: id, user, name: &name, tag, sha: &sha, source: "api" };
-    let made = start_pipeline(call.state, call.settings, &new)?;
-    let made = made.ok_or_else(|| base("Missing CI config file".to_owned()))?;
+    let source = Source::Api { variables };
+    let new = NewPipeline { project: id, user, name: &name, tag, sha: &sha, source };
+    let made = match make(call.state, call.settings, &new)? {
+        Made::Pipeline(id) => id,
+        Made::NoConfiguration => return Err(base("Missing CI config file".to_owned())),
+        Made::NoJobs => {
+            return Err(base(
+                "Pipeline will not run for the selected trigger. The rules configuration prevented any jobs from being added to \
+                 the pipeline."
+                    .to_owned(),
+            ));
+        }
+        Made::Invalid(errors) => return Err(message(400, json!({ "base": errors }))),
+    };
     let pipeline = call.at(id)?.pipelines.iter().find(|pipeline| pipeline.id == made);
     pipeline.map(|pipeline| Reply::created(details_json(call, id, pipeline))).ok_or_else(|| not_found("Pipeline"))
 }
