@@ -24,6 +24,7 @@
 pub mod catalogue;
 pub mod git;
 pub mod manifest;
+pub mod merge;
 pub mod render;
 pub mod tree;
 
