@@ -1,1 +1,46 @@
-//! Placeholder.
+//! Target *host*: a machine brought to be a factory's trusted host.
+//!
+//! | here | what lives there |
+//! |---|---|
+//! | `profile/` | from `factory.toml` and what the host is like, the list of resources |
+//! | `resources/` | one file per kind: what it is, asks, compares, writes |
+//! | `program/` | resources compiled to a *probe* and an *apply*, POSIX sh |
+//! | `lib/` | the shell that both are made of |
+//! | `observed/` | what a probe saw, typed |
+//! | `event`, `follow` | what a running program says, and what the engine hears of it |
+//! | `root` | how a program gets to root's shell over one session |
+//! | `guard` | changes to sshd and the firewall, which could shut everybody out |
+//! | [`HostTarget`] | observe and apply, as the engine wants them |
+//!
+//! What does not live here: how a session is made ([`crate::transport`]), and showing, asking and journaling
+//! ([`crate::plan`]).
+//!
+//! ```no_run
+//! use factoryup::dialog::Silent;
+//! use factoryup::host::{HostTarget, Reach};
+//! use factoryup::plan::{Options, StateDir, converge};
+//! use factoryup::transport::{Ssh, SshOptions};
+//! # fn example(factory: &factoryup::factory::Factory) -> factoryup::Result<()> {
+//! let reach = Reach::Remote(Box::new(|users| {
+//!     let mut options = SshOptions::new(&factory.host.address, "/home/me/known_hosts");
+//!     options.users = users.to_vec();
+//!     Ok(Box::new(Ssh::new(options, &Silent)?))
+//! }));
+//! let mut target = HostTarget::new(factory, reach, None)?;
+//! converge(&mut target, &Silent, &StateDir::open("acme")?, Options::default())?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod event;
+mod follow;
+mod guard;
+mod observed;
+mod profile;
+mod program;
+mod resources;
+mod root;
+mod target;
+
+pub use profile::Drill;
+pub use target::{Dial, HostTarget, Reach};

@@ -1,0 +1,222 @@
+//! Changes to sshd and the firewall, which could shut everybody out.
+//!
+//! They are made last, as one group: staged and checked on the host, put in place under a timer that takes them back by itself,
+//! and confirmed only by a *new* login (a new connection, a new authentication) that becomes root under the new rules. Whoever
+//! loses the connection, the power or the key on the way finds the host as it was.
+//!
+//! ```text
+//! log in as operator, become root     or stop: nothing was changed
+//! stage, check, arm, install, reload  or stop: nothing was changed, or it was taken back
+//! log in anew, become root, confirm   or it is taken back: now where a session is left, else by the timer
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::follow::Follow;
+use super::program::Run;
+use super::program::guard::{Staged, confirm, guard, hello, take_back};
+use super::root::Root;
+use super::target::{HostTarget, Reach};
+use crate::dialog::{Dialog, Silent};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Log, Plan};
+
+/// How long the host waits for the confirmation. Two logins at a bad connection take less than half of it.
+pub(super) const SECONDS: u32 = 120;
+/// The part of that time in which logins are tried: what is left is for the confirmation to arrive.
+const TRY_FOR: f32 = 0.8;
+/// Between two tries to log in: a reload closes sshd's port for a moment.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long after the timer the host may take to be back.
+const GRACE: Duration = Duration::from_secs(30);
+
+impl HostTarget<'_> {
+    /// Whether guarded changes can be made here at all. Asked before anything is changed.
+    pub(super) fn can_guard(&self, dialog: &dyn Dialog) -> Result<()> {
+        if matches!(self.reach, Reach::Here(_)) && !dialog.is_interactive() {
+            return Err(Error::usage(
+                "changes to sshd and the firewall of this machine need somebody who logs in from elsewhere to confirm them, and there is no terminal",
+            )
+            .hint("run this in a terminal, or from another machine with `kind = \"ssh\"` under [host]"));
+        }
+        Ok(())
+    }
+
+    /// Makes the guarded changes.
+    pub(super) fn make_guarded(&mut self, run: &Run, plan: &Plan, staged: &[Staged], log: &mut Log<'_>) -> Result<()> {
+        self.prove_login(log.watch())?;
+        let since = Instant::now();
+        let program = guard(run, staged, self.revert_after);
+        let mut follow = Follow::new(plan, log, run);
+        let result = self.root(&Silent)?.run(&program, &Silent, &mut |line| follow.take(&line));
+        let (armed, reverted) = (follow.armed, follow.reverted.take());
+        if let Some(why) = reverted {
+            return Err(self.was_reverted("the host could not put them in place", Some(why)));
+        }
+        let outcome = follow.outcome(result);
+        let cut = outcome.as_ref().is_err_and(|error| error.kind() == Kind::CutShort);
+        if !armed && !cut {
+            return outcome;
+        }
+        let reason = match self.confirm_by_login(run, plan, staged, log, since) {
+            Ok(()) => return Ok(()),
+            Err(reason) => reason,
+        };
+        let error = self.see_to_revert(run, &reason, since);
+        for change in staged {
+            if let Some(change) = plan.changes.iter().find(|c| c.id == change.step.id()) {
+                log.failed(change, &error.to_string())?;
+            }
+        }
+        Err(error)
+    }
+
+    /// That the operator gets in and becomes root *before* the other ways are closed.
+    fn prove_login(&mut self, dialog: &dyn Dialog) -> Result<()> {
+        let operator = self.factory.host.operator.clone();
+        let password = self.password.clone();
+        let as_operator = self.root(dialog)?.user() == operator;
+        let Reach::Remote(dial) = &self.reach else { return Ok(()) };
+        if as_operator {
+            return Ok(());
+        }
+        dialog.busy(&format!("logging in as {operator}, before other logins are closed"));
+        let attempt = dial(std::slice::from_ref(&operator)).and_then(|mut transport| {
+            let mut root = Root::new(transport.connect()?, &self.subject, password);
+            root.run(&hello(), dialog, &mut |_| ())?;
+            Ok(root)
+        });
+        match attempt {
+            Ok(root) => {
+                self.password = root.password().cloned().or(self.password.take());
+                Ok(())
+            }
+            Err(error) => Err(error.hints().iter().fold(
+                Error::new(
+                    Kind::NotPermitted,
+                    format!(
+                        "{operator} cannot log in to {} yet, so sshd and the firewall were left as they are: {error}",
+                        self.subject
+                    ),
+                ),
+                |to, hint| to.hint(hint.clone()),
+            )),
+        }
+    }
+
+    /// A new login that confirms.
+    fn confirm_by_login(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        staged: &[Staged],
+        log: &mut Log<'_>,
+        since: Instant,
+    ) -> Result<()> {
+        let operator = self.factory.host.operator.clone();
+        let program = confirm(run, staged);
+        let window = Duration::from_secs(self.revert_after.into()).mul_f32(TRY_FOR);
+        if let Reach::Here(_) = &self.reach {
+            let question = format!(
+                "sshd and the firewall have changed. Open a second terminal, log in from elsewhere as {operator} and run `sudo true`. Did that work? Without a yes within {} s all of it is taken back.",
+                self.revert_after
+            );
+            if !log.watch().confirm(&question, false)? {
+                return Err(Error::new(Kind::Interrupted, "the second login was not confirmed"));
+            }
+            let mut follow = Follow::new(plan, log, run);
+            let result = self.root(&Silent)?.run(&program, &Silent, &mut |line| follow.take(&line));
+            return confirmed(follow, result);
+        }
+        loop {
+            log.watch().busy(&format!("logging in anew as {operator}"));
+            let error = match self.dial_operator() {
+                Ok(mut root) => {
+                    let mut follow = Follow::new(plan, log, run);
+                    let result = root.run(&program, &Silent, &mut |line| follow.take(&line));
+                    return confirmed(follow, result);
+                }
+                Err(error) => error,
+            };
+            // A refused login stays refused; a closed port may be a reload.
+            if error.kind() != Kind::Unreachable || since.elapsed() + PAUSE > window {
+                return Err(error);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn dial_operator(&self) -> Result<Root> {
+        let Reach::Remote(dial) = &self.reach else { return Err(Error::internal("no way to log in anew")) };
+        let session = dial(std::slice::from_ref(&self.factory.host.operator))?.connect()?;
+        Ok(Root::new(session, &self.subject, self.password.clone()))
+    }
+
+    /// Has the changes taken back where a session is left, else waits for the timer; then says what the host says.
+    fn see_to_revert(&mut self, run: &Run, reason: &Error, since: Instant) -> Error {
+        let what = format!("nobody could log in under them: {reason}");
+        let program = take_back(run);
+        let ask = |root: &mut Root| {
+            let mut said = None;
+            root.run(&program, &Silent, &mut |line| {
+                if let super::event::Line::Event(super::event::Event::Reverted { log }) = line {
+                    said = Some(crate::dialog::plain(&log));
+                }
+            })
+            .map(|()| said)
+        };
+        if let Some(Ok(Some(said))) = self.root.as_mut().map(ask) {
+            return self.was_reverted(&what, Some(said));
+        }
+        self.root = None;
+        let deadline = Duration::from_secs(self.revert_after.into());
+        std::thread::sleep(deadline.saturating_sub(since.elapsed()) + PAUSE);
+        loop {
+            match self.root(&Silent).and_then(ask) {
+                Ok(Some(said)) => return self.was_reverted(&what, Some(said)),
+                Ok(None) => {
+                    return Error::new(
+                        Kind::CutShort,
+                        format!("the connection to {} was lost while its changes were confirmed", self.subject),
+                    )
+                    .hint("run the same command again: it looks what is left to do");
+                }
+                Err(error) if since.elapsed() > deadline + GRACE => {
+                    return Error::new(
+                        Kind::Unreachable,
+                        format!("{} cannot be reached after a change to sshd and the firewall: {error}", self.subject),
+                    )
+                    .hint(format!(
+                        "the host takes the change back by itself {} s after it was made; try again",
+                        self.revert_after
+                    ))
+                    .hint("from the provider's console: sh /var/lib/factoryup/guard/revert.sh");
+                }
+                Err(_) => {
+                    self.root = None;
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    fn was_reverted(&self, why: &str, said: Option<String>) -> Error {
+        let error = Error::new(
+            Kind::Reverted,
+            format!("the changes to sshd and the firewall of {} were taken back: {why}", self.subject),
+        )
+        .hint("the host is as it was before them; changes made before them stay");
+        match said.filter(|said| !said.trim().is_empty()) {
+            Some(said) => error.hint(format!("what the host says:\n{said}")),
+            None => error,
+        }
+    }
+}
+
+/// Whether the confirmation was in time.
+fn confirmed(mut follow: Follow<'_, '_>, result: Result<()>) -> Result<()> {
+    if follow.reverted.take().is_some() {
+        return Err(Error::new(Kind::Reverted, "the new login came too late"));
+    }
+    follow.outcome(result)
+}

@@ -1,0 +1,118 @@
+# shellcheck shell=sh
+# What the apply is made of: one run at a time, each change on record before and after it is made, and only events on standard
+# output. What the host's tools say goes to a log that only root reads.
+
+LOG=$STATE/log/$RUN.log
+# shellcheck disable=SC2034 # keep, in files.sh, uses it
+BACKUPS=$STATE/backups/$RUN
+WORK=$STATE/work
+
+emit() {
+    printf '%s\n' "$1"
+}
+
+fail() {
+    echo "$1" >&2
+    return 1
+}
+
+# begin HEADER: takes the host for this run. A lost connection must not stop it half-way, so its signals are ignored.
+begin() {
+    trap '' HUP PIPE
+    mkdir -p "$STATE/log" "$STATE/backups" || exit 73
+    chown root:root "$STATE"
+    chmod 0700 "$STATE"
+    exec 9>"$STATE/lock"
+    if ! flock -n 9; then
+        emit '{"event":"waiting"}'
+        if ! flock -w "${LOCK_WAIT:-300}" 9; then
+            emit '{"event":"busy"}'
+            exit 75
+        fi
+    fi
+    rm -rf "$WORK"
+    mkdir "$WORK"
+    : >>"$LOG"
+    [ -s "$STATE/receipt.json" ] || printf '%s\n' "$1" ']}' >"$STATE/receipt.json"
+    if command -v cloud-init >/dev/null; then
+        timeout 600 cloud-init status --wait >>"$LOG" 2>&1
+    fi
+}
+
+# journal WHAT: one line about the current change, on disk before the next thing happens.
+journal() {
+    printf '{"run":"%s","at":"%s","target":"host","event":"%s","change":%s}\n' \
+        "$RUN" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$change" >>"$STATE/journal.jsonl"
+    sync "$STATE/journal.jsonl"
+}
+
+# record ID ACTION UNDO, all JSON: adds a line to the receipt unless the change has one. The first undo is the one that leads
+# back to the state before factoryup.
+record() {
+    ! grep -qF "{\"id\":$1," "$STATE/receipt.json" || return 0
+    comma=,
+    [ "$(wc -l <"$STATE/receipt.json")" -gt 2 ] || comma=
+    sed '$d' "$STATE/receipt.json" >"$STATE/receipt.new"
+    printf '%s{"id":%s,"action":%s,"at":"%s","undo":%s}\n]}\n' \
+        "$comma" "$1" "$2" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$3" >>"$STATE/receipt.new"
+    sync "$STATE/receipt.new"
+    mv -f "$STATE/receipt.new" "$STATE/receipt.json"
+}
+
+# undo JSON: how the current change can be undone. On record before the change is made.
+undo() {
+    printf '%s' "$1" >"$WORK/undo"
+    record "$change" "$action" "$1"
+}
+
+# take ID ACTION FUNCTION: makes one change.
+take() {
+    change=$1
+    action=$2
+    journal started
+    printf '%s\n' "$change" >"$STATE/unfinished"
+    sync "$STATE/unfinished"
+    emit "{\"event\":\"started\",\"id\":$change}"
+    printf null >"$WORK/undo"
+    (
+        trap - PIPE
+        set -eu
+        "$3"
+    ) >"$WORK/log" 2>&1 </dev/null 9>&-
+    code=$?
+    printf -- '-- %s\n' "$change" >>"$LOG"
+    cat "$WORK/log" >>"$LOG"
+    if [ "$code" -ne 0 ]; then
+        journal failed
+        emit "{\"event\":\"failed\",\"id\":$change,\"code\":$code,\"log\":$(last_words "$WORK/log")}"
+        rm -rf "$WORK"
+        exit 3
+    fi
+    journal 'done'
+    rm -f "$STATE/unfinished"
+    emit "{\"event\":\"done\",\"id\":$change,\"undo\":$(cat "$WORK/undo")}"
+}
+
+# last_words FILE: the end of a log as a JSON string.
+last_words() {
+    tail -n 20 "$1" | tail -c 4096 | awk '
+        function escape(s,   out, i, c) {
+            out = ""
+            for (i = 1; i <= length(s); i++) {
+                c = substr(s, i, 1)
+                if (c == "\"" || c == "\\") c = "\\" c
+                else if (c < " ") c = " "
+                out = out c
+            }
+            return out
+        }
+        BEGIN { printf "\"" }
+        { printf "%s%s", (NR > 1 ? "\\n" : ""), escape($0) }
+        END { printf "\"" }
+    '
+}
+
+finish() {
+    rm -rf "$WORK"
+    emit '{"event":"end"}'
+}

@@ -1,0 +1,106 @@
+# shellcheck shell=sh
+# Files, folders and links. In a home folder everything is done as its user, who could have put a link where root would follow.
+
+# as USER COMMAND...
+as() {
+    user=$1
+    shift
+    if [ "$user" = root ]; then
+        "$@"
+    else
+        runuser -u "$user" -- "$@"
+    fi
+}
+
+# back_up PATH: copies what is there to the same path below BACKUPS.
+back_up() {
+    mkdir -p "$BACKUPS${1%/*}" && cp -a -- "$1" "$BACKUPS$1"
+}
+
+# keep PATH: copies what is there, so that it can be brought back.
+keep() {
+    if [ -e "$1" ] || [ -L "$1" ]; then
+        back_up "$1"
+        undo "{\"how\":\"restore\",\"before\":\"$BACKUPS$1\"}"
+    else
+        undo '{"how":"remove"}'
+    fi
+}
+
+# parents USER PATH: makes the folders above a path, readable for all as /etc is.
+parents() {
+    (
+        umask 022
+        as "$1" mkdir -p -- "${2%/*}"
+    )
+}
+
+# put USER PATH MODE OWNER:GROUP SHA256 [CHECK...]: as USER, makes standard input the content of a file. A reader sees the old
+# file or the new one. CHECK is a command that gets the new file's path as its last argument and can refuse it.
+put() {
+    actor=$1 path=$2 mode=$3 owner=$4 sum=$5
+    shift 5
+    if [ -d "$path" ] && [ ! -L "$path" ]; then
+        fail "$path is a folder where a file must be"
+    fi
+    keep "$path"
+    parents "$actor" "$path"
+    new=$path.factoryup-new
+    # shellcheck disable=SC2016 # the inner shell expands it
+    as "$actor" sh -c 'cat >"$1"' sh "$new"
+    printf '%s  %s\n' "$sum" "$new" | sha256sum -c --quiet -
+    if [ "$actor" = root ]; then
+        chown -- "$owner" "$new"
+    fi
+    as "$actor" chmod -- "$mode" "$new"
+    if [ $# -gt 0 ] && ! "$@" "$new"; then
+        rm -f -- "$new"
+        fail "$path was refused by $1"
+    fi
+    sync "$new"
+    as "$actor" mv -fT -- "$new" "$path"
+    sync "${path%/*}"
+}
+
+# folder USER PATH MODE OWNER:GROUP
+folder() {
+    if [ -L "$2" ]; then
+        fail "$2 is a link where a folder must be"
+    fi
+    parents "$1" "$2"
+    as "$1" mkdir -p -- "$2"
+    if [ "$1" = root ]; then
+        chown -- "$4" "$2"
+    fi
+    as "$1" chmod -- "$3" "$2"
+}
+
+# point USER PATH TARGET: makes PATH a link to TARGET.
+point() {
+    if [ -d "$2" ] && [ ! -L "$2" ]; then
+        fail "$2 is a folder where a link must be"
+    fi
+    keep "$2"
+    parents "$1" "$2"
+    as "$1" ln -sfT -- "$3" "$2.factoryup-new"
+    as "$1" mv -fT -- "$2.factoryup-new" "$2"
+}
+
+# authorize USER FILE KEY: adds a line, keeps all others.
+authorize() {
+    keep "$2"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    as "$1" sh -c '
+        set -eu
+        umask 077
+        if [ -f "$1" ]; then sed -e "\$a\\" "$1" >"$1.factoryup-new"; else : >"$1.factoryup-new"; fi
+        printf "%s\n" "$2" >>"$1.factoryup-new"
+        mv -fT -- "$1.factoryup-new" "$1"
+    ' sh "$2" "$3"
+}
+
+# take_away PATH: removes a file of root's.
+take_away() {
+    keep "$1"
+    rm -f -- "$1"
+}

@@ -1,0 +1,254 @@
+# shellcheck shell=sh
+# Changes that could shut everybody out: staged, checked, then put in place while a timer stands ready to take them back.
+
+# guard_begin: a guard that nobody has confirmed yet comes to its end first.
+guard_begin() {
+    tries=${LOCK_WAIT:-300}
+    while [ -e "$GUARD/armed" ] && [ "$tries" -gt 0 ]; do
+        [ "$tries" -lt "${LOCK_WAIT:-300}" ] || emit '{"event":"waiting"}'
+        tries=$((tries - 1))
+        sleep 1
+    done
+    if [ -e "$GUARD/armed" ]; then
+        emit '{"event":"busy"}'
+        exit 75
+    fi
+    rm -rf "$GUARD"
+    mkdir "$GUARD" "$GUARD/stage"
+    : >"$GUARD/files"
+    printf '%s\n' "$BACKUPS" >"$GUARD/backups"
+    change=null
+}
+
+# staged PATH: the place of a staged file.
+staged() {
+    printf '%s\n' "$1" >>"$GUARD/files"
+    mkdir -p "$GUARD/stage${1%/*}"
+}
+
+# stage PATH MODE: standard input becomes the file when the guard is armed.
+stage() {
+    staged "$1"
+    cat >"$GUARD/stage$1"
+    chmod "$2" "$GUARD/stage$1"
+}
+
+# stage_include: an sshd_config that never mentions the folder of the drop-in gets to know it, before all else it says.
+stage_include() {
+    staged /etc/ssh/sshd_config
+    { echo 'Include /etc/ssh/sshd_config.d/*.conf' && cat /etc/ssh/sshd_config; } >"$GUARD/stage/etc/ssh/sshd_config"
+    chmod 0644 "$GUARD/stage/etc/ssh/sshd_config"
+}
+
+# as_staged: a copy of sshd's configuration as it would be, at the path that it prints.
+as_staged() {
+    trial=$GUARD/trial
+    rm -rf "$trial"
+    mkdir -p "$trial/sshd_config.d" /run/sshd
+    chmod 0755 /run/sshd
+    cp /etc/ssh/sshd_config "$trial/"
+    for file in /etc/ssh/sshd_config.d/*.conf; do
+        [ ! -e "$file" ] || cp "$file" "$trial/sshd_config.d/"
+    done
+    [ ! -d "$GUARD/stage/etc/ssh" ] || cp -R "$GUARD/stage/etc/ssh/." "$trial/"
+    sed -i -E "s#^([[:space:]]*include[[:space:]]+\"?)(/etc/ssh/)?([^/\"])#\\1$trial/\\3#I" \
+        "$trial/sshd_config" "$trial"/sshd_config.d/*.conf
+    echo "$trial/sshd_config"
+}
+
+# matches NAME LIST: whether one of sshd's patterns in LIST, one a line, is for NAME.
+matches() {
+    while IFS= read -r pattern; do
+        # shellcheck disable=SC2254 # a pattern is what it is
+        case $1 in
+            $pattern) return 0 ;;
+        esac
+    done <<LIST
+$2
+LIST
+    return 1
+}
+
+# values KEYWORD: what sshd will take for it, one a line.
+values() {
+    sed -n "s/^$1 //p" "$GUARD/effective"
+}
+
+# check_sshd OPERATOR: whether sshd takes the staged configuration, nothing else in it wins over the lines on standard input,
+# and the operator can log in under it.
+check_sshd() {
+    config=$(as_staged)
+    cat >"$GUARD/wanted"
+    sshd -t -f "$config"
+    sshd -T -f "$config" -C "user=$1,host=localhost,addr=127.0.0.1" >"$GUARD/effective"
+    while IFS= read -r line; do
+        grep -qxF -- "$line" "$GUARD/effective" ||
+            fail "sshd would not have \"$line\" but \"$(grep "^${line%% *} " "$GUARD/effective" | head -n 1)\": another line in /etc/ssh comes first"
+    done <"$GUARD/wanted"
+    check_operator "$1"
+}
+
+check_operator() {
+    groups=$(values allowgroups)
+    if [ -n "$groups" ]; then
+        found=
+        for group in $(id -nG "$1"); do
+            ! matches "$group" "$groups" || found=yes
+        done
+        [ -n "$found" ] || fail "$1 is in none of the groups that AllowGroups would let in: $groups"
+    fi
+    users=$(values allowusers)
+    [ -z "$users" ] || matches "$1" "$users" || fail "AllowUsers would not let $1 in: $users"
+    ! matches "$1" "$(values denyusers)" || fail "DenyUsers would keep $1 out"
+    for group in $(id -nG "$1"); do
+        ! matches "$group" "$(values denygroups)" || fail "DenyGroups would keep $1 out"
+    done
+    [ "$(values pubkeyauthentication)" = yes ] || fail "sshd would take no keys"
+    case $(values authenticationmethods) in
+        any | publickey) ;;
+        *) fail "sshd would want more than a key: $(values authenticationmethods)" ;;
+    esac
+    home=$(getent passwd "$1" | cut -d: -f6)
+    grep -qE '^[^#]*(ssh|ecdsa)-' "$home/.ssh/authorized_keys" || fail "$1 has no key in $home/.ssh/authorized_keys"
+    for path in "$home" "$home/.ssh" "$home/.ssh/authorized_keys"; do
+        [ -z "$(find "$path" -maxdepth 0 -perm /022)" ] || fail "others can write $path, so sshd would not trust it"
+        [ -n "$(find "$path" -maxdepth 0 \( -user "$1" -o -user root \))" ] || fail "$path does not belong to $1"
+    done
+}
+
+check_firewall() {
+    nft -c -f "$GUARD/stage/etc/factory/firewall.nft"
+}
+
+# examine ID FUNCTION: stages and checks one change. The first that is refused ends the run before anything was changed.
+examine() {
+    (
+        set -eu
+        "$2"
+    ) >"$WORK/log" 2>&1 </dev/null 9>&-
+    code=$?
+    cat "$WORK/log" >>"$LOG"
+    if [ "$code" -ne 0 ]; then
+        emit "{\"event\":\"refused\",\"id\":$1,\"log\":$(last_words "$WORK/log")}"
+        rm -rf "$WORK" "$GUARD"
+        exit 3
+    fi
+}
+
+# announce ID: the change is about to be made.
+announce() {
+    change=$1
+    journal started
+    emit "{\"event\":\"started\",\"id\":$1}"
+}
+
+# guard_arm SECONDS, with the revert program on standard input.
+guard_arm() {
+    cat >"$GUARD/revert.sh"
+    sort -u -o "$GUARD/files" "$GUARD/files"
+    mkdir -p "$BACKUPS"
+    while IFS= read -r path; do
+        [ ! -e "$path" ] || back_up "$path" || return
+    done <"$GUARD/files"
+    nft --stateless --terse list table inet factoryup >"$GUARD/table" 2>/dev/null
+    ! systemctl is-active --quiet ssh.service || : >"$GUARD/sshd-ran"
+    printf '%s\n' "$RUN" >"$GUARD/armed.new"
+    cat >"/etc/systemd/system/$AT_BOOT" <<UNIT
+[Unit]
+Description=Takes back a change to sshd or the firewall that nobody confirmed
+ConditionPathExists=$GUARD/armed
+Before=ssh.service ssh.socket factory-firewall.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $GUARD/revert.sh
+UNIT
+    chmod 0644 "/etc/systemd/system/$AT_BOOT"
+    mkdir -p /etc/systemd/system/multi-user.target.wants
+    ln -sfT "../$AT_BOOT" "/etc/systemd/system/multi-user.target.wants/$AT_BOOT"
+    sync
+    mv "$GUARD/armed.new" "$GUARD/armed"
+    systemctl stop factoryup-revert.timer factoryup-revert.service
+    systemctl reset-failed factoryup-revert.service
+    systemd-run --quiet --collect --unit=factoryup-revert --on-active="${1}s" --timer-property=AccuracySec=1s \
+        --description='Takes back a change to sshd or the firewall unless it is confirmed' \
+        /bin/sh "$GUARD/revert.sh" &&
+        systemctl is-active --quiet factoryup-revert.timer
+}
+
+# guard_install: puts the staged files in place and has them read.
+guard_install() {
+    while IFS= read -r path; do
+        mkdir -p "${path%/*}"
+        cp -- "$GUARD/stage$path" "$path.factoryup-new" || return
+        chmod --reference="$GUARD/stage$path" "$path.factoryup-new"
+        mv -fT -- "$path.factoryup-new" "$path" || return
+    done <"$GUARD/files"
+    sync
+    if [ -e "$GUARD/firewall" ]; then
+        nft -f /etc/factory/firewall.nft || return
+    fi
+    if [ -e "$GUARD/sshd" ]; then
+        reload_sshd || return
+    fi
+}
+
+# guard SECONDS, with the revert program on standard input: from here on, only a confirmation makes the changes stay.
+guard() {
+    if ! guard_arm "$1" >"$WORK/log" 2>&1; then
+        cat "$WORK/log" >>"$LOG"
+        mv "$GUARD/armed" "$GUARD/never" 2>/dev/null
+        forget_timer
+        emit "{\"event\":\"refused\",\"id\":null,\"log\":$(last_words "$WORK/log")}"
+        exit 3
+    fi
+    if ! guard_install >>"$WORK/log" 2>&1; then
+        take_back "$WORK/log"
+    fi
+    cat "$WORK/log" >>"$LOG"
+    emit '{"event":"armed"}'
+}
+
+# take_back [REASON]: reverts now, and says why: the end of the file REASON, or of sshd's log.
+take_back() {
+    revert >>"$LOG" 2>&1
+    systemctl stop factoryup-revert.timer 2>/dev/null
+    say_reverted "$@"
+    exit 3
+}
+
+# say_reverted [REASON]: nothing, if nothing was reverted.
+say_reverted() {
+    [ -e "$GUARD/reverted" ] || return 0
+    reason=${1:-$WORK/sshd}
+    [ $# -gt 0 ] ||
+        journalctl --quiet --no-pager --output=cat --lines=12 --unit=ssh.service >"$reason" 2>/dev/null
+    emit "{\"event\":\"reverted\",\"log\":$(last_words "$reason")}"
+}
+
+# confirm: whoever runs this has logged in and become root under the new rules.
+confirm() {
+    if ! mv "$GUARD/armed" "$GUARD/confirmed" 2>/dev/null; then
+        say_reverted
+        exit 3
+    fi
+    systemctl stop factoryup-revert.timer >>"$LOG" 2>&1
+    forget_timer
+    if [ -e "$GUARD/firewall" ]; then
+        {
+            systemctl daemon-reload
+            systemctl enable factory-firewall.service
+            systemctl reload-or-restart factory-firewall.service
+            nft --stateless --terse list table inet factoryup >"$STATE/firewall.loaded"
+        } >>"$LOG" 2>&1
+    fi
+}
+
+# settle ID ACTION: a guarded change is there to stay.
+settle() {
+    # shellcheck disable=SC2034 # journal uses it
+    change=$1
+    undo_json="{\"how\":\"restore\",\"before\":\"$BACKUPS\"}"
+    record "$1" "$2" "$undo_json"
+    journal 'done'
+    emit "{\"event\":\"done\",\"id\":$1,\"undo\":$undo_json}"
+}

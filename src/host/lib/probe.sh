@@ -1,0 +1,130 @@
+# shellcheck shell=sh
+# What the probe is made of. It only reads. Every line that a tool prints goes to the client as it is, with the name of the
+# section it belongs to, so that all reading of formats happens there.
+
+# section NAME: the lines that follow belong to it.
+section() {
+    printf '\036%s\n' "$1"
+}
+
+# Turns the lines of all sections into one JSON object each. Only control characters, quotes and backslashes need care.
+json_lines() {
+    awk '
+        function escape(s,   out, i, c) {
+            if (s !~ /[\001-\037"\\]/) return s
+            out = ""
+            for (i = 1; i <= length(s); i++) {
+                c = substr(s, i, 1)
+                if (c == "\"" || c == "\\") c = "\\" c
+                else if (c == "\t") c = "\\t"
+                else if (c < " ") c = "?"
+                out = out c
+            }
+            return out
+        }
+        /^\036/ { name = substr($0, 2); next }
+        { print "{\"section\":\"" name "\",\"line\":\"" escape($0) "\"}" }
+    '
+}
+
+# supported: says what system this is, and whether the rest of the probe means anything on it.
+supported() {
+    section os
+    grep -E '^(ID|VERSION_ID|PRETTY_NAME)=' /etc/os-release
+    section fact
+    [ -d /run/systemd/system ] && echo 'systemd yes'
+    [ -e /run/docker.sock ] && echo 'docker yes'
+    [ -e /etc/apparmor.d/abi/4.0 ] && echo 'apparmor 4'
+    grep -qiE '^[[:space:]]*include[[:space:]]+"?(/etc/ssh/)?sshd_config\.d/\*\.conf' /etc/ssh/sshd_config && echo 'sshd-include yes'
+    [ -e "$STATE/lock" ] && ! flock -n -s "$STATE/lock" true && echo 'busy yes'
+    command -v dpkg-query >/dev/null
+}
+
+# Of a password only this is told: whether there is one.
+password_states() {
+    getent shadow "$@" | awk -F: '{
+        state = "set"
+        if ($2 == "") state = "empty"
+        else if ($2 ~ /^[!*]/) state = "locked"
+        print $1 "\t" state
+    }'
+}
+
+lingering() {
+    for user_file in /var/lib/systemd/linger/*; do
+        [ -f "$user_file" ] && echo "${user_file##*/}"
+    done
+}
+
+paths() {
+    find "$@" -maxdepth 0 -printf '%y\t%m\t%u\t%g\t%p\t%l\n'
+}
+
+# Short texts, all in one: "PATH:LINE".
+lines() {
+    grep -aH '' "$@"
+}
+
+# expect HASH PATH: the text of a file with this content is not wanted.
+expected='
+'
+expect() {
+    expected="$expected$1  $2
+"
+}
+
+# Of the "HASH  PATH" lines on standard input, sends the text of each file whose content was not expected. Text beyond 64 KiB
+# stays on the host: it is not something that a person compares.
+texts() {
+    while IFS= read -r line; do
+        file=${line#*  }
+        case $expected in
+            *"
+$line
+"*) ;;
+            *) [ "$(wc -c <"$file")" -le 65536 ] && printf '%s\t%s\n' "$file" "$(base64 -w0 <"$file")" ;;
+        esac
+    done
+}
+
+# Kernel settings by their path below /proc/sys, and which of them can be written here.
+settings() {
+    section setting
+    grep '' "$@" /dev/null
+    section writable
+    for setting in "$@"; do
+        [ -w "$setting" ] && echo "$setting"
+    done
+}
+
+units() {
+    systemctl show --property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload -- "$@"
+}
+
+packages() {
+    # shellcheck disable=SC2016 # the format is dpkg-query's, not the shell's
+    dpkg-query --show --showformat '${Package}\t${Version}\t${db:Status-Abbrev}\n' "$@"
+}
+
+# sshd's settings as they work out for everybody, and the algorithms that it could use.
+secure_shell() {
+    command -v sshd >/dev/null || return 0
+    section sshd
+    sshd -T
+    for kind in kex cipher mac HostKeyAlgorithms; do
+        section "algorithms-$kind"
+        ssh -Q "$kind"
+    done
+}
+
+# The table as it is, and as it was right after it was loaded: rules are listed in another form than they are written in.
+firewall() {
+    section firewall
+    command -v nft >/dev/null && nft --stateless --terse list table inet factoryup
+    section firewall-loaded
+    cat "$STATE/firewall.loaded"
+}
+
+unfinished() {
+    cat "$STATE/unfinished"
+}

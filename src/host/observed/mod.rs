@@ -1,0 +1,189 @@
+//! What a probe saw, typed: the answers to the [questions](crate::host::program::Questions) that the resources asked.
+//!
+//! The probe program sends raw lines of the host's own tools, each wrapped as `{"section":…,"line":…}`; here they are read, with
+//! the tool's manual page as the format. Nothing here knows what the host should be like.
+
+mod read;
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+/// A user, from `passwd(5)` and, reduced to one word on the host, `shadow(5)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// User number.
+    pub(crate) uid: u32,
+    /// Number of the primary group.
+    pub(crate) gid: u32,
+    /// Home folder.
+    pub(crate) home: String,
+    /// Login shell.
+    pub(crate) shell: String,
+}
+
+/// What is known of a password. The hash itself never leaves the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Password {
+    /// No password opens the account: `*`, `!`, or a hash behind `!`.
+    #[default]
+    Locked,
+    /// There is one.
+    Set,
+    /// The empty password opens the account.
+    Empty,
+}
+
+/// A group, from `group(5)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// Group number.
+    pub(crate) gid: u32,
+    /// Members beside those that have it as their primary group.
+    pub(crate) members: Vec<String>,
+}
+
+/// What `find -printf` says of a path; a link is not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathState {
+    /// `f`, `d`, `l` or another letter of `find -printf %y`.
+    pub(crate) kind: char,
+    /// Permission bits in octal, without leading zeros: `644`.
+    pub(crate) mode: String,
+    /// Owner, by name where there is one.
+    pub(crate) owner: String,
+    /// Group, by name where there is one.
+    pub(crate) group: String,
+    /// Where a link points.
+    pub(crate) link: String,
+}
+
+/// What `systemctl show` says of a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UnitState {
+    /// `loaded`, `not-found`, `masked`…
+    pub(crate) load: String,
+    /// `active`, `inactive`, `failed`…
+    pub(crate) active: String,
+    /// `enabled`, `disabled`, `static`…
+    pub(crate) file: String,
+    /// Whether its files changed since systemd read them.
+    pub(crate) stale: bool,
+}
+
+/// One kernel setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Its value, fields separated by one space.
+    pub(crate) value: String,
+    /// Whether root may write it here; in a container mostly not.
+    pub(crate) writable: bool,
+}
+
+/// Everything a probe saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Observed {
+    /// `os-release(5)`.
+    pub(crate) os: BTreeMap<String, String>,
+    /// Single words about the system, such as `systemd` and `docker`.
+    pub(crate) facts: BTreeMap<String, String>,
+    /// Users that were asked for and exist.
+    pub(crate) accounts: BTreeMap<String, Account>,
+    /// Their passwords.
+    pub(crate) passwords: BTreeMap<String, Password>,
+    /// Users who linger.
+    pub(crate) lingering: Vec<String>,
+    /// Users with subordinate user numbers, and those with subordinate group numbers.
+    pub(crate) subordinate: (Vec<String>, Vec<String>),
+    /// Groups that were asked for and exist.
+    pub(crate) groups: BTreeMap<String, Group>,
+    /// Paths that were asked for and exist.
+    pub(crate) paths: BTreeMap<String, PathState>,
+    /// SHA-256 of files.
+    pub(crate) hashes: BTreeMap<String, String>,
+    /// Texts of files that differ or were asked for.
+    pub(crate) texts: BTreeMap<String, Vec<u8>>,
+    /// Installed packages and their versions.
+    pub(crate) packages: BTreeMap<String, String>,
+    /// Units that were asked for.
+    pub(crate) units: BTreeMap<String, UnitState>,
+    /// Kernel settings by dotted name.
+    pub(crate) settings: BTreeMap<String, Setting>,
+    /// `sshd -T`: keyword in small letters, value; a keyword can come more than once.
+    pub(crate) sshd: Vec<(String, String)>,
+    /// What the host's OpenSSH knows: `kex`, `cipher`, `mac`, `key` and their algorithms.
+    pub(crate) algorithms: BTreeMap<String, Vec<String>>,
+    /// The live firewall table, as `nft -s -t` lists it, and how it was listed right after it was loaded.
+    pub(crate) firewall: (Option<String>, Option<String>),
+    /// The change that a cut run was at.
+    pub(crate) unfinished: Option<String>,
+    /// Whether the probe came to its end.
+    pub(crate) complete: bool,
+    /// The unit whose block is being read.
+    unit: Option<String>,
+}
+
+impl Observed {
+    /// The groups that a user is in, as far as they were asked for.
+    pub(crate) fn groups_of(&self, user: &str) -> Vec<&str> {
+        let primary = self.accounts.get(user).map(|a| a.gid);
+        self.groups
+            .iter()
+            .filter(|(_, group)| Some(group.gid) == primary || group.members.iter().any(|m| m == user))
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// The numbers of the ports that sshd listens on; empty where sshd could not be asked.
+    pub(crate) fn sshd_ports(&self) -> Vec<u16> {
+        self.sshd.iter().filter(|(keyword, _)| keyword == "port").filter_map(|(_, port)| port.parse().ok()).collect()
+    }
+
+    /// The text of a file, if the probe sent it and it is text.
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        self.texts.get(path).and_then(|bytes| String::from_utf8(bytes.clone()).ok())
+    }
+
+    /// The version of an installed package without epoch and Debian revision, as two numbers: `1:9.2p1-2` is 9.2.
+    pub(crate) fn version(&self, package: &str) -> Option<(u32, u32)> {
+        let version = self.packages.get(package)?;
+        let upstream = version.split_once(':').map_or(version.as_str(), |(_, rest)| rest);
+        let mut numbers = upstream.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
+        Some((numbers.next()?, numbers.next().unwrap_or(0)))
+    }
+}
+
+/// SHA-256 of some content, in hexadecimal as `sha256sum` prints it.
+pub(crate) fn sha256(content: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(content).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_lose_epoch_and_revision() {
+        let mut seen = Observed::default();
+        for (version, numbers) in [("1:9.2p1-2+deb12u3", (9, 2)), ("1.0.6-2", (1, 0)), ("1:10.0p1-7", (10, 0))] {
+            seen.packages.insert("x".into(), version.into());
+            assert_eq!(seen.version("x"), Some(numbers));
+        }
+        assert_eq!(seen.version("y"), None);
+    }
+
+    #[test]
+    fn a_primary_group_counts_as_membership() {
+        let mut seen = Observed::default();
+        let account = Account { uid: 1001, gid: 7, home: "/home/a".into(), shell: "/bin/sh".into() };
+        seen.accounts.insert("a".into(), account);
+        seen.groups.insert("own".into(), Group { gid: 7, members: vec![] });
+        seen.groups.insert("other".into(), Group { gid: 8, members: vec!["a".into(), "b".into()] });
+        seen.groups.insert("third".into(), Group { gid: 9, members: vec!["b".into()] });
+        assert_eq!(seen.groups_of("a"), ["other", "own"]);
+    }
+}

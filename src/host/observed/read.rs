@@ -1,0 +1,242 @@
+//! Reads the probe's lines, section by section.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::{Account, Group, Observed, Password, PathState, Setting, UnitState};
+
+impl Observed {
+    /// Takes in one line of a section. A line that does not have its section's form is passed over: then what it would have
+    /// told is not known, which the resource that asked sees.
+    pub(crate) fn take(&mut self, section: &str, line: &str) {
+        match section {
+            "os" => self.take_os(line),
+            "fact" => {
+                if let Some((key, value)) = line.split_once(' ') {
+                    self.facts.insert(key.to_owned(), value.to_owned());
+                }
+            }
+            "passwd" => self.take_account(line),
+            "password" => {
+                if let Some((user, state)) = line.split_once('\t') {
+                    let password = match state {
+                        "set" => Password::Set,
+                        "empty" => Password::Empty,
+                        _ => Password::Locked,
+                    };
+                    self.passwords.insert(user.to_owned(), password);
+                }
+            }
+            "linger" => self.lingering.push(line.to_owned()),
+            "subuid" => self.subordinate.0.extend(line.split(':').next().map(str::to_owned)),
+            "subgid" => self.subordinate.1.extend(line.split(':').next().map(str::to_owned)),
+            "group" => self.take_group(line),
+            "path" => self.take_path(line),
+            "hash" => {
+                if let Some((hash, path)) = line.split_once("  ") {
+                    self.hashes.insert(path.to_owned(), hash.to_owned());
+                }
+            }
+            "text" => {
+                if let Some((path, text)) = line.split_once('\t')
+                    && let Ok(bytes) = BASE64.decode(text)
+                {
+                    self.texts.insert(path.to_owned(), bytes);
+                }
+            }
+            "line" => {
+                if let Some((path, line)) = line.split_once(':') {
+                    let text = self.texts.entry(path.to_owned()).or_default();
+                    text.extend_from_slice(line.as_bytes());
+                    text.push(b'\n');
+                }
+            }
+            "package" => {
+                if let [name, version, status] = line.split('\t').collect::<Vec<_>>()[..]
+                    && status.starts_with("ii")
+                {
+                    self.packages.insert(name.to_owned(), version.to_owned());
+                }
+            }
+            "unit" => self.take_unit(line),
+            "setting" => self.take_setting(line),
+            "writable" => {
+                if let Some(setting) = self.settings.get_mut(&dotted(line)) {
+                    setting.writable = true;
+                }
+            }
+            "sshd" => {
+                let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));
+                self.sshd.push((keyword.to_owned(), value.to_owned()));
+            }
+            "firewall" => append(&mut self.firewall.0, line),
+            "firewall-loaded" => append(&mut self.firewall.1, line),
+            "unfinished" => self.unfinished = serde_json::from_str(line).ok(),
+            "end" => self.complete = true,
+            _ => {
+                if let Some(kind) = section.strip_prefix("algorithms-") {
+                    self.algorithms.entry(kind.to_owned()).or_default().push(line.to_owned());
+                }
+            }
+        }
+    }
+
+    fn take_os(&mut self, line: &str) {
+        if let Some((key, value)) = line.split_once('=') {
+            let value = value.trim();
+            let bare =
+                ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value);
+            self.os.insert(key.to_owned(), bare.to_owned());
+        }
+    }
+
+    fn take_account(&mut self, line: &str) {
+        if let [name, _, uid, gid, _, home, shell] = line.split(':').collect::<Vec<_>>()[..]
+            && let (Ok(uid), Ok(gid)) = (uid.parse(), gid.parse())
+        {
+            let account = Account { uid, gid, home: home.to_owned(), shell: shell.to_owned() };
+            self.accounts.insert(name.to_owned(), account);
+        }
+    }
+
+    fn take_group(&mut self, line: &str) {
+        if let [name, _, gid, members] = line.split(':').collect::<Vec<_>>()[..]
+            && let Ok(gid) = gid.parse()
+        {
+            let members = members.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect();
+            self.groups.insert(name.to_owned(), Group { gid, members });
+        }
+    }
+
+    fn take_path(&mut self, line: &str) {
+        if let [kind, mode, owner, group, path, link] = line.split('\t').collect::<Vec<_>>()[..]
+            && let Some(kind) = kind.chars().next()
+        {
+            let state = PathState {
+                kind,
+                mode: mode.to_owned(),
+                owner: owner.to_owned(),
+                group: group.to_owned(),
+                link: link.to_owned(),
+            };
+            self.paths.insert(path.to_owned(), state);
+        }
+    }
+
+    /// `systemctl show` prints a block per unit; the probe asks for `Id` first, so that it opens the block.
+    fn take_unit(&mut self, line: &str) {
+        let Some((key, value)) = line.split_once('=') else { return };
+        if key == "Id" {
+            self.units.insert(value.to_owned(), UnitState::default());
+            self.unit = Some(value.to_owned());
+            return;
+        }
+        let Some(unit) = self.unit.as_ref().and_then(|id| self.units.get_mut(id)) else { return };
+        match key {
+            "LoadState" => value.clone_into(&mut unit.load),
+            "ActiveState" => value.clone_into(&mut unit.active),
+            "UnitFileState" => value.clone_into(&mut unit.file),
+            "NeedDaemonReload" => unit.stale = value == "yes",
+            _ => {}
+        }
+    }
+
+    /// `grep` prints `/proc/sys/kernel/sysrq:176`.
+    fn take_setting(&mut self, line: &str) {
+        if let Some((path, value)) = line.split_once(':') {
+            let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.settings.insert(dotted(path), Setting { value, writable: false });
+        }
+    }
+}
+
+/// `/proc/sys/net/ipv4/tcp_syncookies` as sysctl names it: `net.ipv4.tcp_syncookies`.
+fn dotted(path: &str) -> String {
+    path.trim_start_matches("/proc/sys/").replace('/', ".")
+}
+
+fn append(text: &mut Option<String>, line: &str) {
+    let text = text.get_or_insert_default();
+    text.push_str(line);
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[(&str, &str)]) -> Observed {
+        let mut seen = Observed::default();
+        for (section, line) in lines {
+            seen.take(section, line);
+        }
+        seen
+    }
+
+    #[test]
+    fn the_tools_own_formats_are_understood() {
+        let seen = read(&[
+            ("os", "ID=debian"),
+            ("os", "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\""),
+            ("passwd", "agent:x:1001:1002:,,,:/home/agent:/bin/bash"),
+            ("password", "agent\tlocked"),
+            ("group", "sudo:x:27:admin,ops"),
+            ("path", "f\t644\troot\troot\t/etc/motd\t"),
+            ("path", "l\t777\troot\troot\t/etc/x\tmotd"),
+            ("hash", "aa  /etc/motd"),
+            ("text", "/etc/motd\taGkK"),
+            ("line", "/etc/resolv.conf:nameserver ::1"),
+            ("line", "/etc/resolv.conf:"),
+            ("package", "git\t1:2.39.5-0\tii "),
+            ("package", "jq\t1.6\trc "),
+            ("unit", "Id=ssh.service"),
+            ("unit", "LoadState=loaded"),
+            ("unit", "ActiveState=active"),
+            ("unit", ""),
+            ("unit", "Id=x.service"),
+            ("unit", "LoadState=not-found"),
+            ("setting", "/proc/sys/net/ipv4/tcp_rmem:4096\t131072\t6291456"),
+            ("writable", "/proc/sys/net/ipv4/tcp_rmem"),
+            ("sshd", "permitrootlogin no"),
+            ("algorithms-kex", "curve25519-sha256"),
+            ("subuid", "runner:100000:65536"),
+            ("firewall", "table inet factoryup {"),
+            ("firewall", "}"),
+            ("unfinished", "\"file:/etc/motd\""),
+            ("end", ""),
+        ]);
+        assert_eq!(seen.os["PRETTY_NAME"], "Debian GNU/Linux 12 (bookworm)");
+        assert_eq!(seen.accounts["agent"].uid, 1001);
+        assert_eq!(seen.passwords["agent"], Password::Locked);
+        assert_eq!(seen.groups["sudo"].members, ["admin", "ops"]);
+        assert_eq!(seen.paths["/etc/x"].link, "motd");
+        assert_eq!(seen.text("/etc/motd").as_deref(), Some("hi\n"));
+        assert_eq!(seen.text("/etc/resolv.conf").as_deref(), Some("nameserver ::1\n\n"));
+        assert!(seen.packages.contains_key("git") && !seen.packages.contains_key("jq"));
+        assert_eq!(seen.units["ssh.service"].active, "active");
+        assert_eq!(seen.units["x.service"].load, "not-found");
+        let setting = Setting { value: "4096 131072 6291456".into(), writable: true };
+        assert_eq!(seen.settings["net.ipv4.tcp_rmem"], setting);
+        assert_eq!(seen.sshd, [("permitrootlogin".to_owned(), "no".to_owned())]);
+        assert_eq!(seen.algorithms["kex"], ["curve25519-sha256"]);
+        assert_eq!(seen.subordinate, (vec!["runner".to_owned()], vec![]));
+        assert_eq!(seen.firewall.0.as_deref(), Some("table inet factoryup {\n}\n"));
+        assert_eq!(seen.unfinished.as_deref(), Some("file:/etc/motd"));
+        assert!(seen.complete);
+    }
+
+    #[test]
+    fn lines_of_another_form_are_passed_over() {
+        let seen = read(&[
+            ("passwd", "broken"),
+            ("group", "a:b"),
+            ("path", "f"),
+            ("text", "/x\t***"),
+            ("unit", "ActiveState=active"),
+            ("setting", "no"),
+            ("unfinished", "cut"),
+            ("unheard-of", "x"),
+        ]);
+        assert_eq!(seen, Observed::default());
+    }
+}

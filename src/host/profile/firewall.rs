@@ -1,0 +1,176 @@
+//! The packet filter: nobody comes in but to sshd, and what is not trusted does not reach the private network around the host.
+
+use std::net::IpAddr;
+
+use super::{AGENT, RUNNER};
+use crate::factory::{Executor, Factory};
+use crate::host::observed::Observed;
+use crate::host::resources::{Nftables, Resource};
+
+/// Networks that a host on the Internet shares with machines that trust it: RFC 1918, RFC 6598 (carriers and cloud providers),
+/// RFC 3927 with the cloud's metadata address.
+const PRIVATE_4: &str = "10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16";
+/// RFC 4193 and RFC 4291 link-local; a cloud's metadata address is in the first.
+const PRIVATE_6: &str = "fc00::/7, fe80::/10";
+
+/// New connections to sshd from one address that are let through; a person or a tool makes far fewer.
+const LOGIN_RATE: &str = "60/minute burst 30 packets";
+
+/// `closed` lets nobody in, not even on connections that exist: for a drill.
+pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, seen: &Observed, closed: bool) {
+    let docker = seen.facts.contains_key("docker");
+    let note = docker.then(|| {
+        "Docker runs here: forwarded packets are left to it, and ports that it publishes are open to all, whatever the firewall says"
+            .to_owned()
+    });
+    resources.push(Box::new(Nftables { rules: rules(factory, seen, docker, closed), checked: !closed, note }));
+}
+
+fn rules(factory: &Factory, seen: &Observed, docker: bool, closed: bool) -> String {
+    let mut ports = seen.sshd_ports();
+    if ports.is_empty() {
+        ports.push(factory.host.port);
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let logins = if closed {
+        format!("\t\ttcp dport {{ {ports} }} drop\n")
+    } else {
+        format!(
+            "\t\ttcp dport {{ {ports} }} ct state new update @visitors4 {{ ip saddr limit rate over {LOGIN_RATE} }} drop\n\
+             \t\ttcp dport {{ {ports} }} ct state new update @visitors6 {{ ip6 saddr limit rate over {LOGIN_RATE} }} drop\n\
+             \t\ttcp dport {{ {ports} }} accept\n"
+        )
+    };
+    let established = if closed { "" } else { "\t\tct state established,related accept\n" };
+    let forward = if docker {
+        ""
+    } else {
+        "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t\tct state established,related accept\n\t}\n"
+    };
+    let mut watched = vec![AGENT];
+    if factory.runner.executor == Executor::Podman {
+        watched.push(RUNNER);
+    }
+    let watched = watched.join(", ");
+    let exceptions = exceptions(factory, seen);
+    format!(
+        "\
+#!/usr/sbin/nft -f
+# Written by factoryup, loaded by factory-firewall.service. It makes its own table anew and touches no other.
+# Rules of your own: /etc/factory/firewall.d/input-*.nft (who may come in), /etc/factory/firewall.d/egress-*.nft (where the
+# agent may go); each holds rules as they stand in a chain, such as: tcp dport 443 accept
+table inet factoryup
+delete table inet factoryup
+table inet factoryup {{
+	set visitors4 {{
+		type ipv4_addr
+		size 65535
+		flags dynamic,timeout
+		timeout 1m
+	}}
+
+	set visitors6 {{
+		type ipv6_addr
+		size 65535
+		flags dynamic,timeout
+		timeout 1m
+	}}
+
+	chain input {{
+		type filter hook input priority filter; policy drop;
+{established}\t\tct state invalid drop
+		iifname \"lo\" accept
+		# ICMP and ICMPv6 by number: their names are in a file that small systems do not have.
+		meta l4proto {{ 1, 58 }} accept
+		# Answers of DHCP servers.
+		udp sport 67 udp dport 68 accept
+		ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
+{logins}\t\tinclude \"/etc/factory/firewall.d/input-*.nft\"
+	}}
+{forward}
+	chain output {{
+		type filter hook output priority filter; policy accept;
+		ct state new meta skuid {{ {watched} }} jump egress
+	}}
+
+	# For those who run what nobody has read yet.
+	chain egress {{
+		oifname \"lo\" accept
+{exceptions}\t\tinclude \"/etc/factory/firewall.d/egress-*.nft\"
+		ip daddr {{ {PRIVATE_4} }} limit rate 10/minute log prefix \"factory egress refused: \"
+		ip daddr {{ {PRIVATE_4} }} reject with icmpx admin-prohibited
+		ip6 daddr {{ {PRIVATE_6} }} reject with icmpx admin-prohibited
+		tcp dport {{ 22, 80, 443 }} accept
+		udp dport {{ 53, 123, 443 }} accept
+		tcp dport 53 accept
+		limit rate 10/minute log prefix \"factory egress: \"
+	}}
+}}
+"
+    )
+}
+
+/// What the agent must reach although it is on a private network: the resolver, and a GitLab that is given by its address.
+fn exceptions(factory: &Factory, seen: &Observed) -> String {
+    let mut rules = String::new();
+    for address in resolvers(seen).into_iter().filter(is_private) {
+        rules.push_str(&format!("\t\t{} meta l4proto {{ 6, 17 }} th dport 53 accept\n", destination(address)));
+    }
+    let (host, port) = gitlab(&factory.gitlab.url);
+    if let Some(address) = host.trim_matches(['[', ']']).parse().ok().filter(is_private) {
+        rules.push_str(&format!("\t\t{} tcp dport {{ 22, {port} }} accept\n", destination(address)));
+    }
+    rules
+}
+
+fn destination(address: IpAddr) -> String {
+    if address.is_ipv4() { format!("ip daddr {address}") } else { format!("ip6 daddr {address}") }
+}
+
+/// `nameserver` lines of `resolv.conf(5)`.
+fn resolvers(seen: &Observed) -> Vec<IpAddr> {
+    let text = seen.text("/etc/resolv.conf").unwrap_or_default();
+    let mut addresses: Vec<IpAddr> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()?.parse().ok())
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+fn is_private(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(four) => {
+            let [a, b, ..] = four.octets();
+            four.is_private() || four.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(six) => six.is_unique_local() || six.is_unicast_link_local(),
+    }
+}
+
+/// Host and port of a base URL.
+fn gitlab(url: &str) -> (&str, u16) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let usual = if scheme == "http" { 80 } else { 443 };
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(usual)),
+        _ => (authority, usual),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gitlab_url_is_taken_apart() {
+        assert_eq!(gitlab("https://gitlab.com"), ("gitlab.com", 443));
+        assert_eq!(gitlab("http://127.0.0.1:8080/gitlab"), ("127.0.0.1", 8080));
+        assert_eq!(gitlab("https://[fd00::1]"), ("[fd00::1]", 443));
+        assert_eq!(gitlab("https://[fd00::1]:8443"), ("[fd00::1]", 8443));
+    }
+}

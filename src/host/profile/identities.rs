@@ -1,0 +1,103 @@
+//! The identities of a factory: operator, agent, deploy and, with Podman, runner.
+
+use super::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, Wishes};
+use crate::factory::{Executor, Sudo};
+use crate::host::program::HostPath;
+use crate::host::resources::{
+    Absent, AuthorizedKey, Directory, File, Group, PasswordWish, Resource, Then, User, key_parts,
+};
+
+/// Groups that are root by another name, or read what only root should: no identity but the operator may be in one.
+const POWERFUL: [&str; 10] = ["root", "sudo", "adm", "docker", "lxd", "incus", "libvirt", "disk", "shadow", "kvm"];
+
+/// Limits for all that the agent runs: `systemd.resource-control(5)`. The rest of the host stays usable when the agent's
+/// compilers and tests do not know where to stop.
+const AGENT_SLICE: &str = "\
+[Slice]
+MemoryHigh=70%
+MemoryMax=80%
+TasksMax=4096
+CPUWeight=50
+";
+
+const SUDOERS: &str = "/etc/sudoers.d/90-factoryup-operator";
+
+pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
+    add_operator(resources, wishes);
+    add_worker(resources, AGENT, "coding agent", false);
+    add_workspace(resources);
+    add_worker(resources, DEPLOY, "protected runner", false);
+    if wishes.factory.runner.executor == Executor::Podman {
+        add_worker(resources, RUNNER, "untrusted runner", true);
+    }
+    let workers = [AGENT, DEPLOY, RUNNER].join("|");
+    let umask = format!(
+        "# Written by factoryup: what these users write is not for others to read.\ncase $USER in\n    {workers}) umask 027 ;;\nesac\n"
+    );
+    resources.push(Box::new(File::system("/etc/profile.d/factoryup.sh", umask)));
+}
+
+fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
+    let host = &wishes.factory.host;
+    let name = host.operator.clone();
+    resources.push(Box::new(Group { name: LOGIN_GROUP.into() }));
+    let (groups, password) = match host.sudo {
+        Sudo::Key => (vec![LOGIN_GROUP.into()], PasswordWish::Any),
+        Sudo::Password => (vec![LOGIN_GROUP.into(), "sudo".into()], PasswordWish::Needed(wishes.password_hash.clone())),
+    };
+    resources.push(Box::new(User {
+        name: name.clone(),
+        comment: "factory operator",
+        groups,
+        not_in: Vec::new(),
+        password,
+        linger: false,
+        subordinate: false,
+    }));
+    match host.sudo {
+        Sudo::Key => {
+            let text = format!(
+                "# Written by factoryup: the key that logs {name} in is the credential.\n{name} ALL=(ALL:ALL) NOPASSWD: ALL\n"
+            );
+            let file = File::system(SUDOERS, text).mode("440").checked_by(&["visudo", "-cqf"]);
+            resources.push(Box::new(file));
+        }
+        Sudo::Password => resources.push(Box::new(Absent { path: HostPath::new(SUDOERS) })),
+    }
+    let keys: Vec<_> = host.authorized_keys.iter().filter(|key| key_parts(key).is_some()).collect();
+    if !keys.is_empty() {
+        resources.push(Box::new(Directory {
+            path: HostPath::home(&name, ".ssh"),
+            mode: "700",
+            owner: name.clone(),
+            group: name.clone(),
+        }));
+    }
+    for key in keys {
+        resources.push(Box::new(AuthorizedKey { user: name.clone(), key: key.trim().to_owned() }));
+    }
+}
+
+/// A user that works here and never logs in from elsewhere.
+fn add_worker(resources: &mut Vec<Box<dyn Resource>>, name: &str, comment: &'static str, subordinate: bool) {
+    resources.push(Box::new(User {
+        name: name.into(),
+        comment,
+        groups: Vec::new(),
+        not_in: [&POWERFUL[..], &[LOGIN_GROUP]].concat(),
+        password: PasswordWish::Locked,
+        linger: true,
+        subordinate,
+    }));
+    resources.push(Box::new(home(name, "", "700")));
+}
+
+fn add_workspace(resources: &mut Vec<Box<dyn Resource>>) {
+    resources.push(Box::new(home(AGENT, "work", "750")));
+    let slice = format!("/etc/systemd/system/user-{{uid:{AGENT}}}.slice.d/50-factoryup.conf");
+    resources.push(Box::new(File::system(slice, AGENT_SLICE).then(Then::DaemonReload)));
+}
+
+fn home(user: &str, below: &str, mode: &'static str) -> Directory {
+    Directory { path: HostPath::home(user, below), mode, owner: user.into(), group: user.into() }
+}

@@ -1,0 +1,70 @@
+//! What a trusted host is made of: from `factory.toml` and what the host is like, all resources in the order in which they are
+//! brought about.
+//!
+//! One file per subject. The profile is a function of the factory and of what was observed, since some of it depends on the
+//! host: which algorithms its sshd knows, which resolver it uses. On the first probe nothing is observed yet; then the profile is
+//! that of a plain Debian, and the target asks again in the rare case that the real one has other questions.
+
+mod firewall;
+mod identities;
+mod kernel;
+mod packages;
+mod secure_shell;
+mod upkeep;
+
+use crate::error::{Error, Result};
+use crate::factory::Factory;
+use crate::host::observed::Observed;
+use crate::host::resources::{Directory, Resource};
+use crate::secret::Secret;
+
+/// The agent's account.
+pub(crate) const AGENT: &str = "agent";
+/// The account of the protected runner.
+pub(crate) const DEPLOY: &str = "deploy";
+/// The account of the runner for what is not trusted.
+pub(crate) const RUNNER: &str = "runner";
+/// Whose members may log in over SSH.
+pub(crate) const LOGIN_GROUP: &str = "factory-ssh";
+
+/// What the profile depends on beside the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Wishes<'a> {
+    /// The factory.
+    pub(crate) factory: &'a Factory,
+    /// `crypt(5)` hash of the operator's password, once it is known.
+    pub(crate) password_hash: Option<Secret>,
+    /// What is to go wrong on purpose.
+    pub(crate) drill: Drill,
+}
+
+/// A drill: a change that locks everybody out, to see that the host takes it back by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drill {
+    /// sshd lets nobody in, and the checks that would notice are left out.
+    pub sshd: bool,
+    /// The firewall drops what goes to sshd, also on connections that exist.
+    pub firewall: bool,
+}
+
+/// All resources, in order.
+///
+/// # Errors
+/// `Data` when the factory asks for what no host can be.
+pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
+    let factory = wishes.factory;
+    let operator = &factory.host.operator;
+    if ["root", AGENT, DEPLOY, RUNNER].contains(&operator.as_str()) {
+        return Err(Error::data(format!("`operator = \"{operator}\"` under [host] is the name of another identity"))
+            .hint("choose a name of your own, such as `operator`"));
+    }
+    let mut resources: Vec<Box<dyn Resource>> = Vec::new();
+    packages::add(&mut resources, factory, seen);
+    resources.push(Box::new(Directory::system("/etc/factory")));
+    identities::add(&mut resources, wishes);
+    upkeep::add(&mut resources);
+    kernel::add(&mut resources);
+    secure_shell::add(&mut resources, &factory.host, seen, wishes.drill.sshd);
+    firewall::add(&mut resources, factory, seen, wishes.drill.firewall);
+    Ok(resources)
+}

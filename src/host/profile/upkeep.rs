@@ -1,0 +1,34 @@
+//! What keeps the host in order without anybody looking: security updates, a log that survives a restart, no restart by three
+//! keys at the console.
+
+use crate::host::program::HostPath;
+use crate::host::resources::{File, Link, Resource, Then, Unit};
+
+/// `unattended-upgrades` takes security updates as the system's own `50unattended-upgrades` says; here it is switched on, and
+/// kept from restarting the machine under a working agent.
+const UPDATES: &str = "\
+// Written by factoryup.
+APT::Periodic::Update-Package-Lists \"1\";
+APT::Periodic::Unattended-Upgrade \"1\";
+Unattended-Upgrade::Automatic-Reboot \"false\";
+";
+
+/// `journald.conf(5)`.
+const JOURNAL: &str = "\
+# Written by factoryup.
+[Journal]
+Storage=persistent
+SystemMaxUse=1G
+";
+
+pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
+    resources.push(Box::new(File::system("/etc/apt/apt.conf.d/52factoryup-updates", UPDATES)));
+    resources.push(Box::new(Unit { name: "apt-daily-upgrade.timer".into() }));
+    let journal = File::system("/etc/systemd/journald.conf.d/60-factoryup.conf", JOURNAL);
+    resources.push(Box::new(journal.then(Then::Restart("systemd-journald.service"))));
+    resources.push(Box::new(Link {
+        path: HostPath::new("/etc/systemd/system/ctrl-alt-del.target"),
+        target: "/dev/null".into(),
+        then: Some(Then::DaemonReload),
+    }));
+}

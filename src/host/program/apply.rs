@@ -1,0 +1,64 @@
+//! The apply: the chosen changes, one after the other, each on record before and after.
+
+use serde_json::json;
+
+use super::{ACCOUNTS, COMMON, Step, Word, frame, library};
+use crate::plan::Action;
+
+const APPLY: &str = include_str!("../lib/apply.sh");
+const FILES: &str = include_str!("../lib/files.sh");
+const SYSTEM: &str = include_str!("../lib/system.sh");
+
+/// What a program says of itself in the host's journal and receipt.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// The run's id: letters, digits, `-` and `.` only.
+    pub(crate) id: String,
+    /// The host, as in the plan.
+    pub(crate) subject: String,
+}
+
+impl Run {
+    /// The receipt's first line; entries and `]}` follow, one line each, so that a shell can add to it.
+    pub(crate) fn receipt_header(&self) -> String {
+        let header = json!({
+            "schema": 1, "target": "host", "subject": self.subject, "generator": env!("CARGO_PKG_VERSION"),
+        });
+        let text = header.to_string();
+        format!("{},\"entries\":[", text.trim_end_matches('}'))
+    }
+}
+
+/// The library that an apply, and everything like it, begins with.
+pub(crate) fn prologue(run: &Run) -> String {
+    format!(
+        "RUN={}\n{}\n{}\n{}\n{}\n{}\n",
+        Word::text(&run.id),
+        library(COMMON),
+        library(ACCOUNTS),
+        library(APPLY),
+        library(FILES),
+        library(SYSTEM)
+    )
+}
+
+/// The program that makes the changes.
+pub(crate) fn apply(run: &Run, steps: &[Step]) -> String {
+    let mut body = prologue(run);
+    for (index, step) in steps.iter().enumerate() {
+        body.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
+    }
+    body.push_str(&format!("begin {}\n", Word::text(&run.receipt_header())));
+    for (index, step) in steps.iter().enumerate() {
+        body.push_str(&format!("take {} step_{index}\n", words(step.id(), step.action())));
+    }
+    body.push_str("finish\n");
+    frame(&run.id, &body)
+}
+
+/// A change's id and action as JSON, each one word.
+pub(crate) fn words(id: &str, action: Action) -> String {
+    let id = serde_json::Value::from(id).to_string();
+    let action = serde_json::to_string(&action).unwrap_or_default();
+    format!("{} {}", Word::text(&id), Word::text(&action))
+}

@@ -1,0 +1,71 @@
+//! The programs around a change that could shut everybody out: put it in place under a timer, confirm it, or look what became of
+//! it.
+
+use super::apply::{prologue, words};
+use super::{COMMON, Payload, Run, Show, Step, Word, frame, library};
+use crate::host::resources::Guarded;
+
+const REVERT: &str = include_str!("../lib/revert.sh");
+const GUARD: &str = include_str!("../lib/guard.sh");
+
+/// One guarded change: its step stages and checks.
+pub(crate) struct Staged {
+    /// Stages and checks.
+    pub(crate) step: Step,
+    /// What has to read it.
+    pub(crate) part: Guarded,
+}
+
+fn library_of(run: &Run) -> String {
+    format!("{}{}\n{}\n", prologue(run), library(REVERT), library(GUARD))
+}
+
+/// The program that the timer runs.
+fn revert_program() -> String {
+    frame("revert", &format!("{}\n{}\nrevert\n", library(COMMON), library(REVERT)))
+}
+
+/// Stages, checks, arms the timer and puts all changes in place.
+pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32) -> String {
+    let mut body = library_of(run);
+    for (index, change) in staged.iter().enumerate() {
+        let step = &change.step;
+        body.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
+    }
+    body.push_str(&format!("begin {}\nguard_begin\n", Word::text(&run.receipt_header())));
+    for (index, change) in staged.iter().enumerate() {
+        let id = serde_json::Value::from(change.step.id()).to_string();
+        body.push_str(&format!("examine {} step_{index}\n", Word::text(&id)));
+        body.push_str(&format!(": >\"$GUARD/{}\"\n", change.part.name()));
+    }
+    for change in staged {
+        let id = serde_json::Value::from(change.step.id()).to_string();
+        body.push_str(&format!("announce {}\n", Word::text(&id)));
+    }
+    let revert = Payload::text(revert_program());
+    body.push_str(&revert.feed(&format!("guard {seconds}"), Show::Run));
+    body.push_str("finish\n");
+    frame(&run.id, &body)
+}
+
+/// Confirms the changes: whoever runs it has got in under the new rules.
+pub(crate) fn confirm(run: &Run, staged: &[Staged]) -> String {
+    let mut body = library_of(run);
+    body.push_str(&format!("begin {}\nconfirm\n", Word::text(&run.receipt_header())));
+    for change in staged {
+        body.push_str(&format!("settle {}\n", words(change.step.id(), change.step.action())));
+    }
+    body.push_str("finish\n");
+    frame(&run.id, &body)
+}
+
+/// Takes the changes back now, if the timer has not.
+pub(crate) fn take_back(run: &Run) -> String {
+    let header = Word::text(&run.receipt_header()).to_string();
+    frame(&run.id, &format!("{}begin {header}\ntake_back\n", library_of(run)))
+}
+
+/// Does nothing but to come to its end: shows that a login leads to root.
+pub(crate) fn hello() -> String {
+    frame("hello", &format!("{}\nprintf '%s\\n' '{{\"event\":\"end\"}}'\n", library(COMMON)))
+}

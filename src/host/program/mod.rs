@@ -1,0 +1,92 @@
+//! Resources compiled to two POSIX sh programs: the *probe*, which only reads, and the *apply*, which makes the chosen changes.
+//!
+//! A program is one text that travels on standard input to `sh -s`. It is made of parts of the shell library in `src/host/lib/`,
+//! which can be read and checked there, and of calls to them. Here live quoting ([`word`]), here-documents ([`payload`]), the
+//! frame that makes a cut text harmless ([`frame`]), the [`Questions`] a probe answers and the [`Step`]s an apply takes. What is
+//! asked and done is for the resources to say.
+//!
+//! ```sh
+//! main() {
+//! [ "${1-}" = whole-20250520T101500.000Z-4711 ] || exit 64
+//! … library, steps …
+//! exit 0
+//! }
+//! main whole-20250520T101500.000Z-4711
+//! ```
+
+mod apply;
+pub(crate) mod guard;
+mod payload;
+mod probe;
+mod step;
+mod word;
+
+pub(crate) use apply::{Run, apply};
+pub(crate) use payload::{Payload, Show};
+pub(crate) use probe::{Expect, Questions};
+pub(crate) use step::{Step, Undoing};
+pub(crate) use word::{HostPath, Word};
+
+/// First in every program.
+const COMMON: &str = include_str!("../lib/common.sh");
+/// Users and their home folders.
+const ACCOUNTS: &str = include_str!("../lib/accounts.sh");
+
+/// Wraps a program so that only its whole text does anything: the body is a function, and the call to it ends with a word that
+/// the body compares. A text cut anywhere is a syntax error, calls nothing, or calls it with a word that is not the right one.
+pub(crate) fn frame(run: &str, body: &str) -> String {
+    let word = Word::text(&format!("whole-{run}"));
+    format!("main() {{\n[ \"${{1-}}\" = {word} ] || exit 64\n{body}exit 0\n}}\nmain {word}\n")
+}
+
+/// A library file without its directive for shellcheck, which a program has once at its top.
+pub(crate) fn library(text: &str) -> &str {
+    text.strip_prefix("# shellcheck shell=sh\n").unwrap_or(text)
+}
+
+/// Shell that looks up the accounts whose data the text uses, when it uses any.
+pub(crate) fn accounts(text: &str, users: &[&str]) -> String {
+    use word::{home_variable, uid_variable};
+    let mut shell = String::new();
+    for user in users {
+        let mut variables = String::new();
+        for (variable, from) in [(home_variable(user), "home"), (uid_variable(user), "uid")] {
+            if text.contains(&format!("${variable}\"")) {
+                variables.push_str(&format!(" {variable}=$ {from}").replace("$ ", "$"));
+            }
+        }
+        if !variables.is_empty() {
+            shell.push_str(&format!("account {}\n{}\n", Word::text(user), variables.trim_start()));
+        }
+    }
+    shell
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_cut_program_does_nothing() {
+        let program = frame("r-1", "printf ran\ncat <<'END'\nmain whole-r-1\nEND\n");
+        for shell in [&["dash"][..], &["bash"], &["busybox", "ash"]] {
+            for cut in 0..=program.len() {
+                let mut child = Command::new(shell[0])
+                    .args(&shell[1..])
+                    .arg("-s")
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .unwrap();
+                let _ = child.stdin.take().unwrap().write_all(&program.as_bytes()[..cut]);
+                let output = child.wait_with_output().unwrap();
+                // The newline at the end is no part of the meaning.
+                assert_eq!(output.stdout.is_empty(), cut < program.len() - 1, "{shell:?} cut at {cut}");
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The probe: all questions of all resources, answered in one program that asks each tool once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ACCOUNTS, COMMON, HostPath, Word, accounts, frame, library};
+
+const PROBE: &str = include_str!("../lib/probe.sh");
+
+/// What is wanted of a file's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// This SHA-256; with another one, the text is wanted too.
+    Hash(String),
+    /// The SHA-256 only; the text must stay where it is.
+    HashOnly,
+}
+
+/// What a probe is to find out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Questions {
+    /// Users: account, state of the password, lingering, subordinate ids.
+    pub(crate) users: BTreeSet<String>,
+    /// Groups and their members.
+    pub(crate) groups: BTreeSet<String>,
+    /// Type, mode, owner, group and link.
+    pub(crate) paths: BTreeSet<HostPath>,
+    /// Contents of files that may be as expected.
+    pub(crate) files: BTreeMap<HostPath, Expect>,
+    /// Short texts that are wanted in any case.
+    pub(crate) texts: BTreeSet<HostPath>,
+    /// Versions.
+    pub(crate) packages: BTreeSet<String>,
+    /// States.
+    pub(crate) units: BTreeSet<String>,
+    /// Kernel settings by dotted name.
+    pub(crate) settings: BTreeSet<String>,
+    /// What sshd does and could do.
+    pub(crate) sshd: bool,
+    /// The firewall table.
+    pub(crate) firewall: bool,
+}
+
+impl Questions {
+    /// Asks for a path and its content.
+    pub(crate) fn file(&mut self, path: &HostPath, expect: Expect) {
+        self.paths.insert(path.clone());
+        self.files.insert(path.clone(), expect);
+    }
+
+    /// Asks for a short text and for what its path is like.
+    pub(crate) fn text(&mut self, path: &HostPath) {
+        self.paths.insert(path.clone());
+        self.texts.insert(path.clone());
+    }
+
+    /// Whether the answers to `other` answer these too.
+    pub(crate) fn are_among(&self, other: &Self) -> bool {
+        let files = self.files.keys().all(|path| other.files.contains_key(path));
+        files
+            && self.users.is_subset(&other.users)
+            && self.groups.is_subset(&other.groups)
+            && self.paths.is_subset(&other.paths)
+            && self.texts.is_subset(&other.texts)
+            && self.packages.is_subset(&other.packages)
+            && self.units.is_subset(&other.units)
+            && self.settings.is_subset(&other.settings)
+            && (other.sshd || !self.sshd)
+            && (other.firewall || !self.firewall)
+    }
+
+    /// The program that answers them.
+    pub(crate) fn compile(&self, run: &str) -> String {
+        let calls = self.calls();
+        let mut users: BTreeSet<&str> = self.users.iter().map(String::as_str).collect();
+        users.extend(self.paths.iter().flat_map(HostPath::accounts));
+        let users: Vec<&str> = users.into_iter().collect();
+        let mut body = format!("{}\n{}\n{}\n", library(COMMON), library(ACCOUNTS), library(PROBE));
+        body.push_str(&format!("observe() {{\nsupported || return 0\n{}", look_up(&users)));
+        body.push_str(&accounts(&calls, &users));
+        body.push_str(&calls);
+        body.push_str("section end\necho\n}\nobserve 2>/dev/null | json_lines\n");
+        frame(run, &body)
+    }
+
+    fn calls(&self) -> String {
+        let mut calls = String::new();
+        let mut ask = |section: &str, command: &str, words: Vec<Word>| {
+            if !words.is_empty() {
+                let words = words.iter().fold(String::new(), |line, word| line + " \\\n  " + word.as_str());
+                calls.push_str(&format!("section {section}\n{command}{words}\n"));
+            }
+        };
+        ask("password", "password_states", texts(&self.users));
+        ask("group", "getent group", texts(&self.groups));
+        ask("path", "paths", self.paths.iter().map(HostPath::word).collect());
+        ask("line", "lines", self.texts.iter().map(HostPath::word).collect());
+        ask("package", "packages", texts(&self.packages));
+        ask("unit", "units", texts(&self.units));
+        let path = |name: &String| Word::text(&format!("/proc/sys/{}", name.replace('.', "/")));
+        ask("setting", "settings", self.settings.iter().map(path).collect());
+        if !self.users.is_empty() {
+            calls.push_str("section linger\nlingering\n");
+            calls.push_str("section subuid\ncat /etc/subuid\nsection subgid\ncat /etc/subgid\n");
+        }
+        calls.push_str(&self.contents());
+        if self.sshd {
+            calls.push_str("secure_shell\n");
+        }
+        if self.firewall {
+            calls.push_str("firewall\n");
+        }
+        calls.push_str("section unfinished\nunfinished\n");
+        calls
+    }
+
+    fn contents(&self) -> String {
+        if self.files.is_empty() {
+            return String::new();
+        }
+        let (mut open, mut sealed, mut expected) = (String::new(), String::new(), String::new());
+        for (path, expect) in &self.files {
+            let word = path.word();
+            let list = if *expect == Expect::HashOnly { &mut sealed } else { &mut open };
+            list.push_str(&format!(" \\\n  {word}"));
+            if let Expect::Hash(hash) = expect {
+                expected.push_str(&format!("expect {hash} {word}\n"));
+            }
+        }
+        let mut shell = expected;
+        shell.push_str(&format!("hashes=$(sha256sum --{open})\nsection hash\nprintf '%s\\n' \"$hashes\"\n"));
+        if !sealed.is_empty() {
+            shell.push_str(&format!("sha256sum --{sealed}\n"));
+        }
+        shell.push_str("section text\nprintf '%s\\n' \"$hashes\" | texts\n");
+        shell
+    }
+}
+
+/// One look at the user database for all of them.
+fn look_up(users: &[&str]) -> String {
+    if users.is_empty() {
+        return String::new();
+    }
+    let words: Vec<String> = users.iter().map(|user| Word::text(user).to_string()).collect();
+    format!("look_up {}\nsection passwd\nprintf '%s\\n' \"$accounts\"\n", words.join(" "))
+}
+
+fn texts(names: &BTreeSet<String>) -> Vec<Word> {
+    names.iter().map(|name| Word::text(name)).collect()
+}

@@ -1,0 +1,206 @@
+//! Shell words: the one place where text becomes part of a program.
+//!
+//! A [`Word`] is text that the shell takes as exactly one argument. It is made from text by quoting, or from a [`HostPath`], and
+//! in no other way, so a program cannot be built from text that was not quoted.
+
+use std::fmt;
+
+use crate::host::observed::Observed;
+
+/// One argument, quoted for a POSIX shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Word(String);
+
+impl Word {
+    /// Quotes any text. Text that no shell would touch stays as it is; all else goes between single quotes.
+    pub(crate) fn text(text: &str) -> Self {
+        let untouched = |c: char| c.is_ascii_alphanumeric() || "/._:@%+,-".contains(c);
+        if !text.is_empty() && text.chars().all(untouched) {
+            Self(text.to_owned())
+        } else {
+            Self(format!("'{}'", text.replace('\'', r"'\''")))
+        }
+    }
+
+    /// As it stands in a program.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A path on the host, which may begin with a user's home folder or hold a user's number, though neither need be known yet.
+///
+/// Written with placeholders: `{home:NAME}` and `{uid:NAME}`. The programs put the account's data in their place on the host; the
+/// plan shows `~NAME` and, until the account exists, `UID(NAME)`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HostPath(String);
+
+enum Part<'a> {
+    Text(&'a str),
+    Home(&'a str),
+    Uid(&'a str),
+}
+
+impl HostPath {
+    /// A path with or without placeholders.
+    pub(crate) fn new(path: impl Into<String>) -> Self {
+        Self(path.into())
+    }
+
+    /// A path below a user's home folder.
+    pub(crate) fn home(user: &str, below: &str) -> Self {
+        if below.is_empty() { Self(format!("{{home:{user}}}")) } else { Self(format!("{{home:{user}}}/{below}")) }
+    }
+
+    /// The path as one shell word, for a program that has looked the accounts up.
+    pub(crate) fn word(&self) -> Word {
+        let parts = self.parts();
+        let mut word = String::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => word.push_str(Word::text(text).as_str()),
+                Part::Home(user) => word.push_str(&format!("\"${}\"", home_variable(user))),
+                Part::Uid(user) => word.push_str(&format!("\"${}\"", uid_variable(user))),
+            }
+        }
+        Word(word)
+    }
+
+    /// The path on a host that was observed; none while an account that it needs is not there.
+    pub(crate) fn on(&self, seen: &Observed) -> Option<String> {
+        self.parts().into_iter().try_fold(String::new(), |path, part| {
+            Some(match part {
+                Part::Text(text) => path + text,
+                Part::Home(user) => path + &seen.accounts.get(user)?.home,
+                Part::Uid(user) => path + &seen.accounts.get(user)?.uid.to_string(),
+            })
+        })
+    }
+
+    /// The accounts that must be looked up before the path can be used.
+    pub(crate) fn accounts(&self) -> Vec<&str> {
+        self.parts()
+            .into_iter()
+            .filter_map(|part| match part {
+                Part::Text(_) => None,
+                Part::Home(user) | Part::Uid(user) => Some(user),
+            })
+            .collect()
+    }
+
+    /// The user in whose home folder the path lies; there root acts as that user, who could have planted a link.
+    pub(crate) fn inside_home_of(&self) -> Option<&str> {
+        match self.parts().as_slice() {
+            [Part::Home(user), Part::Text(below), ..] if below.len() > 1 => Some(user),
+            _ => None,
+        }
+    }
+
+    fn parts(&self) -> Vec<Part<'_>> {
+        let mut parts = Vec::new();
+        let mut rest = self.0.as_str();
+        while let Some(at) = rest.find('{') {
+            let Some(end) = rest[at..].find('}').map(|e| at + e) else { break };
+            let part = match rest[at + 1..end].split_once(':') {
+                Some(("home", user)) => Part::Home(user),
+                Some(("uid", user)) => Part::Uid(user),
+                _ => break,
+            };
+            if at > 0 {
+                parts.push(Part::Text(&rest[..at]));
+            }
+            parts.push(part);
+            rest = &rest[end + 1..];
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest));
+        }
+        parts
+    }
+}
+
+impl fmt::Display for HostPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts().into_iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Home(user) => write!(f, "~{user}"),
+            Part::Uid(user) => write!(f, "UID({user})"),
+        })
+    }
+}
+
+/// The shell variable that holds a user's home folder.
+pub(crate) fn home_variable(user: &str) -> String {
+    format!("home_of_{}", variable(user))
+}
+
+/// The shell variable that holds a user's number.
+pub(crate) fn uid_variable(user: &str) -> String {
+    format!("uid_of_{}", variable(user))
+}
+
+/// Letters, digits and `_` stay; a `-` becomes `__`, which no two names of a factory share.
+fn variable(user: &str) -> String {
+    user.replace('-', "__").chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn every_shell_reads_back_what_was_quoted() {
+        let texts = [
+            "plain-1.2_x@y:z%+,",
+            "",
+            " ",
+            "-n",
+            "it's",
+            "''",
+            "a\nb\n",
+            "$HOME `id` $(id) \\ \"",
+            "*?[a]~!#&|;<>(){}^=",
+            "tab\there",
+            "ä€𝄞",
+            "\u{1}\u{7f}",
+        ];
+        for shell in ["dash", "bash", "busybox"] {
+            if which::which(shell).is_err() {
+                continue;
+            }
+            for text in texts {
+                let mut command = Command::new(shell);
+                if shell == "busybox" {
+                    command.arg("ash");
+                }
+                let mut child = command.arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let program = format!("printf '%s.' {}", Word::text(text));
+                child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+                let output = child.wait_with_output().unwrap();
+                assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{text}."), "{shell}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_knows_whose_home_it_is_in() {
+        let path = HostPath::home("ops-1", ".ssh/authorized_keys");
+        assert_eq!(path.word().as_str(), "\"$home_of_ops__1\"/.ssh/authorized_keys");
+        assert_eq!(path.to_string(), "~ops-1/.ssh/authorized_keys");
+        assert_eq!(path.inside_home_of(), Some("ops-1"));
+        assert_eq!(HostPath::home("agent", "").inside_home_of(), None);
+        let slice = HostPath::new("/etc/systemd/system/user-{uid:agent}.slice.d/x y.conf");
+        assert_eq!(slice.word().as_str(), "/etc/systemd/system/user-\"$uid_of_agent\"'.slice.d/x y.conf'");
+        assert_eq!(slice.accounts(), ["agent"]);
+        assert_eq!(slice.inside_home_of(), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! A folder with its mode and owner. What is in it is not looked at.
+
+use super::{Resource, Verdict};
+use crate::error::{Error, Result};
+use crate::host::observed::Observed;
+use crate::host::program::{HostPath, Questions, Step, Undoing, Word};
+use crate::plan::{Action, Change, Undo};
+
+/// A folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Directory {
+    /// Where.
+    pub(crate) path: HostPath,
+    /// Permission bits in octal without leading zeros: `755`.
+    pub(crate) mode: &'static str,
+    /// Owner.
+    pub(crate) owner: String,
+    /// Group.
+    pub(crate) group: String,
+}
+
+impl Directory {
+    /// A folder of root's that all may read.
+    pub(crate) fn system(path: &str) -> Self {
+        Self { path: HostPath::new(path), mode: "755", owner: "root".into(), group: "root".into() }
+    }
+
+    fn wish(&self) -> String {
+        format!("{} {}:{}", self.mode, self.owner, self.group)
+    }
+}
+
+impl Resource for Directory {
+    fn id(&self) -> String {
+        format!("directory:{}", self.path)
+    }
+
+    fn ask(&self, questions: &mut Questions) {
+        questions.paths.insert(self.path.clone());
+    }
+
+    fn compare(&self, seen: &Observed) -> Result<Verdict> {
+        let wish = self.wish();
+        let Some(state) = self.path.on(seen).and_then(|path| seen.paths.get(&path)) else {
+            let summary = format!("create folder {} ({wish})", self.path);
+            return Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary)));
+        };
+        if state.kind != 'd' {
+            return Err(Error::data(format!("{} is there and is not a folder", self.path)).hint(format!(
+                "look at it, move it away, then run this again; the factory needs a folder {}",
+                self.path
+            )));
+        }
+        let is = format!("{} {}:{}", state.mode, state.owner, state.group);
+        if is == wish {
+            return Ok(Verdict::right());
+        }
+        let change = Change::new(self.id(), Action::Update, format!("set folder {} to {wish}", self.path));
+        Ok(Verdict::differs(change.with_diff(Some(is), Some(wish))))
+    }
+
+    fn write(&self, seen: &Observed, step: &mut Step) {
+        let before = self.path.on(seen).and_then(|path| seen.paths.get(&path));
+        step.undoing(&Undoing::Known(match before {
+            Some(state) => Undo::Restore { before: format!("{} {}:{}", state.mode, state.owner, state.group) },
+            None => Undo::Remove,
+        }));
+        let path = step.path(&self.path);
+        let actor = Word::text(self.path.inside_home_of().unwrap_or("root"));
+        step.call(
+            "folder",
+            &[actor, path, Word::text(self.mode), Word::text(&format!("{}:{}", self.owner, self.group))],
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::observed::PathState;
+
+    fn seen(kind: char, mode: &str) -> Observed {
+        let mut seen = Observed::default();
+        let state =
+            PathState { kind, mode: mode.into(), owner: "root".into(), group: "root".into(), link: String::new() };
+        seen.paths.insert("/etc/factory".into(), state);
+        seen
+    }
+
+    #[test]
+    fn another_mode_is_a_difference_and_a_file_is_a_conflict() {
+        let folder = Directory::system("/etc/factory");
+        assert!(folder.compare(&seen('d', "755")).unwrap().change.is_none());
+        let change = folder.compare(&seen('d', "700")).unwrap().change.unwrap();
+        assert_eq!(change.summary, "set folder /etc/factory to 755 root:root");
+        assert!(folder.compare(&seen('f', "755")).is_err());
+        assert_eq!(folder.compare(&Observed::default()).unwrap().change.unwrap().action, Action::Create);
+    }
+}

@@ -1,0 +1,100 @@
+//! What a trusted host is made of: one kind of resource per file.
+//!
+//! Each file holds all that its kind is: a plain struct that says what should be, what the probe must find out to judge it, the
+//! comparison in words for people, the shell that makes it so, and how that is undone. The order among resources, and which there
+//! are, is for the [profile](crate::host::profile) to say.
+
+mod absent;
+mod authorized_key;
+mod directory;
+mod file;
+mod group;
+mod link;
+mod nftables;
+mod package;
+mod sshd;
+mod sysctl;
+mod unit;
+mod user;
+
+pub(crate) use absent::Absent;
+pub(crate) use authorized_key::{AuthorizedKey, key_parts};
+pub(crate) use directory::Directory;
+pub(crate) use file::{File, Then};
+pub(crate) use group::Group;
+pub(crate) use link::Link;
+pub(crate) use nftables::Nftables;
+pub(crate) use package::Packages;
+pub(crate) use sshd::{HOST_KEYS, Sshd};
+pub(crate) use sysctl::Sysctl;
+pub(crate) use unit::Unit;
+pub(crate) use user::{PasswordWish, User};
+
+use crate::error::Result;
+use crate::host::observed::Observed;
+use crate::host::program::{Questions, Step};
+use crate::plan::Change;
+
+/// What came of comparing.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// What would have to change; none where all is as it should be.
+    pub(crate) change: Option<Change>,
+    /// What a reader of the plan should know.
+    pub(crate) note: Option<String>,
+}
+
+impl Verdict {
+    /// All is as it should be.
+    pub(crate) fn right() -> Self {
+        Self::default()
+    }
+
+    /// Something is not.
+    pub(crate) fn differs(change: Change) -> Self {
+        Self { change: Some(change), note: None }
+    }
+}
+
+/// What a change that could shut everybody out is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guarded {
+    /// sshd's configuration.
+    Sshd,
+    /// The packet filter.
+    Firewall,
+}
+
+impl Guarded {
+    /// As the shell library calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sshd => "sshd",
+            Self::Firewall => "firewall",
+        }
+    }
+}
+
+/// One desired fact about a host.
+pub(crate) trait Resource: std::fmt::Debug {
+    /// `kind:name`, stable between runs.
+    fn id(&self) -> String;
+
+    /// What must be found out to compare.
+    fn ask(&self, questions: &mut Questions);
+
+    /// What is different.
+    ///
+    /// # Errors
+    /// When what is there must not be changed: another use of the same name, for one.
+    fn compare(&self, seen: &Observed) -> Result<Verdict>;
+
+    /// The shell that makes it so. Runs only where [`compare`](Self::compare) saw a difference, or where a run was cut at it; it
+    /// may find the change half or wholly made.
+    fn write(&self, seen: &Observed, step: &mut Step);
+
+    /// For what could shut everybody out: then [`write`](Self::write) only stages and checks, and the guard does the rest.
+    fn guarded(&self) -> Option<Guarded> {
+        None
+    }
+}

@@ -1,0 +1,69 @@
+//! Packages of the system's own repositories, with apt. Many in one resource, since apt installs many at the price of one.
+
+use super::{Resource, Verdict};
+use crate::error::Result;
+use crate::host::observed::Observed;
+use crate::host::program::{Questions, Step, Undoing, Word};
+use crate::plan::{Action, Change, Risk, Undo};
+
+/// Packages that must be installed, in whatever version the system offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Packages {
+    /// What they are for, in a word.
+    pub(crate) purpose: &'static str,
+    /// Their names.
+    pub(crate) names: Vec<&'static str>,
+}
+
+impl Packages {
+    fn missing(&self, seen: &Observed) -> Vec<&'static str> {
+        self.names.iter().copied().filter(|name| !seen.packages.contains_key(*name)).collect()
+    }
+}
+
+impl Resource for Packages {
+    fn id(&self) -> String {
+        format!("package:{}", self.purpose)
+    }
+
+    fn ask(&self, questions: &mut Questions) {
+        questions.packages.extend(self.names.iter().map(|&name| name.to_owned()));
+    }
+
+    fn compare(&self, seen: &Observed) -> Result<Verdict> {
+        let missing = self.missing(seen);
+        if missing.is_empty() {
+            return Ok(Verdict::right());
+        }
+        let summary = format!("install {} for {}: {}", count(missing.len()), self.purpose, missing.join(" "));
+        Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary).with_risk(Risk::None)))
+    }
+
+    fn write(&self, seen: &Observed, step: &mut Step) {
+        let reason = "packages stay, since others may need them by now; apt-get remove takes them away";
+        step.undoing(&Undoing::Known(Undo::Never { reason: reason.into() }));
+        let missing = self.missing(seen);
+        let names = if missing.is_empty() { &self.names } else { &missing };
+        step.call("install_packages", &names.iter().map(|name| Word::text(name)).collect::<Vec<_>>());
+    }
+}
+
+fn count(packages: usize) -> String {
+    if packages == 1 { "1 package".into() } else { format!("{packages} packages") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let packages = Packages { purpose: "base", names: vec!["git", "tmux"] };
+        let mut seen = Observed::default();
+        seen.packages.insert("git".into(), "1:2.39".into());
+        let change = packages.compare(&seen).unwrap().change.unwrap();
+        assert_eq!(change.summary, "install 1 package for base: tmux");
+        seen.packages.insert("tmux".into(), "3.3".into());
+        assert!(packages.compare(&seen).unwrap().change.is_none());
+    }
+}

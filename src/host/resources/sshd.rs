@@ -1,0 +1,162 @@
+//! sshd's configuration: one drop-in that is read before all others, since sshd takes the first value it sees.
+
+use super::{File, Guarded, Resource, Verdict};
+use crate::error::Result;
+use crate::host::observed::Observed;
+use crate::host::program::{HostPath, Payload, Questions, Step, Word};
+use crate::plan::{Action, Change, Risk};
+
+/// Before `50-cloud-init.conf`, which turns passwords on.
+pub(crate) const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-factoryup.conf";
+
+/// The host's own keys, without `.pub`: best first.
+pub(crate) const HOST_KEYS: [&str; 3] =
+    ["/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ecdsa_key"];
+
+/// What `sshd -T` leaves out: Debian's own keyword.
+const NOT_PRINTED: [&str; 1] = ["DebianBanner"];
+
+/// What sshd is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Sshd {
+    /// Keywords and values in the drop-in's order. `sshd -T` prints them the same way, the keyword in small letters.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    /// Who must be able to log in under it.
+    pub(crate) operator: String,
+    /// Whether the checks that need no login are made beforehand. Always, but in a drill of the way back.
+    pub(crate) checked: bool,
+}
+
+impl Sshd {
+    fn file(&self) -> File {
+        let mut text = String::from(
+            "# Written by factoryup. sshd takes the first value it reads, so this file comes before all others here.\n",
+        );
+        for (keyword, value) in &self.settings {
+            text.push_str(&format!("{keyword} {value}\n"));
+        }
+        File::system(DROP_IN, text).mode("600")
+    }
+
+    /// The lines of `sshd -T` that must come of it.
+    fn wanted(&self) -> Vec<(String, String)> {
+        let lower = |keyword: &str| keyword.to_ascii_lowercase();
+        self.settings
+            .iter()
+            .filter(|(keyword, _)| !NOT_PRINTED.contains(keyword))
+            .flat_map(|(keyword, value)| match *keyword {
+                // Printed one to a line.
+                "AllowGroups" | "DenyUsers" => {
+                    value.split(' ').map(|name| (lower(keyword), name.to_owned())).collect::<Vec<_>>()
+                }
+                _ => vec![(lower(keyword), value.clone())],
+            })
+            .collect()
+    }
+
+    /// What sshd's files come to that is not wanted. Nothing, where sshd could not be asked.
+    fn overruled(&self, seen: &Observed) -> Vec<(String, String)> {
+        if seen.sshd.is_empty() {
+            Vec::new()
+        } else {
+            self.wanted().into_iter().filter(|w| !seen.sshd.contains(w)).collect()
+        }
+    }
+}
+
+/// As `sshd -T` prints them.
+fn lines(settings: &[(String, String)]) -> String {
+    settings.iter().fold(String::new(), |text, (keyword, value)| text + keyword + " " + value + "\n")
+}
+
+impl Resource for Sshd {
+    fn id(&self) -> String {
+        format!("sshd:{DROP_IN}")
+    }
+
+    fn ask(&self, questions: &mut Questions) {
+        self.file().ask(questions);
+        questions.sshd = true;
+        questions.packages.insert("openssh-server".into());
+        for key in HOST_KEYS {
+            questions.text(&HostPath::new(format!("{key}.pub")));
+        }
+    }
+
+    fn compare(&self, seen: &Observed) -> Result<Verdict> {
+        if let Some(change) = self.file().compare(seen)?.change {
+            let summary = match change.action {
+                Action::Create => format!("harden sshd: only {} logs in, by key ({DROP_IN})", self.operator),
+                _ => format!("change sshd's settings in {DROP_IN}"),
+            };
+            let change = Change { id: self.id(), summary, ..change };
+            return Ok(Verdict::differs(change.with_risk(Risk::Access)));
+        }
+        let overruled = self.overruled(seen);
+        if overruled.is_empty() {
+            return Ok(Verdict::right());
+        }
+        let is: Vec<_> = seen.sshd.iter().filter(|(k, _)| overruled.iter().any(|(o, _)| o == k)).cloned().collect();
+        let summary = "have sshd follow 00-factoryup.conf, which another file overrules".to_owned();
+        let change = Change::new(self.id(), Action::Update, summary)
+            .with_diff(Some(lines(&is)), Some(lines(&overruled)))
+            .with_risk(Risk::Access);
+        Ok(Verdict::differs(change))
+    }
+
+    fn write(&self, seen: &Observed, step: &mut Step) {
+        let file = self.file();
+        step.feed("stage", &[Word::text(DROP_IN), Word::text("0600")], &file.content);
+        if !seen.facts.contains_key("sshd-include") {
+            step.call("stage_include", &[]);
+        }
+        if self.checked {
+            step.feed("check_sshd", &[Word::text(&self.operator)], &Payload::text(lines(&self.wanted())));
+        }
+    }
+
+    fn guarded(&self) -> Option<Guarded> {
+        Some(Guarded::Sshd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::observed::{PathState, sha256};
+
+    fn sshd() -> Sshd {
+        let settings = vec![("PermitRootLogin", "no".into()), ("DenyUsers", "agent deploy".into())];
+        Sshd { settings, operator: "ops".into(), checked: true }
+    }
+
+    fn seen(lines: &[(&str, &str)]) -> Observed {
+        let mut seen = Observed::default();
+        let text = String::from_utf8(sshd().file().content.visible().unwrap().to_vec()).unwrap();
+        seen.hashes.insert(DROP_IN.into(), sha256(text.as_bytes()));
+        let root = || "root".to_owned();
+        let state = PathState { kind: 'f', mode: "600".into(), owner: root(), group: root(), link: String::new() };
+        seen.paths.insert(DROP_IN.into(), state);
+        seen.sshd = lines.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        seen
+    }
+
+    #[test]
+    fn a_value_from_elsewhere_that_wins_is_a_difference() {
+        let obeyed = [("permitrootlogin", "no"), ("denyusers", "agent"), ("denyusers", "deploy")];
+        assert!(sshd().compare(&seen(&obeyed)).unwrap().change.is_none());
+        let change =
+            sshd().compare(&seen(&[("permitrootlogin", "yes"), obeyed[1], obeyed[2]])).unwrap().change.unwrap();
+        let diff = change.diff.unwrap();
+        assert_eq!(diff.before.as_deref(), Some("permitrootlogin yes\n"));
+        assert_eq!(diff.after.as_deref(), Some("permitrootlogin no\n"));
+        assert_eq!(change.risk, Risk::Access);
+    }
+
+    #[test]
+    fn the_drop_in_is_a_risk_to_access() {
+        let change = sshd().compare(&Observed::default()).unwrap().change.unwrap();
+        assert_eq!((change.action, change.risk), (Action::Create, Risk::Access));
+        assert!(change.diff.unwrap().after.unwrap().contains("\nPermitRootLogin no\n"));
+    }
+}

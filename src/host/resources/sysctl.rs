@@ -1,0 +1,132 @@
+//! Kernel settings: one file in `/etc/sysctl.d` for the next start, and the live values for now.
+//!
+//! In a container most settings belong to the machine below it. What cannot be written here is left out of the comparison and
+//! named in a note, so that the plan never promises a change that cannot be made.
+
+use super::{File, Resource, Verdict};
+use crate::error::Result;
+use crate::host::observed::Observed;
+use crate::host::program::{Questions, Step, Word};
+use crate::plan::{Action, Change};
+
+/// Settings that belong together.
+#[derive(Clone, Debug)]
+pub(crate) struct Sysctl {
+    /// The file's name without `.conf`.
+    pub(crate) name: &'static str,
+    /// Dotted names and values.
+    pub(crate) values: Vec<(&'static str, &'static str)>,
+}
+
+impl Sysctl {
+    fn file(&self) -> File {
+        let mut text =
+            String::from("# Written by factoryup. A line that begins with - is passed over where it cannot be set.\n");
+        for (name, value) in &self.values {
+            text.push_str(&format!("-{name} = {value}\n"));
+        }
+        File::system(format!("/etc/sysctl.d/{}.conf", self.name), text)
+    }
+
+    /// Settings that can be set and are not.
+    fn off(&self, seen: &Observed) -> Vec<(&'static str, &'static str)> {
+        let is_off = |name: &str, value: &str| seen.settings.get(name).is_some_and(|s| s.writable && s.value != value);
+        self.values.iter().copied().filter(|(name, value)| is_off(name, value)).collect()
+    }
+
+    fn note(&self, seen: &Observed) -> Option<String> {
+        let out_of_reach: Vec<&str> = self
+            .values
+            .iter()
+            .filter(|(name, value)| seen.settings.get(*name).is_some_and(|s| !s.writable && s.value != *value))
+            .map(|(name, _)| *name)
+            .collect();
+        (!out_of_reach.is_empty()).then(|| {
+            format!(
+                "{} kernel settings cannot be changed here and stay as they are (a container's kernel is its host's): {}",
+                out_of_reach.len(),
+                out_of_reach.join(" ")
+            )
+        })
+    }
+
+    fn listing(values: impl Iterator<Item = (&'static str, String)>) -> String {
+        values.fold(String::new(), |text, (name, value)| text + name + " = " + &value + "\n")
+    }
+}
+
+impl Resource for Sysctl {
+    fn id(&self) -> String {
+        format!("sysctl:{}", self.name)
+    }
+
+    fn ask(&self, questions: &mut Questions) {
+        self.file().ask(questions);
+        questions.settings.extend(self.values.iter().map(|(name, _)| (*name).to_owned()));
+    }
+
+    fn compare(&self, seen: &Observed) -> Result<Verdict> {
+        let note = self.note(seen);
+        let off = self.off(seen);
+        let file = self.file().compare(seen)?.change;
+        if off.is_empty() && file.is_none() {
+            return Ok(Verdict { change: None, note });
+        }
+        let action = file.as_ref().map_or(Action::Update, |change| change.action);
+        let summary = match off.len() {
+            0 => format!("write kernel settings to /etc/sysctl.d/{}.conf", self.name),
+            n => format!("set {n} kernel settings, and write them to /etc/sysctl.d/{}.conf", self.name),
+        };
+        let change = Change::new(self.id(), action, summary);
+        let change = if off.is_empty() {
+            Change { diff: file.and_then(|change| change.diff), ..change }
+        } else {
+            let live = |name: &str| seen.settings.get(name).map(|s| s.value.clone()).unwrap_or_default();
+            change.with_diff(
+                Some(Self::listing(off.iter().map(|(name, _)| (*name, live(name))))),
+                Some(Self::listing(off.iter().map(|(name, value)| (*name, (*value).to_owned())))),
+            )
+        };
+        Ok(Verdict { change: Some(change), note })
+    }
+
+    fn write(&self, seen: &Observed, step: &mut Step) {
+        self.file().write(seen, step);
+        for (name, value) in &self.values {
+            step.call("adjust", &[Word::text(name), Word::text(value)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::observed::{PathState, Setting, sha256};
+
+    #[test]
+    fn what_cannot_be_set_is_a_note_and_no_change() {
+        let sysctl = Sysctl { name: "80-x", values: vec![("kernel.a", "1"), ("net.b", "0"), ("dev.absent", "1")] };
+        let mut seen = Observed::default();
+        seen.settings.insert("kernel.a".into(), Setting { value: "0".into(), writable: false });
+        seen.settings.insert("net.b".into(), Setting { value: "1".into(), writable: true });
+        let verdict = sysctl.compare(&seen).unwrap();
+        assert!(verdict.note.unwrap().ends_with(": kernel.a"));
+        let change = verdict.change.unwrap();
+        assert_eq!(change.summary, "set 1 kernel settings, and write them to /etc/sysctl.d/80-x.conf");
+        assert_eq!(change.diff.unwrap().after.as_deref(), Some("net.b = 0\n"));
+
+        seen.settings.insert("net.b".into(), Setting { value: "0".into(), writable: true });
+        let text = "# Written by factoryup. A line that begins with - is passed over where it cannot be set.\n\
+                    -kernel.a = 1\n-net.b = 0\n-dev.absent = 1\n";
+        seen.hashes.insert("/etc/sysctl.d/80-x.conf".into(), sha256(text.as_bytes()));
+        let state = PathState {
+            kind: 'f',
+            mode: "644".into(),
+            owner: "root".into(),
+            group: "root".into(),
+            link: String::new(),
+        };
+        seen.paths.insert("/etc/sysctl.d/80-x.conf".into(), state);
+        assert!(sysctl.compare(&seen).unwrap().change.is_none());
+    }
+}

@@ -1,0 +1,222 @@
+//! A user with its groups, shell, password state, lingering and subordinate ids. The home folder's mode is a
+//! [`Directory`](super::Directory)'s business.
+
+use super::{Resource, Verdict};
+use crate::error::{Error, Result};
+use crate::host::observed::{Observed, Password};
+use crate::host::program::{Payload, Questions, Step, Undoing, Word};
+use crate::plan::{Action, Change, Undo};
+use crate::secret::Secret;
+
+/// Below this number are the system's own users: `login.defs(5)`, `UID_MIN`.
+const FIRST_PERSON: u32 = 1000;
+
+/// What should be with the password.
+#[derive(Clone, Debug)]
+pub(crate) enum PasswordWish {
+    /// Whatever is there stays; a new account gets none.
+    Any,
+    /// No password opens the account.
+    Locked,
+    /// There must be one. Where there is none, this `crypt(5)` hash is set; none while it is not known.
+    Needed(Option<Secret>),
+}
+
+/// A user.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    /// Login name.
+    pub(crate) name: String,
+    /// What the account is for, as the GECOS field shows it.
+    pub(crate) comment: &'static str,
+    /// Groups beside the one of the same name.
+    pub(crate) groups: Vec<String>,
+    /// Groups that the user must not be in.
+    pub(crate) not_in: Vec<&'static str>,
+    /// Password.
+    pub(crate) password: PasswordWish,
+    /// Whether the user's services run without a login.
+    pub(crate) linger: bool,
+    /// Whether the user needs subordinate ids for rootless containers.
+    pub(crate) subordinate: bool,
+}
+
+/// One thing that is not as it should be: as it is, as it will be, and the command that changes it.
+struct Difference {
+    before: String,
+    after: String,
+    command: &'static str,
+    words: Vec<Word>,
+}
+
+impl User {
+    fn differences(&self, seen: &Observed) -> Vec<Difference> {
+        let name = || Word::text(&self.name);
+        let mut found = Vec::new();
+        let mut differs = |before: String, after: String, command: &'static str, words: Vec<Word>| {
+            found.push(Difference { before, after, command, words });
+        };
+        let groups = seen.groups_of(&self.name);
+        for group in self.groups.iter().filter(|group| !groups.contains(&group.as_str())) {
+            let words = vec![Word::text(group), name()];
+            differs(format!("not in {group}"), format!("in {group}"), "usermod --append --groups", words);
+        }
+        for group in self.not_in.iter().filter(|group| groups.contains(*group)) {
+            let words = vec![name(), Word::text(group)];
+            differs(format!("in {group}"), format!("not in {group}"), "gpasswd --delete", words);
+        }
+        let password = seen.passwords.get(&self.name).copied().unwrap_or_default();
+        if matches!(self.password, PasswordWish::Locked) && password != Password::Locked {
+            differs("password".into(), "no password".into(), "usermod --lock", vec![name()]);
+        }
+        if self.linger && !seen.lingering.contains(&self.name) {
+            differs("no services of its own".into(), "services run without a login".into(), "linger", vec![name()]);
+        }
+        let (uids, gids) = &seen.subordinate;
+        if self.subordinate && !(uids.contains(&self.name) && gids.contains(&self.name)) {
+            differs("no subordinate ids".into(), "subordinate ids".into(), "subordinate_ids", vec![name()]);
+        }
+        found
+    }
+
+    fn needs_password(&self, seen: &Observed) -> bool {
+        let has = seen.passwords.get(&self.name).copied().unwrap_or_default();
+        matches!(self.password, PasswordWish::Needed(_)) && has != Password::Set
+    }
+
+    fn refuse_system_account(&self, seen: &Observed) -> Result<()> {
+        match seen.accounts.get(&self.name) {
+            Some(account) if account.uid < FIRST_PERSON => Err(Error::data(format!(
+                "the host has a system account {} (uid {}), which factoryup must not take over",
+                self.name, account.uid
+            ))
+            .hint("choose another name in factory.toml, or remove that account if nothing uses it")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Resource for User {
+    fn id(&self) -> String {
+        format!("user:{}", self.name)
+    }
+
+    fn ask(&self, questions: &mut Questions) {
+        questions.users.insert(self.name.clone());
+        questions.groups.insert(self.name.clone());
+        questions.groups.extend(self.groups.iter().cloned());
+        questions.groups.extend(self.not_in.iter().map(|&group| group.to_owned()));
+    }
+
+    fn compare(&self, seen: &Observed) -> Result<Verdict> {
+        self.refuse_system_account(seen)?;
+        let password = if self.needs_password(seen) { ", with a password for sudo" } else { "" };
+        if !seen.accounts.contains_key(&self.name) {
+            let groups = if self.groups.is_empty() { String::new() } else { format!(", in {}", self.groups.join(" ")) };
+            let summary = format!("create user {} ({}{groups}{password})", self.name, self.comment);
+            return Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary)));
+        }
+        let mut before = Vec::new();
+        let mut after = Vec::new();
+        for difference in self.differences(seen) {
+            before.push(difference.before);
+            after.push(difference.after);
+        }
+        if self.needs_password(seen) {
+            before.push("no password".into());
+            after.push("a password for sudo".into());
+        }
+        if after.is_empty() {
+            return Ok(Verdict::right());
+        }
+        let change = Change::new(self.id(), Action::Update, format!("change user {}: {}", self.name, after.join(", ")));
+        Ok(Verdict::differs(change.with_diff(Some(before.join("\n")), Some(after.join("\n")))))
+    }
+
+    fn write(&self, seen: &Observed, step: &mut Step) {
+        let name = Word::text(&self.name);
+        if seen.accounts.contains_key(&self.name) {
+            let before: Vec<_> = self.differences(seen).into_iter().map(|difference| difference.before).collect();
+            step.undoing(&Undoing::Known(Undo::Restore { before: before.join("\n") }));
+        } else {
+            step.undoing(&Undoing::Known(Undo::Remove));
+            // Where PAM is not used, sshd takes `!` for a locked account and `*` for one without a password: sshd(8).
+            let password = if matches!(self.password, PasswordWish::Locked) { "!" } else { "*" };
+            step.call("ensure_user", &[name.clone(), Word::text(password), Word::text(self.comment)]);
+        }
+        for difference in self.differences(seen) {
+            step.call(difference.command, &difference.words);
+        }
+        if let PasswordWish::Needed(Some(hash)) = &self.password
+            && self.needs_password(seen)
+        {
+            let line = Secret::new(format!("{}:{}\n", self.name, hash.expose()));
+            step.feed("chpasswd --encrypted", &[], &Payload::Sealed(line));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::observed::{Account, Group};
+    use crate::host::program::Show;
+
+    fn agent() -> User {
+        User {
+            name: "agent".into(),
+            comment: "coding agent",
+            groups: vec!["work".into()],
+            not_in: vec!["sudo", "docker"],
+            password: PasswordWish::Locked,
+            linger: true,
+            subordinate: false,
+        }
+    }
+
+    fn seen(uid: u32) -> Observed {
+        let mut seen = Observed::default();
+        let account = Account { uid, gid: uid, home: "/home/agent".into(), shell: "/bin/bash".into() };
+        seen.accounts.insert("agent".into(), account);
+        seen.groups.insert("docker".into(), Group { gid: 5, members: vec!["agent".into()] });
+        seen.passwords.insert("agent".into(), Password::Set);
+        seen
+    }
+
+    #[test]
+    fn an_existing_account_is_adopted_and_loses_what_it_must_not_have() {
+        let change = agent().compare(&seen(1005)).unwrap().change.unwrap();
+        assert_eq!(
+            change.summary,
+            "change user agent: in work, not in docker, no password, services run without a login"
+        );
+        let mut step = Step::new("user:agent", Action::Update, Show::Run);
+        agent().write(&seen(1005), &mut step);
+        let body = step.body();
+        assert!(body.contains("gpasswd --delete agent docker\n") && body.contains("usermod --lock agent\n"), "{body}");
+        assert!(!body.contains("ensure_user"));
+    }
+
+    #[test]
+    fn a_system_account_is_refused() {
+        let error = agent().compare(&seen(997)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the host has a system account agent (uid 997), which factoryup must not take over"
+        );
+    }
+
+    #[test]
+    fn a_password_is_set_only_where_there_is_none_and_is_sealed() {
+        let mut operator = User { password: PasswordWish::Needed(Some(Secret::new("$6$x$y"))), ..agent() };
+        operator.not_in = Vec::new();
+        let text = |seen: &Observed, show| {
+            let mut step = Step::new("user:agent", Action::Update, show);
+            operator.write(seen, &mut step);
+            step.body()
+        };
+        assert!(!text(&seen(1005), Show::Run).contains("chpasswd"));
+        assert!(text(&Observed::default(), Show::Run).contains("agent:$6$x$y"));
+        assert!(!text(&Observed::default(), Show::Read).contains("$6$"));
+    }
+}

@@ -1,0 +1,159 @@
+//! Root's shell on a host, over one session: how a program gets there, and what happens when sudo wants a password.
+
+use zeroize::Zeroizing;
+
+use super::event::Line;
+use super::observed::Observed;
+use super::program::Word;
+use crate::dialog::{Dialog, plain};
+use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
+use crate::transport::{Exit, Session, Status};
+
+const BOOTSTRAP: &str = include_str!("lib/bootstrap.sh");
+/// How often a person may try a password.
+const TRIES: u32 = 3;
+
+/// The command that every program is run by. It is the same for all programs, and no data is in it.
+fn command() -> String {
+    let lines: Vec<&str> = BOOTSTRAP.lines().filter(|line| !line.starts_with('#')).collect();
+    format!("exec sh -c {}", Word::text(&lines.join("\n")))
+}
+
+/// A session in which programs run as root.
+pub(crate) struct Root {
+    session: Box<dyn Session>,
+    subject: String,
+    password: Option<Secret>,
+    /// Whether the password was given beforehand, so that asking again would be asking the wrong one.
+    given: bool,
+}
+
+impl Root {
+    /// Uses `session` on the host that messages call `subject`. `password` is for sudo, where it is known.
+    pub(crate) fn new(session: Box<dyn Session>, subject: &str, password: Option<Secret>) -> Self {
+        Self { session, subject: subject.to_owned(), given: password.is_some(), password }
+    }
+
+    /// The user that is logged in.
+    pub(crate) fn user(&self) -> &str {
+        self.session.user()
+    }
+
+    /// The password that sudo took.
+    pub(crate) fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
+    /// Runs a program to its end and passes on what it says.
+    ///
+    /// # Errors
+    /// `NotPermitted` when there is no way to root, `CutShort` when the connection is lost, `Internal` when the shell does not
+    /// take the program.
+    pub(crate) fn run(&mut self, program: &str, dialog: &dyn Dialog, on_line: &mut dyn FnMut(Line)) -> Result<()> {
+        for attempt in 1.. {
+            let mut refused = None;
+            let exit = self.exec(program, &mut |line| match line {
+                Line::NoRoot { root } => refused = Some(root),
+                line => on_line(line),
+            })?;
+            match refused {
+                None => return self.judge(&exit),
+                Some(why) => self.remedy(&why, attempt, dialog)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a program that answers questions.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn observe(&mut self, program: &str, dialog: &dyn Dialog) -> Result<Observed> {
+        let mut seen = Observed::default();
+        self.run(program, dialog, &mut |line| {
+            if let Line::Seen { section, line } = line {
+                seen.take(&section, &line);
+            }
+        })?;
+        Ok(seen)
+    }
+
+    fn exec(&mut self, program: &str, on_line: &mut dyn FnMut(Line)) -> Result<Exit> {
+        let password = self.password.as_ref().map_or("", Secret::expose);
+        let mut stdin = Zeroizing::new(Vec::with_capacity(password.len() + 1 + program.len()));
+        stdin.extend_from_slice(password.as_bytes());
+        stdin.push(b'\n');
+        stdin.extend_from_slice(program.as_bytes());
+        self.session.exec(&command(), &stdin, &mut |text| {
+            if let Some(line) = Line::read(text) {
+                on_line(line);
+            }
+        })
+    }
+
+    /// A program says itself how it ended; what is left here is that it did not run.
+    fn judge(&self, exit: &Exit) -> Result<()> {
+        match exit.status {
+            Status::Code(0 | 3 | 75) => Ok(()),
+            _ => Err(Error::internal(format!(
+                "the program on {} ended with {}: {}",
+                self.subject,
+                exit.status,
+                plain(exit.stderr.lines().last().unwrap_or("it said nothing"))
+            ))
+            .hint("read it with `factoryup plan host --script`")),
+        }
+    }
+
+    /// Asks for the password, or says why there is no way to root.
+    fn remedy(&mut self, why: &str, attempt: u32, dialog: &dyn Dialog) -> Result<()> {
+        let user = plain(self.session.user());
+        let on = &self.subject;
+        let not_permitted = |message: String| Error::new(Kind::NotPermitted, message);
+        let wrong = why == "wrong-password";
+        if (why == "needs-password" || wrong) && attempt <= TRIES && !(wrong && self.given) {
+            if !dialog.is_interactive() {
+                return Err(not_permitted(format!(
+                    "sudo on {on} wants the password of {user}, and there is no terminal"
+                ))
+                .hint("put it in FACTORYUP_SUDO_PASSWORD")
+                .hint(format!("or let {user} use sudo without a password: NOPASSWD in /etc/sudoers.d/")));
+            }
+            if wrong {
+                dialog.warn("sudo did not take this password.");
+            }
+            let password = dialog.secret(&format!("Password of {user} for sudo on {on}"))?;
+            if password.expose().contains(['\n', '\r']) {
+                return Err(Error::usage("a password for sudo cannot hold a line break"));
+            }
+            self.password = Some(password);
+            return Ok(());
+        }
+        Err(match why {
+            "no-sudo" => not_permitted(format!("{user} is not root on {on}, and there is no sudo"))
+                .hint("log in as root once: set `login = \"root\"` under [host] in factory.toml"),
+            "needs-tty" => not_permitted(format!("sudo on {on} wants a terminal (requiretty)"))
+                .hint(format!("put `Defaults:{user} !requiretty` in a file in /etc/sudoers.d/ on the host")),
+            "not-allowed" => not_permitted(format!("{user} may not become root on {on}"))
+                .hint(format!("as root on the host: adduser {user} sudo")),
+            _ => not_permitted(format!("sudo on {on} does not take the password of {user}"))
+                .hint("check FACTORYUP_SUDO_PASSWORD, or type it when asked"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_constant_and_any_shell_takes_it() {
+        let command = command();
+        assert!(!command.contains("# shellcheck") && command.starts_with("exec sh -c '"));
+        for shell in ["dash", "bash"] {
+            let output = std::process::Command::new(shell).args(["-n", "-c", &command]).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+}

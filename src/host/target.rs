@@ -1,0 +1,236 @@
+//! The host as a [`Target`]: one session, a probe to observe, an apply for what differs.
+
+use std::time::{Duration, Instant};
+
+use super::follow::Follow;
+use super::guard;
+use super::observed::Observed;
+use super::profile::{self, Drill, Wishes};
+use super::program::guard::Staged;
+use super::program::{Questions, Run, Show, Step, apply};
+use super::resources::Resource;
+use super::root::Root;
+use crate::dialog::{Dialog, Silent, plain};
+use crate::error::{Error, Kind, Result};
+use crate::factory::{Factory, HostKind};
+use crate::plan::{Action, Change, Log, Plan, Target, TargetName, Watch};
+use crate::secret::Secret;
+use crate::transport::Transport;
+
+/// How long a probe waits for a run that still works on the host.
+const BUSY_LIMIT: Duration = Duration::from_secs(600);
+
+/// Makes a way to the host for the first of these users that the host lets in.
+pub type Dial<'d> = Box<dyn Fn(&[String]) -> Result<Box<dyn Transport + 'd>> + 'd>;
+
+/// How the host is reached.
+pub enum Reach<'d> {
+    /// Over a network, with a login.
+    Remote(Dial<'d>),
+    /// It is this machine.
+    Here(Box<dyn Transport + 'd>),
+}
+
+/// A factory's trusted host.
+pub struct HostTarget<'d> {
+    pub(super) factory: Factory,
+    pub(super) reach: Reach<'d>,
+    /// What sudo takes from the operator, or from whom the provider gave.
+    pub(super) password: Option<Secret>,
+    pub(super) subject: String,
+    pub(super) root: Option<Root>,
+    /// Seconds until guarded changes are taken back.
+    pub(super) revert_after: u32,
+    drill: Drill,
+    password_hash: Option<Secret>,
+    seen: Observed,
+    resources: Vec<Box<dyn Resource>>,
+}
+
+impl<'d> HostTarget<'d> {
+    /// The host of this factory. `password` is for sudo, where it is known beforehand; else it is asked for when needed.
+    ///
+    /// # Errors
+    /// `Data` when the factory has no host.
+    pub fn new(factory: &Factory, reach: Reach<'d>, password: Option<Secret>) -> Result<Self> {
+        let host = &factory.host;
+        let subject = match host.kind {
+            HostKind::Ssh => format!("ssh://{}@{}:{}", host.operator, host.address, host.port),
+            HostKind::Local => "this machine".into(),
+            HostKind::None => {
+                return Err(Error::data("this factory has no host: `kind = \"none\"` under [host]")
+                    .hint("set `kind = \"ssh\"` and an address, or `kind = \"local\"`, in factory.toml"));
+            }
+        };
+        let mut target = Self {
+            factory: factory.clone(),
+            reach,
+            password,
+            subject,
+            root: None,
+            revert_after: guard::SECONDS,
+            drill: Drill::default(),
+            password_hash: None,
+            seen: Observed::default(),
+            resources: Vec::new(),
+        };
+        target.resources = target.profile(&Observed::default())?;
+        Ok(target)
+    }
+
+    /// Has the next guarded change go wrong on purpose and be taken back after so many seconds. For tests, and for an owner
+    /// who wants to see it happen.
+    #[must_use]
+    pub fn with_drill(mut self, drill: Drill, revert_after: u32) -> Self {
+        self.drill = drill;
+        self.revert_after = revert_after;
+        self
+    }
+
+    fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
+        let wishes = Wishes { factory: &self.factory, password_hash: self.password_hash.clone(), drill: self.drill };
+        profile::resources(&wishes, seen)
+    }
+
+    /// The session, made at its first use: as the operator, or on a fresh machine as the user that the provider gave.
+    pub(super) fn root(&mut self, dialog: &dyn Dialog) -> Result<&mut Root> {
+        if self.root.is_none() {
+            dialog.busy(&format!("connecting to {}", self.subject));
+            let session = match &mut self.reach {
+                Reach::Here(transport) => transport.connect()?,
+                Reach::Remote(dial) => {
+                    let host = &self.factory.host;
+                    let mut users = vec![host.operator.clone(), host.login.clone()];
+                    users.dedup();
+                    dial(&users)?.connect()?
+                }
+            };
+            self.root = Some(Root::new(session, &self.subject, self.password.clone()));
+        }
+        self.root.as_mut().ok_or_else(|| Error::internal("no session"))
+    }
+
+    /// Asks until the answers are about the questions that follow from them: once, unless the host is unlike a plain Debian.
+    fn probe(&mut self, dialog: &dyn Dialog) -> Result<()> {
+        let mut questions = questions_of(&self.resources);
+        let since = Instant::now();
+        loop {
+            let seen = self.root(dialog)?.observe(&questions.compile("probe"), dialog)?;
+            supported(&seen, &self.subject)?;
+            if seen.facts.contains_key("busy") && since.elapsed() < BUSY_LIMIT {
+                dialog.busy("another run is still at work on the host; waiting for it to end");
+                std::thread::sleep(Duration::from_secs(3));
+                continue;
+            }
+            self.resources = self.profile(&seen)?;
+            self.seen = seen;
+            let next = questions_of(&self.resources);
+            if next.are_among(&questions) {
+                return Ok(());
+            }
+            questions = next;
+        }
+    }
+
+    /// What differs, in the order of the resources.
+    fn compare(&self) -> Result<Plan> {
+        let mut plan = Plan::new(TargetName::Host, &self.subject);
+        for resource in &self.resources {
+            let verdict = resource.compare(&self.seen)?;
+            plan.notes.extend(verdict.note);
+            let cut = self.seen.unfinished.as_deref() == Some(&resource.id());
+            match verdict.change {
+                Some(change) => plan.push(change),
+                None if cut => {
+                    let summary = format!("finish what a cut run began: {}", resource.id());
+                    plan.push(Change::new(resource.id(), Action::Run, summary));
+                }
+                None => plan.unchanged += 1,
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The steps of all changes that need no guard, and of those that do.
+    fn steps(&self, plan: &Plan, show: Show) -> (Vec<Step>, Vec<Staged>) {
+        let (mut steps, mut staged) = (Vec::new(), Vec::new());
+        for change in &plan.changes {
+            let Some(resource) = self.resources.iter().find(|resource| resource.id() == change.id) else { continue };
+            let mut step = Step::new(&change.id, change.action, show);
+            resource.write(&self.seen, &mut step);
+            match resource.guarded() {
+                None => steps.push(step),
+                Some(part) => staged.push(Staged { step, part }),
+            }
+        }
+        (steps, staged)
+    }
+}
+
+impl Target for HostTarget<'_> {
+    fn name(&self) -> TargetName {
+        TargetName::Host
+    }
+
+    fn subject(&self) -> String {
+        self.subject.clone()
+    }
+
+    fn observe(&mut self, watch: &dyn Watch) -> Result<Plan> {
+        self.probe(watch)?;
+        self.compare()
+    }
+
+    fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
+        let run = Run { id: log.run().to_owned(), subject: self.subject.clone() };
+        let (steps, staged) = self.steps(plan, Show::Run);
+        if !staged.is_empty() {
+            self.can_guard(log.watch())?;
+        }
+        if !steps.is_empty() {
+            let mut follow = Follow::new(plan, log, &run);
+            let result = self.root(&Silent)?.run(&apply(&run, &steps), &Silent, &mut |line| follow.take(&line));
+            let outcome = follow.outcome(result);
+            if outcome.as_ref().is_err_and(|error| error.kind() == Kind::CutShort) {
+                self.root = None;
+            }
+            outcome?;
+        }
+        if staged.is_empty() { Ok(()) } else { self.make_guarded(&run, plan, &staged, log) }
+    }
+}
+
+fn questions_of(resources: &[Box<dyn Resource>]) -> Questions {
+    let mut questions = Questions::default();
+    for resource in resources {
+        resource.ask(&mut questions);
+    }
+    questions
+}
+
+/// Refuses a system that the programs were not made for.
+fn supported(seen: &Observed, subject: &str) -> Result<()> {
+    let get = |key: &str| seen.os.get(key).map_or("", String::as_str);
+    let name = plain(if get("PRETTY_NAME").is_empty() { "an unknown system" } else { get("PRETTY_NAME") });
+    let version: f64 = get("VERSION_ID").parse().unwrap_or(0.0);
+    let known = match get("ID") {
+        "debian" => version >= 12.0,
+        "ubuntu" => version >= 22.04,
+        _ => false,
+    };
+    if !known {
+        let id = plain(get("ID"));
+        return Err(Error::data(format!(
+            "{subject} runs {name} (ID={id}), which factoryup does not know how to provision"
+        ))
+        .hint("use Debian 12 or newer, or Ubuntu 22.04 or newer"));
+    }
+    if !seen.facts.contains_key("systemd") {
+        return Err(Error::data(format!("{subject} runs {name}, but not under systemd"))
+            .hint("use a machine or a system container that starts systemd as its first process"));
+    }
+    if !seen.complete {
+        return Err(Error::internal(format!("the probe on {subject} did not come to its end")));
+    }
+    Ok(())
+}

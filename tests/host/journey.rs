@@ -1,0 +1,196 @@
+//! A factory, its host, and a run of the engine over connections that are counted.
+#![allow(clippy::print_stderr, dead_code)]
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use factoryup::dialog::{Dialog, Silent};
+use factoryup::factory::{Executor, Factory};
+use factoryup::host::{HostTarget, Reach};
+use factoryup::plan::{Event, Options, Outcome, Plan, StateDir, Watch, converge};
+use factoryup::rehearsal::host::DisposableHost;
+use factoryup::secret::Secret;
+use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Transport};
+use factoryup::{Error, Result};
+use tempfile::TempDir;
+
+use crate::support::lab::{self, Keys};
+
+/// How often the host was connected to, and how many commands were run.
+#[derive(Default)]
+pub struct Counts {
+    pub connections: AtomicUsize,
+    pub execs: AtomicUsize,
+}
+
+struct Counted<T> {
+    inner: T,
+    counts: Arc<Counts>,
+}
+
+impl<T: Transport> Transport for Counted<T> {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn connect(&mut self) -> Result<Box<dyn Session>> {
+        self.counts.connections.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Counted { inner: self.inner.connect()?, counts: self.counts.clone() }))
+    }
+}
+
+impl Session for Counted<Box<dyn Session>> {
+    fn exec(&mut self, command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit> {
+        self.counts.execs.fetch_add(1, Ordering::Relaxed);
+        self.inner.exec(command, stdin, on_line)
+    }
+
+    fn user(&self) -> &str {
+        self.inner.user()
+    }
+}
+
+/// Remembers the plan and all that was said.
+#[derive(Default)]
+pub struct Observer {
+    pub plans: RefCell<Vec<Plan>>,
+    pub failures: RefCell<Vec<String>>,
+    pub said: RefCell<Vec<String>>,
+}
+
+impl Observer {
+    /// Ids of the changes of the last plan.
+    pub fn ids(&self) -> Vec<String> {
+        self.plans.borrow().last().unwrap().changes.iter().map(|change| change.id.clone()).collect()
+    }
+}
+
+impl Dialog for Observer {
+    fn is_interactive(&self) -> bool {
+        false
+    }
+
+    fn confirm(&self, question: &str, default: bool) -> Result<bool> {
+        Silent.confirm(question, default)
+    }
+
+    fn secret(&self, prompt: &str) -> Result<Secret> {
+        Silent.secret(prompt)
+    }
+
+    fn note(&self, text: &str) {
+        self.said.borrow_mut().push(text.to_owned());
+    }
+
+    fn warn(&self, text: &str) {
+        self.note(text);
+    }
+
+    fn busy(&self, text: &str) {
+        self.note(text);
+    }
+}
+
+impl Watch for Observer {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Planned(plan) => self.plans.borrow_mut().push((*plan).clone()),
+            Event::Ended { change, failure, took } => {
+                eprintln!("{:>6} ms  {}", took.as_millis(), change.summary);
+                self.failures.borrow_mut().extend(failure.map(|why| format!("{}: {why}", change.id)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One factory with a disposable host.
+pub struct Journey {
+    pub host: DisposableHost,
+    pub keys: Keys,
+    pub factory: Factory,
+    pub state: TempDir,
+    pub counts: Arc<Counts>,
+    pub watch: Observer,
+}
+
+impl Journey {
+    /// A fresh host that lets `root` and `admin` in, and a factory without containers, which take long to install.
+    pub fn new() -> Self {
+        let keys = Keys::new();
+        let host = lab::host(&keys);
+        let text = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n\
+                    [gitlab]\ngroup = \"acme\"\n";
+        let mut factory: Factory = toml::from_str(text).unwrap();
+        factory.host.address = host.address().to_string();
+        factory.host.port = host.port();
+        factory.host.authorized_keys = vec![keys.public("id").trim().to_owned()];
+        factory.runner.executor = Executor::Shared;
+        let state = tempfile::tempdir().unwrap();
+        Self { host, keys, factory, state, counts: Arc::default(), watch: Observer::default() }
+    }
+
+    pub fn reach(&self) -> Reach<'static> {
+        let mut options = SshOptions::new(self.host.address().to_string(), self.state.path().join("known_hosts"));
+        options.port = Some(self.host.port());
+        options.identity = Some(self.keys.path("id"));
+        options.host_key = Some(self.host.host_key_fingerprint().parse().unwrap());
+        options.config = ConfigFile::Ignore;
+        options.timeouts.connect = std::time::Duration::from_secs(3);
+        let counts = self.counts.clone();
+        Reach::Remote(Box::new(move |users| {
+            let options = SshOptions { users: users.to_vec(), ..options.clone() };
+            Ok(Box::new(Counted { inner: Ssh::new(options, &Silent)?, counts: counts.clone() }))
+        }))
+    }
+
+    pub fn target(&self) -> HostTarget<'static> {
+        HostTarget::new(&self.factory, self.reach(), None).unwrap()
+    }
+
+    /// Runs the engine on a target; what the host said comes with a failure.
+    pub fn run(&self, mut target: HostTarget<'_>) -> Result<Outcome> {
+        let state = StateDir::at(self.state.path()).unwrap();
+        converge(&mut target, &self.watch, &state, Options { yes: true, ..Options::default() })
+    }
+
+    /// Runs the engine and expects that changes were made.
+    pub fn provision(&self) -> usize {
+        match self.run(self.target()) {
+            Ok(Outcome::Applied { changes, .. }) => changes,
+            other => panic!("{}", self.explain(&other)),
+        }
+    }
+
+    /// Everything that helps to understand an outcome.
+    pub fn explain(&self, outcome: &Result<Outcome>) -> String {
+        let hints = outcome.as_ref().err().map(Error::hints).unwrap_or_default().join("\n");
+        let log = self.inside("tail -n 40 /var/lib/factoryup/log/* 2>/dev/null || true");
+        format!("{outcome:?}\n{hints}\n{log}")
+    }
+
+    /// What a command prints inside, as root.
+    pub fn inside(&self, command: &str) -> String {
+        lab::stdout(&self.host.run_inside(&["sh", "-c", command]).unwrap())
+    }
+
+    /// Whether a login works, by the system's own client.
+    pub fn lets_in(&self, user: &str) -> bool {
+        lab::ssh(&self.host, &self.keys, user, "true").status.success()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.counts.connections.swap(0, Ordering::Relaxed)
+    }
+
+    pub fn execs(&self) -> usize {
+        self.counts.execs.swap(0, Ordering::Relaxed)
+    }
+
+    /// All files of a folder on the host, by path below the root.
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.host.rootfs().join(Path::new(path).strip_prefix("/").unwrap())).unwrap()
+    }
+}

@@ -1,0 +1,9 @@
+//! The host target against a real host: systemd, sshd, apt, nftables.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+
+mod fresh;
+mod journey;
+mod lockout;
+
+#[path = "../support/mod.rs"]
+mod support;
