@@ -49,3 +49,63 @@ field() {
 engine() {
     awk '$1 == "tofu" || $1 == "terraform" { print $1; exit }' toolchain.lock
 }
+
+uri() {
+    printf %s "$1" | jq -Rr '@uri'
+}
+
+# Makes `get` ready to read from GitLab's API: address and token are those that git uses for origin.
+api_ready() {
+    need curl git jq
+    url=$(git remote get-url origin)
+    case $url in
+    http://* | https://*)
+        protocol=${url%%://*}
+        host=${url#*://}
+        host=${host#*@}
+        path=${host#*/}
+        host=${host%%/*}
+        ;;
+    ssh://*)
+        protocol=https
+        host=${url#*://}
+        host=${host#*@}
+        path=${host#*/}
+        host=${host%%[:/]*}
+        ;;
+    *@*:*)
+        protocol=https
+        host=${url#*@}
+        path=${host#*:}
+        host=${host%%:*}
+        ;;
+    *) die 69 "origin is not a GitLab project: $url" ;;
+    esac
+    api=$protocol://$host/api/v4/projects/$(uri "${path%.git}")
+    token=${GITLAB_TOKEN:-}
+    [ -n "$token" ] || token=$(printf 'protocol=%s\nhost=%s\n\n' "$protocol" "$host" |
+        GIT_TERMINAL_PROMPT=0 git credential fill 2>/dev/null | sed -n 's/^password=//p') || true
+    [ -n "$token" ] || die 77 "no token for $host: store one with git, or set GITLAB_TOKEN"
+    header=$(mktemp)
+    answer=$(mktemp)
+    trap 'rm -f "$header" "$answer"' EXIT
+    # In a file, since arguments can be read by every user of the machine.
+    printf 'PRIVATE-TOKEN: %s\n' "$token" >"$header"
+}
+
+# get PATH: what GitLab answers, in the file "$answer".
+get() {
+    curl -sS --fail-with-body -H "@$header" "$api/$1" >"$answer" ||
+        die 69 "$api/$1: $(jq -r '.message // .error // empty' "$answer" 2>/dev/null)"
+}
+
+# merge_request BRANCH: the number of its open merge request; nothing when there is none.
+merge_request() {
+    get "merge_requests?state=opened&source_branch=$(uri "$1")&per_page=1"
+    jq -r '.[0].iid // empty' "$answer"
+}
+
+# Text of others, without what a terminal would obey.
+plain() {
+    tr -d '\000-\010\013-\037\177'
+}

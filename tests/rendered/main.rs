@@ -3,9 +3,12 @@
 
 #[path = "../support/control_repo.rs"]
 mod control_repo;
+#[path = "../support/plane.rs"]
+mod plane;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agent;
 mod checks;
 mod infra;
 mod pipeline;

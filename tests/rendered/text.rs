@@ -95,3 +95,25 @@ fn names_of_the_answers_reach_the_files() {
         assert_eq!(path, None, "{wrong} stands there");
     }
 }
+
+/// Commands of factoryup that the documents may tell their reader to type.
+const COMMANDS: [&str; 4] = ["plan", "apply", "evidence", "--version"];
+
+#[test]
+fn only_commands_that_factoryup_has_are_named() {
+    for (name, _) in ANSWERS {
+        for (path, text) in texts(name) {
+            let mut fenced = false;
+            for line in text.lines() {
+                fenced ^= line.trim_start().starts_with("```");
+                // In prose, factoryup is the subject of a sentence; a command stands in code.
+                let inline = line.split('`').skip(1).step_by(2);
+                for code in inline.chain(fenced.then_some(line.trim_start())) {
+                    let Some(command) = code.strip_prefix("factoryup ") else { continue };
+                    let word = command.split_whitespace().next().unwrap_or_default();
+                    assert!(COMMANDS.contains(&word), "{name}: {path}: {line}");
+                }
+            }
+        }
+    }
+}

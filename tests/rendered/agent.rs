@@ -1,0 +1,154 @@
+//! The agent's day with GitLab, by the scripts of the repo and with a token that may read and push, nothing more.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::control_repo::{ControlRepo, passed, stdout, text};
+use crate::plane::Plane;
+use crate::support;
+
+const AGENT_SCOPES: [&str; 2] = ["read_api", "write_repository"];
+
+/// Gives the repo an `origin` and git a token for it.
+fn connect(repo: &ControlRepo, address: &str, path: &str, token: &str) {
+    repo.git(&["remote", "set-url", "origin", &format!("{address}/{path}")]);
+    repo.git(&["config", "credential.helper", "store"]);
+    repo.git(&["config", "user.name", "agent"]);
+    repo.git(&["config", "user.email", "agent@example.org"]);
+    let store = repo.path().join("../.git-credentials");
+    std::fs::write(store, address.replace("http://", &format!("http://oauth2:{token}@")) + "\n").unwrap();
+}
+
+#[test]
+fn a_change_is_proposed_and_its_pipeline_is_shown() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let Some(plane) = Plane::start() else { return };
+    let project = plane.project("control");
+    plane.member(project, "factory-agent", 30);
+    let repo = ControlRepo::new("defaults");
+    connect(&repo, &plane.url(), "factory/control.git", &plane.owner_token());
+    repo.git(&["push", "--quiet", "origin", "HEAD:main"]);
+    connect(&repo, &plane.url(), "factory/control.git", &plane.token("factory-agent", &AGENT_SCOPES));
+
+    let refused = |arguments: &[&str], why: &str| {
+        let output = repo.run(arguments);
+        assert_eq!(output.status.code(), Some(65), "{}", text(&output));
+        assert!(text(&output).contains(why), "{}", text(&output));
+    };
+    let propose = ["scripts/propose", "Say more", "Closes #1. See README.md."];
+    refused(&propose, "main is protected");
+    repo.git(&["switch", "--quiet", "-c", "agent/1-say-more"]);
+    refused(&propose, "holds nothing that main does not");
+    repo.write("README.md", "# More\n");
+    refused(&propose, "changes that are not committed");
+    repo.git(&["commit", "-qam", "Say more"]);
+    passed(&repo.run(&propose));
+
+    let requests = plane.get(&format!("/projects/{project}/merge_requests?state=opened"));
+    assert_eq!(requests.body.as_array().unwrap().len(), 1);
+    let request = &requests.body[0];
+    assert_eq!(request["title"], "Say more");
+    assert_eq!(request["description"], "Closes #1. See README.md.");
+    assert_eq!(request["target_branch"], "main");
+    assert_eq!(request["draft"], false);
+
+    let status = stdout(&repo.run(&["scripts/pipeline", "status"]));
+    assert!(status.starts_with("pipeline ") && status.contains(" of agent/1-say-more: "), "{status}");
+    assert!(status.contains("\tvalidate\tvalidate\n") && status.contains("\ttest\ttest\n"), "{status}");
+    assert!(!status.contains("apply"), "{status}");
+
+    // A question needs no change, and waits for a human.
+    repo.git(&["switch", "--quiet", "-c", "agent/2-question", "origin/main"]);
+    passed(&repo.run(&["scripts/propose", "--question", "Which name?", "The issue gives two."]));
+    let requests =
+        plane.get(&format!("/projects/{project}/merge_requests?state=opened&source_branch=agent%2F2-question"));
+    assert_eq!(requests.body[0]["draft"], true);
+}
+
+#[test]
+fn without_a_token_the_remedy_is_named_and_no_token_is_ever_shown() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    let output = repo.run(&["scripts/issue", "list"]);
+    assert_eq!(output.status.code(), Some(77), "{}", text(&output));
+    assert!(
+        text(&output).contains("no token for gitlab.com: store one with git, or set GITLAB_TOKEN"),
+        "{}",
+        text(&output)
+    );
+
+    let Some(plane) = Plane::start() else { return };
+    connect(&repo, &plane.url(), "factory/control.git", "glpat-canary");
+    let output = repo.run(&["scripts/pipeline", "status"]);
+    assert_eq!(output.status.code(), Some(69), "{}", text(&output));
+    assert!(text(&output).contains("401"), "{}", text(&output));
+    assert!(!text(&output).contains("canary"), "{}", text(&output));
+}
+
+/// Answers every request with what `answer` says of its path.
+fn serve(answer: fn(&str) -> Value) -> String {
+    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.server_addr());
+    thread::spawn(move || {
+        for request in server.incoming_requests() {
+            let body = match answer(request.url()) {
+                Value::String(text) => text,
+                json => json.to_string(),
+            };
+            let _ = request.respond(tiny_http::Response::from_string(body));
+        }
+    });
+    address
+}
+
+#[test]
+fn issues_reviews_and_logs_are_read_without_what_a_terminal_would_obey() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let address = serve(|url| {
+        let path = url.strip_prefix("/api/v4/projects/acme%2Ffactory/").unwrap_or("wrong project");
+        match path.split('?').next().unwrap() {
+            "issues" => json!([{"iid": 7, "title": "More\u{1b}[2J", "labels": ["agent", "docs"]}]),
+            "issues/7" => {
+                json!({"iid": 7, "title": "More", "state": "opened", "labels": [], "author": {"username": "ada"}, "description": "Say more."})
+            }
+            "issues/7/notes" => json!([
+                {"system": false, "author": {"username": "bob"}, "created_at": "2026-01-02", "body": "And say \u{1b}]0;it\u{7} well."},
+                {"system": true, "author": {"username": "bob"}, "created_at": "2026-01-02", "body": "added a label"},
+            ]),
+            "merge_requests" => json!([{"iid": 9}]),
+            "merge_requests/9/discussions" => json!([
+                {"notes": [{"system": false, "resolvable": true, "resolved": false, "author": {"username": "ada"}, "body": "Why?",
+                    "position": {"new_path": "README.md", "new_line": 3, "old_line": null}}]},
+                {"notes": [{"system": false, "resolvable": true, "resolved": true, "author": {"username": "ada"}, "body": "Good.", "position": null}]},
+            ]),
+            "merge_requests/9/pipelines" => json!([{"id": 5, "status": "failed"}]),
+            "pipelines/5/jobs" => json!([
+                {"id": 1, "name": "validate", "stage": "validate", "status": "success"},
+                {"id": 2, "name": "test", "stage": "test", "status": "failed"},
+            ]),
+            "jobs/2/trace" => json!("first line\nlast line\n"),
+            other => panic!("{other}"),
+        }
+    });
+    let repo = ControlRepo::new("defaults");
+    connect(&repo, &address, "acme/factory.git", "t");
+    assert_eq!(passed(&repo.run(&["scripts/issue", "list"])), "#7\tMore[2J\tagent, docs\n");
+    let issue = passed(&repo.run(&["scripts/issue", "show", "7"]));
+    assert!(
+        issue.contains("Say more.") && issue.contains("And say ]0;it well.") && !issue.contains("added a label"),
+        "{issue}"
+    );
+    let review = passed(&repo.run(&["scripts/review"]));
+    assert_eq!(review, "== OPEN README.md:3\nada: Why?\n== done\nada: Good.\n");
+    assert_eq!(repo.run(&["scripts/pipeline", "wait"]).status.code(), Some(1));
+    let failed = passed(&repo.run(&["scripts/pipeline", "failed"]));
+    assert_eq!(failed, "== test (job 2)\nfirst line\nlast line\n");
+    assert_eq!(passed(&repo.run(&["scripts/pipeline", "log", "2"])), "first line\nlast line\n");
+}
