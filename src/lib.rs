@@ -12,6 +12,7 @@
 //! | [`host`] | target *host*: a trusted machine, observed and changed by two POSIX sh programs |
 //! | [`repo`] | target *repo*: the control repo, rendered from `templates/` into one git commit |
 //! | [`gitlab`] | target *gitlab*: the hand-off, and the negative proof that it holds |
+//! | [`targets`] | which targets a factory has, and how each is made |
 //! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
 //! | [`rehearsal`] | day one against a disposable host and a stand-in control plane |
 //! | [`ui`] | the only room that prints or asks |
@@ -35,6 +36,7 @@ pub mod process;
 pub mod rehearsal;
 pub mod repo;
 pub mod secret;
+pub mod targets;
 pub mod transport;
 pub mod ui;
 pub mod wizard;

@@ -3,12 +3,17 @@
 //! A doc comment on a command or flag *is* its help text.
 #![allow(clippy::doc_markdown, reason = "these doc comments are shown as plain text")]
 
+mod access;
+mod apply;
 mod completions;
 mod evidence;
 mod factory;
 mod init;
 mod man;
+mod plan;
+mod rehearse;
 mod schema;
+mod start;
 
 use std::path::PathBuf;
 
@@ -49,7 +54,7 @@ impl Ending {
 #[command(name = "factoryup", version, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 
     /// Speak JSON lines on standard output instead of text
     #[arg(long, global = true)]
@@ -67,6 +72,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Init),
+    Plan(plan::Plan),
+    Apply(apply::Apply),
+    Rehearse(rehearse::Rehearse),
     Evidence(evidence::Evidence),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -77,7 +85,11 @@ impl Cli {
     /// How to speak, as the flags say.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let diff = false;
+        let diff = match &self.command {
+            Some(Command::Plan(plan)) => plan.diff,
+            Some(Command::Apply(apply)) => apply.diff,
+            _ => false,
+        };
         Settings { json: self.json, diff, color: self.color }
     }
 
@@ -88,11 +100,15 @@ impl Cli {
     pub fn run(&self, ui: &Ui) -> Result<Ending> {
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         match &self.command {
-            Command::Init(command) => command.run(&dir, ui),
-            Command::Evidence(command) => command.run(&dir, ui),
-            Command::Schema(command) => command.run(ui),
-            Command::Completions(command) => command.run(ui),
-            Command::Man(command) => command.run(ui),
+            None => return start::run(&dir, ui),
+            Some(Command::Plan(command)) => return command.run(&dir, ui),
+            Some(Command::Init(command)) => command.run(&dir, ui),
+            Some(Command::Apply(command)) => command.run(&dir, ui),
+            Some(Command::Rehearse(command)) => command.run(ui),
+            Some(Command::Evidence(command)) => command.run(&dir, ui),
+            Some(Command::Schema(command)) => command.run(ui),
+            Some(Command::Completions(command)) => command.run(ui),
+            Some(Command::Man(command)) => command.run(ui),
         }
         .map(|()| Ending::Done)
     }

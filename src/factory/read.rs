@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
             Some(number) if number == i64::from(SCHEMA) => true,
             Some(number) if number > i64::from(SCHEMA) => {
                 let reason = format!("is {number}: written by a newer factoryup; this one reads {SCHEMA}");
-                let remedy = "upgrade with `factoryup self update`, or the way it was installed";
+                let remedy = "install a newer factoryup, the way this one was installed";
                 self.problems.retain(|problem| problem.fault.secret);
                 self.fault(value.span(), "`schema`", Fault::new(reason, remedy));
                 false

@@ -5,4 +5,6 @@
 //! `factoryup rehearse` knows this room.
 
 pub mod control_plane;
+pub mod day_one;
 pub mod host;
+pub mod system;

@@ -5,7 +5,7 @@
 //! ```sh
 //! FACTORYUP_SEED=7 cargo test --release --test merge -- --ignored --nocapture
 //! ```
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -82,7 +82,7 @@ impl From<HostError> for Error {
         match error {
             HostError::Io { .. } => Error::new(Kind::CannotWrite, message),
             HostError::Spawn { tool, .. } => Error::new(Kind::CannotWrite, message).hint(format!(
-                "install the package that brings {tool}; `factoryup doctor` lists what a rehearsal needs"
+                "install the package that brings {tool}; `factoryup rehearse` names what it needs and can install it"
             )),
             HostError::Tool { .. } => Error::new(Kind::CannotWrite, message)
                 .hint("a disposable host needs root and a kernel with overlay, veth and nftables"),

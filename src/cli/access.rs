@@ -1,0 +1,95 @@
+//! Flags of the commands that reach a host or GitLab, and the targets they lead to.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::factory;
+use crate::error::Result;
+use crate::factory::Factory;
+use crate::plan::{StateDir, Target, TargetName};
+use crate::targets::{self, Keys};
+use crate::ui::Ui;
+
+/// One of the three targets, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Name {
+    /// The control repo
+    Repo,
+    /// The trusted host
+    Host,
+    /// The control plane
+    Gitlab,
+}
+
+impl Name {
+    fn target(self) -> TargetName {
+        match self {
+            Self::Repo => TargetName::Repo,
+            Self::Host => TargetName::Host,
+            Self::Gitlab => TargetName::Gitlab,
+        }
+    }
+}
+
+/// How to get in. Secrets come from files, the environment or a prompt, never from a flag.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Access {
+    /// Log into the host with this private key, besides the agent's and the usual ones
+    #[arg(long, value_name = "FILE", env = "FACTORYUP_IDENTITY")]
+    identity: Option<PathBuf>,
+
+    /// Accept only this host key, such as SHA256:…, whatever known hosts say
+    #[arg(long, value_name = "FINGERPRINT", env = "FACTORYUP_HOST_KEY")]
+    host_key: Option<String>,
+
+    /// Read the password for sudo on the host from this file [env: FACTORYUP_SUDO_PASSWORD holds the password itself]
+    #[arg(long, value_name = "FILE")]
+    sudo_password_file: Option<PathBuf>,
+
+    /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN holds the token itself]
+    #[arg(long, value_name = "FILE")]
+    gitlab_token_file: Option<PathBuf>,
+}
+
+impl Access {
+    fn keys(&self) -> Keys {
+        Keys {
+            identity: self.identity.clone(),
+            host_key: self.host_key.clone(),
+            sudo_password_file: self.sudo_password_file.clone(),
+            gitlab_token_file: self.gitlab_token_file.clone(),
+        }
+    }
+}
+
+/// A control repo with everything that is needed to work on its targets.
+pub(super) struct Site {
+    pub(super) factory: Factory,
+    pub(super) state: StateDir,
+    dir: PathBuf,
+    keys: Keys,
+}
+
+impl Site {
+    /// Reads the factory in `dir` and takes its state folder for this process.
+    pub(super) fn open(dir: &Path, access: &Access) -> Result<Self> {
+        let factory = factory::read(dir)?;
+        let mut state = StateDir::open(&factory.factory.name)?;
+        state.lock()?;
+        Ok(Self { factory, state, dir: dir.to_owned(), keys: access.keys() })
+    }
+
+    /// The targets to work on: the one that was named, or all that this factory has.
+    pub(super) fn names(&self, name: Option<Name>) -> Vec<TargetName> {
+        match name {
+            Some(name) => vec![name.target()],
+            None => targets::of(&self.factory),
+        }
+    }
+
+    /// One target, ready to be observed.
+    pub(super) fn target<'a>(&'a self, name: TargetName, ui: &'a Ui) -> Result<Box<dyn Target + 'a>> {
+        targets::make(name, &self.factory, &self.dir, &self.keys, &self.state, ui)
+    }
+}

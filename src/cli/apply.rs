@@ -1,0 +1,39 @@
+//! `factoryup apply`
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::access::{Access, Name, Site};
+use crate::error::Result;
+use crate::plan::{Options, converge};
+use crate::ui::Ui;
+
+/// Plan, confirm, apply and verify; run it again when it was cut
+#[derive(Debug, Default, Args)]
+pub(super) struct Apply {
+    /// Which target [default: repo, host and gitlab, in that order]
+    target: Option<Name>,
+
+    /// Show the texts before and after
+    #[arg(long)]
+    pub(super) diff: bool,
+
+    /// Do not ask before applying
+    #[arg(long, short)]
+    yes: bool,
+
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Apply {
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
+        let site = Site::open(dir, &self.access)?;
+        for name in site.names(self.target) {
+            let mut target = site.target(name, ui)?;
+            converge(&mut *target, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
+        }
+        Ok(())
+    }
+}

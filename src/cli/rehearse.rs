@@ -1,0 +1,65 @@
+//! `factoryup rehearse`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::error::Result;
+use crate::plan::StateDir;
+use crate::rehearsal::day_one::{self, Options, Report};
+use crate::rehearsal::system;
+use crate::ui::{Table, Ui, seconds};
+
+/// Play all of day one on this machine, against a disposable host and a stand-in control plane; needs no account
+#[derive(Debug, Args)]
+pub(super) struct Rehearse {
+    /// Install what is missing without asking
+    #[arg(long, short)]
+    yes: bool,
+
+    /// Leave the host out
+    #[arg(long)]
+    without_host: bool,
+
+    /// Where to put what is made; an earlier rehearsal there is replaced [default: in the state folder]
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+}
+
+impl Rehearse {
+    pub(super) fn run(&self, ui: &Ui) -> Result<()> {
+        let dir = match &self.into {
+            Some(dir) => std::path::absolute(dir)
+                .map_err(|e| crate::Error::usage(format!("cannot use {} as a folder: {e}", dir.display())))?,
+            None => StateDir::open("rehearsal")?.path().to_owned(),
+        };
+        ui.heading("rehearsal: day one on this machine, against a disposable host and a stand-in control plane");
+        let without_host = if self.without_host {
+            Some("the host, as --without-host says".to_owned())
+        } else {
+            system::ready_for_a_host(ui, self.yes)?
+        };
+        let report = day_one::play(&Options { dir, without_host }, ui)?;
+        if ui.is_json() {
+            return ui.result(&json!({ "event": "report", "report": report }).to_string());
+        }
+        ui.result(&text(&report))
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut table = Table::new(["part", "took", "result"]);
+    for part in &report.parts {
+        table.row([part.name.clone(), seconds(Duration::from_secs_f64(part.seconds)), part.result.clone()]);
+    }
+    let mut text = format!("\n{}\n", table.text());
+    for left_out in &report.left_out {
+        text.push_str(&format!("left out: {left_out}\n"));
+    }
+    text.push_str(&format!("control repo:  {}\n", report.control_repo.display()));
+    text.push_str(&format!("evidence:      {}\n", report.state.join("evidence/log.jsonl").display()));
+    text.push_str("The disposable targets are gone. For real: factoryup init my-factory\n");
+    text
+}

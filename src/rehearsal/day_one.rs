@@ -1,0 +1,224 @@
+//! The journey: the real targets and the real engine, from answers to a proved hand-off, twice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::control_plane::{self, ControlPlane};
+use super::host::{self, DisposableHost, Image, Recipe};
+use crate::error::{Error, Kind, Result};
+use crate::factory::{
+    Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
+    Tier,
+};
+use crate::plan::{Options as Run, Outcome, StateDir, TargetName, Watch, converge, write_atomically};
+use crate::process;
+use crate::secret::Secret;
+use crate::targets::{self, Keys};
+
+/// Marks a folder as one that a rehearsal made and the next may replace.
+const MARKER: &str = ".factoryup-rehearsal";
+
+/// What to rehearse, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder for everything that is made; replaced when an earlier rehearsal made it.
+    pub dir: PathBuf,
+    /// Why no host takes part; `None` when one does.
+    pub without_host: Option<String>,
+}
+
+/// One part of the journey.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// What it was.
+    pub name: String,
+    /// What came of it.
+    pub result: String,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The parts, in order.
+    pub parts: Vec<Part>,
+    /// What did not take part, and why.
+    pub left_out: Vec<String>,
+    /// The control repo that was made.
+    pub control_repo: PathBuf,
+    /// The state folder with journal, receipts and evidence.
+    pub state: PathBuf,
+    /// Requests that the stand-in answered.
+    pub requests: usize,
+}
+
+/// Plays day one. The disposable targets are gone when this returns; the control repo and the state folder stay.
+///
+/// # Errors
+/// Whatever stopped a real day one; `Internal` when the second apply found something left to do.
+pub fn play(options: &Options, watch: &dyn Watch) -> Result<Report> {
+    clear(&options.dir)?;
+    let mut stage = Stage::set(options, watch)?;
+    for name in targets::of(&stage.factory) {
+        stage.converge(name, watch, false)?;
+    }
+    for name in targets::of(&stage.factory) {
+        stage.converge(name, watch, true)?;
+    }
+    let report = Report {
+        parts: stage.parts,
+        left_out: options.without_host.iter().cloned().collect(),
+        control_repo: options.dir.join("control-repo"),
+        state: stage.state.path().to_owned(),
+        requests: stage.control_plane.log().len(),
+    };
+    let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
+    write_atomically(&options.dir.join("report.json"), &json, 0o600)?;
+    Ok(report)
+}
+
+/// Everything that the journey is played with.
+struct Stage {
+    dir: PathBuf,
+    factory: Factory,
+    keys: Keys,
+    state: StateDir,
+    control_plane: ControlPlane,
+    // Held so that the host lives as long as the journey.
+    _host: Option<DisposableHost>,
+    parts: Vec<Part>,
+}
+
+impl Stage {
+    fn set(options: &Options, watch: &dyn Watch) -> Result<Self> {
+        let mut parts = Vec::new();
+        let since = Instant::now();
+        let control_plane = ControlPlane::start(control_plane::Options::new(options.dir.join("stand-in")))?;
+        parts.push(part("stand-in control plane", format!("answers at {}", control_plane.url()), since.elapsed()));
+
+        let identity = options.dir.join("operator-key");
+        let public = make_key(&identity)?;
+        let mut settings = factory(&control_plane.url(), &public);
+        let host = if options.without_host.is_some() {
+            settings.host.kind = HostKind::None;
+            None
+        } else {
+            let since = Instant::now();
+            watch.busy("building the Debian image, once; it is kept for the next time");
+            let image = Image::ensure(&Recipe::default(), &mut |line| watch.busy(line))?;
+            parts.push(part("Debian image", "ready".into(), since.elapsed()));
+            let since = Instant::now();
+            watch.busy("starting the disposable host");
+            let host = DisposableHost::start(&image, &host::Options { authorized_key: public, ..Default::default() })?;
+            watch.busy("");
+            settings.host.address = host.address().to_string();
+            settings.host.port = host.port();
+            host.host_key_fingerprint().clone_into(&mut settings.host.host_key);
+            parts.push(part("disposable host", format!("sshd answers at {}", host.direct()), since.elapsed()));
+            Some(host)
+        };
+        let token = options.dir.join("owner-token");
+        keep_secret(&token, &control_plane.owner_token())?;
+        let keys = Keys { identity: Some(identity), gitlab_token_file: Some(token), ..Keys::default() };
+        let state = StateDir::at(options.dir.join("state"))?;
+        let dir = options.dir.join("control-repo");
+        Ok(Self { dir, factory: settings, keys, state, control_plane, _host: host, parts })
+    }
+
+    fn converge(&mut self, name: TargetName, watch: &dyn Watch, again: bool) -> Result<()> {
+        let since = Instant::now();
+        let mut target = targets::make(name, &self.factory, &self.dir, &self.keys, &self.state, watch)?;
+        let outcome = converge(&mut *target, watch, &self.state, Run { yes: true, ..Run::default() })?;
+        drop(target);
+        let result = match &outcome {
+            Outcome::Applied { changes, .. } if again => {
+                return Err(Error::internal(format!("the second apply of {name} still made {changes} changes")));
+            }
+            Outcome::Applied { changes, proofs } => describe(&format!("{changes} changes"), *proofs),
+            Outcome::AlreadyRight { proofs } => describe("nothing left to do", *proofs),
+        };
+        let name = if again { format!("{name}, applied again") } else { name.to_string() };
+        self.parts.push(part(&name, result, since.elapsed()));
+        Ok(())
+    }
+}
+
+fn part(name: &str, result: String, took: Duration) -> Part {
+    Part { name: name.to_owned(), result, seconds: took.as_secs_f64() }
+}
+
+fn describe(what: &str, proofs: usize) -> String {
+    if proofs == 0 { what.to_owned() } else { format!("{what}, {proofs} promises proved") }
+}
+
+/// An empty, private folder: a new one, or one that an earlier rehearsal left.
+fn clear(dir: &Path) -> Result<()> {
+    let cannot = |e: std::io::Error| Error::new(Kind::CannotWrite, format!("cannot make {}: {e}", dir.display()));
+    let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !dir.join(MARKER).exists() {
+        return Err(Error::new(Kind::CannotWrite, format!("{} is not empty and no rehearsal made it", dir.display()))
+            .hint("name another folder with --into DIR"));
+    }
+    if occupied {
+        fs::remove_dir_all(dir).map_err(cannot)?;
+    }
+    StateDir::at(dir)?;
+    write_atomically(&dir.join(MARKER), b"Made by `factoryup rehearse`, which may replace all of it.\n", 0o600)
+}
+
+fn keep_secret(path: &Path, secret: &Secret) -> Result<()> {
+    write_atomically(path, secret.expose().as_bytes(), 0o600)
+}
+
+/// A new key pair for the operator; returns the public line.
+fn make_key(path: &Path) -> Result<String> {
+    let output = process::command("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "rehearsal", "-f"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| {
+            Error::usage(format!("cannot run ssh-keygen: {e}")).hint("install the package `openssh-client`")
+        })?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(
+            Error::new(Kind::CannotWrite, format!("ssh-keygen could not make {}", path.display())).caused_by(why)
+        );
+    }
+    let public = path.with_extension("pub");
+    fs::read_to_string(&public)
+        .map(|text| text.trim_end().to_owned())
+        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot read {}: {e}", public.display())))
+}
+
+fn factory(url: &str, key: &str) -> Factory {
+    Factory {
+        schema: SCHEMA,
+        factory: FactorySection {
+            name: "rehearsal".into(),
+            description: "Day one, rehearsed".into(),
+            owner_name: "Ada Lovelace".into(),
+            owner_email: "ada@example.org".into(),
+        },
+        host: Host { authorized_keys: vec![key.to_owned()], ..Host::default() },
+        gitlab: Gitlab {
+            url: url.to_owned(),
+            group: "factory".into(),
+            project: "control".into(),
+            default_branch: "main".into(),
+            tier: Tier::Free,
+        },
+        agent: Agent::default(),
+        infra: Infra::default(),
+        cloudflare: Cloudflare::default(),
+        secrets: Secrets::default(),
+        runner: Runner::default(),
+        environments: Environments::default(),
+    }
+}

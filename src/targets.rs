@@ -1,0 +1,112 @@
+//! Which targets a factory has, and how each one is made from `factory.toml` and the keys at hand.
+
+use std::path::{Path, PathBuf};
+
+use crate::dialog::Dialog;
+use crate::error::{Error, Kind, Result};
+use crate::factory::{FILE_NAME, Factory, HostKind, to_toml};
+use crate::gitlab::GitlabTarget;
+use crate::host::{HostTarget, Reach};
+use crate::plan::{StateDir, Target, TargetName, Watch};
+use crate::repo::RepoTarget;
+use crate::secret::Secret;
+use crate::transport::{Local, Ssh, SshOptions};
+use crate::wizard::discover::{Surroundings, gitlab_token};
+
+/// How to get in, beside what `factory.toml` says. Files rather than values: secrets are read when they are needed.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// A private SSH key.
+    pub identity: Option<PathBuf>,
+    /// The only host key to accept, `SHA256:…`; wins over `host.host_key`.
+    pub host_key: Option<String>,
+    /// A file that holds the password for sudo on the host.
+    pub sudo_password_file: Option<PathBuf>,
+    /// A file that holds the GitLab token.
+    pub gitlab_token_file: Option<PathBuf>,
+}
+
+/// The targets of a factory, in the order in which they are brought about.
+#[must_use]
+pub fn of(factory: &Factory) -> Vec<TargetName> {
+    let mut names = vec![TargetName::Repo];
+    if factory.host.kind != HostKind::None {
+        names.push(TargetName::Host);
+    }
+    names.push(TargetName::Gitlab);
+    names
+}
+
+/// One target, ready to be observed. Its secrets are read here, or asked for when it turns out that they are needed.
+///
+/// # Errors
+/// `Usage` when a secret is missing and nobody can be asked; `Data` when the factory has no such target.
+pub fn make<'a>(
+    name: TargetName,
+    factory: &'a Factory,
+    dir: &Path,
+    keys: &'a Keys,
+    state: &'a StateDir,
+    watch: &'a dyn Watch,
+) -> Result<Box<dyn Target + 'a>> {
+    match name {
+        TargetName::Repo => {
+            let path = dir.join(FILE_NAME);
+            let text = if path.exists() { read_text(&path)? } else { to_toml(factory)? };
+            Ok(Box::new(RepoTarget::new(dir, factory, &text)?))
+        }
+        TargetName::Host => {
+            let password = secret(keys.sudo_password_file.as_deref(), "FACTORYUP_SUDO_PASSWORD")?;
+            Ok(Box::new(HostTarget::new(factory, reach(factory, keys, state, watch), password)?))
+        }
+        TargetName::Gitlab => {
+            let token = owner_token(&factory.gitlab.url, dir, keys, watch)?;
+            Ok(Box::new(GitlabTarget::new(factory, token, dir, state)?))
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| Error::new(Kind::Data, format!("cannot read {}: {e}", path.display())))
+}
+
+/// A way to the host for the first of the users that it lets in.
+fn reach<'a>(factory: &'a Factory, keys: &'a Keys, state: &'a StateDir, watch: &'a dyn Watch) -> Reach<'a> {
+    if factory.host.kind == HostKind::Local {
+        return Reach::Here(Box::new(Local));
+    }
+    Reach::Remote(Box::new(move |users| {
+        let pinned = keys.host_key.as_deref().unwrap_or(&factory.host.host_key);
+        let mut options = SshOptions::new(&factory.host.address, state.file("known_hosts"));
+        options.port = Some(factory.host.port).filter(|&port| port != 22);
+        options.users = users.to_vec();
+        options.identity.clone_from(&keys.identity);
+        options.host_key = if pinned.is_empty() { None } else { Some(pinned.parse()?) };
+        Ok(Box::new(Ssh::new(options, watch)?))
+    }))
+}
+
+/// The owner's GitLab token: from the file that was named, from where tokens are found, or asked for.
+fn owner_token(url: &str, dir: &Path, keys: &Keys, dialog: &dyn Dialog) -> Result<Secret> {
+    if let Some(path) = &keys.gitlab_token_file {
+        return Secret::from_file(path);
+    }
+    if let Some((token, place)) = gitlab_token(&Surroundings::here(dir), url)? {
+        dialog.note(&format!("the GitLab token is from {place}"));
+        return Ok(token);
+    }
+    if dialog.is_interactive() {
+        return dialog.secret(&format!("Token for {url}, of a group owner, with the scope api"));
+    }
+    Err(Error::usage(format!("no token for {url}"))
+        .hint("set FACTORYUP_GITLAB_TOKEN, or name a file with --gitlab-token-file FILE")
+        .hint(format!("to make one with the scope api: {url}/-/user_settings/personal_access_tokens")))
+}
+
+/// A secret from its file or its variable.
+fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Secret>> {
+    match file {
+        Some(path) => Secret::from_file(path).map(Some),
+        None => Ok(std::env::var(variable).ok().filter(|v| !v.is_empty()).map(Secret::new)),
+    }
+}
