@@ -1,0 +1,72 @@
+//! `factoryup rehearse` where no host can take part: it plays what it can and says what it left out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Debian's nobody, who owns nothing.
+const NOBODY: u32 = 65534;
+
+fn rehearse(home: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+    command.args(["--json", "rehearse", "--into"]).arg(home.join("made")).args(args);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home).current_dir("/");
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// The report, which is the last line.
+fn report(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "report", "{last}");
+    last["report"].clone()
+}
+
+#[test]
+fn without_root_it_plays_what_it_can_and_says_what_it_left_out() {
+    if !support::root() || !support::available(&["git", "ssh-keygen"]) {
+        return;
+    }
+    // The binary may lie where nobody else can reach, so nobody gets a copy.
+    let home = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let copy = home.path().join("factoryup");
+    fs::copy(env!("CARGO_BIN_EXE_factoryup"), &copy).unwrap();
+    let mut command = Command::new(&copy);
+    command.args(["--json", "rehearse", "--yes", "--into"]).arg(home.path().join("made"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home.path()).current_dir("/");
+    let output = command.uid(NOBODY).gid(NOBODY).stdin(Stdio::null()).output().unwrap();
+    let report = report(&output);
+    let left_out = report["left_out"][0].as_str().unwrap();
+    assert!(left_out.contains("needs root"), "{left_out}");
+    let parts: Vec<_> = report["parts"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let all = ["stand-in control plane", "repo", "gitlab", "repo, applied again", "gitlab, applied again"];
+    assert_eq!(parts, all);
+    let repo = Path::new(report["control_repo"].as_str().unwrap());
+    assert!(repo.join("AGENTS.md").is_file() && repo.join("factory.toml").is_file());
+}
+
+#[test]
+fn it_replaces_what_a_rehearsal_made_and_nothing_else() {
+    if !support::available(&["git", "ssh-keygen"]) {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    report(&rehearse(home.path(), &["--without-host"]));
+    report(&rehearse(home.path(), &["--without-host"]));
+    let mine = home.path().join("mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("precious"), "x").unwrap();
+    fs::remove_dir_all(home.path().join("made")).unwrap();
+    fs::rename(&mine, home.path().join("made")).unwrap();
+    let refused = rehearse(home.path(), &["--without-host"]);
+    assert_eq!(refused.status.code(), Some(73));
+    assert!(home.path().join("made/precious").exists());
+}
