@@ -3,6 +3,8 @@
 //! The commit is made in the object database from the commit that is checked out. Work tree, index, the branch that is
 //! checked out and every other branch stay as they are; the owner reads the new branch, and merges it or deletes it.
 
+use std::collections::BTreeSet;
+
 use super::compare::Comparison;
 use super::desired::Desired;
 use super::digest::{sha256, sha256_of_parts};
@@ -22,6 +24,9 @@ pub(crate) fn name(desired: &Desired, repo: &ControlRepo, comparison: &Compariso
             .map_or_else(String::new, |blob| format!("{}:{}", blob.mode.as_str(), sha256(&blob.bytes)));
         (edit.path.clone(), digest)
     }));
+    parts.extend(comparison.proposals.iter().map(|blob| (blob.path.clone(), sha256(&blob.bytes))));
+    parts.extend(comparison.settled.iter().map(|path| (path.clone(), String::new())));
+    parts.push((desired.tree.pack_sha256.clone(), desired.answers_sha256.clone()));
     let short = &sha256_of_parts(&parts)[..8];
     if repo.manifest.template.pack_sha256 == desired.tree.pack_sha256 {
         format!("factory/answers-{short}")
@@ -52,11 +57,12 @@ fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> Repo
         .collect();
     edits.extend(record::state_files(&comparison.manifest, &desired.factory)?.into_iter().map(Edit::Put));
     edits.extend(record::base_blobs(&comparison.manifest, &desired.tree).into_iter().map(Edit::Put));
-    let needed = |path: &str| {
-        comparison.manifest.files.iter().any(|r| r.keeps_base() && path.strip_prefix(BASE) == Some(r.base.as_str()))
-    };
-    let unneeded = repo.files.keys().filter(|path| path.starts_with(BASE) && !needed(path));
-    edits.extend(unneeded.cloned().map(Edit::Remove));
+    let needed: BTreeSet<&str> =
+        comparison.manifest.files.iter().filter(|r| r.keeps_base()).map(|r| r.base.as_str()).collect();
+    let unneeded =
+        repo.files.keys().filter(|path| path.strip_prefix(BASE).is_some_and(|digest| !needed.contains(digest)));
+    edits.extend(unneeded.chain(&comparison.settled).cloned().map(Edit::Remove));
+    edits.extend(comparison.proposals.iter().cloned().map(Edit::Put));
     Ok(edits)
 }
 
@@ -69,10 +75,11 @@ fn message(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> St
         format!("Bring {} files from the templates {from} to {to}\n", comparison.edits.len())
     };
     let _ = writeln!(text, "\nMade by factoryup {} from its templates {to}.", env!("CARGO_PKG_VERSION"));
-    if !comparison.kept.is_empty() {
-        let _ = writeln!(text, "\nLeft alone:");
-        for kept in &comparison.kept {
-            let _ = writeln!(text, "- {}: {}", kept.path, kept.why);
+    let lines: Vec<String> = comparison.report.lines().collect();
+    if !lines.is_empty() {
+        let _ = writeln!(text, "\nYour own changes:");
+        for line in lines {
+            let _ = writeln!(text, "- {line}");
         }
     }
     text

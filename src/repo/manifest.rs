@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::Class;
 use super::error::{RepoError, RepoResult};
+use super::path;
 use super::tree::{Kind, RenderedFile, Tree};
 
 /// Where it is in the control repo.
@@ -74,7 +75,8 @@ pub struct FileRecord {
     pub mode: String,
     /// Its line endings.
     pub eol: Eol,
-    /// SHA-256 of the pristine render; for a block, of its body. Under `.factory/base/` for shared files and blocks.
+    /// SHA-256 of the pristine render; for a block, of its body. Under `.factory/base/` for shared files and blocks. Empty where
+    /// a file of the user's was in the way from the beginning.
     pub base: String,
     /// SHA-256 of what was written, which differs from `base` after a merge.
     pub written: String,
@@ -149,10 +151,21 @@ impl FileRecord {
         }
     }
 
+    /// Why nothing may be read or written by this record: it was not written by factoryup.
+    fn problem(&self) -> Option<String> {
+        let digest = |text: &str| text.is_empty() || text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let named = [&self.path, &self.id].into_iter().find_map(|name| Some((name, path::problem(name)?)));
+        match named {
+            Some((name, why)) => Some(format!("it names a file `{}`: {why}", name.escape_default())),
+            None if !digest(&self.base) || !digest(&self.written) => Some(format!("{} has no SHA-256", self.path)),
+            None => None,
+        }
+    }
+
     /// Whether the pristine text is kept under `.factory/base/`.
     #[must_use]
     pub fn keeps_base(&self) -> bool {
-        self.kind == Kind::Text && matches!(self.class, Class::Merge | Class::Block)
+        self.kind == Kind::Text && matches!(self.class, Class::Merge | Class::Block) && !self.base.is_empty()
     }
 }
 
@@ -194,7 +207,11 @@ impl Manifest {
             let own = env!("CARGO_PKG_VERSION");
             return Err(newer(format!("it asks for {} or later; this one is {own}", header.min_generator)));
         }
-        toml::from_str(text).map_err(unreadable)
+        let manifest: Self = toml::from_str(text).map_err(unreadable)?;
+        match manifest.files.iter().find_map(FileRecord::problem) {
+            Some(why) => Err(RepoError::Unreadable { file: PATH, why }),
+            None => Ok(manifest),
+        }
     }
 
     /// The file's text: sorted, and the same for the same content.

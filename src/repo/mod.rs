@@ -26,6 +26,7 @@ pub mod git;
 pub mod manifest;
 pub mod merge;
 pub mod render;
+pub mod report;
 pub mod tree;
 
 mod apply;
@@ -52,6 +53,7 @@ use compare::Comparison;
 use desired::{Desired, shown};
 pub use git::write::ObjectFormat;
 use observe::{ControlRepo, Observed};
+use report::Report;
 use tree::Mode;
 
 /// The control repo in one folder.
@@ -61,6 +63,7 @@ pub struct RepoTarget {
     desired: Desired,
     format: ObjectFormat,
     step: Option<Step>,
+    report: Option<Report>,
 }
 
 /// What the plan that was last observed comes down to.
@@ -83,6 +86,7 @@ impl RepoTarget {
             desired: Desired::new(factory, factory_toml)?,
             format: ObjectFormat::default(),
             step: None,
+            report: None,
         })
     }
 
@@ -99,6 +103,18 @@ impl RepoTarget {
         &self.dir
     }
 
+    /// What the last observation found of the user's own work: merged, moved, kept, in conflict. `None` for a new repo.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    fn say_branch(&mut self, name: &str) {
+        if let Some(report) = &mut self.report {
+            report.branch = Some(name.to_owned());
+        }
+    }
+
     fn plan_creation(&self, plan: &mut Plan, inside: Option<&Path>) {
         if let Some(outer) = inside {
             plan.notes.push(format!("the new repo lies inside the work tree of {}", outer.display()));
@@ -113,16 +129,18 @@ impl RepoTarget {
         plan.push(Change::new(format!("commit:{branch}"), Action::Create, summary));
     }
 
-    fn plan_branch(&self, plan: &mut Plan, repo: Box<ControlRepo>) -> Result<Option<Step>> {
+    fn plan_branch(&mut self, plan: &mut Plan, repo: Box<ControlRepo>) -> Result<Option<Step>> {
         let comparison = compare::compare(&self.desired, &repo);
         plan.unchanged = comparison.unchanged;
-        plan.notes.extend(comparison.kept.iter().map(|kept| format!("{}: {}", kept.path, kept.why)));
-        if comparison.edits.is_empty() {
+        plan.notes.extend(comparison.report.lines());
+        self.report = Some(comparison.report.clone());
+        if comparison.is_empty() {
             return Ok(None);
         }
         let name = branch::name(&self.desired, &repo, &comparison);
         if repo.git.resolve(&format!("refs/heads/{name}"))?.is_some() {
-            let files = comparison.edits.len();
+            self.say_branch(&name);
+            let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
             plan.notes.push(format!("{files} files wait on the branch {name}: merge it with `git merge {name}`"));
             return Ok(None);
         }
@@ -138,6 +156,14 @@ impl RepoTarget {
             let change = Change::new(format!("file:{}", edit.path), action, format!("{verb} {}", edit.path));
             plan.push(change.with_diff(before, after));
         }
+        for blob in &comparison.proposals {
+            let summary = format!("put the templates' proposal aside as {}", blob.path);
+            plan.push(Change::new(format!("file:{}", blob.path), Action::Create, summary));
+        }
+        for path in &comparison.settled {
+            plan.push(Change::new(format!("file:{path}"), Action::Delete, format!("delete {path}, which is settled")));
+        }
+        self.say_branch(&name);
         let on = repo.branch.as_deref().unwrap_or(&repo.head);
         let summary = format!("commit them on the new branch {name}, from {on}; the work tree stays as it is");
         plan.push(Change::new(format!("branch:{name}"), Action::Create, summary));
@@ -160,6 +186,7 @@ impl Target for RepoTarget {
 
     fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
         let mut plan = Plan::new(self.name(), self.subject());
+        self.report = None;
         self.step = match observe::observe(&self.dir, &self.desired)? {
             Observed::Vacant { inside } => {
                 self.plan_creation(&mut plan, inside.as_deref());

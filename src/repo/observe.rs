@@ -8,6 +8,7 @@ use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::manifest::{self, Manifest};
+use super::record::{BASE, CONFLICTS};
 use super::stage::Stage;
 use crate::factory::FILE_NAME;
 
@@ -134,8 +135,10 @@ fn control(git: Git, desired: &Desired) -> RepoResult<ControlRepo> {
     }
     let known = manifest.files.iter().map(|record| record.path.as_str());
     let wanted = desired.tree.files.iter().map(|file| file.path.as_str());
+    let own = entries.keys().map(String::as_str).filter(|path| path.starts_with(BASE) || path.starts_with(CONFLICTS));
     let mut read: Vec<&str> = known
         .chain(wanted)
+        .chain(own)
         .chain([FILE_NAME])
         .filter(|path| entries.get(*path).is_some_and(|e| e.mode != SUBMODULE))
         .collect();

@@ -1,5 +1,7 @@
 //! The folder `.factory/`: manifest, answers last applied, pristine texts, and two files that keep tools off the latter.
 
+use std::collections::BTreeSet;
+
 use super::catalogue::Class;
 use super::digest::{sha256, sha256_of_json};
 use super::error::{RepoError, RepoResult};
@@ -11,12 +13,15 @@ use crate::factory::Factory;
 pub(crate) const ANSWERS: &str = ".factory/answers.lock";
 /// Where the pristine texts are, each named by its SHA-256.
 pub(crate) const BASE: &str = ".factory/base/";
+/// Where the proposals are that wait for the user, each named by its file's id.
+pub(crate) const CONFLICTS: &str = ".factory/conflicts/";
 
 const ANSWERS_HEADER: &str = "# Written by factoryup: the answers that were last applied. Edit factory.toml instead, then run `factoryup apply repo`.\n";
 /// Pristine texts are compared by their bytes: no line-ending conversion, no diff in merge requests, no language statistics.
-const ATTRIBUTES: (&str, &str) = (".factory/.gitattributes", "base/** -text -diff linguist-generated\n");
+const ATTRIBUTES: (&str, &str) =
+    (".factory/.gitattributes", "base/** -text -diff linguist-generated\nconflicts/** -text linguist-generated\n");
 /// ripgrep and the tools built on it, agents among them, must not find each text twice.
-const IGNORE: (&str, &str) = (".factory/.ignore", "base/\n");
+const IGNORE: (&str, &str) = (".factory/.ignore", "base/\nconflicts/\n");
 
 /// A file as git will hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +55,13 @@ pub(crate) fn state_files(manifest: &Manifest, factory: &Factory) -> RepoResult<
 
 /// The pristine texts of those files of `tree` whose record in `manifest` names them, each once.
 pub(crate) fn base_blobs(manifest: &Manifest, tree: &Tree) -> Vec<Blob> {
+    let named: BTreeSet<&str> = manifest.files.iter().filter(|r| r.keeps_base()).map(|r| r.base.as_str()).collect();
     let mut blobs: Vec<Blob> = tree
         .files
         .iter()
         .filter(|file| matches!(file.class, Class::Merge | Class::Block))
         .map(|file| (sha256(file.owned()), file))
-        .filter(|(digest, _)| manifest.files.iter().any(|record| record.keeps_base() && record.base == *digest))
+        .filter(|(digest, _)| named.contains(digest.as_str()))
         .map(|(digest, file)| Blob::file(format!("{BASE}{digest}"), file.owned()))
         .collect();
     blobs.sort_by(|a, b| a.path.cmp(&b.path));

@@ -71,7 +71,7 @@ fn new_answers_become_one_commit_on_a_branch() {
 }
 
 #[test]
-fn an_edited_file_is_left_alone_and_named() {
+fn an_edited_file_is_merged_and_named() {
     if !need("git") {
         return;
     }
@@ -83,12 +83,12 @@ fn an_edited_file_is_left_alone_and_named() {
     assert_eq!(world.apply("repo"), Ended::Right);
     world.answer("roadrunners", "coyotes");
     let planned = plan(&world);
-    assert!(planned.changes.iter().all(|change| change.id != "file:README.md"));
-    assert!(planned.notes.iter().any(|note| note.starts_with("README.md: edited by you")), "{:?}", planned.notes);
+    assert!(planned.notes.iter().any(|note| note == "README.md: merged with your changes"), "{:?}", planned.notes);
     world.apply("repo");
-    for branch in branches(&world) {
-        assert_eq!(world.git("repo", &["show", &format!("{branch}:README.md")]), edited.trim_end());
-    }
+    let [branch] = &branches(&world)[..] else { panic!("{:?}", branches(&world)) };
+    let merged = world.git("repo", &["show", &format!("{branch}:README.md")]);
+    assert_eq!(merged, edited.replace("roadrunners", "coyotes").trim_end());
+    assert!(world.git("repo", &["log", "-1", "--format=%B", branch]).contains("- README.md: merged with your changes"));
 }
 
 #[test]

@@ -104,6 +104,12 @@ pub enum Conflict {
     BothAdded,
     /// What the templates rendered before is not known any more.
     MissingBase,
+    /// The user changed a file that is factoryup's alone.
+    Tampered,
+    /// The user's file does not hold exactly one block.
+    NoBlock,
+    /// Another file or folder is where it should land.
+    PathTaken,
 }
 
 impl Conflict {
@@ -119,6 +125,9 @@ impl Conflict {
             Self::Type => "it was made a link, or a file of a link, and changed",
             Self::BothAdded => "a file of yours is where a new one lands",
             Self::MissingBase => "you and the templates changed it, and its former text is not kept",
+            Self::Tampered => "you changed it, and it is factoryup's alone",
+            Self::NoBlock => "the lines that enclose factoryup's block are not there, or there twice",
+            Self::PathTaken => "a file or folder of yours is where it should land",
         }
     }
 }

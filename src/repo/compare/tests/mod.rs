@@ -8,21 +8,31 @@ use std::process::Command;
 use super::*;
 use crate::factory::Factory;
 use crate::repo::catalogue::Pack;
+use crate::repo::manifest::State;
 use crate::repo::observe::{Observed, observe};
 use crate::repo::render::Renderer;
 use crate::repo::{ObjectFormat, branch, create, record};
 
-/// A pack: id, path, class, template.
+/// A pack: id, path, class, template. The class may be followed by another line of the catalogue, or by `link`.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 fn desired(version: &str, rows: &[Row]) -> Desired {
     use std::fmt::Write;
     let mut catalogue = format!("version = \"{version}\"\n");
     for (id, path, class, _) in rows {
-        write!(catalogue, "[[file]]\nid = \"{id}\"\npath = \"{path}\"\nclass = \"{class}\"\ntemplate = \"{id}\"\n")
-            .unwrap();
+        let (class, more) = class.split_once(' ').unwrap_or((class, ""));
+        write!(catalogue, "[[file]]\nid = \"{id}\"\npath = \"{path}\"\nclass = \"{class}\"\n").unwrap();
+        let template = rows.iter().find(|row| row.0 == *id).unwrap().3;
+        match more {
+            "link" => writeln!(catalogue, "link = \"{template}\"").unwrap(),
+            more => write!(catalogue, "template = \"{id}\"\n{more}\n").unwrap(),
+        }
     }
-    let files = rows.iter().map(|r| (r.0.to_owned(), Cow::Borrowed(r.3.as_bytes()))).collect();
+    let files = rows
+        .iter()
+        .filter(|row| !row.2.ends_with(" link"))
+        .map(|r| (r.0.to_owned(), Cow::Borrowed(r.3.as_bytes())))
+        .collect();
     let text = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"a@b.c\"\n[gitlab]\ngroup = \"g\"\n";
     let factory: Factory = toml::from_str(text).unwrap();
     Desired {
@@ -32,6 +42,8 @@ fn desired(version: &str, rows: &[Row]) -> Desired {
         factory_toml: text.into(),
     }
 }
+
+mod failures;
 
 struct Repo(tempfile::TempDir);
 
@@ -60,6 +72,7 @@ impl Repo {
             let path = self.dir().join(path);
             match text {
                 Some(text) => {
+                    let _ = fs::remove_file(&path);
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
                     fs::write(path, text).unwrap();
                 }
@@ -68,6 +81,14 @@ impl Repo {
         }
         self.git(&["add", "-A"]);
         self.git(&["commit", "-qm", "mine"]);
+    }
+
+    fn read(&self, path: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir().join(path)).unwrap()).into_owned()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.dir().join(path)).is_ok()
     }
 
     fn observe(&self, desired: &Desired) -> Box<ControlRepo> {
@@ -81,7 +102,7 @@ impl Repo {
     fn follow(&self, desired: &Desired) -> Comparison {
         let repo = self.observe(desired);
         let comparison = compare(desired, &repo);
-        if !comparison.edits.is_empty() {
+        if !comparison.is_empty() {
             let name = branch::name(desired, &repo, &comparison);
             branch::commit(desired, &repo, &comparison, &name).unwrap();
             self.git(&["merge", "-q", "--ff-only", &name]);
@@ -95,8 +116,17 @@ fn edited(comparison: &Comparison) -> Vec<(&str, bool)> {
     comparison.edits.iter().map(|e| (e.path.as_str(), e.after.is_some())).collect()
 }
 
-fn kept(comparison: &Comparison) -> Vec<(&str, &str)> {
-    comparison.kept.iter().map(|k| (k.path.as_str(), k.why)).collect()
+/// Path and what is said of it, by its name in JSON, and why for a conflict.
+fn said(comparison: &Comparison) -> Vec<(&str, String)> {
+    let sort = |finding: &Finding| match &finding.sort {
+        Sort::Conflict { why, .. } => (*why).to_owned(),
+        other => serde_json::to_value(other).unwrap()["what"].as_str().unwrap().to_owned(),
+    };
+    comparison.report.findings.iter().map(|f| (f.path.as_str(), sort(f))).collect()
+}
+
+fn conflict(path: &'static str, why: Conflict) -> (&'static str, String) {
+    (path, why.as_str().to_owned())
 }
 
 fn bases(dir: &Path) -> usize {
@@ -114,7 +144,7 @@ fn untouched_files_follow_and_the_second_time_nothing_is_left() {
     assert_eq!(fs::read_to_string(repo.dir().join("c")).unwrap(), "1\n");
     assert_eq!(bases(&repo.dir()), 1);
     let again = repo.follow(&two);
-    assert!(again.edits.is_empty() && again.kept.is_empty());
+    assert!(again.is_empty() && again.report.findings.is_empty());
     assert_eq!(again.unchanged, 3);
 }
 
@@ -125,7 +155,7 @@ fn what_the_user_did_is_left_alone_and_said() {
         &[
             ("edited", "edited", "merge", "1"),
             ("deleted", "deleted", "merge", "1"),
-            ("mode", "mode", "managed", "1"),
+            ("mode", "mode", "merge", "1"),
             ("same", "same", "merge", "1"),
             ("gone", "gone", "merge", "1"),
             ("plain", "plain", "merge", "1"),
@@ -136,7 +166,7 @@ fn what_the_user_did_is_left_alone_and_said() {
         &[
             ("edited", "edited", "merge", "2"),
             ("deleted", "deleted", "merge", "2"),
-            ("mode", "mode", "managed", "2"),
+            ("mode", "mode", "merge", "2"),
             ("same", "same", "merge", "2"),
             ("new", "taken", "merge", "2"),
             ("below", "file/below", "merge", "2"),
@@ -158,21 +188,23 @@ fn what_the_user_did_is_left_alone_and_said() {
     repo.git(&["commit", "-qm", "mode"]);
     repo.git(&["reset", "-q", "--hard"]);
     let comparison = repo.follow(&two);
-    assert_eq!(edited(&comparison), [("plain", true)]);
-    let mut said = kept(&comparison);
-    said.sort_unstable();
+    assert_eq!(edited(&comparison), [("mode", true), ("plain", true)]);
     assert_eq!(
-        said,
+        said(&comparison),
         [
-            ("UPPER", YOURS),
-            ("deleted", DELETED),
-            ("edited", EDITED),
-            ("file/below", YOURS),
-            ("gone", NO_LONGER),
-            ("mode", EDITED),
-            ("taken", YOURS),
+            conflict("UPPER", Conflict::PathTaken),
+            ("deleted", "deleted-by-you".into()),
+            conflict("edited", Conflict::SameLines),
+            conflict("file/below", Conflict::PathTaken),
+            ("gone", "yours-now".into()),
+            ("mode", "merged".into()),
+            conflict("taken", Conflict::BothAdded),
         ]
     );
+    // The second time says the same of what waits, and commits nothing.
+    let again = repo.follow(&two);
+    assert!(again.is_empty());
+    assert_eq!(again.report.conflicts().count(), 4);
     for path in ["edited", "gone", "taken", "file", "upper"] {
         assert_eq!(fs::read_to_string(repo.dir().join(path)).unwrap(), "mine\n", "{path}");
     }
@@ -181,7 +213,9 @@ fn what_the_user_did_is_left_alone_and_said() {
     assert_eq!(record("edited").unwrap().since, "1.0.0");
     assert_eq!(record("same").unwrap().since, "1.1.0");
     assert_eq!(record("deleted").unwrap().state, State::DeletedByUser);
-    assert!(record("new").is_none() && record("gone").is_none());
+    assert_eq!(record("new").unwrap().base, "");
+    assert!(record("gone").is_none());
+    assert_eq!(repo.git(&["ls-tree", "HEAD", "mode"]).split(' ').next(), Some("100755"));
     assert_eq!(manifest.tombstones[0].path, "gone");
     // The base of the edited file is still there for the merge that is to come.
     assert!(repo.dir().join(".factory/base").join(&record("edited").unwrap().base).is_file());
@@ -210,7 +244,7 @@ fn only_the_body_of_a_block_is_written() {
     let text = fs::read_to_string(repo.dir().join("a")).unwrap();
     assert_eq!(text, "mine\n# factoryup:begin\n2\n# factoryup:end\nmine\n");
     repo.edit(&[("a", Some("# factoryup:begin\nmine\n# factoryup:end\n"))]);
-    assert_eq!(kept(&repo.follow(&three)), [("a", EDITED)]);
+    assert_eq!(said(&repo.follow(&three)), [conflict("a", Conflict::SameLines)]);
 }
 
 #[test]

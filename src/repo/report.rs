@@ -1,0 +1,88 @@
+//! What an upgrade did to the user's own work, or did not dare to: for the terminal, the commit's message and for machines.
+
+use serde::Serialize;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The version of the templates before.
+    pub from: String,
+    /// And after.
+    pub to: String,
+    /// The branch that holds it, once it is known.
+    pub branch: Option<String>,
+    /// File by file, sorted by path; files that only follow the templates are not listed.
+    pub findings: Vec<Finding>,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Where it is.
+    pub path: String,
+    /// What about it.
+    #[serde(flatten)]
+    pub sort: Sort,
+}
+
+/// What there is to say about a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub enum Sort {
+    /// It holds the user's changes and the templates'.
+    Merged,
+    /// It moved with the user's changes.
+    Moved {
+        /// Where it was.
+        from: String,
+    },
+    /// The user deleted it and it stays so, but the templates changed it.
+    DeletedByYou,
+    /// The templates no longer make it, but the user edited it.
+    YoursNow,
+    /// It stays as the user has it, and a proposal waits.
+    Conflict {
+        /// The file's id, by which it is resolved.
+        id: String,
+        /// Why.
+        why: &'static str,
+        /// Where the proposal is.
+        proposal: String,
+    },
+}
+
+impl Sort {
+    /// One clause that says it to the user.
+    #[must_use]
+    pub fn as_text(&self) -> String {
+        match self {
+            Self::Merged => "merged with your changes".into(),
+            Self::Moved { from } => format!("moved from {from} with your changes"),
+            Self::DeletedByYou => "deleted by you, and stays so; the templates changed it".into(),
+            Self::YoursNow => "no longer made by the templates, but edited by you; kept, and yours from now on".into(),
+            Self::Conflict { why, proposal, .. } => {
+                format!("conflict: {why}; yours is kept, the proposal is {proposal}")
+            }
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(from: &str, to: &str) -> Self {
+        Self { from: from.to_owned(), to: to.to_owned(), branch: None, findings: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, path: &str, sort: Sort) {
+        self.findings.push(Finding { path: path.to_owned(), sort });
+    }
+
+    /// The files that wait for the user.
+    pub fn conflicts(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| matches!(finding.sort, Sort::Conflict { .. }))
+    }
+
+    /// One line for each file.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.findings.iter().map(|finding| format!("{}: {}", finding.path, finding.sort.as_text()))
+    }
+}
