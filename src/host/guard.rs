@@ -74,34 +74,32 @@ impl HostTarget<'_> {
     /// That the operator gets in and becomes root *before* the other ways are closed.
     fn prove_login(&mut self, dialog: &dyn Dialog) -> Result<()> {
         let operator = self.factory.host.operator.clone();
-        let password = self.password.clone();
-        let as_operator = self.root(dialog)?.user() == operator;
-        let Reach::Remote(dial) = &self.reach else { return Ok(()) };
-        if as_operator {
+        let root = self.root(dialog)?;
+        if root.user() == operator {
+            let password = root.password().cloned();
+            self.operator_password = self.operator_password.take().or(password);
+            return Ok(());
+        }
+        if let Reach::Here(_) = &self.reach {
             return Ok(());
         }
         dialog.busy(&format!("logging in as {operator}, before other logins are closed"));
-        let attempt = dial(std::slice::from_ref(&operator)).and_then(|mut transport| {
-            let mut root = Root::new(transport.connect()?, &self.subject, password);
+        let attempt = self.dial_operator().and_then(|mut root| {
             root.run(&hello(), dialog, &mut |_| ())?;
             Ok(root)
         });
-        match attempt {
+        let error = match attempt {
             Ok(root) => {
-                self.password = root.password().cloned().or(self.password.take());
-                Ok(())
+                self.operator_password = root.password().cloned();
+                return Ok(());
             }
-            Err(error) => Err(error.hints().iter().fold(
-                Error::new(
-                    Kind::NotPermitted,
-                    format!(
-                        "{operator} cannot log in to {} yet, so sshd and the firewall were left as they are: {error}",
-                        self.subject
-                    ),
-                ),
-                |to, hint| to.hint(hint.clone()),
-            )),
-        }
+            Err(error) => error,
+        };
+        let message = format!(
+            "{operator} cannot log in to {} and become root yet, so sshd and the firewall were left as they are: {error}",
+            self.subject
+        );
+        Err(error.hints().iter().fold(Error::new(Kind::NotPermitted, message), |to, hint| to.hint(hint.clone())))
     }
 
     /// A new login that confirms.
@@ -149,7 +147,8 @@ impl HostTarget<'_> {
     fn dial_operator(&self) -> Result<Root> {
         let Reach::Remote(dial) = &self.reach else { return Err(Error::internal("no way to log in anew")) };
         let session = dial(std::slice::from_ref(&self.factory.host.operator))?.connect()?;
-        Ok(Root::new(session, &self.subject, self.password.clone()))
+        let password = self.operator_password.clone().or_else(|| self.password.clone());
+        Ok(Root::new(session, &self.subject, password))
     }
 
     /// Has the changes taken back where a session is left, else waits for the timer; then says what the host says.

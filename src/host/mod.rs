@@ -36,11 +36,14 @@ mod event;
 mod follow;
 mod guard;
 mod observed;
+mod password;
 mod profile;
 mod program;
 mod resources;
 mod root;
+mod script;
 mod target;
 
 pub use profile::Drill;
+pub use script::Script;
 pub use target::{Dial, HostTarget, Reach};

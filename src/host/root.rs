@@ -15,7 +15,7 @@ const BOOTSTRAP: &str = include_str!("lib/bootstrap.sh");
 const TRIES: u32 = 3;
 
 /// The command that every program is run by. It is the same for all programs, and no data is in it.
-fn command() -> String {
+pub(crate) fn command() -> String {
     let lines: Vec<&str> = BOOTSTRAP.lines().filter(|line| !line.starts_with('#')).collect();
     format!("exec sh -c {}", Word::text(&lines.join("\n")))
 }
@@ -25,19 +25,22 @@ pub(crate) struct Root {
     session: Box<dyn Session>,
     subject: String,
     password: Option<Secret>,
-    /// Whether the password was given beforehand, so that asking again would be asking the wrong one.
-    given: bool,
 }
 
 impl Root {
     /// Uses `session` on the host that messages call `subject`. `password` is for sudo, where it is known.
     pub(crate) fn new(session: Box<dyn Session>, subject: &str, password: Option<Secret>) -> Self {
-        Self { session, subject: subject.to_owned(), given: password.is_some(), password }
+        Self { session, subject: subject.to_owned(), password }
     }
 
     /// The user that is logged in.
     pub(crate) fn user(&self) -> &str {
         self.session.user()
+    }
+
+    /// From now on, sudo will ask for this password.
+    pub(crate) fn learn(&mut self, password: Secret) {
+        self.password = Some(password);
     }
 
     /// The password that sudo took.
@@ -112,14 +115,12 @@ impl Root {
         let on = &self.subject;
         let not_permitted = |message: String| Error::new(Kind::NotPermitted, message);
         let wrong = why == "wrong-password";
-        if (why == "needs-password" || wrong) && attempt <= TRIES && !(wrong && self.given) {
-            if !dialog.is_interactive() {
-                return Err(not_permitted(format!(
-                    "sudo on {on} wants the password of {user}, and there is no terminal"
-                ))
+        if why == "needs-password" && !dialog.is_interactive() {
+            return Err(not_permitted(format!("sudo on {on} wants the password of {user}, and there is no terminal"))
                 .hint("put it in FACTORYUP_SUDO_PASSWORD")
                 .hint(format!("or let {user} use sudo without a password: NOPASSWD in /etc/sudoers.d/")));
-            }
+        }
+        if (why == "needs-password" || wrong) && attempt <= TRIES && dialog.is_interactive() {
             if wrong {
                 dialog.warn("sudo did not take this password.");
             }

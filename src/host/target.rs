@@ -13,7 +13,7 @@ use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{Factory, HostKind};
-use crate::plan::{Action, Change, Log, Plan, Target, TargetName, Watch};
+use crate::plan::{Action, Change, Log, Plan, Risk, Target, TargetName, Watch};
 use crate::secret::Secret;
 use crate::transport::Transport;
 
@@ -35,16 +35,17 @@ pub enum Reach<'d> {
 pub struct HostTarget<'d> {
     pub(super) factory: Factory,
     pub(super) reach: Reach<'d>,
-    /// What sudo takes from the operator, or from whom the provider gave.
+    /// A password for sudo that was given beforehand.
     pub(super) password: Option<Secret>,
+    /// The operator's, once it is known.
+    pub(super) operator_password: Option<Secret>,
     pub(super) subject: String,
     pub(super) root: Option<Root>,
     /// Seconds until guarded changes are taken back.
     pub(super) revert_after: u32,
     drill: Drill,
-    password_hash: Option<Secret>,
-    seen: Observed,
-    resources: Vec<Box<dyn Resource>>,
+    pub(super) seen: Observed,
+    pub(super) resources: Vec<Box<dyn Resource>>,
 }
 
 impl<'d> HostTarget<'d> {
@@ -66,11 +67,11 @@ impl<'d> HostTarget<'d> {
             factory: factory.clone(),
             reach,
             password,
+            operator_password: None,
             subject,
             root: None,
             revert_after: guard::SECONDS,
             drill: Drill::default(),
-            password_hash: None,
             seen: Observed::default(),
             resources: Vec::new(),
         };
@@ -87,8 +88,8 @@ impl<'d> HostTarget<'d> {
         self
     }
 
-    fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
-        let wishes = Wishes { factory: &self.factory, password_hash: self.password_hash.clone(), drill: self.drill };
+    pub(super) fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
+        let wishes = Wishes { factory: &self.factory, new_password: self.operator_password.clone(), drill: self.drill };
         profile::resources(&wishes, seen)
     }
 
@@ -152,7 +153,7 @@ impl<'d> HostTarget<'d> {
     }
 
     /// The steps of all changes that need no guard, and of those that do.
-    fn steps(&self, plan: &Plan, show: Show) -> (Vec<Step>, Vec<Staged>) {
+    pub(super) fn steps(&self, plan: &Plan, show: Show) -> (Vec<Step>, Vec<Staged>) {
         let (mut steps, mut staged) = (Vec::new(), Vec::new());
         for change in &plan.changes {
             let Some(resource) = self.resources.iter().find(|resource| resource.id() == change.id) else { continue };
@@ -183,10 +184,11 @@ impl Target for HostTarget<'_> {
 
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
         let run = Run { id: log.run().to_owned(), subject: self.subject.clone() };
-        let (steps, staged) = self.steps(plan, Show::Run);
-        if !staged.is_empty() {
+        if plan.changes.iter().any(|change| change.risk == Risk::Access) {
             self.can_guard(log.watch())?;
         }
+        self.choose_password(log.watch())?;
+        let (steps, staged) = self.steps(plan, Show::Run);
         if !steps.is_empty() {
             let mut follow = Follow::new(plan, log, &run);
             let result = self.root(&Silent)?.run(&apply(&run, &steps), &Silent, &mut |line| follow.take(&line));
@@ -200,7 +202,7 @@ impl Target for HostTarget<'_> {
     }
 }
 
-fn questions_of(resources: &[Box<dyn Resource>]) -> Questions {
+pub(super) fn questions_of(resources: &[Box<dyn Resource>]) -> Questions {
     let mut questions = Questions::default();
     for resource in resources {
         resource.ask(&mut questions);

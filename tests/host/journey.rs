@@ -2,15 +2,17 @@
 #![allow(clippy::print_stderr, dead_code)]
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use factoryup::dialog::{Dialog, Silent};
 use factoryup::factory::{Executor, Factory};
 use factoryup::host::{HostTarget, Reach};
 use factoryup::plan::{Event, Options, Outcome, Plan, StateDir, Watch, converge};
-use factoryup::rehearsal::host::DisposableHost;
+use factoryup::rehearsal::host::{DisposableHost, Image, Options as HostOptions};
 use factoryup::secret::Secret;
 use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Transport};
 use factoryup::{Error, Result};
@@ -52,9 +54,11 @@ impl Session for Counted<Box<dyn Session>> {
     }
 }
 
-/// Remembers the plan and all that was said.
+/// Remembers the plan and all that was said; types secrets where there are some.
 #[derive(Default)]
 pub struct Observer {
+    pub secrets: RefCell<VecDeque<&'static str>>,
+    pub interactive: bool,
     pub plans: RefCell<Vec<Plan>>,
     pub failures: RefCell<Vec<String>>,
     pub said: RefCell<Vec<String>>,
@@ -69,7 +73,7 @@ impl Observer {
 
 impl Dialog for Observer {
     fn is_interactive(&self) -> bool {
-        false
+        self.interactive
     }
 
     fn confirm(&self, question: &str, default: bool) -> Result<bool> {
@@ -77,7 +81,8 @@ impl Dialog for Observer {
     }
 
     fn secret(&self, prompt: &str) -> Result<Secret> {
-        Silent.secret(prompt)
+        self.note(prompt);
+        self.secrets.borrow_mut().pop_front().map_or_else(|| Silent.secret(prompt), |text| Ok(Secret::new(text)))
     }
 
     fn note(&self, text: &str) {
@@ -106,6 +111,10 @@ impl Watch for Observer {
     }
 }
 
+fn lab_options(keys: &Keys, delay: Option<Duration>) -> HostOptions {
+    HostOptions { delay, ..lab::options(keys) }
+}
+
 /// One factory with a disposable host.
 pub struct Journey {
     pub host: DisposableHost,
@@ -119,8 +128,13 @@ pub struct Journey {
 impl Journey {
     /// A fresh host that lets `root` and `admin` in, and a factory without containers, which take long to install.
     pub fn new() -> Self {
+        Self::on(&lab::image(), None)
+    }
+
+    /// The same on another system, or behind a proxy that delays and can cut.
+    pub fn on(image: &Image, delay: Option<Duration>) -> Self {
         let keys = Keys::new();
-        let host = lab::host(&keys);
+        let host = DisposableHost::start(image, &lab_options(&keys, delay)).unwrap();
         let text = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n\
                     [gitlab]\ngroup = \"acme\"\n";
         let mut factory: Factory = toml::from_str(text).unwrap();
@@ -138,7 +152,7 @@ impl Journey {
         options.identity = Some(self.keys.path("id"));
         options.host_key = Some(self.host.host_key_fingerprint().parse().unwrap());
         options.config = ConfigFile::Ignore;
-        options.timeouts.connect = std::time::Duration::from_secs(3);
+        options.timeouts.connect = Duration::from_secs(3);
         let counts = self.counts.clone();
         Reach::Remote(Box::new(move |users| {
             let options = SshOptions { users: users.to_vec(), ..options.clone() };
@@ -148,6 +162,11 @@ impl Journey {
 
     pub fn target(&self) -> HostTarget<'static> {
         HostTarget::new(&self.factory, self.reach(), None).unwrap()
+    }
+
+    /// Runs the engine on a target that may not even be made.
+    pub fn run_result(&self) -> Result<Outcome> {
+        self.run(HostTarget::new(&self.factory, self.reach(), None)?)
     }
 
     /// Runs the engine on a target; what the host said comes with a failure.

@@ -4,6 +4,9 @@
 mod fresh;
 mod journey;
 mod lockout;
+mod programs;
+mod resume;
+mod sudo;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -233,6 +233,7 @@ confirm() {
     fi
     systemctl stop factoryup-revert.timer >>"$LOG" 2>&1
     forget_timer
+    rm -rf "$GUARD/stage" "$GUARD/trial"
     if [ -e "$GUARD/firewall" ]; then
         {
             systemctl daemon-reload

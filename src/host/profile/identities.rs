@@ -43,7 +43,7 @@ fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     resources.push(Box::new(Group { name: LOGIN_GROUP.into() }));
     let (groups, password) = match host.sudo {
         Sudo::Key => (vec![LOGIN_GROUP.into()], PasswordWish::Any),
-        Sudo::Password => (vec![LOGIN_GROUP.into(), "sudo".into()], PasswordWish::Needed(wishes.password_hash.clone())),
+        Sudo::Password => (vec![LOGIN_GROUP.into(), "sudo".into()], PasswordWish::Needed(wishes.new_password.clone())),
     };
     resources.push(Box::new(User {
         name: name.clone(),

@@ -32,8 +32,8 @@ pub(crate) const LOGIN_GROUP: &str = "factory-ssh";
 pub(crate) struct Wishes<'a> {
     /// The factory.
     pub(crate) factory: &'a Factory,
-    /// `crypt(5)` hash of the operator's password, once it is known.
-    pub(crate) password_hash: Option<Secret>,
+    /// The operator's new password, once it is known.
+    pub(crate) new_password: Option<Secret>,
     /// What is to go wrong on purpose.
     pub(crate) drill: Drill,
 }

@@ -18,7 +18,7 @@ pub(crate) enum PasswordWish {
     Any,
     /// No password opens the account.
     Locked,
-    /// There must be one. Where there is none, this `crypt(5)` hash is set; none while it is not known.
+    /// There must be one. Where there is none, this one is set; none while it is not known.
     Needed(Option<Secret>),
 }
 
@@ -79,7 +79,8 @@ impl User {
         found
     }
 
-    fn needs_password(&self, seen: &Observed) -> bool {
+    /// Whether a password must be set.
+    pub(crate) fn needs_password(&self, seen: &Observed) -> bool {
         let has = seen.passwords.get(&self.name).copied().unwrap_or_default();
         matches!(self.password, PasswordWish::Needed(_)) && has != Password::Set
     }
@@ -147,11 +148,12 @@ impl Resource for User {
         for difference in self.differences(seen) {
             step.call(difference.command, &difference.words);
         }
-        if let PasswordWish::Needed(Some(hash)) = &self.password
+        if let PasswordWish::Needed(Some(password)) = &self.password
             && self.needs_password(seen)
         {
-            let line = Secret::new(format!("{}:{}\n", self.name, hash.expose()));
-            step.feed("chpasswd --encrypted", &[], &Payload::Sealed(line));
+            // The host hashes it, by the method that its own login.defs prefers.
+            let line = Secret::new(format!("{}:{}\n", self.name, password.expose()));
+            step.feed("chpasswd", &[], &Payload::Sealed(line));
         }
     }
 }
@@ -208,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_password_is_set_only_where_there_is_none_and_is_sealed() {
-        let mut operator = User { password: PasswordWish::Needed(Some(Secret::new("$6$x$y"))), ..agent() };
+        let mut operator = User { password: PasswordWish::Needed(Some(Secret::new("hunter2"))), ..agent() };
         operator.not_in = Vec::new();
         let text = |seen: &Observed, show| {
             let mut step = Step::new("user:agent", Action::Update, show);
@@ -216,7 +218,7 @@ mod tests {
             step.body()
         };
         assert!(!text(&seen(1005), Show::Run).contains("chpasswd"));
-        assert!(text(&Observed::default(), Show::Run).contains("agent:$6$x$y"));
-        assert!(!text(&Observed::default(), Show::Read).contains("$6$"));
+        assert!(text(&Observed::default(), Show::Run).contains("agent:hunter2"));
+        assert!(!text(&Observed::default(), Show::Read).contains("hunter2"));
     }
 }
