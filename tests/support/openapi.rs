@@ -11,6 +11,9 @@ use factoryup::rehearsal::control_plane::LoggedRequest;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
+/// Where pages of service accounts and their tokens are documented.
+const SERVICE_ACCOUNTS: &str = "https://docs.gitlab.com/api/service_accounts/";
+
 /// What GitLab takes although the description leaves it out: method, path, name, and where it is documented.
 const GAPS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v4/users", "search", "https://docs.gitlab.com/api/users/#list-users"),
@@ -20,6 +23,10 @@ const GAPS: &[(&str, &str, &str, &str)] = &[
         "ref_name",
         "https://docs.gitlab.com/api/commits/#list-repository-commits",
     ),
+    ("GET", "/api/v4/projects/{id}/service_accounts", "page", SERVICE_ACCOUNTS),
+    ("GET", "/api/v4/projects/{id}/service_accounts", "per_page", SERVICE_ACCOUNTS),
+    ("GET", "/api/v4/projects/{id}/service_accounts/{user_id}/personal_access_tokens", "page", SERVICE_ACCOUNTS),
+    ("GET", "/api/v4/projects/{id}/service_accounts/{user_id}/personal_access_tokens", "per_page", SERVICE_ACCOUNTS),
 ];
 
 /// How deep references within the description are followed; bodies are never nested deeper.

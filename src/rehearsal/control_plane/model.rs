@@ -202,6 +202,10 @@ pub(super) struct Project {
     pub(super) protected_tags: Vec<ProtectedTag>,
     /// Premium's protected environments, approval rules, approval settings and push rule, as they were sent.
     pub(super) premium: Premium,
+    /// Deploy keys, as they are shown.
+    pub(super) deploy_keys: Vec<Value>,
+    /// The users behind project access tokens.
+    pub(super) bots: Vec<u64>,
     pub(super) variables: Vec<Variable>,
     pub(super) environments: Vec<Environment>,
     pub(super) job_token_enabled: bool,

@@ -10,7 +10,7 @@ use super::merge::merge;
 use super::pipelines::pipeline_json;
 use crate::rehearsal::control_plane::auth::{Need, now};
 use crate::rehearsal::control_plane::call::Call;
-use crate::rehearsal::control_plane::model::{DEVELOPER, MergeRequest, Pipeline, Project, REPORTER};
+use crate::rehearsal::control_plane::model::{DEVELOPER, MergeRequest, OWNER, Pipeline, Project, REPORTER};
 use crate::rehearsal::control_plane::pipelines::for_merge_requests;
 use crate::rehearsal::control_plane::reply::{Outcome, Refusal, Reply, error, forbidden, message, not_found};
 use crate::rehearsal::control_plane::router::Route;
@@ -110,10 +110,12 @@ fn list(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let fits = |name: &str, value: &str| call.text(name).is_none_or(|wanted| wanted == value);
     let state = call.text("state").filter(|state| state != "all");
+    let author = call.id("author_id")?;
     let mut values = Vec::new();
     for request in call.at(id)?.merge_requests.iter().rev() {
         if fits("source_branch", &request.source_branch)
             && fits("target_branch", &request.target_branch)
+            && author.is_none_or(|author| author == request.author)
             && state.as_ref().is_none_or(|state| state == request.state)
         {
             values.push(request_json(call, id, request)?);
@@ -232,7 +234,18 @@ fn edit(call: &mut Call<'_>) -> Outcome {
     request_json(call, id, &call.at(id)?.merge_requests[at]).map(Reply::ok)
 }
 
-const LIST: &[&str] = &["state", "source_branch", "target_branch", "order_by", "sort", "scope", "search"];
+/// For owners of the project only.
+fn delete(call: &mut Call<'_>) -> Outcome {
+    let id = call.project(REPORTER)?;
+    let at = position(call, id)?;
+    if call.role < Some(OWNER) {
+        return Err(forbidden(""));
+    }
+    call.at_mut(id)?.merge_requests.remove(at);
+    Ok(Reply::no_content())
+}
+
+const LIST: &[&str] = &["state", "source_branch", "target_branch", "author_id", "order_by", "sort", "scope", "search"];
 const CREATE: &[&str] =
     &["title", "source_branch", "target_branch", "description", "labels", "remove_source_branch", "squash"];
 const EDIT: &[&str] = &["title", "description", "state_event", "labels", "remove_source_branch", "squash"];
@@ -252,6 +265,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("POST", "/projects/:id/merge_requests", Need::Write, CREATE, create),
     Route::new("GET", ONE, Need::Read, &[], get),
     Route::new("PUT", ONE, Need::Write, EDIT, edit),
+    Route::new("DELETE", ONE, Need::Write, &[], delete),
     Route::new("GET", "/projects/:id/merge_requests/:merge_request_iid/pipelines", Need::Read, &[], pipelines),
     Route::new("PUT", "/projects/:id/merge_requests/:merge_request_iid/merge", Need::Write, MERGE, merge),
 ];

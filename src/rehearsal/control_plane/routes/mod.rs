@@ -5,6 +5,7 @@ use super::router::Route;
 mod accounts;
 mod branches;
 mod commits;
+mod credentials;
 mod environments;
 mod files;
 mod groups;
@@ -30,6 +31,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         accounts::ROUTES,
         branches::ROUTES,
         commits::ROUTES,
+        credentials::ROUTES,
         environments::ROUTES,
         files::ROUTES,
         groups::ROUTES,

@@ -219,6 +219,19 @@ fn play(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::ok(job_json(call, id, pipeline, &pipeline.jobs[position])))
 }
 
+fn cancel_job(call: &mut Call<'_>) -> Outcome {
+    let id = call.project(DEVELOPER)?;
+    let (at, position) = find_job(call, id)?;
+    let (actor, project) = (call.actor(id)?, call.at(id)?);
+    let pipeline = &project.pipelines[at];
+    if !actor.may_run(project, &pipeline.reference, pipeline.tag) {
+        return Err(forbidden(""));
+    }
+    "canceled".clone_into(&mut call.at_mut(id)?.pipelines[at].jobs[position].status);
+    let pipeline = &call.at(id)?.pipelines[at];
+    Ok(Reply::created(job_json(call, id, pipeline, &pipeline.jobs[position])))
+}
+
 fn cancel(call: &mut Call<'_>) -> Outcome {
     let id = call.project(DEVELOPER)?;
     let (actor, project) = (call.actor(id)?, call.at(id)?);
@@ -250,5 +263,6 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     Route::new("GET", "/projects/:id/jobs", Need::Read, &["scope"], jobs),
     Route::new("GET", "/projects/:id/jobs/:job_id", Need::Read, &[], job),
+    Route::new("POST", "/projects/:id/jobs/:job_id/cancel", Need::Write, &["force"], cancel_job),
     Route::new("POST", "/projects/:id/jobs/:job_id/play", Need::Write, &["job_variables_attributes"], play),
 ];

@@ -188,6 +188,8 @@ fn create(call: &mut Call<'_>) -> Outcome {
         protected_branches: Vec::new(),
         protected_tags: Vec::new(),
         premium: Premium::default(),
+        deploy_keys: Vec::new(),
+        bots: Vec::new(),
         variables: Vec::new(),
         environments: Vec::new(),
         job_token_enabled: true,

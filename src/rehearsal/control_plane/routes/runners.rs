@@ -196,6 +196,14 @@ fn change(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::ok(details_json(call, runner)))
 }
 
+/// A new token; the runner that has the old one is out.
+fn reset_token(call: &mut Call<'_>) -> Outcome {
+    let id = reachable(call)?;
+    let text = mint("glrt-")?;
+    at(call, id)?.digest = digest(text.expose());
+    Ok(Reply::created(json!({ "token": text.expose(), "token_expires_at": null })))
+}
+
 fn delete(call: &mut Call<'_>) -> Outcome {
     let id = reachable(call)?;
     call.state.runners.remove(&id);
@@ -235,4 +243,5 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/runners/:id", Need::Read, &[], get),
     Route::new("PUT", "/runners/:id", Need::Write, CHANGE, change),
     Route::new("DELETE", "/runners/:id", Need::Write, &[], delete),
+    Route::new("POST", "/runners/:id/reset_authentication_token", Need::Write, &[], reset_token),
 ];
