@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::error::{GitlabError, GitlabResult};
@@ -37,14 +37,31 @@ impl fmt::Debug for Client {
 }
 
 /// An answer that is no malfunction: done, or refused.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Answer {
     /// HTTP status, 200 to 499.
     pub(super) status: u16,
+    /// What was made, when it was done and the answer says so.
+    pub(super) made: Made,
     /// GitLab's words about a refusal, harmless to show; empty for a success.
     pub(super) said: String,
     /// The scope that GitLab says the token lacks.
     pub(super) scope: Option<String>,
+}
+
+/// What is needed of an object that was made, to take it back.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Made {
+    /// Its id.
+    #[serde(default)]
+    pub(super) id: Option<u64>,
+    /// Its token, when it has one.
+    #[serde(default, deserialize_with = "secret")]
+    pub(super) token: Option<Secret>,
+}
+
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
+    Option::<String>::deserialize(from).map(|text| text.map(Secret::new))
 }
 
 impl Answer {
@@ -82,7 +99,7 @@ impl Client {
         &self.token
     }
 
-    /// Reads one object.
+    /// Reads one object, or makes a call that takes no body and answers with one.
     pub(super) fn fetch<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<T> {
         let response = self.done(call, None, None)?;
         read(call, &response)
@@ -133,10 +150,14 @@ impl Client {
         }
     }
 
-    /// Tries, where a refusal is a result and no error.
+    /// Tries, where a refusal is a result and no error. To be asked to wait for too long is an error.
     pub(super) fn attempt(&self, call: &Call, body: Option<&Value>) -> GitlabResult<Answer> {
         let json = body.map(|body| self.json(call, body)).transpose()?;
-        self.answer(call, None, json.as_ref().map(|json| json.as_slice())).map(|(_, answer)| answer)
+        let (response, answer) = self.answer(call, None, json.as_ref().map(|json| json.as_slice()))?;
+        if answer.status == 429 {
+            return Err(GitlabError::Limited { call: call.to_string(), wait: response.retry_after });
+        }
+        Ok(answer)
     }
 
     fn json(&self, call: &Call, body: &impl Serialize) -> GitlabResult<zeroize::Zeroizing<Vec<u8>>> {
@@ -188,7 +209,8 @@ impl Client {
                 let to = self.clean(response.location.as_deref().unwrap_or("nowhere"));
                 Err(GitlabError::Redirected { call: name, url, to })
             }
-            _ if !response.is_json && !response.body.is_empty() => {
+            // GitLab's rate limiter answers in plain words.
+            status if status != 429 && !response.is_json && !response.body.is_empty() => {
                 let kind = if response.media_type.is_empty() { "something" } else { &response.media_type };
                 let why = self.clean(&format!("{call} got {} with {kind} instead of JSON", response.status));
                 Err(GitlabError::NotGitlab { url, why })
@@ -197,7 +219,9 @@ impl Client {
                 let success = (200..300).contains(&status);
                 let said = if success { String::new() } else { self.said(&response) };
                 let scope = if success { None } else { missing_scope(&response) };
-                Ok((response, Answer { status, said, scope }))
+                let made =
+                    if success { serde_json::from_slice(&response.body).unwrap_or_default() } else { Made::default() };
+                Ok((response, Answer { status, made, said, scope }))
             }
         }
     }

@@ -124,7 +124,9 @@ fn unreachable(text: String, reason: &Reason) -> Error {
             .hint("git needs it too: GIT_SSL_CAINFO, or git config --global http.sslCAInfo"),
         Reason::Tls(_) => error.hint("check the port in gitlab.url: what listens there does not speak TLS, or an old one"),
         Reason::Size | Reason::Http(_) => error.hint("check gitlab.url: what listens there may be no GitLab, or a proxy in between"),
-        Reason::Time(_) | Reason::Dropped(_) => error.hint("check the network, then run this again"),
+        Reason::Time(_) | Reason::Dropped(_) => {
+            error.hint("check host and port in gitlab.url, and the network, then run this again")
+        }
     }
 }
 

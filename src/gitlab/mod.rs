@@ -2,7 +2,7 @@
 //!
 //! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `observe` reads what is there,
 //! and `apply` makes what differs so, one [kind of resource](resources) after the other in an order that never leaves a gap:
-//! branches and tags are locked before the agent, whom they lock out, exists. `proof` then tries with the agent's own
+//! branches and tags are locked before the agent, whom they lock out, exists. [`proof`] then tries with the agent's own
 //! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
 //! `keep`.
 //!
@@ -29,6 +29,7 @@ mod http;
 mod keep;
 mod observe;
 mod preflight;
+mod proof;
 mod resources;
 mod site;
 
@@ -93,7 +94,7 @@ impl Target for GitlabTarget {
         self.make(plan, log)
     }
 
-    fn prove(&mut self, _watch: &dyn Watch) -> Result<Vec<Proof>> {
-        Ok(Vec::new())
+    fn prove(&mut self, watch: &dyn Watch) -> Result<Vec<Proof>> {
+        self.try_all(watch).map_err(Error::from)
     }
 }

@@ -4,7 +4,7 @@ use super::GitlabTarget;
 use super::desired::Desired;
 use super::error::GitlabResult;
 use super::http::Call;
-use super::preflight::{self, require_maintainer, too_old};
+use super::preflight::{self, Facts, require_maintainer, too_old};
 use super::resources::{self, group, project};
 use super::site::{Project, Site};
 use crate::factory::Tier;
@@ -12,11 +12,7 @@ use crate::plan::{Plan, Target};
 
 impl GitlabTarget {
     pub(super) fn look(&mut self) -> GitlabResult<Plan> {
-        let facts = match self.facts.take() {
-            Some(facts) => facts,
-            None => preflight::check(&self.owner, &self.desired)?,
-        };
-        let facts = self.facts.insert(facts).clone();
+        let facts = self.facts()?;
         let mut plan = Plan::new(self.name(), self.subject());
         plan.notes.clone_from(&facts.notes);
         let Some(found) = project::read(&self.owner, &self.desired)? else {
@@ -37,6 +33,15 @@ impl GitlabTarget {
             plan.notes.extend(found.notes);
         }
         Ok(plan)
+    }
+
+    /// What the preflight found; made once.
+    pub(super) fn facts(&mut self) -> GitlabResult<Facts> {
+        let facts = match self.facts.take() {
+            Some(facts) => facts,
+            None => preflight::check(&self.owner, &self.desired)?,
+        };
+        Ok(self.facts.insert(facts).clone())
     }
 
     /// Refuses a caller whose role is known and too low. An administrator has no role and every right.

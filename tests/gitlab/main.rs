@@ -8,10 +8,18 @@
     clippy::disallowed_methods
 )]
 
+#[path = "../support/openapi.rs"]
+mod openapi;
 #[path = "../support/plane.rs"]
 mod plane;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod contract;
+mod cutter;
+mod drift;
 mod hand_off;
+mod proof;
+mod refusals;
+mod secrets;
 mod situation;

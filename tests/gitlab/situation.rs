@@ -155,6 +155,12 @@ impl Situation {
         let writes = log.iter().filter(|r| !matches!(r.method.as_str(), "GET" | "HEAD"));
         writes.map(|r| format!("{} {} {}", r.method, r.route.unwrap_or(&r.path), r.status)).collect()
     }
+
+    /// What was written before the proof made its wide token.
+    pub fn writes_before_the_proof(&self) -> Vec<String> {
+        let proof = "POST /projects/:id/service_accounts/:user_id/personal_access_tokens 201";
+        self.writes().into_iter().take_while(|write| write != proof).collect()
+    }
 }
 
 /// The answers.

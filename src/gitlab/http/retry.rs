@@ -13,6 +13,8 @@ use super::{Failure, Method, Response};
 pub(in crate::gitlab) struct Policy {
     /// How often a call is made at most, the first time included.
     pub(in crate::gitlab) attempts: u32,
+    /// How often a connection is tried at most: what does not answer twice is not there, and each try can take its full time.
+    pub(in crate::gitlab) connects: u32,
     /// The wait after the first failure; it doubles with each.
     pub(in crate::gitlab) first: Duration,
     /// The longest wait, also for one that GitLab asks for. When it asks for more, the call is given up.
@@ -21,7 +23,7 @@ pub(in crate::gitlab) struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { attempts: 5, first: Duration::from_millis(250), longest: Duration::from_secs(90) }
+        Self { attempts: 5, connects: 2, first: Duration::from_millis(250), longest: Duration::from_secs(90) }
     }
 }
 
@@ -42,7 +44,8 @@ impl Policy {
             },
             Err(failure) => (failure.may_pass && (!failure.sent || method.is_idempotent()), None),
         };
-        if !may || made >= self.attempts {
+        let nobody = result.as_ref().is_err_and(|failure| !failure.sent);
+        if !may || made >= if nobody { self.connects } else { self.attempts } {
             return None;
         }
         if let Some(wait) = asked {
@@ -101,6 +104,9 @@ mod tests {
         assert_eq!(wait(1, 1.0), Some(Duration::from_millis(250)));
         assert_eq!(wait(4, 1.0), Some(Duration::from_secs(2)));
         assert_eq!(wait(5, 1.0), None);
+        assert!(policy.after(Method::Get, &failed(false, true), 1, 0.0).is_some());
+        assert_eq!(policy.after(Method::Get, &failed(false, true), 2, 0.0), None);
+        assert!(policy.after(Method::Get, &failed(true, true), 2, 0.0).is_some());
     }
 
     #[test]

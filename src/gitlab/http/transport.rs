@@ -200,7 +200,7 @@ fn classify(error: ureq::Error) -> Failure {
     use std::io::ErrorKind as Io;
     let failure = |sent, may_pass, reason| Failure { sent, may_pass, reason };
     match error {
-        ureq::Error::HostNotFound => failure(false, false, Reason::Name),
+        ureq::Error::HostNotFound => failure(false, true, Reason::Name),
         ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => failure(false, true, Reason::Time(CONNECT)),
         ureq::Error::Timeout(_) => failure(true, true, Reason::Time(TOTAL)),
         ureq::Error::ConnectionFailed => failure(false, true, Reason::Connect("no connection".into())),
@@ -218,6 +218,8 @@ fn classify(error: ureq::Error) -> Failure {
             | Io::AddrNotAvailable => failure(false, true, Reason::Connect(e.to_string())),
             // rustls reports what it finds wrong in the handshake this way; the request is sent only after that.
             Io::InvalidData => tls(&e.to_string()),
+            // `getaddrinfo` has no error kind of its own.
+            _ if e.to_string().contains("lookup address") => failure(false, true, Reason::Name),
             Io::InvalidInput => failure(false, false, Reason::Connect(e.to_string())),
             _ => failure(true, true, Reason::Dropped(e.to_string())),
         },

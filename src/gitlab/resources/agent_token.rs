@@ -114,13 +114,10 @@ impl Resource for AgentToken {
         if compare(wanted, &now).is_none() {
             return Ok(Undo::Never { reason: "it was right already".into() });
         }
-        let all: Vec<TokenFacts> = site.owner.list(&Call::get(TOKENS, &[&site.id, &account.id]))?;
+        let all = list(site, &account)?;
         let usable = all.iter().rfind(|t| t.name == NAME && t.active && has_right_scopes(t));
         let made: Made = match usable {
-            Some(token) => site.owner.write(
-                &Call::post(ROTATE, &[&site.id, &account.id, &token.id]),
-                &json!({ "expires_at": end(wanted).to_string() }),
-            )?,
+            Some(token) => rotate(site, &account, token.id, end(wanted))?,
             None => mint(site, &account, NAME, &AGENT_SCOPES, end(wanted))?,
         };
         let old = agent(site)?;
@@ -132,6 +129,17 @@ impl Resource for AgentToken {
         }
         Ok(Undo::Never { reason: "a token's text is shown once; it ends by itself".into() })
     }
+}
+
+/// All tokens there have been.
+pub(in crate::gitlab) fn list(site: &Site<'_>, account: &Account) -> GitlabResult<Vec<TokenFacts>> {
+    site.owner.list(&Call::get(TOKENS, &[&site.id, &account.id]))
+}
+
+/// Ends a token and makes another in its place, whoever has the old one's text.
+pub(in crate::gitlab) fn rotate(site: &Site<'_>, account: &Account, token: u64, end: Date) -> GitlabResult<Made> {
+    let call = Call::post(ROTATE, &[&site.id, &account.id, &token]);
+    site.owner.write(&call, &json!({ "expires_at": end.to_string() }))
 }
 
 /// A new token for the agent's account.

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::error::{Error, Kind};
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
-use crate::gitlab::error::GitlabResult;
+use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::preflight::require_maintainer;
 use crate::plan::{Action, Change, Undo};
@@ -79,6 +79,19 @@ fn level(owner: &Client, group: &Group, user: u64) -> GitlabResult<u8> {
     Ok(if user.is_admin { 60 } else { 0 })
 }
 
+/// A path that is taken by what this account cannot see.
+fn hidden(path: &str, error: GitlabError) -> GitlabError {
+    match &error {
+        GitlabError::Refused { said, .. } if said.contains("taken") => Error::new(
+            Kind::NotPermitted,
+            format!("the group {path} cannot be made: the path is taken, by something hidden from your account"),
+        )
+        .hint(format!("ask an Owner of {path} to make you a member, or choose another gitlab.group in factory.toml"))
+        .into(),
+        _ => error,
+    }
+}
+
 fn made_in_the_browser(desired: &Desired) -> Error {
     let top = desired.group.split('/').next().unwrap_or_default();
     Error::new(
@@ -100,6 +113,6 @@ pub(in crate::gitlab) fn write(owner: &Client, path: &str) -> GitlabResult<Undo>
         let parent: Group = owner.fetch(&Call::get("/groups/:id", &[&parent]))?;
         body["parent_id"] = parent.id.into();
     }
-    owner.write::<Group>(&Call::post("/groups", &[]), &body)?;
+    owner.write::<Group>(&Call::post("/groups", &[]), &body).map_err(|error| hidden(path, error))?;
     Ok(Undo::Remove)
 }

@@ -178,7 +178,7 @@ impl Resource for Runners {
         }
         if !has_token(site, wanted, listed)? {
             let call = Call::post("/runners/:id/reset_authentication_token", &[&listed.id]);
-            let made: Made = site.owner.write(&call, &json!({}))?;
+            let made: Made = site.owner.fetch(&call)?;
             keep(site, wanted, listed.id, made.token)?;
         }
         Ok(Undo::Restore { before: present.settings().to_string() })

@@ -60,8 +60,21 @@ pub struct Pushed {
 /// `Unreachable` when the remote does not answer, `NotPermitted` when it does not take the token, `CannotWrite` when git cannot be
 /// run, `Usage` for a URL that is not `http` or `https` or that has a login in it.
 pub fn push(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<Pushed> {
-    let options = ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
-    let output = call(dir, &options, url, &[refspec], login)?;
+    push_with_options(dir, url, refspec, &[], login)
+}
+
+/// As [`push`], with push options for the server, such as GitLab's `merge_request.create`
+/// (<https://docs.gitlab.com/topics/git/commit/#push-options>). Anyone who lists processes can read them.
+///
+/// # Errors
+/// As [`push`].
+pub fn push_with_options(dir: &Path, url: &str, refspec: &str, options: &[&str], login: Login<'_>) -> Result<Pushed> {
+    let mut arguments =
+        vec!["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
+    for option in options {
+        arguments.extend(["--push-option", option]);
+    }
+    let output = call(dir, &arguments, url, &[refspec], login)?;
     let text = String::from_utf8_lossy(&output.stdout);
     // git-push(1), OUTPUT: FLAG TAB FROM:TO TAB SUMMARY (REASON)
     let Some((flag, summary)) = text.lines().find_map(|line| {

@@ -1,0 +1,85 @@
+//! The negative proof: what the policy forbids is tried, with the agent's own token, and must be refused.
+//!
+//! A rule that stands in GitLab's settings proves little: another rule may undo it. So each forbidden action is made for real, and
+//! GitLab's answer is judged.
+//!
+//! - **Only a refusal of the person counts.** 401 and 403 do, and git's words about protected refs. An answer that complains
+//!   about anything else (409, 422, a job that is not ready) came after the check of the person, so the promise is broken. No
+//!   answer, or a failing GitLab, is an error and proves nothing.
+//! - **Nothing is refused because it is not there.** Before each attempt the owner reads what the attempt is about.
+//! - **The role is tried, not only the scopes.** The agent's token is narrow, and GitLab looks at the scopes first. What is
+//!   refused for a scope is tried again with a token of the same account that has the scope `api`, made for this, ended right after.
+//! - **What succeeds does little harm and is taken back**: empty commits, values that are set already, the production job
+//!   cancelled. What could not be taken back is said.
+//!
+//! The proof works on a branch and a merge request of its own, [`PREFIX`]…, removed at the end; also those of a run that was cut.
+
+mod calls;
+mod pushes;
+mod stage;
+mod verdict;
+
+use super::GitlabTarget;
+use super::error::GitlabResult;
+use super::http::Call;
+use super::resources::{agent_token, project};
+use super::site::Site;
+use crate::error::Error;
+use crate::plan::{Proof, Watch};
+
+use stage::Stage;
+use verdict::proof;
+
+/// How the names of the proof's own branches begin.
+const PREFIX: &str = "factoryup-proof-";
+
+#[derive(serde::Deserialize)]
+struct Lint {
+    valid: bool,
+    #[serde(default)]
+    errors: Vec<String>,
+}
+
+impl GitlabTarget {
+    pub(super) fn try_all(&mut self, watch: &dyn Watch) -> GitlabResult<Vec<Proof>> {
+        self.facts()?;
+        let found = project::require(&self.owner, &self.desired)?;
+        let (premium, _) = self.premium(&found)?;
+        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, found);
+        let agent = agent_token::agent(&site)?.ok_or_else(|| {
+            Error::internal("the agent's token is not in the state folder, so nothing can be tried with it")
+                .hint("factoryup apply gitlab makes a new one")
+        })?;
+        watch.busy("trying what the agent must not be able to do");
+        let mut proofs = vec![pipeline_is_valid(&site)?];
+        let mut stage = Stage::set(&site, agent)?;
+        let tried = everything(&mut stage, &mut proofs);
+        let cleaned = stage.clear();
+        watch.busy("");
+        for note in stage.notes() {
+            watch.warn(note);
+        }
+        tried?;
+        cleaned?;
+        Ok(proofs)
+    }
+}
+
+fn everything(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
+    stage.begin()?;
+    pushes::try_all(stage, proofs)?;
+    calls::try_all(stage, proofs)?;
+    // Refusals by a token that had ended meanwhile would prove nothing.
+    stage.still_known()
+}
+
+/// The pipeline decides what reaches production, so it must be one.
+fn pipeline_is_valid(site: &Site<'_>) -> GitlabResult<Proof> {
+    let lint: Lint = site.owner.fetch(&Call::get("/projects/:id/ci/lint", &[&site.id]))?;
+    let detail = if lint.valid {
+        "GitLab's lint finds no error".to_owned()
+    } else {
+        crate::dialog::plain(&lint.errors.join("; ")).replace('\n', " ")
+    };
+    Ok(proof(&format!("the pipeline of {} is valid", site.desired.branch), lint.valid, detail))
+}

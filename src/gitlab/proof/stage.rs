@@ -1,0 +1,243 @@
+//! What the attempts are made with: the agent's two tokens, a repo of its own, a branch and a merge request, and the clearing
+//! away of all of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::PREFIX;
+use crate::error::{Error, Kind};
+use crate::gitlab::client::Client;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::preflight::days_from_now;
+use crate::gitlab::resources::seed::{self, GIT_USER, is_object_id};
+use crate::gitlab::resources::{account, agent_token};
+use crate::gitlab::site::{Account, Site};
+use crate::repo::ObjectFormat;
+use crate::repo::git::remote::{self, Login, Pushed};
+use crate::repo::git::{Git, remote::push_with_options};
+use crate::secret::Secret;
+
+/// What the token with the scope `api` is called in GitLab.
+const WIDE_NAME: &str = "factoryup proof, ended right after";
+/// How often to look for a merge request that a push asked for.
+const LOOKS: u32 = 8;
+
+/// See the [module](self).
+pub(super) struct Stage<'a> {
+    pub(super) site: &'a Site<'a>,
+    pub(super) account: Account,
+    /// The agent with its own token.
+    pub(super) agent: Client,
+    /// The agent's account with a token of scope `api`.
+    wide: Option<Client>,
+    directory: TempDir,
+    git: Git,
+    /// The proof's branch.
+    pub(super) branch: String,
+    /// The default branch's commit, before anything is tried.
+    pub(super) tip: String,
+    notes: Vec<String>,
+}
+
+/// A merge request.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct MergeRequest {
+    pub(super) iid: u64,
+    source_branch: String,
+}
+
+#[derive(Deserialize)]
+struct BranchName {
+    name: String,
+}
+
+impl<'a> Stage<'a> {
+    /// Makes ready what costs nothing to leave behind.
+    pub(super) fn set(site: &'a Site<'a>, agent: Client) -> GitlabResult<Self> {
+        let account = account::require(site)?;
+        let tip = tip(site)?;
+        let directory = tempfile::Builder::new().prefix("factoryup-proof-").tempdir().map_err(|e| {
+            Error::new(Kind::CannotWrite, format!("cannot make a temporary folder: {e}")).hint("make room in TMPDIR")
+        })?;
+        let git = Git::new(directory.path()).map_err(Error::from)?;
+        let format = if tip.len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
+        git.init("proof", format).map_err(Error::from)?;
+        let number = getrandom::u32().map_err(|e| Error::internal(format!("no random number: {e}")))?;
+        let branch = format!("{PREFIX}{number:08x}");
+        Ok(Self { site, account, agent, wide: None, directory, git, branch, tip, notes: Vec::new() })
+    }
+
+    /// Makes what [`clear`](Self::clear) must remove.
+    pub(super) fn begin(&mut self) -> GitlabResult<()> {
+        self.still_known()?;
+        self.end_strays()?;
+        let made = agent_token::mint(self.site, &self.account, WIDE_NAME, &["api"], days_from_now(1))?;
+        self.wide = Some(self.agent.with_token(Secret::new(made.token), "the agent's account with the scope api"));
+        Ok(())
+    }
+
+    /// Ends the wide tokens of proofs that were cut. Their texts are lost, but rotating one gives a text to end it with.
+    fn end_strays(&self) -> GitlabResult<()> {
+        for token in agent_token::list(self.site, &self.account)?.iter().filter(|t| t.active && t.name == WIDE_NAME) {
+            let made = agent_token::rotate(self.site, &self.account, token.id, days_from_now(1))?;
+            let stray = self.agent.with_token(Secret::new(made.token), "the agent's account with the scope api");
+            stray.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
+        }
+        Ok(())
+    }
+
+    /// Sees that GitLab knows both tokens, so that a refusal is one of the person.
+    pub(super) fn still_known(&self) -> GitlabResult<()> {
+        for client in [Some(&self.agent), self.wide.as_ref()].into_iter().flatten() {
+            client.fetch::<serde::de::IgnoredAny>(&Call::get("/personal_access_tokens/self", &[]))?;
+        }
+        Ok(())
+    }
+
+    /// The agent's account with the scope `api`.
+    pub(super) fn wide(&self) -> GitlabResult<&Client> {
+        self.wide.as_ref().ok_or_else(|| Error::internal("the proof has not begun").into())
+    }
+
+    /// Fetches the default branch as the agent.
+    pub(super) fn fetch(&self) -> crate::Result<()> {
+        let refspec = format!("+refs/heads/{}:refs/heads/base", self.site.desired.branch);
+        remote::fetch(self.path(), &self.site.desired.git_url(), &refspec, self.login())
+    }
+
+    /// Pushes as the agent.
+    pub(super) fn push(&self, refspec: &str, options: &[&str]) -> crate::Result<Pushed> {
+        push_with_options(self.path(), &self.site.desired.git_url(), refspec, options, self.login())
+    }
+
+    /// Pushes as the owner, to take back what went through.
+    pub(super) fn push_as_owner(&self, refspec: &str) -> crate::Result<Pushed> {
+        remote::push(self.path(), &self.site.desired.git_url(), refspec, (GIT_USER, self.site.owner.token()))
+    }
+
+    /// A commit with the default branch's content: on top of it, or, as `beside`, in its place.
+    pub(super) fn commit(&self, beside: bool) -> crate::Result<String> {
+        let tree = self.git.line(&["rev-parse", "--verify", &format!("{}^{{tree}}", self.tip)])?;
+        let parents = if beside {
+            let line = self.git.line(&["rev-list", "--parents", "-n", "1", &self.tip])?;
+            line.split(' ').skip(1).map(str::to_owned).collect()
+        } else {
+            vec![self.tip.clone()]
+        };
+        let message = "Try what is forbidden [skip ci]\n\nThis commit changes nothing. factoryup made it to see that GitLab \
+                       refuses it on protected branches.";
+        let mut arguments = vec!["commit-tree", "-m", message];
+        for parent in &parents {
+            arguments.extend(["-p", parent]);
+        }
+        arguments.push(&tree);
+        let username = &self.site.desired.agent.username;
+        let email = format!("{username}@users.noreply.invalid");
+        let mut command = self.git.command();
+        for (variable, value) in [("NAME", username.as_str()), ("EMAIL", &email)] {
+            command.env(format!("GIT_AUTHOR_{variable}"), value).env(format!("GIT_COMMITTER_{variable}"), value);
+        }
+        let output =
+            command.args(arguments).output().map_err(|e| Error::internal(format!("git cannot be run: {e}")))?;
+        let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if output.status.success() && is_object_id(&id) {
+            return Ok(id);
+        }
+        let why = crate::dialog::plain(&String::from_utf8_lossy(&output.stderr));
+        Err(Error::internal(format!("git commit-tree failed: {}", why.trim())))
+    }
+
+    /// The merge request that the push of the proof's branch asked for.
+    pub(super) fn merge_request(&self) -> GitlabResult<Option<MergeRequest>> {
+        let call = Call::get("/projects/:id/merge_requests", &[&self.site.id])
+            .query("source_branch", self.branch.as_str())
+            .query("state", "opened");
+        for look in 0..LOOKS {
+            std::thread::sleep(Duration::from_millis(150) * look);
+            let mut found: Vec<MergeRequest> = self.site.owner.list(&call)?;
+            if let Some(request) = found.pop() {
+                return Ok(Some(request));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Remembers something that the owner must hear of.
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// What the owner must hear of.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Removes every branch and merge request of this and earlier proofs, and ends the wide token, whatever happened before.
+    pub(super) fn clear(&mut self) -> GitlabResult<()> {
+        let ended = match self.wide.take() {
+            Some(wide) => wide.delete(&Call::delete("/personal_access_tokens/self", &[])),
+            None => Ok(()),
+        };
+        if ended.is_err() {
+            let username = &self.site.desired.agent.username;
+            self.note(format!(
+                "a token of {username} with the scope api could not be ended; it ends by itself tomorrow"
+            ));
+        }
+        self.clear_merge_requests()?;
+        self.clear_branches()?;
+        ended
+    }
+
+    fn clear_merge_requests(&self) -> GitlabResult<()> {
+        let all: Vec<MergeRequest> = self.site.owner.list(
+            &Call::get("/projects/:id/merge_requests", &[&self.site.id])
+                .query("state", "opened")
+                .query("author_id", self.account.id.to_string()),
+        )?;
+        for request in all.iter().filter(|request| request.source_branch.starts_with(PREFIX)) {
+            let values: [&dyn std::fmt::Display; 2] = [&self.site.id, &request.iid];
+            // Only owners delete merge requests; a Maintainer closes them.
+            let deleted = self.site.owner.attempt(&Call::delete(ONE_REQUEST, &values), None)?;
+            if !deleted.is_success() {
+                self.site.owner.send(&Call::put(ONE_REQUEST, &values), &json!({ "state_event": "close" }))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clear_branches(&self) -> GitlabResult<()> {
+        let call = Call::get("/projects/:id/repository/branches", &[&self.site.id]).query("search", PREFIX);
+        let all: Vec<BranchName> = self.site.owner.list(&call)?;
+        for branch in all.iter().filter(|branch| branch.name.starts_with(PREFIX)) {
+            let call = Call::delete("/projects/:id/repository/branches/:branch", &[&self.site.id, &branch.name]);
+            self.site.owner.delete(&call)?;
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn login(&self) -> Login<'_> {
+        (GIT_USER, self.agent.token())
+    }
+}
+
+const ONE_REQUEST: &str = "/projects/:id/merge_requests/:merge_request_iid";
+
+/// The default branch's commit now.
+pub(super) fn tip(site: &Site<'_>) -> GitlabResult<String> {
+    let branch = seed::branch(site)?.map(|branch| branch.commit.id).filter(|id| is_object_id(id));
+    branch.ok_or_else(|| {
+        Error::new(Kind::CutShort, format!("{} has no branch {}", site.desired.url(), site.desired.branch))
+            .hint("factoryup apply gitlab pushes it")
+            .into()
+    })
+}

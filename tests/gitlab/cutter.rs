@@ -1,0 +1,70 @@
+//! A proxy before the stand-in that can lose an answer: the request is carried out, and the connection ends.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub struct Cutter {
+    url: String,
+    armed: Arc<AtomicBool>,
+}
+
+impl Cutter {
+    /// A proxy before the server at `url`.
+    pub fn before(url: &str) -> Self {
+        let server = url.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let armed = Arc::new(AtomicBool::new(false));
+        let inside = Arc::clone(&armed);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) else { continue };
+                let cut = Arc::new(AtomicBool::new(false));
+                let (armed, cut_up) = (Arc::clone(&inside), Arc::clone(&cut));
+                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || requests(from, to, &armed, &cut_up));
+                std::thread::spawn(move || answers(server, client, &cut));
+            }
+        });
+        Self { url: format!("http://{address}"), armed }
+    }
+
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The answer to the next `POST` of the API gets lost.
+    pub fn cut_next(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+}
+
+fn requests(mut from: TcpStream, mut to: TcpStream, armed: &AtomicBool, cut: &AtomicBool) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let line = buffer[..count].split(|b| *b == b'\r').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        // A lost new token is followed by another new token, for as long as each gets lost; only creations get further.
+        let creates = line.starts_with("POST /api/") && !line.contains("rotate") && !line.contains("reset_");
+        if creates && armed.swap(false, Ordering::SeqCst) {
+            cut.store(true, Ordering::SeqCst);
+        }
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+fn answers(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if cut.load(Ordering::SeqCst) || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}

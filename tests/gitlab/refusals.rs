@@ -1,0 +1,239 @@
+//! What cannot work says why, and what to do; what may pass is tried again.
+
+use std::time::Duration;
+
+use factoryup::dialog::Silent;
+use factoryup::gitlab::GitlabTarget;
+use factoryup::plan::{Target, converge};
+use factoryup::rehearsal::control_plane::Fault;
+use factoryup::secret::Secret;
+use factoryup::{Error, Kind};
+use serde_json::json;
+
+use super::cutter::Cutter;
+use super::plane::expires_in;
+use super::situation::{QUIET, Situation};
+
+fn refusal(situation: &Situation, token: &str) -> Error {
+    situation.target_with(Secret::new(token)).observe(&Silent).unwrap_err()
+}
+
+#[test]
+fn a_token_without_the_scope_is_named_with_the_page_that_makes_one() {
+    let Some(situation) = Situation::new() else { return };
+    let error = refusal(&situation, &situation.plane.token("owner", &["read_api", "read_repository"]));
+    assert_eq!(error.kind(), Kind::NotPermitted);
+    assert_eq!(
+        error.to_string(),
+        "the GitLab token \"stand-in\" lacks the scope api; it has read_api, read_repository"
+    );
+    assert!(
+        error.hints()[0].contains("/-/user_settings/personal_access_tokens?name=factoryup&scopes=api"),
+        "{:?}",
+        error.hints()
+    );
+}
+
+#[test]
+fn a_token_that_ended_or_is_wrong_is_refused_before_anything() {
+    let Some(situation) = Situation::new() else { return };
+    let today = expires_in(0).parse().unwrap();
+    let expired = situation.plane.stand_in.issue_token("owner", &["api"], Some(today)).unwrap();
+    for token in [expired.expose(), "glpat-wrong"] {
+        let error = refusal(&situation, token);
+        assert_eq!(error.kind(), Kind::NotPermitted);
+        assert!(error.to_string().starts_with("GET /metadata, as the owner: GitLab refuses with 401"), "{error}");
+        assert!(error.hints()[0].contains("expired or revoked"));
+    }
+    assert_eq!(situation.writes(), Vec::<String>::new());
+}
+
+#[test]
+fn an_account_without_the_role_is_told_which_it_needs() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let project = situation.get("")["id"].as_u64().unwrap();
+    let error = refusal(&situation, &situation.plane.member(project, "bob", 30));
+    assert_eq!(error.kind(), Kind::NotPermitted);
+    assert!(error.to_string().contains("is Developer on factory/control; the hand-off needs Maintainer"), "{error}");
+    // A stranger sees no project and no group.
+    situation.plane.stand_in.add_user("eve").unwrap();
+    let mut target = situation.target_with(Secret::new(situation.plane.token("eve", &["api"])));
+    let error = converge(&mut target, &Silent, &situation.state, QUIET).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotPermitted);
+    assert!(error.to_string().contains("the path is taken, by something hidden from your account"), "{error}");
+}
+
+#[test]
+fn an_old_gitlab_is_refused_with_the_version_it_takes() {
+    let Some(situation) = Situation::with(|options| options.version = "18.10.4".into()) else { return };
+    let error = situation.target().observe(&Silent).unwrap_err();
+    assert_eq!(error.kind(), Kind::Data);
+    assert!(error.to_string().contains("service accounts come with 18.11"), "{error}");
+    assert_eq!(situation.writes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_taken_user_name_asks_for_another() {
+    let Some(situation) = Situation::new() else { return };
+    situation.plane.stand_in.add_user("factory-agent").unwrap();
+    let error = situation.apply(QUIET).unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(error.to_string().contains("the user name factory-agent is taken"), "{error}");
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    for fault in [
+        Fault::TooManyRequests { retry_after: Duration::from_secs(1) },
+        Fault::ServerError,
+        Fault::Drop,
+        Fault::DropAfter,
+    ] {
+        let Some(situation) = Situation::handed_off() else { return };
+        situation.plane.stand_in.fail_next(2, fault);
+        assert!(situation.plan().is_empty(), "{fault:?}");
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_an_end_with_a_word() {
+    let Some(situation) = Situation::handed_off() else { return };
+    situation.plane.stand_in.fail_next(5, Fault::ServerError);
+    let error = situation.target().observe(&Silent).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    assert!(error.to_string().starts_with("GET /metadata: GitLab fails with 500"), "{error}");
+
+    let long = Fault::TooManyRequests { retry_after: Duration::from_secs(3600) };
+    situation.plane.stand_in.fail_next(1, long);
+    let error = situation.target().observe(&Silent).unwrap_err();
+    assert_eq!(error.kind(), Kind::CutShort);
+    assert!(error.to_string().contains("for 3600 s"), "{error}");
+}
+
+#[test]
+fn creations_that_are_cut_off_are_not_repeated_and_the_next_run_goes_on() {
+    let Some(mut situation) = Situation::new() else { return };
+    let cutter = Cutter::before(&situation.plane.url());
+    situation.factory.gitlab.url = cutter.url();
+    let mut cuts = 0;
+    // Every run loses the answer to its first creation, which was carried out.
+    loop {
+        cutter.cut_next();
+        match situation.apply(QUIET) {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error.kind(), Kind::CutShort, "{error}"),
+        }
+        cuts += 1;
+        assert!(cuts < 30, "each run must get further");
+    }
+    assert!(cuts > 8, "{cuts}");
+    assert_eq!(situation.pending(), Vec::<String>::new());
+    let count = |rest: &str| situation.get(rest).as_array().unwrap().len();
+    assert_eq!(count("/runners?type=project_type"), 2);
+    assert_eq!(count("/service_accounts"), 1);
+    assert_eq!(count("/protected_branches"), 1);
+    assert_eq!(count("/protected_tags"), 1);
+    for name in ["runner-trusted-token", "runner-untrusted-token"] {
+        let known = situation.plane.post("/runners/verify", &json!({ "token": situation.kept(name) }));
+        assert_eq!(known.status, 200, "{name}");
+    }
+}
+
+#[test]
+fn addresses_that_are_no_gitlab_say_so() {
+    let Some(situation) = Situation::new() else { return };
+    let observe = |url: &str| {
+        let mut factory = situation.factory.clone();
+        factory.gitlab.url = url.to_owned();
+        let target = GitlabTarget::new(&factory, Secret::new("glpat-canary"), &situation.repo, &situation.state);
+        target.and_then(|mut target| target.observe(&Silent)).unwrap_err()
+    };
+    let plain = answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+
+    let error = observe("http://gitlab.example.com");
+    assert_eq!(error.kind(), Kind::Usage, "{error}");
+    assert!(error.to_string().contains("the token could be read on the way"));
+
+    let error = observe(&plain.replace("http:", "https:"));
+    assert_eq!(error.kind(), Kind::Unreachable, "{error}");
+    assert!(error.to_string().contains("does not speak TLS"), "{error}");
+
+    let error = observe("http://127.0.0.1:1");
+    assert_eq!(error.kind(), Kind::Unreachable, "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+
+    let error = observe("https://factoryup.invalid");
+    assert_eq!(error.kind(), Kind::Unreachable, "{error}");
+    assert!(error.to_string().contains("its name is not known"), "{error}");
+}
+
+/// A server that answers everything in one way.
+fn answering(response: &'static str) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().take(20) {
+            let mut client = client.unwrap();
+            let mut buffer = [0; 4096];
+            let _ = client.read(&mut buffer);
+            let _ = client.write_all(response.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn answers_that_are_no_gitlabs_are_named_and_redirects_not_followed() {
+    let Some(situation) = Situation::new() else { return };
+    for (answer, kind, words) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
+            Kind::Data,
+            "does not answer as GitLab does: GET /metadata got 200 with text/html",
+        ),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: https://evil.example/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            Kind::Data,
+            "redirects to https://evil.example/, and a token is not sent after a redirect",
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+            Kind::Data,
+            "it does not know GET /api/v4/metadata",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"version\":\"x\"}",
+            Kind::Data,
+            "it calls its version x",
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n", Kind::Unreachable, "it does not speak HTTP"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\nConnection: close\r\n\r\n{\"version\"",
+            Kind::Unreachable,
+            "the connection ended",
+        ),
+    ] {
+        let mut factory = situation.factory.clone();
+        factory.gitlab.url = answering(answer);
+        let mut target =
+            GitlabTarget::new(&factory, Secret::new("glpat-canary"), &situation.repo, &situation.state).unwrap();
+        let error = target.observe(&Silent).unwrap_err();
+        let all = format!("{error} {error:?} {:?}", error.hints());
+        assert_eq!(error.kind(), kind, "{answer}: {error}");
+        assert!(error.to_string().contains(words), "{answer}: {error}");
+        assert!(!all.contains("canary") && !error.to_string().contains('\u{1b}'), "{all}");
+    }
+}
+
+#[test]
+fn long_lists_are_read_to_their_end() {
+    let Some(situation) = Situation::handed_off() else { return };
+    for number in 0..120 {
+        let rule = json!({ "name": format!("keep/{number}"), "push_access_level": 40 });
+        assert_eq!(situation.plane.post(&situation.path("/protected_branches"), &rule).status, 201);
+    }
+    let last = json!({ "name": "feature/*", "push_access_level": 30 });
+    assert_eq!(situation.plane.post(&situation.path("/protected_branches"), &last).status, 201);
+    assert_eq!(situation.pending(), ["protected-branch:feature/*"]);
+}
