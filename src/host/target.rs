@@ -20,6 +20,9 @@ use crate::transport::Transport;
 /// How long a probe waits for a run that still works on the host.
 const BUSY_LIMIT: Duration = Duration::from_secs(600);
 
+/// The fact that guarded changes are in place which nobody has confirmed: `waits` while a timer will take them back, else `stuck`.
+const UNSETTLED: &str = "unsettled";
+
 /// Makes a way to the host for the first of these users that the host lets in.
 pub type Dial<'d> = Box<dyn Fn(&[String]) -> Result<Box<dyn Transport + 'd>> + 'd>;
 
@@ -123,6 +126,21 @@ impl<'d> HostTarget<'d> {
                 std::thread::sleep(Duration::from_secs(3));
                 continue;
             }
+            if seen.facts.get(UNSETTLED).is_some_and(|state| state == "waits") {
+                if since.elapsed() > BUSY_LIMIT {
+                    return Err(Error::new(
+                        Kind::CutShort,
+                        format!(
+                            "changes to sshd and the firewall of {} are neither confirmed nor taken back",
+                            self.subject
+                        ),
+                    )
+                    .hint("on the host, `systemctl list-timers factoryup-revert.timer` shows when they will be"));
+                }
+                dialog.busy("another run's change to sshd and the firewall waits to be confirmed or taken back");
+                std::thread::sleep(Duration::from_secs(3));
+                continue;
+            }
             self.resources = self.profile(&seen)?;
             self.seen = seen;
             let next = questions_of(&self.resources);
@@ -139,9 +157,14 @@ impl<'d> HostTarget<'d> {
         for resource in &self.resources {
             let verdict = resource.compare(&self.seen)?;
             plan.notes.extend(verdict.note);
+            let unsettled = resource.guarded().is_some() && self.seen.facts.contains_key(UNSETTLED);
             let cut = self.seen.unfinished.as_deref() == Some(&resource.id());
             match verdict.change {
                 Some(change) => plan.push(change),
+                None if unsettled => {
+                    let summary = format!("settle what a cut run left unconfirmed: {}", resource.id());
+                    plan.push(Change::new(resource.id(), Action::Run, summary).with_risk(Risk::Access));
+                }
                 None if cut => {
                     let summary = format!("finish what a cut run began: {}", resource.id());
                     plan.push(Change::new(resource.id(), Action::Run, summary));

@@ -12,5 +12,4 @@ mod killed;
 mod places;
 mod pushing;
 mod settings;
-mod upgrading;
 mod world;

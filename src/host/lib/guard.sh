@@ -1,15 +1,19 @@
 # shellcheck shell=sh
 # Changes that could shut everybody out: staged, checked, then put in place while a timer stands ready to take them back.
 
-# guard_begin: a guard that nobody has confirmed yet comes to its end first.
+# guard_begin: a guard that nobody has confirmed yet comes to its end first. One that has lost its timer does so now.
 guard_begin() {
     tries=${LOCK_WAIT:-300}
-    while [ -e "$GUARD/armed" ] && [ "$tries" -gt 0 ]; do
+    while unsettled && [ "$tries" -gt 0 ]; do
         [ "$tries" -lt "${LOCK_WAIT:-300}" ] || emit '{"event":"waiting"}'
         tries=$((tries - 1))
-        sleep 1
+        if timer_runs; then
+            sleep 1
+        else
+            revert again >>"$LOG" 2>&1
+        fi
     done
-    if [ -e "$GUARD/armed" ]; then
+    if unsettled; then
         emit '{"event":"busy"}'
         exit 75
     fi
@@ -18,6 +22,11 @@ guard_begin() {
     : >"$GUARD/files"
     printf '%s\n' "$BACKUPS" >"$GUARD/backups"
     change=null
+}
+
+# unsettled: changes are in place that are neither confirmed nor taken back.
+unsettled() {
+    [ -e "$GUARD/armed" ] || [ -e "$GUARD/firing" ]
 }
 
 # staged PATH: the place of a staged file.
@@ -142,31 +151,47 @@ announce() {
     emit "{\"event\":\"started\",\"id\":$1}"
 }
 
-# guard_arm SECONDS, with the revert program on standard input.
+# at_boot_unit: what takes the changes back when the host starts again before its timer fires. It runs before all that reads them.
+at_boot_unit() {
+    cat <<UNIT
+[Unit]
+Description=Takes back a change to sshd or the firewall that nobody confirmed
+ConditionPathExists=|$GUARD/armed
+ConditionPathExists=|$GUARD/firing
+DefaultDependencies=no
+RequiresMountsFor=$GUARD /etc
+After=local-fs.target
+Before=ssh.service ssh.socket factory-firewall.service network-pre.target shutdown.target
+Conflicts=shutdown.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $GUARD/revert.sh at-boot
+TimeoutStartSec=60
+UNIT
+}
+
+# guard_arm SECONDS, with the revert program on standard input. Whatever of it fails, nothing has been changed.
 guard_arm() {
-    cat >"$GUARD/revert.sh"
-    sort -u -o "$GUARD/files" "$GUARD/files"
-    mkdir -p "$BACKUPS"
+    cat >"$GUARD/revert.sh" || return
+    # A text that a full disk has cut defines nothing and does nothing.
+    tail -n 1 "$GUARD/revert.sh" | grep -q '^main ' || return
+    sort -u -o "$GUARD/files" "$GUARD/files" || return
+    mkdir -p "$BACKUPS" || return
     while IFS= read -r path; do
         [ ! -e "$path" ] || back_up "$path" || return
     done <"$GUARD/files"
-    nft --stateless --terse list table inet factoryup >"$GUARD/table" 2>/dev/null
-    ! systemctl is-active --quiet ssh.service || : >"$GUARD/sshd-ran"
-    printf '%s\n' "$RUN" >"$GUARD/armed.new"
-    cat >"/etc/systemd/system/$AT_BOOT" <<UNIT
-[Unit]
-Description=Takes back a change to sshd or the firewall that nobody confirmed
-ConditionPathExists=$GUARD/armed
-Before=ssh.service ssh.socket factory-firewall.service
-[Service]
-Type=oneshot
-ExecStart=/bin/sh $GUARD/revert.sh
-UNIT
-    chmod 0644 "/etc/systemd/system/$AT_BOOT"
-    mkdir -p /etc/systemd/system/multi-user.target.wants
-    ln -sfT "../$AT_BOOT" "/etc/systemd/system/multi-user.target.wants/$AT_BOOT"
+    : >"$GUARD/table" || return
+    if nft list table inet factoryup >/dev/null 2>&1; then
+        nft --stateless --terse list table inet factoryup >"$GUARD/table" || return
+    fi
+    ! systemctl is-active --quiet ssh.service || : >"$GUARD/sshd-ran" || return
+    printf '%s\n' "$RUN" >"$GUARD/armed.new" || return
+    at_boot_unit >"/etc/systemd/system/$AT_BOOT" || return
+    chmod 0644 "/etc/systemd/system/$AT_BOOT" || return
+    mkdir -p /etc/systemd/system/multi-user.target.wants || return
+    ln -sfT "../$AT_BOOT" "/etc/systemd/system/multi-user.target.wants/$AT_BOOT" || return
     sync
-    mv "$GUARD/armed.new" "$GUARD/armed"
+    mv "$GUARD/armed.new" "$GUARD/armed" || return
     systemctl stop factoryup-revert.timer factoryup-revert.service
     systemctl reset-failed factoryup-revert.service
     systemd-run --quiet --collect --unit=factoryup-revert --on-active="${1}s" --timer-property=AccuracySec=1s \
@@ -210,7 +235,9 @@ guard() {
 
 # take_back [REASON]: reverts now, and says why: the end of the file REASON, or of sshd's log.
 take_back() {
-    revert >>"$LOG" 2>&1
+    if ! revert >>"$LOG" 2>&1; then
+        while unsettled && timer_runs; do sleep 1; done
+    fi
     systemctl stop factoryup-revert.timer 2>/dev/null
     say_reverted "$@"
     exit 3

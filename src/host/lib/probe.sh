@@ -37,6 +37,13 @@ supported() {
     [ -e /etc/apparmor.d/abi/4.0 ] && echo 'apparmor 4'
     grep -qiE '^[[:space:]]*include[[:space:]]+"?(/etc/ssh/)?sshd_config\.d/\*\.conf' /etc/ssh/sshd_config && echo 'sshd-include yes'
     [ -e "$STATE/lock" ] && ! flock -n -s "$STATE/lock" true && echo 'busy yes'
+    if [ -e "$STATE/guard/armed" ] || [ -e "$STATE/guard/firing" ]; then
+        if systemctl is-active --quiet factoryup-revert.timer factoryup-revert.service; then
+            echo 'unsettled waits'
+        else
+            echo 'unsettled stuck'
+        fi
+    fi
     command -v dpkg-query >/dev/null
 }
 

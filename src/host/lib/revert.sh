@@ -21,9 +21,16 @@ forget_timer() {
     rm -f "/etc/systemd/system/$AT_BOOT" "/etc/systemd/system/multi-user.target.wants/$AT_BOOT"
 }
 
-# revert: brings everything back that the guard has on its list. Only one of revert and confirm can have the name `armed`.
+# timer_runs: whether the changes will be taken back, or are just being.
+timer_runs() {
+    systemctl is-active --quiet factoryup-revert.timer factoryup-revert.service
+}
+
+# revert [at-boot | again]: brings everything back that the guard has on its list. Only one of revert and confirm can have the
+# name `armed`. With a word, one that was cut begins anew. At boot nothing is loaded: what reads the files has not started yet,
+# and waits for this to end.
 revert() {
-    mv "$GUARD/armed" "$GUARD/firing" 2>/dev/null || return 1
+    mv "$GUARD/armed" "$GUARD/firing" 2>/dev/null || { [ -n "${1-}" ] && [ -e "$GUARD/firing" ]; } || return 1
     read -r backups <"$GUARD/backups"
     while IFS= read -r path; do
         if [ -e "$backups$path" ] || [ -L "$backups$path" ]; then
@@ -32,6 +39,18 @@ revert() {
             rm -f -- "$path"
         fi
     done <"$GUARD/files"
+    # Before it is on record that all is back, all is on disk.
+    sync
+    [ "${1-}" = at-boot ] || load_reverted
+    printf '{"run":"%s","at":"%s","target":"host","event":"reverted"}\n' \
+        "$(cat "$GUARD/firing")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>"$STATE/journal.jsonl"
+    mv "$GUARD/firing" "$GUARD/reverted"
+    forget_timer
+    sync
+}
+
+# load_reverted: has what was brought back read.
+load_reverted() {
     if [ -e "$GUARD/firewall" ]; then
         if [ -s "$GUARD/table" ]; then
             load_table "$GUARD/table"
@@ -45,9 +64,4 @@ revert() {
         # A reload that goes wrong can leave no sshd at all.
         [ ! -e "$GUARD/sshd-ran" ] || systemctl is-active --quiet ssh.service || systemctl start ssh.service
     fi
-    forget_timer
-    printf '{"run":"%s","at":"%s","target":"host","event":"reverted"}\n' \
-        "$(cat "$GUARD/firing")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>"$STATE/journal.jsonl"
-    mv "$GUARD/firing" "$GUARD/reverted"
-    sync
 }

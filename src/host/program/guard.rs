@@ -20,9 +20,10 @@ fn library_of(run: &Run) -> String {
     format!("{}{}\n{}\n", prologue(run), library(REVERT), library(GUARD))
 }
 
-/// The program that the timer runs.
+/// The program that the timer runs, and, with the word `at-boot`, the next start of the host.
 fn revert_program() -> String {
-    frame("revert", &format!("{}\n{}\nrevert\n", library(COMMON), library(REVERT)))
+    let body = format!("{}\n{}\nrevert \"$when\"\n", library(COMMON), library(REVERT));
+    format!("when=${{1-}}\n{}", frame("revert", &body))
 }
 
 /// Stages, checks, arms the timer and puts all changes in place.

@@ -167,6 +167,21 @@ impl DisposableHost {
             .map_err(spawn)?)
     }
 
+    /// Cuts the host's power and starts it again: nothing is stopped in order, and what was in memory only is gone. Returns when
+    /// logins are open again.
+    ///
+    /// # Errors
+    /// `CannotWrite` when it cannot be started, `Unreachable` when it does not come up within 30 s.
+    pub fn cut_power(&mut self) -> Result<()> {
+        // The kernel's packet filter belongs to the network namespace, which outlives the container.
+        self.run_inside(&["sh", "-c", "nft flush ruleset; systemctl reboot --force --force"])?;
+        // Outside of a unit of its own, systemd-nspawn ends where the machine would start again.
+        let spawn = |source| HostError::Spawn { tool: "systemd-nspawn".into(), source };
+        self.container.wait().map_err(spawn)?;
+        self.container = launch(&self.id, &self.rootfs())?;
+        Ok(self.wait_until_up()?)
+    }
+
     /// Stops the host at once and takes everything of it away.
     ///
     /// # Errors
@@ -201,11 +216,11 @@ impl DisposableHost {
 
     /// What is still missing; none when the host can be used.
     fn not_up_yet(&mut self) -> Option<String> {
+        let Some(leader) = leader(self.container.id()) else { return Some("no init process".into()) };
+        self.leader = leader;
         if !speaks_ssh(self.address) {
             return Some(format!("no sshd answers at {}", self.address));
         }
-        let Some(leader) = leader(self.container.id()) else { return Some("no init process".into()) };
-        self.leader = leader;
         // pam_nologin(8) keeps all but root out until systemd takes this file away.
         let nologin = PathBuf::from(format!("/proc/{leader}/root/run/nologin"));
         nologin.exists().then(|| "logins are not open yet".into())

@@ -7,7 +7,7 @@
 //! upgrade starts from the same three versions.
 
 mod fate;
-pub(crate) mod paths;
+mod paths;
 
 use std::collections::{BTreeMap, BTreeSet};
 
