@@ -234,7 +234,10 @@ impl Client {
             .filter_map(|key| value.get(key).map(flat))
             .filter(|text| !text.is_empty())
             .collect();
-        self.clean(&words.join(": "))
+        let text = self.clean(&words.join(": "));
+        // GitLab repeats the status: `403 Forbidden`.
+        let status = format!("{} ", response.status);
+        text.strip_prefix(&status).map(str::to_owned).unwrap_or(text)
     }
 
     /// Text from elsewhere as it may be shown: without secrets, without what acts on a terminal, short.
@@ -316,6 +319,8 @@ mod tests {
         let body = json!({ "message": { "path": ["has already been taken", "is reserved"] } });
         let response = Response { body: body.to_string().into_bytes().into(), ..Response::default() };
         assert_eq!(client().said(&response), "path has already been taken, is reserved");
+        let body = json!({ "message": "403 Forbidden - no" }).to_string().into_bytes().into();
+        assert_eq!(client().said(&Response { status: 403, body, ..Response::default() }), "Forbidden - no");
     }
 
     #[test]

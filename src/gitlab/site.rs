@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 
 use super::client::Client;
 use super::desired::Desired;
-use super::error::GitlabResult;
+use super::error::{GitlabError, GitlabResult};
 use super::http::Call;
 use super::keep::Keep;
+use crate::error::{Error, Kind};
 
 /// A project as its owner sees it.
 #[derive(Clone, Debug, Deserialize)]
@@ -88,12 +89,21 @@ impl<'a> Site<'a> {
     /// The agent's service account, when there is one.
     pub(super) fn account(&self) -> GitlabResult<Option<Account>> {
         if self.accounts.borrow().is_none() {
-            let all = self.owner.list(&Call::get("/projects/:id/service_accounts", &[&self.id]))?;
+            let call = Call::get("/projects/:id/service_accounts", &[&self.id]);
+            let all = self.owner.list(&call).map_err(|error| self.without_accounts(error))?;
             *self.accounts.borrow_mut() = Some(all);
         }
         let accounts = self.accounts.borrow();
         let mut all = accounts.iter().flatten();
         Ok(all.find(|account| account.username.eq_ignore_ascii_case(&self.desired.agent.username)).cloned())
+    }
+
+    fn without_accounts(&self, error: GitlabError) -> GitlabError {
+        if error.status() != Some(404) {
+            return error;
+        }
+        let text = format!("{} has no service accounts for projects", self.desired.base.as_str());
+        Error::new(Kind::Data, text).hint("GitLab has them from 18.11 on, with Premium earlier; upgrade it").into()
     }
 
     /// Forgets what was asked, since it may be different now.

@@ -2,9 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use factoryup::plan::{Action, Outcome};
+use factoryup::dialog::Silent;
+use factoryup::factory::Executor;
+use factoryup::plan::{Action, Outcome, Target};
+use serde_json::json;
 
-use super::plane::git;
+use super::plane::{expires_in, git};
 use super::situation::{QUIET, Situation};
 
 #[test]
@@ -106,4 +109,54 @@ fn what_is_shown_once_is_kept_privately() {
     let token = situation.plane.as_token(&situation.kept("agent-token")).get("/personal_access_tokens/self").body;
     assert_eq!(token["scopes"], serde_json::json!(["read_api", "write_repository"]));
     assert_eq!(token["user_id"], situation.agent());
+}
+
+#[test]
+fn missing_groups_are_made_from_the_top_down() {
+    let Some(mut situation) = Situation::new() else { return };
+    situation.factory.gitlab.group = "fresh/inner".into();
+    let ids = situation.pending();
+    assert_eq!(ids[..3], ["group:fresh", "group:fresh/inner", "project:fresh/inner/control"]);
+    situation.apply(QUIET).unwrap();
+    assert_eq!(situation.plane.get("/groups/fresh%2Finner").body["visibility"], "private");
+    situation.factory.gitlab.group = "factory/below".into();
+    assert_eq!(situation.pending()[..2], ["group:factory/below", "project:factory/below/control"]);
+    situation.factory.agent.username = "another-agent".into();
+    situation.apply(QUIET).unwrap();
+    assert_eq!(situation.pending(), Vec::<String>::new());
+}
+
+#[test]
+fn with_shared_runners_only_the_trusted_one_is_made() {
+    let Some(mut situation) = Situation::new() else { return };
+    situation.factory.runner.executor = Executor::Shared;
+    situation.apply(QUIET).unwrap();
+    assert_eq!(situation.get("")["shared_runners_enabled"], true);
+    let runners = situation.get("/runners?type=project_type");
+    assert_eq!(runners.as_array().unwrap().len(), 1);
+    assert_eq!(runners[0]["description"], "factoryup acme: trusted");
+}
+
+#[test]
+fn a_runners_token_is_made_again_only_while_no_runner_has_it() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let lost = situation.kept("runner-trusted-token");
+    std::fs::remove_file(situation.state.file("runner-trusted-token")).unwrap();
+    assert_eq!(situation.pending(), ["runner:trusted"]);
+    situation.apply(QUIET).unwrap();
+    let now = situation.kept("runner-trusted-token");
+    assert_ne!(now, lost);
+    assert_eq!(situation.plane.post("/runners/verify", &json!({ "token": lost })).status, 403);
+    assert_eq!(situation.plane.post("/runners/verify", &json!({ "token": now })).status, 200);
+    std::fs::remove_file(situation.state.file("runner-trusted-token")).unwrap();
+    assert_eq!(situation.pending(), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_that_ends_tomorrow_is_worth_a_word() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let tomorrow = expires_in(1).parse().unwrap();
+    let token = situation.plane.stand_in.issue_token("owner", &["api"], Some(tomorrow)).unwrap();
+    let plan = situation.target_with(token).observe(&Silent).unwrap();
+    assert!(plan.notes.iter().any(|note| note.contains("your GitLab token ends on")), "{:?}", plan.notes);
 }

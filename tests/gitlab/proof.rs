@@ -62,7 +62,7 @@ fn what_is_refused_for_a_scope_is_tried_with_the_scope_api_too() {
     let proofs = proofs(&situation);
     let merge = proofs.iter().find(|proof| proof.claim == "the agent cannot merge into main").unwrap();
     assert!(
-        merge.detail.contains("insufficient_scope") && merge.detail.contains("with the scope api: refused (401"),
+        merge.detail.contains("its own token lacks the scope, and one with the scope api is refused (401"),
         "{merge:?}"
     );
     // The wide token is ended.

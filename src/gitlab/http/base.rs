@@ -49,6 +49,11 @@ impl BaseUrl {
         self.host.eq_ignore_ascii_case("gitlab.com")
     }
 
+    /// Whether the way there is encrypted.
+    pub(in crate::gitlab) fn is_tls(&self) -> bool {
+        self.text.starts_with("https://")
+    }
+
     /// Whether nothing leaves this machine.
     pub(in crate::gitlab) fn is_loopback(&self) -> bool {
         self.loopback

@@ -93,7 +93,7 @@ impl Transport {
     /// Connections to `base`, trusting Mozilla's certificate authorities, or those in the file that `SSL_CERT_FILE` names.
     pub(in crate::gitlab) fn new(base: BaseUrl) -> GitlabResult<Self> {
         let certificates = std::env::var_os(CERTIFICATES).filter(|path| !path.is_empty());
-        let roots = match certificates.filter(|_| !base.is_loopback()) {
+        let roots = match certificates.filter(|_| base.is_tls()) {
             Some(path) => certificates_in(&path.to_string_lossy())?,
             None => RootCerts::WebPki,
         };

@@ -81,7 +81,8 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Proof> {
     let mut last = own;
     if verdict == Verdict::Scope {
         let wide = stage.wide()?.attempt(&attempt.call, attempt.body.as_ref())?;
-        detail = format!("{detail}; with the scope api: {}", words(&wide));
+        detail =
+            format!("{}: its own token lacks the scope, and one with the scope api is {}", attempt.call, words(&wide));
         verdict = judge(&wide, attempt.hidden);
         last = wide;
     }

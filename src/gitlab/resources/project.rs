@@ -39,7 +39,6 @@ pub(in crate::gitlab) fn write(owner: &Client, desired: &Desired) -> GitlabResul
         "description": desired.description,
         "visibility": "private",
         "initialize_with_readme": false,
-        "default_branch": desired.branch,
     });
     owner.write::<Project>(&Call::post("/projects", &[]), &body)?;
     Ok(Undo::Remove)

@@ -27,8 +27,6 @@ pub(in crate::gitlab) struct Runners;
 struct Listed {
     id: u64,
     description: Option<String>,
-    #[serde(default)]
-    status: String,
 }
 
 /// A runner with its settings.
@@ -39,6 +37,8 @@ struct Runner {
     run_untagged: bool,
     locked: bool,
     access_level: String,
+    /// When it last spoke to GitLab. The list's `status` will not do: after a week it is `stale` either way.
+    contacted_at: Option<String>,
 }
 
 /// The answer that shows a token.
@@ -122,8 +122,8 @@ fn find<'a>(all: &'a [Listed], wanted: &desired::Runner, memory: &Memory) -> Opt
 }
 
 /// Whether the token is where it is needed: here, or on the runner.
-fn has_token(site: &Site<'_>, wanted: &desired::Runner, listed: &Listed) -> GitlabResult<bool> {
-    Ok(listed.status != "never_contacted" || site.keep.secret(&Keep::runner_token(wanted.name))?.is_some())
+fn has_token(site: &Site<'_>, wanted: &desired::Runner, present: &Runner) -> GitlabResult<bool> {
+    Ok(present.contacted_at.is_some() || site.keep.secret(&Keep::runner_token(wanted.name))?.is_some())
 }
 
 fn detail(site: &Site<'_>, listed: &Listed) -> GitlabResult<Runner> {
@@ -152,7 +152,10 @@ impl Resource for Runners {
         for wanted in &site.desired.runners {
             found.add(match find(&all, wanted, &memory) {
                 None => Some(create(wanted)),
-                Some(listed) => compare(wanted, &detail(site, listed)?, has_token(site, wanted, listed)?),
+                Some(listed) => {
+                    let present = detail(site, listed)?;
+                    compare(wanted, &present, has_token(site, wanted, &present)?)
+                }
             });
         }
         Ok(found)
@@ -176,7 +179,7 @@ impl Resource for Runners {
         if present.settings() != wanted.settings() {
             site.owner.send(&Call::put(ONE, &[&listed.id]), &wanted.settings())?;
         }
-        if !has_token(site, wanted, listed)? {
+        if !has_token(site, wanted, &present)? {
             let call = Call::post("/runners/:id/reset_authentication_token", &[&listed.id]);
             let made: Made = site.owner.fetch(&call)?;
             keep(site, wanted, listed.id, made.token)?;
@@ -197,8 +200,7 @@ mod tests {
             protected: true,
             untagged: false,
         };
-        let listed =
-            |id, description: &str| Listed { id, description: Some(description.into()), status: String::new() };
+        let listed = |id, description: &str| Listed { id, description: Some(description.into()) };
         let all = [listed(1, "factoryup a: trusted"), listed(2, "renamed"), listed(3, "other")];
         let mut memory = Memory {
             schema: 1,

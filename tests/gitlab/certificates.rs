@@ -1,0 +1,95 @@
+//! TLS with a certificate authority of one's own: refused, until `SSL_CERT_FILE` names it.
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+
+use super::situation::factory;
+use super::support;
+
+/// `openssl s_server`, ended when dropped.
+struct TlsServer(Child);
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn openssl(directory: &std::path::Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("openssl");
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn a_private_authority_is_trusted_when_it_is_named() {
+    if !support::available(&["openssl", "git"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=Own CA", "-keyout", "ca-key.pem", "-out", "ca.pem"];
+    let request = ["req", "-new", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem"];
+    let signing = [
+        "x509",
+        "-req",
+        "-in",
+        "request.pem",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca-key.pem",
+        "-set_serial",
+        "1",
+        "-days",
+        "2",
+        "-extfile",
+        "names",
+        "-out",
+        "certificate.pem",
+    ];
+    std::fs::write(at.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    assert!(openssl(at, &[&authority[..], &key].concat()).status().unwrap().success());
+    assert!(openssl(at, &[&request[..], &key].concat()).status().unwrap().success());
+    assert!(openssl(at, &signing).status().unwrap().success());
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let accept = format!("127.0.0.1:{port}");
+    let server = ["s_server", "-accept", &accept, "-cert", "certificate.pem", "-key", "key.pem", "-www", "-quiet"];
+    let _server = TlsServer(openssl(at, &server).spawn().unwrap());
+    let listening = (0..50).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::net::TcpStream::connect(&accept).is_ok()
+    });
+    assert!(listening);
+
+    let text = factoryup::factory::to_toml(&factory(&format!("https://localhost:{port}"))).unwrap();
+    std::fs::File::create(at.join("factory.toml")).unwrap().write_all(text.as_bytes()).unwrap();
+    let plan = |certificates: Option<&str>| -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+        command.args(["plan", "gitlab", "--dir"]).arg(at).env("FACTORYUP_GITLAB_TOKEN", "glpat-canary");
+        command.env("XDG_STATE_HOME", at.join("state")).env_remove("SSL_CERT_FILE").stdin(Stdio::null());
+        if let Some(file) = certificates {
+            command.env("SSL_CERT_FILE", at.join(file));
+        }
+        command.output().unwrap()
+    };
+
+    let untrusted = plan(None);
+    let said = String::from_utf8_lossy(&untrusted.stderr);
+    assert_eq!(untrusted.status.code(), Some(69), "{said}");
+    assert!(said.contains("its certificate is not trusted") && said.contains("SSL_CERT_FILE"), "{said}");
+
+    // Now TLS is through, and what answers is no GitLab.
+    let trusted = plan(Some("ca.pem"));
+    let said = String::from_utf8_lossy(&trusted.stderr);
+    assert_eq!(trusted.status.code(), Some(65), "{said}");
+    assert!(said.contains("does not answer as GitLab does"), "{said}");
+
+    let wrong = plan(Some("factory.toml"));
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(64), "{said}");
+    assert!(said.contains("it holds no certificate in PEM form"), "{said}");
+}
