@@ -9,6 +9,7 @@ use crate::gitlab::GitlabTarget;
 use crate::host::{HostTarget, Reach};
 use crate::plan::{StateDir, Target, TargetName, Watch};
 use crate::repo::RepoTarget;
+use crate::repo::resolve::Resolver;
 use crate::secret::Secret;
 use crate::transport::{Local, Ssh, SshOptions};
 use crate::wizard::discover::{Surroundings, gitlab_token};
@@ -50,11 +51,7 @@ pub fn make<'a>(
     watch: &'a dyn Watch,
 ) -> Result<Box<dyn Target + 'a>> {
     match name {
-        TargetName::Repo => {
-            let path = dir.join(FILE_NAME);
-            let text = if path.exists() { read_text(&path)? } else { to_toml(factory)? };
-            Ok(Box::new(RepoTarget::new(dir, factory, &text)?))
-        }
+        TargetName::Repo => Ok(Box::new(repo(factory, dir)?)),
         TargetName::Host => {
             let password = secret(keys.sudo_password_file.as_deref(), "FACTORYUP_SUDO_PASSWORD")?;
             Ok(Box::new(HostTarget::new(factory, reach(factory, keys, state, watch), password)?))
@@ -64,6 +61,28 @@ pub fn make<'a>(
             Ok(Box::new(GitlabTarget::new(factory, token, dir, state)?))
         }
     }
+}
+
+/// The control repo in `dir`.
+///
+/// # Errors
+/// `Data` when its `factory.toml` cannot be read; otherwise as [`RepoTarget::new`].
+pub fn repo(factory: &Factory, dir: &Path) -> Result<RepoTarget> {
+    RepoTarget::new(dir, factory, &text(factory, dir)?)
+}
+
+/// The conflicts of the control repo in `dir`.
+///
+/// # Errors
+/// `Data` when its `factory.toml` cannot be read; otherwise as [`Resolver::open`].
+pub fn resolver(factory: &Factory, dir: &Path) -> Result<Resolver> {
+    Resolver::open(dir, factory, &text(factory, dir)?)
+}
+
+/// The text of `factory.toml` as the user wrote it.
+fn text(factory: &Factory, dir: &Path) -> Result<String> {
+    let path = dir.join(FILE_NAME);
+    if path.exists() { read_text(&path) } else { to_toml(factory) }
 }
 
 fn read_text(path: &Path) -> Result<String> {
@@ -87,7 +106,10 @@ fn reach<'a>(factory: &'a Factory, keys: &'a Keys, state: &'a StateDir, watch: &
 }
 
 /// The owner's GitLab token: from the file that was named, from where tokens are found, or asked for.
-fn owner_token(url: &str, dir: &Path, keys: &Keys, dialog: &dyn Dialog) -> Result<Secret> {
+///
+/// # Errors
+/// `Usage` when there is none and nobody can be asked.
+pub fn owner_token(url: &str, dir: &Path, keys: &Keys, dialog: &dyn Dialog) -> Result<Secret> {
     if let Some(path) = &keys.gitlab_token_file {
         return Secret::from_file(path);
     }

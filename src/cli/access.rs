@@ -8,6 +8,9 @@ use super::factory;
 use crate::error::Result;
 use crate::factory::Factory;
 use crate::plan::{StateDir, Target, TargetName};
+use crate::repo::RepoTarget;
+use crate::repo::resolve::Resolver;
+use crate::secret::Secret;
 use crate::targets::{self, Keys};
 use crate::ui::Ui;
 
@@ -91,5 +94,20 @@ impl Site {
     /// One target, ready to be observed.
     pub(super) fn target<'a>(&'a self, name: TargetName, ui: &'a Ui) -> Result<Box<dyn Target + 'a>> {
         targets::make(name, &self.factory, &self.dir, &self.keys, &self.state, ui)
+    }
+
+    /// The control repo.
+    pub(super) fn repo(&self) -> Result<RepoTarget> {
+        targets::repo(&self.factory, &self.dir)
+    }
+
+    /// The conflicts of the control repo.
+    pub(super) fn resolver(&self) -> Result<Resolver> {
+        targets::resolver(&self.factory, &self.dir)
+    }
+
+    /// The owner's token for GitLab.
+    pub(super) fn gitlab_token(&self, ui: &Ui) -> Result<Secret> {
+        targets::owner_token(&self.factory.gitlab.url, &self.dir, &self.keys, ui)
     }
 }

@@ -12,8 +12,10 @@ mod init;
 mod man;
 mod plan;
 mod rehearse;
+mod resolve;
 mod schema;
 mod start;
+mod upgrade;
 
 use std::path::PathBuf;
 
@@ -74,6 +76,8 @@ enum Command {
     Init(init::Init),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Upgrade(upgrade::Upgrade),
+    Resolve(resolve::Resolve),
     Rehearse(rehearse::Rehearse),
     Evidence(evidence::Evidence),
     Schema(schema::Schema),
@@ -88,6 +92,7 @@ impl Cli {
         let diff = match &self.command {
             Some(Command::Plan(plan)) => plan.diff,
             Some(Command::Apply(apply)) => apply.diff,
+            Some(Command::Upgrade(upgrade)) => upgrade.diff,
             _ => false,
         };
         Settings { json: self.json, diff, color: self.color }
@@ -102,6 +107,8 @@ impl Cli {
         match &self.command {
             None => return start::run(&dir, ui),
             Some(Command::Plan(command)) => return command.run(&dir, ui),
+            Some(Command::Upgrade(command)) => return command.run(&dir, ui),
+            Some(Command::Resolve(command)) => return command.run(&dir, ui),
             Some(Command::Init(command)) => command.run(&dir, ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),

@@ -25,8 +25,10 @@ pub mod catalogue;
 pub mod git;
 pub mod manifest;
 pub mod merge;
+pub mod propose;
 pub mod render;
 pub mod report;
+pub mod resolve;
 pub mod tree;
 
 mod apply;

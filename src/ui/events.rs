@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Ui, diff, json as machine};
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Action, Change, Event, Outcome, Plan, Risk, Watch};
+use crate::plan::{Action, Change, Diff, Event, Outcome, Plan, Risk, Watch};
 use crate::secret::Secret;
 
 impl Ui {
@@ -46,6 +46,12 @@ impl Ui {
             }
         }
         text
+    }
+
+    /// A text before and after, as a diff.
+    #[must_use]
+    pub fn diff_text(&self, texts: &Diff) -> String {
+        diff::text(texts, self.out, "  ")
     }
 
     /// Shows a plan as a result, on standard output.

@@ -54,7 +54,8 @@ uri() {
     printf %s "$1" | jq -Rr '@uri'
 }
 
-# Makes `get` ready to read from GitLab's API: address and token are those that git uses for origin.
+# Makes `get` ready to read from GitLab's API. In a job the address is the job's; else address and token are those that git uses
+# for origin.
 api_ready() {
     need curl git jq
     url=$(git remote get-url origin)
@@ -79,9 +80,13 @@ api_ready() {
         path=${host#*:}
         host=${host%%:*}
         ;;
-    *) die 69 "origin is not a GitLab project: $url" ;;
+    *) [ -n "${CI_API_V4_URL:-}" ] || die 69 "origin is not a GitLab project: $url" ;;
     esac
-    api=$protocol://$host/api/v4/projects/$(uri "${path%.git}")
+    if [ -n "${CI_API_V4_URL:-}" ]; then
+        api=$CI_API_V4_URL/projects/${CI_PROJECT_ID:?}
+    else
+        api=$protocol://$host/api/v4/projects/$(uri "${path%.git}")
+    fi
     token=${GITLAB_TOKEN:-}
     [ -n "$token" ] || token=$(printf 'protocol=%s\nhost=%s\n\n' "$protocol" "$host" |
         GIT_TERMINAL_PROMPT=0 git credential fill 2>/dev/null | sed -n 's/^password=//p') || true

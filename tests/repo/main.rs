@@ -12,4 +12,5 @@ mod killed;
 mod places;
 mod pushing;
 mod settings;
+mod upgrading;
 mod world;

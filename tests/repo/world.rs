@@ -145,6 +145,33 @@ impl World {
         self.ended()
     }
 
+    /// Runs the real `factoryup ARGS` in `dir`: exit code, standard output, standard error.
+    pub(crate) fn factoryup(&self, dir: &str, args: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+        command.args(args).env_clear().envs(&self.env).current_dir(self.path(dir)).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Makes the control repo look as if older templates had rendered `path` with this text. Commits it.
+    pub(crate) fn older(&self, dir: &str, path: &str, old: &str) {
+        let manifest = self.path(dir).join(".factory/manifest.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        let (now, before) = (digest(&fs::read(self.path(dir).join(path)).unwrap()), digest(old.as_bytes()));
+        assert!(text.contains(&now), "{path} was edited");
+        let base = self.path(dir).join(".factory/base");
+        fs::rename(base.join(&now), base.join(&before)).unwrap();
+        fs::write(base.join(&before), old).unwrap();
+        fs::write(self.path(dir).join(path), old).unwrap();
+        let version = text.lines().find(|line| line.starts_with("version = ")).unwrap();
+        let text = text.replace(&now, &before).replacen(version, "version = \"0.9.0\"", 1);
+        let pack = text.lines().find(|line| line.starts_with("pack_sha256 = ")).unwrap();
+        fs::write(&manifest, text.replacen(pack, &format!("pack_sha256 = \"{}\"", "0".repeat(64)), 1)).unwrap();
+        self.git(dir, &["add", "-A"]);
+        self.git(dir, &["commit", "-qm", "older"]);
+    }
+
     /// Runs git in `dir` as the user would.
     pub(crate) fn git(&self, dir: impl AsRef<Path>, args: &[&str]) -> String {
         let mut command = Command::new("git");
@@ -182,6 +209,11 @@ impl World {
             assert!(left.is_empty(), "{left:?}");
         }
     }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 const FACTORY: &str = "\

@@ -7,7 +7,7 @@
 //! upgrade starts from the same three versions.
 
 mod fate;
-mod paths;
+pub(crate) mod paths;
 
 use std::collections::{BTreeMap, BTreeSet};
 

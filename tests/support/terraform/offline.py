@@ -204,7 +204,7 @@ class States(http.server.BaseHTTPRequestHandler):
         match = re.fullmatch(r"/api/v4/projects/[^/]+/terraform/state/([a-z0-9-]+)(/lock)?", self.path.split("?")[0])
         if not match:
             return self.answer(404)
-        if not self.headers.get("Authorization", "").startswith("Basic "):
+        if not self.headers.get("Authorization", "").startswith("Basic ") and "PRIVATE-TOKEN" not in self.headers:
             return self.answer(401)
         name, lock = match.groups()
         if lock and self.command == "POST":

@@ -1,0 +1,113 @@
+//! `factoryup resolve`
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Ending;
+use super::access::{Access, Site};
+use crate::dialog::Dialog;
+use crate::error::{Error, Result};
+use crate::plan::Diff;
+use crate::repo::resolve::{Choice, Pending, Resolver};
+use crate::ui::Ui;
+
+/// Settle the conflicts that an upgrade left, in the commit that is checked out
+///
+/// Without a flag it lists them, and on a terminal goes through them one by one. What is settled is staged; commit it when done.
+///
+/// Exit code 2 when conflicts are left.
+#[derive(Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(super) struct Resolve {
+    /// Only this file
+    path: Option<String>,
+
+    /// Keep what you have
+    #[arg(long, conflicts_with_all = ["proposal", "edit", "show"])]
+    mine: bool,
+
+    /// Take what the templates propose
+    #[arg(long, conflicts_with_all = ["edit", "show"])]
+    proposal: bool,
+
+    /// Open both versions in your editor, with the lines that conflict between markers
+    #[arg(long, conflicts_with = "show")]
+    edit: bool,
+
+    /// Show both versions, with the lines that conflict between markers
+    #[arg(long)]
+    show: bool,
+
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Resolve {
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
+        let site = Site::open(dir, &self.access)?;
+        let mut resolver = site.resolver()?;
+        let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
+        let chosen: Vec<Pending> = resolver.pending().into_iter().filter(wanted).collect();
+        if let (Some(path), true) = (&self.path, chosen.is_empty()) {
+            return Err(Error::usage(format!("there is no conflict of {path}")).hint("list them: factoryup resolve"));
+        }
+        for pending in &chosen {
+            match self.choice(pending, &resolver, ui)? {
+                Some(choice) => resolver.settle(&pending.id, &choice)?,
+                None => Self::list(pending, ui)?,
+            }
+        }
+        let left = resolver.pending().len();
+        if !ui.is_json() {
+            ui.say(&match left {
+                0 if chosen.is_empty() => "There are no conflicts.".to_owned(),
+                0 => "All conflicts are settled and staged; `git commit` ends it.".to_owned(),
+                left => format!("{left} conflicts are left."),
+            });
+        }
+        Ok(if left == 0 { Ending::Done } else { Ending::Pending })
+    }
+
+    fn choice(&self, pending: &Pending, resolver: &Resolver, ui: &Ui) -> Result<Option<Choice>> {
+        if self.mine {
+            return Ok(Some(Choice::Mine));
+        }
+        if self.proposal {
+            return Ok(Some(Choice::Proposal));
+        }
+        if self.show {
+            ui.result(&resolver.with_markers(pending)?)?;
+            return Ok(None);
+        }
+        if self.edit {
+            return resolver.edited(pending).map(|text| Some(Choice::Text(text)));
+        }
+        if !ui.is_interactive() {
+            return Ok(None);
+        }
+        Self::list(pending, ui)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let diff = Diff { before: pending.mine.as_deref().map(text), after: Some(text(&pending.proposal)) };
+        ui.result(&ui.diff_text(&diff))?;
+        if ui.confirm(&format!("Keep {} as you have it?", pending.path), false)? {
+            return Ok(Some(Choice::Mine));
+        }
+        if ui.confirm("Take the proposal instead, without your changes?", false)? {
+            return Ok(Some(Choice::Proposal));
+        }
+        if ui.confirm("Put both together in your editor?", true)? {
+            return resolver.edited(pending).map(|text| Some(Choice::Text(text)));
+        }
+        Ok(None)
+    }
+
+    fn list(pending: &Pending, ui: &Ui) -> Result<()> {
+        if ui.is_json() {
+            let line = json!({ "event": "conflict", "id": pending.id, "path": pending.path });
+            return ui.result(&line.to_string());
+        }
+        ui.result(&pending.path)
+    }
+}

@@ -1,0 +1,253 @@
+//! Settling conflicts: for each file that an upgrade could not merge, the user says what it is to hold.
+//!
+//! This is the one thing here that writes into a work tree, since that is where the user looks at the result: the file, its record,
+//! and the proposal, which goes. Only over paths that are as they were committed, and staged, so that `git commit` ends it. The
+//! record comes last: cut short, a file is as chosen and its conflict still listed, and choosing again changes nothing.
+
+mod view;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::block;
+use super::catalogue::Class;
+use super::compare::paths::Paths;
+use super::desired::{Desired, blob};
+use super::digest::sha256;
+use super::error::{RepoError, RepoResult};
+use super::manifest::{self, FileRecord, Manifest, State};
+use super::merge::has_markers;
+use super::observe::{ControlRepo, Observed, observe, resolve};
+use super::record::{BASE, Blob, CONFLICTS};
+use super::tree::{Mode, RenderedFile, owned};
+use crate::error::{Error, Result};
+use crate::factory::Factory;
+use crate::plan::write_atomically;
+
+/// What a file is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// What the user has.
+    Mine,
+    /// What the templates propose.
+    Proposal,
+    /// This text.
+    Text(Vec<u8>),
+}
+
+/// One conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Names the file.
+    pub id: String,
+    /// Where the user has it, or where it should land.
+    pub path: String,
+    /// What the templates rendered before, when it is known.
+    pub base: Option<Vec<u8>>,
+    /// What the user has, when it is there.
+    pub mine: Option<Vec<u8>>,
+    /// What the templates propose.
+    pub proposal: Vec<u8>,
+}
+
+/// The conflicts of a control repo.
+#[derive(Debug)]
+pub struct Resolver {
+    desired: Desired,
+    repo: Box<ControlRepo>,
+}
+
+impl Resolver {
+    /// Reads the conflicts of the commit that is checked out in `dir`.
+    ///
+    /// # Errors
+    /// `Usage` when there is no control repo; as [`RepoTarget`](super::RepoTarget)'s otherwise.
+    pub fn open(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Self> {
+        let desired = Desired::new(factory, factory_toml)?;
+        match observe(&resolve(dir)?, &desired)? {
+            Observed::Control(mut repo) => {
+                // What was settled before is staged there and not committed yet.
+                let path = repo.git.dir().join(manifest::PATH);
+                let text = fs::read_to_string(&path).map_err(RepoError::io("read", &path))?;
+                repo.manifest = Manifest::parse(&text)?;
+                Ok(Self { desired, repo })
+            }
+            Observed::Vacant { .. } | Observed::CutShort => {
+                Err(Error::usage(format!("{} holds no control repo yet", dir.display())))
+            }
+        }
+    }
+
+    /// The conflicts, sorted by path.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Pending> {
+        let waiting = self.repo.manifest.files.iter().filter(|record| record.state == State::Conflict);
+        waiting
+            .filter_map(|record| {
+                let content = |path: &str| self.repo.files.get(path).and_then(|current| current.bytes.clone());
+                Some(Pending {
+                    id: record.id.clone(),
+                    path: record.path.clone(),
+                    base: content(&format!("{BASE}{}", record.base)).filter(|bytes| sha256(bytes) == record.base),
+                    mine: content(&record.path),
+                    proposal: content(&format!("{CONFLICTS}{}", record.id))?,
+                })
+            })
+            .collect()
+    }
+
+    /// Gives the file of the conflict `id` the content chosen, and stages it.
+    ///
+    /// # Errors
+    /// `Usage` when the choice cannot be made here: the work tree has changes that are not committed, the templates moved on, the
+    /// place is taken, or the text holds conflict markers. `CannotWrite` when writing fails.
+    pub fn settle(&mut self, id: &str, choice: &Choice) -> Result<()> {
+        let refused = |why: String| Error::usage(format!("the conflict of {id} is not settled: {why}"));
+        let record = self.repo.manifest.files.iter().find(|r| r.id == id && r.state == State::Conflict).cloned();
+        let record = record.ok_or_else(|| refused("there is no such conflict".into()))?;
+        let proposal = format!("{CONFLICTS}{id}");
+        let file = self.desired.tree.files.iter().find(|file| file.id == id);
+        let proposed = self.repo.files.get(&proposal).and_then(|current| current.bytes.as_ref());
+        let Some(file) = file.filter(|file| proposed == Some(&file.bytes)).cloned() else {
+            let moved_on = "the templates or the answers moved on since";
+            return Err(refused(moved_on.into()).hint("run `factoryup upgrade` first"));
+        };
+        let at = if record.base.is_empty() { &file.path } else { &record.path };
+        let mine = self.repo.files.get(at);
+        let taken = Paths::new(self.repo.files.keys().map(String::as_str).filter(|path| *path != at));
+        if *choice != Choice::Mine && taken.collides(&file.path) {
+            return Err(refused(format!("{} is taken", file.path)).hint("move that file, then run `factoryup upgrade`"));
+        }
+        let mode = mine.and_then(|current| Mode::parse(&current.mode));
+        let content = match choice {
+            Choice::Mine => mine.and_then(|c| Some(Blob { path: String::new(), mode: mode?, bytes: c.bytes.clone()? })),
+            Choice::Proposal => Some(Self::proposed(&file, mine.and_then(|c| c.bytes.as_deref()), mode)),
+            Choice::Text(bytes) if has_markers(bytes) => return Err(refused("the text holds conflict markers".into())),
+            Choice::Text(bytes) => {
+                let mode = mode.filter(|mode| *mode != Mode::Link).unwrap_or(file.mode);
+                Some(Blob { path: String::new(), mode, bytes: bytes.clone() })
+            }
+        };
+        let base = format!("{BASE}{}", file.sha256());
+        let touched = [at.as_str(), &file.path, manifest::PATH, &proposal, &base];
+        self.refuse_uncommitted(&touched)?;
+        self.write(&file, &record, content.as_ref(), &base, &proposal)?;
+        self.repo
+            .git
+            .run(&[&["add", "--all", "--force", "--"], &self.known(&touched)[..]].concat())
+            .map_err(Error::from)?;
+        Ok(())
+    }
+
+    /// The proposal as it would be written: of a block only the body.
+    fn proposed(file: &RenderedFile, mine: Option<&[u8]>, mode: Option<Mode>) -> Blob {
+        let whole = blob(file);
+        let body = std::str::from_utf8(file.owned()).ok().filter(|_| file.class == Class::Block);
+        let around = mine.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        match body.zip(around).and_then(|(body, text)| block::replace(text, body)) {
+            Some(text) => Blob { bytes: text.into_bytes(), mode: mode.unwrap_or(whole.mode), ..whole },
+            None => whole,
+        }
+    }
+
+    /// Of some paths those that git knows or that are there: it takes no others.
+    fn known<'a>(&self, paths: &[&'a str]) -> Vec<&'a str> {
+        let there = |path: &&str| {
+            self.repo.files.contains_key(*path) || fs::symlink_metadata(self.repo.git.dir().join(path)).is_ok()
+        };
+        paths.iter().copied().filter(there).collect()
+    }
+
+    fn refuse_uncommitted(&self, paths: &[&str]) -> Result<()> {
+        let known = self.known(paths);
+        let args = [&["status", "--porcelain", "--ignored", "--untracked-files=all", "--"], &known[..]].concat();
+        let status = self.repo.git.run(&args).map_err(Error::from)?;
+        let text = String::from_utf8_lossy(&status);
+        // What was settled before left staged files in `.factory/`.
+        let staged = |line: &str| line.as_bytes().get(1) == Some(&b' ') && line[3..].starts_with(".factory/");
+        let dirty: Vec<&str> = text.lines().filter(|line| !staged(line)).collect();
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage(format!("there are changes that are not committed: {}", dirty.join(", ")))
+            .hint("commit or stash them, then run this again"))
+    }
+
+    fn write(
+        &mut self,
+        file: &RenderedFile,
+        record: &FileRecord,
+        content: Option<&Blob>,
+        base: &str,
+        proposal: &str,
+    ) -> Result<()> {
+        let dir = self.repo.git.dir().to_owned();
+        let fresh = FileRecord::of(file, &self.desired.tree.version);
+        let written =
+            content.map_or(fresh.written.clone(), |b| sha256(owned(file.class, &b.bytes).unwrap_or(&b.bytes)));
+        let state = if content.is_some() { State::Ok } else { State::DeletedByUser };
+        let settled = FileRecord { written, state, ..fresh };
+        if settled.keeps_base() {
+            put(&dir, base, &Blob::file(base, file.owned()))?;
+        }
+        if let Some(content) = content {
+            put(&dir, &file.path, content)?;
+        }
+        if record.path != file.path && !record.base.is_empty() {
+            remove(&dir, &record.path)?;
+        }
+        for known in &mut self.repo.manifest.files {
+            if known.id == settled.id {
+                known.clone_from(&settled);
+            }
+        }
+        write_atomically(&dir.join(manifest::PATH), self.repo.manifest.to_text()?.as_bytes(), 0o644)?;
+        remove(&dir, proposal)
+    }
+}
+
+fn put(dir: &Path, name: &str, blob: &Blob) -> Result<()> {
+    let place = place(dir, name)?;
+    if let Some(folder) = place.parent() {
+        fs::create_dir_all(folder).map_err(RepoError::io("make", folder))?;
+    }
+    if blob.mode == Mode::Link {
+        let _ = fs::remove_file(&place);
+        let destination = String::from_utf8_lossy(&blob.bytes).into_owned();
+        return symlink(destination, &place).map_err(|e| RepoError::io("write", &place)(e).into());
+    }
+    let mode = if blob.mode == Mode::Executable { 0o755 } else { 0o644 };
+    if fs::symlink_metadata(&place).is_ok_and(|m| m.is_symlink()) {
+        fs::remove_file(&place).map_err(RepoError::io("replace", &place))?;
+    }
+    write_atomically(&place, &blob.bytes, mode)?;
+    fs::set_permissions(&place, Permissions::from_mode(mode)).map_err(|e| RepoError::io("write", &place)(e).into())
+}
+
+fn remove(dir: &Path, name: &str) -> Result<()> {
+    let place = place(dir, name)?;
+    match fs::remove_file(&place) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(RepoError::io("remove", &place)(e).into()),
+        _ => {}
+    }
+    // As git does: a folder that nothing is in any more goes too.
+    for folder in place.ancestors().skip(1).take_while(|folder| *folder != dir) {
+        if fs::remove_dir(folder).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Where a path of the repo is in the work tree, when no link on the way leads elsewhere.
+fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
+    let mut place = dir.to_owned();
+    for part in name.split('/') {
+        if place != dir && fs::symlink_metadata(&place).is_ok_and(|m| m.is_symlink()) {
+            return Err(RepoError::Rendered { path: name.to_owned(), why: format!("{} is a link", place.display()) });
+        }
+        place.push(part);
+    }
+    Ok(place)
+}

@@ -1,0 +1,70 @@
+//! Both versions of a file in one text, with markers around the lines that conflict: only here, and never in the repo.
+
+use std::fs;
+
+use super::{Pending, Resolver};
+use crate::error::{Error, Result};
+use crate::repo::error::RepoError;
+use crate::repo::manifest;
+use crate::repo::merge::has_markers;
+
+impl Resolver {
+    /// What the user has, what was rendered before and what is proposed, as `git merge-file --diff3` shows it.
+    ///
+    /// # Errors
+    /// `Usage` for what is not text; `CannotWrite` when there is no room for temporary files.
+    pub fn with_markers(&self, pending: &Pending) -> Result<String> {
+        let folder = tempfile::tempdir().map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
+        let sides = [
+            ("mine", pending.mine.as_deref().unwrap_or_default()),
+            ("before", pending.base.as_deref().unwrap_or_default()),
+            ("proposal", &pending.proposal),
+        ];
+        let mut arguments = vec!["merge-file", "--stdout", "--diff3"];
+        arguments.extend(["-L", "yours", "-L", "before", "-L", "proposal"]);
+        let mut paths = Vec::new();
+        for (name, bytes) in sides {
+            if std::str::from_utf8(bytes).is_err() || bytes.contains(&0) {
+                return Err(Error::usage(format!("{} is not text", pending.path))
+                    .hint(format!("choose one: factoryup resolve {} --mine, or --proposal", pending.path)));
+            }
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).map_err(RepoError::io("write", &path))?;
+            paths.push(path.display().to_string());
+        }
+        arguments.extend(paths.iter().map(String::as_str));
+        let output = self.repo.git.command().args(&arguments).output().map_err(RepoError::GitDoesNotRun)?;
+        // git-merge-file(1): the number of conflicts, or 255 for an error.
+        if output.status.code().is_none_or(|code| code > 127) {
+            return Err(Error::usage(format!("git cannot show the three versions of {}", pending.path)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Lets the user put both versions together in their editor, as git would choose it.
+    ///
+    /// # Errors
+    /// `Usage` when the editor fails or markers are left in the text.
+    pub fn edited(&self, pending: &Pending) -> Result<Vec<u8>> {
+        // Before and not after the work.
+        self.refuse_uncommitted(&[&pending.path, manifest::PATH])?;
+        let folder = tempfile::tempdir().map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
+        // The name tells the editor how to colour it.
+        let path = folder.path().join(pending.path.rsplit('/').next().unwrap_or("text"));
+        fs::write(&path, self.with_markers(pending)?).map_err(RepoError::io("write", &path))?;
+        let editor = self.repo.git.line(&["var", "GIT_EDITOR"]).map_err(|_| {
+            Error::usage("there is no editor to open").hint("name one: EDITOR=nano factoryup resolve --edit")
+        })?;
+        let run = format!("{editor} \"$@\"");
+        let status = crate::process::command("sh").arg("-c").arg(run).arg(&editor).arg(&path).status();
+        if !status.is_ok_and(|status| status.success()) {
+            return Err(Error::usage(format!("the editor `{editor}` failed; {} is as it was", pending.path))
+                .hint("name another: EDITOR=nano factoryup resolve --edit"));
+        }
+        let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
+        if has_markers(&text) {
+            return Err(Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path)));
+        }
+        Ok(text)
+    }
+}

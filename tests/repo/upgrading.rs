@@ -1,0 +1,203 @@
+//! `factoryup upgrade` and `factoryup resolve`, as the user runs them.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::plane::Plane;
+use crate::support::need;
+use crate::world::World;
+
+const FILE: &str = "docs/glossary.md";
+
+/// A control repo whose glossary was rendered by older templates, without their last line and with another title.
+fn situation() -> World {
+    let world = World::new();
+    world.apply("repo");
+    let now = world.read(FILE);
+    let older = now.lines().skip(1).fold("# Words\n".to_owned(), |text, line| format!("{text}{line}\n"));
+    world.older("repo", FILE, &older);
+    world
+}
+
+impl World {
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path("repo").join(path)).unwrap()
+    }
+
+    /// The user's own commit.
+    fn edit(&self, path: &str, text: &str) {
+        fs::write(self.path("repo").join(path), text).unwrap();
+        self.git("repo", &["add", "-A"]);
+        self.git("repo", &["commit", "-qm", "mine"]);
+    }
+
+    /// Everything that an upgrade must leave alone.
+    fn untouched(&self) -> (String, String, Vec<u8>) {
+        (
+            self.git("repo", &["rev-parse", "HEAD", "main"]),
+            self.git("repo", &["status", "--porcelain", "--branch", "--ignored"]),
+            fs::read(self.path("repo/.git/index")).unwrap(),
+        )
+    }
+
+    fn branch(&self) -> String {
+        self.git("repo", &["for-each-ref", "--format=%(refname:short)", "refs/heads/factory"])
+    }
+}
+
+fn events(out: &str) -> Vec<Value> {
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn an_upgrade_is_one_commit_beside_the_users_own() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let edited = format!("{}\nMy own word.\n", world.read(FILE));
+    world.edit(FILE, &edited);
+    fs::write(world.path("repo/scratch"), "dirty").unwrap();
+    let before = world.untouched();
+
+    let (code, out, err) = world.factoryup("repo", &["upgrade", "--dry-run", "--diff"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(out.contains("- # Words") && out.contains("merged with your changes"), "{out}");
+    assert!(world.branch().is_empty());
+    let (code, out, _) = world.factoryup("repo", &["upgrade", "--dry-run", "--json"]);
+    assert_eq!(code, 2);
+    let report = events(&out).into_iter().find(|event| event["event"] == "upgrade").unwrap();
+    assert_eq!(report["report"]["from"], "0.9.0");
+    assert_eq!(report["report"]["findings"][0]["path"], FILE);
+    assert_eq!(report["report"]["findings"][0]["what"], "merged");
+
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(world.untouched(), before);
+    let branch = world.branch();
+    assert!(branch.starts_with("factory/upgrade-"), "{branch}");
+    assert_eq!(world.git("repo", &["rev-list", "--count", &format!("main..{branch}")]), "1");
+    let merged = world.git("repo", &["show", &format!("{branch}:{FILE}")]);
+    assert!(merged.ends_with("My own word.") && !merged.contains("# Words"));
+
+    // It waits; then it is merged, and nothing is left to do; then it is reverted, and is to be done again.
+    let (code, out, _) = world.factoryup("repo", &["upgrade", "--dry-run"]);
+    assert!(code == 2 && out.contains(&format!("git merge {branch}")), "{out}");
+    world.git("repo", &["merge", "-q", "--ff-only", &branch]);
+    assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
+    world.git("repo", &["revert", "--no-edit", "HEAD"]);
+    assert_eq!(world.read(FILE), edited);
+    assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 2);
+}
+
+#[test]
+fn conflicts_are_named_kept_and_settled() {
+    if !need("git") {
+        return;
+    }
+    for (choice, wanted) in [("--mine", "# My words"), ("--proposal", "# Glossary"), ("--edit", "# Both")] {
+        let mut world = situation();
+        let mine = world.read(FILE).replacen("# Words", "# My words", 1);
+        world.edit(FILE, &mine);
+        let (code, out, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push", "--json"]);
+        assert_eq!(code, 2, "{err}");
+        let report = events(&out).into_iter().find(|event| event["event"] == "upgrade").unwrap();
+        assert_eq!(report["report"]["findings"][0]["what"], "conflict");
+        world.git("repo", &["merge", "-q", "--ff-only", &world.branch()]);
+        assert_eq!(world.read(FILE), mine);
+        for name in world.git("repo", &["ls-files"]).lines() {
+            let text = fs::read(world.path("repo").join(name)).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&text).contains("<<<<<<<"), "{name}");
+        }
+
+        // Again: it waits still, and nothing new is made.
+        assert_eq!(world.factoryup("repo", &["upgrade", "--yes", "--no-push"]).0, 2);
+        let (code, out, _) = world.factoryup("repo", &["resolve"]);
+        assert_eq!((code, out.as_str()), (2, "docs/glossary.md\n"));
+        let (_, out, _) = world.factoryup("repo", &["resolve", "--show"]);
+        assert!(out.contains("<<<<<<< yours\n# My words\n||||||| before\n# Words\n=======\n# "), "{out}");
+
+        // Not over what is not committed.
+        fs::write(world.path("repo").join(FILE), "dirty").unwrap();
+        let (code, _, err) = world.factoryup("repo", &["resolve", FILE, choice]);
+        assert!(code == 64 && err.contains("not committed"), "{err}");
+        world.git("repo", &["checkout", "-q", FILE]);
+
+        // An editor that leaves the markers in settles nothing.
+        world.env("EDITOR", "true");
+        if choice == "--edit" {
+            let (code, _, err) = world.factoryup("repo", &["resolve", "--edit"]);
+            assert!(code == 64 && err.contains("markers were left"), "{err}");
+            assert_eq!(world.read(FILE), mine);
+        }
+        world.env("EDITOR", "sed -i -e '/^<<<<<<</,/^>>>>>>>/d' -e '$a # Both'");
+        let (code, _, err) = world.factoryup("repo", &["resolve", FILE, choice]);
+        assert_eq!(code, 0, "{err}");
+        let status = world.git("repo", &["status", "--porcelain"]);
+        assert!(status.lines().all(|line| line.as_bytes()[1] == b' '), "{status}");
+        world.git("repo", &["commit", "-qm", "settled"]);
+        let text = world.read(FILE);
+        assert!(text.contains(wanted), "{text}");
+        assert!(!world.path("repo/.factory/conflicts").exists());
+        assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
+        assert_eq!(world.factoryup("repo", &["resolve"]).0, 0);
+    }
+}
+
+#[test]
+fn it_is_pushed_with_a_merge_request_that_is_a_draft_while_conflicts_wait() {
+    let Some(plane) = Plane::start() else { return };
+    for (path, conflict) in [("plain", false), ("conflict", true)] {
+        let project = plane.project(path);
+        let mut world = World::new();
+        let answers = format!("url = \"{}\"\ngroup = \"factory\"\nproject = \"{path}\"", plane.url());
+        world.answer("group = \"acme\"", &answers);
+        world.apply("repo");
+        let now = world.read(FILE);
+        world.older("repo", FILE, &now.replacen("# ", "# Words: ", 1));
+        if conflict {
+            world.edit(FILE, &now.replacen("# ", "# My words: ", 1));
+        }
+        world.git("repo", &["push", "-q", &plane.remote(path, &plane.owner_token()), "main"]);
+
+        let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
+        assert!(code == 64 && err.contains("no token for"), "{err}");
+        world.env("FACTORYUP_GITLAB_TOKEN", &plane.owner_token());
+        for _ in 0..2 {
+            let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
+            assert_eq!(code, if conflict { 2 } else { 0 }, "{err}");
+            assert!(err.contains("is on GitLab"), "{err}");
+        }
+        let requests = plane.get(&format!("/projects/{project}/merge_requests")).body;
+        let requests = requests.as_array().unwrap();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0]["source_branch"], world.branch());
+        assert_eq!(
+            requests[0]["title"].as_str().unwrap().starts_with("Draft: Upgrade the templates from 0.9.0"),
+            conflict
+        );
+        let said = requests[0]["description"].as_str().unwrap();
+        assert_eq!(
+            said.contains("\n- `docs/glossary.md`: conflict: you and the templates changed the same lines"),
+            conflict
+        );
+    }
+}
+
+#[test]
+fn where_there_is_nothing_to_upgrade_it_says_so() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    fs::create_dir(world.path("repo")).unwrap();
+    let (code, _, err) = world.factoryup("repo", &["upgrade"]);
+    assert!(code == 64 && err.contains("factoryup init"), "{err}");
+    fs::copy(world.path("factory.toml"), world.path("repo/factory.toml")).unwrap();
+    let (code, _, err) = world.factoryup("repo", &["upgrade"]);
+    assert!(code == 64 && err.contains("no control repo yet"), "{err}");
+    world.apply("repo");
+    assert_eq!(world.factoryup("repo", &["upgrade", "--yes"]).0, 0);
+    assert!(world.branch().is_empty());
+}
