@@ -21,11 +21,10 @@ need() (
     done
 )
 
-# files PATHSPEC...: what is in the repository or about to be, without links and without the pristine copies that template
-# upgrades start from.
+# files PATHSPEC...: what is in the repository or about to be, without links and without factoryup's own records.
 files() {
     git ls-files --cached --others --exclude-standard -- "$@" | sort -u | while IFS= read -r path; do
-        case $path in .factory/base/*) continue ;; esac
+        case $path in .factory/*) continue ;; esac
         if [ -f "$path" ] && [ ! -L "$path" ]; then
             printf '%s\n' "$path"
         fi

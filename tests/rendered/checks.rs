@@ -168,6 +168,17 @@ fn a_secret_is_found_in_a_file_and_in_an_earlier_commit_and_is_not_shown() {
 }
 
 #[test]
+fn a_conflict_that_waits_is_found() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    passed(&repo.run(&["scripts/check", "settled"]));
+    repo.write(".factory/conflicts/readme", "# Proposal\n");
+    finds(&repo, "settled", "see what waits with: factoryup resolve --show");
+}
+
+#[test]
 fn evidence_that_was_tampered_with_is_found() {
     if !ready() {
         return;
