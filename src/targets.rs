@@ -52,10 +52,7 @@ pub fn make<'a>(
 ) -> Result<Box<dyn Target + 'a>> {
     match name {
         TargetName::Repo => Ok(Box::new(repo(factory, dir)?)),
-        TargetName::Host => {
-            let password = secret(keys.sudo_password_file.as_deref(), "FACTORYUP_SUDO_PASSWORD")?;
-            Ok(Box::new(HostTarget::new(factory, reach(factory, keys, state, watch), password)?))
-        }
+        TargetName::Host => Ok(Box::new(host(factory, keys, state, watch)?)),
         TargetName::Gitlab => {
             let token = owner_token(&factory.gitlab.url, dir, keys, watch)?;
             Ok(Box::new(GitlabTarget::new(factory, token, dir, state)?))
@@ -83,6 +80,20 @@ pub fn resolver(factory: &Factory, dir: &Path) -> Result<Resolver> {
 fn text(factory: &Factory, dir: &Path) -> Result<String> {
     let path = dir.join(FILE_NAME);
     if path.exists() { read_text(&path) } else { to_toml(factory) }
+}
+
+/// The host of a factory, as [`make`] makes it, for what only a host can do.
+///
+/// # Errors
+/// As [`make`].
+pub fn host<'a>(
+    factory: &'a Factory,
+    keys: &'a Keys,
+    state: &'a StateDir,
+    watch: &'a dyn Watch,
+) -> Result<HostTarget<'a>> {
+    let password = secret(keys.sudo_password_file.as_deref(), "FACTORYUP_SUDO_PASSWORD")?;
+    HostTarget::new(factory, reach(factory, keys, state, watch), password)
 }
 
 fn read_text(path: &Path) -> Result<String> {

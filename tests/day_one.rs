@@ -114,15 +114,18 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     ends_with(&runs[0], 0);
     runs.push(journey.in_repo(&["plan", "--diff"]));
     ends_with(&runs[1], 2);
+    runs.push(journey.in_repo(&["plan", "host", "--script"]));
+    ends_with(&runs[2], 2);
+    assert!(said(&runs[2]).contains("# === guard:"), "{}", said(&runs[2]));
     runs.push(journey.in_repo(&["apply", "--yes"]));
-    ends_with(&runs[2], 0);
+    ends_with(&runs[3], 0);
     journey.plane.stand_in.clear_log();
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
-    ends_with(&runs[3], 0);
-    let second = said(&runs[3]);
+    ends_with(&runs[4], 0);
+    let second = said(&runs[4]);
     assert_eq!(second.matches("already-right").count(), 3, "{second}");
     runs.push(journey.in_repo(&["plan"]));
-    ends_with(&runs[4], 0);
+    ends_with(&runs[5], 0);
     let seen = watcher.stop();
     assert!(seen.is_empty(), "a secret was in the arguments or environment of: {seen:?}");
 

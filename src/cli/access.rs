@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::factory;
 use crate::error::Result;
 use crate::factory::Factory;
+use crate::host::HostTarget;
 use crate::plan::{StateDir, Target, TargetName};
 use crate::repo::RepoTarget;
 use crate::repo::resolve::Resolver;
@@ -109,5 +110,10 @@ impl Site {
     /// The owner's token for GitLab.
     pub(super) fn gitlab_token(&self, ui: &Ui) -> Result<Secret> {
         targets::owner_token(&self.factory.gitlab.url, &self.dir, &self.keys, ui)
+    }
+
+    /// The host, for what only a host can do.
+    pub(super) fn host<'a>(&'a self, ui: &'a Ui) -> Result<HostTarget<'a>> {
+        targets::host(&self.factory, &self.keys, &self.state, ui)
     }
 }

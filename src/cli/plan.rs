@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
+use serde_json::json;
 
 use super::Ending;
 use super::access::{Access, Name, Site};
-use crate::error::Result;
-use crate::plan::{Event, Watch};
+use crate::dialog::Dialog;
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Event, Target, Watch};
 use crate::ui::Ui;
 
 /// Show what would change, and change nothing; exit code 2 when changes are pending
@@ -20,6 +22,10 @@ pub(super) struct Plan {
     #[arg(long)]
     pub(super) diff: bool,
 
+    /// Print the very programs that would run on the host, without their secrets: for `plan host`
+    #[arg(long)]
+    script: bool,
+
     #[command(flatten)]
     access: Access,
 }
@@ -27,6 +33,9 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let site = Site::open(dir, &self.access)?;
+        if self.script {
+            return self.print_script(&site, ui);
+        }
         let mut pending = false;
         for name in site.names(self.target) {
             let mut target = site.target(name, ui)?;
@@ -36,5 +45,33 @@ impl Plan {
             ui.plan(&plan)?;
         }
         Ok(if pending { Ending::Pending } else { Ending::Done })
+    }
+
+    /// The programs for the host as it is; where it cannot be reached, those that come before it was observed.
+    fn print_script(&self, site: &Site, ui: &Ui) -> Result<Ending> {
+        if self.target != Some(Name::Host) {
+            return Err(
+                Error::usage("--script prints what runs on the host").hint("type: factoryup plan host --script")
+            );
+        }
+        let mut host = site.host(ui)?;
+        let plan = match host.observe(ui) {
+            Ok(plan) => Some(plan),
+            Err(error) if error.kind() == Kind::Unreachable => {
+                ui.warn(&format!("{error}; the programs that depend on what the host is like are left out"));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        for script in host.scripts(plan.as_ref()) {
+            if ui.is_json() {
+                let value =
+                    json!({ "event": "script", "name": script.name, "about": script.about, "text": script.text });
+                ui.result(&value.to_string())?;
+            } else {
+                ui.result(&format!("# === {}: {}\n{}\n", script.name, script.about, script.text.trim_end()))?;
+            }
+        }
+        Ok(if plan.is_some_and(|plan| !plan.is_empty()) { Ending::Pending } else { Ending::Done })
     }
 }
