@@ -23,6 +23,10 @@ pub(super) struct Apply {
     #[arg(long, short)]
     yes: bool,
 
+    /// Try the forbidden actions again, even when nothing was changed and all were refused the last time
+    #[arg(long)]
+    prove: bool,
+
     #[command(flatten)]
     access: Access,
 }
@@ -32,7 +36,7 @@ impl Apply {
         let site = Site::open(dir, &self.access)?;
         for name in site.names(self.target) {
             let mut target = site.target(name, ui)?;
-            converge(&mut *target, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
+            converge(&mut *target, ui, &site.state, Options { yes: self.yes, prove_again: self.prove })?;
         }
         Ok(())
     }

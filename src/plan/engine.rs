@@ -119,8 +119,8 @@ impl Watch for crate::dialog::Silent {
 pub struct Options {
     /// Apply without asking.
     pub yes: bool,
-    /// Skip the proofs where nothing was changed.
-    pub skip_proofs_when_right: bool,
+    /// Try the promises also when nothing was changed and they held when they were last tried.
+    pub prove_again: bool,
 }
 
 /// How a run ended.
@@ -209,7 +209,8 @@ pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, op
     let subject = target.subject();
     watch.event(&Event::Target { name: target.name(), subject: &subject });
     let mut journal = Journal::open(&state.file("journal.jsonl"))?;
-    if let Some(cut) = journal.unfinished(target.name())? {
+    let cut = journal.unfinished(target.name())?;
+    if let Some(cut) = &cut {
         watch.event(&Event::Resuming { at: &cut.at, change: cut.change.as_deref() });
     }
     let plan = target.observe(watch)?;
@@ -218,10 +219,18 @@ pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, op
         confirm(&plan, watch, options)?;
         apply(target, &plan, watch, &mut journal, state)?;
     }
-    let proofs =
-        if plan.is_empty() && options.skip_proofs_when_right { 0 } else { prove(target, &plan, watch, state)? };
+    let proofs = if !plan.is_empty() || options.prove_again || journal.proof_due(target.name())? {
+        let proofs = prove(target, &plan, watch, state)?;
+        journal.append(target.name(), Mark::Proved, None, None)?;
+        proofs
+    } else {
+        0
+    };
     let outcome = if plan.is_empty() {
-        journal.append(target.name(), Mark::Ended, None, None)?;
+        // Where nothing was begun and nothing is done, there is nothing to record.
+        if cut.is_some() {
+            journal.append(target.name(), Mark::Ended, None, None)?;
+        }
         Outcome::AlreadyRight { proofs }
     } else {
         Outcome::Applied { changes: plan.changes.len(), proofs }

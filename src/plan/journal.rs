@@ -45,6 +45,8 @@ pub(crate) enum Event {
     Failed,
     /// The run ended, well or not: nothing is in flight.
     Ended,
+    /// The promises were tried, and all of them held.
+    Proved,
 }
 
 /// A run that has begun and never ended.
@@ -88,12 +90,9 @@ impl Journal {
     ///
     /// # Errors
     /// `CannotWrite` when the journal cannot be read.
-    pub fn unfinished(&mut self, target: TargetName) -> Result<Option<Unfinished>> {
-        let mut text = String::new();
-        let mut file = File::open(&self.path).map_err(|e| self.cannot("read", &e))?;
-        file.read_to_string(&mut text).map_err(|e| self.cannot("read", &e))?;
+    pub fn unfinished(&self, target: TargetName) -> Result<Option<Unfinished>> {
         let mut open: Option<Unfinished> = None;
-        for line in text.lines().filter_map(|l| serde_json::from_str::<Line>(l).ok()).filter(|l| l.target == target) {
+        for line in self.lines()?.into_iter().filter(|line| line.target == target) {
             match line.event {
                 Event::Begun => open = Some(Unfinished { at: line.at, change: None }),
                 Event::Started => {
@@ -107,9 +106,29 @@ impl Journal {
                     }
                 }
                 Event::Ended => open = None,
+                Event::Proved => {}
             }
         }
         Ok(open)
+    }
+
+    /// Whether the promises of `target` are still to be proved: they were not tried, or did not all hold, since its last change.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be read.
+    pub fn proof_due(&self, target: TargetName) -> Result<bool> {
+        let lines = self.lines()?;
+        let last =
+            lines.iter().rev().filter(|l| l.target == target).find(|l| matches!(l.event, Event::Begun | Event::Proved));
+        Ok(last.is_none_or(|line| line.event == Event::Begun))
+    }
+
+    /// What can be read of the journal; a line that a crash cut is passed over.
+    fn lines(&self) -> Result<Vec<Line>> {
+        let mut text = String::new();
+        let mut file = File::open(&self.path).map_err(|e| self.cannot("read", &e))?;
+        file.read_to_string(&mut text).map_err(|e| self.cannot("read", &e))?;
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     pub(crate) fn append(

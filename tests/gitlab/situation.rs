@@ -69,9 +69,9 @@ impl Watch for Recorder {
 }
 
 /// Apply without asking, proofs left out when nothing was changed.
-pub const QUIET: Options = Options { yes: true, skip_proofs_when_right: true };
+pub const QUIET: Options = Options { yes: true, prove_again: false };
 /// Apply without asking, and prove.
-pub const PROVE: Options = Options { yes: true, skip_proofs_when_right: false };
+pub const PROVE: Options = Options { yes: true, prove_again: true };
 
 impl Situation {
     /// GitLab 18.11 CE with an empty group, and a control repo; `None`, said aloud, without git.

@@ -64,7 +64,7 @@ fn state() -> (tempfile::TempDir, StateDir) {
     (temp, state)
 }
 
-const YES: Options = Options { yes: true, skip_proofs_when_right: false };
+const YES: Options = Options { yes: true, prove_again: false };
 
 #[test]
 fn a_second_run_changes_nothing() {
@@ -110,6 +110,14 @@ fn a_broken_promise_is_no_success() {
     let (_temp, state) = state();
     let mut shelf = Shelf { wanted: vec!["a"], promise: Some(false), ..Shelf::default() };
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(), Kind::Pending);
+    assert_eq!(
+        converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(),
+        Kind::Pending,
+        "it is tried until it holds"
+    );
     shelf.promise = Some(true);
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 1 });
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    let again = Options { prove_again: true, ..YES };
+    assert_eq!(converge(&mut shelf, &Silent, &state, again).unwrap(), Outcome::AlreadyRight { proofs: 1 });
 }
