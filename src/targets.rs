@@ -9,6 +9,7 @@ use crate::gitlab::GitlabTarget;
 use crate::host::{HostTarget, Reach};
 use crate::plan::{StateDir, Target, TargetName, Watch};
 use crate::repo::RepoTarget;
+use crate::repo::doctor;
 use crate::repo::resolve::Resolver;
 use crate::secret::Secret;
 use crate::transport::{Local, Ssh, SshOptions};
@@ -74,6 +75,14 @@ pub fn repo(factory: &Factory, dir: &Path) -> Result<RepoTarget> {
 /// `Data` when its `factory.toml` cannot be read; otherwise as [`Resolver::open`].
 pub fn resolver(factory: &Factory, dir: &Path) -> Result<Resolver> {
     Resolver::open(dir, factory, &text(factory, dir)?)
+}
+
+/// Checks the control repo in `dir`.
+///
+/// # Errors
+/// `Data` when its `factory.toml` cannot be read; otherwise as [`doctor::check`].
+pub fn check_repo(factory: &Factory, dir: &Path) -> Result<Vec<doctor::Check>> {
+    doctor::check(dir, factory, &text(factory, dir)?)
 }
 
 /// The text of `factory.toml` as the user wrote it.

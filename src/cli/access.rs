@@ -10,6 +10,7 @@ use crate::factory::Factory;
 use crate::host::HostTarget;
 use crate::plan::{StateDir, Target, TargetName};
 use crate::repo::RepoTarget;
+use crate::repo::doctor::Check;
 use crate::repo::resolve::Resolver;
 use crate::secret::Secret;
 use crate::targets::{self, Keys};
@@ -100,6 +101,11 @@ impl Site {
     /// The control repo.
     pub(super) fn repo(&self) -> Result<RepoTarget> {
         targets::repo(&self.factory, &self.dir)
+    }
+
+    /// What should hold of the control repo, and whether it does.
+    pub(super) fn check_repo(&self) -> Result<Vec<Check>> {
+        targets::check_repo(&self.factory, &self.dir)
     }
 
     /// The conflicts of the control repo.

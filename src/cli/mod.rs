@@ -6,6 +6,7 @@
 mod access;
 mod apply;
 mod completions;
+mod doctor;
 mod evidence;
 mod factory;
 mod init;
@@ -78,6 +79,7 @@ enum Command {
     Apply(apply::Apply),
     Upgrade(upgrade::Upgrade),
     Resolve(resolve::Resolve),
+    Doctor(doctor::Doctor),
     Rehearse(rehearse::Rehearse),
     Evidence(evidence::Evidence),
     Schema(schema::Schema),
@@ -109,6 +111,7 @@ impl Cli {
             Some(Command::Plan(command)) => return command.run(&dir, ui),
             Some(Command::Upgrade(command)) => return command.run(&dir, ui),
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
+            Some(Command::Doctor(command)) => return command.run(&dir, ui),
             Some(Command::Init(command)) => command.run(&dir, ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),

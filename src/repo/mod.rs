@@ -22,6 +22,7 @@
 //! ```
 
 pub mod catalogue;
+pub mod doctor;
 pub mod git;
 pub mod manifest;
 pub mod merge;

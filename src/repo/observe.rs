@@ -8,7 +8,7 @@ use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::manifest::{self, Manifest};
-use super::record::{BASE, CONFLICTS};
+use super::record::{ANSWERS, BASE, CONFLICTS};
 use super::stage::Stage;
 use crate::factory::FILE_NAME;
 
@@ -139,7 +139,7 @@ fn control(git: Git, desired: &Desired) -> RepoResult<ControlRepo> {
     let mut read: Vec<&str> = known
         .chain(wanted)
         .chain(own)
-        .chain([FILE_NAME])
+        .chain([FILE_NAME, ANSWERS])
         .filter(|path| entries.get(*path).is_some_and(|e| e.mode != SUBMODULE))
         .collect();
     read.sort_unstable();

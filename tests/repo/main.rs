@@ -8,6 +8,7 @@ mod support;
 
 mod again;
 mod creating;
+mod doctor;
 mod killed;
 mod places;
 mod pushing;

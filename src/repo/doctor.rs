@@ -1,0 +1,160 @@
+//! Whether a control repo is sound: what factoryup recorded is what is there.
+//!
+//! It reads the commit that is checked out and nothing else, so that it says the same on a laptop and in a pipeline. Files that the
+//! user edited are no fault: they are what an upgrade merges. A managed file that was edited is, for it will be in conflict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::catalogue::Class;
+use super::desired::Desired;
+use super::digest::sha256;
+use super::manifest::{FileRecord, State};
+use super::merge::has_markers;
+use super::observe::{ControlRepo, Current, Observed, observe, resolve};
+use super::record::{ANSWERS, BASE, answers_sha256};
+use super::render::render;
+use super::tree::owned;
+use crate::error::{Error, Result};
+use crate::factory::Factory;
+
+/// One thing that should hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What should hold.
+    pub claim: &'static str,
+    /// What does not, one line each; empty when it holds.
+    pub faults: Vec<String>,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// Why it was not looked at, when it was not.
+    pub skipped: Option<String>,
+}
+
+impl Check {
+    /// Whether it holds, as far as it was looked at.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn new(claim: &'static str, remedy: &'static str, faults: impl IntoIterator<Item = String>) -> Self {
+        Self { claim, faults: faults.into_iter().collect(), remedy, skipped: None }
+    }
+}
+
+/// Checks the control repo in `dir`.
+///
+/// # Errors
+/// `Usage` when there is none; `Data` when its manifest cannot be read or was written by a newer factoryup.
+pub fn check(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Vec<Check>> {
+    let desired = Desired::new(factory, factory_toml)?;
+    match observe(&resolve(dir)?, &desired)? {
+        Observed::Control(repo) => Ok(vec![
+            conflicts(&repo),
+            markers(&repo),
+            tampering(&repo),
+            bases(&repo),
+            answers(&repo),
+            rendering(&repo, &desired),
+        ]),
+        Observed::Vacant { .. } | Observed::CutShort => {
+            Err(Error::usage(format!("{} holds no control repo yet", dir.display()))
+                .hint("make it with: factoryup apply repo"))
+        }
+    }
+}
+
+fn conflicts(repo: &ControlRepo) -> Check {
+    let waiting = repo.manifest.files.iter().filter(|record| record.state == State::Conflict);
+    Check::new("no conflict waits", "settle them with: factoryup resolve", waiting.map(|record| record.path.clone()))
+}
+
+fn markers(repo: &ControlRepo) -> Check {
+    let marked = |current: &Current| current.bytes.as_deref().is_some_and(has_markers);
+    let found = repo.files.iter().filter(|(path, current)| !path.starts_with(BASE) && marked(current));
+    Check::new(
+        "no generated file holds conflict markers",
+        "put the two versions together and remove the lines with the markers",
+        found.map(|(path, _)| path.clone()),
+    )
+}
+
+fn tampering(repo: &ControlRepo) -> Check {
+    let edited = |record: &&FileRecord| {
+        let Some(current) = repo.files.get(&record.path) else { return false };
+        let bytes = current.bytes.as_deref().and_then(|bytes| owned(record.class, bytes));
+        bytes.is_none_or(|bytes| sha256(bytes) != record.written) || current.mode != record.mode
+    };
+    let managed = repo.manifest.files.iter().filter(|r| r.class == Class::Managed && r.state == State::Ok);
+    Check::new(
+        "files that are factoryup's alone are as they were written",
+        "change the answer in factory.toml that makes them so, or say upstream what is missing; then restore them from git",
+        managed.filter(edited).map(|record| record.path.clone()),
+    )
+}
+
+fn bases(repo: &ControlRepo) -> Check {
+    let needed: BTreeMap<&str, &str> = repo
+        .manifest
+        .files
+        .iter()
+        .filter(|record| record.keeps_base())
+        .map(|record| (record.base.as_str(), record.path.as_str()))
+        .collect();
+    let whole = |digest: &str| {
+        repo.files.get(&format!("{BASE}{digest}")).and_then(|c| c.bytes.as_deref()).is_some_and(|b| sha256(b) == digest)
+    };
+    let missing =
+        needed.iter().filter(|(digest, _)| !whole(digest)).map(|(_, path)| format!("that of {path} is missing"));
+    let kept: BTreeSet<&str> = repo.files.keys().filter_map(|path| path.strip_prefix(BASE)).collect();
+    let unneeded =
+        kept.iter().filter(|digest| !needed.contains_key(*digest)).map(|d| format!("{BASE}{d} belongs to no file"));
+    Check::new(
+        "the former text of every shared file is there",
+        "restore the folder from git: git checkout COMMIT -- .factory",
+        missing.chain(unneeded),
+    )
+}
+
+fn answers(repo: &ControlRepo) -> Check {
+    let fault = match applied(repo) {
+        Some(factory) if answers_sha256(&factory) == repo.manifest.answers_sha256 => None,
+        Some(_) => Some(format!("{ANSWERS} is not what the manifest says")),
+        None => Some(format!("{ANSWERS} cannot be read")),
+    };
+    Check::new(
+        "the answers last applied are known",
+        "restore the folder from git: git checkout COMMIT -- .factory",
+        fault,
+    )
+}
+
+/// The answers last applied.
+fn applied(repo: &ControlRepo) -> Option<Factory> {
+    let text = std::str::from_utf8(repo.files.get(ANSWERS)?.bytes.as_deref()?).ok()?;
+    crate::factory::parse(text, ANSWERS).ok()
+}
+
+fn rendering(repo: &ControlRepo, desired: &Desired) -> Check {
+    let claim = "these templates, with the answers last applied, render what was recorded";
+    let remedy = "the manifest was changed by hand: restore it from git: git checkout COMMIT -- .factory";
+    if repo.manifest.template.pack_sha256 != desired.tree.pack_sha256 {
+        let (theirs, own) = (&repo.manifest.template.version, &desired.tree.version);
+        let why = format!("the repo has the templates {theirs}, this factoryup {own}");
+        return Check { skipped: Some(why), ..Check::new(claim, remedy, None) };
+    }
+    let Some(tree) = applied(repo).and_then(|factory| render(&factory).ok()) else {
+        return Check {
+            skipped: Some("the answers last applied are not known".into()),
+            ..Check::new(claim, remedy, None)
+        };
+    };
+    let digests: BTreeMap<&str, String> = tree.files.iter().map(|file| (file.id.as_str(), file.sha256())).collect();
+    // What waits for the user keeps an older base on purpose; what is the user's own was rendered by the templates of its day.
+    let compared = repo.manifest.files.iter().filter(|r| r.state != State::Conflict && r.class != Class::Seeded);
+    let differs = compared.filter(|record| digests.get(record.id.as_str()) != Some(&record.base));
+    Check::new(claim, remedy, differs.map(|record| record.path.clone()))
+}

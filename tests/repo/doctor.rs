@@ -1,0 +1,72 @@
+//! `factoryup doctor`: a sound control repo passes, and each thing that can be wrong with one is named.
+
+use std::fs;
+
+use crate::support::need;
+use crate::world::World;
+
+/// What doctor says of a repo after `harm` was done to it and committed.
+fn said(harm: impl Fn(&World)) -> (i32, String) {
+    let world = World::new();
+    world.apply("repo");
+    harm(&world);
+    world.git("repo", &["add", "-A"]);
+    world.git("repo", &["commit", "-q", "--allow-empty", "-m", "harm"]);
+    let (code, out, err) = world.factoryup("repo", &["doctor"]);
+    (code, out + &err)
+}
+
+fn change(world: &World, path: &str, from: &str, to: &str) {
+    let path = world.path("repo").join(path);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn a_sound_repo_passes_with_edits_and_new_answers() {
+    if !need("git") {
+        return;
+    }
+    assert_eq!(said(|_| ()).0, 0);
+    let (code, out) = said(|world| {
+        change(world, "docs/glossary.md", "# Glossary", "# Words");
+        change(world, "factory.toml", "roadrunners", "coyotes");
+        fs::remove_file(world.path("repo/docs/evidence.md")).unwrap();
+    });
+    assert_eq!(code, 0, "{out}");
+    assert!(!out.contains("FAILS") && !out.contains("not checked"), "{out}");
+}
+
+#[test]
+fn each_harm_is_named() {
+    if !need("git") {
+        return;
+    }
+    let managed = "templates/check/template.yml";
+    let harms: [(&str, &dyn Fn(&World)); 6] = [
+        ("- docs/glossary.md", &|w| {
+            change(w, "docs/glossary.md", "# Glossary", "<<<<<<< mine\n=======\n>>>>>>> theirs")
+        }),
+        (managed, &|w| change(w, managed, "\n", "\n# mine\n")),
+        ("that of", &|w| {
+            let base = w.path("repo/.factory/base");
+            fs::remove_file(fs::read_dir(base).unwrap().next().unwrap().unwrap().path()).unwrap();
+        }),
+        ("belongs to no file", &|w| fs::write(w.path("repo/.factory/base/0"), "x").unwrap()),
+        ("answers.lock is not what", &|w| change(w, ".factory/answers.lock", "roadrunners", "coyotes")),
+        ("- docs/glossary.md", &|w| {
+            let text = fs::read_to_string(w.path("repo/.factory/manifest.toml")).unwrap();
+            let record = text.split("[[file]]").find(|part| part.contains("\"docs/glossary.md\"")).unwrap();
+            let digest = record.lines().find_map(|line| line.strip_prefix("base = ")).unwrap().trim_matches('"');
+            let text = text.replace(digest, &"0".repeat(64));
+            fs::write(w.path("repo/.factory/manifest.toml"), text).unwrap();
+        }),
+    ];
+    for (wanted, harm) in harms {
+        let (code, out) = said(harm);
+        assert!(code == 2 && out.contains("FAILS") && out.contains(wanted), "{wanted}: {code}\n{out}");
+    }
+    let (code, out) = said(|world| change(world, ".factory/manifest.toml", "schema = 1", "schema = 2"));
+    assert!(code == 65 && out.contains("written by a newer factoryup"), "{out}");
+}
