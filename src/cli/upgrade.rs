@@ -35,6 +35,10 @@ pub(super) struct Upgrade {
     #[arg(long, short)]
     yes: bool,
 
+    /// Write into the work tree instead of making a branch: for repos without a remote, and only over what is committed
+    #[arg(long)]
+    in_place: bool,
+
     /// Make the branch, but do not push it
     #[arg(long)]
     no_push: bool,
@@ -46,7 +50,10 @@ pub(super) struct Upgrade {
 impl Upgrade {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let site = Site::open(dir, &self.access)?;
-        let mut target = site.repo()?;
+        let mut target = site.repo()?.in_place(self.in_place);
+        if target.recover()? {
+            ui.say("An upgrade that was cut short is written now; commit it.");
+        }
         let plan = target.observe(ui)?;
         let Some(report) = target.report().cloned() else {
             return Err(Error::usage(format!("{} holds no control repo yet", target.subject()))

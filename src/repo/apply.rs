@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::desired::Desired;
 use super::git::write::ObjectFormat;
-use super::{Step, branch, create};
+use super::{Step, branch, create, in_place};
 use crate::error::{Error, Result};
 use crate::plan::{Change, Log, Plan, Undo};
 
@@ -24,6 +24,10 @@ pub(super) fn apply(
     let (made, undo) = match &step {
         Step::Create => (create::create(dir, desired, format), Undo::Remove),
         Step::Finish => (create::finish(dir), Undo::Never { reason: "the files belong to the first commit".into() }),
+        Step::InPlace { repo, comparison } => {
+            let written = branch::edits(desired, repo, comparison).and_then(|edits| in_place::write(&repo.git, &edits));
+            (written, Undo::Never { reason: "git has what was there: git restore .".into() })
+        }
         Step::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),
     };
     report(change, made.map_err(Error::from), undo, log)

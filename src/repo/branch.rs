@@ -49,7 +49,7 @@ pub(crate) fn commit(desired: &Desired, repo: &ControlRepo, comparison: &Compari
     })
 }
 
-fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> RepoResult<Vec<Edit>> {
+pub(crate) fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> RepoResult<Vec<Edit>> {
     let mut edits: Vec<Edit> = comparison
         .edits
         .iter()

@@ -12,6 +12,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
+use super::failpoint::reached;
 use super::git::Git;
 use super::git::write::{NewCommit, ObjectFormat};
 use super::stage::Stage;
@@ -119,7 +120,7 @@ fn rename(from: &Path, to: &Path) -> RepoResult<()> {
 }
 
 /// Writes everything below `path` to disk. One `syncfs` is cheaper than an `fsync` for each of hundreds of files.
-fn sync(path: &Path) -> RepoResult<()> {
+pub(crate) fn sync(path: &Path) -> RepoResult<()> {
     #[cfg(target_os = "linux")]
     {
         let folder = File::open(path).map_err(RepoError::io("open", path))?;
@@ -134,14 +135,4 @@ fn sync(path: &Path) -> RepoResult<()> {
 
 fn sync_folder(path: &Path) -> RepoResult<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(RepoError::io("sync", path))
-}
-
-/// Where tests of debug builds kill the process: at the step that `FACTORYUP_KILL_AT` names.
-fn reached(step: &str) {
-    #[cfg(debug_assertions)]
-    if std::env::var_os("FACTORYUP_KILL_AT").is_some_and(|wanted| wanted == step) {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-    }
-    #[cfg(not(debug_assertions))]
-    let _ = step;
 }

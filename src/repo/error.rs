@@ -25,6 +25,10 @@ pub(crate) enum RepoError {
     Git { verb: String, dir: PathBuf, stderr: String },
     #[error("git does not trust {}: it belongs to another user", .0.display())]
     NotTrusted(PathBuf),
+    #[error("{path} cannot be written in this work tree: {why}")]
+    WorkTree { path: String, why: String },
+    #[error("there are changes that are not committed: {0}")]
+    Uncommitted(String),
     #[error("cannot {verb} {}: {source}", path.display())]
     Io { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot generate a control repo in {}: {why}", dir.display())]
@@ -58,6 +62,10 @@ impl From<RepoError> for Error {
             RepoError::Rendered { .. } => {
                 Self::data(text).hint(format!("change the value in {}", crate::factory::FILE_NAME))
             }
+            RepoError::WorkTree { .. } => {
+                Self::usage(text).hint("put back what git has there: git restore PATH; then run this again")
+            }
+            RepoError::Uncommitted(_) => Self::usage(text).hint("commit or stash them, then run this again"),
             RepoError::NoGit => Self::new(Kind::CannotWrite, text)
                 .hint("install git 2.28 or newer, on Debian with `apt install git`, then run this again"),
             RepoError::GitDoesNotRun(_) => {

@@ -41,6 +41,8 @@ mod create;
 mod desired;
 mod digest;
 mod error;
+mod failpoint;
+mod in_place;
 mod observe;
 mod path;
 mod record;
@@ -67,6 +69,7 @@ pub struct RepoTarget {
     format: ObjectFormat,
     step: Option<Step>,
     report: Option<Report>,
+    in_place: bool,
 }
 
 /// What the plan that was last observed comes down to.
@@ -74,6 +77,7 @@ pub struct RepoTarget {
 enum Step {
     Create,
     Finish,
+    InPlace { repo: Box<ControlRepo>, comparison: Box<Comparison> },
     Branch { repo: Box<ControlRepo>, comparison: Box<Comparison>, name: String },
 }
 
@@ -90,6 +94,7 @@ impl RepoTarget {
             format: ObjectFormat::default(),
             step: None,
             report: None,
+            in_place: false,
         })
     }
 
@@ -98,6 +103,24 @@ impl RepoTarget {
     pub fn with_object_format(mut self, format: ObjectFormat) -> Self {
         self.format = format;
         self
+    }
+
+    /// Writes into the work tree of an existing repo instead of making a commit.
+    #[must_use]
+    pub fn in_place(mut self, yes: bool) -> Self {
+        self.in_place = yes;
+        self
+    }
+
+    /// Ends what a killed run in place began. Says whether there was something to end.
+    ///
+    /// # Errors
+    /// `Data` when someone changed a file in the meantime; `CannotWrite` when writing fails.
+    pub fn recover(&self) -> Result<bool> {
+        if !self.dir.join(".git").exists() {
+            return Ok(false);
+        }
+        Ok(in_place::recover(&git::Git::new(&self.dir)?)?)
     }
 
     /// Where it is: absolute, links followed.
@@ -140,8 +163,12 @@ impl RepoTarget {
         if comparison.is_empty() {
             return Ok(None);
         }
+        if self.in_place && in_place::is_written(&repo.git, &branch::edits(&self.desired, &repo, &comparison)?)? {
+            plan.notes.push("all of it is written; commit it with: git add --all && git commit".to_owned());
+            return Ok(None);
+        }
         let name = branch::name(&self.desired, &repo, &comparison);
-        if repo.git.resolve(&format!("refs/heads/{name}"))?.is_some() {
+        if !self.in_place && repo.git.resolve(&format!("refs/heads/{name}"))?.is_some() {
             self.say_branch(&name);
             let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
             plan.notes.push(format!("{files} files wait on the branch {name}: merge it with `git merge {name}`"));
@@ -165,6 +192,11 @@ impl RepoTarget {
         }
         for path in &comparison.settled {
             plan.push(Change::new(format!("file:{path}"), Action::Delete, format!("delete {path}, which is settled")));
+        }
+        if self.in_place {
+            let summary = "write them into the work tree, all or none";
+            plan.push(Change::new("work-tree:files", Action::Run, summary));
+            return Ok(Some(Step::InPlace { repo, comparison: Box::new(comparison) }));
         }
         self.say_branch(&name);
         let on = repo.branch.as_deref().unwrap_or(&repo.head);

@@ -9,6 +9,7 @@ mod support;
 mod again;
 mod creating;
 mod doctor;
+mod in_place;
 mod killed;
 mod places;
 mod pushing;

@@ -8,14 +8,15 @@ mod view;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::block;
 use super::catalogue::Class;
 use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
 use super::digest::sha256;
-use super::error::{RepoError, RepoResult};
+use super::error::RepoError;
+use super::in_place::{place, remove_empty};
 use super::manifest::{self, FileRecord, Manifest, State};
 use super::merge::has_markers;
 use super::observe::{ControlRepo, Observed, observe, resolve};
@@ -231,23 +232,6 @@ fn remove(dir: &Path, name: &str) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(RepoError::io("remove", &place)(e).into()),
         _ => {}
     }
-    // As git does: a folder that nothing is in any more goes too.
-    for folder in place.ancestors().skip(1).take_while(|folder| *folder != dir) {
-        if fs::remove_dir(folder).is_err() {
-            break;
-        }
-    }
+    remove_empty(dir, &place);
     Ok(())
-}
-
-/// Where a path of the repo is in the work tree, when no link on the way leads elsewhere.
-fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
-    let mut place = dir.to_owned();
-    for part in name.split('/') {
-        if place != dir && fs::symlink_metadata(&place).is_ok_and(|m| m.is_symlink()) {
-            return Err(RepoError::Rendered { path: name.to_owned(), why: format!("{} is a link", place.display()) });
-        }
-        place.push(part);
-    }
-    Ok(place)
 }
