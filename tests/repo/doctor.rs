@@ -44,9 +44,10 @@ fn each_harm_is_named() {
         return;
     }
     let managed = "templates/check/template.yml";
-    let harms: [(&str, &dyn Fn(&World)); 6] = [
+    type Harm<'a> = (&'a str, &'a dyn Fn(&World));
+    let harms: [Harm<'_>; 6] = [
         ("- docs/glossary.md", &|w| {
-            change(w, "docs/glossary.md", "# Glossary", "<<<<<<< mine\n=======\n>>>>>>> theirs")
+            change(w, "docs/glossary.md", "# Glossary", "<<<<<<< mine\n=======\n>>>>>>> theirs");
         }),
         (managed, &|w| change(w, managed, "\n", "\n# mine\n")),
         ("that of", &|w| {
