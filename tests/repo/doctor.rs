@@ -5,6 +5,9 @@ use std::fs;
 use crate::support::need;
 use crate::world::World;
 
+/// What doctor must name, and what harms the repo so.
+type Harm<'a> = (&'a str, &'a dyn Fn(&World));
+
 /// What doctor says of a repo after `harm` was done to it and committed.
 fn said(harm: impl Fn(&World)) -> (i32, String) {
     let world = World::new();
@@ -44,7 +47,6 @@ fn each_harm_is_named() {
         return;
     }
     let managed = "templates/check/template.yml";
-    type Harm<'a> = (&'a str, &'a dyn Fn(&World));
     let harms: [Harm<'_>; 6] = [
         ("- docs/glossary.md", &|w| {
             change(w, "docs/glossary.md", "# Glossary", "<<<<<<< mine\n=======\n>>>>>>> theirs");
