@@ -12,4 +12,5 @@ mod agent;
 mod checks;
 mod infra;
 mod pipeline;
+mod settings;
 mod text;
