@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use factoryup::dialog::{Dialog, Silent};
 use factoryup::factory::{Executor, Factory};
-use factoryup::host::{HostTarget, Reach};
+use factoryup::host::{Dial, HostTarget, Reach};
 use factoryup::plan::{Event, Options, Outcome, Plan, StateDir, Watch, converge};
 use factoryup::rehearsal::host::{DisposableHost, Image, Options as HostOptions};
 use factoryup::secret::Secret;
@@ -58,6 +58,7 @@ impl Session for Counted<Box<dyn Session>> {
 #[derive(Default)]
 pub struct Observer {
     pub secrets: RefCell<VecDeque<&'static str>>,
+    pub answers: RefCell<VecDeque<bool>>,
     pub interactive: bool,
     pub plans: RefCell<Vec<Plan>>,
     pub failures: RefCell<Vec<String>>,
@@ -77,7 +78,8 @@ impl Dialog for Observer {
     }
 
     fn confirm(&self, question: &str, default: bool) -> Result<bool> {
-        Silent.confirm(question, default)
+        self.note(question);
+        self.answers.borrow_mut().pop_front().map_or_else(|| Silent.confirm(question, default), Ok)
     }
 
     fn secret(&self, prompt: &str) -> Result<Secret> {
@@ -147,6 +149,16 @@ impl Journey {
     }
 
     pub fn reach(&self) -> Reach<'static> {
+        let dial = self.dial();
+        Reach::Remote(Box::new(move |users| dial(users)))
+    }
+
+    /// The host as if it were the machine that factoryup runs on, as root.
+    pub fn here(&self) -> Reach<'static> {
+        Reach::Here(self.dial()(&["root".to_owned()]).unwrap())
+    }
+
+    fn dial(&self) -> Dial<'static> {
         let mut options = SshOptions::new(self.host.address().to_string(), self.state.path().join("known_hosts"));
         options.port = Some(self.host.port());
         options.identity = Some(self.keys.path("id"));
@@ -154,10 +166,10 @@ impl Journey {
         options.config = ConfigFile::Ignore;
         options.timeouts.connect = Duration::from_secs(3);
         let counts = self.counts.clone();
-        Reach::Remote(Box::new(move |users| {
+        Box::new(move |users| {
             let options = SshOptions { users: users.to_vec(), ..options.clone() };
             Ok(Box::new(Counted { inner: Ssh::new(options, &Silent)?, counts: counts.clone() }))
-        }))
+        })
     }
 
     pub fn target(&self) -> HostTarget<'static> {

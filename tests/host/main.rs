@@ -8,6 +8,7 @@ mod lockout;
 mod programs;
 mod resume;
 mod sudo;
+mod systems;
 
 #[path = "../support/mod.rs"]
 mod support;
