@@ -10,6 +10,7 @@
 //! | `event`, `follow` | what a running program says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
+//! | [`RevertTarget`], `undo` | the way back, from the receipt on the host |
 //! | [`HostTarget`] | observe and apply, as the engine wants them |
 //!
 //! What does not live here: how a session is made ([`crate::transport`]), and showing, asking and journaling
@@ -40,10 +41,13 @@ mod password;
 mod profile;
 mod program;
 mod resources;
+mod revert;
 mod root;
 mod script;
 mod target;
+mod undo;
 
 pub use profile::Drill;
+pub use revert::RevertTarget;
 pub use script::Script;
 pub use target::{Dial, HostTarget, Reach};

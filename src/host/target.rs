@@ -44,6 +44,8 @@ pub struct HostTarget<'d> {
     pub(super) operator_password: Option<Secret>,
     pub(super) subject: String,
     pub(super) root: Option<Root>,
+    /// Whether the user that the provider gave is tried before the operator.
+    pub(super) provider_first: bool,
     /// Seconds until guarded changes are taken back.
     pub(super) revert_after: u32,
     drill: Drill,
@@ -73,6 +75,7 @@ impl<'d> HostTarget<'d> {
             operator_password: None,
             subject,
             root: None,
+            provider_first: false,
             revert_after: guard::SECONDS,
             drill: Drill::default(),
             seen: Observed::default(),
@@ -106,6 +109,9 @@ impl<'d> HostTarget<'d> {
                     let host = &self.factory.host;
                     let mut users = vec![host.operator.clone(), host.login.clone()];
                     users.dedup();
+                    if self.provider_first {
+                        users.reverse();
+                    }
                     dial(&users)?.connect()?
                 }
             };

@@ -7,6 +7,7 @@ mod journey;
 mod lockout;
 mod programs;
 mod resume;
+mod revert;
 mod sudo;
 mod systems;
 

@@ -42,8 +42,8 @@ begin() {
 # journal WHAT: one line about the current change, on disk before the next thing happens.
 journal() {
     printf '{"run":"%s","at":"%s","target":"host","event":"%s","change":%s}\n' \
-        "$RUN" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$change" >>"$STATE/journal.jsonl"
-    sync "$STATE/journal.jsonl"
+        "$RUN" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$change" >>"$STATE/journal.jsonl" &&
+        sync "$STATE/journal.jsonl"
 }
 
 # record ID ACTION UNDO, all JSON: adds a line to the receipt unless the change has one. The first undo is the one that leads
@@ -65,13 +65,20 @@ undo() {
     record "$change" "$action" "$1"
 }
 
+# give_up CODE: the current change failed, and the run with it.
+give_up() {
+    emit "{\"event\":\"failed\",\"id\":$change,\"code\":$1,\"log\":$(last_words "$WORK/log")}"
+    rm -rf "$WORK"
+    exit 3
+}
+
 # take ID ACTION FUNCTION: makes one change.
 take() {
     change=$1
     action=$2
-    journal started
-    printf '%s\n' "$change" >"$STATE/unfinished"
-    sync "$STATE/unfinished"
+    if ! { journal started && printf '%s\n' "$change" >"$STATE/unfinished" && sync "$STATE/unfinished"; } 2>"$WORK/log"; then
+        give_up 73
+    fi
     emit "{\"event\":\"started\",\"id\":$change}"
     printf null >"$WORK/undo"
     (
@@ -84,9 +91,7 @@ take() {
     cat "$WORK/log" >>"$LOG"
     if [ "$code" -ne 0 ]; then
         journal failed
-        emit "{\"event\":\"failed\",\"id\":$change,\"code\":$code,\"log\":$(last_words "$WORK/log")}"
-        rm -rf "$WORK"
-        exit 3
+        give_up "$code"
     fi
     journal 'done'
     rm -f "$STATE/unfinished"

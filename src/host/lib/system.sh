@@ -33,11 +33,19 @@ ensure_group() {
     getent group "$1" >/dev/null || groupadd -- "$1"
 }
 
-# ensure_user NAME PASSWORD COMMENT: PASSWORD is ! or *, which no password opens.
+# ensure_user NAME PASSWORD COMMENT: PASSWORD is ! or *, which no password opens. A home that an earlier account of that name
+# left is taken over, with what is in it.
 ensure_user() {
     ensure_group "$1"
-    getent passwd "$1" >/dev/null ||
-        useradd --create-home --shell /bin/bash --gid "$1" --password "$2" --comment "$3" -- "$1"
+    ! getent passwd "$1" >/dev/null || return 0
+    left=$(find "/home/$1" -maxdepth 0 2>/dev/null) || :
+    if [ -n "$left" ] && [ -z "$(find "$left" -maxdepth 0 \( -nouser -o -user root \))" ]; then
+        fail "$left belongs to $(stat -c %U "$left"); move it away, or give the account $1 back"
+    fi
+    useradd --create-home --shell /bin/bash --gid "$1" --password "$2" --comment "$3" -- "$1"
+    if [ -n "$left" ]; then
+        chown -R -h -- "$1:$1" "$left"
+    fi
 }
 
 # linger USER: the user's services run without a login.

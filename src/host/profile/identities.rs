@@ -20,7 +20,8 @@ TasksMax=4096
 CPUWeight=50
 ";
 
-const SUDOERS: &str = "/etc/sudoers.d/90-factoryup-operator";
+/// What lets the operator become root without a password.
+pub(crate) const SUDOERS: &str = "/etc/sudoers.d/90-factoryup-operator";
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     add_operator(resources, wishes);

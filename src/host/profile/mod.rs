@@ -12,6 +12,8 @@ mod packages;
 mod secure_shell;
 mod upkeep;
 
+pub(crate) use identities::SUDOERS;
+
 use crate::error::{Error, Result};
 use crate::factory::Factory;
 use crate::host::observed::Observed;

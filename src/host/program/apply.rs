@@ -2,12 +2,16 @@
 
 use serde_json::json;
 
+use super::guard::REVERT;
+use super::probe::PROBE;
 use super::{ACCOUNTS, COMMON, Step, Word, frame, library};
 use crate::plan::Action;
 
 const APPLY: &str = include_str!("../lib/apply.sh");
 const FILES: &str = include_str!("../lib/files.sh");
 const SYSTEM: &str = include_str!("../lib/system.sh");
+
+const UNDO: &str = include_str!("../lib/undo.sh");
 
 /// What a program says of itself in the host's journal and receipt.
 #[derive(Clone, Debug)]
@@ -44,7 +48,10 @@ pub(crate) fn prologue(run: &Run) -> String {
 
 /// The program that makes the changes.
 pub(crate) fn apply(run: &Run, steps: &[Step]) -> String {
-    let mut body = prologue(run);
+    make(run, prologue(run), steps)
+}
+
+fn make(run: &Run, mut body: String, steps: &[Step]) -> String {
     for (index, step) in steps.iter().enumerate() {
         body.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
     }
@@ -54,6 +61,22 @@ pub(crate) fn apply(run: &Run, steps: &[Step]) -> String {
     }
     body.push_str("finish\n");
     frame(&run.id, &body)
+}
+
+/// The program that undoes changes.
+pub(crate) fn undo(run: &Run, steps: &[Step]) -> String {
+    let body = format!("{}{}\n{}\n", prologue(run), library(REVERT), library(UNDO));
+    make(run, body, steps)
+}
+
+/// The program that sends the receipt.
+pub(crate) fn receipt() -> String {
+    let body = format!(
+        "{}\n{}\n{{ section receipt; cat \"$STATE/receipt.json\"; }} 2>/dev/null | json_lines\n",
+        library(COMMON),
+        library(PROBE)
+    );
+    frame("receipt", &body)
 }
 
 /// A change's id and action as JSON, each one word.

@@ -5,7 +5,7 @@ use super::apply::{prologue, words};
 use super::{COMMON, Payload, Run, Show, Step, Word, frame, library};
 use crate::host::resources::Guarded;
 
-const REVERT: &str = include_str!("../lib/revert.sh");
+pub(super) const REVERT: &str = include_str!("../lib/revert.sh");
 const GUARD: &str = include_str!("../lib/guard.sh");
 
 /// One guarded change: its step stages and checks.

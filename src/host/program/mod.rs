@@ -21,7 +21,7 @@ mod probe;
 mod step;
 mod word;
 
-pub(crate) use apply::{Run, apply};
+pub(crate) use apply::{Run, apply, receipt, undo};
 pub(crate) use payload::{Payload, Show};
 pub(crate) use probe::{Expect, Questions};
 pub(crate) use step::{Step, Undoing};

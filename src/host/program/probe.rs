@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ACCOUNTS, COMMON, HostPath, Word, accounts, frame, library};
 
-const PROBE: &str = include_str!("../lib/probe.sh");
+pub(super) const PROBE: &str = include_str!("../lib/probe.sh");
 
 /// What is wanted of a file's content.
 #[derive(Clone, Debug, PartialEq, Eq)]

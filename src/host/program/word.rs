@@ -58,6 +58,18 @@ impl HostPath {
         if below.is_empty() { Self(format!("{{home:{user}}}")) } else { Self(format!("{{home:{user}}}/{below}")) }
     }
 
+    /// The path that was shown as `text`.
+    pub(crate) fn shown(text: &str) -> Self {
+        if let Some((user, below)) = text.strip_prefix('~').map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+            return Self::home(user, below);
+        }
+        let uid = text.split_once("UID(").and_then(|(start, rest)| Some((start, rest.split_once(')')?)));
+        match uid {
+            Some((start, (user, end))) => Self(format!("{start}{{uid:{user}}}{end}")),
+            None => Self::new(text),
+        }
+    }
+
     /// The path as one shell word, for a program that has looked the accounts up.
     pub(crate) fn word(&self) -> Word {
         let parts = self.parts();
@@ -200,6 +212,9 @@ mod tests {
         assert_eq!(HostPath::home("agent", "").inside_home_of(), None);
         let slice = HostPath::new("/etc/systemd/system/user-{uid:agent}.slice.d/x y.conf");
         assert_eq!(slice.word().as_str(), "/etc/systemd/system/user-\"$uid_of_agent\"'.slice.d/x y.conf'");
+        for path in [&path, &slice, &HostPath::home("agent", ""), &HostPath::new("/etc/motd")] {
+            assert_eq!(HostPath::shown(&path.to_string()), *path);
+        }
         assert_eq!(slice.accounts(), ["agent"]);
         assert_eq!(slice.inside_home_of(), None);
     }

@@ -75,6 +75,7 @@ impl Resource for Sysctl {
         let action = file.as_ref().map_or(Action::Update, |change| change.action);
         let summary = match off.len() {
             0 => format!("write kernel settings to /etc/sysctl.d/{}.conf", self.name),
+            1 => format!("set 1 kernel setting, and write it to /etc/sysctl.d/{}.conf", self.name),
             n => format!("set {n} kernel settings, and write them to /etc/sysctl.d/{}.conf", self.name),
         };
         let change = Change::new(self.id(), action, summary);
@@ -112,7 +113,7 @@ mod tests {
         let verdict = sysctl.compare(&seen).unwrap();
         assert!(verdict.note.unwrap().ends_with(": kernel.a"));
         let change = verdict.change.unwrap();
-        assert_eq!(change.summary, "set 1 kernel settings, and write them to /etc/sysctl.d/80-x.conf");
+        assert_eq!(change.summary, "set 1 kernel setting, and write it to /etc/sysctl.d/80-x.conf");
         assert_eq!(change.diff.unwrap().after.as_deref(), Some("net.b = 0\n"));
 
         seen.settings.insert("net.b".into(), Setting { value: "0".into(), writable: true });

@@ -1,0 +1,112 @@
+# shellcheck shell=sh
+# What leads back to the time before factoryup, one kind of resource after the other. What is taken away or replaced here is
+# backed up first, like everything else.
+
+# forget ID: the receipt's line about a change that is undone.
+forget() {
+    awk -v id="{\"id\":$1," '
+        { line = $0; sub(/^,/, "", line) }
+        index(line, id) == 1 { next }
+        /^,?\{"id":/ { print (seen++ ? "," : "") line; next }
+        { print }
+    ' "$STATE/receipt.json" >"$STATE/receipt.new"
+    sync "$STATE/receipt.new"
+    mv -f "$STATE/receipt.new" "$STATE/receipt.json"
+}
+
+# undo_path PATH [BACKUP]: brings the backup back, or removes the path where there was nothing.
+undo_path() {
+    if [ -e "$1" ] || [ -L "$1" ]; then
+        back_up "$1"
+    fi
+    if [ $# -gt 1 ]; then
+        cp -a -- "$2" "$1.factoryup-new"
+        mv -fT -- "$1.factoryup-new" "$1"
+    else
+        rm -f -- "$1"
+    fi
+    case $1 in
+        /etc/systemd/journald.conf.d/*) systemctl try-restart systemd-journald.service ;;
+        /etc/systemd/*) systemctl daemon-reload ;;
+    esac
+}
+
+# undo_folder PATH [MODE OWNER:GROUP]: a folder with something in it stays.
+undo_folder() {
+    [ -d "$1" ] && [ ! -L "$1" ] || return 0
+    if [ $# -gt 1 ]; then
+        chown -- "$3" "$1"
+        chmod -- "$2" "$1"
+    else
+        rmdir --ignore-fail-on-non-empty -- "$1"
+    fi
+}
+
+# undo_key USER FILE FINGERPRINT
+undo_key() {
+    [ -f "$2" ] || return 0
+    back_up "$2"
+    while IFS= read -r line; do
+        printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null | grep -qF " $3 " || printf '%s\n' "$line"
+    done <"$2" >"$WORK/keys"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    as "$1" sh -c 'umask 077; cat >"$1.factoryup-new" && mv -fT -- "$1.factoryup-new" "$1"' sh "$2" <"$WORK/keys"
+}
+
+# undo_user NAME: the account goes, its home stays. A group that the system brought, and the user only shared, stays too.
+undo_user() {
+    getent passwd "$1" >/dev/null || return 0
+    loginctl disable-linger "$1" || rm -f "/var/lib/systemd/linger/$1"
+    loginctl terminate-user "$1" || :
+    systemctl stop "user@$(id -u "$1").service" || :
+    gid=$(getent group "$1" | cut -d: -f3)
+    # userdel leaves a group that has another member.
+    gpasswd --add root "$1"
+    userdel "$1"
+    gpasswd --delete root "$1"
+    if [ "${gid:-0}" -ge 1000 ]; then
+        groupdel "$1"
+    fi
+}
+
+undo_group() {
+    ! getent group "$1" >/dev/null || groupdel "$1"
+}
+
+# undo_unit NAME STATE ACTIVE
+undo_unit() {
+    case $2 in
+        disabled | none) systemctl disable "$1" ;;
+        masked) systemctl mask "$1" ;;
+    esac
+    [ "$3" = active ] || systemctl stop "$1"
+}
+
+# undo_sshd BACKUPS: sshd checks what it had before it gets it back.
+undo_sshd() {
+    for path in /etc/ssh/sshd_config.d/00-factoryup.conf /etc/ssh/sshd_config; do
+        if [ -e "$1$path" ]; then
+            undo_path "$path" "$1$path"
+        elif [ "$path" != /etc/ssh/sshd_config ]; then
+            undo_path "$path"
+        fi
+    done
+    mkdir -p /run/sshd
+    chmod 0755 /run/sshd
+    sshd -t
+    reload_sshd
+}
+
+# undo_firewall BACKUPS
+undo_firewall() {
+    if [ -e "$1/etc/factory/firewall.nft" ]; then
+        undo_path /etc/factory/firewall.nft "$1/etc/factory/firewall.nft"
+        nft -f /etc/factory/firewall.nft
+        return
+    fi
+    systemctl disable --now factory-firewall.service || :
+    nft delete table inet factoryup || :
+    undo_path /etc/factory/firewall.nft
+    undo_path /etc/systemd/system/factory-firewall.service
+    rm -f "$STATE/firewall.loaded"
+}

@@ -1,0 +1,127 @@
+//! The way back from each kind of resource, given its id and what the receipt says.
+
+use super::program::{HostPath, Step, Word};
+use crate::plan::{Action, Change, Undo};
+
+/// What leads back from one entry of the receipt, as a change; none for what stays.
+pub(super) fn change(id: &str, undo: &Undo) -> Option<Change> {
+    let (kind, name) = id.split_once(':')?;
+    let noun = match kind {
+        "directory" => "folder ",
+        "authorized_key" => "key ",
+        "sysctl" => "kernel settings ",
+        "file" | "link" | "sshd" => "",
+        _ => return plain_change(id, kind, name, undo),
+    };
+    describe(id, &format!("{noun}{name}"), undo)
+}
+
+fn plain_change(id: &str, kind: &str, name: &str, undo: &Undo) -> Option<Change> {
+    match kind {
+        "group" | "user" | "unit" => describe(id, &format!("{kind} {name}"), undo),
+        "nftables" => describe(id, "the firewall", undo),
+        _ => None,
+    }
+}
+
+fn describe(id: &str, what: &str, undo: &Undo) -> Option<Change> {
+    match undo {
+        Undo::Remove => Some(Change::new(id, Action::Delete, format!("remove {what}"))),
+        Undo::Restore { .. } => Some(Change::new(id, Action::Update, format!("bring back {what} as it was"))),
+        Undo::Never { .. } => None,
+    }
+}
+
+/// Writes the shell for it.
+pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
+    let (kind, name) = id.split_once(':').unwrap_or((id, ""));
+    let before = match undo {
+        Undo::Restore { before } => Some(before.as_str()),
+        _ => None,
+    };
+    match kind {
+        "file" | "link" => path(step, &HostPath::shown(name), before),
+        "sysctl" => path(step, &HostPath::new(format!("/etc/sysctl.d/{name}.conf")), before),
+        "directory" => {
+            let mut words = vec![step.path(&HostPath::shown(name))];
+            words.extend(before.into_iter().flat_map(|state| state.split(' ')).map(Word::text));
+            step.call("undo_folder", &words);
+        }
+        "authorized_key" => {
+            let (user, fingerprint) = name.split_once('/').unwrap_or((name, ""));
+            let file = step.path(&HostPath::home(user, ".ssh/authorized_keys"));
+            step.call("undo_key", &[Word::text(user), file, Word::text(fingerprint)]);
+        }
+        "user" => match before {
+            None => step.call("undo_user", &[Word::text(name)]),
+            Some(before) => before.lines().for_each(|line| user(step, name, line)),
+        },
+        "group" => step.call("undo_group", &[Word::text(name)]),
+        "unit" => {
+            let (file, active) = before.and_then(|state| state.split_once(' ')).unwrap_or(("disabled", "inactive"));
+            step.call("undo_unit", &[name, file, active].map(Word::text));
+        }
+        "sshd" => step.call("undo_sshd", &[Word::text(before.unwrap_or_default())]),
+        "nftables" => step.call("undo_firewall", &[Word::text(before.unwrap_or_default())]),
+        _ => {}
+    }
+    step.call("forget", &[Word::text(&serde_json::Value::from(id).to_string())]);
+}
+
+fn path(step: &mut Step, path: &HostPath, before: Option<&str>) {
+    let mut words = vec![step.path(path)];
+    words.extend(before.map(Word::text));
+    step.call("undo_path", &words);
+}
+
+/// One line of what a [`User`](super::resources::User) says of the state before.
+fn user(step: &mut Step, name: &str, line: &str) {
+    let name = Word::text(name);
+    if let Some(group) = line.strip_prefix("not in ") {
+        step.call("gpasswd --delete", &[name, Word::text(group)]);
+    } else if let Some(group) = line.strip_prefix("in ") {
+        step.call("usermod --append --groups", &[Word::text(group), name]);
+    } else if line == "password" {
+        step.call("usermod --unlock", &[name]);
+    } else if line == "no services of its own" {
+        step.call("loginctl disable-linger", &[name]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::program::Show;
+
+    fn shell(id: &str, undo: &Undo) -> String {
+        let mut step = Step::new(id, Action::Delete, Show::Run);
+        write(&mut step, id, undo);
+        step.body()
+    }
+
+    #[test]
+    fn an_id_is_enough_to_find_the_way_back() {
+        let restore = |before: &str| Undo::Restore { before: before.into() };
+        assert!(shell("file:/etc/motd", &restore("/b/etc/motd")).starts_with("undo_path /etc/motd /b/etc/motd\n"));
+        assert!(shell("directory:~agent/work", &Undo::Remove).contains("undo_folder \"$home_of_agent\"/work\n"));
+        assert!(shell("directory:/x", &restore("755 root:root")).starts_with("undo_folder /x 755 root:root\n"));
+        let slice = "file:/etc/systemd/system/user-UID(agent).slice.d/50.conf";
+        assert!(
+            shell(slice, &Undo::Remove).contains("/user-\"$uid_of_agent\".slice.d/50.conf\n"),
+            "{}",
+            shell(slice, &Undo::Remove)
+        );
+        assert!(shell("unit:x.timer", &restore("disabled active")).starts_with("undo_unit x.timer disabled active\n"));
+        let user = shell("user:a", &restore("in docker\nnot in work\npassword"));
+        assert!(
+            user.starts_with("usermod --append --groups docker a\ngpasswd --delete a work\nusermod --unlock a\n"),
+            "{user}"
+        );
+        assert!(shell("group:g", &Undo::Remove).ends_with("forget '\"group:g\"'\n"));
+        assert!(change("package:base", &Undo::Never { reason: "no".into() }).is_none());
+        assert_eq!(
+            change("nftables:inet factoryup", &restore("/b")).unwrap().summary,
+            "bring back the firewall as it was"
+        );
+    }
+}

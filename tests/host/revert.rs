@@ -1,0 +1,57 @@
+//! A provisioned host becomes what it was.
+
+use factoryup::host::RevertTarget;
+use factoryup::plan::{Options, Outcome, StateDir, converge};
+
+use crate::journey::Journey;
+use crate::support::lab;
+
+fn revert(journey: &Journey) -> factoryup::Result<Outcome> {
+    let mut target = RevertTarget::new(&journey.factory, journey.reach(), None).unwrap();
+    let state = StateDir::at(journey.state.path()).unwrap();
+    converge(&mut target, &journey.watch, &state, Options { yes: true, ..Options::default() })
+}
+
+#[test]
+fn a_provisioned_host_is_brought_back() {
+    if !lab::can_host() {
+        return;
+    }
+    let journey = Journey::new();
+    // Packages stay when all is undone, so they do not count.
+    journey.inside("apt-get -qq update; apt-get -qq -y install --no-install-recommends bubblewrap curl dbus-user-session git jq nftables tmux unattended-upgrades 2>&1");
+    // Somebody has been here before.
+    journey
+        .inside("mkdir -p /etc/systemd/journald.conf.d; echo '# mine' >/etc/systemd/journald.conf.d/60-factoryup.conf");
+    journey.inside("groupadd docker; useradd -m -G docker -s /bin/sh deploy; echo deploy:secret | chpasswd; chmod 751 /home/deploy");
+    journey.inside("systemctl disable --now apt-daily-upgrade.timer");
+    // Passwords are only locked, so their hashes come back; numbers of new subordinate ids are not in these files.
+    let look = "find /etc -type l -printf '%p %l\n' | sort; find /etc -type f ! -name '*-' ! -name 'subuid*' ! -name 'subgid*' ! -name '.pwd.lock' ! -name '.updated' -exec sha256sum {} + | sort; \
+                getent passwd; getent shadow; getent group | sort; sshd -T; nft list ruleset; \
+                ls /var/lib/systemd/linger; stat -c '%a %U' /home/deploy; systemctl is-active apt-daily-upgrade.timer; true";
+    let before = journey.inside(look);
+
+    journey.provision();
+    assert!(!journey.lets_in("root") && journey.lets_in("operator"));
+
+    // As the operator, since nobody else gets in: everything but the operator's own account.
+    let outcome = revert(&journey);
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    assert!(journey.lets_in("root") && journey.lets_in("operator") && journey.lets_in("admin"));
+    let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
+    assert!(notes.contains("the account operator stays, since this runs as it"), "{notes}");
+    // As root now: that too.
+    let outcome = revert(&journey);
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    assert!(!journey.lets_in("operator"));
+
+    let after = journey.inside(look);
+    let changed: Vec<_> = before.lines().filter(|line| !after.contains(line)).collect();
+    let added: Vec<_> = after.lines().filter(|line| !before.contains(line)).collect();
+    assert_eq!((changed, added), (vec![], vec![]));
+    assert_eq!(revert(&journey).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+
+    // And forth again.
+    journey.provision();
+    assert!(!journey.lets_in("root") && journey.lets_in("operator"));
+}
