@@ -27,6 +27,5 @@ pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
             .hint("all commands: factoryup --help"));
     }
     Init::default().run(dir, ui)?;
-    Apply::default().run(dir, ui)?;
-    Ok(Ending::Done)
+    Apply::default().run(dir, ui)
 }
