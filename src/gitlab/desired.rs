@@ -149,11 +149,28 @@ impl Desired {
     }
 }
 
+/// The attribute that says where the pipeline is; empty for the usual place.
+const CI_FILE: &str = "ci_config_path";
+
+/// Whether an attribute's present value means what is wanted. In a private project, `private` and `enabled` let in the same people.
+/// Source: <https://docs.gitlab.com/api/projects/#project-feature-visibility-level>.
+pub(super) fn is_as_wanted(name: &str, wanted: &Value, present: Option<&Value>) -> bool {
+    present == Some(wanted)
+        || (name == CI_FILE && present.is_some_and(|path| path.is_null() || path == ""))
+        || (name.ends_with("_access_level") && wanted == "enabled" && present.is_some_and(|level| level == "private"))
+}
+
 /// The policy as attributes of a project on GitLab Free. What each does: <https://docs.gitlab.com/api/projects/#edit-a-project>.
 fn settings(branch: &str, shared_runners: bool) -> Vec<(&'static str, Value)> {
     vec![
         ("visibility", json!("private")),
         ("default_branch", json!(branch)),
+        ("repository_access_level", json!("enabled")),
+        ("merge_requests_access_level", json!("enabled")),
+        // Without pipelines nothing validates, and every refusal to start one would be a refusal for everybody.
+        ("builds_access_level", json!("enabled")),
+        // Elsewhere it could lie in a file, or in a project, that the policy does not protect.
+        (CI_FILE, json!(".gitlab-ci.yml")),
         ("only_allow_merge_if_pipeline_succeeds", json!(true)),
         ("allow_merge_on_skipped_pipeline", json!(false)),
         ("only_allow_merge_if_all_discussions_are_resolved", json!(true)),

@@ -1,13 +1,15 @@
-//! A proxy before the stand-in that can lose an answer: the request is carried out, and the connection ends.
+//! A proxy before the stand-in that can lose an answer: the request is carried out, and the connection ends; and that can hide
+//! something, which is then read as 404.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 pub struct Cutter {
     url: String,
     armed: Arc<AtomicBool>,
+    hidden: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Cutter {
@@ -18,17 +20,20 @@ impl Cutter {
         let address = listener.local_addr().unwrap();
         let armed = Arc::new(AtomicBool::new(false));
         let inside = Arc::clone(&armed);
+        let hidden = Arc::default();
+        let away = Arc::clone(&hidden);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) else { continue };
                 let cut = Arc::new(AtomicBool::new(false));
                 let (armed, cut_up) = (Arc::clone(&inside), Arc::clone(&cut));
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                std::thread::spawn(move || requests(from, to, &armed, &cut_up));
+                let away = Arc::clone(&away);
+                std::thread::spawn(move || requests(from, to, &armed, &cut_up, &away));
                 std::thread::spawn(move || answers(server, client, &cut));
             }
         });
-        Self { url: format!("http://{address}"), armed }
+        Self { url: format!("http://{address}"), armed, hidden }
     }
 
     pub fn url(&self) -> String {
@@ -39,17 +44,34 @@ impl Cutter {
     pub fn cut_next(&self) {
         self.armed.store(true, Ordering::SeqCst);
     }
+
+    /// What ends with this in the API is there no more for those who read.
+    pub fn hide(&self, path: &'static str) {
+        *self.hidden.lock().unwrap() = Some(path);
+    }
 }
 
-fn requests(mut from: TcpStream, mut to: TcpStream, armed: &AtomicBool, cut: &AtomicBool) {
+fn requests(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    armed: &AtomicBool,
+    cut: &AtomicBool,
+    hidden: &Mutex<Option<&'static str>>,
+) {
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let line = buffer[..count].split(|b| *b == b'\r').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(line);
+        let line = String::from_utf8_lossy(line).into_owned();
         // A lost new token is followed by another new token, for as long as each gets lost; only creations get further.
         let creates = line.starts_with("POST /api/") && !line.contains("rotate") && !line.contains("reset_");
         if creates && armed.swap(false, Ordering::SeqCst) {
             cut.store(true, Ordering::SeqCst);
+        }
+        let away = hidden.lock().unwrap().filter(|path| line.starts_with("GET /api/") && line.contains(path));
+        let at =
+            away.and_then(|path| Some((buffer.windows(path.len()).position(|w| w == path.as_bytes())?, path.len())));
+        if let Some((at, length)) = at {
+            buffer[at + 1..at + length].fill(b'x');
         }
         if to.write_all(&buffer[..count]).is_err() {
             break;

@@ -24,3 +24,4 @@ mod proof;
 mod refusals;
 mod secrets;
 mod situation;
+mod weakened;

@@ -77,6 +77,17 @@ fn compare(agent: &Agent, kept: &Kept) -> Option<Change> {
     )
 }
 
+/// Not ended unasked: the owner may have made it. A proof that was cut leaves one too, until the next proof.
+fn stray(agent: &Agent, token: &TokenFacts) -> String {
+    let end = token.expires_at.map_or_else(|| "never".to_owned(), |date| date.to_string());
+    format!(
+        "{} has another token that works: {} ({}), which ends {end}; revoke it unless you made it",
+        agent.username,
+        token.name,
+        token.scopes.join(", ")
+    )
+}
+
 /// A client with the kept token.
 pub(in crate::gitlab) fn agent(site: &Site<'_>) -> GitlabResult<Option<Client>> {
     Ok(site.keep.secret(AGENT_TOKEN)?.map(|token| site.owner.with_token(token, WHO)))
@@ -104,7 +115,16 @@ impl Resource for AgentToken {
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         let agent = &site.desired.agent;
         let Some(account) = site.account()? else { return Ok(Found::one(Some(create(agent)))) };
-        Ok(Found::one(compare(agent, &kept(site, &account)?)))
+        let kept = kept(site, &account)?;
+        let mut found = Found::one(compare(agent, &kept));
+        if let Kept::Works(own) = &kept {
+            let all = match list(site, &account) {
+                Err(error) if matches!(error.status(), Some(403 | 404)) => Vec::new(),
+                all => all?,
+            };
+            found.notes = all.iter().filter(|t| t.active && t.id != own.id).map(|t| stray(agent, t)).collect();
+        }
+        Ok(found)
     }
 
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Found, Resource};
 use crate::dialog::plain;
-use crate::gitlab::desired::Desired;
+use crate::gitlab::desired::{Desired, is_as_wanted};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::site::{Project, Site};
@@ -19,7 +19,7 @@ pub(in crate::gitlab) struct Settings;
 
 /// What of the wanted differs from the present, by name.
 fn different(desired: &Desired, present: &Map<String, Value>) -> Vec<(&'static str, Value)> {
-    let differs = |name: &str, value: &Value| present.get(name) != Some(value);
+    let differs = |name: &str, value: &Value| !is_as_wanted(name, value, present.get(name));
     desired.settings.iter().filter(|(name, value)| differs(name, value)).cloned().collect()
 }
 

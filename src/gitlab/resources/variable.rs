@@ -85,6 +85,14 @@ fn compare(wanted: &desired::Variable, present: Option<&Variable>, known: bool) 
     )
 }
 
+/// What the owner should know of a variable that is not protected. It may be meant so.
+fn open(variable: &Variable) -> String {
+    format!(
+        "the CI/CD variable {} is not protected: jobs of every branch can read it, the agent's too",
+        crate::dialog::plain(&variable.key)
+    )
+}
+
 /// Whether the given value is the one that was set from here.
 fn is_known(site: &Site<'_>, memory: &Memory, wanted: &desired::Variable) -> GitlabResult<bool> {
     let name = full_name(wanted);
@@ -113,10 +121,14 @@ impl Resource for Variables {
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         let mut found = Found::default();
+        let all = read(site)?;
+        let is_wanted =
+            |v: &Variable| site.desired.variables.iter().any(|w| w.key == v.key && w.scope == v.environment_scope);
+        found.notes = all.iter().filter(|v| !v.has("protected") && !is_wanted(v)).map(open).collect();
         if site.desired.variables.is_empty() {
             return Ok(found);
         }
-        let (all, memory) = (read(site)?, site.keep.memory()?);
+        let memory = site.keep.memory()?;
         for wanted in &site.desired.variables {
             found.add(compare(wanted, present(&all, wanted), is_known(site, &memory, wanted)?));
         }
