@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use factoryup::cli::Cli;
 use factoryup::ui::Ui;
-use factoryup::{Kind, interrupt};
+use factoryup::{Kind, interrupt, process};
 
 fn main() -> ExitCode {
+    process::leave_no_core_dump();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

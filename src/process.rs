@@ -26,6 +26,13 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Has no core dump written of this process and its children, since their memory holds secrets: `setrlimit(2)`.
+pub fn leave_no_core_dump() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Lowering a limit is always permitted; where it is not known, there are no core dumps either.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

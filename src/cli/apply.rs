@@ -4,11 +4,9 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::Ending;
 use super::access::{Access, Name, Site};
-use crate::dialog::Dialog;
 use crate::error::Result;
-use crate::plan::{Options, TargetName, converge};
+use crate::plan::{Options, converge};
 use crate::ui::Ui;
 
 /// Plan, confirm, apply and verify; run it again when it was cut
@@ -34,22 +32,12 @@ pub(super) struct Apply {
 }
 
 impl Apply {
-    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let site = Site::open(dir, &self.access)?;
-        let options = Options { yes: self.yes, prove_again: self.prove };
-        let mut ending = Ending::Done;
         for name in site.names(self.target) {
-            if name == TargetName::Repo {
-                let mut repo = site.repo()?;
-                converge(&mut repo, ui, &site.state, options)?;
-                if repo.report().is_some_and(|report| report.conflicts().next().is_some()) {
-                    ui.warn("conflicts wait on that branch: check it out and run `factoryup resolve`");
-                    ending = Ending::Pending;
-                }
-            } else {
-                converge(&mut *site.target(name, ui)?, ui, &site.state, options)?;
-            }
+            let mut target = site.target(name, ui)?;
+            converge(&mut *target, ui, &site.state, Options { yes: self.yes, prove_again: self.prove })?;
         }
-        Ok(ending)
+        Ok(())
     }
 }

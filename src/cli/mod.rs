@@ -109,11 +109,11 @@ impl Cli {
         match &self.command {
             None => return start::run(&dir, ui),
             Some(Command::Plan(command)) => return command.run(&dir, ui),
-            Some(Command::Apply(command)) => return command.run(&dir, ui),
             Some(Command::Upgrade(command)) => return command.run(&dir, ui),
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
             Some(Command::Doctor(command)) => return command.run(&dir, ui),
             Some(Command::Init(command)) => command.run(&dir, ui),
+            Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),
             Some(Command::Evidence(command)) => command.run(&dir, ui),
             Some(Command::Schema(command)) => command.run(ui),

@@ -27,5 +27,6 @@ pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
             .hint("all commands: factoryup --help"));
     }
     Init::default().run(dir, ui)?;
-    Apply::default().run(dir, ui)
+    Apply::default().run(dir, ui)?;
+    Ok(Ending::Done)
 }

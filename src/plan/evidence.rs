@@ -83,7 +83,12 @@ impl Evidence {
             std::fs::create_dir_all(folder).map_err(cannot)?;
         }
         let mut file = File::options().create(true).append(true).open(&self.path).map_err(cannot)?;
-        file.write_all(&line).and_then(|()| file.sync_data()).map_err(cannot)
+        let before = file.metadata().map_err(cannot)?.len();
+        file.write_all(&line).and_then(|()| file.sync_data()).map_err(|error| {
+            // Half a line, as a full disk leaves it, would break the chain for good.
+            let _ = file.set_len(before);
+            cannot(error)
+        })
     }
 
     /// Checks every link. Returns the number of statements and the hash of the last line.

@@ -4,7 +4,7 @@
 //! at which change, and it is the record a person reads when something went wrong.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,12 @@ impl Journal {
             File::options().create(true).append(true).read(true).open(path).map_err(|e| {
                 Error::new(Kind::CannotWrite, format!("cannot open the journal {}: {e}", path.display()))
             })?;
+        let mut file = file;
+        let cannot = |e| Error::new(Kind::CannotWrite, format!("cannot write the journal {}: {e}", path.display()));
+        // A line that a crash cut must not swallow the next one.
+        if !ends_whole(&mut file).map_err(cannot)? {
+            file.write_all(b"\n").map_err(cannot)?;
+        }
         let run = format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ"), std::process::id());
         Ok(Self { path: path.to_owned(), file, run })
     }
@@ -125,9 +131,9 @@ impl Journal {
 
     /// What can be read of the journal; a line that a crash cut is passed over.
     fn lines(&self) -> Result<Vec<Line>> {
-        let mut text = String::new();
-        let mut file = File::open(&self.path).map_err(|e| self.cannot("read", &e))?;
-        file.read_to_string(&mut text).map_err(|e| self.cannot("read", &e))?;
+        let bytes = std::fs::read(&self.path).map_err(|e| self.cannot("read", &e))?;
+        // What a crash left of the last line need not be UTF-8.
+        let text = String::from_utf8_lossy(&bytes);
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
@@ -156,6 +162,16 @@ impl Journal {
     }
 }
 
+/// Whether a file ends with a line ending, or is empty.
+fn ends_whole(file: &mut File) -> std::io::Result<bool> {
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok(last == *b"\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +189,17 @@ mod tests {
         let cut = journal.unfinished(TargetName::Host).unwrap().unwrap();
         assert_eq!(cut.change.as_deref(), Some("file:/b"));
         assert_eq!(journal.unfinished(TargetName::Repo).unwrap(), None);
+    }
+
+    #[test]
+    fn a_torn_line_costs_nothing_but_itself() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("journal.jsonl");
+        std::fs::write(&path, b"{\"run\":\"Z\xc3").unwrap();
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(TargetName::Host, Event::Begun, None, None).unwrap();
+        assert!(journal.unfinished(TargetName::Host).unwrap().is_some());
+        assert_eq!(std::fs::read(&path).unwrap().split(|b| *b == b'\n').count(), 3);
     }
 
     #[test]

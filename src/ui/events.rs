@@ -60,8 +60,7 @@ impl Ui {
     /// `CannotWrite` when it cannot be written.
     pub fn plan(&self, plan: &Plan) -> Result<()> {
         if self.settings.json {
-            self.emit(&machine::value(&Event::Planned(plan)));
-            return Ok(());
+            return self.result(&machine::value(&Event::Planned(plan)).to_string());
         }
         self.result(&self.plan_text(plan))
     }

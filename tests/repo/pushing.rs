@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -129,6 +131,50 @@ fn the_token_is_in_no_argument_variable_or_file() {
     assert!(seen.iter().any(|word| word.contains("remote-http")), "the watcher was too slow: {seen:?}");
     for place in [dir.as_path(), Path::new("/dev/shm")] {
         assert_no_file_holds(place, token.expose());
+    }
+}
+
+/// A server that asks for the token, and looks for it on the machine's disks while git waits for an answer: there is nothing that
+/// a kill in this moment could leave behind.
+#[test]
+fn the_token_is_on_no_disk_while_git_waits() {
+    let Some((_, _, world)) = situation() else { return };
+    let token = Secret::new("glpat-canary-of-a-waiting-git");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/factory/control.git", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut asked = false;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let count = stream.read(&mut request).unwrap();
+            let has_login = String::from_utf8_lossy(&request[..count]).contains("Authorization: Basic");
+            if has_login {
+                for place in ["/dev/shm", "/run", "/tmp"] {
+                    assert_no_credential(Path::new(place), 2);
+                }
+                asked = true;
+            }
+            let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"GitLab\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+            if asked {
+                return;
+            }
+        }
+    });
+    assert!(push(&world.path("repo"), &url, MAIN, ("oauth2", &token)).is_err());
+    server.join().unwrap();
+}
+
+/// Looks into the folders that this program makes for itself, and no deeper than it would make them.
+fn assert_no_credential(place: &Path, depth: u32) {
+    let Ok(entries) = fs::read_dir(place) else { return };
+    for path in entries.flatten().map(|e| e.path()).filter(|path| !path.is_symlink()) {
+        let is_ours = place.file_name().is_some_and(|name| name.to_string_lossy().starts_with("factoryup-"));
+        assert!(!(is_ours && path.ends_with("credential")), "{}", path.display());
+        if depth > 0 && path.is_dir() {
+            assert_no_credential(&path, depth - 1);
+        }
     }
 }
 

@@ -115,9 +115,9 @@ pub fn fetch(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<(
 
 fn call(dir: &Path, options: &[&str], url: &str, rest: &[&str], login: Login<'_>) -> RepoResult<Output> {
     let origin = origin(url)?;
-    let folder = CredentialFolder::new(login)?;
+    let credential = Credential::new(login)?;
     let mut command = Git::new(dir)?.command();
-    configure(&mut command, url, &origin, &folder.file);
+    configure(&mut command, url, &origin, &credential.file);
     command.args(options).arg("--").arg(url).args(rest).output().map_err(RepoError::GitDoesNotRun)
 }
 
@@ -161,13 +161,22 @@ fn origin(url: &str) -> RepoResult<String> {
     Ok(format!("{scheme}://{host}"))
 }
 
-/// A folder of mode 0700 with the login in it, removed when dropped. Where there is one, in memory: `$XDG_RUNTIME_DIR`, `/dev/shm`.
-struct CredentialFolder {
+/// The login where git's helper can read it, until this is dropped.
+struct Credential {
     file: PathBuf,
-    _folder: TempDir,
+    _held: Held,
 }
 
-impl CredentialFolder {
+/// What keeps the login there.
+enum Held {
+    /// A file that has no name and no disk: whatever ends this process, a kill too, nothing of it is left.
+    #[cfg(target_os = "linux")]
+    Memory { _file: File },
+    /// A folder of mode 0700. Where there is one, in memory: `$XDG_RUNTIME_DIR`, `/dev/shm`.
+    Folder { _folder: TempDir },
+}
+
+impl Credential {
     fn new(login: Login<'_>) -> RepoResult<Self> {
         let (user, token) = login;
         if [user, token.expose()].iter().any(|part| part.is_empty() || part.chars().any(char::is_control)) {
@@ -177,6 +186,27 @@ impl CredentialFolder {
                 kind: Kind::Usage,
             });
         }
+        let fields = ["username=", user, "\npassword=", token.expose(), "\n"];
+        #[cfg(target_os = "linux")]
+        if let Some(credential) = Self::in_memory(&fields) {
+            return Ok(credential);
+        }
+        Self::in_folder(&fields)
+    }
+
+    /// None where the system has no such files, or does not show them in `/proc`.
+    #[cfg(target_os = "linux")]
+    fn in_memory(fields: &[&str]) -> Option<Self> {
+        use std::os::fd::AsRawFd;
+        let memory = rustix::fs::memfd_create("factoryup", rustix::fs::MemfdFlags::CLOEXEC).ok()?;
+        let mut memory = File::from(memory);
+        fields.iter().try_for_each(|field| memory.write_all(field.as_bytes())).ok()?;
+        let file = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), memory.as_raw_fd()));
+        File::open(&file).ok()?;
+        Some(Self { file, _held: Held::Memory { _file: memory } })
+    }
+
+    fn in_folder(fields: &[&str]) -> RepoResult<Self> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute());
         let mut builder = tempfile::Builder::new();
         let private = builder.prefix("factoryup-").rand_bytes(12).permissions(Permissions::from_mode(0o700));
@@ -192,12 +222,9 @@ impl CredentialFolder {
             .create_new(true)
             .mode(0o600)
             .open(&file)
-            .and_then(|mut file| {
-                let fields = ["username=", user, "\npassword=", token.expose(), "\n"];
-                fields.iter().try_for_each(|field| file.write_all(field.as_bytes()))
-            })
+            .and_then(|mut file| fields.iter().try_for_each(|field| file.write_all(field.as_bytes())))
             .map_err(RepoError::io("write", &file))?;
-        Ok(Self { file, _folder: folder })
+        Ok(Self { file, _held: Held::Folder { _folder: folder } })
     }
 }
 
