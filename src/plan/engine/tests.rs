@@ -71,9 +71,10 @@ fn a_second_run_changes_nothing() {
     let (_temp, state) = state();
     let mut shelf = Shelf { wanted: vec!["a", "b"], ..Shelf::default() };
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::Applied { changes: 2, proofs: 0 });
-    let receipt = std::fs::read(state.file("receipt-repo.json")).unwrap();
+    let written = || ["receipt-repo.json", "journal.jsonl"].map(|name| std::fs::read(state.file(name)).unwrap());
+    let before = written();
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 0 });
-    assert_eq!(std::fs::read(state.file("receipt-repo.json")).unwrap(), receipt);
+    assert_eq!(written(), before);
     assert_eq!(Evidence::at(state.file("evidence/log.jsonl")).verify().unwrap().0, 1);
 }
 
@@ -102,6 +103,16 @@ fn a_cut_run_is_known_and_resumes() {
     assert_eq!(cut.change.as_deref(), Some("book:b"));
     shelf.cut_at = None;
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::Applied { changes: 1, proofs: 0 });
+    assert_eq!(Journal::open(&state.file("journal.jsonl")).unwrap().unfinished(TargetName::Repo).unwrap(), None);
+}
+
+#[test]
+fn a_cut_run_with_nothing_left_to_do_is_ended() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a"], cut_at: Some("a"), ..Shelf::default() };
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(), Kind::CutShort);
+    shelf.there.push("a".into());
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 0 });
     assert_eq!(Journal::open(&state.file("journal.jsonl")).unwrap().unfinished(TargetName::Repo).unwrap(), None);
 }
 

@@ -1,0 +1,43 @@
+//! How fast factoryup is, as ratios to what it cannot be faster than: `cargo bench --bench speed`. See `docs/benchmarks.md`.
+//!
+//! Both sides of a ratio are measured in this one run, turn by turn, so that a busy machine slows both; each is the median of
+//! several turns after one that does not count. Figures depend on the machine, ratios much less. The run prints which of the
+//! targets are met, and fails when one is not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, unreachable_pub)]
+#![allow(clippy::disallowed_methods)]
+
+mod host;
+mod measure;
+mod rendering;
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use measure::{in_turn, run, show, target};
+
+fn main() -> ExitCode {
+    // `cargo test --all-targets` starts benchmarks too, without --bench; there is nothing to test in them.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    println!("load of this machine at the start: {}", measure::load());
+    let mut met = start_up();
+    met &= rendering::measure();
+    met &= host::measure();
+    println!("load of this machine at the end: {}", measure::load());
+    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Starting the program at all, against the least that a process costs here.
+fn start_up() -> bool {
+    let (version, nothing) = in_turn(31, || run(program().arg("--version")), || run(&mut Command::new("/bin/true")));
+    show("factoryup --version", &version, "/bin/true", &nothing);
+    target("--version within 3 ms", version.median() <= Duration::from_millis(3))
+}
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_factoryup"))
+}
