@@ -13,6 +13,7 @@
 //! | [`repo`] | target *repo*: the control repo, rendered from `templates/` into one git commit |
 //! | [`gitlab`] | target *gitlab*: the hand-off, and the negative proof that it holds |
 //! | [`targets`] | which targets a factory has, and how each is made |
+//! | [`app`] | application repos under the factory's app contract |
 //! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
 //! | [`rehearsal`] | day one against a disposable host and a stand-in control plane |
 //! | [`ui`] | the only room that prints or asks |
@@ -24,6 +25,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+pub mod app;
 pub mod cli;
 pub mod dialog;
 pub mod error;

@@ -4,6 +4,7 @@
 #![allow(clippy::doc_markdown, reason = "these doc comments are shown as plain text")]
 
 mod access;
+mod app;
 mod apply;
 mod completions;
 mod doctor;
@@ -81,6 +82,7 @@ enum Command {
     Resolve(resolve::Resolve),
     Doctor(doctor::Doctor),
     Rehearse(rehearse::Rehearse),
+    App(app::App),
     Evidence(evidence::Evidence),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -115,6 +117,7 @@ impl Cli {
             Some(Command::Init(command)) => command.run(&dir, ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),
+            Some(Command::App(command)) => command.run(&dir, ui),
             Some(Command::Evidence(command)) => command.run(&dir, ui),
             Some(Command::Schema(command)) => command.run(ui),
             Some(Command::Completions(command)) => command.run(ui),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::desired::Desired;
-use super::git::write::ObjectFormat;
+use super::error::RepoResult;
+use super::git::write::{NewCommit, ObjectFormat};
 use super::{Step, branch, create, in_place};
 use crate::error::{Error, Result};
 use crate::plan::{Change, Log, Plan, Undo};
@@ -22,7 +23,7 @@ pub(super) fn apply(
     };
     log.started(change)?;
     let (made, undo) = match &step {
-        Step::Create => (create::create(dir, desired, format), Undo::Remove),
+        Step::Create => (create(dir, desired, format), Undo::Remove),
         Step::Finish => (create::finish(dir), Undo::Never { reason: "the files belong to the first commit".into() }),
         Step::InPlace { repo, comparison } => {
             let written = branch::edits(desired, repo, comparison).and_then(|edits| in_place::write(&repo.git, &edits));
@@ -31,6 +32,25 @@ pub(super) fn apply(
         Step::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),
     };
     report(change, made.map_err(Error::from), undo, log)
+}
+
+/// Makes the control repo in `dir`.
+pub(super) fn create(dir: &Path, desired: &Desired, format: ObjectFormat) -> RepoResult<()> {
+    let message = format!(
+        "Generate the control repo of {}\n\nMade by factoryup {} from its templates {}.\n",
+        desired.factory.factory.name,
+        env!("CARGO_PKG_VERSION"),
+        desired.tree.version
+    );
+    let first = NewCommit {
+        branch: &desired.factory.gitlab.default_branch,
+        parent: None,
+        owner: desired.owner(),
+        at: jiff::Timestamp::now().as_second(),
+        message: &message,
+        edits: &desired.first_commit()?,
+    };
+    create::create(dir, &first, format)
 }
 
 fn report(change: &Change, made: Result<()>, undo: Undo, log: &mut Log<'_>) -> Result<()> {

@@ -18,6 +18,8 @@ use super::path;
 pub(crate) const ENVIRONMENT: &str = "ENVIRONMENT";
 /// Below `templates/`: files that other templates include and that land nowhere themselves.
 const PARTIALS: &str = "_partials/";
+/// Below `templates/`: the pack of application repos, which has a catalogue of its own and no part in the control repo.
+const APP: &str = "_app/";
 
 #[derive(Embed)]
 #[folder = "templates/"]
@@ -107,8 +109,12 @@ struct Document {
 impl Pack {
     /// The pack that is part of this binary.
     pub(crate) fn embedded() -> RepoResult<Self> {
-        let files = Templates::iter().filter_map(|name| Templates::get(&name).map(|file| (name.into(), file.data)));
-        Self::new(include_str!("catalogue.toml"), files.collect())
+        Self::new(include_str!("catalogue.toml"), files(|name| (!name.starts_with(APP)).then_some(name)))
+    }
+
+    /// The pack of application repos that is part of this binary; see [`crate::app`].
+    pub(crate) fn embedded_app(catalogue: &str) -> RepoResult<Self> {
+        Self::new(catalogue, files(|name| name.strip_prefix(APP)))
     }
 
     /// A pack from a catalogue's text and the files below `templates/`.
@@ -170,6 +176,11 @@ impl Pack {
             None => Ok(()),
         }
     }
+}
+
+/// The embedded files whose names `pick` keeps, under what it makes of them.
+fn files(pick: impl Fn(&str) -> Option<&str>) -> BTreeMap<String, Cow<'static, [u8]>> {
+    Templates::iter().filter_map(|name| Some((pick(&name)?.to_owned(), Templates::get(&name)?.data))).collect()
 }
 
 fn wrong(why: impl Into<String>) -> RepoError {

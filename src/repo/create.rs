@@ -1,4 +1,4 @@
-//! A new control repo: all of it, or nothing.
+//! A new repo: all of it, or nothing.
 //!
 //! The repo is made in a staging place, with its commit and its work tree, synced to disk, and then put in place.
 //! Where the folder was not there, one rename does it. Where it was, `.git` is moved in first: from that moment the repo is there
@@ -10,15 +10,14 @@ use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags};
 
-use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
 use super::failpoint::reached;
 use super::git::Git;
 use super::git::write::{NewCommit, ObjectFormat};
 use super::stage::Stage;
 
-/// Makes the control repo in `dir`, which is not there, or empty but for a `factory.toml`.
-pub(crate) fn create(dir: &Path, desired: &Desired, format: ObjectFormat) -> RepoResult<()> {
+/// Makes a repo with this first commit in `dir`, which is not there, or holds nothing but files that are in the commit.
+pub(crate) fn create(dir: &Path, first: &NewCommit<'_>, format: ObjectFormat) -> RepoResult<()> {
     let parent = dir.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(RepoError::io("make", parent))?;
     for stage in Stage::left_behind(dir)? {
@@ -26,7 +25,7 @@ pub(crate) fn create(dir: &Path, desired: &Desired, format: ObjectFormat) -> Rep
     }
     let stage = Stage::new(dir)?;
     reached("staged");
-    fill(&stage.tree(), desired, format)?;
+    fill(&stage.tree(), first, format)?;
     sync(&stage.tree())?;
     reached("synced");
     if dir.is_dir() {
@@ -53,25 +52,11 @@ pub(crate) fn finish(dir: &Path) -> RepoResult<()> {
     Ok(())
 }
 
-fn fill(tree: &Path, desired: &Desired, format: ObjectFormat) -> RepoResult<()> {
+fn fill(tree: &Path, first: &NewCommit<'_>, format: ObjectFormat) -> RepoResult<()> {
     let git = Git::new(tree)?;
-    let branch = desired.factory.gitlab.default_branch.as_str();
-    git.init(branch, format)?;
+    git.init(first.branch, format)?;
     reached("initialised");
-    let message = format!(
-        "Generate the control repo of {}\n\nMade by factoryup {} from its templates {}.\n",
-        desired.factory.factory.name,
-        env!("CARGO_PKG_VERSION"),
-        desired.tree.version
-    );
-    git.commit(&NewCommit {
-        branch,
-        parent: None,
-        owner: desired.owner(),
-        at: jiff::Timestamp::now().as_second(),
-        message: &message,
-        edits: &desired.first_commit()?,
-    })?;
+    git.commit(first)?;
     reached("committed");
     git.fill_work_tree()?;
     reached("filled");

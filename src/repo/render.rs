@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use serde::Serialize;
 use serde_json::Value;
 use tera::{ErrorKind, Tera};
 
@@ -54,9 +55,16 @@ impl Renderer {
 
     /// Renders every file that `factory` asks for.
     pub(crate) fn render(&self, factory: &Factory) -> RepoResult<Tree> {
-        let context = Context::new(factory, &self.pack.version);
-        let json = context.to_json();
-        let base = tera::Context::from_serialize(&context).map_err(|e| explain("(context)", &e))?;
+        self.render_with(factory, &())
+    }
+
+    /// Renders every file that `factory` asks for, with the keys of `more` beside those of the factory.
+    pub(crate) fn render_with(&self, factory: &Factory, more: &impl Serialize) -> RepoResult<Tree> {
+        let mut json = Context::new(factory, &self.pack.version).to_json();
+        if let (Value::Object(keys), Ok(Value::Object(more))) = (&mut json, serde_json::to_value(more)) {
+            keys.extend(more);
+        }
+        let base = tera::Context::from_serialize(&json).map_err(|e| explain("(context)", &e))?;
         let mut files = Vec::with_capacity(self.pack.entries.len());
         for entry in &self.pack.entries {
             if !wanted(entry, &json)? {

@@ -5,6 +5,7 @@
 //! host: which algorithms its sshd knows, which resolver it uses. On the first probe nothing is observed yet; then the profile is
 //! that of a plain Debian, and the target asks again in the rare case that the real one has other questions.
 
+mod applications;
 mod firewall;
 mod identities;
 mod kernel;
@@ -64,6 +65,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     packages::add(&mut resources, factory, seen);
     resources.push(Box::new(Directory::system("/etc/factory")));
     identities::add(&mut resources, wishes);
+    applications::add(&mut resources);
     upkeep::add(&mut resources);
     kernel::add(&mut resources);
     secure_shell::add(&mut resources, &factory.host, seen, wishes.drill.sshd);

@@ -5,7 +5,7 @@ use crate::host::observed::Observed;
 use crate::host::resources::{Packages, Resource};
 
 /// Packages that every factory's host has, and why.
-const BASE: [&str; 10] = [
+const BASE: [&str; 11] = [
     "bubblewrap",          // the sandbox that coding agents put their tools in
     "ca-certificates",     // https
     "curl",                // downloads in scripts and CI
@@ -13,6 +13,7 @@ const BASE: [&str; 10] = [
     "git",                 // the agent's work
     "jq",                  // JSON in scripts and CI
     "nftables",            // the firewall
+    "python3",             // what an application starts with is written in it
     "sudo",                // the operator's way to root
     "tmux",                // the agent's terminal
     "unattended-upgrades", // security updates

@@ -3,6 +3,10 @@ data "gitlab_group" "factory" {
 }
 
 locals {
+  # One file for each application: infra/apps/README.md.
+  app_files = fileset("${path.root}/../apps", "*.json")
+  apps      = { for file in local.app_files : trimsuffix(file, ".json") => jsondecode(file("${path.root}/../apps/${file}")) }
+
   labels = {
     agent    = { color = "#1f75cb", description = "Ready for the agent: {{ agent.username }}" }
     drift    = { color = "#c17d10", description = "Reality differs from the code" }
@@ -31,12 +35,12 @@ resource "gitlab_pipeline_schedule" "nightly" {
 
 module "app" {
   source   = "../modules/gitlab-project"
-  for_each = var.apps
+  for_each = local.apps
 
   name           = each.key
-  description    = each.value.description
+  description    = try(each.value.description, "")
   namespace_id   = data.gitlab_group.factory.group_id
   agent_user_id  = var.agent_user_id
-  environments   = each.value.environments
+  environments   = { for name, environment in each.value.environments : name => environment.tier }
   shared_runners = {{ runner.shared }}
 }

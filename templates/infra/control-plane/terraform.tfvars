@@ -1,9 +1,5 @@
 group   = "{{ gitlab.group }}"
 project = "{{ gitlab.path }}"
 
-# Application projects, for example:
+# The numeric id of {{ agent.username }} in GitLab, so that it becomes a Developer of the applications' projects:
 #   agent_user_id = 42
-#   apps = {
-#     shop = { description = "The web shop", environments = { {{ environments.production }} = "production" } }
-#   }
-apps = {}

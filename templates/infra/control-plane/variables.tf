@@ -9,16 +9,7 @@ variable "project" {
 }
 
 variable "agent_user_id" {
-  description = "Id of the agent's GitLab user; null while no application project is kept here."
+  description = "Id of the agent's GitLab user; null while there is no application for it to work on."
   type        = number
   default     = null
-}
-
-variable "apps" {
-  description = "Application projects; see modules/gitlab-project."
-  type = map(object({
-    description  = optional(string, "")
-    environments = optional(map(string), {})
-  }))
-  default = {}
 }

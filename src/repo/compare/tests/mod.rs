@@ -11,7 +11,7 @@ use crate::repo::catalogue::Pack;
 use crate::repo::manifest::State;
 use crate::repo::observe::{Observed, observe};
 use crate::repo::render::Renderer;
-use crate::repo::{ObjectFormat, branch, create, record};
+use crate::repo::{ObjectFormat, apply, branch, record};
 
 /// A pack: id, path, class, template. The class may be followed by another line of the catalogue, or by `link`.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -50,7 +50,7 @@ struct Repo(tempfile::TempDir);
 impl Repo {
     fn of(desired: &Desired) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        create::create(&temp.path().join("repo"), desired, ObjectFormat::Sha1).unwrap();
+        apply::create(&temp.path().join("repo"), desired, ObjectFormat::Sha1).unwrap();
         Self(temp)
     }
 

@@ -1,3 +1,15 @@
+locals {
+  # What applications say of themselves in infra/apps/NAME.json.
+  app_files = fileset("${path.root}/../../apps", "*.json")
+  apps      = { for file in local.app_files : trimsuffix(file, ".json") => jsondecode(file("${path.root}/../../apps/${file}")) }
+  app_routes = {
+    for name, app in local.apps : name => {
+      service = "http://127.0.0.1:${app.environments["{{ environment }}"].port}"
+      public  = app.environments["{{ environment }}"].public
+    } if contains(keys(app.environments), "{{ environment }}")
+  }
+}
+
 module "edge" {
   source = "../../modules/edge"
 
@@ -8,7 +20,7 @@ module "edge" {
 {%- if environment != environments.production %}
   label_prefix  = "{{ environment }}-"
 {%- endif %}
-  routes        = var.routes
+  routes        = merge(local.app_routes, var.routes)
 {%- if environment == environments.production and host.enabled %}
   ssh           = "ssh://127.0.0.1:{{ host.port }}"
 {%- endif %}

@@ -1,0 +1,176 @@
+//! The application's own repo: rendered, then made whole in a new folder, or added on a branch of an existing repo.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::entry::Entry;
+use super::{ADOPT_BRANCH, AppError, AppKind, Made, Request};
+use crate::repo::ObjectFormat;
+use crate::repo::catalogue::{Class, Pack};
+use crate::repo::create;
+use crate::repo::desired::blob;
+use crate::repo::error::RepoResult;
+use crate::repo::git::Git;
+use crate::repo::git::read::TreeEntry;
+use crate::repo::git::write::{Edit, NewCommit};
+use crate::repo::render::Renderer;
+use crate::repo::tree::{RenderedFile, Tree};
+
+/// What templates of an application can name beside the factory's own keys.
+#[derive(Debug, Serialize)]
+struct More<'a> {
+    app: AppKeys<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct AppKeys<'a> {
+    name: &'a str,
+    description: &'a str,
+    static_site: bool,
+    http: bool,
+    adopted: bool,
+    /// The commit of the control repo whose components it includes.
+    components: &'a str,
+    /// One for each environment, in order.
+    ports: Vec<PortKeys<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct PortKeys<'a> {
+    environment: &'a str,
+    port: u16,
+    tier: &'a str,
+    /// What it is called on the host.
+    instance: String,
+}
+
+/// Renders the scaffold.
+pub(super) fn render(request: &Request<'_>, entry: &Entry, components: &str) -> RepoResult<Tree> {
+    let names = &request.factory.environments.names;
+    let ports = names
+        .iter()
+        .filter_map(|name| {
+            let place = entry.environments.get(name)?;
+            let last = names.last() == Some(name);
+            let instance = if last { request.name.to_owned() } else { format!("{}-{name}", request.name) };
+            Some(PortKeys { environment: name, port: place.port, tier: &place.tier, instance })
+        })
+        .collect();
+    let app = AppKeys {
+        name: request.name,
+        description: &entry.description,
+        static_site: request.kind == AppKind::Static,
+        http: request.kind == AppKind::Http,
+        adopted: request.adopt.is_some(),
+        components,
+        ports,
+    };
+    Renderer::new(Pack::embedded_app(include_str!("catalogue.toml"))?)?.render_with(request.factory, &More { app })
+}
+
+/// Makes a new repo in `folder`.
+pub(super) fn create(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> Result<Made, AppError> {
+    let folder = crate::repo::observe::resolve(folder)?;
+    let occupied = |why| AppError::Occupied { dir: folder.clone(), why };
+    if std::fs::symlink_metadata(&folder).is_ok() {
+        if !folder.is_dir() {
+            return Err(occupied("it is not a folder"));
+        }
+        if is_application(&folder, request.name)? {
+            // A killed run may have left the work tree incomplete.
+            create::finish(&folder)?;
+            return Ok(Made::AlreadyThere);
+        }
+        let own = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".factoryup-");
+        let entries = std::fs::read_dir(&folder).map_err(crate::repo::error::RepoError::io("read", &folder))?;
+        if entries.flatten().any(|entry| !own(&entry.file_name())) {
+            return Err(occupied("it is not empty"));
+        }
+    }
+    let edits: Vec<Edit> = scaffold.files.iter().map(blob).map(Edit::Put).collect();
+    let message =
+        format!("Begin the application {}\n\nMade by factoryup {}.\n", request.name, env!("CARGO_PKG_VERSION"));
+    let branch = &request.factory.gitlab.default_branch;
+    create::create(&folder, &commit(request, branch, None, &message, &edits), ObjectFormat::default())?;
+    Ok(Made::Created)
+}
+
+/// Adds to the repo in `folder` what it lacks, on a branch of its own.
+pub(super) fn adopt(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> Result<Made, AppError> {
+    let not = |why| AppError::NotAdoptable { dir: folder.to_owned(), why };
+    if std::fs::symlink_metadata(folder.join(".git")).is_err() {
+        return Err(not("it is not the top folder of a git repo"));
+    }
+    let git = Git::new(folder)?;
+    let head = git.resolve("HEAD^{commit}")?.ok_or_else(|| not("it has no commit"))?;
+    if git.resolve(&format!("refs/heads/{ADOPT_BRANCH}"))?.is_some() {
+        return Ok(Made::AlreadyThere);
+    }
+    let there = git.tree(&head)?;
+    let contract = scaffold.files.iter().filter(|file| file.class == Class::Merge);
+    let (missing, kept): (Vec<&RenderedFile>, Vec<_>) = contract.partition(|file| is_free(&file.path, &there));
+    if missing.is_empty() {
+        return Ok(Made::AlreadyThere);
+    }
+    let edits: Vec<Edit> = missing.iter().map(|file| Edit::Put(blob(file))).collect();
+    let message = format!(
+        "Bring {} under the factory's app contract\n\nAdds what was missing and changes nothing that was there.\n\nMade by factoryup {}.\n",
+        request.name,
+        env!("CARGO_PKG_VERSION")
+    );
+    git.commit(&commit(request, ADOPT_BRANCH, Some(&head), &message, &edits))?;
+    let paths = |files: Vec<&RenderedFile>| files.into_iter().map(|file| file.path.clone()).collect();
+    Ok(Made::Adopted { files: paths(missing), kept: paths(kept) })
+}
+
+fn commit<'a>(
+    request: &Request<'a>,
+    branch: &'a str,
+    parent: Option<&'a str>,
+    message: &'a str,
+    edits: &'a [Edit],
+) -> NewCommit<'a> {
+    let section = &request.factory.factory;
+    let owner = (section.owner_name.as_str(), section.owner_email.as_str());
+    NewCommit { branch, parent, owner, at: jiff::Timestamp::now().as_second(), message, edits }
+}
+
+/// Whether the repo in `folder` is the application of that name.
+fn is_application(folder: &Path, name: &str) -> RepoResult<bool> {
+    if std::fs::symlink_metadata(folder.join(".git")).is_err() {
+        return Ok(false);
+    }
+    let git = Git::new(folder)?;
+    let Some(oid) = git.resolve("HEAD:app.conf")? else { return Ok(false) };
+    let text = git.contents(&[&oid])?.pop().unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).lines().any(|line| line.strip_prefix("name=") == Some(name)))
+}
+
+/// Whether a file can be added without touching one that is there: neither it, nor one in place of a folder it needs, nor a folder in
+/// its own place, in any spelling that a file system could take for the same.
+fn is_free(path: &str, there: &BTreeMap<String, TreeEntry>) -> bool {
+    let path = path.to_ascii_lowercase();
+    !there.keys().any(|other| {
+        let other = other.to_ascii_lowercase();
+        let inside = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+        other == path || inside(&other, &path) || inside(&path, &other)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_added_only_where_nothing_stands() {
+        let entry = || TreeEntry { mode: "100644".into(), oid: String::new() };
+        let there = |path: &str| BTreeMap::from([(path.to_owned(), entry())]);
+        assert!(is_free("scripts/check", &there("scripts/build")));
+        assert!(is_free("scripts/check", &there("scripts/checks")));
+        for path in ["scripts/check", "Scripts/Check", "scripts", "scripts/check/all"] {
+            assert!(!is_free("scripts/check", &there(path)), "{path}");
+        }
+    }
+}

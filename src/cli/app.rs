@@ -1,0 +1,112 @@
+//! `factoryup app`
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::factory;
+use crate::app::{ADOPT_BRANCH, Added, AppKind, Made, Request, add};
+use crate::error::Result;
+use crate::ui::Ui;
+
+/// Work with the applications of the factory
+#[derive(Debug, Args)]
+pub(super) struct App {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Add(Add),
+}
+
+/// Make an application repo under the factory's app contract, or adopt one. Pushes nothing
+///
+/// The control repo gets a branch factory/app-NAME with one new file, infra/apps/NAME.json. Merging it makes the application's
+/// project in GitLab and its way through the edge.
+#[derive(Debug, Args)]
+struct Add {
+    /// 2 to 32 of a-z, 0-9 and single -, beginning with a letter
+    name: String,
+
+    /// What it is
+    #[arg(long, value_name = "KIND")]
+    kind: AppKind,
+
+    /// One line about it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+
+    /// Where the new repo lands: a folder that is empty or not there [default: NAME beside the control repo]
+    #[arg(long, value_name = "DIR", conflicts_with = "adopt")]
+    path: Option<PathBuf>,
+
+    /// Adopt the git repo in this folder: add what it lacks on a branch factory/adopt, overwrite nothing
+    #[arg(long, value_name = "DIR")]
+    adopt: Option<PathBuf>,
+
+    /// Let everybody open it from outside, once it is in production
+    #[arg(long)]
+    public: bool,
+}
+
+impl App {
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
+        let Command::Add(command) = &self.command;
+        let factory = factory::read(dir)?;
+        let added = add(&Request {
+            control: dir,
+            factory: &factory,
+            name: &command.name,
+            description: command.description.clone(),
+            kind: command.kind,
+            folder: command.path.clone(),
+            adopt: command.adopt.clone(),
+            public: command.public,
+        })?;
+        if ui.is_json() { ui.result(&json(&added)) } else { ui.result(&text(&command.name, &added)) }
+    }
+}
+
+fn json(added: &Added) -> String {
+    let (made, files, kept) = match &added.made {
+        Made::Created => ("created", &[][..], &[][..]),
+        Made::Adopted { files, kept } => ("adopted", files.as_slice(), kept.as_slice()),
+        Made::AlreadyThere => ("already-there", &[][..], &[][..]),
+    };
+    let ports: serde_json::Map<_, _> = added.ports.iter().map(|(name, port)| (name.clone(), json!(port))).collect();
+    json!({
+        "event": "app", "folder": added.folder, "made": made, "files": files, "kept": kept,
+        "branch": added.branch, "branch_is_new": added.branch_is_new, "ports": ports,
+    })
+    .to_string()
+}
+
+fn text(name: &str, added: &Added) -> String {
+    let folder = added.folder.display();
+    let mut lines = match &added.made {
+        Made::Created => vec![format!("made {folder}, with its first commit")],
+        Made::AlreadyThere => vec![format!("{folder} is there already")],
+        Made::Adopted { files, kept } => {
+            let mut lines = vec![format!("{folder}: the branch {ADOPT_BRANCH} adds {}", files.join(", "))];
+            if !kept.is_empty() {
+                lines.push(format!("left as they are: {}", kept.join(", ")));
+            }
+            lines
+        }
+    };
+    let ports: Vec<_> = added.ports.iter().map(|(environment, port)| format!("{environment} {port}")).collect();
+    lines.push(format!("ports on the host: {}", ports.join(", ")));
+    match &added.branch {
+        Some(branch) => {
+            let made = if added.branch_is_new { "made" } else { "there already" };
+            lines.push(format!("control repo: the branch {branch} ({made}) brings infra/apps/{name}.json"));
+            lines.push(format!("next: git push -o merge_request.create origin {branch}"));
+            lines.push("then as docs/app-contract.md of the control repo says".into());
+        }
+        None => lines.push(format!("the control repo knows {name}")),
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,19 @@
+//! Work and its fruit: the `factory` command, and the home of applications' releases.
+
+use super::DEPLOY;
+use crate::host::program::HostPath;
+use crate::host::resources::{Directory, File, Resource};
+
+/// The same file that the control repo has as `scripts/host/factory`.
+const FACTORY: &str = include_str!("../../../templates/scripts/host/factory");
+
+pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
+    resources.push(Box::new(File::system("/usr/local/bin/factory", FACTORY).mode("755")));
+    // Settings of applications lie beside their releases, so only their own user comes in.
+    resources.push(Box::new(Directory {
+        path: HostPath::new("/srv/apps"),
+        mode: "750",
+        owner: DEPLOY.into(),
+        group: DEPLOY.into(),
+    }));
+}

@@ -1,0 +1,261 @@
+//! Releases on a real host: deployed as the user `deploy`, as the protected runner does it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use factoryup::app::AppKind;
+use factoryup::plan::Evidence;
+use serde_json::Value;
+
+use crate::control_repo::{ControlRepo, passed, stdout, text};
+use crate::journey::Journey;
+use crate::scaffold::{KINDS, git, made, ready, run};
+use crate::support::lab;
+
+/// What systemd makes for each service of the system that runs as this user, and a runner therefore has.
+const AS_DEPLOY: &str = "cd /home/deploy && exec runuser -u deploy -- env -i HOME=/home/deploy USER=deploy LOGNAME=deploy \
+                         PATH=/usr/local/bin:/usr/bin:/bin";
+
+/// An application's repo here, and its checkout on the host.
+struct App<'a> {
+    journey: &'a Journey,
+    folder: PathBuf,
+    name: &'static str,
+    port: u16,
+}
+
+impl App<'_> {
+    /// Builds a version as CI does and brings the checkout with its artifact to the host.
+    fn build(&self, version: &str) {
+        git(&self.folder, &["add", "."]);
+        git(&self.folder, &["commit", "-q", "--allow-empty", "-m", version]);
+        fs::remove_dir_all(self.folder.join("dist")).ok();
+        passed(&run(&self.folder, "scripts/build", &[version]));
+        let checkout = self.journey.host.rootfs().join("home/deploy").join(self.name);
+        passed(&run(&self.folder, "mkdir", &["-p", checkout.to_str().unwrap()]));
+        passed(&run(&self.folder, "cp", &["-a", ".", checkout.to_str().unwrap()]));
+        self.journey.inside(&format!("chown -R deploy: /home/deploy/{}", self.name));
+    }
+
+    /// Runs a shell command as `deploy` in the checkout.
+    fn deploy(&self, command: &str) -> Output {
+        let name = self.name;
+        let program = format!("{AS_DEPLOY} sh -c 'cd {name} && {command}'");
+        self.journey.host.run_inside(&["sh", "-c", &program]).unwrap()
+    }
+
+    fn install(&self, version: &str) -> Output {
+        self.deploy(&format!("scripts/deploy install dist/{}-{version}.tar.gz {version}", self.name))
+    }
+
+    /// What the application answers, from the host itself.
+    fn get(&self, path: &str) -> String {
+        self.journey.inside(&format!("curl -sS --max-time 5 http://127.0.0.1:{}{path}", self.port))
+    }
+
+    fn status(&self) -> Value {
+        let output = self.deploy("scripts/deploy status");
+        serde_json::from_str(&stdout(&output)).unwrap_or_else(|e| panic!("{e}: {}", text(&output)))
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        self.journey.host.rootfs().join("srv/apps").join(self.name).join(path)
+    }
+
+    fn current(&self) -> PathBuf {
+        fs::read_link(self.place("current")).unwrap()
+    }
+
+    /// Action, version and result of every statement; the chain has to hold.
+    fn evidence(&self) -> Vec<String> {
+        let path = self.place("evidence.jsonl");
+        Evidence::at(&path).verify().unwrap();
+        let line = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let word = |value: &Value| value.as_str().unwrap().to_owned();
+            let done = &line["predicate"];
+            format!("{} {}: {}", word(&done["action"]), word(&line["subject"][0]["name"]), word(&done["result"]))
+        };
+        fs::read_to_string(path).unwrap().lines().map(line).collect()
+    }
+
+    fn edit(&self, path: &str, from: &str, to: &str) {
+        let path = self.folder.join(path);
+        let all = fs::read_to_string(&path).unwrap();
+        assert!(all.contains(from), "{all}");
+        fs::write(path, all.replace(from, to)).unwrap();
+    }
+}
+
+fn code(output: &Output, wanted: i32) -> String {
+    assert_eq!(output.status.code(), Some(wanted), "{}", text(output));
+    text(output)
+}
+
+#[test]
+fn releases_come_and_bad_ones_go() {
+    if !ready() || !lab::can_host() {
+        return;
+    }
+    let journey = Journey::new();
+    journey.provision();
+    let control = ControlRepo::new("defaults");
+    for (kind, name) in KINDS {
+        let port = if name == "site" { 8100 } else { 8102 };
+        let app = App { journey: &journey, folder: made(&control, kind, name), name, port };
+        good_and_bad(&app, kind);
+    }
+    let app = App { journey: &journey, folder: control.path().with_file_name("shop"), name: "shop", port: 8102 };
+    staging_is_apart(&app);
+    killed_at_any_moment(&app);
+    after_a_restart(&app);
+}
+
+fn good_and_bad(app: &App<'_>, kind: AppKind) {
+    let name = app.name;
+    app.build("1.0.0");
+    passed(&app.deploy("scripts/check"));
+    assert!(code(&app.deploy("scripts/deploy rollback"), 64).contains("no good release"));
+    let first = passed(&app.install("1.0.0"));
+    assert!(first.contains(&format!("{name}: 1.0.0 serves on http://127.0.0.1:{}", app.port)), "{first}");
+    assert!(app.get("/").contains(name));
+    assert_eq!(app.current(), Path::new("releases/1.0.0"));
+    // Again: no change, not even a restart.
+    let show = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user show -P MainPID app-{name}");
+    let process = || passed(&app.deploy(&show)).trim().to_owned();
+    let before = process();
+    assert_eq!(app.journey.inside(&format!("ps -o user= -p {before}")), "deploy");
+    assert!(passed(&app.install("1.0.0")).contains("serves already"));
+    assert_eq!(process(), before);
+    assert_eq!(app.evidence(), [format!("install {name} 1.0.0: healthy")]);
+
+    // The next release is seen.
+    match kind {
+        AppKind::Static => app.edit("public/index.html", "This page came", "The second page came"),
+        AppKind::Http => app.edit("bin/serve", "\"Hello\"", "\"The second hello\""),
+    }
+    app.build("1.1.0");
+    passed(&app.install("1.1.0"));
+    assert!(app.get("/").contains("The second"), "{}", app.get("/"));
+
+    // A version never means something else.
+    app.edit("app.conf", "keep=5", "keep=6");
+    app.build("1.1.0");
+    assert!(code(&app.install("1.1.0"), 65).contains("a release never changes"));
+    assert!(app.place("releases/1.1.0").metadata().unwrap().permissions().readonly());
+    app.edit("app.conf", "keep=6", "keep=3");
+
+    // One that ends, one that answers but not with 200, one that hangs: each is taken back, and the old one serves.
+    let serve = fs::read_to_string(app.folder.join("bin/serve")).unwrap();
+    app.edit("app.conf", "health_seconds=30", "health_seconds=3");
+    for (version, bad, why) in [
+        ("2.0.0-ends", "#!/bin/sh\nexit 3\n".to_owned(), "is bad: it "),
+        ("2.0.0-ill", serve.replace("/healthz", "/health"), "no 200 from"),
+        ("2.0.0-hangs", "#!/bin/sh\nsleep 600\n".to_owned(), "no 200 from"),
+        ("2.0.0-none", "#!/no/such/program\n".to_owned(), "is bad: it "),
+    ] {
+        fs::write(app.folder.join("bin/serve"), bad).unwrap();
+        app.build(version);
+        let output = code(&app.install(version), 76);
+        assert!(output.contains(why) && output.contains("1.1.0 serves again"), "{output}");
+        assert!(app.get("/").contains("The second"));
+        assert_eq!(app.current(), Path::new("releases/1.1.0"));
+        assert_eq!(app.evidence().pop().unwrap(), format!("install {name} {version}: reverted"));
+    }
+    fs::write(app.folder.join("bin/serve"), &serve).unwrap();
+
+    // Something that is no build of this application.
+    fs::write(app.folder.join("dist/notes.tar.gz"), "x").unwrap();
+    app.build("2.1.0");
+    passed(&app.deploy("echo hello >notes && tar -czf dist/notes.tar.gz notes"));
+    assert!(code(&app.deploy("scripts/deploy install dist/notes.tar.gz 3"), 65).contains("is not a build of"));
+    assert!(code(&app.deploy("scripts/deploy install dist/notes.tar.gz ../3"), 64).contains("a version is"));
+
+    // By hand, back and further back; then forward again.
+    passed(&app.install("2.1.0"));
+    assert!(passed(&app.deploy("scripts/deploy rollback")).contains("1.1.0 serves"));
+    assert!(app.get("/").contains("The second"));
+    assert!(passed(&app.deploy(&format!("/srv/apps/{name}/current/scripts/deploy rollback"))).contains("1.0.0 serves"));
+    assert!(!app.get("/").contains("The second"));
+    assert_eq!(app.status()["good"], serde_json::json!(["1.0.0"]));
+    assert!(passed(&app.install("2.1.0")).contains("2.1.0 serves"));
+
+    // What is old goes, what serves stays.
+    for n in 0..4 {
+        app.build(&format!("3.0.{n}"));
+        passed(&app.install(&format!("3.0.{n}")));
+    }
+    let status = app.status();
+    assert_eq!(status["good"], serde_json::json!(["3.0.1", "3.0.2", "3.0.3"]));
+    assert_eq!(
+        (&status["current"], &status["running"], &status["healthy"]),
+        (&"3.0.3".into(), &"3.0.3".into(), &true.into())
+    );
+    let mut left: Vec<_> = fs::read_dir(app.place("releases")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["3.0.1", "3.0.2", "3.0.3"]);
+}
+
+/// Another environment on the same host has its own place, service and port.
+fn staging_is_apart(app: &App<'_>) {
+    app.build("4.0.0");
+    let output = passed(&app.deploy("scripts/deploy install dist/shop-4.0.0.tar.gz 4.0.0 staging"));
+    assert!(output.contains("shop-staging: 4.0.0 serves on http://127.0.0.1:8103"), "{output}");
+    assert!(app.get("/").contains("3.0.3"));
+    let staging: Value = serde_json::from_str(&app.journey.inside("curl -sS http://127.0.0.1:8103/")).unwrap();
+    assert_eq!((&staging["environment"], &staging["version"]), (&"staging".into(), &"4.0.0".into()));
+    // A setting of the environment, from its own file.
+    passed(&app.deploy("umask 077; echo GREETING=Moin >/srv/apps/shop-staging/env"));
+    passed(&app.deploy("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user restart app-shop-staging; sleep 2"));
+    assert!(app.journey.inside("curl -sS http://127.0.0.1:8103/").contains("Moin from shop"));
+    assert!(code(&app.deploy("scripts/deploy status nowhere"), 64).contains("no port.nowhere"));
+}
+
+/// A deployment that is killed leaves the old release or the new one, and the next command says which.
+fn killed_at_any_moment(app: &App<'_>) {
+    app.edit("app.conf", "health_seconds=3", "health_seconds=30");
+    for (n, after) in [40, 120, 300, 600, 1000, 1500].into_iter().enumerate() {
+        let version = format!("5.0.{n}");
+        app.build(&version);
+        let before = app.status()["current"].as_str().unwrap().to_owned();
+        let seconds = f64::from(after) / 1000.0;
+        app.deploy(&format!("timeout -s KILL {seconds} scripts/deploy install dist/shop-{version}.tar.gz {version}"));
+        let current = app.current();
+        let current = current.file_name().unwrap().to_str().unwrap();
+        assert!(current == before || current == version, "after {after} ms: {current}");
+        // What was killed says nothing of its health, so the old one comes back, unless the new one was found good in time.
+        code(&app.deploy("scripts/deploy rollback production none"), 64);
+        let status = app.status();
+        assert_eq!(status["healthy"], true, "{status}");
+        assert_eq!(status["current"], status["good"].as_array().unwrap().last().unwrap().clone(), "{status}");
+        passed(&app.install(&version));
+        assert_eq!(app.status()["running"], version.as_str());
+    }
+    // Two at once: the second waits, and then finds it done.
+    app.build("5.1.0");
+    let install = "scripts/deploy install dist/shop-5.1.0.tar.gz 5.1.0";
+    let both = passed(&app.deploy(&format!("{{ {install} & {install}; wait; }}")));
+    assert!(both.contains("5.1.0 serves on") && both.contains("5.1.0 serves already"), "{both}");
+    app.evidence();
+}
+
+fn wait_until_healthy(app: &App<'_>) -> Value {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(30) {
+        let status = app.status();
+        if status["healthy"] == true {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("not healthy: {}", app.status());
+}
+
+/// The service comes back with its user's service manager, as after a restart of the host.
+fn after_a_restart(app: &App<'_>) {
+    app.journey.inside("systemctl restart user@$(id -u deploy).service");
+    let status = wait_until_healthy(app);
+    assert_eq!(status["running"], "5.1.0");
+}

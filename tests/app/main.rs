@@ -1,0 +1,18 @@
+//! Applications: scaffolded, adopted, built, deployed on a real host, taken back; and the work on them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
+
+#[path = "../support/control_repo.rs"]
+mod control_repo;
+#[path = "../host/journey.rs"]
+mod journey;
+#[path = "../support/plane.rs"]
+mod plane;
+#[path = "../support/pty.rs"]
+mod pty;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adopt;
+mod deploy;
+mod scaffold;
+mod work;

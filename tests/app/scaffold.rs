@@ -1,0 +1,276 @@
+//! A new application repo, and what the control repo gets for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use factoryup::Kind;
+use factoryup::app::{AppKind, Made, Request, add};
+use serde_json::Value;
+
+use crate::control_repo::{ANSWERS, ControlRepo, passed, stdout, terraform, text};
+use crate::support;
+
+pub const KINDS: [(AppKind, &str); 2] = [(AppKind::Static, "site"), (AppKind::Http, "shop")];
+
+/// Runs a program of a repo, with the tests' tools on `PATH` and without the variables of a pipeline.
+pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(if program.contains('/') { folder.join(program) } else { PathBuf::from(program) });
+    for (name, _) in std::env::vars_os() {
+        if ["CI_", "GIT_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).current_dir(folder).env("PATH", support::path()).output().unwrap()
+}
+
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"];
+    passed(&run(folder, "git", &[&identity[..], arguments].concat()))
+}
+
+pub fn ready() -> bool {
+    support::available(&["git", "jq", "python3", "shellcheck", "tar"])
+}
+
+/// A control repo and an application beside it.
+pub fn made(control: &ControlRepo, kind: AppKind, name: &str) -> PathBuf {
+    let folder = control.path().with_file_name(name);
+    let path = control.path();
+    let mut request = Request::new(&path, &control.factory, name, kind);
+    request.description = "What people come for".into();
+    let added = add(&request).unwrap();
+    assert_eq!((added.made, added.folder), (Made::Created, folder.clone()));
+    folder
+}
+
+#[test]
+fn each_kind_is_one_clean_commit_that_passes_its_own_check() {
+    if !ready() {
+        return;
+    }
+    for (answers, _) in ANSWERS {
+        let control = ControlRepo::new(answers);
+        for (kind, name) in KINDS {
+            let folder = made(&control, kind, name);
+            assert_eq!(git(&folder, &["rev-list", "--count", "HEAD"]).trim(), "1");
+            passed(&run(&folder, "scripts/check", &[]));
+            assert_eq!(git(&folder, &["status", "--porcelain", "--ignored"]), "", "{answers} {name}: left something");
+            assert_eq!(folder.join("CLAUDE.md").exists(), control.path().join("CLAUDE.md").exists());
+            assert_eq!(folder.join("scripts/deploy").exists(), answers != "no-host" && answers != "three-environments");
+            let scripts = git(&folder, &["ls-files", "scripts"]);
+            let scripts: Vec<&str> = scripts.lines().collect();
+            passed(&run(&folder, "shellcheck", &scripts));
+            for script in scripts.iter().filter(|path| !path.starts_with("scripts/checks/")) {
+                let help = passed(&run(&folder, script, &["--help"]));
+                assert!(help.contains(&format!("usage: {script}")), "{help}");
+            }
+        }
+        assert_eq!(git(&control.path(), &["status", "--porcelain"]), "", "{answers}: the work tree was touched");
+    }
+}
+
+#[test]
+fn the_build_is_the_same_for_the_same_commit() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let folder = made(&control, AppKind::Http, "shop");
+    let sum = || {
+        fs::remove_dir_all(folder.join("dist")).ok();
+        assert_eq!(passed(&run(&folder, "scripts/build", &["v1"])), "dist/shop-v1.tar.gz\n");
+        passed(&run(&folder, "sha256sum", &["dist/shop-v1.tar.gz"]))
+    };
+    let one = sum();
+    passed(&run(&folder, "touch", &["bin/serve"]));
+    assert_eq!(one, sum());
+    let listing = passed(&run(&folder, "tar", &["-tzf", "dist/shop-v1.tar.gz"]));
+    assert_eq!(listing.lines().collect::<Vec<_>>(), ["app.conf", "scripts/deploy", "bin/", "bin/serve"]);
+}
+
+#[test]
+fn what_breaks_the_contract_is_found() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let folder = made(&control, AppKind::Static, "site");
+    let conf = fs::read_to_string(folder.join("app.conf")).unwrap();
+    for (from, to, finding) in [
+        ("name=site", "name=Site", "name must match"),
+        ("files=bin public", "files=bin gone", "files names gone"),
+        ("run=bin/serve", "run=public/index.html", "not there or not executable"),
+        ("health=/healthz", "health=healthz", "health must match"),
+        ("keep=5", "keep = 5", "not KEY=value"),
+        ("port.staging=8101", "port.staging=8100", "used twice: port 8100"),
+    ] {
+        assert!(conf.contains(from), "{conf}");
+        fs::write(folder.join("app.conf"), conf.replace(from, to)).unwrap();
+        let output = run(&folder, "scripts/check", &[]);
+        assert_eq!(output.status.code(), Some(1), "{to}: {}", text(&output));
+        assert!(stdout(&output).contains(finding), "{to}: {}", text(&output));
+    }
+    fs::write(folder.join("app.conf"), &conf).unwrap();
+    fs::remove_file(folder.join("public/index.html")).unwrap();
+    assert!(text(&run(&folder, "scripts/check", &[])).contains("failed: tests"));
+}
+
+#[test]
+fn a_second_run_changes_nothing_and_ports_are_never_given_twice() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let path = control.path();
+    let ports = |name| {
+        let added = add(&Request::new(&path, &control.factory, name, AppKind::Http)).unwrap();
+        added.ports.into_iter().map(|(_, port)| port).collect::<Vec<_>>()
+    };
+    assert_eq!(ports("one"), [8101, 8100]);
+    // The first is not merged yet.
+    assert_eq!(ports("two"), [8103, 8102]);
+    let refs = git(&path, &["for-each-ref"]);
+    let again = add(&Request::new(&path, &control.factory, "one", AppKind::Http)).unwrap();
+    assert_eq!((again.made, again.branch_is_new), (Made::AlreadyThere, false));
+    assert_eq!(again.branch.as_deref(), Some("factory/app-one"));
+    assert_eq!(git(&path, &["for-each-ref"]), refs);
+
+    git(&path, &["merge", "-q", "--ff-only", "factory/app-one"]);
+    git(&path, &["branch", "-qD", "factory/app-one"]);
+    git(&path, &["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    let merged = add(&Request::new(&path, &control.factory, "one", AppKind::Http)).unwrap();
+    assert_eq!((merged.made, merged.branch), (Made::AlreadyThere, None));
+    assert_eq!(ports("three"), [8105, 8104]);
+}
+
+#[test]
+fn only_a_place_that_is_free_is_written_to() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let path = control.path();
+    let folder = path.with_file_name("shop");
+    let refused = |name: &str| add(&Request::new(&path, &control.factory, name, AppKind::Http)).unwrap_err();
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("notes"), "mine").unwrap();
+    let error = refused("shop");
+    assert_eq!(error.kind(), Kind::CannotWrite);
+    assert!(error.to_string().contains("is not empty"), "{error}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(git(&path, &["branch", "--list", "factory/*"]), "");
+    fs::remove_file(folder.join("notes")).unwrap();
+    made(&control, AppKind::Http, "shop");
+
+    fs::write(path.with_file_name("file"), "").unwrap();
+    assert!(refused("file").to_string().contains("is not a folder"));
+    // The repo of another application is not this one.
+    let mut other = Request::new(&path, &control.factory, "other", AppKind::Http);
+    other.folder = Some(folder);
+    assert_eq!(add(&other).unwrap_err().kind(), Kind::CannotWrite);
+    assert_eq!(refused("Shop").kind(), Kind::Usage);
+    assert_eq!(refused("shop-staging").kind(), Kind::Usage);
+    let elsewhere = Request::new(path.parent().unwrap(), &control.factory, "x2", AppKind::Http);
+    assert_eq!(add(&elsewhere).unwrap_err().kind(), Kind::Data);
+    git(&path, &["rm", "-q", "templates/deploy/template.yml"]);
+    git(&path, &["commit", "-qm", "Remove a component"]);
+    git(&path, &["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    assert!(refused("late").to_string().contains("templates/deploy/template.yml is not in its commit"));
+}
+
+#[test]
+fn the_control_repos_check_reads_the_entry() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("everything");
+    made(&control, AppKind::Http, "shop");
+    git(&control.path(), &["merge", "-q", "--ff-only", "factory/app-shop"]);
+    passed(&control.run(&["scripts/check", "apps", "docs"]));
+    let good = control.read("infra/apps/shop.json");
+    for (from, to, finding) in [
+        ("\"port\": 8101", "\"port\": 80", "staging: port must be"),
+        ("\"port\": 8101", "\"port\": 8100", "port 8100: more than one"),
+        ("\"public\": false", "\"public\": \"no\"", "public must be true or false"),
+        ("\"tier\": \"staging\"", "\"tier\": \"stage\"", "unknown tier"),
+        ("\"tier\": \"staging\"", "\"level\": \"staging\"", "knows only tier, port and public"),
+        ("\"description\"", "\"about\"", "knows only description and environments"),
+        ("{\n", "{{\n", "not valid JSON"),
+    ] {
+        assert!(good.contains(from), "{good}");
+        control.write("infra/apps/shop.json", &good.replacen(from, to, 1));
+        let output = control.run(&["scripts/check", "apps"]);
+        assert_eq!(output.status.code(), Some(1), "{to}: {}", text(&output));
+        assert!(text(&output).contains(finding), "{to}: {}", text(&output));
+    }
+}
+
+#[test]
+fn merged_it_becomes_a_project_and_a_route() {
+    if !ready() || !terraform() {
+        return;
+    }
+    let control = ControlRepo::new("everything");
+    made(&control, AppKind::Http, "shop");
+    git(&control.path(), &["merge", "-q", "--ff-only", "factory/app-shop"]);
+    passed(&control.offline(&["scripts/check", "infra-format", "infra"], &[]));
+    let show = |root: &str, resource: &str| {
+        let variables = [
+            ("CI_PROJECT_ID", "7"),
+            ("CI_JOB_TOKEN", "job-token"),
+            ("CI_COMMIT_REF_PROTECTED", "true"),
+            ("CONTROL_PLANE_PLAN_TOKEN", "read"),
+            ("CLOUDFLARE_PLAN_TOKEN", "read"),
+            ("STATE_PASSPHRASE", "sixteen characters"),
+        ];
+        let output = control.offline(&["--state", "sh", "-euc", &format!("scripts/infra plan {root}")], &variables);
+        let plan = passed(&output);
+        assert!(plan.contains(resource), "{root}: no {resource} in {plan}");
+        plan
+    };
+    show("control-plane", "module.app[\"shop\"].gitlab_project.this");
+    let staging = show("staging", "module.edge.cloudflare_dns_record.route[\"shop\"]");
+    assert!(staging.contains("staging-shop.example.org") && staging.contains("http://127.0.0.1:8101"), "{staging}");
+    let production = show("production", "module.edge.cloudflare_zero_trust_access_application.guarded[\"shop\"]");
+    assert!(production.contains("http://127.0.0.1:8100"), "{production}");
+}
+
+#[test]
+fn the_pipeline_names_components_that_are_there_with_inputs_that_they_have() {
+    if !ready() || !support::available(&["python"]) {
+        return;
+    }
+    let load = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout)";
+    for (answers, _) in ANSWERS {
+        let control = ControlRepo::new(answers);
+        let folder = made(&control, AppKind::Http, "shop");
+        let yaml = |folder: &Path, path: &str| -> Value {
+            let output = run(folder, support::tool("python").unwrap().to_str().unwrap(), &["-c", load, path]);
+            serde_json::from_str(&passed(&output)).unwrap()
+        };
+        let pipeline = yaml(&folder, ".gitlab-ci.yml")[0].clone();
+        let schema: Value = serde_json::from_str(include_str!("../support/data/gitlab-ci.schema.json")).unwrap();
+        let faults: Vec<_> =
+            jsonschema::validator_for(&schema).unwrap().iter_errors(&pipeline).map(|e| e.to_string()).collect();
+        assert!(faults.is_empty(), "{answers}: {faults:?}");
+        for include in pipeline["include"].as_array().unwrap() {
+            let component = include["component"].as_str().unwrap();
+            let (path, commit) = component.split_once('@').unwrap();
+            assert!(path.starts_with("$CI_SERVER_FQDN/"), "{path}");
+            assert_eq!(git(&control.path(), &["rev-parse", "HEAD"]).trim(), commit);
+            let name = path.rsplit('/').next().unwrap();
+            let known = yaml(&control.path(), &format!("templates/{name}/template.yml"))[0]["spec"]["inputs"].clone();
+            let given = include.get("inputs").cloned().unwrap_or_default();
+            for (input, value) in given.as_object().into_iter().flatten() {
+                assert!(known.get(input).is_some(), "{name} has no input {input}");
+                let options = known[input].get("options").and_then(Value::as_array);
+                assert!(options.is_none_or(|options| options.contains(value)), "{name}: {input} cannot be {value}");
+            }
+            for (input, spec) in known.as_object().unwrap() {
+                let there = given.get(input).is_some() || spec.get("default").is_some();
+                assert!(there, "{name} needs the input {input}");
+            }
+        }
+    }
+}
