@@ -1,5 +1,6 @@
 //! The one way everything goes: observe → plan → confirm → apply → verify → receipt + evidence → prove.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -146,6 +147,8 @@ pub struct Log<'a> {
     watch: &'a dyn Watch,
     journal: &'a mut Journal,
     receipt: &'a mut Receipt,
+    /// Where the receipt lies; written at each change, so that a kill loses no way back.
+    receipt_path: &'a Path,
     target: TargetName,
     total: usize,
     index: usize,
@@ -180,9 +183,10 @@ impl Log<'_> {
     /// The change was made, and this is how to undo it.
     ///
     /// # Errors
-    /// `CannotWrite` when the journal cannot be written.
+    /// `CannotWrite` when the receipt or the journal cannot be written.
     pub fn done(&mut self, change: &Change, undo: Undo) -> Result<()> {
         self.receipt.record(&change.id, change.action, undo);
+        self.receipt.write(self.receipt_path)?;
         self.journal.append(self.target, Mark::Done, Some(&change.id), None)?;
         self.watch.event(&Event::Ended { change, failure: None, took: self.since.elapsed() });
         Ok(())
@@ -272,17 +276,6 @@ fn apply(
     };
     receipt.generator = env!("CARGO_PKG_VERSION").into();
     journal.append(target.name(), Mark::Begun, None, Some(plan.digest()))?;
-    let mut log = Log {
-        watch,
-        journal,
-        receipt: &mut receipt,
-        target: target.name(),
-        total: plan.changes.len(),
-        index: 0,
-        since: Instant::now(),
-    };
-    let result = target.apply(plan, &mut log);
-    receipt.write(&path)?;
     let run = journal.run().to_owned();
     let evidence = |outcome: &str, why: Option<String>| {
         let value = json!({
@@ -291,6 +284,20 @@ fn apply(
         });
         Evidence::at(state.file("evidence/log.jsonl")).append(&plan.subject, &plan.digest(), "apply", value)
     };
+    // A run that is killed says nothing afterwards, and a program on a host goes on without it.
+    evidence("begun", None)?;
+    let mut log = Log {
+        watch,
+        journal,
+        receipt: &mut receipt,
+        receipt_path: &path,
+        target: target.name(),
+        total: plan.changes.len(),
+        index: 0,
+        since: Instant::now(),
+    };
+    let result = target.apply(plan, &mut log);
+    receipt.write(&path)?;
     if let Err(error) = result {
         evidence("failed", Some(error.to_string()))?;
         if error.kind() != Kind::CutShort {

@@ -65,7 +65,7 @@ impl Evidence {
         let cannot = |e: std::io::Error| {
             Error::new(Kind::CannotWrite, format!("cannot write the evidence log {}: {e}", self.path.display()))
         };
-        let prev = self.verify()?.1;
+        let prev = if self.path.exists() { self.verify()?.1 } else { "0".repeat(64) };
         let statement = Statement {
             kind: STATEMENT.into(),
             subject: vec![Subject {
@@ -94,14 +94,13 @@ impl Evidence {
     /// Checks every link. Returns the number of statements and the hash of the last line.
     ///
     /// # Errors
-    /// `Data` naming the first line that is damaged or does not follow from the one before.
+    /// `Data` when there is no log, or naming the first line that is damaged or does not follow from the one before.
     pub fn verify(&self) -> Result<(usize, String)> {
         let mut prev = "0".repeat(64);
-        let text = match std::fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((0, prev)),
-            Err(e) => return Err(Error::data(format!("cannot read the evidence log {}: {e}", self.path.display()))),
-        };
+        let text = std::fs::read_to_string(&self.path).map_err(|e| {
+            Error::data(format!("cannot read the evidence log {}: {e}", self.path.display()))
+                .hint("it is written by what makes changes: `factoryup init` and `factoryup apply`")
+        })?;
         let broken = |line: usize, why: &str| {
             Error::data(format!("{}:{line}: the evidence does not hold: {why}", self.path.display()))
                 .hint("compare with the copy in the control repo; keep this file as it is for the inquiry")
@@ -122,6 +121,14 @@ impl Evidence {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_log_that_is_gone_does_not_verify() {
+        let temp = tempfile::tempdir().unwrap();
+        let error = Evidence::at(temp.path().join("log.jsonl")).verify().unwrap_err();
+        assert_eq!(error.kind(), Kind::Data);
+        assert!(error.to_string().contains("log.jsonl"), "{error}");
+    }
 
     #[test]
     fn a_changed_or_missing_line_is_found() {

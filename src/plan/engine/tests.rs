@@ -10,6 +10,7 @@ struct Shelf {
     there: Vec<String>,
     sticky: bool,
     cut_at: Option<&'static str>,
+    killed_at: Option<&'static str>,
     promise: Option<bool>,
 }
 
@@ -38,6 +39,7 @@ impl Target for Shelf {
         for change in &plan.changes {
             log.started(change)?;
             let book = change.id.trim_start_matches("book:");
+            assert_ne!(self.killed_at, Some(book), "killed");
             if self.cut_at == Some(book) {
                 return Err(Error::new(Kind::CutShort, "the connection was lost"));
             }
@@ -75,7 +77,7 @@ fn a_second_run_changes_nothing() {
     let before = written();
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 0 });
     assert_eq!(written(), before);
-    assert_eq!(Evidence::at(state.file("evidence/log.jsonl")).verify().unwrap().0, 1);
+    assert_eq!(Evidence::at(state.file("evidence/log.jsonl")).verify().unwrap().0, 2);
 }
 
 #[test]
@@ -114,6 +116,18 @@ fn a_cut_run_with_nothing_left_to_do_is_ended() {
     shelf.there.push("a".into());
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::AlreadyRight { proofs: 0 });
     assert_eq!(Journal::open(&state.file("journal.jsonl")).unwrap().unfinished(TargetName::Repo).unwrap(), None);
+}
+
+#[test]
+fn a_killed_run_leaves_its_receipt_and_evidence() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a", "b"], killed_at: Some("b"), ..Shelf::default() };
+    let run = std::panic::AssertUnwindSafe(|| converge(&mut shelf, &Silent, &state, YES));
+    assert!(std::panic::catch_unwind(run).is_err());
+    let receipt = Receipt::read(&state.file("receipt-repo.json")).unwrap().unwrap();
+    assert_eq!(receipt.entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["book:a"]);
+    let evidence = std::fs::read_to_string(state.file("evidence/log.jsonl")).unwrap();
+    assert!(evidence.contains(r#""changes":["book:a","book:b"]"#) && evidence.contains(r#""outcome":"begun""#));
 }
 
 #[test]
