@@ -137,12 +137,14 @@ pub fn owner_token(url: &str, dir: &Path, keys: &Keys, dialog: &dyn Dialog) -> R
         dialog.note(&format!("the GitLab token is from {place}"));
         return Ok(token);
     }
+    let page = format!("{url}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api");
     if dialog.is_interactive() {
+        dialog.note(&format!("a token can be made at {page}"));
         return dialog.secret(&format!("Token for {url}, of a group owner, with the scope api"));
     }
     Err(Error::usage(format!("no token for {url}"))
         .hint("set FACTORYUP_GITLAB_TOKEN, or name a file with --gitlab-token-file FILE")
-        .hint(format!("to make one with the scope api: {url}/-/user_settings/personal_access_tokens")))
+        .hint(format!("to make one with the scope api: {page}")))
 }
 
 /// A secret from its file or its variable.

@@ -26,7 +26,7 @@ impl HostTarget<'_> {
                     "{operator} needs a password for sudo on {}, and there is no terminal to ask",
                     self.subject
                 ))
-                .hint("put it in FACTORYUP_SUDO_PASSWORD")
+                .hint("put it in FACTORYUP_SUDO_PASSWORD, or in a file that --sudo-password-file names")
                 .hint("or set `sudo = \"key\"` under [host] in factory.toml: then the SSH key is enough")
             })?
         };

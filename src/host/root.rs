@@ -117,7 +117,7 @@ impl Root {
         let wrong = why == "wrong-password";
         if why == "needs-password" && !dialog.is_interactive() {
             return Err(not_permitted(format!("sudo on {on} wants the password of {user}, and there is no terminal"))
-                .hint("put it in FACTORYUP_SUDO_PASSWORD")
+                .hint("put it in FACTORYUP_SUDO_PASSWORD, or in a file that --sudo-password-file names")
                 .hint(format!("or let {user} use sudo without a password: NOPASSWD in /etc/sudoers.d/")));
         }
         if (why == "needs-password" || wrong) && attempt <= TRIES && dialog.is_interactive() {
@@ -139,7 +139,7 @@ impl Root {
             "not-allowed" => not_permitted(format!("{user} may not become root on {on}"))
                 .hint(format!("as root on the host: adduser {user} sudo")),
             _ => not_permitted(format!("sudo on {on} does not take the password of {user}"))
-                .hint("check FACTORYUP_SUDO_PASSWORD, or type it when asked"),
+                .hint("check FACTORYUP_SUDO_PASSWORD or the file of --sudo-password-file, or type it when asked"),
         })
     }
 }

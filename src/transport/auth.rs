@@ -87,12 +87,6 @@ impl Keys<'_> {
         if self.try_agent(session, user, &files, &mut refusal) || self.try_files(session, user, &files, &mut refusal)? {
             return Ok(None);
         }
-        if refusal.hints.is_empty() {
-            refusal.hints.push(format!(
-                "put your public key into ~{user}/.ssh/authorized_keys on the host (`ssh-copy-id`, or the provider's console), or name \
-                 the right key with --identity"
-            ));
-        }
         Ok(Some(refusal))
     }
 
@@ -154,7 +148,12 @@ impl Keys<'_> {
             }
             let tried = match file.encrypted {
                 // A public key alone stands for the agent's, which was tried already.
-                None => continue,
+                None => {
+                    if self.named && refusal.tried.is_empty() {
+                        refusal.tried.push(format!("{name}: it is a public key, and no agent has its private half"));
+                    }
+                    continue;
+                }
                 Some(false) => answer(session.userauth_pubkey_file(user, None, &file.path, None)),
                 Some(true) => self.try_encrypted(session, user, file, refusal)?,
             };

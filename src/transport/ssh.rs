@@ -179,7 +179,14 @@ impl<'d> Ssh<'d> {
                 Some(refusal) => refused.add(refusal),
             }
         }
-        let Refusal { offered, tried, hints, needs_client } = refused;
+        let Refusal { offered, tried, mut hints, needs_client } = refused;
+        if hints.is_empty() {
+            hints.push("name the right private key with --identity FILE".into());
+            hints.push(format!(
+                "or put your public key into ~/.ssh/authorized_keys of {} on the host (`ssh-copy-id`, or the provider's console)",
+                self.users.join(" or ")
+            ));
+        }
         let error = TransportError::Login { address, users: self.users.clone(), offered, tried, hints }.into();
         Err(match needs_client {
             Some(because) => Failure::ClientMay { because, error },

@@ -125,7 +125,17 @@ fn users_are_tried_in_order_on_connections_of_their_own() {
     assert_eq!(refused.kind(), Kind::NotPermitted);
     let text = refused.to_string();
     assert!(text.contains("as operator and as root; it takes publickey, password; tried "), "{text}");
-    assert!(text.contains("/other: refused") && refused.hints()[0].contains("authorized_keys"), "{refused:?}");
+    assert!(text.contains("/other: refused") && refused.hints()[0].contains("--identity"), "{refused:?}");
+    assert!(refused.hints()[1].contains("authorized_keys of operator or root"), "{refused:?}");
+}
+
+#[test]
+fn a_public_key_that_was_named_by_mistake_is_told() {
+    let Some(lab) = lab() else { return };
+    let (mut options, _folder) = lab.known(lab.direct());
+    options.identity = Some(lab.keys.path("id.pub"));
+    let refused = error(options);
+    assert!(refused.to_string().contains("id.pub: it is a public key"), "{refused}");
 }
 
 #[test]
