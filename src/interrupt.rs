@@ -10,7 +10,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// How long the work in hand has to end by itself.
 const GRACE: Duration = Duration::from_millis(400);
@@ -23,11 +23,11 @@ pub fn pending() -> bool {
     PENDING.load(Ordering::Relaxed)
 }
 
-/// Watches for SIGINT, SIGTERM and SIGHUP from now on; `end` is called with the exit code 130.
+/// Watches for SIGINT, SIGTERM and SIGHUP from now on; `end` is called to end the process.
 ///
 /// # Errors
 /// `Internal` when the handlers cannot be installed.
-pub fn watch(end: fn(i32) -> !) -> Result<()> {
+pub fn watch(end: impl FnOnce() + Send + 'static) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|e| Error::internal(format!("cannot watch for interruptions: {e}")))?;
     std::thread::spawn(move || {
@@ -35,7 +35,7 @@ pub fn watch(end: fn(i32) -> !) -> Result<()> {
             PENDING.store(true, Ordering::Relaxed);
             std::thread::sleep(GRACE);
             let _ = console::Term::stderr().show_cursor();
-            end(i32::from(Kind::Interrupted.exit_code()));
+            end();
         }
     });
     Ok(())

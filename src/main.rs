@@ -1,10 +1,13 @@
 //! The `factoryup` binary: parse, run, turn the error into an exit code.
 
 use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use clap::Parser;
 use factoryup::cli::Cli;
-use factoryup::ui::Ui;
+use factoryup::ui::{Ui, interrupted};
 use factoryup::{Kind, interrupt, process};
 
 fn main() -> ExitCode {
@@ -13,8 +16,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let ui = Ui::new(cli.settings());
-    let result = interrupt::watch(end).and_then(|()| cli.run(&ui));
+    let ui = Arc::new(Ui::new(cli.settings()));
+    let for_end = Arc::clone(&ui);
+    let result = interrupt::watch(move || end(for_end)).and_then(|()| cli.run(&ui));
     match result {
         Ok(ending) => ExitCode::from(ending.exit_code()),
         Err(error) => ExitCode::from(ui.fail(&error)),
@@ -27,8 +31,14 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::from(Kind::Usage.exit_code()) } else { ExitCode::SUCCESS }
 }
 
-/// Ends an interrupted process, after the clean-ups.
+/// Ends an interrupted process, after the clean-ups, and says so; not for long, since nobody may be reading any more.
 #[allow(clippy::exit)]
-fn end(code: i32) -> ! {
-    std::process::exit(code)
+fn end(ui: Arc<Ui>) {
+    let (said, heard) = mpsc::channel();
+    thread::spawn(move || {
+        ui.fail(&interrupted());
+        let _ = said.send(());
+    });
+    let _ = heard.recv_timeout(Duration::from_millis(400));
+    std::process::exit(Kind::Interrupted.exit_code().into())
 }

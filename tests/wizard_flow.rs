@@ -32,7 +32,7 @@ impl Walker {
             ("Your name", "Ada"),
             ("Your e-mail address", "ada@example.org"),
             ("Address of the host", "203.0.113.7"),
-            ("Your public SSH keys", KEY),
+            ("Your public SSH key", KEY),
             ("URL of GitLab", ""),
             ("GitLab group", ""),
             ("Cloudflare account id", "0123456789abcdef0123456789abcdef"),
@@ -123,7 +123,7 @@ fn what_does_not_apply_is_not_asked() {
     let factory = run(&walker, &Discovered::default(), Answers::default(), &Memory::none(), EVERYTHING).unwrap();
     assert_eq!(factory.host.kind, HostKind::None);
     let asked = walker.asked.borrow();
-    for prompt in ["Address of the host", "Your public SSH keys", "Cloudflare zone id"] {
+    for prompt in ["Address of the host", "Your public SSH key", "Cloudflare zone id"] {
         assert!(!asked.iter().any(|other| other == prompt), "{prompt}");
     }
 }
@@ -134,7 +134,7 @@ fn only_what_is_missing_is_asked_when_that_is_wanted() {
     let scope = Scope { only_missing: true, review: false };
     run(&walker, &Discovered::default(), Answers::default(), &Memory::none(), scope).unwrap();
     let expected =
-        ["Name of the factory", "Your name", "Your e-mail address", "Address of the host", "Your public SSH keys"];
+        ["Name of the factory", "Your name", "Your e-mail address", "Address of the host", "Your public SSH key"];
     assert_eq!(*walker.asked.borrow(), expected);
 }
 

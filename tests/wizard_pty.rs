@@ -53,7 +53,7 @@ fn escape_and_less_than_go_back_and_keep_what_was_said() {
     pty.expect("Where the agent works").expect("> local").send(UP).send("\r");
     pty.expect("Address of the host").send(UP).send("\r").expect("> another");
     pty.expect("Address of the host").send(ESCAPE).expect("> forge").send("\r");
-    pty.expect("Your public SSH keys").send(CTRL_C);
+    pty.expect("Your public SSH key").send(CTRL_C);
     let (code, _) = pty.end();
     assert_eq!(code, 130);
     assert!(home.is_untouched());
@@ -69,7 +69,7 @@ fn a_wrong_answer_is_named_and_asked_again() {
     pty.expect("Address of the host").send(DOWN).send("\r").expect("> another");
     pty.answer("Address of the host", "root@203.0.113.7");
     pty.expect("holds an account").expect("--host-login").send(CTRL_U).send("203.0.113.9\r");
-    pty.expect("Your public SSH keys").send(" \r").expect("Without a key nobody could log in");
+    pty.expect("Your public SSH key").send(" \r").expect("Without a key nobody could log in");
     pty.expect("[x]").send("\r");
     pty.answer("URL of GitLab", "http://gitlab.example.org");
     pty.expect("is plain http").send(CTRL_U).send("gitlab.example.org/\r");

@@ -130,7 +130,7 @@ fn a_narrow_window_is_enough_and_may_become_narrower() {
     pty.expect("Address of the host").send(UP).send("\r").expect("> another").expect("Address of the host");
     let long = format!("{}.example.org", "a-long-label".repeat(4));
     pty.send(&long).expect("example.org").send("\r");
-    pty.expect("Your public SSH keys").send("\r");
+    pty.expect("Your public SSH key").send("\r");
     for question in ["URL of GitLab", "GitLab group", "GitLab subscription", "Coding agent", "Use Cloudflare"] {
         pty.answer(question, "");
     }
@@ -138,7 +138,7 @@ fn a_narrow_window_is_enough_and_may_become_narrower() {
     let (code, screen) = pty.end();
     assert_eq!(code, 0);
     let since = screen.rfind("Address of the host\u{1b}").unwrap();
-    let drawn = screen[since..].split("Your public SSH keys").next().unwrap();
+    let drawn = screen[since..].split("Your public SSH key").next().unwrap();
     for line in drawn.split("\u{1b}[2K").map(|line| console::strip_ansi_codes(line).into_owned()) {
         let line = line.split('\r').next().unwrap().to_owned();
         assert!(console::measure_text_width(&line) < 40, "does not fit: {line:?}");

@@ -14,14 +14,11 @@ use crate::ui::Ui;
 ///
 /// Reads the commit that is checked out, changes nothing, and needs neither host nor GitLab, so that it can run in a pipeline.
 #[derive(Debug, Default, Args)]
-pub(super) struct Doctor {
-    #[command(flatten)]
-    access: Access,
-}
+pub(super) struct Doctor {}
 
 impl Doctor {
-    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let checks = Site::open(dir, &self.access)?.check_repo()?;
+    pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
+        let checks = Site::open(dir, &Access::default())?.check_repo()?;
         for check in &checks {
             if ui.is_json() {
                 ui.result(&json!({ "event": "check", "holds": check.holds(), "check": check }).to_string())?;

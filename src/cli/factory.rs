@@ -9,9 +9,12 @@ use crate::factory::{FILE_NAME, Factory};
 pub(super) fn read(dir: &Path) -> Result<Factory> {
     let path = dir.join(FILE_NAME);
     if !path.exists() {
-        return Err(Error::usage(format!("no {FILE_NAME} in {}", dir.display()))
-            .hint("run this in a control repo, or name it with --dir DIR")
-            .hint("to begin one: factoryup init DIR"));
+        return Err(Error::usage(format!(
+            "no {FILE_NAME} in {}",
+            if dir == Path::new(".") { "this folder".into() } else { dir.display().to_string() }
+        ))
+        .hint("run this in a control repo, or name it with --dir DIR")
+        .hint("to begin one: factoryup init DIR"));
     }
     crate::factory::read(&path)
 }

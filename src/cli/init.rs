@@ -33,6 +33,15 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
+        self.make(dir, ui)?;
+        let folder = self.folder.as_deref().unwrap_or(dir);
+        let enter = if folder == Path::new(".") { String::new() } else { format!("cd {}, then ", folder.display()) };
+        ui.say(&format!("\nNext: {enter}factoryup plan --diff to read what would change on the host and GitLab, and factoryup apply to change it."));
+        Ok(())
+    }
+
+    /// The same, without a word about what comes next.
+    pub(super) fn make(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let folder = self.folder.as_deref().unwrap_or(dir);
         let settled = settle(&Request {
             folder,

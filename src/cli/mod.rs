@@ -94,12 +94,12 @@ impl Cli {
     #[must_use]
     pub fn settings(&self) -> Settings {
         let diff = match &self.command {
-            Some(Command::Plan(plan)) => plan.diff,
-            Some(Command::Apply(apply)) => apply.diff,
-            Some(Command::Upgrade(upgrade)) => upgrade.diff,
-            _ => false,
+            Some(Command::Plan(plan)) => Some(plan.diff),
+            Some(Command::Apply(apply)) => Some(apply.diff),
+            Some(Command::Upgrade(upgrade)) => Some(upgrade.diff),
+            _ => None,
         };
-        Settings { json: self.json, diff, color: self.color }
+        Settings { json: self.json, diff: diff == Some(true), can_diff: diff.is_some(), color: self.color }
     }
 
     /// Runs the command.
@@ -113,7 +113,7 @@ impl Cli {
             Some(Command::Plan(command)) => return command.run(&dir, ui),
             Some(Command::Upgrade(command)) => return command.run(&dir, ui),
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
-            Some(Command::Doctor(command)) => return command.run(&dir, ui),
+            Some(Command::Doctor(_)) => return doctor::Doctor::run(&dir, ui),
             Some(Command::Init(command)) => command.run(&dir, ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),

@@ -39,14 +39,11 @@ pub(super) struct Resolve {
     /// Show both versions, with the lines that conflict between markers
     #[arg(long)]
     show: bool,
-
-    #[command(flatten)]
-    access: Access,
 }
 
 impl Resolve {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let site = Site::open(dir, &self.access)?;
+        let site = Site::open(dir, &Access::default())?;
         let mut resolver = site.resolver()?;
         let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
         let chosen: Vec<Pending> = resolver.pending().into_iter().filter(wanted).collect();

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clap::{Args, Command};
+
 use super::Ending;
 use super::apply::Apply;
 use super::init::Init;
@@ -13,20 +15,43 @@ use crate::ui::Ui;
 /// In a control repo its state; in an empty folder all of day one.
 pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
     if dir.join(FILE_NAME).exists() {
-        let ending = Plan::default().run(dir, ui)?;
+        let ending = without_flags::<Plan>()?.run(dir, ui)?;
         if ending == Ending::Pending {
             ui.say("\nTo read the changes: factoryup plan --diff. To make them: factoryup apply.");
         }
         return Ok(ending);
     }
-    let empty = dir.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if !empty {
-        return Err(Error::usage(format!("{} is neither empty nor a control repo", dir.display()))
+    let place = if dir == Path::new(".") { "this folder".to_owned() } else { dir.display().to_string() };
+    let problem = match dir.read_dir() {
+        Ok(mut entries) => entries.next().is_some().then(|| format!("{place} is neither empty nor a control repo")),
+        Err(error) => Some(format!("cannot read {place}: {error}")),
+    };
+    if let Some(problem) = problem {
+        return Err(Error::usage(problem)
             .hint("begin in a new folder: factoryup init DIR")
             .hint("or name a control repo: factoryup --dir DIR")
             .hint("all commands: factoryup --help"));
     }
-    Init::default().run(dir, ui)?;
-    Apply::default().run(dir, ui)?;
+    without_flags::<Init>()?.make(dir, ui)?;
+    without_flags::<Apply>()?.run(dir, ui)?;
     Ok(Ending::Done)
+}
+
+/// A command as it is typed without any flag: defaults, and what variables say.
+fn without_flags<T: Args>() -> Result<T> {
+    let name = "factoryup";
+    let matches = T::augment_args(Command::new(name)).try_get_matches_from([name]);
+    matches.and_then(|matches| T::from_arg_matches(&matches)).map_err(|error| Error::usage(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_that_runs_without_flags_can() {
+        assert!(without_flags::<Plan>().is_ok());
+        assert!(without_flags::<Init>().is_ok());
+        assert!(without_flags::<Apply>().is_ok());
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Ui, diff, json as machine};
+use super::{Ui, diff, json as machine, prompt};
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Change, Diff, Event, Outcome, Plan, Risk, Watch};
@@ -18,7 +18,11 @@ impl Ui {
         let mut text = String::new();
         for group in plan.changes.chunk_by(|a, b| !self.settings.diff && alike(a, b)) {
             if group.len() > FOLD {
-                text.push_str(&format!("{}\n", paint.good(&format!("  {} {}", Action::Create.sign(), folded(group)))));
+                let lines = prompt::wrap(&folded(group), self.width.saturating_sub(4).max(20));
+                for (row, line) in lines.iter().enumerate() {
+                    let sign = if row == 0 { Action::Create.sign() } else { ' ' };
+                    text.push_str(&format!("{}\n", paint.good(&format!("  {sign} {line}"))));
+                }
                 continue;
             }
             text.push_str(&self.changes_text(group));
@@ -69,7 +73,7 @@ impl Ui {
         if plan.is_empty() {
             return format!("nothing to do: {} as they should be", plan.unchanged);
         }
-        let hint = if !self.settings.diff && plan.changes.iter().any(|c| c.diff.is_some()) {
+        let hint = if self.settings.can_diff && !self.settings.diff && plan.changes.iter().any(|c| c.diff.is_some()) {
             "; --diff shows the texts"
         } else {
             ""
@@ -89,17 +93,18 @@ fn alike(a: &Change, b: &Change) -> bool {
 
 /// Many new files in one line: how many, and how many below each top folder.
 fn folded(changes: &[Change]) -> String {
+    // A folder's name ends in its slash, a file's does not.
     let mut places: Vec<(&str, usize)> = Vec::new();
     for change in changes {
         let path = change.id.trim_start_matches("file:");
-        let place = path.split_once('/').map_or(path, |(folder, _)| folder);
+        let place = path.split_inclusive('/').next().unwrap_or(path);
         match places.iter_mut().find(|(known, _)| *known == place) {
             Some((_, count)) => *count += 1,
             None => places.push((place, 1)),
         }
     }
     let place =
-        |(name, count): &(&str, usize)| if *count == 1 { plain(name) } else { format!("{}/ ({count})", plain(name)) };
+        |(name, count): &(&str, usize)| if *count == 1 { plain(name) } else { format!("{} ({count})", plain(name)) };
     let places: Vec<_> = places.iter().map(place).collect();
     format!("create {} files: {}", changes.len(), places.join(", "))
 }
@@ -210,11 +215,14 @@ impl Watch for Ui {
             }
             Event::Proved(proof) => {
                 let word = if proof.held { self.err.good("holds") } else { self.err.bad("BROKEN") };
-                self.line(&format!(
-                    "  {word} {} {}",
-                    plain(&proof.claim),
-                    self.err.dim(&format!("({})", plain(&proof.detail)))
-                ));
+                let claim = plain(&proof.claim);
+                let mut detail = format!("({})", plain(&proof.detail));
+                // On a terminal a promise that holds takes one row; the evidence has all of it.
+                if proof.held {
+                    let room = self.width.saturating_sub(9 + console::measure_text_width(&claim));
+                    detail = console::truncate_str(&detail, room, "…)").into_owned();
+                }
+                self.line(&format!("  {word} {claim} {}", self.err.dim(&detail)));
             }
             Event::Finished { outcome, took } => {
                 let text = match outcome {
@@ -232,5 +240,6 @@ impl Watch for Ui {
 /// An interruption, in the words of an error.
 #[must_use]
 pub fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "interrupted").hint("run the same command again to go on")
+    Error::new(Kind::Interrupted, "interrupted")
+        .hint("run the same command again: it goes on from what is really there")
 }

@@ -45,6 +45,8 @@ pub struct Settings {
     pub json: bool,
     /// Show the texts before and after in plans.
     pub diff: bool,
+    /// Whether the command has a flag `--diff` that a plan may point to.
+    pub can_diff: bool,
     /// Colour.
     pub color: Color,
 }
@@ -57,6 +59,8 @@ pub struct Ui {
     err: Paint,
     /// Whether standard error is a terminal on which lines can be redrawn.
     motion: bool,
+    /// Columns of the window, or so many that nothing is wrapped.
+    width: usize,
     progress: Mutex<Progress>,
 }
 
@@ -80,6 +84,7 @@ impl Ui {
             out: paint(std::io::stdout().is_terminal()),
             err: paint(err_terminal),
             motion,
+            width: if err_terminal && std::io::stdout().is_terminal() { prompt::columns().into() } else { usize::MAX },
             progress: Mutex::new(Progress::default()),
         }
     }

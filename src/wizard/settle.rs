@@ -101,5 +101,5 @@ fn incomplete(missing: &[&Field]) -> Error {
     };
     let lines: Vec<String> = lines.collect();
     Error::usage(format!("{count}, and there is no terminal to ask on\n{}", lines.join("\n")))
-        .hint("give them as flags or environment variables, or run the same command on a terminal")
+        .hint("give them as flags of `factoryup init` or as variables, or run the same command on a terminal")
 }

@@ -120,7 +120,7 @@ pub fn take_the_rest(pty: &mut Pty) {
     for question in [
         "Where the agent works",
         "Address of the host",
-        "Your public SSH keys",
+        "Your public SSH key",
         "URL of GitLab",
         "GitLab group",
         "GitLab subscription",

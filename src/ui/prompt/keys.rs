@@ -190,7 +190,7 @@ fn named(parameters: &[u8], last: u8) -> Key {
 }
 
 /// The window's width in columns; 80 when it is not known.
-pub(super) fn columns() -> u16 {
+pub(in crate::ui) fn columns() -> u16 {
     termios::tcgetwinsize(io::stderr()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
 }
 

@@ -18,7 +18,9 @@ use std::io::IsTerminal;
 
 use zeroize::Zeroizing;
 
+pub(super) use keys::columns;
 pub use terminal::Terminal;
+pub(super) use terminal::wrap;
 
 use crate::error::{Error, Kind, Result};
 use crate::factory::Fault;

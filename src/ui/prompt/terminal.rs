@@ -176,7 +176,7 @@ impl Asker for Terminal {
 }
 
 /// A text in lines of at most `width` columns, broken at spaces.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(in crate::ui) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let Some(line) = lines.last_mut() else { continue };

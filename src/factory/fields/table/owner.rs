@@ -147,7 +147,7 @@ pub(super) const OWNER: [Field; 12] = [
     Field {
         key: "host.authorized_keys",
         flag: "authorized-key",
-        prompt: "Your public SSH keys",
+        prompt: "Your public SSH key",
         help: "The operator's public keys: an OpenSSH line, or on the command line a .pub file",
         explain: "After hardening, the host takes keys only, so without the right one nobody comes in. Give the .pub file, or \
                   its line; a second key on another device is a good spare. Ed25519, ECDSA, hardware keys, or RSA from 3072 bits.",
