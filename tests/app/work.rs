@@ -38,6 +38,8 @@ impl Desk {
         fs::write(desk.path("agent"), AGENT).unwrap();
         fs::set_permissions(desk.path("agent"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(desk.path(".gitconfig"), "[user]\nname = agent\nemail = agent@example.org\n").unwrap();
+        // Keys that a test sends within a millisecond are typed, not pasted: a pasted prefix key is none.
+        fs::write(desk.path(".tmux.conf"), "set-option -g assume-paste-time 0\n").unwrap();
         passed(&desk.command("git", &desk.path("work")).args(["clone", "-q", remote, "shop"]).output().unwrap());
         desk
     }
