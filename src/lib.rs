@@ -13,6 +13,7 @@
 //! | [`repo`] | target *repo*: the control repo, rendered from `templates/` into one git commit |
 //! | [`gitlab`] | target *gitlab*: the hand-off, and the negative proof that it holds |
 //! | [`targets`] | which targets a factory has, and how each is made |
+//! | [`hand_over`] | what the hand-off makes for the host |
 //! | [`app`] | application repos under the factory's app contract |
 //! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
 //! | [`rehearsal`] | day one against a disposable host and a stand-in control plane |
@@ -31,6 +32,7 @@ pub mod dialog;
 pub mod error;
 pub mod factory;
 pub mod gitlab;
+pub mod hand_over;
 pub mod host;
 pub mod interrupt;
 pub mod plan;

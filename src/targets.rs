@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
 use crate::factory::{FILE_NAME, Factory, HostKind, to_toml};
-use crate::gitlab::GitlabTarget;
-use crate::host::{HostTarget, Reach};
-use crate::plan::{StateDir, Target, TargetName, Watch};
+use crate::gitlab::{GitlabTarget, hand_over, token_life};
+use crate::host::{HostTarget, Reach, RevertTarget};
+use crate::plan::{Event, Plan, StateDir, Target, TargetName, Watch};
 use crate::repo::RepoTarget;
 use crate::repo::doctor;
 use crate::repo::resolve::Resolver;
@@ -54,11 +54,88 @@ pub fn make<'a>(
     match name {
         TargetName::Repo => Ok(Box::new(repo(factory, dir)?)),
         TargetName::Host => Ok(Box::new(host(factory, keys, state, watch)?)),
-        TargetName::Gitlab => {
-            let token = owner_token(&factory.gitlab.url, dir, keys, watch)?;
-            Ok(Box::new(GitlabTarget::new(factory, token, dir, state)?))
+        TargetName::Gitlab => Ok(Box::new(gitlab(factory, dir, keys, state, watch)?)),
+    }
+}
+
+/// Brings targets about in order; and the host once more when the hand-off made something for it.
+///
+/// # Errors
+/// As [`make`], and what `work` returns.
+pub fn bring_about(
+    names: &[TargetName],
+    factory: &Factory,
+    dir: &Path,
+    keys: &Keys,
+    state: &StateDir,
+    watch: &dyn Watch,
+    work: &mut dyn FnMut(&mut dyn Target) -> Result<()>,
+) -> Result<()> {
+    for &name in names {
+        let before = hand_over(factory, state)?;
+        work(&mut *make(name, factory, dir, keys, state, watch)?)?;
+        if name != TargetName::Gitlab || factory.host.kind == HostKind::None || hand_over(factory, state)?.is(&before) {
+            continue;
+        }
+        if names.contains(&TargetName::Host) {
+            work(&mut host(factory, keys, state, watch)?)?;
+        } else {
+            watch.warn(
+                "the hand-off made new tokens, which the host does not have yet; bring them: factoryup apply host",
+            );
         }
     }
+    Ok(())
+}
+
+/// Observes targets in order, and says what a hand-off that is still to come will change on the host. Returns whether changes are
+/// pending.
+///
+/// # Errors
+/// As [`make`] and [`Target::observe`], and what `show` returns.
+pub fn look(
+    names: &[TargetName],
+    factory: &Factory,
+    dir: &Path,
+    keys: &Keys,
+    state: &StateDir,
+    watch: &dyn Watch,
+    show: &mut dyn FnMut(&Plan) -> Result<()>,
+) -> Result<bool> {
+    let mut pending = false;
+    let mut seen = None;
+    let mut look_at = |target: &mut dyn Target, show: &mut dyn FnMut(&Plan) -> Result<()>| {
+        watch.event(&Event::Target { name: target.name(), subject: &target.subject() });
+        let plan = target.observe(watch)?;
+        pending |= !plan.is_empty();
+        show(&plan).map(|()| plan)
+    };
+    for &name in names {
+        match name {
+            TargetName::Repo => drop(look_at(&mut repo(factory, dir)?, show)?),
+            TargetName::Host => {
+                let mut host = host(factory, keys, state, watch)?;
+                let plan = look_at(&mut host, show)?;
+                seen = Some((host, plan));
+            }
+            TargetName::Gitlab => {
+                let mut gitlab = gitlab(factory, dir, keys, state, watch)?;
+                let plan = look_at(&mut gitlab, show)?;
+                let Some((host, now)) = &mut seen else { continue };
+                let then = host.after(gitlab.coming(&plan)?, now)?;
+                if !then.is_empty() {
+                    watch.event(&Event::Target { name: TargetName::Host, subject: &host.subject() });
+                    show(&then)?;
+                }
+            }
+        }
+    }
+    Ok(pending)
+}
+
+fn gitlab(factory: &Factory, dir: &Path, keys: &Keys, state: &StateDir, dialog: &dyn Dialog) -> Result<GitlabTarget> {
+    let token = owner_token(&factory.gitlab.url, dir, keys, dialog)?;
+    GitlabTarget::new(factory, token, dir, state)
 }
 
 /// The control repo in `dir`.
@@ -77,12 +154,27 @@ pub fn resolver(factory: &Factory, dir: &Path) -> Result<Resolver> {
     Resolver::open(dir, factory, &text(factory, dir)?)
 }
 
-/// Checks the control repo in `dir`.
+/// Checks the control repo in `dir`, and what this machine knows of the agent's token.
 ///
 /// # Errors
 /// `Data` when its `factory.toml` cannot be read; otherwise as [`doctor::check`].
-pub fn check_repo(factory: &Factory, dir: &Path) -> Result<Vec<doctor::Check>> {
-    doctor::check(dir, factory, &text(factory, dir)?)
+pub fn check(factory: &Factory, dir: &Path, state: &StateDir) -> Result<Vec<doctor::Check>> {
+    let mut checks = doctor::check(dir, factory, &text(factory, dir)?)?;
+    checks.push(check_token(factory, state)?);
+    Ok(checks)
+}
+
+/// Whether the agent's token, here and on the host, is not about to end.
+fn check_token(factory: &Factory, state: &StateDir) -> Result<doctor::Check> {
+    let life = token_life(factory, state)?;
+    let username = &factory.agent.username;
+    let fault = life.filter(|life| life.is_due).map(|life| format!("that of {username} ends on {}", life.ends));
+    Ok(doctor::Check {
+        claim: "the agent's token is not about to end",
+        faults: fault.into_iter().collect(),
+        remedy: "renew it, in GitLab and on the host, with: factoryup apply",
+        skipped: life.is_none().then(|| "it was not made from this machine".to_owned()),
+    })
 }
 
 /// The text of `factory.toml` as the user wrote it.
@@ -102,7 +194,21 @@ pub fn host<'a>(
     watch: &'a dyn Watch,
 ) -> Result<HostTarget<'a>> {
     let password = secret(keys.sudo_password_file.as_deref(), "FACTORYUP_SUDO_PASSWORD")?;
-    HostTarget::new(factory, reach(factory, keys, state, watch), password)
+    HostTarget::new(factory, reach(factory, keys, state, watch), password)?.with_hand_over(hand_over(factory, state)?)
+}
+
+/// The host of a factory on its way back.
+///
+/// # Errors
+/// As [`make`].
+pub fn way_back<'a>(
+    factory: &'a Factory,
+    keys: &'a Keys,
+    state: &'a StateDir,
+    watch: &'a dyn Watch,
+) -> Result<RevertTarget<'a>> {
+    let password = secret(keys.sudo_password_file.as_deref(), "FACTORYUP_SUDO_PASSWORD")?;
+    RevertTarget::new(factory, reach(factory, keys, state, watch), password)
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -1,5 +1,6 @@
 //! Day one with the real binary, from flags to a proved hand-off, on a host that is reached over an account with passworded
-//! sudo; and the canary: every secret of the run is unique, and nothing may hold one but the place where it belongs.
+//! sudo; the agent's first day there, a renewed token, and the way back; and the canary: every secret of the run is unique, and
+//! nothing may hold one but the place where it belongs.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 #[path = "support/canary.rs"]
@@ -38,7 +39,8 @@ impl Journey {
         let keys = lab::Keys::new();
         let admin = ExtraUser { name: "admin".into(), password: Secret::new(SUDO_PASSWORD) };
         let options = Options { authorized_key: keys.public("id"), users: vec![admin], delay: None };
-        let host = DisposableHost::start(&lab::image(), &options).unwrap();
+        let mut host = DisposableHost::start(&lab::image(), &options).unwrap();
+        host.lead_back(plane.stand_in.port()).unwrap();
         Some(Self { keys, host, plane, home: tempfile::tempdir().unwrap() })
     }
 
@@ -89,6 +91,16 @@ impl Journey {
         self.factoryup(&args)
     }
 
+    /// Runs a command as the agent, whom the operator becomes over SSH.
+    fn as_agent(&self, command: &str) -> Output {
+        let quoted = command.replace('\'', r"'\''");
+        lab::ssh(&self.host, &self.keys, "operator", &format!("sudo -n -H -u agent sh -c '{quoted}'"))
+    }
+
+    fn uid(&self, user: &str) -> u32 {
+        lab::stdout(&self.host.run_inside(&["id", "-u", user]).unwrap()).parse().unwrap()
+    }
+
     fn in_repo(&self, args: &[&str]) -> Output {
         let repo = self.repo();
         let mut all = vec!["-C", repo.to_str().unwrap()];
@@ -114,6 +126,15 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     ends_with(&runs[0], 0);
     runs.push(journey.in_repo(&["plan", "--diff"]));
     ends_with(&runs[1], 2);
+    // What comes after the hand-off is in the plan before it, as such.
+    let planned = said(&runs[1]);
+    let first = "put the agent's GitLab token, which the hand-off makes, into ~agent/.config/factory/gitlab-credential (600 agent)";
+    let (before, after) = planned.split_once(first).unwrap_or_else(|| panic!("{planned}"));
+    assert!(before.contains("make a token for") && after.contains("one `factoryup apply` does both"), "{planned}");
+    assert!(
+        after.contains("the trusted runner's token") && after.contains("the untrusted runner's token"),
+        "{planned}"
+    );
     runs.push(journey.in_repo(&["plan", "host", "--script"]));
     ends_with(&runs[2], 2);
     assert!(said(&runs[2]).contains("# === guard:"), "{}", said(&runs[2]));
@@ -126,59 +147,187 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     assert_eq!(second.matches("already-right").count(), 3, "{second}");
     runs.push(journey.in_repo(&["plan"]));
     ends_with(&runs[5], 0);
-    let seen = watcher.stop();
+    let mut seen = watcher.stop();
+
+    let made = secrets(&journey);
+    assert_eq!(made.len(), 6, "the run should have made an agent token and two runner tokens");
+    let watcher = Watcher::start(made.iter().map(|secret| secret.text.clone()).collect());
+    agent_works(&journey);
+
+    // The token is renewed, and the host gets the new one; both are told before.
+    fs::remove_file(journey.state().join("agent-token")).unwrap();
+    runs.push(journey.in_repo(&["plan", "--diff"]));
+    ends_with(&runs[6], 2);
+    let renewal = said(&runs[6]);
+    assert!(
+        renewal.contains("replace the agent's GitLab token in ~agent/.config/factory/gitlab-credential by the new one"),
+        "{renewal}"
+    );
+    runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
+    ends_with(&runs[7], 0);
+    let renewal = said(&runs[7]);
+    let host_changes: Vec<_> =
+        renewal.lines().filter(|line| line.contains("change-ended") && line.contains("secret:")).collect();
+    assert_eq!(host_changes.len(), 1, "{renewal}");
+    assert_eq!(
+        journey.as_agent("cd ~/work/control && git fetch && git ls-remote origin | wc -l").status.code(),
+        Some(0)
+    );
+    runs.push(journey.in_repo(&["apply", "--yes"]));
+    ends_with(&runs[8], 0);
+    seen.extend(watcher.stop());
     assert!(seen.is_empty(), "a secret was in the arguments or environment of: {seen:?}");
 
-    let secrets = secrets(&journey);
-    assert!(secrets.len() >= 5, "the run should have made an agent token and two runner tokens: {}", secrets.len());
-    for (name, secret) in &secrets {
+    let renewed = secrets(&journey);
+    let old = made.into_iter().filter(|old| renewed.iter().all(|new| new.text != old.text)).map(Secrecy::over);
+    for secret in renewed.iter().cloned().chain(old) {
         for output in &runs {
-            assert!(!said(output).contains(secret.as_str()), "{name} was printed");
+            assert!(!said(output).contains(&secret.text), "{} was printed", secret.name);
         }
-        nothing_on_disk_holds(&journey, name, secret);
+        only_where_it_belongs(&journey, &secret, true);
+    }
+    way_back(&journey, &renewed);
+}
+
+/// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.
+fn agent_works(journey: &Journey) {
+    let url = format!("{}/factory/factory.git", journey.plane.url());
+    let work = format!(
+        "set -e; cd ~/work; git clone --quiet {url} control; cd control; git config user.email; git switch --quiet -c agent/1-x; \
+         echo more >>README.md; git commit --quiet -am 'Say more'; \
+         scripts/propose 'Say more' 'In the readme.'; scripts/pipeline status || [ $? -eq 75 ]; git log -1 --format=%ae"
+    );
+    let output = journey.as_agent(&work);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let mail = printed.lines().last().unwrap();
+    assert!(
+        mail.ends_with("-acme-agent@users.noreply.127.0.0.1") && mail.starts_with(|c: char| c.is_ascii_digit()),
+        "{text}"
+    );
+    let refused = journey.as_agent("cd ~/work/control && git push origin HEAD:main");
+    assert!(!refused.status.success() && said(&refused).contains("protected"), "{}", said(&refused));
+    // The credential is for this origin only, and for the agent only.
+    let elsewhere = "printf 'protocol=https\nhost=example.org\n\n' | GIT_TERMINAL_PROMPT=0 git credential fill";
+    assert!(!journey.as_agent(elsewhere).status.success());
+    for path in ["/etc/factory/runner-trusted-token", "/etc/factory/runner-untrusted-token"] {
+        assert!(!journey.as_agent(&format!("cat {path}")).status.success(), "{path}");
     }
 }
 
-/// Name and text of every secret of the run.
-fn secrets(journey: &Journey) -> Vec<(String, String)> {
+/// `doctor` tells of a token that ends; `revert host` takes all tokens away, and brings the host back.
+fn way_back(journey: &Journey, secrets: &[Secrecy]) {
+    ends_with(&journey.in_repo(&["doctor"]), 0);
+    let memory = journey.state().join("gitlab.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+    json["agent"]["ends"] = plane::expires_in(1).into();
+    fs::write(&memory, json.to_string()).unwrap();
+    let doctor = journey.in_repo(&["doctor"]);
+    ends_with(&doctor, 2);
+    assert!(said(&doctor).contains("that of acme-agent ends on"), "{}", said(&doctor));
+
+    let edited = journey.host.rootfs().join("etc/profile.d/factoryup.sh");
+    fs::write(&edited, "# mine\n").unwrap();
+    ends_with(&journey.in_repo(&["revert", "host"]), 64);
+    let plan = journey.in_repo(&["revert", "host", "--dry-run"]);
+    ends_with(&plan, 2);
+    let text = said(&plan);
+    assert!(text.contains("/etc/profile.d/factoryup.sh was edited since, and stays as it is"), "{text}");
+    assert!(text.contains("remove the secret in ~agent/.config/factory/gitlab-credential"), "{text}");
+    assert!(text.contains("(under an armed revert"), "{text}");
+    assert!(!lab::ssh(&journey.host, &journey.keys, "admin", "true").status.success());
+    let done = journey.in_repo(&["--json", "revert", "host", "--yes"]);
+    ends_with(&done, 0);
+    assert!(lab::ssh(&journey.host, &journey.keys, "admin", "true").status.success());
+    assert_eq!(fs::read_to_string(&edited).unwrap(), "# mine\n");
+    let log = fs::read_to_string(journey.state().join("evidence/log.jsonl")).unwrap();
+    assert!(log.contains("urn:factoryup:evidence:revert:v1"), "{log}");
+    for secret in secrets {
+        only_where_it_belongs(journey, secret, false);
+    }
+    // The provider's account gets in again, so the operator's goes now.
+    ends_with(&journey.in_repo(&["revert", "host", "--yes"]), 0);
+    assert!(!lab::ssh(&journey.host, &journey.keys, "operator", "true").status.success());
+    ends_with(&journey.in_repo(&["revert", "host", "--dry-run"]), 0);
+}
+
+/// A secret of the run.
+#[derive(Clone)]
+struct Secrecy {
+    name: String,
+    text: String,
+    /// The one file on this machine that may hold it.
+    here: Option<PathBuf>,
+    /// The one file on the host that may hold it, and its owner there.
+    on_host: Option<(&'static str, &'static str)>,
+}
+
+impl Secrecy {
+    fn new(name: &str, text: &str) -> Self {
+        Self { name: name.into(), text: text.into(), here: None, on_host: None }
+    }
+
+    /// The same once another one has taken its place.
+    fn over(self) -> Self {
+        Self { here: None, on_host: None, name: format!("{}, replaced", self.name), ..self }
+    }
+}
+
+/// All of them.
+fn secrets(journey: &Journey) -> Vec<Secrecy> {
     let private = fs::read_to_string(journey.keys.path("id")).unwrap();
     let mut secrets = vec![
-        ("owner token".to_owned(), journey.plane.owner_token()),
-        ("sudo password".to_owned(), SUDO_PASSWORD.to_owned()),
+        Secrecy::new("owner token", &journey.plane.owner_token()),
+        Secrecy::new("sudo password", SUDO_PASSWORD),
         // A line of the key that no other key has.
-        ("private key".to_owned(), private.lines().nth(3).unwrap().to_owned()),
+        Secrecy::new("private key", private.lines().nth(3).unwrap()),
     ];
     for path in canary::files(&journey.state()) {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let token =
             text.split(['"', '\n', ' ', '=']).find(|word| word.starts_with("glpat-") || word.starts_with("glrt-"));
-        if let Some(token) = token {
-            secrets.push((path.display().to_string(), token.to_owned()));
-        }
+        let Some(token) = token else { continue };
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let on_host = match name.as_str() {
+            "agent-token" => Some(("home/agent/.config/factory/gitlab-credential", "agent")),
+            "runner-trusted-token" => Some(("etc/factory/runner-trusted-token", "root")),
+            "runner-untrusted-token" => Some(("etc/factory/runner-untrusted-token", "root")),
+            _ => None,
+        };
+        secrets.push(Secrecy { here: Some(path), on_host, ..Secrecy::new(&name, token) });
     }
     secrets
 }
 
-fn nothing_on_disk_holds(journey: &Journey, name: &str, secret: &str) {
-    let mut found: BTreeSet<PathBuf> = find_in_tree(journey.home.path(), secret).into_iter().collect();
+fn only_where_it_belongs(journey: &Journey, secret: &Secrecy, on_host: bool) {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let Secrecy { name, text, .. } = secret;
+    let private = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777 == 0o600;
+    let mut found: BTreeSet<PathBuf> = find_in_tree(journey.home.path(), text).into_iter().collect();
     // A token that factoryup made and has to keep belongs into one private file of the state folder.
-    let own = Path::new(name);
-    if found.remove(own) {
-        use std::os::unix::fs::PermissionsExt;
-        assert_eq!(fs::metadata(own).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    if let Some(own) = &secret.here {
+        assert!(found.remove(own) && private(own), "{name}");
     }
     assert!(found.is_empty(), "{name} is in {found:?}");
-    assert!(!git_objects(&journey.repo()).contains(secret), "{name} is in the control repo");
+    assert!(!git_objects(&journey.repo()).contains(text), "{name} is in the control repo");
     assert!(
-        !git_objects(&journey.plane.stand_in.repository("factory/factory").unwrap()).contains(secret),
+        !git_objects(&journey.plane.stand_in.repository("factory/factory").unwrap()).contains(text),
         "{name} was pushed"
     );
-    let on_host = find_in_tree(&journey.host.rootfs(), secret);
-    assert!(on_host.is_empty(), "{name} is on the host in {on_host:?}");
+    let mut found: BTreeSet<PathBuf> = find_in_tree(&journey.host.rootfs(), text).into_iter().collect();
+    // And into one private file of whoever uses it on the host.
+    if let Some((path, owner)) = secret.on_host.filter(|_| on_host) {
+        let path = journey.host.rootfs().join(path);
+        let uid = if owner == "root" { 0 } else { journey.uid(owner) };
+        assert!(found.remove(&path) && private(&path), "{name}");
+        assert_eq!(fs::metadata(&path).unwrap().uid(), uid, "{name}");
+    }
+    assert!(found.is_empty(), "{name} is on the host in {found:?}");
     let journal = journey.host.run_inside(&["journalctl", "--no-pager", "-o", "cat"]).unwrap();
-    assert!(!String::from_utf8_lossy(&journal.stdout).contains(secret), "{name} is in the host's journal");
+    assert!(!String::from_utf8_lossy(&journal.stdout).contains(text), "{name} is in the host's journal");
     let log = format!("{:?}", journey.plane.log());
-    assert!(!log.contains(secret), "{name} is in the request log");
+    assert!(!log.contains(text), "{name} is in the request log");
 }
 
 #[test]

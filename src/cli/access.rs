@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use super::factory;
 use crate::error::Result;
 use crate::factory::Factory;
-use crate::host::HostTarget;
-use crate::plan::{StateDir, Target, TargetName};
+use crate::host::{HostTarget, RevertTarget};
+use crate::plan::{Plan, StateDir, Target, TargetName};
 use crate::repo::RepoTarget;
 use crate::repo::doctor::Check;
 use crate::repo::resolve::Resolver;
@@ -86,16 +86,26 @@ impl Site {
     }
 
     /// The targets to work on: the one that was named, or all that this factory has.
-    pub(super) fn names(&self, name: Option<Name>) -> Vec<TargetName> {
+    fn names(&self, name: Option<Name>) -> Vec<TargetName> {
         match name {
             Some(name) => vec![name.target()],
             None => targets::of(&self.factory),
         }
     }
 
-    /// One target, ready to be observed.
-    pub(super) fn target<'a>(&'a self, name: TargetName, ui: &'a Ui) -> Result<Box<dyn Target + 'a>> {
-        targets::make(name, &self.factory, &self.dir, &self.keys, &self.state, ui)
+    /// Does this with one target after the other, each made when its turn comes; see [`targets::bring_about`].
+    pub(super) fn bring_about(
+        &self,
+        name: Option<Name>,
+        ui: &Ui,
+        work: &mut dyn FnMut(&mut dyn Target) -> Result<()>,
+    ) -> Result<()> {
+        targets::bring_about(&self.names(name), &self.factory, &self.dir, &self.keys, &self.state, ui, work)
+    }
+
+    /// Observes one target after the other; see [`targets::look`].
+    pub(super) fn look(&self, name: Option<Name>, ui: &Ui, show: &mut dyn FnMut(&Plan) -> Result<()>) -> Result<bool> {
+        targets::look(&self.names(name), &self.factory, &self.dir, &self.keys, &self.state, ui, show)
     }
 
     /// The control repo.
@@ -103,9 +113,9 @@ impl Site {
         targets::repo(&self.factory, &self.dir)
     }
 
-    /// What should hold of the control repo, and whether it does.
-    pub(super) fn check_repo(&self) -> Result<Vec<Check>> {
-        targets::check_repo(&self.factory, &self.dir)
+    /// What should hold, and whether it does.
+    pub(super) fn check(&self) -> Result<Vec<Check>> {
+        targets::check(&self.factory, &self.dir, &self.state)
     }
 
     /// The conflicts of the control repo.
@@ -116,6 +126,11 @@ impl Site {
     /// The owner's token for GitLab.
     pub(super) fn gitlab_token(&self, ui: &Ui) -> Result<Secret> {
         targets::owner_token(&self.factory.gitlab.url, &self.dir, &self.keys, ui)
+    }
+
+    /// The host on its way back.
+    pub(super) fn way_back<'a>(&'a self, ui: &'a Ui) -> Result<RevertTarget<'a>> {
+        targets::way_back(&self.factory, &self.keys, &self.state, ui)
     }
 
     /// The host, for what only a host can do.

@@ -12,7 +12,7 @@ use crate::ui::Ui;
 /// Plan, confirm, apply and verify; run it again when it was cut
 #[derive(Debug, Default, Args)]
 pub(super) struct Apply {
-    /// Which target [default: repo, host and gitlab, in that order]
+    /// Which target [default: repo, host and gitlab, in that order, and the host again for the tokens that the hand-off made]
     target: Option<Name>,
 
     /// Show the texts before and after
@@ -34,10 +34,7 @@ pub(super) struct Apply {
 impl Apply {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let site = Site::open(dir, &self.access)?;
-        for name in site.names(self.target) {
-            let mut target = site.target(name, ui)?;
-            converge(&mut *target, ui, &site.state, Options { yes: self.yes, prove_again: self.prove })?;
-        }
-        Ok(())
+        let options = Options { yes: self.yes, prove_again: self.prove };
+        site.bring_about(self.target, ui, &mut |target| converge(target, ui, &site.state, options).map(drop))
     }
 }

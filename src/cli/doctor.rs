@@ -10,15 +10,16 @@ use super::access::{Access, Site};
 use crate::error::Result;
 use crate::ui::Ui;
 
-/// Check that the control repo is sound; exit code 2 when a check fails
+/// Check that the control repo is sound and the agent's token is not about to end; exit code 2 when a check fails
 ///
-/// Reads the commit that is checked out, changes nothing, and needs neither host nor GitLab, so that it can run in a pipeline.
+/// Reads the commit that is checked out and what the last hand-off from this machine left, changes nothing, and needs neither host
+/// nor GitLab, so that it can run in a pipeline.
 #[derive(Debug, Default, Args)]
 pub(super) struct Doctor {}
 
 impl Doctor {
     pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
-        let checks = Site::open(dir, &Access::default())?.check_repo()?;
+        let checks = Site::open(dir, &Access::default())?.check()?;
         for check in &checks {
             if ui.is_json() {
                 ui.result(&json!({ "event": "check", "holds": check.holds(), "check": check }).to_string())?;

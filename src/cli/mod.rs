@@ -15,6 +15,7 @@ mod man;
 mod plan;
 mod rehearse;
 mod resolve;
+mod revert;
 mod schema;
 mod start;
 mod upgrade;
@@ -81,6 +82,7 @@ enum Command {
     Upgrade(upgrade::Upgrade),
     Resolve(resolve::Resolve),
     Doctor(doctor::Doctor),
+    Revert(revert::Revert),
     Rehearse(rehearse::Rehearse),
     App(app::App),
     Evidence(evidence::Evidence),
@@ -113,6 +115,7 @@ impl Cli {
             Some(Command::Plan(command)) => return command.run(&dir, ui),
             Some(Command::Upgrade(command)) => return command.run(&dir, ui),
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
+            Some(Command::Revert(command)) => return command.run(&dir, ui),
             Some(Command::Doctor(_)) => return doctor::Doctor::run(&dir, ui),
             Some(Command::Init(command)) => command.run(&dir, ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),

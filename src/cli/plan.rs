@@ -9,7 +9,7 @@ use super::Ending;
 use super::access::{Access, Name, Site};
 use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Event, Target, Watch};
+use crate::plan::Target;
 use crate::ui::Ui;
 
 /// Show what would change, and change nothing; exit code 2 when changes are pending
@@ -36,14 +36,7 @@ impl Plan {
         if self.script {
             return self.print_script(&site, ui);
         }
-        let mut pending = false;
-        for name in site.names(self.target) {
-            let mut target = site.target(name, ui)?;
-            ui.event(&Event::Target { name, subject: &target.subject() });
-            let plan = target.observe(ui)?;
-            pending |= !plan.is_empty();
-            ui.plan(&plan)?;
-        }
+        let pending = site.look(self.target, ui, &mut |plan| ui.plan(plan))?;
         Ok(if pending { Ending::Pending } else { Ending::Done })
     }
 

@@ -2,8 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `gitlab.json` | which project the rest belongs to; ids of runners; fingerprints of variables |
-//! | `agent-token` | the agent's token, until the host target puts it on the host |
+//! | `gitlab.json` | which project the rest belongs to; ids of runners; fingerprints of variables; whose token the agent's is |
+//! | `agent-token` | the agent's token, which the host target brings to the host |
 //! | `runner-trusted-token`, `runner-untrusted-token` | the runners' tokens, likewise |
 //! | `fingerprint-key` | the key that the fingerprints are made with |
 //!
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -47,6 +48,19 @@ pub(super) struct Memory {
     pub(super) runners: BTreeMap<String, u64>,
     /// HMAC-SHA256 of the variables' values, by `KEY@SCOPE`.
     pub(super) variables: BTreeMap<String, String>,
+    /// Whose the kept agent token is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) agent: Option<TokenMemory>,
+}
+
+/// What is remembered of the agent's token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenMemory {
+    /// Id of the account.
+    pub(super) account: u64,
+    /// The day on which it ends, at 0:00 UTC.
+    pub(super) ends: Date,
 }
 
 impl Keep {
@@ -73,6 +87,7 @@ impl Keep {
             project: self.project.clone(),
             runners: BTreeMap::new(),
             variables: BTreeMap::new(),
+            agent: None,
         };
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,

@@ -25,6 +25,7 @@ mod apply;
 mod client;
 mod desired;
 mod error;
+mod handed;
 mod http;
 mod keep;
 mod observe;
@@ -34,6 +35,8 @@ mod resources;
 mod site;
 
 use std::path::Path;
+
+pub use handed::{TokenLife, hand_over, token_life};
 
 use client::Client;
 use desired::{Desired, Variable};

@@ -11,6 +11,8 @@ pub(super) struct Follow<'a, 'l> {
     plan: &'a Plan,
     log: &'a mut Log<'l>,
     run: &'a Run,
+    /// Whether a change that is done takes one back.
+    backwards: bool,
     failure: Option<Error>,
     /// The guarded changes are in place, and the clock is running.
     pub(super) armed: bool,
@@ -23,7 +25,12 @@ pub(super) struct Follow<'a, 'l> {
 impl<'a, 'l> Follow<'a, 'l> {
     /// Follows one program that makes changes of `plan`.
     pub(super) fn new(plan: &'a Plan, log: &'a mut Log<'l>, run: &'a Run) -> Self {
-        Self { plan, log, run, failure: None, armed: false, reverted: None, ended: false }
+        Self { plan, log, run, backwards: false, failure: None, armed: false, reverted: None, ended: false }
+    }
+
+    /// The same for a program that takes changes back.
+    pub(super) fn backwards(self) -> Self {
+        Self { backwards: true, ..self }
     }
 
     /// Takes one line.
@@ -48,6 +55,9 @@ impl<'a, 'l> Follow<'a, 'l> {
             }
             Event::Done { id, undo } => {
                 let change = self.change(id)?;
+                if self.backwards {
+                    return self.log.undone(&change);
+                }
                 let never = || Undo::Never { reason: "it only finished what was begun".into() };
                 self.log.done(&change, undo.clone().unwrap_or_else(never))?;
             }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::follow::Follow;
 use super::program::Run;
-use super::program::guard::{Staged, confirm, guard, hello, take_back};
+use super::program::guard::{Staged, confirm, confirm_back, guard, hello, take_back};
 use super::root::Root;
 use super::target::{HostTarget, Reach};
 use crate::dialog::{Dialog, Silent};
@@ -44,36 +44,67 @@ impl HostTarget<'_> {
 
     /// Makes the guarded changes.
     pub(super) fn make_guarded(&mut self, run: &Run, plan: &Plan, staged: &[Staged], log: &mut Log<'_>) -> Result<()> {
-        self.prove_login(log.watch())?;
+        let programs = [guard(run, staged, self.revert_after, true), confirm(run, staged)];
+        let failed = self.under_guard(run, plan, &programs, log);
+        if let Err((error, true)) = &failed {
+            for change in staged {
+                if let Some(change) = plan.changes.iter().find(|c| c.id == change.step.id()) {
+                    log.failed(change, &error.to_string())?;
+                }
+            }
+        }
+        failed.map_err(|(error, _)| error)
+    }
+
+    /// Puts back, under the same guard, what guarded changes there were. What is left to do then, such as the receipt, is for the
+    /// program that undoes the rest.
+    pub(super) fn put_back_guarded(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        staged: &[Staged],
+        log: &mut Log<'_>,
+    ) -> Result<()> {
+        let programs = [guard(run, staged, self.revert_after, false), confirm_back(run)];
+        self.under_guard(run, plan, &programs, log).map_err(|(error, _)| error)
+    }
+
+    /// Runs the first program, which changes something under the timer, and the second over a new login, which makes it stay. With
+    /// an error comes whether the change had been made.
+    fn under_guard(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        [change, confirm]: &[String; 2],
+        log: &mut Log<'_>,
+    ) -> std::result::Result<(), (Error, bool)> {
+        let not_made = |error| (error, false);
+        self.prove_login(log.watch()).map_err(not_made)?;
         let since = Instant::now();
-        let program = guard(run, staged, self.revert_after);
         let mut follow = Follow::new(plan, log, run);
-        let result = self.root(&Silent)?.run(&program, &Silent, &mut |line| follow.take(&line));
+        let root = self.root(&Silent).map_err(not_made)?;
+        let result = root.run(change, &Silent, &mut |line| follow.take(&line));
         let (armed, reverted) = (follow.armed, follow.reverted.take());
         if let Some(why) = reverted {
-            return Err(self.was_reverted("the host could not put them in place", Some(why)));
+            return Err(not_made(self.was_reverted("the host could not put them in place", Some(why))));
         }
         let outcome = follow.outcome(result);
         let cut = outcome.as_ref().is_err_and(|error| error.kind() == Kind::CutShort);
         if !armed && !cut {
-            return outcome;
+            return outcome.map_err(not_made);
         }
-        let reason = match self.confirm_by_login(run, plan, staged, log, since) {
-            Ok(()) => return Ok(()),
-            Err(reason) => reason,
-        };
-        let error = self.see_to_revert(run, &reason, since);
-        for change in staged {
-            if let Some(change) = plan.changes.iter().find(|c| c.id == change.step.id()) {
-                log.failed(change, &error.to_string())?;
-            }
-        }
-        Err(error)
+        self.confirm_by_login(run, plan, confirm, log, since)
+            .map_err(|reason| (self.see_to_revert(run, &reason, since), true))
+    }
+
+    /// Who has to get in anew: the operator, unless somebody else was said.
+    fn confirmer(&self) -> String {
+        self.confirm_as.clone().unwrap_or_else(|| self.factory.host.operator.clone())
     }
 
     /// That the operator gets in and becomes root *before* the other ways are closed.
     fn prove_login(&mut self, dialog: &dyn Dialog) -> Result<()> {
-        let operator = self.factory.host.operator.clone();
+        let operator = self.confirmer();
         let root = self.root(dialog)?;
         if root.user() == operator {
             let password = root.password().cloned();
@@ -107,12 +138,11 @@ impl HostTarget<'_> {
         &mut self,
         run: &Run,
         plan: &Plan,
-        staged: &[Staged],
+        program: &str,
         log: &mut Log<'_>,
         since: Instant,
     ) -> Result<()> {
-        let operator = self.factory.host.operator.clone();
-        let program = confirm(run, staged);
+        let operator = self.confirmer();
         let window = Duration::from_secs(self.revert_after.into()).mul_f32(TRY_FOR);
         if let Reach::Here(_) = &self.reach {
             let question = format!(
@@ -123,7 +153,7 @@ impl HostTarget<'_> {
                 return Err(Error::new(Kind::Interrupted, "the second login was not confirmed"));
             }
             let mut follow = Follow::new(plan, log, run);
-            let result = self.root(&Silent)?.run(&program, &Silent, &mut |line| follow.take(&line));
+            let result = self.root(&Silent)?.run(program, &Silent, &mut |line| follow.take(&line));
             return confirmed(follow, result);
         }
         loop {
@@ -131,7 +161,7 @@ impl HostTarget<'_> {
             let error = match self.dial_operator() {
                 Ok(mut root) => {
                     let mut follow = Follow::new(plan, log, run);
-                    let result = root.run(&program, &Silent, &mut |line| follow.take(&line));
+                    let result = root.run(program, &Silent, &mut |line| follow.take(&line));
                     return confirmed(follow, result);
                 }
                 Err(error) => error,
@@ -146,7 +176,7 @@ impl HostTarget<'_> {
 
     fn dial_operator(&self) -> Result<Root> {
         let Reach::Remote(dial) = &self.reach else { return Err(Error::internal("no way to log in anew")) };
-        let session = dial(std::slice::from_ref(&self.factory.host.operator))?.connect()?;
+        let session = dial(&[self.confirmer()])?.connect()?;
         let password = self.operator_password.clone().or_else(|| self.password.clone());
         Ok(Root::new(session, &self.subject, password))
     }

@@ -1,24 +1,34 @@
 //! The way back: a target whose desired state is the host as it was before factoryup.
 //!
 //! What to undo is in the host's own receipt, so it works from any machine that can log in. It goes backwards, and backs up what
-//! it replaces or removes. Packages and home folders stay, and so does the account that this is done as.
+//! it replaces or removes. A file that somebody edited since stays as it is. Packages and home folders stay, and so does the
+//! account that this is done as. sshd and the firewall come first, under the same [guard](super::guard) as on the way there: what
+//! they were before stays only if a new login gets in under it.
+
+use std::collections::BTreeSet;
 
 use super::event::Line;
 use super::follow::Follow;
-use super::profile::{LOGIN_GROUP, SUDOERS};
+use super::observed::Observed;
+use super::profile::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, SUDOERS};
+use super::program::guard::Staged;
 use super::program::{Run, Show, Step, receipt, undo};
 use super::target::{HostTarget, Reach};
 use super::undo;
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
-use crate::plan::{Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
+use crate::plan::{Deed, Entry, Log, Plan, Receipt, Risk, Target, TargetName, Undo, Watch};
 use crate::secret::Secret;
 
 /// A host on its way back.
 pub struct RevertTarget<'d> {
     host: HostTarget<'d>,
     entries: Vec<Entry>,
+    /// Paths of files that are not any more what factoryup wrote.
+    edited: BTreeSet<String>,
+    /// The accounts that paths depend on.
+    seen: Observed,
 }
 
 impl<'d> RevertTarget<'d> {
@@ -30,17 +40,32 @@ impl<'d> RevertTarget<'d> {
     pub fn new(factory: &Factory, reach: Reach<'d>, password: Option<Secret>) -> Result<Self> {
         let mut host = HostTarget::new(factory, reach, password)?;
         host.provider_first = true;
-        Ok(Self { host, entries: Vec::new() })
+        Ok(Self { host, entries: Vec::new(), edited: BTreeSet::new(), seen: Observed::default() })
+    }
+
+    /// Has the state before sshd and the firewall were changed be taken back after so many seconds, if nobody gets in under it.
+    #[must_use]
+    pub fn with_revert_after(mut self, seconds: u32) -> Self {
+        self.host.revert_after = seconds;
+        self
     }
 
     fn read(&mut self, dialog: &dyn Dialog) -> Result<()> {
-        let mut text = String::new();
-        self.host.root(dialog)?.run(&receipt(), dialog, &mut |line| {
-            if let Line::Seen { line, .. } = line {
-                text.push_str(&line);
-                text.push('\n');
+        let operator = self.host.factory.host.operator.clone();
+        let (mut text, mut edited, mut seen) = (String::new(), BTreeSet::new(), Observed::default());
+        let program = receipt(&[AGENT, DEPLOY, RUNNER, &operator]);
+        self.host.root(dialog)?.run(&program, dialog, &mut |line| {
+            let Line::Seen { section, line } = line else { return };
+            match section.as_str() {
+                "receipt" => {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+                "edited" => drop(edited.insert(line)),
+                section => seen.take(section, &line),
             }
         })?;
+        (self.edited, self.seen) = (edited, seen);
         if text.is_empty() {
             return Ok(());
         }
@@ -54,6 +79,11 @@ impl<'d> RevertTarget<'d> {
         }
         self.entries = receipt.entries;
         Ok(())
+    }
+
+    /// The first file of an entry that somebody edited.
+    fn edited(&self, id: &str) -> Option<String> {
+        undo::files(id).into_iter().filter_map(|path| path.on(&self.seen)).find(|path| self.edited.contains(path))
     }
 
     /// Whether undoing this would take away the ground that this run stands on.
@@ -76,6 +106,10 @@ impl Target for RevertTarget<'_> {
         self.host.subject.clone()
     }
 
+    fn deed(&self) -> Deed {
+        Deed::Revert
+    }
+
     fn observe(&mut self, watch: &dyn Watch) -> Result<Plan> {
         self.entries.clear();
         self.read(watch)?;
@@ -83,8 +117,21 @@ impl Target for RevertTarget<'_> {
         let mut plan = Plan::new(TargetName::Host, &self.host.subject);
         let mut own = false;
         for entry in self.entries.iter().rev() {
+            let edited = self.edited(&entry.id);
             match undo::change(&entry.id, &entry.undo) {
                 _ if self.is_own(&entry.id, &user) => own = true,
+                // Their state before does not depend on each other, but everybody's way in depends on both.
+                Some(mut change) if change.risk == Risk::Access => {
+                    if let Some(path) = edited {
+                        change.summary += &format!("; {path} was edited since, and a copy of it is kept");
+                    }
+                    plan.push(change);
+                }
+                Some(_) if let Some(path) = edited => {
+                    plan.notes.push(format!(
+                        "{path} was edited since, and stays as it is: remove it yourself if you do not need it"
+                    ));
+                }
                 Some(change) => plan.push(change),
                 None => {
                     if let Undo::Never { reason } = &entry.undo {
@@ -94,6 +141,9 @@ impl Target for RevertTarget<'_> {
             }
         }
         plan.notes.dedup();
+        if plan.changes.iter().any(|change| change.id == format!("user:{AGENT}")) {
+            plan.notes.push("the agent's token works in GitLab until it ends or is revoked: see docs/runbooks/revoke-agent.md in the control repo".into());
+        }
         if own {
             plan.notes.push(format!(
                 "the account {user} stays, since this runs as it; run it again when {} can log in, and it goes too",
@@ -105,15 +155,24 @@ impl Target for RevertTarget<'_> {
 
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
         let run = Run { id: log.run().to_owned(), subject: self.host.subject.clone() };
-        let mut steps = Vec::new();
+        let (mut steps, mut staged) = (Vec::new(), Vec::new());
         for change in &plan.changes {
             if let Some(entry) = self.entries.iter().find(|entry| entry.id == change.id) {
                 let mut step = Step::new(&change.id, change.action, Show::Run);
                 undo::write(&mut step, &entry.id, &entry.undo);
                 steps.push(step);
+                let mut step = Step::new(&change.id, change.action, Show::Run);
+                if let Some(part) = undo::stage(&mut step, &entry.id, &entry.undo) {
+                    staged.push(Staged { step, part });
+                }
             }
         }
-        let mut follow = Follow::new(plan, log, &run);
+        if !staged.is_empty() {
+            self.host.can_guard(log.watch())?;
+            self.host.confirm_as = Some(self.host.root(log.watch())?.user().to_owned());
+            self.host.put_back_guarded(&run, plan, &staged, log)?;
+        }
+        let mut follow = Follow::new(plan, log, &run).backwards();
         let result = self.host.root(&Silent)?.run(&undo(&run, &steps), &Silent, &mut |line| follow.take(&line));
         follow.outcome(result)
     }

@@ -99,6 +99,17 @@ impl Root {
     fn judge(&self, exit: &Exit) -> Result<()> {
         match exit.status {
             Status::Code(0 | 3 | 75) => Ok(()),
+            Status::Code(73) => Err(Error::new(
+                Kind::CannotWrite,
+                format!(
+                    "on {}, {}",
+                    self.subject,
+                    plain(exit.stderr.lines().last().unwrap_or("nothing can be written"))
+                ),
+            )
+            .hint(
+                "make room on the host, then run the same command again: df -h /var/lib/factoryup shows how full it is",
+            )),
             _ => Err(Error::internal(format!(
                 "the program on {} ended with {}: {}",
                 self.subject,

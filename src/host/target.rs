@@ -13,6 +13,7 @@ use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{Factory, HostKind};
+use crate::hand_over::HandOver;
 use crate::plan::{Action, Change, Log, Plan, Risk, Target, TargetName, Watch};
 use crate::secret::Secret;
 use crate::transport::Transport;
@@ -46,9 +47,12 @@ pub struct HostTarget<'d> {
     pub(super) root: Option<Root>,
     /// Whether the user that the provider gave is tried before the operator.
     pub(super) provider_first: bool,
+    /// Who has to log in anew before guarded changes stay, if not the operator.
+    pub(super) confirm_as: Option<String>,
     /// Seconds until guarded changes are taken back.
     pub(super) revert_after: u32,
     drill: Drill,
+    hand_over: HandOver,
     pub(super) seen: Observed,
     pub(super) resources: Vec<Box<dyn Resource>>,
 }
@@ -76,8 +80,10 @@ impl<'d> HostTarget<'d> {
             subject,
             root: None,
             provider_first: false,
+            confirm_as: None,
             revert_after: guard::SECONDS,
             drill: Drill::default(),
+            hand_over: HandOver::default(),
             seen: Observed::default(),
             resources: Vec::new(),
         };
@@ -94,8 +100,44 @@ impl<'d> HostTarget<'d> {
         self
     }
 
+    /// Brings to the host what the hand-off made for it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_hand_over(mut self, hand_over: HandOver) -> Result<Self> {
+        self.hand_over = hand_over;
+        self.resources = self.profile(&self.seen)?;
+        Ok(self)
+    }
+
+    /// What a hand-off that is still to come will change here, of the host that [`observe`](Target::observe) saw and beside
+    /// `plan`, which it returned.
+    ///
+    /// # Errors
+    /// As [`observe`](Target::observe).
+    pub fn after(&mut self, hand_over: HandOver, plan: &Plan) -> Result<Plan> {
+        let before = std::mem::replace(&mut self.hand_over, hand_over);
+        let resources = self.profile(&self.seen);
+        self.hand_over = before;
+        let known = std::mem::replace(&mut self.resources, resources?);
+        let then = self.compare();
+        self.resources = known;
+        let mut then = then?;
+        then.changes.retain(|change| plan.changes.iter().all(|known| known.id != change.id));
+        // Their texts depend on what the hand-off makes.
+        then.changes.iter_mut().for_each(|change| change.diff = None);
+        then.notes =
+            vec!["this comes after the hand-off, which makes what it needs; one `factoryup apply` does both".into()];
+        Ok(then)
+    }
+
     pub(super) fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
-        let wishes = Wishes { factory: &self.factory, new_password: self.operator_password.clone(), drill: self.drill };
+        let wishes = Wishes {
+            factory: &self.factory,
+            new_password: self.operator_password.clone(),
+            hand_over: self.hand_over.clone(),
+            drill: self.drill,
+        };
         profile::resources(&wishes, seen)
     }
 

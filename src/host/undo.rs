@@ -1,7 +1,9 @@
 //! The way back from each kind of resource, given its id and what the receipt says.
 
+use super::profile::INCLUDED;
 use super::program::{HostPath, Step, Word};
-use crate::plan::{Action, Change, Undo};
+use super::resources::{Guarded, RULES, UNIT_FILE};
+use crate::plan::{Action, Change, Risk, Undo};
 
 /// What leads back from one entry of the receipt, as a change; none for what stays.
 pub(super) fn change(id: &str, undo: &Undo) -> Option<Change> {
@@ -10,7 +12,7 @@ pub(super) fn change(id: &str, undo: &Undo) -> Option<Change> {
         "directory" => "folder ",
         "authorized_key" => "key ",
         "sysctl" => "kernel settings ",
-        "file" | "link" | "sshd" => "",
+        "file" | "link" => "",
         _ => return plain_change(id, kind, name, undo),
     };
     describe(id, &format!("{noun}{name}"), undo)
@@ -18,8 +20,14 @@ pub(super) fn change(id: &str, undo: &Undo) -> Option<Change> {
 
 fn plain_change(id: &str, kind: &str, name: &str, undo: &Undo) -> Option<Change> {
     match kind {
+        "secret" => describe(id, &format!("the secret in {name}"), undo),
+        "git_include" if !matches!(undo, Undo::Never { .. }) => {
+            let summary = format!("take the factory's include out of ~{name}/.gitconfig");
+            Some(Change::new(id, Action::Update, summary))
+        }
         "group" | "user" | "unit" => describe(id, &format!("{kind} {name}"), undo),
-        "nftables" => describe(id, "the firewall", undo),
+        "sshd" => describe(id, name, undo).map(|change| change.with_risk(Risk::Access)),
+        "nftables" => describe(id, "the firewall", undo).map(|change| change.with_risk(Risk::Access)),
         _ => None,
     }
 }
@@ -43,7 +51,8 @@ pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
         "file" | "link" => path(step, &HostPath::shown(name), before),
         "sysctl" => path(step, &HostPath::new(format!("/etc/sysctl.d/{name}.conf")), before),
         "directory" => {
-            let mut words = vec![step.path(&HostPath::shown(name))];
+            let path = HostPath::shown(name);
+            let mut words = vec![actor(&path), step.path(&path)];
             words.extend(before.into_iter().flat_map(|state| state.split(' ')).map(Word::text));
             step.call("undo_folder", &words);
         }
@@ -51,6 +60,18 @@ pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
             let (user, fingerprint) = name.split_once('/').unwrap_or((name, ""));
             let file = step.path(&HostPath::home(user, ".ssh/authorized_keys"));
             step.call("undo_key", &[Word::text(user), file, Word::text(fingerprint)]);
+        }
+        "secret" => {
+            let path = HostPath::shown(name);
+            let words = [actor(&path), step.path(&path)];
+            step.call("drop_secret", &words);
+        }
+        "git_include" => {
+            let file = step.path(&HostPath::home(name, ".gitconfig"));
+            let mut words = vec![Word::text(name), file, Word::text(INCLUDED)];
+            // Whatever else is in it by now stays.
+            words.extend(before.is_none().then(|| Word::text("new")));
+            step.call("undo_include", &words);
         }
         "user" => match before {
             None => step.call("undo_user", &[Word::text(name)]),
@@ -68,8 +89,44 @@ pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
     step.call("forget", &[Word::text(&serde_json::Value::from(id).to_string())]);
 }
 
+/// Who does it: in a home folder its user, who could have put a link where root would follow.
+fn actor(path: &HostPath) -> Word {
+    Word::text(path.inside_home_of().unwrap_or("root"))
+}
+
+/// The files that an entry is about whose text a person could have edited.
+pub(super) fn files(id: &str) -> Vec<HostPath> {
+    match id.split_once(':') {
+        Some(("file", name)) => vec![HostPath::shown(name)],
+        Some(("sysctl", name)) => vec![HostPath::new(format!("/etc/sysctl.d/{name}.conf"))],
+        Some(("sshd", name)) => vec![HostPath::new(name)],
+        Some(("nftables", _)) => [RULES, UNIT_FILE].map(HostPath::new).to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// Writes the shell that stages, for the guard, what could shut everybody out; says which part it is. None for everything else.
+pub(super) fn stage(step: &mut Step, id: &str, undo: &Undo) -> Option<Guarded> {
+    let Undo::Restore { before } = undo else { return None };
+    let (kind, name) = id.split_once(':')?;
+    let words = |path: &str| [Word::text(before), Word::text(path)];
+    match kind {
+        "sshd" => {
+            step.call("stage_back", &words(name));
+            step.call("stage_back_if_kept", &words("/etc/ssh/sshd_config"));
+            step.call("check_sshd_back", &[]);
+            Some(Guarded::Sshd)
+        }
+        "nftables" => {
+            step.call("stage_back", &words(RULES));
+            Some(Guarded::Firewall)
+        }
+        _ => None,
+    }
+}
+
 fn path(step: &mut Step, path: &HostPath, before: Option<&str>) {
-    let mut words = vec![step.path(path)];
+    let mut words = vec![actor(path), step.path(path)];
     words.extend(before.map(Word::text));
     step.call("undo_path", &words);
 }
@@ -102,15 +159,20 @@ mod tests {
     #[test]
     fn an_id_is_enough_to_find_the_way_back() {
         let restore = |before: &str| Undo::Restore { before: before.into() };
-        assert!(shell("file:/etc/motd", &restore("/b/etc/motd")).starts_with("undo_path /etc/motd /b/etc/motd\n"));
-        assert!(shell("directory:~agent/work", &Undo::Remove).contains("undo_folder \"$home_of_agent\"/work\n"));
-        assert!(shell("directory:/x", &restore("755 root:root")).starts_with("undo_folder /x 755 root:root\n"));
+        assert!(shell("file:/etc/motd", &restore("/b/etc/motd")).starts_with("undo_path root /etc/motd /b/etc/motd\n"));
+        assert!(shell("directory:~agent/work", &Undo::Remove).contains("undo_folder agent \"$home_of_agent\"/work\n"));
+        assert!(shell("directory:/x", &restore("755 root:root")).starts_with("undo_folder root /x 755 root:root\n"));
         let slice = "file:/etc/systemd/system/user-UID(agent).slice.d/50.conf";
         assert!(
             shell(slice, &Undo::Remove).contains("/user-\"$uid_of_agent\".slice.d/50.conf\n"),
             "{}",
             shell(slice, &Undo::Remove)
         );
+        let secret = shell("secret:~agent/x", &Undo::Remove);
+        assert!(secret.contains("drop_secret agent \"$home_of_agent\"/x\n") && !secret.contains("back_up"), "{secret}");
+        let include = "undo_include agent \"$home_of_agent\"/.gitconfig '~/.config/factory/gitconfig'";
+        assert!(shell("git_include:agent", &Undo::Remove).contains(&format!("{include} new\n")));
+        assert!(shell("git_include:agent", &restore("/b")).contains(&format!("{include}\n")));
         assert!(shell("unit:x.timer", &restore("disabled active")).starts_with("undo_unit x.timer disabled active\n"));
         let user = shell("user:a", &restore("in docker\nnot in work\npassword"));
         assert!(

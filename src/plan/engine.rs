@@ -22,6 +22,11 @@ pub trait Target {
     /// Which one of its kind, as a person recognises it: a URL or path.
     fn subject(&self) -> String;
 
+    /// What is done to it.
+    fn deed(&self) -> Deed {
+        Deed::Apply
+    }
+
     /// Reads what is there and compares it with what should be. Writes nothing.
     ///
     /// # Errors
@@ -41,6 +46,33 @@ pub trait Target {
     /// When the attempt itself cannot be made. A promise that does not hold is a [`Proof`], not an error.
     fn prove(&mut self, _watch: &dyn Watch) -> Result<Vec<Proof>> {
         Ok(Vec::new())
+    }
+}
+
+/// What is done to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// It is brought to the state that `factory.toml` describes.
+    Apply,
+    /// It is brought back to the state before.
+    Revert,
+}
+
+impl Deed {
+    /// As in the type of an evidence statement.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Revert => "revert",
+        }
+    }
+
+    /// What shows the plan, and what carries it out without asking.
+    fn commands(self) -> [&'static str; 2] {
+        match self {
+            Self::Apply => ["factoryup plan", "factoryup apply --yes"],
+            Self::Revert => ["factoryup revert host --dry-run", "factoryup revert host --yes"],
+        }
     }
 }
 
@@ -192,6 +224,18 @@ impl Log<'_> {
         Ok(())
     }
 
+    /// An earlier change was taken back, so that nothing of it is left to undo.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the receipt or the journal cannot be written.
+    pub fn undone(&mut self, change: &Change) -> Result<()> {
+        self.receipt.forget(&change.id);
+        self.receipt.write(self.receipt_path)?;
+        self.journal.append(self.target, Mark::Done, Some(&change.id), None)?;
+        self.watch.event(&Event::Ended { change, failure: None, took: self.since.elapsed() });
+        Ok(())
+    }
+
     /// The change failed.
     ///
     /// # Errors
@@ -220,7 +264,7 @@ pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, op
     let plan = target.observe(watch)?;
     watch.event(&Event::Planned(&plan));
     if !plan.is_empty() {
-        confirm(&plan, watch, options)?;
+        confirm(&plan, target.deed(), watch, options)?;
         apply(target, &plan, watch, &mut journal, state)?;
     }
     let proofs = if !plan.is_empty() || options.prove_again || journal.proof_due(target.name())? {
@@ -243,17 +287,18 @@ pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, op
     Ok(outcome)
 }
 
-fn confirm(plan: &Plan, watch: &dyn Watch, options: Options) -> Result<()> {
+fn confirm(plan: &Plan, deed: Deed, watch: &dyn Watch, options: Options) -> Result<()> {
     if options.yes {
         return Ok(());
     }
     if !watch.is_interactive() {
+        let [show, carry_out] = deed.commands();
         return Err(Error::usage(format!(
             "{} changes on {} wait for a yes, and there is no terminal",
             plan.changes.len(),
             plan.subject
         ))
-        .hint("read them with `factoryup plan`, then run `factoryup apply --yes`"));
+        .hint(format!("read them with `{show}`, then run `{carry_out}`")));
     }
     if watch.confirm(&format!("Make these {} changes on {}?", plan.changes.len(), plan.subject), false)? {
         Ok(())
@@ -276,13 +321,13 @@ fn apply(
     };
     receipt.generator = env!("CARGO_PKG_VERSION").into();
     journal.append(target.name(), Mark::Begun, None, Some(plan.digest()))?;
-    let run = journal.run().to_owned();
+    let (run, deed) = (journal.run().to_owned(), target.deed());
     let evidence = |outcome: &str, why: Option<String>| {
         let value = json!({
             "actor": { "kind": "owner", "tool": concat!("factoryup ", env!("CARGO_PKG_VERSION")) },
             "target": plan.target, "run": run, "changes": ids(plan), "outcome": outcome, "why": why,
         });
-        Evidence::at(state.file("evidence/log.jsonl")).append(&plan.subject, &plan.digest(), "apply", value)
+        Evidence::at(state.file("evidence/log.jsonl")).append(&plan.subject, &plan.digest(), deed.as_str(), value)
     };
     // A run that is killed says nothing afterwards, and a program on a host goes on without it.
     evidence("begun", None)?;
@@ -296,14 +341,17 @@ fn apply(
         index: 0,
         since: Instant::now(),
     };
-    let result = target.apply(plan, &mut log);
-    receipt.write(&path)?;
+    let result = target.apply(plan, &mut log).and_then(|()| receipt.write(&path));
     if let Err(error) = result {
-        evidence("failed", Some(error.to_string()))?;
+        let mut record = evidence("failed", Some(error.to_string()));
         if error.kind() != Kind::CutShort {
-            journal.append(target.name(), Mark::Ended, None, Some(error.to_string()))?;
+            record = record.and(journal.append(target.name(), Mark::Ended, None, Some(error.to_string())));
         }
-        return Err(error);
+        // What went wrong first is what has to be mended first.
+        return Err(match record {
+            Ok(()) => error,
+            Err(unwritten) => error.hint(format!("nor could that be put on record: {unwritten}")),
+        });
     }
     let left = target.observe(watch)?;
     if !left.is_empty() {
@@ -313,7 +361,7 @@ fn apply(
             Kind::CutShort,
             format!("after applying, {} still differs in {}: {}", plan.subject, left.changes.len(), what.join("; ")),
         )
-        .hint("run `factoryup plan` to see what; something else may be changing it back"));
+        .hint(format!("run `{}` to see what; something else may be changing it back", deed.commands()[0])));
     }
     watch.event(&Event::Verified);
     evidence("applied", None)?;

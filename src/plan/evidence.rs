@@ -34,7 +34,7 @@ pub struct Statement {
     pub kind: String,
     /// What it is about.
     pub subject: Vec<Subject>,
-    /// What sort of statement it is: `urn:factoryup:evidence:apply:v1` or `…:proof:v1`.
+    /// What sort of statement it is: `urn:factoryup:evidence:apply:v1`, `…:revert:v1` or `…:proof:v1`.
     #[serde(rename = "predicateType")]
     pub predicate_type: String,
     /// What was done, by whom, with which outcome.

@@ -25,7 +25,7 @@ mod state;
 
 pub(crate) use change::hex;
 pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
-pub use engine::{Event, Log, Options, Outcome, Proof, Target, Watch, converge};
+pub use engine::{Deed, Event, Log, Options, Outcome, Proof, Target, Watch, converge};
 pub use evidence::{Evidence, Statement, Subject};
 pub use journal::{Journal, Unfinished};
 pub use receipt::{Entry, Receipt, Undo};

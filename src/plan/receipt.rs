@@ -105,6 +105,11 @@ impl Receipt {
         }
     }
 
+    /// Removes a change that was taken back.
+    pub fn forget(&mut self, id: &str) {
+        self.entries.retain(|entry| entry.id != id);
+    }
+
     /// Writes it, whole or not at all, mode 0600.
     ///
     /// # Errors

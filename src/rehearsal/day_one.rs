@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::agent_at_work;
 use super::control_plane::{self, ControlPlane};
 use super::host::{self, DisposableHost, Image, Recipe};
 use crate::error::{Error, Kind, Result};
@@ -14,10 +15,11 @@ use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
     Tier,
 };
-use crate::plan::{Options as Run, Outcome, StateDir, TargetName, Watch, converge, write_atomically};
+use crate::plan::{Options as Run, Outcome, StateDir, Watch, converge, write_atomically};
 use crate::process;
 use crate::secret::Secret;
 use crate::targets::{self, Keys};
+use crate::transport::{Ssh, SshOptions};
 
 /// Marks a folder as one that a rehearsal made and the next may replace.
 const MARKER: &str = ".factoryup-rehearsal";
@@ -64,12 +66,9 @@ pub struct Report {
 pub fn play(options: &Options, watch: &dyn Watch) -> Result<Report> {
     clear(&options.dir)?;
     let mut stage = Stage::set(options, watch)?;
-    for name in targets::of(&stage.factory) {
-        stage.converge(name, watch, false)?;
-    }
-    for name in targets::of(&stage.factory) {
-        stage.converge(name, watch, true)?;
-    }
+    stage.converge(watch, false)?;
+    stage.converge(watch, true)?;
+    stage.work_as_agent(watch)?;
     let report = Report {
         parts: stage.parts,
         left_out: options.without_host.iter().cloned().collect(),
@@ -89,8 +88,8 @@ struct Stage {
     keys: Keys,
     state: StateDir,
     control_plane: ControlPlane,
-    // Held so that the host lives as long as the journey.
-    _host: Option<DisposableHost>,
+    // Lives as long as the journey.
+    host: Option<DisposableHost>,
     parts: Vec<Part>,
 }
 
@@ -114,7 +113,9 @@ impl Stage {
             parts.push(part("Debian image", "ready".into(), since.elapsed()));
             let since = Instant::now();
             watch.busy("starting the disposable host");
-            let host = DisposableHost::start(&image, &host::Options { authorized_key: public, ..Default::default() })?;
+            let mut host =
+                DisposableHost::start(&image, &host::Options { authorized_key: public, ..Default::default() })?;
+            host.lead_back(control_plane.port())?;
             watch.busy("");
             settings.host.address = host.address().to_string();
             settings.host.port = host.port();
@@ -127,23 +128,51 @@ impl Stage {
         let keys = Keys { identity: Some(identity), gitlab_token_file: Some(token), ..Keys::default() };
         let state = StateDir::at(options.dir.join("state"))?;
         let dir = options.dir.join("control-repo");
-        Ok(Self { dir, factory: settings, keys, state, control_plane, _host: host, parts })
+        Ok(Self { dir, factory: settings, keys, state, control_plane, host, parts })
     }
 
-    fn converge(&mut self, name: TargetName, watch: &dyn Watch, again: bool) -> Result<()> {
+    fn converge(&mut self, watch: &dyn Watch, again: bool) -> Result<()> {
+        let names = targets::of(&self.factory);
+        let (state, parts) = (&self.state, &mut self.parts);
+        let mut since = Instant::now();
+        targets::bring_about(&names, &self.factory, &self.dir, &self.keys, state, watch, &mut |target| {
+            let name = target.name();
+            let outcome = converge(target, watch, state, Run { yes: true, ..Run::default() })?;
+            let result = match &outcome {
+                Outcome::Applied { changes, .. } if again => {
+                    return Err(Error::internal(format!("the second apply of {name} still made {changes} changes")));
+                }
+                Outcome::Applied { changes, proofs } => describe(&format!("{changes} changes"), *proofs),
+                Outcome::AlreadyRight { proofs } => describe("nothing left to do", *proofs),
+            };
+            let is_second_visit = !again && parts.iter().any(|part| part.name == name.as_str());
+            let name = match (again, is_second_visit) {
+                (true, _) => format!("{name}, applied again"),
+                (false, true) => format!("{name}, after the hand-off"),
+                (false, false) => name.to_string(),
+            };
+            parts.push(part(&name, result, since.elapsed()));
+            since = Instant::now();
+            Ok(())
+        })
+    }
+
+    /// With a host: the agent does there what it is there for.
+    fn work_as_agent(&mut self, watch: &dyn Watch) -> Result<()> {
+        if self.host.is_none() {
+            return Ok(());
+        }
         let since = Instant::now();
-        let mut target = targets::make(name, &self.factory, &self.dir, &self.keys, &self.state, watch)?;
-        let outcome = converge(&mut *target, watch, &self.state, Run { yes: true, ..Run::default() })?;
-        drop(target);
-        let result = match &outcome {
-            Outcome::Applied { changes, .. } if again => {
-                return Err(Error::internal(format!("the second apply of {name} still made {changes} changes")));
-            }
-            Outcome::Applied { changes, proofs } => describe(&format!("{changes} changes"), *proofs),
-            Outcome::AlreadyRight { proofs } => describe("nothing left to do", *proofs),
-        };
-        let name = if again { format!("{name}, applied again") } else { name.to_string() };
-        self.parts.push(part(&name, result, since.elapsed()));
+        watch.busy("the agent clones the control repo on the host, proposes a change, and tries to push to main");
+        let mut options = SshOptions::new(&self.factory.host.address, self.state.file("known_hosts"));
+        options.port = Some(self.factory.host.port);
+        options.users = vec![self.factory.host.operator.clone()];
+        options.identity.clone_from(&self.keys.identity);
+        options.host_key = Some(self.factory.host.host_key.parse()?);
+        agent_at_work::play(&self.factory, &mut Ssh::new(options, watch)?)?;
+        watch.busy("");
+        let result = "cloned, read, proposed; refused at main".to_owned();
+        self.parts.push(part("the agent's first day", result, since.elapsed()));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! disposable [`host`] and a stand-in [`control_plane`]. The tests use the same ones. Nothing outside the tests and
 //! `factoryup rehearse` knows this room.
 
+mod agent_at_work;
 pub mod control_plane;
 pub mod day_one;
 pub mod host;

@@ -1,5 +1,6 @@
 //! A provisioned host becomes what it was.
 
+use factoryup::Kind;
 use factoryup::host::RevertTarget;
 use factoryup::plan::{Options, Outcome, StateDir, converge};
 
@@ -51,7 +52,15 @@ fn a_provisioned_host_is_brought_back() {
     assert_eq!((changed, added), (vec![], vec![]));
     assert_eq!(revert(&journey).unwrap(), Outcome::AlreadyRight { proofs: 0 });
 
-    // And forth again.
+    // And forth again; this time what was there before would let nobody in, so the way back is taken back.
+    journey.inside("echo 'AllowUsers nobody' >/etc/ssh/sshd_config.d/00-factoryup.conf");
     journey.provision();
     assert!(!journey.lets_in("root") && journey.lets_in("operator"));
+    let firewall = journey.inside("nft list table inet factoryup");
+    let error = revert(&journey).unwrap_err();
+    assert_eq!(error.kind(), Kind::Reverted, "{error}");
+    assert!(error.to_string().contains("nobody could log in under them"), "{error}");
+    assert!(!journey.lets_in("root") && journey.lets_in("operator"));
+    assert_eq!(journey.inside("nft list table inet factoryup").lines().count(), firewall.lines().count());
+    assert!(journey.run(journey.target()).is_ok_and(|outcome| outcome == Outcome::AlreadyRight { proofs: 0 }));
 }

@@ -1,4 +1,5 @@
-//! The agent's token: as short-lived and as narrow as its work allows, rotated before it ends, kept only in the state folder.
+//! The agent's token: as short-lived and as narrow as its work allows, rotated before it ends, kept in the state folder, from where
+//! the host target brings it to the agent.
 //!
 //! A token that is lost here is still good for whoever found it. So it is not left: rotating it makes a new text and ends the old
 //! one. Sources: <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/personal_access_tokens/>.
@@ -13,13 +14,13 @@ use crate::gitlab::client::Client;
 use crate::gitlab::desired::{AGENT_SCOPES, Agent, Desired};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
-use crate::gitlab::keep::AGENT_TOKEN;
+use crate::gitlab::keep::{AGENT_TOKEN, TokenMemory};
 use crate::gitlab::preflight::TokenFacts;
 use crate::gitlab::site::{Account, Site};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
-const KIND: &str = "agent-token";
+pub(in crate::gitlab) const KIND: &str = "agent-token";
 const TOKENS: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens";
 const ROTATE: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens/:token_id/rotate";
 /// What the token is called in GitLab.
@@ -142,6 +143,7 @@ impl Resource for AgentToken {
         };
         let old = agent(site)?;
         site.keep.put_secret(AGENT_TOKEN, &Secret::new(made.token))?;
+        site.keep.remember(|memory| memory.agent = Some(TokenMemory { account: account.id, ends: end(wanted) }))?;
         if let (Some(old), Kept::Works(token)) = (old, now)
             && !has_right_scopes(&token)
         {

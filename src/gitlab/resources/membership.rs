@@ -40,13 +40,13 @@ fn text(level: u8, expires_at: Option<Date>) -> String {
 }
 
 /// When the agent's access ends, if it is granted today.
-pub(super) fn end(agent: &Agent) -> Date {
+pub(in crate::gitlab) fn end(agent: &Agent) -> Date {
     days_from_now(i64::from(agent.days))
 }
 
 /// Whether access that ends then is worth renewing: within a week, or within half its life when that is shorter. So is one that
 /// lasts longer than it may.
-pub(super) fn needs_renewal(agent: &Agent, end: Option<Date>) -> bool {
+pub(in crate::gitlab) fn needs_renewal(agent: &Agent, end: Option<Date>) -> bool {
     let days = i64::from(agent.days);
     end.is_none_or(|end| end <= days_from_now((days / 2).min(7)) || end > days_from_now(days))
 }

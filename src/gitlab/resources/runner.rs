@@ -1,7 +1,7 @@
 //! The project's two runners: an untrusted one for merge requests, and a trusted one for protected refs only.
 //!
-//! A runner's token (`glrt-…`) is shown once, when the runner is made; it is kept in the state folder until the host target
-//! registers the runner with it. When it is lost before the runner was ever in contact, a new one is made; after that the
+//! A runner's token (`glrt-…`) is shown once, when the runner is made; it is kept in the state folder, from where the host target
+//! brings it to the host. When it is lost before the runner was ever in contact, a new one is made; after that the
 //! runner has it, and it is left alone. Source: <https://docs.gitlab.com/api/users/#create-a-runner>.
 
 use serde::Deserialize;
@@ -18,6 +18,8 @@ use crate::secret::Secret;
 
 const KIND: &str = "runner";
 const ONE: &str = "/runners/:id";
+/// What a change says of a token that must be made anew.
+const LOST: &str = "lost before it was used";
 
 /// See the [module](self).
 pub(in crate::gitlab) struct Runners;
@@ -77,12 +79,19 @@ fn text(settings: &Value, token: bool) -> String {
         other => other.to_string(),
     };
     let keys = ["tag_list", "run_untagged", "locked", "access_level"];
-    let token = if token { "kept here or in use" } else { "lost before it was used" };
+    let token = if token { "kept here or in use" } else { LOST };
     keys.iter()
         .map(|key| format!("{key}: {}", word(key)))
         .chain([format!("token: {token}\n")])
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// The runner for which this change makes a token.
+pub(in crate::gitlab) fn makes_token(change: &Change) -> Option<&str> {
+    let before = change.diff.as_ref().and_then(|diff| diff.before.as_deref()).unwrap_or_default();
+    let makes = change.kind() == KIND && (change.action == Action::Create || before.contains(LOST));
+    makes.then(|| name(change))
 }
 
 fn create(wanted: &desired::Runner) -> Change {
@@ -207,6 +216,7 @@ mod tests {
             project: "x".into(),
             runners: [("trusted".to_owned(), 2)].into(),
             variables: std::collections::BTreeMap::new(),
+            agent: None,
         };
         assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(2));
         memory.runners.insert("trusted".into(), 9);

@@ -16,10 +16,15 @@ fail() {
     return 1
 }
 
+cannot_write() {
+    echo "nothing was changed: cannot write below $STATE" >&2
+    exit 73
+}
+
 # begin HEADER: takes the host for this run. A lost connection must not stop it half-way, so its signals are ignored.
 begin() {
     trap '' HUP PIPE
-    mkdir -p "$STATE/log" "$STATE/backups" || exit 73
+    mkdir -p "$STATE/log" "$STATE/backups" || cannot_write
     chown root:root "$STATE"
     chmod 0700 "$STATE"
     exec 9>"$STATE/lock"
@@ -31,32 +36,50 @@ begin() {
         fi
     fi
     rm -rf "$WORK"
-    mkdir "$WORK"
-    : >>"$LOG"
-    [ -s "$STATE/receipt.json" ] || printf '%s\n' "$1" ']}' >"$STATE/receipt.json"
+    mkdir "$WORK" || cannot_write
+    : >>"$LOG" || cannot_write
+    if [ ! -s "$STATE/receipt.json" ]; then
+        { printf '%s\n' "$1" ']}' >"$STATE/receipt.new" && put_receipt; } || cannot_write
+    fi
     if command -v cloud-init >/dev/null; then
         timeout 600 cloud-init status --wait >>"$LOG" 2>&1
     fi
 }
 
-# journal WHAT: one line about the current change, on disk before the next thing happens.
+# journal WHAT: one line about the current change, on disk before the next thing happens; whole, or not at all.
 journal() {
-    printf '{"run":"%s","at":"%s","target":"host","event":"%s","change":%s}\n' \
-        "$RUN" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$change" >>"$STATE/journal.jsonl" &&
-        sync "$STATE/journal.jsonl"
+    size=$(stat -c %s "$STATE/journal.jsonl" 2>/dev/null || echo 0)
+    if ! {
+        printf '{"run":"%s","at":"%s","target":"host","event":"%s","change":%s}\n' \
+            "$RUN" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$change" >>"$STATE/journal.jsonl" &&
+            sync "$STATE/journal.jsonl"
+    }; then
+        truncate -s "$size" "$STATE/journal.jsonl"
+        return 1
+    fi
+}
+
+# put_receipt: what lies beside the receipt takes its place, once it is whole and on disk.
+put_receipt() {
+    if sync "$STATE/receipt.new" && [ "$(tail -n 1 "$STATE/receipt.new")" = ']}' ]; then
+        mv -f "$STATE/receipt.new" "$STATE/receipt.json" && sync "$STATE"
+    else
+        rm -f "$STATE/receipt.new"
+        fail "the receipt cannot be written: is the disk full?"
+    fi
 }
 
 # record ID ACTION UNDO, all JSON: adds a line to the receipt unless the change has one. The first undo is the one that leads
-# back to the state before factoryup.
+# back to the state before factoryup. On a full disk it fails, and the receipt is what it was.
 record() {
     ! grep -qF "{\"id\":$1," "$STATE/receipt.json" || return 0
     comma=,
     [ "$(wc -l <"$STATE/receipt.json")" -gt 2 ] || comma=
-    sed '$d' "$STATE/receipt.json" >"$STATE/receipt.new"
-    printf '%s{"id":%s,"action":%s,"at":"%s","undo":%s}\n]}\n' \
-        "$comma" "$1" "$2" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$3" >>"$STATE/receipt.new"
-    sync "$STATE/receipt.new"
-    mv -f "$STATE/receipt.new" "$STATE/receipt.json"
+    {
+        sed '$d' "$STATE/receipt.json" &&
+            printf '%s{"id":%s,"action":%s,"at":"%s","undo":%s}\n]}\n' \
+                "$comma" "$1" "$2" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$3"
+    } >"$STATE/receipt.new" && put_receipt
 }
 
 # undo JSON: how the current change can be undone. On record before the change is made.

@@ -12,9 +12,21 @@ as() {
     fi
 }
 
-# back_up PATH: copies what is there to the same path below BACKUPS.
+# back_up PATH: copies what is there to the same path below BACKUPS. The first copy of a run is the one that counts.
 back_up() {
-    mkdir -p "$BACKUPS${1%/*}" && cp -a -- "$1" "$BACKUPS$1"
+    if [ ! -e "$BACKUPS$1" ] && [ ! -L "$BACKUPS$1" ]; then
+        mkdir -p "$BACKUPS${1%/*}" && cp -a -- "$1" "$BACKUPS$1"
+    fi
+}
+
+# wrote PATH [SHA256]: puts on record what is written there, so that an edit can be told from it later; without a digest, that
+# nothing is.
+wrote() {
+    {
+        if [ -e "$STATE/written" ]; then
+            awk -v path="$1" 'substr($0, 67) != path' "$STATE/written"
+        fi && { [ $# -lt 2 ] || printf '%s  %s\n' "$2" "$1"; }
+    } >"$STATE/written.new" && sync "$STATE/written.new" && mv -f "$STATE/written.new" "$STATE/written"
 }
 
 # keep PATH: copies what is there, so that it can be brought back.
@@ -58,6 +70,7 @@ put() {
         fail "$path was refused by $1"
     fi
     sync "$new"
+    wrote "$path" "$sum"
     as "$actor" mv -fT -- "$new" "$path"
     sync "${path%/*}"
 }
@@ -103,4 +116,32 @@ authorize() {
 take_away() {
     keep "$1"
     rm -f -- "$1"
+}
+
+# put_secret USER PATH OWNER: as USER, makes standard input the content of a file that nobody else reads. What was there is not
+# kept, and how to undo it is on record already.
+put_secret() {
+    if [ -d "$2" ] && [ ! -L "$2" ]; then
+        fail "$2 is a folder where a file must be"
+    fi
+    parents "$1" "$2"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    as "$1" sh -c 'umask 077; rm -f -- "$1"; cat >"$1" || { rm -f -- "$1"; exit 73; }' sh "$2.factoryup-new"
+    if [ "$1" = root ]; then
+        chown -- "$3:$3" "$2.factoryup-new"
+    fi
+    sync "$2.factoryup-new"
+    as "$1" mv -fT -- "$2.factoryup-new" "$2"
+    sync "${2%/*}"
+}
+
+# drop_secret USER PATH: nothing of it is kept.
+drop_secret() {
+    as "$1" rm -f -- "$2"
+}
+
+# include_config USER FILE INCLUDED: has git's configuration FILE include another one, and keeps all else it says.
+include_config() {
+    keep "$2"
+    as "$1" env HOME="${2%/*}" git config --file "$2" --add include.path "$3"
 }

@@ -42,6 +42,19 @@ stage() {
     chmod "$2" "$GUARD/stage$1"
 }
 
+# stage_back BACKUPS PATH: when the guard is armed, the file becomes what it was, or goes where there was none.
+stage_back() {
+    staged "$2"
+    if [ -e "$1$2" ] || [ -L "$1$2" ]; then
+        cp -a -- "$1$2" "$GUARD/stage$2"
+    fi
+}
+
+# stage_back_if_kept BACKUPS PATH: the same for a file that has to be there, changed or not.
+stage_back_if_kept() {
+    [ ! -e "$1$2" ] || stage_back "$1" "$2"
+}
+
 # stage_include: an sshd_config that never mentions the folder of the drop-in gets to know it, before all else it says.
 stage_include() {
     staged /etc/ssh/sshd_config
@@ -60,6 +73,11 @@ as_staged() {
         [ ! -e "$file" ] || cp "$file" "$trial/sshd_config.d/"
     done
     [ ! -d "$GUARD/stage/etc/ssh" ] || cp -R "$GUARD/stage/etc/ssh/." "$trial/"
+    while IFS= read -r path; do
+        case $path in
+            /etc/ssh/*) [ -e "$GUARD/stage$path" ] || rm -f -- "$trial/${path#/etc/ssh/}" ;;
+        esac
+    done <"$GUARD/files"
     sed -i -E "s#^([[:space:]]*include[[:space:]]+\"?)(/etc/ssh/)?([^/\"])#\\1$trial/\\3#I" \
         "$trial/sshd_config" "$trial"/sshd_config.d/*.conf
     echo "$trial/sshd_config"
@@ -123,6 +141,12 @@ check_operator() {
         [ -z "$(find "$path" -maxdepth 0 -perm /022)" ] || fail "others can write $path, so sshd would not trust it"
         [ -n "$(find "$path" -maxdepth 0 \( -user "$1" -o -user root \))" ] || fail "$path does not belong to $1"
     done
+}
+
+# check_sshd_back: whether sshd takes what it had before.
+check_sshd_back() {
+    config=$(as_staged)
+    sshd -t -f "$config"
 }
 
 check_firewall() {
@@ -200,9 +224,22 @@ guard_arm() {
         systemctl is-active --quiet factoryup-revert.timer
 }
 
-# guard_install: puts the staged files in place and has them read.
+# load_firewall: the rules that are in place now; where there are none, the table goes.
+load_firewall() {
+    if [ -e /etc/factory/firewall.nft ]; then
+        nft -f /etc/factory/firewall.nft
+    elif nft list table inet factoryup >/dev/null 2>&1; then
+        nft delete table inet factoryup
+    fi
+}
+
+# guard_install: puts the staged files in place, or takes away what is to go, and has it read.
 guard_install() {
     while IFS= read -r path; do
+        if [ ! -e "$GUARD/stage$path" ]; then
+            rm -f -- "$path" || return
+            continue
+        fi
         mkdir -p "${path%/*}"
         cp -- "$GUARD/stage$path" "$path.factoryup-new" || return
         chmod --reference="$GUARD/stage$path" "$path.factoryup-new"
@@ -210,7 +247,7 @@ guard_install() {
     done <"$GUARD/files"
     sync
     if [ -e "$GUARD/firewall" ]; then
-        nft -f /etc/factory/firewall.nft || return
+        load_firewall || return
     fi
     if [ -e "$GUARD/sshd" ]; then
         reload_sshd || return
@@ -260,8 +297,15 @@ confirm() {
     fi
     systemctl stop factoryup-revert.timer >>"$LOG" 2>&1
     forget_timer
+    while IFS= read -r path; do
+        if [ -e "$GUARD/stage$path" ]; then
+            wrote "$path" "$(sha256sum <"$path" | cut -d ' ' -f 1)"
+        else
+            wrote "$path"
+        fi
+    done <"$GUARD/files" >>"$LOG" 2>&1
     rm -rf "$GUARD/stage" "$GUARD/trial"
-    if [ -e "$GUARD/firewall" ]; then
+    if [ -e "$GUARD/firewall" ] && [ -e /etc/factory/firewall.nft ]; then
         {
             systemctl daemon-reload
             systemctl enable factory-firewall.service
@@ -276,7 +320,8 @@ settle() {
     # shellcheck disable=SC2034 # journal uses it
     change=$1
     undo_json="{\"how\":\"restore\",\"before\":\"$BACKUPS\"}"
-    record "$1" "$2" "$undo_json"
-    journal 'done'
+    if ! { record "$1" "$2" "$undo_json" && journal 'done'; } 2>"$WORK/log"; then
+        give_up 73
+    fi
     emit "{\"event\":\"done\",\"id\":$1,\"undo\":$undo_json}"
 }

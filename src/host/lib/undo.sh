@@ -10,36 +10,62 @@ forget() {
         /^,?\{"id":/ { print (seen++ ? "," : "") line; next }
         { print }
     ' "$STATE/receipt.json" >"$STATE/receipt.new"
-    sync "$STATE/receipt.new"
-    mv -f "$STATE/receipt.new" "$STATE/receipt.json"
+    put_receipt
 }
 
-# undo_path PATH [BACKUP]: brings the backup back, or removes the path where there was nothing.
+# undo_path USER PATH [BACKUP]: as USER, brings the backup back, or removes the path where there was nothing.
 undo_path() {
-    if [ -e "$1" ] || [ -L "$1" ]; then
-        back_up "$1"
+    if [ -e "$2" ] || [ -L "$2" ]; then
+        back_up "$2"
     fi
-    if [ $# -gt 1 ]; then
-        cp -a -- "$2" "$1.factoryup-new"
-        mv -fT -- "$1.factoryup-new" "$1"
+    if [ $# -lt 3 ]; then
+        as "$1" rm -f -- "$2"
+    elif [ "$1" = root ]; then
+        cp -a -- "$3" "$2.factoryup-new"
+        mv -fT -- "$2.factoryup-new" "$2"
     else
-        rm -f -- "$1"
+        bring_back "$@"
     fi
-    case $1 in
+    wrote "$2"
+    case $2 in
         /etc/systemd/journald.conf.d/*) systemctl try-restart systemd-journald.service ;;
         /etc/systemd/*) systemctl daemon-reload ;;
     esac
 }
 
-# undo_folder PATH [MODE OWNER:GROUP]: a folder with something in it stays.
-undo_folder() {
-    [ -d "$1" ] && [ ! -L "$1" ] || return 0
-    if [ $# -gt 1 ]; then
-        chown -- "$3" "$1"
-        chmod -- "$2" "$1"
+# bring_back USER PATH BACKUP: the same in a home folder, by its user, who cannot read backups.
+bring_back() {
+    if [ -L "$3" ]; then
+        as "$1" ln -sfT -- "$(readlink "$3")" "$2.factoryup-new"
     else
-        rmdir --ignore-fail-on-non-empty -- "$1"
+        # shellcheck disable=SC2016 # the inner shell expands it
+        as "$1" sh -c 'umask 077; rm -f -- "$1"; cat >"$1" || { rm -f -- "$1"; exit 73; }' sh "$2.factoryup-new" <"$3"
+        as "$1" chmod -- "$(stat -c %a "$3")" "$2.factoryup-new"
     fi
+    as "$1" mv -fT -- "$2.factoryup-new" "$2"
+}
+
+# undo_include USER FILE INCLUDED: the line goes, and the file with it when it holds nothing else and was not there before.
+undo_include() {
+    [ -f "$2" ] || return 0
+    pattern=$(printf '%s' "$3" | sed 's/[.]/\\./g')
+    as "$1" env HOME="${2%/*}" git config --file "$2" --unset-all include.path "^$pattern\$" || [ $? -eq 5 ]
+    if [ "$#" -gt 3 ] && [ ! -s "$2" ]; then
+        as "$1" rm -f -- "$2"
+    fi
+}
+
+# undo_folder USER PATH [MODE OWNER:GROUP]: a folder with something in it stays.
+undo_folder() {
+    [ -d "$2" ] && [ ! -L "$2" ] || return 0
+    if [ $# -lt 3 ]; then
+        as "$1" rmdir --ignore-fail-on-non-empty -- "$2"
+        return
+    fi
+    if [ "$1" = root ]; then
+        chown -- "$4" "$2"
+    fi
+    as "$1" chmod -- "$3" "$2"
 }
 
 # undo_key USER FILE FINGERPRINT
@@ -82,13 +108,15 @@ undo_unit() {
     [ "$3" = active ] || systemctl stop "$1"
 }
 
+# What could shut everybody out is put back by the guard first, so these two find it done, and see to the rest.
+
 # undo_sshd BACKUPS: sshd checks what it had before it gets it back.
 undo_sshd() {
     for path in /etc/ssh/sshd_config.d/00-factoryup.conf /etc/ssh/sshd_config; do
         if [ -e "$1$path" ]; then
-            undo_path "$path" "$1$path"
+            undo_path root "$path" "$1$path"
         elif [ "$path" != /etc/ssh/sshd_config ]; then
-            undo_path "$path"
+            undo_path root "$path"
         fi
     done
     mkdir -p /run/sshd
@@ -100,13 +128,22 @@ undo_sshd() {
 # undo_firewall BACKUPS
 undo_firewall() {
     if [ -e "$1/etc/factory/firewall.nft" ]; then
-        undo_path /etc/factory/firewall.nft "$1/etc/factory/firewall.nft"
+        undo_path root /etc/factory/firewall.nft "$1/etc/factory/firewall.nft"
         nft -f /etc/factory/firewall.nft
         return
     fi
     systemctl disable --now factory-firewall.service || :
     nft delete table inet factoryup || :
-    undo_path /etc/factory/firewall.nft
-    undo_path /etc/systemd/system/factory-firewall.service
+    undo_path root /etc/factory/firewall.nft
+    undo_path root /etc/systemd/system/factory-firewall.service
     rm -f "$STATE/firewall.loaded"
+}
+
+# edited: the files that are not any more what factoryup wrote, by its record. A file that is gone is none of them.
+edited() {
+    while IFS= read -r line; do
+        file=${line#*  }
+        [ -f "$file" ] || continue
+        [ "$(sha256sum <"$file")" = "${line%%  *}  -" ] || printf '%s\n' "$file"
+    done <"$STATE/written"
 }

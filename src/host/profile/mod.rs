@@ -6,6 +6,7 @@
 //! that of a plain Debian, and the target asks again in the rare case that the real one has other questions.
 
 mod applications;
+mod credentials;
 mod firewall;
 mod identities;
 mod kernel;
@@ -13,10 +14,12 @@ mod packages;
 mod secure_shell;
 mod upkeep;
 
+pub(crate) use credentials::INCLUDED;
 pub(crate) use identities::SUDOERS;
 
 use crate::error::{Error, Result};
 use crate::factory::Factory;
+use crate::hand_over::HandOver;
 use crate::host::observed::Observed;
 use crate::host::resources::{Directory, Resource};
 use crate::secret::Secret;
@@ -37,6 +40,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) factory: &'a Factory,
     /// The operator's new password, once it is known.
     pub(crate) new_password: Option<Secret>,
+    /// What the hand-off made for this host.
+    pub(crate) hand_over: HandOver,
     /// What is to go wrong on purpose.
     pub(crate) drill: Drill,
 }
@@ -65,6 +70,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     packages::add(&mut resources, factory, seen);
     resources.push(Box::new(Directory::system("/etc/factory")));
     identities::add(&mut resources, wishes);
+    credentials::add(&mut resources, wishes);
     applications::add(&mut resources);
     upkeep::add(&mut resources);
     kernel::add(&mut resources);

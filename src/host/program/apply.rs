@@ -69,13 +69,14 @@ pub(crate) fn undo(run: &Run, steps: &[Step]) -> String {
     make(run, body, steps)
 }
 
-/// The program that sends the receipt.
-pub(crate) fn receipt() -> String {
-    let body = format!(
-        "{}\n{}\n{{ section receipt; cat \"$STATE/receipt.json\"; }} 2>/dev/null | json_lines\n",
-        library(COMMON),
-        library(PROBE)
-    );
+/// The program that sends the receipt, the accounts of these users, and the paths of the files that were edited since factoryup
+/// wrote them.
+pub(crate) fn receipt(users: &[&str]) -> String {
+    let words = users.iter().fold(String::new(), |line, user| line + " " + Word::text(user).as_str());
+    let body = [COMMON, ACCOUNTS, PROBE, UNDO].map(library).join("\n")
+        + &format!(
+            "{{ section passwd; getent passwd{words}; section receipt; cat \"$STATE/receipt.json\"; section edited; edited; }} 2>/dev/null | json_lines\n"
+        );
     frame("receipt", &body)
 }
 

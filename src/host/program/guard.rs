@@ -26,8 +26,9 @@ fn revert_program() -> String {
     format!("when=${{1-}}\n{}", frame("revert", &body))
 }
 
-/// Stages, checks, arms the timer and puts all changes in place.
-pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32) -> String {
+/// Stages, checks, arms the timer and puts all changes in place. They are announced when it is `announced` that they are made;
+/// on the way back, another program does that.
+pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32, announced: bool) -> String {
     let mut body = library_of(run);
     for (index, change) in staged.iter().enumerate() {
         let step = &change.step;
@@ -39,7 +40,7 @@ pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32) -> String {
         body.push_str(&format!("examine {} step_{index}\n", Word::text(&id)));
         body.push_str(&format!(": >\"$GUARD/{}\"\n", change.part.name()));
     }
-    for change in staged {
+    for change in staged.iter().filter(|_| announced) {
         let id = serde_json::Value::from(change.step.id()).to_string();
         body.push_str(&format!("announce {}\n", Word::text(&id)));
     }
@@ -58,6 +59,12 @@ pub(crate) fn confirm(run: &Run, staged: &[Staged]) -> String {
     }
     body.push_str("finish\n");
     frame(&run.id, &body)
+}
+
+/// Confirms what was put back; the receipt's lines about it go when the rest is undone.
+pub(crate) fn confirm_back(run: &Run) -> String {
+    let header = Word::text(&run.receipt_header()).to_string();
+    frame(&run.id, &format!("{}begin {header}\nconfirm\nfinish\n", library_of(run)))
 }
 
 /// Takes the changes back now, if the timer has not.

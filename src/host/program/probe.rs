@@ -127,9 +127,9 @@ impl Questions {
             }
         }
         let mut shell = expected;
-        shell.push_str(&format!("hashes=$(sha256sum --{open})\nsection hash\nprintf '%s\\n' \"$hashes\"\n"));
+        shell.push_str(&format!("hashes=$(hashes{open})\nsection hash\nprintf '%s\\n' \"$hashes\"\n"));
         if !sealed.is_empty() {
-            shell.push_str(&format!("sha256sum --{sealed}\n"));
+            shell.push_str(&format!("hashes{sealed}\n"));
         }
         shell.push_str("section text\nprintf '%s\\n' \"$hashes\" | texts\n");
         shell

@@ -11,10 +11,10 @@ use crate::host::program::{HostPath, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk};
 
 /// Where the rules are. The shell library knows the same path.
-const RULES: &str = "/etc/factory/firewall.nft";
+pub(crate) const RULES: &str = "/etc/factory/firewall.nft";
 /// What loads them at boot. The shell library knows the same name.
 const UNIT: &str = "factory-firewall.service";
-const UNIT_FILE: &str = "/etc/systemd/system/factory-firewall.service";
+pub(crate) const UNIT_FILE: &str = "/etc/systemd/system/factory-firewall.service";
 
 /// Loaded before the network is up, like Debian's `nftables.service`, and again whenever that one, which flushes all tables, is
 /// reloaded or restarted.

@@ -184,6 +184,12 @@ impl ControlPlane {
         self.shared.settings.url.clone()
     }
 
+    /// The port of [`url`](Self::url).
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.gate.as_ref().map_or(0, |gate| gate.address().port())
+    }
+
     /// The name of the user who owns the group.
     #[must_use]
     pub fn owner(&self) -> &str {

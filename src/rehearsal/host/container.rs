@@ -18,6 +18,7 @@ use super::delay_proxy::{self, DelayProxy};
 use super::error::{HostError, run, tail};
 use super::image::{Image, outer_proxy, write};
 use super::network::{self, Slot, namespace};
+use super::way_back::WayBack;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::secret::Secret;
@@ -70,6 +71,7 @@ pub struct DisposableHost {
     leader: u32,
     address: SocketAddr,
     proxy: Option<DelayProxy>,
+    ways_back: Vec<WayBack>,
     host_key: String,
     fingerprint: String,
     slot: Slot,
@@ -96,7 +98,18 @@ impl DisposableHost {
         let fingerprint = fingerprint(&host_key)?;
         let container = launch(&id, &root)?;
         let address = SocketAddr::new(slot.address().into(), 22);
-        let mut host = Self { keeper, container, id, leader: 0, address, proxy: None, host_key, fingerprint, slot };
+        let mut host = Self {
+            keeper,
+            container,
+            id,
+            leader: 0,
+            address,
+            proxy: None,
+            ways_back: Vec::new(),
+            host_key,
+            fingerprint,
+            slot,
+        };
         host.wait_until_up()?;
         if let Some(rtt) = options.delay {
             let proxy = delay_proxy::start(address, rtt)
@@ -148,6 +161,21 @@ impl DisposableHost {
         state_dir(&self.id).join("disk/root")
     }
 
+    /// Opens `port` on the host's own loopback, which leads to the same port of this machine's, until the host is gone.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the port cannot be had there.
+    pub fn lead_back(&mut self, port: u16) -> Result<()> {
+        let way_back = WayBack::open(&namespace(&self.id), port).map_err(|e| {
+            Error::new(
+                Kind::CannotWrite,
+                format!("cannot open port {port} on the loopback of the disposable host: {e}"),
+            )
+        })?;
+        self.ways_back.push(way_back);
+        Ok(())
+    }
+
     /// Runs a command inside as root, without going through SSH, and waits for it. Its exit status is for the caller to judge.
     ///
     /// # Errors
@@ -192,6 +220,7 @@ impl DisposableHost {
 
     fn take_away(&mut self) -> Result<()> {
         self.proxy = None;
+        self.ways_back.clear();
         let finished = self.keeper.finish();
         let _ = self.container.wait();
         Ok(finished?)

@@ -32,6 +32,7 @@ mod error;
 mod image;
 mod network;
 mod requirements;
+mod way_back;
 
 pub use cleanup::sweep;
 pub use container::{DisposableHost, ExtraUser, Options};

@@ -1,0 +1,59 @@
+//! `factoryup revert`
+
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+
+use super::Ending;
+use super::access::{Access, Site};
+use crate::error::Result;
+use crate::plan::{Event, Options, Target, Watch, converge};
+use crate::ui::Ui;
+
+/// Undo what factoryup did to the host, from the receipt there
+///
+/// Shows what will be undone, and what stays because somebody edited it since; asks; undoes it backwards; and looks again. sshd and
+/// the firewall come first, under a timer that takes that back unless a new login gets in. Packages, home folders and the records in
+/// /var/lib/factoryup stay, and so does the account that this runs as: run it again as the user of host.login, and that goes too.
+///
+/// Exit codes: 0 undone, or nothing to undo; 2 with --dry-run when there is something to undo; 76 when nobody could log in under
+/// the old settings of sshd and the firewall, so that the new ones stayed; the others as for apply.
+#[derive(Debug, Args)]
+pub(super) struct Revert {
+    /// What to revert
+    target: Revertible,
+
+    /// Show what would be undone, and change nothing
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+
+    /// Do not ask before undoing
+    #[arg(long, short)]
+    yes: bool,
+
+    #[command(flatten)]
+    access: Access,
+}
+
+/// A target with a way back. In the control repo and in GitLab, the way back is a commit and a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Revertible {
+    /// The trusted host
+    Host,
+}
+
+impl Revert {
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
+        let Revertible::Host = self.target;
+        let site = Site::open(dir, &self.access)?;
+        let mut host = site.way_back(ui)?;
+        if self.dry_run {
+            ui.event(&Event::Target { name: host.name(), subject: &host.subject() });
+            let plan = host.observe(ui)?;
+            ui.plan(&plan)?;
+            return Ok(if plan.is_empty() { Ending::Done } else { Ending::Pending });
+        }
+        converge(&mut host, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
+        Ok(Ending::Done)
+    }
+}

@@ -1,0 +1,77 @@
+//! What the hand-off has made, or is about to make, for the trusted host.
+
+use std::path::PathBuf;
+
+use jiff::civil::Date;
+
+use super::GitlabTarget;
+use super::desired::Desired;
+use super::keep::{AGENT_TOKEN, Keep};
+use super::resources::membership::needs_renewal;
+use super::resources::{agent_token, runner};
+use crate::error::{Error, Result};
+use crate::factory::Factory;
+use crate::hand_over::{HandOver, Token};
+use crate::plan::{Plan, StateDir};
+
+/// When the agent's token ends, as it was made from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLife {
+    /// The day, from 0:00 UTC on which it does not work.
+    pub ends: Date,
+    /// Whether the next hand-off renews it: within a week of its end, or within half its life when that is shorter.
+    pub is_due: bool,
+}
+
+/// What the hand-off of this factory made so far and `state` keeps.
+///
+/// # Errors
+/// `Usage` when `gitlab.url` is no address that a token may be sent to, `Data` when what is kept is damaged.
+pub fn hand_over(factory: &Factory, state: &StateDir) -> Result<HandOver> {
+    let desired = Desired::new(factory, PathBuf::new()).map_err(Error::from)?;
+    kept(&desired, &Keep::new(state.path(), desired.url()))
+}
+
+/// When the agent's token ends; none when it was not made from here.
+///
+/// # Errors
+/// As [`hand_over`].
+pub fn token_life(factory: &Factory, state: &StateDir) -> Result<Option<TokenLife>> {
+    let desired = Desired::new(factory, PathBuf::new()).map_err(Error::from)?;
+    let memory = Keep::new(state.path(), desired.url()).memory().map_err(Error::from)?;
+    Ok(memory
+        .agent
+        .map(|token| TokenLife { ends: token.ends, is_due: needs_renewal(&desired.agent, Some(token.ends)) }))
+}
+
+fn kept(desired: &Desired, keep: &Keep) -> Result<HandOver> {
+    let secret = |name: &str| keep.secret(name).map_err(Error::from).map(Token::from);
+    let runners = desired.runners.iter().map(|runner| {
+        let name = runner.name.to_owned();
+        secret(&Keep::runner_token(&name)).map(|token| (name, token))
+    });
+    Ok(HandOver {
+        agent: secret(AGENT_TOKEN)?,
+        account: keep.memory().map_err(Error::from)?.agent.map(|token| token.account),
+        runners: runners.collect::<Result<_>>()?,
+    })
+}
+
+impl GitlabTarget {
+    /// What there will be for the host once `plan` is applied.
+    ///
+    /// # Errors
+    /// `Data` when what is kept is damaged.
+    pub fn coming(&self, plan: &Plan) -> Result<HandOver> {
+        let mut coming = kept(&self.desired, &self.keep)?;
+        for change in &plan.changes {
+            if change.kind() == agent_token::KIND {
+                coming.agent = Token::Coming;
+            }
+            if let Some(name) = runner::makes_token(change) {
+                coming.runners.insert(name.to_owned(), Token::Coming);
+            }
+        }
+        Ok(coming)
+    }
+}

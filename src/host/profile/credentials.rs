@@ -1,0 +1,110 @@
+//! What the hand-off made for this host: the agent's access to GitLab, and the tokens that its runners are set up with.
+//!
+//! The agent's token is a credential of git's for the control plane's origin and no other, so that `git` and the control repo's
+//! scripts work in the agent's shell with nothing typed. The runners' tokens are root's: jobs run as other users.
+
+use super::{AGENT, Wishes};
+use crate::factory::{Executor, Factory};
+use crate::hand_over::Token;
+use crate::host::program::HostPath;
+use crate::host::resources::{Directory, File, GitInclude, Resource, SecretFile, Wish};
+use crate::secret::Secret;
+
+/// Below the agent's home: what of git's configuration is the factory's.
+const CONFIG: &str = ".config/factory/gitconfig";
+/// The same as it stands in the agent's own configuration.
+pub(crate) const INCLUDED: &str = "~/.config/factory/gitconfig";
+/// Below the agent's home: the credential, in the form of `git-credential(1)`.
+const CREDENTIAL: &str = ".config/factory/gitlab-credential";
+
+pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
+    let (factory, made) = (wishes.factory, &wishes.hand_over);
+    resources.push(Box::new(Directory {
+        path: HostPath::home(AGENT, ".config/factory"),
+        mode: "700",
+        owner: AGENT.into(),
+        group: AGENT.into(),
+    }));
+    let credential = match &made.agent {
+        Token::Known(token) => {
+            let text = format!("username={}\npassword={}\n", factory.agent.username, token.expose());
+            Wish::Text(Secret::new(text))
+        }
+        Token::Coming => Wish::Coming,
+        Token::Unknown => Wish::Any,
+    };
+    // Without a token from here, what is there was made from another machine, and stays.
+    let is_known = !matches!(credential, Wish::Any);
+    resources.push(Box::new(SecretFile {
+        path: HostPath::home(AGENT, CREDENTIAL),
+        owner: AGENT.into(),
+        what: "the agent's GitLab token",
+        wish: credential,
+    }));
+    if is_known {
+        let mut file = File::system("", configuration(factory, made.account));
+        file.path = HostPath::home(AGENT, CONFIG);
+        (file.owner, file.group) = (AGENT.into(), AGENT.into());
+        resources.push(Box::new(file));
+        resources.push(Box::new(GitInclude { user: AGENT.into(), file: INCLUDED }));
+    }
+    let podman = factory.runner.executor == Executor::Podman;
+    for (name, what, is_here) in
+        [("trusted", "the trusted runner's token", true), ("untrusted", "the untrusted runner's token", podman)]
+    {
+        let wish = match made.runner(name) {
+            _ if !is_here => Wish::Nothing,
+            Token::Known(token) => Wish::Text(Secret::new(format!("{}\n", token.expose()))),
+            Token::Coming => Wish::Coming,
+            Token::Unknown => Wish::Any,
+        };
+        let path = HostPath::new(format!("/etc/factory/runner-{name}-token"));
+        resources.push(Box::new(SecretFile { path, owner: "root".into(), what, wish }));
+    }
+}
+
+/// Git's configuration for the agent. The empty helper takes away those that come before, which would store the token elsewhere;
+/// this one forgets nothing when GitLab refuses the token once.
+fn configuration(factory: &Factory, account: Option<u64>) -> String {
+    let (origin, host) = origin(&factory.gitlab.url);
+    let username = &factory.agent.username;
+    // GitLab's own form of an address that belongs to an account and receives nothing:
+    // https://docs.gitlab.com/user/profile/#use-an-automatically-generated-private-commit-email
+    let number = account.map_or_else(String::new, |id| format!("{id}-"));
+    format!(
+        "\
+# Written by factoryup; ~/.gitconfig includes it. What stands after the include there wins.
+[user]
+\tname = {} agent
+\temail = {number}{username}@users.noreply.{host}
+[credential \"{origin}\"]
+\thelper =
+\thelper = \"!f() {{ [ \\\"$1\\\" != get ] || cat ~/{CREDENTIAL}; }}; f\"
+",
+        factory.factory.name
+    )
+}
+
+/// Scheme with authority, and the host alone, of a base URL.
+fn origin(url: &str) -> (&str, &str) {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find('/').map_or(url.len(), |at| start + at);
+    let authority = &url[start..end];
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    (&url[..end], host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_credential_is_for_the_origin_alone() {
+        assert_eq!(origin("https://gitlab.com"), ("https://gitlab.com", "gitlab.com"));
+        assert_eq!(origin("https://git.example:8443/gitlab"), ("https://git.example:8443", "git.example"));
+        assert_eq!(origin("http://[::1]:80/x"), ("http://[::1]:80", "::1"));
+    }
+}

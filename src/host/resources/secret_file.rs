@@ -1,0 +1,193 @@
+//! A file of one line or few that nobody but its owner reads, such as a token.
+//!
+//! It is known by its digest only, and never shown. What it replaces or removes is not kept: a secret that is over should be
+//! nowhere, and the way back from one is to remove it.
+
+use super::{Resource, Verdict};
+use crate::error::{Error, Result};
+use crate::host::observed::{Observed, PathState};
+use crate::host::program::{Expect, HostPath, Payload, Questions, Step, Undoing, Word};
+use crate::plan::{Action, Change, Undo};
+use crate::secret::Secret;
+
+/// The only mode.
+const MODE: &str = "600";
+
+/// What the file is to hold.
+#[derive(Clone, Debug)]
+pub(crate) enum Wish {
+    /// Whatever is there: this machine does not have it.
+    Any,
+    /// What the hand-off is about to make.
+    Coming,
+    /// This.
+    Text(Secret),
+    /// There must be no such file.
+    Nothing,
+}
+
+/// A file with a secret.
+#[derive(Clone, Debug)]
+pub(crate) struct SecretFile {
+    /// Where.
+    pub(crate) path: HostPath,
+    /// Owner, and name of the group.
+    pub(crate) owner: String,
+    /// For people, as in `the agent's token`.
+    pub(crate) what: &'static str,
+    /// What it is to hold.
+    pub(crate) wish: Wish,
+}
+
+impl SecretFile {
+    fn is_right(&self, state: &PathState, hash: Option<&String>, text: &Secret) -> bool {
+        let is = (state.kind, state.mode.as_str(), state.owner.as_str(), state.group.as_str());
+        is == ('f', MODE, self.owner.as_str(), self.owner.as_str())
+            && hash == Some(&Payload::Sealed(text.clone()).sha256())
+    }
+
+    fn change(&self, action: Action, summary: String) -> Verdict {
+        Verdict::differs(Change::new(self.id(), action, summary))
+    }
+}
+
+impl Resource for SecretFile {
+    fn id(&self) -> String {
+        format!("secret:{}", self.path)
+    }
+
+    fn ask(&self, questions: &mut Questions) {
+        questions.file(&self.path, Expect::HashOnly);
+    }
+
+    fn compare(&self, seen: &Observed) -> Result<Verdict> {
+        let path = self.path.on(seen);
+        let state = path.as_ref().and_then(|path| seen.paths.get(path));
+        let (what, place) = (self.what, &self.path);
+        if state.is_some_and(|state| state.kind == 'd') {
+            return Err(Error::data(format!("{place} is there and is a folder"))
+                .hint("look at it, move it away, then run this again; the factory needs a file there"));
+        }
+        let made = if matches!(self.wish, Wish::Coming) { ", which the hand-off makes," } else { "" };
+        Ok(match (&self.wish, state) {
+            (Wish::Nothing, Some(_)) => self.change(Action::Delete, format!("remove {what}, {place}")),
+            (Wish::Any, None) => Verdict {
+                change: None,
+                note: Some(format!(
+                    "{what} is not in {place} yet; `factoryup apply` brings it there after the hand-off"
+                )),
+            },
+            (Wish::Nothing, None) | (Wish::Any, Some(_)) => Verdict::right(),
+            (Wish::Coming | Wish::Text(_), None) => {
+                self.change(Action::Create, format!("put {what}{made} into {place} ({MODE} {})", self.owner))
+            }
+            (Wish::Text(text), Some(state)) => {
+                let hash = path.as_ref().and_then(|path| seen.hashes.get(path));
+                if self.is_right(state, hash, text) {
+                    Verdict::right()
+                } else {
+                    self.change(Action::Update, format!("replace {what} in {place} ({MODE} {})", self.owner))
+                }
+            }
+            (Wish::Coming, Some(_)) => self.change(
+                Action::Update,
+                format!("replace {what} in {place} by the new one{made}").trim_end_matches(',').into(),
+            ),
+        })
+    }
+
+    fn write(&self, _seen: &Observed, step: &mut Step) {
+        let path = step.path(&self.path);
+        let actor = Word::text(self.path.inside_home_of().unwrap_or("root"));
+        match &self.wish {
+            Wish::Text(text) => {
+                step.undoing(&Undoing::Known(Undo::Remove));
+                step.feed("put_secret", &[actor, path, Word::text(&self.owner)], &Payload::Sealed(text.clone()));
+            }
+            Wish::Nothing => {
+                let reason = "a secret that is over is not kept".to_owned();
+                step.undoing(&Undoing::Known(Undo::Never { reason }));
+                step.call("drop_secret", &[actor, path]);
+            }
+            Wish::Any | Wish::Coming => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::observed::sha256;
+    use crate::host::program::Show;
+
+    fn file(wish: Wish) -> SecretFile {
+        SecretFile { path: HostPath::new("/etc/x-token"), owner: "root".into(), what: "the token", wish }
+    }
+
+    fn seen(text: &str, mode: &str) -> Observed {
+        let mut seen = Observed::default();
+        let state =
+            PathState { kind: 'f', mode: mode.into(), owner: "root".into(), group: "root".into(), link: String::new() };
+        seen.paths.insert("/etc/x-token".into(), state);
+        seen.hashes.insert("/etc/x-token".into(), sha256(text.as_bytes()));
+        seen
+    }
+
+    fn summary(wish: Wish, seen: &Observed) -> Option<String> {
+        let change = file(wish).compare(seen).unwrap().change;
+        if let Some(change) = &change {
+            let json = serde_json::to_string(change).unwrap();
+            assert!(
+                !json.contains("hunter2") && !json.contains(&sha256(b"hunter2\n")) && change.diff.is_none(),
+                "{json}"
+            );
+        }
+        change.map(|change| change.summary)
+    }
+
+    #[test]
+    fn only_the_same_text_with_the_same_rights_is_right() {
+        let wish = || Wish::Text(Secret::new("hunter2\n"));
+        assert_eq!(summary(wish(), &seen("hunter2\n", "600")), None);
+        let replace = Some("replace the token in /etc/x-token (600 root)".to_owned());
+        assert_eq!(summary(wish(), &seen("hunter2\n", "640")), replace);
+        assert_eq!(summary(wish(), &seen("old\n", "600")), replace);
+        assert_eq!(
+            summary(wish(), &Observed::default()).as_deref(),
+            Some("put the token into /etc/x-token (600 root)")
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_here_stays_and_what_comes_is_announced() {
+        assert_eq!(summary(Wish::Any, &seen("other\n", "600")), None);
+        let absent = file(Wish::Any).compare(&Observed::default()).unwrap();
+        assert!(absent.change.is_none() && absent.note.unwrap().contains("after the hand-off"));
+        let coming = |seen: &Observed| summary(Wish::Coming, seen).unwrap();
+        assert_eq!(
+            coming(&Observed::default()),
+            "put the token, which the hand-off makes, into /etc/x-token (600 root)"
+        );
+        assert_eq!(
+            coming(&seen("old\n", "600")),
+            "replace the token in /etc/x-token by the new one, which the hand-off makes"
+        );
+        assert_eq!(summary(Wish::Nothing, &Observed::default()), None);
+        assert_eq!(summary(Wish::Nothing, &seen("x", "600")).as_deref(), Some("remove the token, /etc/x-token"));
+    }
+
+    #[test]
+    fn the_program_holds_the_text_only_to_run_and_keeps_nothing_of_what_was_there() {
+        let text = |wish, show| {
+            let mut step = Step::new("secret:/etc/x-token", Action::Update, show);
+            file(wish).write(&seen("old\n", "600"), &mut step);
+            step.body()
+        };
+        let run = text(Wish::Text(Secret::new("hunter2\n")), Show::Run);
+        assert!(run.contains("put_secret root /etc/x-token root <<'END'\nhunter2\nEND\n"), "{run}");
+        assert!(run.contains("\"how\":\"remove\"") && !run.contains("keep"), "{run}");
+        let shown = text(Wish::Text(Secret::new("hunter2\n")), Show::Read);
+        assert!(!shown.contains("hunter2") && !shown.contains(&sha256(b"hunter2\n")), "{shown}");
+        assert!(text(Wish::Nothing, Show::Run).contains("drop_secret root /etc/x-token\n"));
+    }
+}
