@@ -13,7 +13,7 @@ use crate::repo::doctor;
 use crate::repo::resolve::Resolver;
 use crate::secret::Secret;
 use crate::transport::{Local, Ssh, SshOptions};
-use crate::wizard::discover::{Surroundings, gitlab_token};
+use crate::wizard::discover::{Surroundings, gitlab_token, token_for_another_instance};
 
 /// How to get in, beside what `factory.toml` says. Files rather than values: secrets are read when they are needed.
 #[derive(Clone, Debug, Default)]
@@ -248,7 +248,12 @@ pub fn owner_token(url: &str, dir: &Path, keys: &Keys, dialog: &dyn Dialog) -> R
         dialog.note(&format!("a token can be made at {page}"));
         return dialog.secret(&format!("Token for {url}, of a group owner, with the scope api"));
     }
-    Err(Error::usage(format!("no token for {url}"))
+    let error = Error::usage(format!("no token for {url}"));
+    let error = match token_for_another_instance(&Surroundings::here(dir), url) {
+        Some(why) => error.hint(why),
+        None => error,
+    };
+    Err(error
         .hint("set FACTORYUP_GITLAB_TOKEN, or name a file with --gitlab-token-file FILE")
         .hint(format!("to make one with the scope api: {page}")))
 }

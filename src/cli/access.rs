@@ -82,6 +82,7 @@ impl Site {
         let factory = factory::read(dir)?;
         let mut state = StateDir::open(&factory.factory.name)?;
         state.lock()?;
+        state.claim(dir, &factory.gitlab.project_url())?;
         Ok(Self { factory, state, dir: dir.to_owned(), keys: access.keys() })
     }
 

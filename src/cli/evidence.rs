@@ -29,9 +29,13 @@ enum Command {
 impl Evidence {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let Command::Verify { file } = &self.command;
-        let path = match file {
-            Some(path) => path.clone(),
-            None => StateDir::open(&factory::read(dir)?.factory.name)?.file("evidence/log.jsonl"),
+        let path = if let Some(path) = file {
+            path.clone()
+        } else {
+            let factory = factory::read(dir)?;
+            let state = StateDir::open(&factory.factory.name)?;
+            state.claim(dir, &factory.gitlab.project_url())?;
+            state.file("evidence/log.jsonl")
         };
         let (count, head) = Log::at(&path).verify()?;
         if ui.is_json() {

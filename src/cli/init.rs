@@ -58,6 +58,7 @@ impl Init {
 fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<()> {
     let mut state = StateDir::open(&settled.factory.factory.name)?;
     state.lock()?;
+    state.claim(dir, &settled.factory.gitlab.project_url())?;
     let mut target = RepoTarget::new(dir, &settled.factory, &settled.text)?;
     converge(&mut target, ui, &state, Options { yes: true, ..Options::default() }).map(|_| ())
 }

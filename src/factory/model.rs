@@ -144,6 +144,14 @@ pub struct Gitlab {
     pub tier: Tier,
 }
 
+impl Gitlab {
+    /// The page of the control repo's project.
+    #[must_use]
+    pub fn project_url(&self) -> String {
+        format!("{}/{}/{}", self.url.trim_end_matches('/'), self.group, self.project)
+    }
+}
+
 fn gitlab_com() -> String {
     "https://gitlab.com".into()
 }

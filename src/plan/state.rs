@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind, Result};
 
 /// `$XDG_STATE_HOME/factoryup/NAME/`, mode 0700: journal, receipts, evidence, generated keys. One process at a time holds it.
@@ -69,6 +71,33 @@ impl StateDir {
         Ok(())
     }
 
+    /// Makes the folder that of the factory with the control repo in `repo` and the GitLab project at URL `project`, unless it is
+    /// another's. One of the two is enough to know a factory again: a repo can be moved or cloned, and a project be moved too.
+    ///
+    /// # Errors
+    /// `Data` when the folder is another factory's, or its record is damaged; `CannotWrite` when the record cannot be written.
+    pub fn claim(&self, repo: &Path, project: &str) -> Result<()> {
+        let path = self.file("factory.json");
+        let place = repo.canonicalize().or_else(|_| std::path::absolute(repo)).unwrap_or_else(|_| repo.to_owned());
+        let claim = Claim { schema: CLAIM_SCHEMA, repo: place, project: project.to_owned() };
+        let known = match fs::read(&path) {
+            Ok(text) => Some(Claim::parse(&text, &path)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display()))),
+        };
+        if let Some(known) = &known {
+            if known.repo != claim.repo && known.project != claim.project {
+                return Err(known.is_another(&self.path));
+            }
+            if *known == claim {
+                return Ok(());
+            }
+        }
+        let mut json = serde_json::to_vec_pretty(&claim).map_err(|e| Error::internal(e.to_string()))?;
+        json.push(b'\n');
+        write_atomically(&path, &json, 0o600)
+    }
+
     /// Where the folder is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -79,6 +108,46 @@ impl StateDir {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+/// The format number of a claim.
+const CLAIM_SCHEMA: u32 = 1;
+
+/// `factory.json`: which factory the folder belongs to.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claim {
+    schema: u32,
+    /// Where its control repo was last worked on from here.
+    repo: PathBuf,
+    /// URL of its GitLab project.
+    project: String,
+}
+
+impl Claim {
+    fn parse(text: &[u8], path: &Path) -> Result<Self> {
+        let damaged = |why: String| {
+            Error::data(format!("{} is damaged: {why}", path.display())).hint(
+                "it says which factory the folder belongs to; if that is this one, remove the file and run this again",
+            )
+        };
+        let claim: Self = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
+        if claim.schema != CLAIM_SCHEMA {
+            return Err(damaged(format!("its schema is {}, not {CLAIM_SCHEMA}", claim.schema)));
+        }
+        Ok(claim)
+    }
+
+    fn is_another(&self, folder: &Path) -> Error {
+        Error::data(format!(
+            "another factory of this name has its state in {}: {}, with the control repo in {}",
+            folder.display(),
+            self.project,
+            self.repo.display()
+        ))
+        .hint("give this one another name: `name` under [factory] in factory.toml, or --name")
+        .hint(format!("or, if the other is gone for good: mv {0} {0}.old", folder.display()))
     }
 }
 
@@ -116,6 +185,23 @@ mod tests {
         assert_eq!(second.lock().unwrap_err().kind(), Kind::CannotWrite);
         drop(first);
         second.lock().unwrap();
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_factory_wherever_that_moves() {
+        let temp = tempfile::tempdir().unwrap();
+        let [one, moved, other] = ["one", "moved", "other"].map(|name| temp.path().join(name));
+        let state = StateDir::at(temp.path().join("state")).unwrap();
+        state.claim(&one, "https://a/x/y").unwrap();
+        state.claim(&one, "https://a/x/y").unwrap();
+        let error = state.claim(&other, "https://b/x/y").unwrap_err();
+        assert_eq!(error.kind(), Kind::Data);
+        assert!(error.to_string().contains("https://a/x/y") && error.hints().len() == 2, "{error}");
+        state.claim(&moved, "https://a/x/y").unwrap();
+        state.claim(&moved, "https://a/new/y").unwrap();
+        assert!(state.claim(&one, "https://a/x/y").is_err());
+        fs::write(state.file("factory.json"), "{").unwrap();
+        assert!(state.claim(&moved, "https://a/new/y").unwrap_err().to_string().contains("factory.json is damaged"));
     }
 
     #[test]

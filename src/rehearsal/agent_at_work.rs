@@ -31,7 +31,7 @@ pub(super) fn play(factory: &Factory, transport: &mut dyn Transport) -> Result<(
 
 fn script(factory: &Factory) -> String {
     let gitlab = &factory.gitlab;
-    let url = format!("{}/{}/{}.git", gitlab.url.trim_end_matches('/'), gitlab.group, gitlab.project);
+    let url = format!("{}.git", gitlab.project_url());
     format!(
         "\
 set -eu

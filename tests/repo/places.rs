@@ -156,3 +156,32 @@ fn without_git() {
     assert!(said.contains("git is not on PATH") && said.contains("apt install git"), "{said}");
     assert!(!world.path("repo").exists());
 }
+
+#[test]
+fn two_factories_of_one_name_do_not_share_their_state() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    world.apply("repo");
+    assert_eq!(world.factoryup("repo", &["doctor"]).0, 0);
+    // The same one in another place, by move or clone.
+    fs::rename(world.path("repo"), world.path("moved")).unwrap();
+    assert_eq!(world.factoryup("moved", &["doctor"]).0, 0);
+    world.git("", &["clone", "-q", "moved", "other"]);
+    assert_eq!(world.factoryup("other", &["doctor"]).0, 0);
+    assert_eq!(world.factoryup("moved", &["doctor"]).0, 0);
+    // Another one.
+    let path = world.path("other/factory.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("group = \"acme\"", "group = \"coyotes\"");
+    fs::write(&path, text).unwrap();
+    for command in [&["plan", "repo"][..], &["doctor"], &["evidence", "verify"]] {
+        let (code, _, said) = world.factoryup("other", command);
+        assert!(
+            code == 65 && said.contains("another factory of this name has its state in"),
+            "{command:?}: {code} {said}"
+        );
+        assert!(said.contains("/acme/") && said.contains("give this one another name"), "{said}");
+    }
+    assert_eq!(world.factoryup("moved", &["doctor"]).0, 0);
+}

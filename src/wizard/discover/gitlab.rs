@@ -12,6 +12,9 @@ const OTHER_FORGES: [&str; 4] = ["github.com", "bitbucket.org", "codeberg.org", 
 /// Variables with the URL or host of the instance: GitLab CI's own, and glab's.
 const INSTANCE_VARIABLES: [&str; 4] = ["CI_SERVER_URL", "GITLAB_HOST", "GITLAB_URI", "GL_HOST"];
 
+/// Variables with a token that do not say which instance it is for.
+const TOKEN_VARIABLES: [&str; 2] = ["GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN"];
+
 /// The instance and the group, as presets; and whether there is a token.
 pub(super) fn instance(around: &Surroundings, found: &mut Discovered) {
     for name in INSTANCE_VARIABLES {
@@ -47,7 +50,8 @@ fn as_url(host: &str) -> String {
 }
 
 /// A GitLab token for the instance at `url`, and where it was found. In this order: `FACTORYUP_GITLAB_TOKEN`; the file that
-/// `FACTORYUP_GITLAB_TOKEN_FILE` names; `GITLAB_TOKEN` and `GITLAB_ACCESS_TOKEN`, unless `GITLAB_HOST` names another instance;
+/// `FACTORYUP_GITLAB_TOKEN_FILE` names; `GITLAB_TOKEN` and `GITLAB_ACCESS_TOKEN`, which are for the instance that `GITLAB_HOST`
+/// names, else for gitlab.com, as glab takes them (<https://docs.gitlab.com/cli/#environment-variables>);
 /// `~/.config/factoryup/gitlab-token`; glab's configuration, for its own instance only.
 ///
 /// # Errors
@@ -60,13 +64,11 @@ pub fn gitlab_token(around: &Surroundings, url: &str) -> Result<Option<(Secret, 
         return from_file(Path::new(&path)).map(Some);
     }
     let host = host_of(url);
-    let elsewhere = INSTANCE_VARIABLES
-        .iter()
-        .find_map(|name| around.text(name))
-        .is_some_and(|other| host_of(&as_url(&other)) != host);
-    for name in ["GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN"] {
-        if let Some(token) = from_variable(around, name)?.filter(|_| !elsewhere) {
-            return Ok(Some(token));
+    if token_host(around) == host {
+        for name in TOKEN_VARIABLES {
+            if let Some(token) = from_variable(around, name)? {
+                return Ok(Some(token));
+            }
         }
     }
     let file = around.base("XDG_CONFIG_HOME", ".config").join("factoryup/gitlab-token");
@@ -76,6 +78,21 @@ pub fn gitlab_token(around: &Surroundings, url: &str) -> Result<Option<(Secret, 
     let glab = Glab::read(around);
     let token = glab.hosts.into_iter().find(|(name, _)| *name == host).and_then(|(_, token)| token);
     Ok(token.map(|token| (token, "glab's configuration".to_owned())))
+}
+
+/// The instance that the tokens in [`TOKEN_VARIABLES`] are for. A `factory.toml` from somebody else must not get to say.
+fn token_host(around: &Surroundings) -> String {
+    let named = INSTANCE_VARIABLES.iter().find_map(|name| around.text(name));
+    named.map_or_else(|| "gitlab.com".to_owned(), |url| host_of(&as_url(&url)))
+}
+
+/// Why a token that is there is not used for the instance at `url`, and what to do about it.
+#[must_use]
+pub fn token_for_another_instance(around: &Surroundings, url: &str) -> Option<String> {
+    let (host, other) = (host_of(url), token_host(around));
+    let name =
+        TOKEN_VARIABLES.into_iter().find(|name| (around.variable)(name).is_some_and(|value| !value.is_empty()))?;
+    (other != host).then(|| format!("{name} is for {other}; if it is for {host}, say so: export GITLAB_HOST={host}"))
 }
 
 fn from_variable(around: &Surroundings, name: &str) -> Result<Option<(Secret, String)>> {
@@ -206,6 +223,25 @@ mod tests {
         assert!(gitlab_token(&around, "https://gitlab.com").unwrap().is_none());
         let (token, place) = gitlab_token(&around, "https://gitlab.example.org").unwrap().unwrap();
         assert_eq!((token.expose(), place.as_str()), ("glpat-x", "GITLAB_TOKEN"));
+    }
+
+    #[test]
+    fn a_variable_that_says_no_instance_is_for_gitlab_com() {
+        let home = tempfile::tempdir().unwrap();
+        let around = around(home.path(), |name| (name == "GITLAB_TOKEN").then(|| "glpat-x".into()));
+        assert!(gitlab_token(&around, "https://gitlab.com").unwrap().is_some());
+        assert!(token_for_another_instance(&around, "https://gitlab.com").is_none());
+        assert!(gitlab_token(&around, "https://gitlab.example.org").unwrap().is_none());
+        assert_eq!(
+            token_for_another_instance(&around, "https://gitlab.example.org:8443/x").as_deref(),
+            Some(
+                "GITLAB_TOKEN is for gitlab.com; if it is for gitlab.example.org:8443, say so: export GITLAB_HOST=gitlab.example.org:8443"
+            )
+        );
+        // One that is factoryup's own is for whatever factory is worked on.
+        let own =
+            Surroundings { variable: |name| (name == "FACTORYUP_GITLAB_TOKEN").then(|| "glpat-x".into()), ..around };
+        assert!(gitlab_token(&own, "https://gitlab.example.org").unwrap().is_some());
     }
 
     #[test]
