@@ -1,7 +1,8 @@
 //! From answers to a tree: pure, and the same on every machine and at every time.
 //!
 //! One Tera instance holds all templates, parsed once. Escaping is off: these are not web pages. Of Tera's functions only `range`
-//! and `throw` exist in a render, so that neither clock, chance, environment nor network can reach a file.
+//! and `throw` exist in a render, so that neither clock, chance, environment nor network can reach a file. What a human typed
+//! freely goes into YAML, JSON and TOML through the filter `quoted`.
 
 use std::sync::OnceLock;
 
@@ -43,6 +44,7 @@ impl Renderer {
     pub(crate) fn new(pack: Pack) -> RepoResult<Self> {
         let mut tera = Tera::new();
         tera.autoescape_on(Vec::<&str>::new());
+        tera.register_filter("quoted", quoted);
         let mut sources = Vec::new();
         for (name, bytes) in pack.templates() {
             let text = std::str::from_utf8(bytes)
@@ -109,6 +111,11 @@ impl Renderer {
         }
         Ok(file)
     }
+}
+
+/// The filter `quoted`: free text as a JSON string, which is also one in YAML and TOML.
+fn quoted(text: &str, _: tera::Kwargs, _: &tera::State) -> String {
+    Value::from(text).to_string()
 }
 
 fn wanted(entry: &Entry, context: &Value) -> RepoResult<bool> {

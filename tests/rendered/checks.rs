@@ -108,6 +108,11 @@ fn a_skill_that_agents_could_not_load_is_found() {
     finds(&repo, "skills", "name must be the folder's name");
     finds(&repo, "skills", "description is missing");
     finds(&repo, "skills", "unknown field: model");
+    repo.write(
+        ".agents/skills/Bad--Name/SKILL.md",
+        "---\nname: Bad--Name\ndescription: Use when: never\n---\n\n# Bad\n",
+    );
+    finds(&repo, "skills", "description holds a colon or a #, so YAML wants it in double quotes");
     std::fs::remove_dir_all(repo.path().join(".agents/skills/Bad--Name")).unwrap();
     passed(&repo.run(&["scripts/check", "skills"]));
     std::fs::remove_file(repo.path().join(".claude/skills")).unwrap();

@@ -1,16 +1,28 @@
 //! The generated control repo, checked by the real tools for each kind of file, for answers that differ in every choice.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../support/combinations.rs"]
+mod combinations;
 #[path = "../support/control_repo.rs"]
 mod control_repo;
+#[path = "../support/covering.rs"]
+mod covering;
+#[path = "../support/hcl/mod.rs"]
+mod hcl;
 #[path = "../support/plane.rs"]
 mod plane;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod agent;
+mod attributes;
 mod checks;
+mod corpus;
 mod infra;
+mod links;
+mod matrix;
 mod pipeline;
 mod settings;
 mod text;
+mod words;
+mod yaml;

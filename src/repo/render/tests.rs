@@ -30,6 +30,12 @@ fn nothing_is_escaped_and_one_line_ending_ends_the_file() {
 }
 
 #[test]
+fn free_text_is_quoted_for_yaml_and_json() {
+    let text = one("{{ 'a \"b\" \\\\ c' | quoted }}").unwrap();
+    assert_eq!(serde_json::from_str::<String>(&text).unwrap(), r#"a "b" \ c"#);
+}
+
+#[test]
 fn what_is_missing_is_named_with_template_and_line() {
     for (template, said) in [("x\n{{ nobody }}\n", "nobody"), ("x\n{{ factory.nick }}\n", "nick")] {
         let text = one(template).unwrap_err().to_string();
