@@ -22,6 +22,7 @@ mod infra;
 mod links;
 mod matrix;
 mod pipeline;
+mod recipients;
 mod settings;
 mod text;
 mod words;

@@ -68,6 +68,7 @@ fn conditions() -> Vec<Condition> {
         ("docs/runbooks/tunnel-down.md", edge),
         ("docs/runbooks/host-rebuild.md", host),
         ("docs/runbooks/disk-full.md", host),
+        ("scripts/checks/recipients", sops),
         ("scripts/host/", host),
         ("infra/control-plane/encryption.tofu", |c| c.has("tofu")),
         ("infra/modules/edge/", edge),

@@ -167,10 +167,14 @@ pub struct ControlRepo {
 
 impl ControlRepo {
     pub fn new(name: &str) -> Self {
-        let text = factory_toml(name);
-        let factory = answers(name);
+        Self::of(&factory_toml(name))
+    }
+
+    /// The same from the text of a `factory.toml`.
+    pub fn of(text: &str) -> Self {
+        let factory = factory::parse(text, "factory.toml").unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut target = RepoTarget::new(folder.path().join("repo"), &factory, &text).unwrap();
+        let mut target = RepoTarget::new(folder.path().join("repo"), &factory, text).unwrap();
         let state = StateDir::at(folder.path().join("state")).unwrap();
         converge(&mut target, &Silent, &state, Options { yes: true, ..Options::default() }).unwrap();
         let repo = Self { factory, folder };

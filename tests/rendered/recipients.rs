@@ -1,0 +1,181 @@
+//! Who can read a secret of the repo, with real age keys and the real SOPS: exactly whom `.sops.yaml` names for its folder.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::control_repo::{ControlRepo, passed, stdout, text};
+use crate::support;
+
+/// Somebody with a key, made by `age-keygen`.
+struct Reader {
+    name: &'static str,
+    public: String,
+    file: PathBuf,
+}
+
+struct World {
+    repo: ControlRepo,
+    readers: Vec<Reader>,
+}
+
+/// The folders under `secrets/`, and who is to read each: what docs/runbooks/age-keys.md says, carried out.
+const FOLDERS: [(&str, &[&str]); 4] = [
+    ("secrets/agent", &["owner", "agent"]),
+    ("secrets/dev", &["owner", "ci"]),
+    ("secrets/prod", &["owner"]),
+    ("secrets/production", &["owner", "ci", "deploy"]),
+];
+
+impl World {
+    /// A repo whose owner has held the key ceremony; environments whose names begin alike.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let readers: Vec<Reader> =
+            ["owner", "agent", "ci", "deploy", "stranger"].map(|name| Reader::new(name, &folder)).into();
+        let toml = format!(
+            "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n[host]\nkind = \"local\"\n\
+             [gitlab]\ngroup = \"acme\"\n[secrets]\nowner_recipient = \"{}\"\n[environments]\nnames = [\"dev\", \"prod\", \"production\"]\n",
+            readers[0].public
+        );
+        let world = Self { repo: ControlRepo::of(&toml), readers };
+        // Where scripts/tools installs it.
+        let bin = world.repo.path().join("../.local/bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        std::os::unix::fs::symlink(support::tool("sops").unwrap(), bin.join("sops")).unwrap();
+        for (folder, readers) in FOLDERS {
+            for name in readers.iter().filter(|name| **name != "owner") {
+                passed(&world.secret(&["add-recipient", folder, &world.reader(name).public], "owner"));
+            }
+        }
+        world
+    }
+
+    fn reader(&self, name: &str) -> &Reader {
+        self.readers.iter().find(|reader| reader.name == name).unwrap()
+    }
+
+    /// `scripts/secret`, by somebody with this key. Their editor writes the one line `token: THE PATH`.
+    fn secret(&self, arguments: &[&str], by: &str) -> Output {
+        let path = self.repo.path().join("scripts/secret");
+        let mut command = self.repo.command(path.to_str().unwrap());
+        let value = arguments.get(1).copied().unwrap_or_default();
+        command
+            .args(arguments)
+            .env("SOPS_AGE_KEY_FILE", &self.reader(by).file)
+            .env("EDITOR", format!("sh -c 'echo \"token: in {value}\" >$1' editor"))
+            .output()
+            .unwrap()
+    }
+
+    fn readers_of(&self, file: &str) -> BTreeSet<&str> {
+        let opens = |reader: &&Reader| {
+            let output = self.secret(&["get", file, "token"], reader.name);
+            let got = stdout(&output);
+            assert_eq!(
+                output.status.success(),
+                got.trim() == format!("in {file}"),
+                "{}: {}",
+                reader.name,
+                text(&output)
+            );
+            assert!(output.status.success() || got.is_empty(), "{got}");
+            output.status.success()
+        };
+        self.readers.iter().filter(opens).map(|reader| reader.name).collect()
+    }
+
+    fn check(&self) -> Output {
+        self.repo.run(&["scripts/check", "secrets", "recipients"])
+    }
+}
+
+impl Reader {
+    fn new(name: &'static str, folder: &Path) -> Self {
+        let file = folder.join(name);
+        let made = std::process::Command::new("age-keygen").arg("-o").arg(&file).output().unwrap();
+        passed(&made);
+        let key = std::fs::read_to_string(&file).unwrap();
+        let public = key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned();
+        Self { name, public, file }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.readers[0].file.parent().unwrap());
+    }
+}
+
+#[test]
+fn a_secret_is_read_by_whom_its_folder_is_for_and_by_nobody_else() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let world = World::new();
+    for (folder, readers) in FOLDERS {
+        let file = format!("{folder}/app.yaml");
+        // Whoever may read a file may also make it: for that no key is needed, only the rules.
+        passed(&world.secret(&["edit", &file], "stranger"));
+        assert!(!world.repo.read(&file).contains("in secrets/"), "the value stands in the file");
+        assert_eq!(world.readers_of(&file), readers.iter().copied().collect(), "{file}");
+    }
+    passed(&world.check());
+    let listed = passed(&world.secret(&["list"], "stranger"));
+    let agent = &world.reader("agent").public;
+    assert_eq!(listed.matches(agent.as_str()).count(), 1, "{listed}");
+
+    // No rule, no file: not for a folder that only begins like one, nor elsewhere.
+    for file in ["secrets/productions/app.yaml", "secrets/agents/app.yaml"] {
+        assert!(!world.secret(&["edit", file], "owner").status.success());
+        assert!(!world.repo.path().join(file).exists(), "{file} was made");
+    }
+    let elsewhere = world.secret(&["edit", "docs/secrets/production/app.yaml"], "owner");
+    assert_eq!(elsewhere.status.code(), Some(64), "{}", text(&elsewhere));
+
+    // A new reader reads what is there already, and a removed one nothing any more.
+    passed(&world.secret(&["add-recipient", "secrets/prod", &world.reader("deploy").public], "owner"));
+    assert_eq!(world.readers_of("secrets/prod/app.yaml"), ["deploy", "owner"].into());
+    let rules = world.repo.read(".sops.yaml").replace(&format!(",{agent}"), "");
+    world.repo.write(".sops.yaml", &rules);
+    let due = world.check();
+    assert!(text(&due).contains("secrets/agent/app.yaml: read by others than .sops.yaml says"), "{}", text(&due));
+    passed(&world.secret(&["rotate", "secrets/agent/app.yaml"], "owner"));
+    assert_eq!(world.readers_of("secrets/agent/app.yaml"), ["owner"].into());
+    passed(&world.check());
+}
+
+#[test]
+fn the_key_of_the_agent_opens_no_environment() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let world = World::new();
+    let agent = world.reader("agent").public.clone();
+    passed(&world.check());
+    // Not by a rule that names it,
+    let rules = world.repo.read(".sops.yaml");
+    passed(&world.secret(&["add-recipient", "secrets/production", &agent], "owner"));
+    let found = world.check();
+    assert_eq!(found.status.code(), Some(1), "{}", text(&found));
+    assert!(text(&found).contains(&format!("{agent} reads secrets/agent, and more")), "{}", text(&found));
+    world.repo.write(".sops.yaml", &rules);
+    passed(&world.check());
+    // nor by a file that was encrypted past the rules, nor by one that lies beside the folders.
+    let plain = world.repo.path().join("../plain.yaml");
+    std::fs::write(&plain, "token: x\n").unwrap();
+    let file = world.repo.path().join("secrets/production/past.yaml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut sops = world.repo.command(support::tool("sops").unwrap().to_str().unwrap());
+    sops.current_dir(plain.parent().unwrap());
+    sops.args(["encrypt", "--age", &agent, "--output"]).arg(&file).arg(&plain);
+    passed(&sops.output().unwrap());
+    let found = world.check();
+    assert!(
+        text(&found).contains("secrets/production/past.yaml: read by others than .sops.yaml says"),
+        "{}",
+        text(&found)
+    );
+    std::fs::rename(&file, world.repo.path().join("secrets/past.yaml")).unwrap();
+    assert!(text(&world.check()).contains("secrets/past.yaml: no rule is for it"));
+}
