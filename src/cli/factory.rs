@@ -9,6 +9,9 @@ use crate::factory::{FILE_NAME, Factory};
 pub(super) fn read(dir: &Path) -> Result<Factory> {
     let path = dir.join(FILE_NAME);
     if !path.exists() {
+        if let Some(error) = crate::repo::bare(dir) {
+            return Err(error);
+        }
         return Err(Error::usage(format!(
             "no {FILE_NAME} in {}",
             if dir == Path::new(".") { "this folder".into() } else { dir.display().to_string() }

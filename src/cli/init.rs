@@ -4,18 +4,27 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use serde_json::json;
+
+use super::Ending;
 use crate::dialog::Dialog;
 use crate::error::Result;
 use crate::factory::AnswerFlags;
 use crate::plan::{Options, StateDir, Watch, converge};
 use crate::repo::RepoTarget;
+use crate::repo::report::Report;
 use crate::ui::Ui;
 use crate::wizard::{Request, Settled, settle};
 
 /// Ask what cannot be found out, write factory.toml and generate the control repo. Works offline, touches nothing else
+///
+/// In the top folder of a git repo with commits of your own, the files come on a branch of their own: your work tree stays as it is, a
+/// file that you have already stays yours, and the one from the templates waits under .factory/conflicts for factoryup resolve.
+///
+/// Exit code 2 when such files wait.
 #[derive(Debug, Default, Args)]
 pub(super) struct Init {
-    /// The folder to make, or an empty one [default: --dir, or the current folder]
+    /// The folder to make, an empty one, or a repo of yours [default: --dir, or the current folder]
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 
@@ -32,16 +41,32 @@ pub(super) struct Init {
 }
 
 impl Init {
-    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
-        self.make(dir, ui)?;
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
+        if let Some(report) = self.make(dir, ui)? {
+            return Self::adopted(&report, ui);
+        }
         let folder = self.folder.as_deref().unwrap_or(dir);
         let enter = if folder == Path::new(".") { String::new() } else { format!("cd {}, then ", folder.display()) };
         ui.say(&format!("\nNext: {enter}factoryup plan --diff to read what would change on the host and GitLab, and factoryup apply to change it."));
-        Ok(())
+        Ok(Ending::Done)
     }
 
-    /// The same, without a word about what comes next.
-    pub(super) fn make(&self, dir: &Path, ui: &Ui) -> Result<()> {
+    /// A repo that was there has its files on a branch, which is the user's to merge.
+    fn adopted(report: &Report, ui: &Ui) -> Result<Ending> {
+        let waits = report.conflicts().next().is_some();
+        if ui.is_json() {
+            ui.result(&json!({ "event": "adoption", "report": report }).to_string())?;
+        } else if let Some(branch) = &report.branch {
+            let settle = if waits { ", then settle what you both have with factoryup resolve" } else { "" };
+            ui.say(&format!(
+                "\nNext: read the branch with git diff HEAD...{branch}, bring it in with git merge {branch}{settle}."
+            ));
+        }
+        Ok(if waits { Ending::Pending } else { Ending::Done })
+    }
+
+    /// The same, without a word about what comes next. The report is of what stands on a branch of a repo that was there before.
+    pub(super) fn make(&self, dir: &Path, ui: &Ui) -> Result<Option<Report>> {
         let folder = self.folder.as_deref().unwrap_or(dir);
         let settled = settle(&Request {
             folder,
@@ -55,10 +80,11 @@ impl Init {
 }
 
 /// Makes the control repo of a new factory in `dir`.
-fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<()> {
+fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<Option<Report>> {
     let mut state = StateDir::open(&settled.factory.factory.name)?;
     state.lock()?;
     state.claim(dir, &settled.factory.gitlab.project_url())?;
-    let mut target = RepoTarget::new(dir, &settled.factory, &settled.text)?;
-    converge(&mut target, ui, &state, Options { yes: true, ..Options::default() }).map(|_| ())
+    let mut target = RepoTarget::new(dir, &settled.factory, &settled.text)?.adopting(true);
+    converge(&mut target, ui, &state, Options { yes: true, ..Options::default() })?;
+    Ok(target.report().filter(|report| report.branch.is_some()).cloned())
 }

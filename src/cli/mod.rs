@@ -112,12 +112,12 @@ impl Cli {
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         match &self.command {
             None => return start::run(&dir, ui),
+            Some(Command::Init(command)) => return command.run(&dir, ui),
             Some(Command::Plan(command)) => return command.run(&dir, ui),
             Some(Command::Upgrade(command)) => return command.run(&dir, ui),
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
             Some(Command::Revert(command)) => return command.run(&dir, ui),
             Some(Command::Doctor(_)) => return doctor::Doctor::run(&dir, ui),
-            Some(Command::Init(command)) => command.run(&dir, ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),
             Some(Command::App(command)) => command.run(&dir, ui),

@@ -25,16 +25,21 @@ pub(super) struct Resolve {
     path: Option<String>,
 
     /// Keep what you have
-    #[arg(long, conflicts_with_all = ["proposal", "edit", "show"])]
+    #[arg(long, conflicts_with_all = ["proposal", "edit", "tool", "show"])]
     mine: bool,
 
     /// Take what the templates propose
-    #[arg(long, conflicts_with_all = ["edit", "show"])]
+    #[arg(long, conflicts_with_all = ["edit", "tool", "show"])]
     proposal: bool,
 
-    /// Open both versions in your editor, with the lines that conflict between markers
-    #[arg(long, conflicts_with = "show")]
+    /// Open both versions in your editor (git's core.editor, $VISUAL, $EDITOR), with the lines that conflict between markers
+    #[arg(long, conflicts_with_all = ["tool", "show"])]
     edit: bool,
+
+    /// Open the three versions in a merge tool: the one named, or the one of git's merge.tool
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, conflicts_with = "show")]
+    #[allow(clippy::option_option, reason = "not given, given without a name, given with one")]
+    tool: Option<Option<String>>,
 
     /// Show both versions, with the lines that conflict between markers
     #[arg(long)]
@@ -81,23 +86,46 @@ impl Resolve {
         if self.edit {
             return resolver.edited(pending).map(|text| Some(Choice::Text(text)));
         }
+        if let Some(name) = &self.tool {
+            return resolver.merged_by_tool(pending, name.as_deref()).map(|text| Some(Choice::Text(text)));
+        }
         if !ui.is_interactive() {
             return Ok(None);
         }
         Self::list(pending, ui)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let diff = Diff { before: pending.mine.as_deref().map(text), after: Some(text(&pending.proposal)) };
-        ui.result(&ui.diff_text(&diff))?;
+        Self::three_ways(pending, ui)?;
         if ui.confirm(&format!("Keep {} as you have it?", pending.path), false)? {
             return Ok(Some(Choice::Mine));
         }
         if ui.confirm("Take the proposal instead, without your changes?", false)? {
             return Ok(Some(Choice::Proposal));
         }
+        if let Some(tool) = resolver.tool()
+            && ui.confirm(&format!("Put both together in {tool}?"), true)?
+        {
+            return resolver.merged_by_tool(pending, None).map(|text| Some(Choice::Text(text)));
+        }
         if ui.confirm("Put both together in your editor?", true)? {
             return resolver.edited(pending).map(|text| Some(Choice::Text(text)));
         }
         Ok(None)
+    }
+
+    /// What each side made of the former text; where that is not known, what the sides have.
+    fn three_ways(pending: &Pending, ui: &Ui) -> Result<()> {
+        let mine = pending.mine.as_deref();
+        let proposal = Some(pending.proposal.as_slice());
+        let views = match pending.base.as_deref() {
+            Some(base) => {
+                vec![("what you changed", Some(base), mine), ("what the templates changed", Some(base), proposal)]
+            }
+            None => vec![("from yours to the proposal", mine, proposal)],
+        };
+        for (title, before, after) in views {
+            let diff = Diff { before: before.map(text), after: after.map(text) };
+            ui.result(&format!("  {title}:\n{}", ui.diff_text(&diff)))?;
+        }
+        Ok(())
     }
 
     fn list(pending: &Pending, ui: &Ui) -> Result<()> {
@@ -106,5 +134,13 @@ impl Resolve {
             return ui.result(&line.to_string());
         }
         ui.result(&pending.path)
+    }
+}
+
+/// A version as it can be shown.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => text.to_owned(),
+        _ => format!("not text, {} bytes\n", bytes.len()),
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
     if let Some(problem) = problem {
         return Err(Error::usage(problem)
             .hint("begin in a new folder: factoryup init DIR")
+            .hint("or bring the files into a git repo of yours, on a branch: factoryup init")
             .hint("or name a control repo: factoryup --dir DIR")
             .hint("all commands: factoryup --help"));
     }

@@ -28,7 +28,9 @@ pub(crate) fn name(desired: &Desired, repo: &ControlRepo, comparison: &Compariso
     parts.extend(comparison.settled.iter().map(|path| (path.clone(), String::new())));
     parts.push((desired.tree.pack_sha256.clone(), desired.answers_sha256.clone()));
     let short = &sha256_of_parts(&parts)[..8];
-    if repo.manifest.template.pack_sha256 == desired.tree.pack_sha256 {
+    if repo.manifest.is_none() {
+        format!("factory/adoption-{short}")
+    } else if repo.manifest.template.pack_sha256 == desired.tree.pack_sha256 {
         format!("factory/answers-{short}")
     } else {
         format!("factory/upgrade-{}-{short}", desired.tree.version)
@@ -69,7 +71,9 @@ pub(crate) fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparis
 fn message(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> String {
     use std::fmt::Write;
     let (from, to) = (&repo.manifest.template.version, &desired.tree.version);
-    let mut text = if repo.manifest.template.pack_sha256 == desired.tree.pack_sha256 {
+    let mut text = if repo.manifest.is_none() {
+        format!("Adopt this repo: bring {} files from the templates {to}\n", comparison.edits.len())
+    } else if repo.manifest.template.pack_sha256 == desired.tree.pack_sha256 {
         format!("Apply new answers to {} files\n", comparison.edits.len())
     } else {
         format!("Bring {} files from the templates {from} to {to}\n", comparison.edits.len())
@@ -77,7 +81,7 @@ fn message(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> St
     let _ = writeln!(text, "\nMade by factoryup {} from its templates {to}.", env!("CARGO_PKG_VERSION"));
     let lines: Vec<String> = comparison.report.lines().collect();
     if !lines.is_empty() {
-        let _ = writeln!(text, "\nYour own changes:");
+        let _ = writeln!(text, "\nYour own {}:", if repo.manifest.is_none() { "files" } else { "changes" });
         for line in lines {
             let _ = writeln!(text, "- {line}");
         }

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use rust_embed::Embed;
 use serde::{Deserialize, Serialize};
@@ -115,6 +117,27 @@ impl Pack {
     /// The pack of application repos that is part of this binary; see [`crate::app`].
     pub(crate) fn embedded_app(catalogue: &str) -> RepoResult<Self> {
         Self::new(catalogue, files(|name| name.strip_prefix(APP)))
+    }
+
+    /// The pack in a folder: its `catalogue.toml`, and its files below `templates/`.
+    pub(crate) fn read(folder: &Path) -> RepoResult<Self> {
+        let path = folder.join("catalogue.toml");
+        let catalogue = fs::read_to_string(&path).map_err(RepoError::io("read", &path))?;
+        let templates = folder.join("templates");
+        let (mut files, mut folders) = (BTreeMap::new(), vec![templates.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).map_err(RepoError::io("read", &folder))? {
+                let path = entry.map_err(RepoError::io("read", &folder))?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let bytes = fs::read(&path).map_err(RepoError::io("read", &path))?;
+                let name = path.strip_prefix(&templates).unwrap_or(&path).to_string_lossy().into_owned();
+                files.insert(name, Cow::Owned(bytes));
+            }
+        }
+        Self::new(&catalogue, files)
     }
 
     /// A pack from a catalogue's text and the files below `templates/`.

@@ -25,12 +25,17 @@ pub(crate) struct Desired {
 impl Desired {
     /// Renders `factory`, whose file reads `factory_toml`.
     pub(crate) fn new(factory: &Factory, factory_toml: &str) -> Result<Self> {
-        Ok(Self {
+        Ok(Self::of(factory, factory_toml, render(factory)?))
+    }
+
+    /// The same with a tree that was rendered from another pack.
+    pub(crate) fn of(factory: &Factory, factory_toml: &str, tree: Tree) -> Self {
+        Self {
             factory: factory.clone(),
             factory_toml: factory_toml.to_owned(),
-            tree: render(factory)?,
+            tree,
             answers_sha256: record::answers_sha256(factory),
-        })
+        }
     }
 
     /// `factory.toml` as git will hold it.

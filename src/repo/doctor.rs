@@ -60,7 +60,7 @@ pub fn check(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Vec<Ch
             answers(&repo),
             rendering(&repo, &desired),
         ]),
-        Observed::Vacant { .. } | Observed::CutShort => {
+        Observed::Vacant { .. } | Observed::CutShort | Observed::Foreign(_) => {
             Err(Error::usage(format!("{} holds no control repo yet", dir.display()))
                 .hint("make it with: factoryup apply repo"))
         }

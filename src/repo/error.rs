@@ -33,6 +33,14 @@ pub(crate) enum RepoError {
     Io { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot generate a control repo in {}: {why}", dir.display())]
     Occupied { dir: PathBuf, why: String },
+    #[error("{} holds a repo that factoryup did not make", .0.display())]
+    Foreign(PathBuf),
+    #[error("{} holds a repo without a commit", .0.display())]
+    NoCommit(PathBuf),
+    #[error("{} is a bare repo, which has no work tree", .0.display())]
+    Bare(PathBuf),
+    #[error("the repo in {} cannot be adopted: {path} has a name under which factoryup keeps its records", dir.display())]
+    OwnName { dir: PathBuf, path: String },
     #[error("another factoryup is at work in {}", .0.display())]
     Busy(PathBuf),
     #[error("{file}: {why}")]
@@ -93,6 +101,18 @@ impl From<RepoError> for Error {
             }
             RepoError::Occupied { .. } => Self::new(Kind::CannotWrite, text)
                 .hint("give a folder that is empty or not there yet; at most a factory.toml may be in it"),
+            RepoError::Foreign(dir) => Self::new(Kind::CannotWrite, text).hint(format!(
+                "to bring factoryup's files into it, on a branch of their own and over none of yours: factoryup init {}",
+                shell_word(&dir.display().to_string())
+            )),
+            RepoError::NoCommit(_) => Self::new(Kind::CannotWrite, text)
+                .hint("make a first one, then run this again: git commit --allow-empty -m Start"),
+            RepoError::Bare(dir) => Self::new(Kind::CannotWrite, text).hint(format!(
+                "clone it and work in the clone: git clone {} FOLDER",
+                shell_word(&dir.display().to_string())
+            )),
+            RepoError::OwnName { path, .. } => Self::new(Kind::CannotWrite, text)
+                .hint(format!("give it another name: git mv {} NAME; commit that, then run this again", shell_word(path))),
             RepoError::Busy(_) => Self::new(Kind::CannotWrite, text).hint("wait for it to end, then run this again"),
             RepoError::Unreadable { .. } => Self::data(text).hint(
                 "the folder .factory/ is written by factoryup alone; restore it with: git checkout COMMIT -- .factory",

@@ -195,6 +195,25 @@ impl Manifest {
         }
     }
 
+    /// That of a repo in which factoryup wrote nothing yet.
+    pub(crate) fn none() -> Self {
+        Self {
+            schema: SCHEMA,
+            generator: String::new(),
+            min_generator: MIN_GENERATOR.into(),
+            answers_sha256: String::new(),
+            template: Template { version: String::new(), pack_sha256: String::new(), engine: ENGINE.into() },
+            files: Vec::new(),
+            tombstones: Vec::new(),
+            migrations: Vec::new(),
+        }
+    }
+
+    /// Whether factoryup wrote nothing yet: the repo is being adopted.
+    pub(crate) fn is_none(&self) -> bool {
+        self.template.version.is_empty()
+    }
+
     /// Reads a manifest. What a newer version may have written is refused before the rest is looked at.
     pub(crate) fn parse(text: &str) -> RepoResult<Self> {
         let unreadable = |e: toml::de::Error| RepoError::Unreadable { file: PATH, why: plainly(&e) };

@@ -56,10 +56,11 @@ use crate::plan::{Action, Change, Log, Plan, Target, TargetName, Watch};
 
 use compare::Comparison;
 use desired::{Desired, shown};
+use error::RepoError;
 pub use git::write::ObjectFormat;
 use observe::{ControlRepo, Observed};
 use report::Report;
-use tree::Mode;
+use tree::{Mode, Tree};
 
 /// The control repo in one folder.
 #[derive(Debug)]
@@ -70,6 +71,7 @@ pub struct RepoTarget {
     step: Option<Step>,
     report: Option<Report>,
     in_place: bool,
+    adopting: bool,
 }
 
 /// What the plan that was last observed comes down to.
@@ -88,13 +90,26 @@ impl RepoTarget {
     /// # Errors
     /// `CannotWrite` when `dir` is a link that leads nowhere; `Data` when an answer makes a file that cannot be.
     pub fn new(dir: impl AsRef<Path>, factory: &Factory, factory_toml: &str) -> Result<Self> {
+        Self::from_desired(dir.as_ref(), Desired::new(factory, factory_toml)?)
+    }
+
+    /// As [`new`](Self::new), with a tree that was rendered from other templates than those in this binary: see [`render::Renderer`].
+    ///
+    /// # Errors
+    /// `CannotWrite` when `dir` is a link that leads nowhere.
+    pub fn of_tree(dir: impl AsRef<Path>, factory: &Factory, factory_toml: &str, tree: Tree) -> Result<Self> {
+        Self::from_desired(dir.as_ref(), Desired::of(factory, factory_toml, tree))
+    }
+
+    fn from_desired(dir: &Path, desired: Desired) -> Result<Self> {
         Ok(Self {
-            dir: observe::resolve(dir.as_ref())?,
-            desired: Desired::new(factory, factory_toml)?,
+            dir: observe::resolve(dir)?,
+            desired,
             format: ObjectFormat::default(),
             step: None,
             report: None,
             in_place: false,
+            adopting: false,
         })
     }
 
@@ -109,6 +124,14 @@ impl RepoTarget {
     #[must_use]
     pub fn in_place(mut self, yes: bool) -> Self {
         self.in_place = yes;
+        self
+    }
+
+    /// Brings the files into a repo that factoryup did not make, on a branch of their own: where the user has a file already, it stays,
+    /// and the templates' waits as a proposal. Without this, such a repo is refused.
+    #[must_use]
+    pub fn adopting(mut self, yes: bool) -> Self {
+        self.adopting = yes;
         self
     }
 
@@ -199,11 +222,20 @@ impl RepoTarget {
             return Ok(Some(Step::InPlace { repo, comparison: Box::new(comparison) }));
         }
         self.say_branch(&name);
+        let (on, wanted) = (repo.branch.as_deref(), &self.desired.factory.gitlab.default_branch);
+        if let Some(other) = on.filter(|on| repo.manifest.is_none() && on != wanted) {
+            plan.notes.push(format!("the branch here is {other}; GitLab's default branch will be {wanted}"));
+        }
         let on = repo.branch.as_deref().unwrap_or(&repo.head);
         let summary = format!("commit them on the new branch {name}, from {on}; the work tree stays as it is");
         plan.push(Change::new(format!("branch:{name}"), Action::Create, summary));
         Ok(Some(Step::Branch { repo, comparison: Box::new(comparison), name }))
     }
+}
+
+/// Why nothing can be done in `dir`, when it is a bare repo.
+pub(crate) fn bare(dir: &Path) -> Option<crate::Error> {
+    observe::is_bare(dir).then(|| RepoError::Bare(dir.to_owned()).into())
 }
 
 fn created(path: &str, text: String) -> Change {
@@ -233,6 +265,8 @@ impl Target for RepoTarget {
                 Some(Step::Finish)
             }
             Observed::Control(repo) => self.plan_branch(&mut plan, repo)?,
+            Observed::Foreign(repo) if self.adopting => self.plan_branch(&mut plan, repo)?,
+            Observed::Foreign(repo) => return Err(RepoError::Foreign(repo.git.dir().to_owned()).into()),
         };
         Ok(plan)
     }

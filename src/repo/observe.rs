@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
+use super::git::read::TreeEntry;
 use super::manifest::{self, Manifest};
 use super::record::{ANSWERS, BASE, CONFLICTS};
 use super::stage::Stage;
@@ -24,6 +25,8 @@ pub(crate) enum Observed {
     CutShort,
     /// A control repo.
     Control(Box<ControlRepo>),
+    /// A repo that factoryup did not make, with an empty manifest: what it holds is the user's.
+    Foreign(Box<ControlRepo>),
 }
 
 /// A control repo at the commit that is checked out.
@@ -76,7 +79,12 @@ pub(crate) fn observe(dir: &Path, desired: &Desired) -> RepoResult<Observed> {
     if !Stage::left_behind(dir)?.is_empty() {
         return Ok(Observed::CutShort);
     }
-    control(git, desired).map(|repo| Observed::Control(Box::new(repo)))
+    control(git, desired)
+}
+
+/// Whether a folder is a repo by itself: gitrepository-layout(5).
+pub(crate) fn is_bare(dir: &Path) -> bool {
+    dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir()
 }
 
 /// Refuses a folder that holds anything but a `factory.toml` that is the desired one.
@@ -84,6 +92,9 @@ fn vacant(dir: &Path, desired: &Desired) -> RepoResult<()> {
     let occupied = |why: String| RepoError::Occupied { dir: dir.to_owned(), why };
     if fs::symlink_metadata(dir).is_err() {
         return Ok(());
+    }
+    if is_bare(dir) {
+        return Err(RepoError::Bare(dir.to_owned()));
     }
     if !dir.is_dir() {
         return Err(occupied("it is not a folder".into()));
@@ -115,17 +126,16 @@ fn surrounding(dir: &Path) -> Option<PathBuf> {
     dir.ancestors().skip(1).find(|folder| folder.join(".git").exists()).map(Path::to_owned)
 }
 
-fn control(git: Git, desired: &Desired) -> RepoResult<ControlRepo> {
-    let occupied = |why: &str| RepoError::Occupied { dir: git.dir().to_owned(), why: why.into() };
+fn control(git: Git, desired: &Desired) -> RepoResult<Observed> {
     if !git.is_top()? {
-        return Err(occupied("the .git in it does not make it the top of a repo"));
+        let why = "the .git in it does not make it the top of a repo".into();
+        return Err(RepoError::Occupied { dir: git.dir().to_owned(), why });
     }
-    let Some(head) = git.resolve("HEAD^{commit}")? else {
-        return Err(occupied("it holds a repo without a commit, which factoryup did not make"));
-    };
+    let Some(head) = git.resolve("HEAD^{commit}")? else { return Err(RepoError::NoCommit(git.dir().to_owned())) };
     let entries = git.tree(&head)?;
     let Some(found) = entries.get(manifest::PATH) else {
-        return Err(occupied("it holds a repo that factoryup did not make"));
+        refuse_own_names(git.dir(), entries.keys())?;
+        return read(git, head, &entries, Manifest::none(), desired).map(Observed::Foreign);
     };
     let text = git.contents(&[&found.oid])?.pop().unwrap_or_default();
     let manifest = Manifest::parse(&String::from_utf8_lossy(&text))?;
@@ -133,6 +143,30 @@ fn control(git: Git, desired: &Desired) -> RepoResult<ControlRepo> {
         let why = format!("it has the templates {}; this one has {}", manifest.template.version, desired.tree.version);
         return Err(RepoError::Newer { file: manifest::PATH, why });
     }
+    read(git, head, &entries, manifest, desired).map(Observed::Control)
+}
+
+/// The names under which factoryup keeps its records are not merged, so nothing else may have them.
+fn refuse_own_names<'a>(dir: &Path, mut paths: impl Iterator<Item = &'a String>) -> RepoResult<()> {
+    let folder = BASE.split('/').next().unwrap_or_default();
+    let own = |path: &&String| {
+        path.split('/').next().is_some_and(|top| top.eq_ignore_ascii_case(folder))
+            || path.eq_ignore_ascii_case(FILE_NAME) && *path != FILE_NAME
+    };
+    match paths.find(own) {
+        Some(path) => Err(RepoError::OwnName { dir: dir.to_owned(), path: path.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Reads what matters here of the commit `head`.
+fn read(
+    git: Git,
+    head: String,
+    entries: &BTreeMap<String, TreeEntry>,
+    manifest: Manifest,
+    desired: &Desired,
+) -> RepoResult<Box<ControlRepo>> {
     let known = manifest.files.iter().map(|record| record.path.as_str());
     let wanted = desired.tree.files.iter().map(|file| file.path.as_str());
     let own = entries.keys().map(String::as_str).filter(|path| path.starts_with(BASE) || path.starts_with(CONFLICTS));
@@ -152,7 +186,7 @@ fn control(git: Git, desired: &Desired) -> RepoResult<ControlRepo> {
             (path.clone(), Current { mode: entry.mode.clone(), bytes: contents.remove(path.as_str()) })
         })
         .collect();
-    Ok(ControlRepo { branch: git.branch()?, head, manifest, files, git })
+    Ok(Box::new(ControlRepo { branch: git.branch()?, head, manifest, files, git }))
 }
 
 const SUBMODULE: &str = "160000";

@@ -31,7 +31,9 @@ pub fn propose(dir: &Path, factory: &Factory, report: &Report, login: Login<'_>)
 }
 
 fn title(report: &Report) -> String {
-    let what = if report.from == report.to {
+    let what = if report.from.is_empty() {
+        format!("Adopt this repo with the templates {}", report.to)
+    } else if report.from == report.to {
         "Apply new answers".to_owned()
     } else {
         format!("Upgrade the templates from {} to {}", report.from, report.to)

@@ -4,6 +4,7 @@
 //! and `throw` exist in a render, so that neither clock, chance, environment nor network can reach a file. What a human typed
 //! freely goes into YAML, JSON and TOML through the filter `quoted`.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use serde::Serialize;
@@ -34,12 +35,28 @@ pub fn render(factory: &Factory) -> Result<Tree> {
 
 /// A pack whose templates are parsed.
 #[derive(Debug)]
-pub(crate) struct Renderer {
+pub struct Renderer {
     pack: Pack,
     tera: Tera,
 }
 
 impl Renderer {
+    /// The pack in a folder: its `catalogue.toml`, and its files below `templates/`. So a pack can be tried that is in no binary.
+    ///
+    /// # Errors
+    /// `Data` when a file cannot be read; `Internal` when catalogue and files do not fit each other, or a template is wrong.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Ok(Self::new(Pack::read(folder)?)?)
+    }
+
+    /// The control repo that `factory` describes, from this pack.
+    ///
+    /// # Errors
+    /// As [`render`].
+    pub fn tree(&self, factory: &Factory) -> Result<Tree> {
+        Ok(self.render(factory)?)
+    }
+
     /// Parses the templates of `pack`.
     pub(crate) fn new(pack: Pack) -> RepoResult<Self> {
         let mut tera = Tera::new();

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The version of the templates before.
+    /// The version of the templates before; empty for a repo that is being adopted.
     pub from: String,
     /// And after.
     pub to: String,

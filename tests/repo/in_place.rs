@@ -1,11 +1,9 @@
 //! `factoryup upgrade --in-place`: over clean paths, all or nothing, whatever kills it.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use crate::support::need;
-use crate::world::World;
+use crate::world::{World, files};
 
 const UPGRADE: [&str; 3] = ["upgrade", "--in-place", "--yes"];
 
@@ -31,27 +29,6 @@ fn other_agent() -> World {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(path, format!("{text}\n[agent]\nkind = \"codex\"\n")).unwrap();
     world
-}
-
-/// Every file of the work tree, without git's.
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            let name = path.strip_prefix(dir).unwrap().display().to_string();
-            let kind = entry.file_type().unwrap();
-            if kind.is_symlink() {
-                files.insert(name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes());
-            } else if kind.is_file() {
-                files.insert(name, fs::read(&path).unwrap());
-            } else if name != ".git" {
-                folders.push(path);
-            }
-        }
-    }
-    files
 }
 
 #[test]

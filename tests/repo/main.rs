@@ -3,16 +3,23 @@
 
 #[path = "../support/plane.rs"]
 mod plane;
+#[path = "../support/pty.rs"]
+mod pty;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adopting;
 mod again;
 mod creating;
 mod doctor;
+mod elsewhere;
 mod in_place;
 mod killed;
 mod places;
 mod pushing;
+mod refusing;
+mod resolving;
 mod settings;
+mod syscalls;
 mod upgrading;
 mod world;

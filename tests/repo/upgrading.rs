@@ -142,6 +142,8 @@ fn conflicts_are_named_kept_and_settled() {
         assert!(!world.path("repo/.factory/conflicts").exists());
         assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
         assert_eq!(world.factoryup("repo", &["resolve"]).0, 0);
+        let (code, out, _) = world.factoryup("repo", &["doctor"]);
+        assert_eq!(code, 0, "{out}");
     }
 }
 

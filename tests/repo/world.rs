@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use factoryup::dialog::Silent;
 use factoryup::plan::{Options, Outcome, StateDir, converge};
 use factoryup::repo::{ObjectFormat, RepoTarget};
+use portable_pty::CommandBuilder;
 use tempfile::TempDir;
 
 /// `nobody`, as every Debian knows it.
@@ -147,11 +148,36 @@ impl World {
 
     /// Runs the real `factoryup ARGS` in `dir`: exit code, standard output, standard error.
     pub(crate) fn factoryup(&self, dir: &str, args: &[&str]) -> (i32, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
-        command.args(args).env_clear().envs(&self.env).current_dir(self.path(dir)).stdin(Stdio::null());
+        self.factoryup_under(&[], dir, args)
+    }
+
+    /// Runs it under another program.
+    pub(crate) fn factoryup_under(&self, outer: &[&str], dir: &str, args: &[&str]) -> (i32, String, String) {
+        let words: Vec<&str> = outer.iter().copied().chain([env!("CARGO_BIN_EXE_factoryup")]).collect();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .args(args)
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(self.path(dir))
+            .stdin(Stdio::null());
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// The real `factoryup ARGS`, to be run on a terminal in `dir`.
+    pub(crate) fn terminal(&self, dir: &str, args: &[&str]) -> CommandBuilder {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_factoryup"));
+        command.args(args);
+        command.cwd(self.path(dir));
+        command.env_clear();
+        for (name, value) in &self.env {
+            command.env(name, value);
+        }
+        command.env("TERM", "xterm-256color");
+        command
     }
 
     /// Makes the control repo look as if older templates had rendered `path` with this text. Commits it.
@@ -209,6 +235,27 @@ impl World {
             assert!(left.is_empty(), "{left:?}");
         }
     }
+}
+
+/// Every file of the work tree, without git's.
+pub(crate) fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = path.strip_prefix(dir).unwrap().display().to_string();
+            let kind = entry.file_type().unwrap();
+            if kind.is_symlink() {
+                files.insert(name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes());
+            } else if kind.is_file() {
+                files.insert(name, fs::read(&path).unwrap());
+            } else if name != ".git" {
+                folders.push(path);
+            }
+        }
+    }
+    files
 }
 
 fn digest(bytes: &[u8]) -> String {

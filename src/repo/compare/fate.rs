@@ -42,7 +42,7 @@ pub(super) fn of(
     let known = record.filter(|record| !record.base.is_empty());
     let fate = match file.class {
         // The user's from the moment that it is there, or was.
-        Class::Seeded if record.is_some() || version.is_some() => Fate::Leave,
+        Class::Seeded if known.is_some() || version.is_some() => Fate::Leave,
         Class::Block => of_block(file, known, version, repo),
         Class::Managed | Class::Merge | Class::Seeded => {
             let base = known.and_then(|record| base(record, repo));
@@ -52,6 +52,10 @@ pub(super) fn of(
     let moves = record.is_some_and(|record| record.path != file.path);
     match (fate, version) {
         (Fate::Keep, Some(version)) if moves && has_markers(version.bytes) => Fate::Conflict(Conflict::Markers),
+        // Not even with other permission bits, or around a block.
+        (Fate::Write { ref bytes, .. }, Some(version)) if has_markers(bytes) && has_markers(version.bytes) => {
+            Fate::Conflict(Conflict::Markers)
+        }
         // Whoever edits a managed file is told so, and not that its former text is missing, which it always is.
         (Fate::Conflict(Conflict::MissingBase), _) if file.class == Class::Managed => {
             Fate::Conflict(Conflict::Tampered)

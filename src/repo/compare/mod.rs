@@ -71,20 +71,29 @@ struct Pair<'a> {
 
 /// Compares the control repo with the desired one.
 pub(crate) fn compare(desired: &Desired, repo: &ControlRepo) -> Comparison {
-    let mut records: BTreeMap<&str, &FileRecord> = repo.manifest.files.iter().map(|r| (r.id.as_str(), r)).collect();
-    let owners: BTreeMap<&str, &str> = repo.manifest.files.iter().map(|r| (r.path.as_str(), r.id.as_str())).collect();
+    let records: BTreeMap<&str, &FileRecord> = repo.manifest.files.iter().map(|r| (r.id.as_str(), r)).collect();
+    let made: BTreeSet<&str> = desired.tree.files.iter().map(|file| file.id.as_str()).collect();
+    let retired: Vec<(&FileRecord, Fate)> = repo
+        .manifest
+        .files
+        .iter()
+        .filter(|record| !made.contains(record.id.as_str()))
+        .map(|record| (record, fate::of_retired(record, repo)))
+        .collect();
+    // A file that never came to be, since its place was taken, owns nothing, and one that the user keeps is the user's.
+    let came = repo.manifest.files.iter().filter(|r| !r.base.is_empty() && made.contains(r.id.as_str()));
+    let goes = retired.iter().filter(|(_, fate)| *fate == Fate::Delete).map(|(record, _)| *record);
+    let owners: BTreeMap<&str, &str> = came.chain(goes).map(|r| (r.path.as_str(), r.id.as_str())).collect();
     let mut pairs: Vec<Pair<'_>> = desired
         .tree
         .files
         .iter()
         .map(|file| {
-            let record = records.remove(file.id.as_str());
+            let record = records.get(file.id.as_str()).copied();
             let at = place_of(file, record, repo, &owners);
             Pair { file, record, at, fate: fate::of(file, record, at.and_then(|path| repo.files.get(path)), repo) }
         })
         .collect();
-    let retired: Vec<(&FileRecord, Fate)> =
-        records.into_values().map(|record| (record, fate::of_retired(record, repo))).collect();
     settle(&mut pairs, &retired, repo);
 
     let mut manifest = Manifest::new(&desired.tree, desired.answers_sha256.clone());

@@ -4,6 +4,7 @@
 //! and the proposal, which goes. Only over paths that are as they were committed, and staged, so that `git commit` ends it. The
 //! record comes last: cut short, a file is as chosen and its conflict still listed, and choosing again changes nothing.
 
+mod tool;
 mod view;
 
 use std::fs::{self, Permissions};
@@ -74,7 +75,7 @@ impl Resolver {
                 repo.manifest = Manifest::parse(&text)?;
                 Ok(Self { desired, repo })
             }
-            Observed::Vacant { .. } | Observed::CutShort => {
+            Observed::Vacant { .. } | Observed::CutShort | Observed::Foreign(_) => {
                 Err(Error::usage(format!("{} holds no control repo yet", dir.display())))
             }
         }
@@ -131,7 +132,8 @@ impl Resolver {
             }
         };
         let base = format!("{BASE}{}", file.sha256());
-        let touched = [at.as_str(), &file.path, manifest::PATH, &proposal, &base];
+        let former = format!("{BASE}{}", record.base);
+        let touched = [at.as_str(), &file.path, manifest::PATH, &proposal, &base, &former];
         self.refuse_uncommitted(&touched)?;
         self.write(&file, &record, content.as_ref(), &base, &proposal)?;
         self.repo
@@ -204,6 +206,11 @@ impl Resolver {
             }
         }
         write_atomically(&dir.join(manifest::PATH), self.repo.manifest.to_text()?.as_bytes(), 0o644)?;
+        // The text that it was rendered from before is not needed any more, unless another file began with the same one.
+        let needed = |other: &FileRecord| other.keeps_base() && other.base == record.base;
+        if record.keeps_base() && !self.repo.manifest.files.iter().any(needed) {
+            remove(&dir, &format!("{BASE}{}", record.base))?;
+        }
         remove(&dir, proposal)
     }
 }

@@ -11,7 +11,7 @@ use crate::repo::catalogue::Pack;
 use crate::repo::manifest::State;
 use crate::repo::observe::{Observed, observe};
 use crate::repo::render::Renderer;
-use crate::repo::{ObjectFormat, apply, branch, record};
+use crate::repo::{ObjectFormat, apply, branch};
 
 /// A pack: id, path, class, template. The class may be followed by another line of the catalogue, or by `link`.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -35,15 +35,12 @@ fn desired(version: &str, rows: &[Row]) -> Desired {
         .collect();
     let text = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"a@b.c\"\n[gitlab]\ngroup = \"g\"\n";
     let factory: Factory = toml::from_str(text).unwrap();
-    Desired {
-        tree: Renderer::new(Pack::new(&catalogue, files).unwrap()).unwrap().render(&factory).unwrap(),
-        answers_sha256: record::answers_sha256(&factory),
-        factory,
-        factory_toml: text.into(),
-    }
+    let tree = Renderer::new(Pack::new(&catalogue, files).unwrap()).unwrap().render(&factory).unwrap();
+    Desired::of(&factory, text, tree)
 }
 
 mod failures;
+mod trees;
 
 struct Repo(tempfile::TempDir);
 

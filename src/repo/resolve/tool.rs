@@ -1,0 +1,91 @@
+//! The three versions of a file in the merge tool that git is configured for.
+//!
+//! git knows how to start dozens of tools, and what its user configured; so it does that here too, in a throw-away repo that holds
+//! nothing but the one file in conflict. The control repo is not touched.
+
+use std::fs;
+use std::process::Stdio;
+
+use super::{Pending, Resolver};
+use crate::error::{Error, Result};
+use crate::repo::error::{RepoError, RepoResult};
+use crate::repo::git::Git;
+use crate::repo::git::write::ObjectFormat;
+use crate::repo::manifest;
+use crate::repo::merge::has_markers;
+
+impl Resolver {
+    /// The merge tool that git is configured for: `merge.tool`.
+    #[must_use]
+    pub fn tool(&self) -> Option<String> {
+        self.repo.git.line(&["config", "--get", "merge.tool"]).ok().filter(|name| !name.is_empty())
+    }
+
+    /// Lets the user put the versions together in a merge tool, as git-mergetool(1) runs it: the one named, or the configured one.
+    ///
+    /// # Errors
+    /// `Usage` when there is no tool, when it does not end well, or when markers are left; `CannotWrite` when there is no room for
+    /// temporary files.
+    pub fn merged_by_tool(&self, pending: &Pending, name: Option<&str>) -> Result<Vec<u8>> {
+        let Some(tool) = name.map(str::to_owned).or_else(|| self.tool()) else {
+            return Err(Error::usage("git is configured for no merge tool")
+                .hint("name one: factoryup resolve --tool=vimdiff, or: git config --global merge.tool vimdiff")
+                .hint("all that git knows: git mergetool --tool-help"));
+        };
+        // Before and not after the work.
+        self.refuse_uncommitted(&[&pending.path, manifest::PATH])?;
+        let folder = tempfile::tempdir().map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
+        // The name tells the tool how to colour it.
+        let file = pending.path.rsplit('/').next().unwrap_or("text");
+        let path = folder.path().join(file);
+        fs::write(&path, self.with_markers(pending)?).map_err(RepoError::io("write", &path))?;
+        let git = Git::new(folder.path())?;
+        set_up(&git, pending, file)?;
+        let mut command = git.command();
+        for setting in self.settings()? {
+            command.arg("-c").arg(setting);
+        }
+        command.args(["-c", "mergetool.keepBackup=false", "mergetool", "--no-prompt"]);
+        command.arg(format!("--tool={tool}")).args(["--", file]);
+        let status = command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).status();
+        if !status.is_ok_and(|status| status.success()) {
+            return Err(Error::usage(format!(
+                "the merge tool `{tool}` did not settle it; {} is as it was",
+                pending.path
+            ))
+            .hint("all that git knows: git mergetool --tool-help")
+            .hint(format!("or use your editor: factoryup resolve {} --edit", pending.path)));
+        }
+        let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
+        if has_markers(&text) {
+            return Err(Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path)));
+        }
+        Ok(text)
+    }
+
+    /// What the control repo's own configuration says of merge tools, which the throw-away repo does not have.
+    fn settings(&self) -> RepoResult<Vec<String>> {
+        let args = ["config", "--local", "--includes", "--null", "--get-regexp", r"^(merge\.tool$|mergetool\.)"];
+        let text = match self.repo.git.run(&args) {
+            Ok(text) => text,
+            // git-config(1): it fails where it finds none.
+            Err(RepoError::Git { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let text = String::from_utf8_lossy(&text);
+        Ok(text.split_terminator('\0').map(|entry| entry.replacen('\n', "=", 1)).collect())
+    }
+}
+
+/// Makes the repo with the one file in conflict: git-update-index(1) calls the versions stages 1, 2 and 3.
+fn set_up(git: &Git, pending: &Pending, file: &str) -> RepoResult<()> {
+    git.init("main", ObjectFormat::Sha1)?;
+    let mine = pending.mine.clone().unwrap_or_default();
+    let mut index = String::new();
+    for (stage, bytes) in [(1, pending.base.as_ref()), (2, Some(&mine)), (3, Some(&pending.proposal))] {
+        let Some(bytes) = bytes else { continue };
+        let oid = git.feed(&["hash-object", "-w", "--stdin"], bytes)?;
+        index.push_str(&format!("100644 {} {stage}\t{file}\0", String::from_utf8_lossy(&oid).trim()));
+    }
+    git.feed(&["update-index", "-z", "--index-info"], index.as_bytes()).map(drop)
+}

@@ -1,0 +1,197 @@
+//! What an upgrade does not do: each refused or kept for the user to decide, with a message, an exit code, and nothing lost.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::need;
+use crate::world::World;
+
+const UPGRADES: [&[&str]; 4] = [
+    &["upgrade", "--yes", "--no-push"],
+    &["upgrade", "--in-place", "--yes"],
+    &["upgrade", "--dry-run"],
+    &["apply", "repo", "--yes"],
+];
+
+fn situation() -> World {
+    let world = World::new();
+    world.apply("repo");
+    world
+}
+
+/// Changes a file and commits it.
+fn commit(world: &World, path: &str, change: impl Fn(String) -> String) {
+    let path = world.path("repo").join(path);
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let changed = change(text.clone());
+    assert_ne!(text, changed);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, changed).unwrap();
+    world.git("repo", &["add", "-A", "-f"]);
+    world.git("repo", &["commit", "-qm", "change"]);
+}
+
+/// Refs, index and status, and that nothing was left over.
+fn state(world: &World) -> (String, Vec<u8>, String) {
+    assert!(!world.path("repo/.git/factoryup-upgrade").exists());
+    let index = fs::read(world.path("repo/.git/index")).unwrap();
+    (world.git("repo", &["for-each-ref"]), index, world.git("repo", &["status", "--porcelain", "--ignored"]))
+}
+
+/// Every command that upgrades ends with this code, says this, and changes nothing.
+fn refused(world: &World, wanted_code: i32, wanted: &[&str]) {
+    let before = state(world);
+    for command in UPGRADES {
+        let (code, out, err) = world.factoryup("repo", command);
+        assert_eq!(code, wanted_code, "{command:?}: {out}{err}");
+        for text in wanted {
+            assert!(err.contains(text), "{command:?} does not say {text}: {err}");
+        }
+        assert_eq!(state(world), before, "{command:?}");
+    }
+}
+
+const MANIFEST: &str = ".factory/manifest.toml";
+
+#[test]
+fn a_downgrade_and_a_newer_format() {
+    if !need("git") {
+        return;
+    }
+    for (from, to, said) in [
+        ("version = \"1.", "version = \"99.", "it has the templates 99."),
+        ("schema = 1", "schema = 2", "it has schema 2; this one knows up to 1"),
+        ("min_generator = \"0", "min_generator = \"99", "it asks for 99."),
+    ] {
+        let world = situation();
+        commit(&world, MANIFEST, |text| text.replacen(from, to, 1));
+        refused(&world, 65, &[MANIFEST, "written by a newer factoryup", said, "use that factoryup, or a newer one"]);
+    }
+    let world = situation();
+    commit(&world, "factory.toml", |text| text.replacen("schema = 1", "schema = 2", 1));
+    refused(&world, 65, &["factory.toml", "schema", "2"]);
+}
+
+/// What a hostile branch may have written where only factoryup writes.
+#[test]
+fn records_that_lead_out_of_the_repo() {
+    if !need("git") {
+        return;
+    }
+    for path in ["../../outside", "/etc/passwd", ".git/config", "docs/../../x", ".GIT/hooks/post-checkout"] {
+        let world = situation();
+        commit(&world, MANIFEST, |text| text.replacen("path = \"README.md\"", &format!("path = \"{path}\""), 1));
+        refused(&world, 65, &[MANIFEST, "it names a file", "git checkout COMMIT -- .factory"]);
+    }
+    for (from, to) in [("id = \"readme\"", "id = \"../../x\""), ("written = \"", "written = \"zz")] {
+        let world = situation();
+        commit(&world, MANIFEST, |text| text.replacen(from, to, 1));
+        refused(&world, 65, &[MANIFEST, "git checkout COMMIT -- .factory"]);
+    }
+}
+
+/// An answer that would put a conflict marker into a file.
+#[test]
+fn markers_in_answers() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let marked = "description = \"\"\"\n<<<<<<< mine\"\"\"";
+    let path = world.path("repo/factory.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("description = \"Tools for roadrunners.\"", marked);
+    fs::write(&path, text).unwrap();
+    refused(&world, 65, &["factory.toml"]);
+}
+
+/// The conflict that is listed for `path`, when the command ends with 2 as it does while one waits.
+fn conflict(world: &World, path: &str) -> String {
+    let (code, out, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push", "--json"]);
+    assert_eq!(code, 2, "{out}{err}");
+    let report: Value =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).find(|e: &Value| e["event"] == "upgrade").unwrap();
+    let findings = report["report"]["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["path"] == path && finding["what"] == "conflict");
+    found.unwrap_or_else(|| panic!("no conflict of {path}: {out}"))["why"].as_str().unwrap().to_owned()
+}
+
+/// Makes the repo look as if `path` were new in these templates.
+fn unknown(world: &World, path: &str) {
+    let text = fs::read_to_string(world.path("repo").join(MANIFEST)).unwrap();
+    let line = format!("path = \"{path}\"");
+    let records: Vec<&str> = text.split("[[file]]").filter(|record| !record.contains(&line)).collect();
+    fs::remove_file(world.path("repo").join(path)).unwrap();
+    fs::write(world.path("repo").join(MANIFEST), records.join("[[file]]")).unwrap();
+    world.git("repo", &["add", "-A"]);
+    world.git("repo", &["commit", "-qm", "older"]);
+}
+
+#[test]
+fn markers_in_a_file_of_the_users() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let now = fs::read_to_string(world.path("repo/docs/glossary.md")).unwrap();
+    world.older("repo", "docs/glossary.md", &now.replacen("# Glossary", "# Words", 1));
+    let marked = "<<<<<<< mine\na\n=======\nb\n>>>>>>> theirs\n";
+    commit(&world, "docs/glossary.md", |text| text + marked);
+    assert_eq!(conflict(&world, "docs/glossary.md"), "it holds conflict markers");
+    // In the commit the file is as the user has it, and no other file has markers.
+    let branch = world.git("repo", &["for-each-ref", "--format=%(refname:short)", "refs/heads/factory"]);
+    let changed = world.git("repo", &["diff", "--name-only", "HEAD", &branch]);
+    assert!(!changed.contains("docs/glossary.md"), "{changed}");
+    let (code, out, _) = world.factoryup("repo", &["doctor"]);
+    assert!(code == 2 && out.contains("docs/glossary.md"), "{out}");
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_root() {
+    if !need("git") {
+        return;
+    }
+    for in_place in [false, true] {
+        let world = situation();
+        unknown(&world, "docs/evidence.md");
+        fs::create_dir(world.path("outside")).unwrap();
+        fs::rename(world.path("repo/docs"), world.path("moved")).unwrap();
+        symlink("../outside", world.path("repo/docs")).unwrap();
+        world.git("repo", &["add", "-A"]);
+        world.git("repo", &["commit", "-qm", "link"]);
+        if in_place {
+            assert_eq!(world.factoryup("repo", UPGRADES[1]).0, 2);
+        } else {
+            assert_eq!(conflict(&world, "docs/evidence.md"), "a file or folder of yours is where it should land");
+        }
+        assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 0);
+        assert_eq!(fs::read_link(world.path("repo/docs")).unwrap(), Path::new("../outside"));
+    }
+    // In the work tree alone, beside what git has.
+    let world = situation();
+    unknown(&world, "docs/evidence.md");
+    fs::create_dir(world.path("outside")).unwrap();
+    fs::rename(world.path("repo/docs"), world.path("moved")).unwrap();
+    symlink("../outside", world.path("repo/docs")).unwrap();
+    let (code, _, err) = world.factoryup("repo", UPGRADES[1]);
+    assert!(code == 64 && err.contains("docs"), "{code}: {err}");
+    assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 0);
+}
+
+#[test]
+fn names_that_differ_but_for_case() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    unknown(&world, "docs/evidence.md");
+    commit(&world, "docs/Evidence.md", |_| "mine\n".to_owned());
+    assert_eq!(conflict(&world, "docs/evidence.md"), "a file or folder of yours is where it should land");
+    let (code, _, err) = world.factoryup("repo", UPGRADES[1]);
+    assert_eq!(code, 2, "{err}");
+    let names = fs::read_dir(world.path("repo/docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    assert!(names.contains(&"Evidence.md".to_owned()) && !names.contains(&"evidence.md".to_owned()), "{names:?}");
+}

@@ -1,0 +1,158 @@
+//! Killed at every system call that changes a file system, in both ways to upgrade: the old state or the new one, and the next start
+//! ends what was begun.
+//!
+//! strace(1) counts the calls of each process, of factoryup and of every git that it starts, and kills the one that comes to the
+//! given number. `cargo test` tries some of the numbers; this tries all of them:
+//!
+//! ```sh
+//! cargo test --test repo every_call -- --ignored --nocapture
+//! ```
+#![allow(clippy::print_stdout)]
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::available;
+use crate::world::{World, files};
+
+/// Everything by which a file system can be changed, and writing to files and pipes.
+const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir,symlink,\
+                     symlinkat,fsync,fdatasync,syncfs,ftruncate,chmod,fchmod,fchmodat,copy_file_range,sendfile";
+
+const FILE: &str = "docs/glossary.md";
+
+/// A control repo, kept as `pristine`, with an edited file that older templates made, and other answers: files come, go and change.
+fn situation() -> World {
+    let world = World::new();
+    world.apply("pristine");
+    let now = fs::read_to_string(world.path("pristine").join(FILE)).unwrap();
+    world.older("pristine", FILE, &now.replacen("# Glossary", "# Words", 1));
+    let edited = fs::read_to_string(world.path("pristine").join(FILE)).unwrap() + "\nMy own word.\n";
+    fs::write(world.path("pristine").join(FILE), edited).unwrap();
+    world.git("pristine", &["commit", "-qam", "mine"]);
+    let path = world.path("pristine/factory.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("roadrunners", "coyotes");
+    fs::write(&path, format!("{text}\n[agent]\nkind = \"codex\"\n")).unwrap();
+    world
+}
+
+/// Puts `repo` back to what it was, by bytes and times.
+fn reset(world: &World) {
+    let _ = fs::remove_dir_all(world.path("repo"));
+    let status = Command::new("cp").arg("-a").args([world.path("pristine"), world.path("repo")]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Runs `upgrade` until a process of it comes to its call number `at`. Whether one did.
+fn cut(world: &World, arguments: &[&str], at: usize) -> bool {
+    let inject = format!("inject={CALLS}:signal=KILL:when={at}");
+    let log = world.path("strace").display().to_string();
+    let traced = format!("trace={CALLS}");
+    let strace = ["strace", "-f", "-q", "-s", "0", "-o", &log, "-e", &traced, "-e", &inject];
+    world.factoryup_under(&strace, "repo", arguments);
+    fs::read_to_string(world.path("strace")).unwrap().contains("killed by SIGKILL")
+}
+
+/// The numbers to try, and whether it is all of them.
+fn numbers(every: usize) -> impl Iterator<Item = usize> {
+    (0..).map(move |index| 1 + index * every)
+}
+
+fn branches(world: &World) -> Vec<String> {
+    let text = world.git("repo", &["for-each-ref", "--format=%(refname:short)", "refs/heads/factory"]);
+    text.lines().map(str::to_owned).collect()
+}
+
+fn on_a_branch(every: usize) {
+    const UPGRADE: [&str; 3] = ["upgrade", "--yes", "--no-push"];
+    let world = situation();
+    reset(&world);
+    let untouched = |world: &World| {
+        // A status that is only looked at must not refresh the index.
+        let status = world.git("repo", &["--no-optional-locks", "status", "--porcelain", "--ignored"]);
+        (world.git("repo", &["rev-parse", "HEAD", "main"]), fs::read(world.path("repo/.git/index")).unwrap(), status)
+    };
+    let before = untouched(&world);
+    assert_eq!(world.factoryup("repo", &UPGRADE).0, 0);
+    let [branch] = &branches(&world)[..] else { panic!() };
+    let whole = world.git("repo", &["rev-parse", &format!("{branch}^{{tree}}")]);
+    let (mut old, mut new) = (0, 0);
+    for at in numbers(every) {
+        reset(&world);
+        if !cut(&world, &UPGRADE, at) {
+            break;
+        }
+        assert!(untouched(&world) == before, "call {at}");
+        world.git("repo", &["fsck", "--strict", "--no-dangling"]);
+        match &branches(&world)[..] {
+            [] => old += 1,
+            [one] => {
+                assert_eq!(world.git("repo", &["rev-parse", &format!("{one}^{{tree}}")]), whole, "call {at}");
+                new += 1;
+            }
+            more => panic!("call {at}: {more:?}"),
+        }
+        let (code, out, err) = world.factoryup("repo", &UPGRADE);
+        assert_eq!(code, 0, "call {at}: {out}{err}");
+        assert_eq!(branches(&world), std::slice::from_ref(branch), "call {at}");
+        assert_eq!(world.git("repo", &["rev-parse", &format!("{branch}^{{tree}}")]), whole, "call {at}");
+        assert!(untouched(&world) == before, "call {at}");
+    }
+    println!("on a branch: {} kills, {old} left the old state, {new} the new one", old + new);
+    assert!(old > 2 && new > 0, "{old} old, {new} new");
+}
+
+fn in_place(every: usize) {
+    const UPGRADE: [&str; 3] = ["upgrade", "--in-place", "--yes"];
+    let world = situation();
+    reset(&world);
+    let before = files(&world.path("repo"));
+    assert_eq!(world.factoryup("repo", &UPGRADE).0, 0);
+    let after = files(&world.path("repo"));
+    let (mut old, mut new, mut between) = (0, 0, 0);
+    for at in numbers(every) {
+        reset(&world);
+        if !cut(&world, &UPGRADE, at) {
+            break;
+        }
+        let mut found = files(&world.path("repo"));
+        found.retain(|path, _| !path.contains(".factoryup-step-"));
+        let decided = world.path("repo/.git/factoryup-upgrade/journal.json").exists();
+        if found == before {
+            old += 1;
+        } else if found == after {
+            new += 1;
+        } else {
+            between += 1;
+            assert!(decided, "call {at}: a mix that no journal explains");
+            let known = |path: &String| found.get(path) == before.get(path) || found.get(path) == after.get(path);
+            assert!(before.keys().chain(after.keys()).chain(found.keys()).all(known), "call {at}");
+        }
+        let (code, out, err) = world.factoryup("repo", &UPGRADE);
+        assert_eq!(code, 0, "call {at}: {out}{err}");
+        assert!(files(&world.path("repo")) == after, "call {at}");
+        assert!(!world.path("repo/.git/factoryup-upgrade").exists(), "call {at}");
+    }
+    println!(
+        "in place: {} kills, {old} left the old state, {new} the new one, {between} in between",
+        old + new + between
+    );
+    assert!(old > 2 && between > 2, "{old} old, {between} between");
+}
+
+#[test]
+fn some_calls() {
+    if available(&["git", "strace"]) {
+        on_a_branch(17);
+        in_place(17);
+    }
+}
+
+#[test]
+#[ignore = "it takes minutes"]
+fn every_call() {
+    if available(&["git", "strace"]) {
+        on_a_branch(1);
+        in_place(1);
+    }
+}
