@@ -58,7 +58,8 @@ impl Git {
         }
         let mut input = oids.join("\n").into_bytes();
         input.push(b'\n');
-        let output = self.feed(&["cat-file", "--batch"], &input)?;
+        // All is asked before anything is read, so the answers need not come one by one.
+        let output = self.feed(&["cat-file", "--batch", "--buffer"], &input)?;
         let mut rest = output.as_slice();
         let mut contents = Vec::with_capacity(oids.len());
         for oid in oids {

@@ -252,3 +252,76 @@ fn a_manifest_that_leads_out_of_the_repo_is_refused() {
         assert!(error.contains("it names a file"), "{error}");
     }
 }
+
+/// copier puts markers into the markers of the update before.
+#[test]
+fn conflicts_of_several_upgrades_do_not_pile_up() {
+    let repo = Repo::of(&one_file("1.0.0", "a", "1\n2\n3\n"));
+    repo.edit(&[("a", Some("one\n2\n3\n"))]);
+    for (version, text) in [("2.0.0", "ONE\n2\n3\n"), ("3.0.0", "uno\n2\n3\n"), ("4.0.0", "eins\n2\n3\n")] {
+        assert_eq!(said(&repo.follow(&one_file(version, "a", text))), [conflict("a", Conflict::SameLines)]);
+        assert_eq!((repo.read("a"), repo.read(".factory/conflicts/a")), ("one\n2\n3\n".into(), text.into()));
+        assert_eq!(fs::read_dir(repo.dir().join(".factory/conflicts")).unwrap().count(), 1);
+    }
+    // It was rendered from the first version's text, so that this is what the three are compared with.
+    let record = repo.observe(&one_file("4.0.0", "a", "eins\n2\n3\n")).manifest.files[0].clone();
+    assert_eq!(repo.read(&format!("{BASE}{}", record.base)), "1\n2\n3\n");
+}
+
+/// copier reads the answers that the user edited as those of the last update, renders a wrong base from them and drops the change.
+#[test]
+fn answers_that_were_edited_by_hand_are_new_answers() {
+    const TEXT: &str = "# {{ factory.name }}\n2\n3\n4\n5\n";
+    let one = one_file("1.0.0", "a", TEXT);
+    let two = renamed(&one_file("2.0.0", "a", "# {{ factory.name }}\n2\n3\n4\nfive\n"), "zeta");
+    let repo = Repo::of(&one);
+    assert_eq!(repo.read("a"), TEXT.replace("{{ factory.name }}", "acme"));
+    // Both edits in one commit, as one makes them.
+    repo.edit(&[("a", Some("# acme\n2\nmine\n4\n5\n")), (FILE_NAME, Some(&two.factory_toml))]);
+    assert_eq!(said(&repo.follow(&two)), [("a", "merged".into())]);
+    assert_eq!(repo.read("a"), "# zeta\n2\nmine\n4\nfive\n");
+    assert!(repo.read(record::ANSWERS).contains("name = \"zeta\""));
+    assert!(repo.follow(&two).is_empty());
+}
+
+/// `desired` with another name of the factory.
+fn renamed(desired: &Desired, name: &str) -> Desired {
+    let text = desired.factory_toml.replace("acme", name);
+    let factory: Factory = toml::from_str(&text).unwrap();
+    let mut tree = desired.tree.clone();
+    for file in &mut tree.files {
+        file.bytes = String::from_utf8_lossy(&file.bytes).replace("acme", name).into_bytes();
+    }
+    Desired::of(&factory, &text, tree)
+}
+
+/// copier runs the template's tasks after writing: when one fails, the tree is written over and the answers name the new version.
+/// Here there are no tasks, and what fails leaves everything: version, branch and work tree.
+#[test]
+fn an_upgrade_that_fails_leaves_the_old_version() {
+    let two = one_file("2.0.0", "a", "2");
+    let repo = Repo::of(&one_file("1.0.0", "a", "1"));
+    // A branch that is in the way of every branch below it.
+    repo.git(&["branch", "factory"]);
+    let (head, status) = (repo.git(&["for-each-ref"]), repo.git(&["status", "--porcelain", "--ignored"]));
+    let observed = repo.observe(&two);
+    let comparison = compare(&two, &observed);
+    let name = branch::name(&two, &observed, &comparison);
+    assert!(branch::commit(&two, &observed, &comparison, &name).is_err());
+    assert_eq!((repo.git(&["for-each-ref"]), repo.git(&["status", "--porcelain", "--ignored"])), (head, status));
+    assert_eq!(repo.observe(&two).manifest.template.version, "1.0.0");
+    repo.git(&["branch", "-D", "factory"]);
+    assert_eq!(edited(&repo.follow(&two)), [("a", true)]);
+}
+
+/// spec-kit replaces an edited file when it is forced to, without a copy. There is nothing here that forces.
+#[test]
+fn no_second_run_replaces_what_the_first_one_kept() {
+    let file = |version, text| desired(version, &[("a", "a", "managed", text)]);
+    let repo = Repo::of(&file("1.0.0", "1"));
+    repo.edit(&[("a", Some("mine\n"))]);
+    for _ in 0..3 {
+        assert_eq!(said(&repo.follow(&file("2.0.0", "2"))), [conflict("a", Conflict::Tampered)]);
+        assert_eq!(repo.read("a"), "mine\n");
+    }
+}

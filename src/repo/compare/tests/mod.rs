@@ -11,7 +11,7 @@ use crate::repo::catalogue::Pack;
 use crate::repo::manifest::State;
 use crate::repo::observe::{Observed, observe};
 use crate::repo::render::Renderer;
-use crate::repo::{ObjectFormat, apply, branch};
+use crate::repo::{ObjectFormat, apply, branch, record};
 
 /// A pack: id, path, class, template. The class may be followed by another line of the catalogue, or by `link`.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -40,6 +40,7 @@ fn desired(version: &str, rows: &[Row]) -> Desired {
 }
 
 mod failures;
+mod table;
 mod trees;
 
 struct Repo(tempfile::TempDir);
