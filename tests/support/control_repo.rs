@@ -222,14 +222,8 @@ impl ControlRepo {
 
     /// A command in the repo, with the tools of the tests on `PATH` and nothing of the pipeline that may run these tests.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy().into_owned();
-            if ["CI_", "GITLAB_", "TF_", "GIT_", "CLOUDFLARE_"].iter().any(|prefix| name.starts_with(prefix)) {
-                command.env_remove(name);
-            }
-        }
-        command.current_dir(self.path()).env("PATH", support::path()).env("HOME", self.folder.path());
+        let mut command = clean(program);
+        command.current_dir(self.path()).env("HOME", self.folder.path());
         command
     }
 
@@ -241,14 +235,35 @@ impl ControlRepo {
 
     /// Runs a command with a real Terraform that needs no network; see `terraform/offline.py`.
     pub fn offline(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/terraform/offline.py");
         self.command(support::tool("python").unwrap().to_str().unwrap())
-            .arg(script)
+            .arg(offline_script())
             .args(arguments)
             .envs(variables.iter().copied())
             .output()
             .unwrap()
     }
+}
+
+/// The same outside of a repo.
+pub fn offline(arguments: &[&str]) -> Output {
+    clean(support::tool("python").unwrap().to_str().unwrap()).arg(offline_script()).args(arguments).output().unwrap()
+}
+
+fn offline_script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/terraform/offline.py")
+}
+
+/// A command with the tools of the tests on `PATH` and nothing of the pipeline that may run these tests.
+fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if ["CI_", "GITLAB_", "TF_", "GIT_", "CLOUDFLARE_"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command.env("PATH", support::path());
+    command
 }
 
 /// Whether what [`ControlRepo::offline`] needs is there.

@@ -1,0 +1,179 @@
+//! What must hold of a pipeline and GitLab's schema does not say: that it hangs together, and that what is trusted serves protected
+//! refs only.
+
+use factoryup::factory::{Executor, Factory};
+use factoryup::repo::tree::Tree;
+use serde_json::{Value, json};
+
+use crate::combinations::PAIRWISE;
+use crate::yaml::documents;
+
+/// GitLab's tiers of environments.
+const TIERS: [&str; 5] = ["production", "staging", "testing", "development", "other"];
+
+/// What is wrong with a pipeline, as `JOB: what`.
+pub(crate) fn broken(pipeline: &Value, factory: &Factory, tree: &Tree) -> Vec<String> {
+    let mut broken = Vec::new();
+    let stages: Vec<&str> = pipeline["stages"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let stage = |job: &Value| stages.iter().position(|stage| Some(*stage) == job["stage"].as_str());
+    for (name, job) in pipeline.as_object().unwrap() {
+        if job.get("script").is_none() || name.starts_with('.') {
+            continue;
+        }
+        let mut say = |what: String| broken.push(format!("{name}: {what}"));
+        if stage(job).is_none() {
+            say(format!("the stage {} is not there", job["stage"]));
+        }
+        for needed in job["needs"].as_array().into_iter().flatten() {
+            let needed = needed["job"].as_str().or(needed.as_str()).unwrap();
+            match pipeline.get(needed) {
+                None => say(format!("needs {needed}, which is not there")),
+                Some(other) if stage(other) > stage(job) => say(format!("needs {needed}, which comes later")),
+                Some(_) => {}
+            }
+        }
+        if let Some(tier) = job["environment"]["deployment_tier"].as_str().filter(|tier| !TIERS.contains(tier)) {
+            say(format!("there is no tier {tier}"));
+        }
+        tags(job, factory, &mut say);
+        changes(name, job, factory, &mut say);
+        for line in job["script"].as_array().into_iter().chain(job["after_script"].as_array()).flatten() {
+            let line = line.as_str().unwrap();
+            for script in line.split_whitespace().filter(|word| word.starts_with("scripts/")) {
+                if !tree.files.iter().any(|file| file.path == script) {
+                    say(format!("runs {script}, which is not there"));
+                }
+            }
+        }
+    }
+    broken
+}
+
+/// Either runner is named, or nobody knows where a job runs. The trusted one is for protected refs.
+fn tags(job: &Value, factory: &Factory, say: &mut impl FnMut(String)) {
+    let trusted = job["tags"] == json!(["trusted"]);
+    let shared = factory.runner.executor == Executor::Shared;
+    if !trusted && job["tags"] != if shared { Value::Null } else { json!(["untrusted"]) } {
+        say(format!("has the tags {}", job["tags"]));
+    }
+    if trusted && !protected_only(job) {
+        say("serves refs that are not protected, on the trusted runner".into());
+    }
+    if !trusted && !job["environment"].is_null() {
+        say("is an environment's, and so gets its variables, on a runner that is not trusted".into());
+    }
+}
+
+/// Whether the rules let it run on protected refs only: all others are turned away first, or each rule asks for it.
+fn protected_only(job: &Value) -> bool {
+    let rules: Vec<&Value> = job["rules"].as_array().into_iter().flatten().collect();
+    let says = |rule: &Value, what: &str| rule["if"].as_str().is_some_and(|condition| condition.contains(what));
+    let is_and = |rule: &Value| !rule["if"].as_str().unwrap_or_default().contains("||");
+    let is_or = |rule: &Value| !rule["if"].as_str().unwrap_or_default().contains("&&");
+    match rules.first() {
+        None => false,
+        Some(first)
+            if first["when"] == "never" && is_or(first) && says(first, "$CI_COMMIT_REF_PROTECTED != \"true\"") =>
+        {
+            true
+        }
+        Some(_) => rules
+            .iter()
+            .filter(|rule| rule["when"] != "never")
+            .all(|rule| is_and(rule) && says(rule, "$CI_COMMIT_REF_PROTECTED == \"true\"")),
+    }
+}
+
+/// What changes infrastructure waits for a human, alone, with the plan that was stored; the last environment is production.
+fn changes(name: &str, job: &Value, factory: &Factory, say: &mut impl FnMut(String)) {
+    let Some((kind, root)) = name.split_once(':') else { return };
+    if ["plan", "apply"].contains(&kind) && job["resource_group"] != root {
+        say("does not wait for others that work on the same root".into());
+    }
+    if kind == "plan" && (job["artifacts"]["access"] != "developer" || job["artifacts"]["expire_in"].is_null()) {
+        say("lets guests read the plan, or keeps it for ever".into());
+    }
+    if kind != "apply" {
+        return;
+    }
+    let rules = job["rules"].as_array().cloned().unwrap_or_default();
+    for rule in rules.iter().filter(|rule| rule["when"] != "never") {
+        if rule["when"] != "manual" || rule["allow_failure"] != false {
+            say("does not wait for a human".into());
+        }
+    }
+    let needs: Vec<_> =
+        job["needs"].as_array().into_iter().flatten().filter_map(|n| n["job"].as_str().or(n.as_str())).collect();
+    if needs != [format!("plan:{root}")] {
+        say("does not take the stored plan".into());
+    }
+    let production = factory.environments.names.last().is_some_and(|last| last == root);
+    if production != (job["environment"]["deployment_tier"] == "production") {
+        say(format!("is of the tier {}", job["environment"]["deployment_tier"]));
+    }
+}
+
+#[test]
+fn what_breaks_a_rule_is_found() {
+    let sound = r#"
+stages: [validate, plan, apply]
+validate: {stage: validate, tags: [untrusted], script: [scripts/check validate], rules: [{if: $CI_COMMIT_TAG}]}
+plan:production:
+  stage: plan
+  tags: [trusted]
+  resource_group: production
+  script: [scripts/infra plan production]
+  rules: [{if: $CI_COMMIT_REF_PROTECTED != "true", when: never}, {if: $CI_PIPELINE_SOURCE == "web"}]
+  artifacts: {access: developer, expire_in: 1 day}
+apply:production:
+  stage: apply
+  tags: [trusted]
+  resource_group: production
+  environment: {name: production, deployment_tier: production}
+  needs: ["plan:production"]
+  script: [scripts/infra apply production]
+  rules: [{if: $CI_COMMIT_REF_PROTECTED == "true", when: manual, allow_failure: false}]
+"#;
+    if !crate::support::need("python") {
+        return;
+    }
+    let combination = PAIRWISE.iter().find(|c| c.has("podman") && c.has("one")).unwrap();
+    let (factory, tree) = (&combination.factory, &combination.tree);
+    assert_eq!(broken(&documents(&[sound])[0], factory, tree), Vec::<String>::new());
+    for (from, to, expected) in [
+        ("stage: plan\n", "stage: plans\n", "plan:production: the stage \"plans\" is not there"),
+        ("[\"plan:production\"]", "[\"plan:prod\"]", "apply:production: needs plan:prod, which is not there"),
+        (
+            "stages: [validate, plan, apply]",
+            "stages: [validate, apply, plan]",
+            "apply:production: needs plan:production, which comes later",
+        ),
+        ("deployment_tier: production", "deployment_tier: prod", "apply:production: there is no tier prod"),
+        ("deployment_tier: production", "deployment_tier: staging", "apply:production: is of the tier \"staging\""),
+        ("tags: [untrusted], ", "", "validate: has the tags null"),
+        ("tags: [untrusted]", "tags: [trusted]", "validate: serves refs that are not protected, on the trusted runner"),
+        (
+            "tags: [trusted]\n  resource_group: production\n  env",
+            "tags: [untrusted]\n  resource_group: production\n  env",
+            "apply:production: is an environment's",
+        ),
+        (
+            "!= \"true\", when: never",
+            "!= \"true\" && $CI_COMMIT_TAG, when: never",
+            "plan:production: serves refs that are not protected",
+        ),
+        (
+            "== \"true\", when: manual",
+            "== \"true\" || $CI_COMMIT_TAG, when: manual",
+            "apply:production: serves refs that are not protected",
+        ),
+        ("  resource_group: production\n  script", "  script", "plan:production: does not wait for others"),
+        ("access: developer, ", "", "plan:production: lets guests read the plan"),
+        (", when: manual", "", "apply:production: does not wait for a human"),
+        ("scripts/check validate", "scripts/checks/gone", "validate: runs scripts/checks/gone, which is not there"),
+    ] {
+        assert!(sound.contains(from), "{from:?}");
+        let found = broken(&documents(&[&sound.replacen(from, to, 1)])[0], factory, tree);
+        assert!(found.iter().any(|fault| fault.starts_with(expected)), "{to:?} is not found: {found:#?}");
+    }
+}
