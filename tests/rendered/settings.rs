@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::combinations::PAIRWISE;
 use crate::control_repo::{ControlRepo, passed, text};
 use crate::support;
 
@@ -64,15 +65,17 @@ fn codex_takes_the_configuration_the_instructions_and_every_skill() {
     if !support::need("codex") {
         return;
     }
-    let repo = ControlRepo::new("everything");
-    let trusted = format!("[projects.{:?}]\ntrust_level = \"trusted\"\n", repo.path());
-    repo.write("../.codex/config.toml", &trusted);
-    let output = repo.agent("codex").args(["debug", "prompt-input", "hello"]).output().unwrap();
-    let prompt = passed(&output);
-    assert!(prompt.contains("# Working in this repository"), "AGENTS.md is not read");
-    assert!(prompt.contains("workspace-write"), "the sandbox is not the one of .codex/config.toml");
-    for skill in repo.skills() {
-        assert!(prompt.contains(&format!("- {skill}: Use when")), "the skill {skill} is not offered");
+    for name in ["everything", "corporate"] {
+        let repo = ControlRepo::new(name);
+        let trusted = format!("[projects.{:?}]\ntrust_level = \"trusted\"\n", repo.path());
+        repo.write("../.codex/config.toml", &trusted);
+        let output = repo.agent("codex").args(["debug", "prompt-input", "hello"]).output().unwrap();
+        let prompt = passed(&output);
+        assert!(prompt.contains("# Working in this repository"), "{name}: AGENTS.md is not read");
+        assert!(prompt.contains("workspace-write"), "{name}: the sandbox is not the one of .codex/config.toml");
+        for skill in repo.skills() {
+            assert!(prompt.contains(&format!("- {skill}: Use when")), "{name}: the skill {skill} is not offered");
+        }
     }
 }
 
@@ -82,21 +85,71 @@ fn claude(repo: &ControlRepo) -> (Output, String) {
     (output, std::fs::read_to_string(log).unwrap())
 }
 
+/// A repo for each form that answers give this file.
+fn forms(path: &str) -> Vec<(String, ControlRepo)> {
+    let mut seen: Vec<&[u8]> = Vec::new();
+    let mut repos = Vec::new();
+    for combination in PAIRWISE.iter() {
+        let Some(file) = combination.tree.files.iter().find(|f| f.path == path) else { continue };
+        if !seen.contains(&file.bytes.as_slice()) {
+            seen.push(&file.bytes);
+            repos.push((combination.name(), ControlRepo::of(&combination.toml)));
+        }
+    }
+    repos
+}
+
 #[test]
 fn claude_code_takes_every_setting_and_every_skill() {
     if !support::need("claude") {
         return;
     }
-    let repo = ControlRepo::new("everything");
-    let settings: Value = serde_json::from_str(&repo.read(".claude/settings.json")).unwrap();
-    let denied = settings["permissions"]["deny"].as_array().unwrap().len();
-    let (output, log) = claude(&repo);
-    assert!(!text(&output).contains("settings.json ("), "{}", text(&output));
-    assert!(!log.contains("Invalid setting"), "{log}");
-    assert!(log.contains(&format!("Adding {denied} deny rule(s) to destination 'projectSettings'")), "{log}");
-    assert!(log.contains(&format!("Loaded {} unique skills", repo.skills().len())), "{log}");
+    let forms = forms(".claude/settings.json");
+    assert!(forms.len() > 3, "{} forms", forms.len());
+    for (name, repo) in &forms {
+        let settings: Value = serde_json::from_str(&repo.read(".claude/settings.json")).unwrap();
+        let denied = settings["permissions"]["deny"].as_array().unwrap().len();
+        let (output, log) = claude(repo);
+        assert!(!text(&output).contains("settings.json ("), "{name}: {}", text(&output));
+        assert!(!log.contains("Invalid setting"), "{name}: {log}");
+        assert!(
+            log.contains(&format!("Adding {denied} deny rule(s) to destination 'projectSettings'")),
+            "{name}: {log}"
+        );
+        assert!(log.contains(&format!("Loaded {} unique skills", repo.skills().len())), "{name}: {log}");
+    }
 
     // So that this test can fail: a wrong setting is reported.
+    let (_, repo) = &forms[0];
     repo.edit(".claude/settings.json", "acceptEdits", "noSuchMode");
-    assert!(claude(&repo).1.contains("Invalid setting"));
+    assert!(claude(repo).1.contains("Invalid setting"));
+}
+
+/// Codex checks the examples that stand beside each rule when it reads them.
+#[test]
+fn codex_takes_every_form_of_the_rules() {
+    if !support::need("codex") {
+        return;
+    }
+    let forms = forms(".codex/rules/factory.rules");
+    assert!(forms.len() > 3, "{} forms", forms.len());
+    for (name, repo) in &forms {
+        let decision = |command: &str| {
+            let mut check = repo.agent("codex");
+            check.args(["execpolicy", "check", "--rules", ".codex/rules/factory.rules"]).args(command.split(' '));
+            let answer: Value = serde_json::from_str(&passed(&check.output().unwrap())).unwrap();
+            answer["decision"].as_str().unwrap_or("asks").to_owned()
+        };
+        let engine = if name.contains("tofu") { "tofu" } else { "terraform" };
+        assert_eq!(decision("scripts/check validate"), "allow", "{name}");
+        assert_eq!(decision(&format!("{engine} apply")), "forbidden", "{name}");
+        let secret =
+            if name.contains("sops") { "scripts/secret rotate secrets/agent/x.yaml" } else { "scripts/secret list" };
+        assert_eq!(decision(secret), "forbidden", "{name}");
+    }
+    let (_, repo) = &forms[0];
+    repo.edit(".codex/rules/factory.rules", "match=[\"sudo ls\"]", "match=[\"su ls\"]");
+    let mut check = repo.agent("codex");
+    check.args(["execpolicy", "check", "--rules", ".codex/rules/factory.rules", "ls"]);
+    assert!(!check.output().unwrap().status.success(), "an example that does not match is taken");
 }
