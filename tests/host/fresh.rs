@@ -25,6 +25,7 @@ fn a_fresh_debian_is_provisioned_as_root_and_then_left_alone() {
     the_agent_stays_in_its_place(&journey);
     everything_is_on_record(&journey);
     drift_is_shown_and_mended(&journey);
+    crate::full_disk::leaves_every_record_whole(&journey);
 }
 
 fn only_the_operator_gets_in(journey: &Journey) {

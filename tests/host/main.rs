@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
 mod fresh;
+mod full_disk;
 mod interrupted;
 mod journey;
 mod lockout;

@@ -162,7 +162,12 @@ examine() {
     code=$?
     cat "$WORK/log" >>"$LOG"
     if [ "$code" -ne 0 ]; then
-        emit "{\"event\":\"refused\",\"id\":$1,\"log\":$(last_words "$WORK/log")}"
+        # On a full disk there is no log of a check either, and it is not the check that refuses.
+        if head -c 65536 /dev/zero 2>/dev/null >"$WORK/room"; then
+            emit "{\"event\":\"refused\",\"id\":$1,\"log\":$(last_words "$WORK/log")}"
+        else
+            emit "{\"event\":\"failed\",\"id\":$1,\"code\":73,\"log\":\"no room is left below $STATE\"}"
+        fi
         rm -rf "$WORK" "$GUARD"
         exit 3
     fi
