@@ -192,16 +192,19 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.
 fn agent_works(journey: &Journey) {
     let url = format!("{}/factory/factory.git", journey.plane.url());
+    journey.plane.stand_in.add_issue("factory/factory", "Say more", "In the readme.").unwrap();
     let work = format!(
         "set -e; cd ~/work; git clone --quiet {url} control; cd control; git config user.email; git switch --quiet -c agent/1-x; \
          echo more >>README.md; git commit --quiet -am 'Say more'; \
-         scripts/propose 'Say more' 'In the readme.'; scripts/pipeline status || [ $? -eq 75 ]; git log -1 --format=%ae"
+         scripts/propose 'Say more' 'In the readme.'; scripts/pipeline status || [ $? -eq 75 ]; \
+         scripts/issue list; scripts/issue show 1; scripts/review; git log -1 --format=%ae"
     );
     let output = journey.as_agent(&work);
     let text = said(&output);
     assert!(output.status.success(), "{text}");
     let printed = String::from_utf8_lossy(&output.stdout);
     let mail = printed.lines().last().unwrap();
+    assert!(printed.contains("#1\tSay more") && printed.contains("opened, by owner"), "{text}");
     assert!(
         mail.ends_with("-acme-agent@users.noreply.127.0.0.1") && mail.starts_with(|c: char| c.is_ascii_digit()),
         "{text}"

@@ -1,6 +1,6 @@
 //! The agent's first day: over the real sshd and as the user `agent`, with the identity that the hand-off brought to the host and
-//! with nothing typed, it clones the control repo, proposes a change, reads what CI makes of it, and is refused where it may only
-//! propose.
+//! with nothing typed, it clones the control repo, reads its first issue, proposes a change, reads what CI and reviewers make of it, and
+//! is refused where it may only propose.
 
 use std::fmt::Write as _;
 
@@ -39,11 +39,14 @@ export GIT_TERMINAL_PROMPT=0
 cd ~/work
 git clone --quiet {url} control
 cd control
+scripts/issue list
+scripts/issue show 1
 git switch --quiet --create agent/1-first-day
 git commit --quiet --allow-empty --message 'Begin to work'
-scripts/propose 'Begin to work' 'The agent has arrived.'
+scripts/propose 'Begin to work' 'Closes #1'
 # 75: it has not finished, since no job runs here.
 scripts/pipeline status || [ $? -eq 75 ]
+scripts/review
 if git push --quiet origin HEAD:{branch}; then
     echo 'the agent could push to {branch}'
     exit 3

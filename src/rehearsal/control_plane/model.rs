@@ -105,6 +105,12 @@ pub(super) struct Variable {
     pub(super) description: Option<String>,
 }
 
+/// An issue with its comments, as the API shows them.
+pub(super) struct Issue {
+    pub(super) value: Value,
+    pub(super) notes: Vec<Value>,
+}
+
 /// An environment that jobs deploy to.
 pub(super) struct Environment {
     pub(super) id: u64,
@@ -213,6 +219,7 @@ pub(super) struct Project {
     pub(super) job_token_groups: Vec<u64>,
     pub(super) pipelines: Vec<Pipeline>,
     pub(super) schedules: Vec<Value>,
+    pub(super) issues: Vec<Issue>,
     pub(super) merge_requests: Vec<MergeRequest>,
     /// The bare repository.
     pub(super) repository: PathBuf,

@@ -19,7 +19,7 @@ use crate::rehearsal::control_plane::router::Route;
 const LONGEST_LIFE: i64 = 365;
 
 /// A user as everyone sees them.
-pub(super) fn user_json(user: &User, url: &str) -> Value {
+pub(in crate::rehearsal::control_plane) fn user_json(user: &User, url: &str) -> Value {
     json!({
         "id": user.id,
         "username": user.username,

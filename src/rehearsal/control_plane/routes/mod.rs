@@ -2,13 +2,14 @@
 
 use super::router::Route;
 
-mod accounts;
+pub(super) mod accounts;
 mod branches;
 mod commits;
 mod credentials;
 mod environments;
 mod files;
 mod groups;
+pub(super) mod issues;
 mod job_token;
 mod lint;
 mod members;
@@ -35,6 +36,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         environments::ROUTES,
         files::ROUTES,
         groups::ROUTES,
+        issues::ROUTES,
         job_token::ROUTES,
         lint::ROUTES,
         members::ROUTES,

@@ -197,6 +197,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         job_token_groups: Vec::new(),
         pipelines: Vec::new(),
         schedules: Vec::new(),
+        issues: Vec::new(),
         merge_requests: Vec::new(),
         repository,
         created_at: now(),
