@@ -173,8 +173,16 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
         journey.as_agent("cd ~/work/control && git fetch && git ls-remote origin | wc -l").status.code(),
         Some(0)
     );
-    runs.push(journey.in_repo(&["apply", "--yes"]));
+    // One target alone says what it leaves to another.
+    fs::remove_file(journey.state().join("runner-trusted-token")).unwrap();
+    runs.push(journey.in_repo(&["apply", "gitlab", "--yes"]));
     ends_with(&runs[8], 0);
+    assert!(said(&runs[8]).contains("bring them: factoryup apply host"), "{}", said(&runs[8]));
+    runs.push(journey.in_repo(&["apply", "host", "--yes"]));
+    ends_with(&runs[9], 0);
+    assert!(said(&runs[9]).contains("replace the trusted runner's token in"), "{}", said(&runs[9]));
+    runs.push(journey.in_repo(&["plan"]));
+    ends_with(&runs[10], 0);
     seen.extend(watcher.stop());
     assert!(seen.is_empty(), "a secret was in the arguments or environment of: {seen:?}");
 

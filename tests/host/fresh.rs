@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use factoryup::hand_over::{HandOver, Token};
 use factoryup::plan::{Action, Outcome, Target};
+use factoryup::secret::Secret;
 
 use crate::journey::Journey;
 use crate::support::lab;
@@ -21,10 +23,17 @@ fn a_fresh_debian_is_provisioned_as_root_and_then_left_alone() {
     assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
     assert_eq!((journey.connections(), journey.execs()), (1, 1));
 
+    // What is never read to its end, in a home that is the agent's, holds nobody up.
+    let pipe = "~agent/.config/factory/gitlab-credential";
+    journey.inside(&format!("runuser -u agent -- sh -c 'mkfifo {pipe}'"));
+    assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    journey.inside(&format!("rm {pipe}"));
+
     only_the_operator_gets_in(&journey);
     the_agent_stays_in_its_place(&journey);
     everything_is_on_record(&journey);
     drift_is_shown_and_mended(&journey);
+    tokens_come_once_and_leave_nothing_behind(&journey);
     crate::full_disk::leaves_every_record_whole(&journey);
 }
 
@@ -137,4 +146,35 @@ fn drift_is_shown_and_mended(journey: &Journey) {
     );
     let plan = journey.target().observe(&journey.watch).unwrap();
     assert!(plan.is_empty() && plan.changes.iter().all(|change| change.action != Action::Run));
+}
+
+/// What the hand-off made, with the agent's own settings around it.
+fn tokens_come_once_and_leave_nothing_behind(journey: &Journey) {
+    let known = |text: &str| Token::Known(Secret::new(text));
+    let run = |agent: &str| {
+        let runners = [("trusted".to_owned(), known("glrt-canary"))].into();
+        let made = HandOver { agent: known(agent), account: Some(7), runners };
+        journey.run(journey.target().with_hand_over(made).unwrap())
+    };
+    journey.inside(
+        "runuser -u agent -- sh -c 'cd && HOME=$PWD git config --global alias.st status && chmod 600 .gitconfig'",
+    );
+    // Containers were chosen once: their runner's token is not wanted any more, and is not kept.
+    journey.inside("echo glrt-over >/etc/factory/runner-untrusted-token");
+    let outcome = run("glpat-canary-1");
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 5, .. })), "{}", journey.explain(&outcome));
+    let _ = (journey.connections(), journey.execs());
+    assert_eq!(run("glpat-canary-1").unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    assert_eq!((journey.connections(), journey.execs()), (1, 1));
+    assert!(matches!(run("glpat-canary-2"), Ok(Outcome::Applied { changes: 1, .. })));
+
+    let as_agent = |command: &str| journey.inside(&format!("su - agent -c '{command}'"));
+    assert_eq!(as_agent("git config alias.st; git config user.name; stat -c %a .gitconfig"), "status\nacme agent\n600");
+    let ask = "printf \"protocol=https\\nhost=gitlab.com\\n\\n\" | GIT_TERMINAL_PROMPT=0 git credential fill";
+    assert!(as_agent(ask).contains("password=glpat-canary-2"), "{}", as_agent(ask));
+    let left = journey.inside("grep -rlE 'glpat-canary-1|glrt-over' /etc /home /var /root /tmp 2>/dev/null || true");
+    assert_eq!(left, "");
+    // A machine that did not make the hand-off leaves it as it is.
+    assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    assert!(as_agent(ask).contains("password=glpat-canary-2"));
 }
