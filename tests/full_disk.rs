@@ -104,7 +104,7 @@ fn a_run_that_cannot_be_put_on_record_is_no_success() {
         assert!(Receipt::read(&folder.path().join("state/receipt-repo.json")).is_ok(), "{pages}");
         match outcome {
             Ok(outcome) => {
-                assert!(log.contains(r#""outcome":"applied""#), "{pages}: {outcome:?}, and the log says {log}")
+                assert!(log.contains(r#""outcome":"applied""#), "{pages}: {outcome:?}, and the log says {log}");
             }
             Err(error) => {
                 assert_eq!(error.kind(), factoryup::Kind::CannotWrite, "{pages}: {error}");

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::change::{Change, Plan, TargetName};
+use super::deed::Deed;
 use super::evidence::Evidence;
 use super::journal::{Event as Mark, Journal};
 use super::receipt::{Receipt, Undo};
@@ -46,33 +47,6 @@ pub trait Target {
     /// When the attempt itself cannot be made. A promise that does not hold is a [`Proof`], not an error.
     fn prove(&mut self, _watch: &dyn Watch) -> Result<Vec<Proof>> {
         Ok(Vec::new())
-    }
-}
-
-/// What is done to a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// It is brought to the state that `factory.toml` describes.
-    Apply,
-    /// It is brought back to the state before.
-    Revert,
-}
-
-impl Deed {
-    /// As in the type of an evidence statement.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Apply => "apply",
-            Self::Revert => "revert",
-        }
-    }
-
-    /// What shows the plan, and what carries it out without asking.
-    fn commands(self) -> [&'static str; 2] {
-        match self {
-            Self::Apply => ["factoryup plan", "factoryup apply --yes"],
-            Self::Revert => ["factoryup revert host --dry-run", "factoryup revert host --yes"],
-        }
     }
 }
 

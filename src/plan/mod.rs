@@ -17,6 +17,7 @@
 //! ```
 
 mod change;
+mod deed;
 mod engine;
 mod evidence;
 mod journal;
@@ -25,7 +26,8 @@ mod state;
 
 pub(crate) use change::hex;
 pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
-pub use engine::{Deed, Event, Log, Options, Outcome, Proof, Target, Watch, converge};
+pub use deed::Deed;
+pub use engine::{Event, Log, Options, Outcome, Proof, Target, Watch, converge};
 pub use evidence::{Evidence, Statement, Subject};
 pub use journal::{Journal, Unfinished};
 pub use receipt::{Entry, Receipt, Undo};
