@@ -7,6 +7,7 @@
 //! | room | what lives there |
 //! |---|---|
 //! | [`factory`] | `factory.toml`: the typed desired state, its field table, validation and JSON Schema |
+//! | [`migrations`] | what a new version changes besides the texts of files, as a list |
 //! | [`wizard`] | asks for what the field table says is missing |
 //! | [`plan`] | the engine: `Target`, `Change`, `Plan`, journal, receipt, evidence; knows no target |
 //! | [`host`] | target *host*: a trusted machine, observed and changed by two POSIX sh programs |
@@ -35,6 +36,7 @@ pub mod gitlab;
 pub mod hand_over;
 pub mod host;
 pub mod interrupt;
+pub mod migrations;
 pub mod plan;
 pub mod process;
 pub mod rehearsal;

@@ -53,7 +53,7 @@ fn what_is_unknown() {
     refuses("unknown_key", "group = ", "colour = \"red\"\ngroup = ");
     refuses("unknown_section_mistyped", "[gitlab]", "[gitlba]");
     refuses("unknown_section", "[gitlab]", "[kubernetes]\n\n[gitlab]");
-    refuses("key_outside_its_section", "schema = 1", "schema = 1\naddress = \"203.0.113.7\"");
+    refuses("key_outside_its_section", "schema = 2", "schema = 2\naddress = \"203.0.113.7\"");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn what_has_the_wrong_type() {
     refuses("type_text_for_list", "authorized_keys = [\"", "authorized_keys = \"\"\n# [\"");
     refuses("type_number_in_list", "authorized_keys = [", "authorized_keys = [7, ");
     refuses("type_text_for_bool", "[gitlab]", "[cloudflare]\nenabled = \"yes\"\n\n[gitlab]");
-    refuses("type_value_for_section", "schema = 1", "schema = 1\nagent = \"codex\"");
+    refuses("type_value_for_section", "schema = 2", "schema = 2\nagent = \"codex\"");
     refuses("type_list_of_sections", "[gitlab]", "[[gitlab]]");
     refuses("type_section_for_value", "[gitlab]", "[host.port]\n\n[gitlab]");
 }
@@ -76,14 +76,14 @@ fn what_is_missing() {
     refuses("missing_is_empty", "\"203.0.113.7\"", "\"\"");
     refuses("missing_keys", KEY, "  ");
     refuses("missing_cloudflare_ids", "[gitlab]", "[cloudflare]\nenabled = true\n\n[gitlab]");
-    refuses("missing_schema", "schema = 1", "");
+    refuses("missing_schema", "schema = 2", "");
 }
 
 #[test]
 fn another_schema() {
-    refuses("schema_newer", "schema = 1", "schema = 2\nfuture = true");
-    refuses("schema_zero", "schema = 1", "schema = 0");
-    refuses("schema_text", "schema = 1", "schema = \"1\"");
+    refuses("schema_newer", "schema = 2", "schema = 3\nfuture = true");
+    refuses("schema_zero", "schema = 2", "schema = 0");
+    refuses("schema_text", "schema = 2", "schema = \"1\"");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn what_is_no_file_with_text() {
         said.push(format!("{error}\nhint: {}", error.hints().join("\nhint: ")));
     };
     read(&path);
-    fs::write(&path, b"schema = 1\n# caf\xe9\n").unwrap();
+    fs::write(&path, b"schema = 2\n# caf\xe9\n").unwrap();
     read(&path);
     fs::write(&path, vec![b'#'; 64 * 1024 + 1]).unwrap();
     read(&path);

@@ -87,8 +87,8 @@ fn the_json_schema_takes_what_the_reader_takes() {
 fn the_json_schema_refuses_what_it_can_know() {
     let validator = jsonschema::validator_for(&factory::json_schema()).unwrap();
     let changes = [
-        ("schema = 1", "schema = 2"),
-        ("schema = 1", ""),
+        ("schema = 2", "schema = 3"),
+        ("schema = 2", ""),
         ("name = \"acme\"", "name = \"Acme\""),
         ("name = \"acme\"\n", ""),
         ("kind = \"ssh\"", "kind = \"shh\""),

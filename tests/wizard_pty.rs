@@ -172,7 +172,7 @@ fn the_review_lets_any_answer_be_changed() {
     pty.answer("Name of the factory", "");
     take_the_rest(&mut pty);
     pty.send(DOWN).send("\r").expect("Which one?").expect("Port of sshd: 22");
-    pty.send(&DOWN.repeat(6)).expect("> Port of sshd").send("\r");
+    pty.send(&DOWN.repeat(7)).expect("> Port of sshd").send("\r");
     pty.answer("Port of sshd [22]", "70000").expect("is out of range").send(CTRL_U).send("2222\r");
     pty.expect("2222").expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(ESCAPE);
     pty.expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(&DOWN.repeat(4)).send("\r");

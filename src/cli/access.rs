@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::factory;
 use crate::error::Result;
-use crate::factory::Factory;
+use crate::factory::{Factory, Renewed};
 use crate::host::{HostTarget, RevertTarget};
 use crate::plan::{Plan, StateDir, Target, TargetName};
 use crate::repo::RepoTarget;
@@ -58,6 +58,11 @@ pub(super) struct Access {
 }
 
 impl Access {
+    /// Only a file with the GitLab token.
+    pub(super) fn with_token(file: Option<PathBuf>) -> Self {
+        Self { gitlab_token_file: file, ..Self::default() }
+    }
+
     fn keys(&self) -> Keys {
         Keys {
             identity: self.identity.clone(),
@@ -74,6 +79,8 @@ pub(super) struct Site {
     pub(super) state: StateDir,
     dir: PathBuf,
     keys: Keys,
+    /// The text of `factory.toml` as it was read, and with what was answered since.
+    renewed: Option<(String, String)>,
 }
 
 impl Site {
@@ -83,7 +90,23 @@ impl Site {
         let mut state = StateDir::open(&factory.factory.name)?;
         state.lock()?;
         state.claim(dir, &factory.gitlab.project_url())?;
-        Ok(Self { factory, state, dir: dir.to_owned(), keys: access.keys() })
+        Ok(Self { factory, state, dir: dir.to_owned(), keys: access.keys(), renewed: None })
+    }
+
+    /// The same for a factory of an older version: `ask` is handed the text of its `factory.toml` with the answers last applied, and
+    /// answers what is new.
+    pub(super) fn renewed(
+        dir: &Path,
+        access: &Access,
+        ask: impl FnOnce(&str, Option<&str>) -> Result<Renewed>,
+    ) -> Result<Self> {
+        let text = factory::read_text(dir)?;
+        let lock = crate::repo::answers_lock(dir)?;
+        let Renewed { factory, text: new } = ask(&text, lock.as_deref())?;
+        let mut state = StateDir::open(&factory.factory.name)?;
+        state.lock()?;
+        state.claim(dir, &factory.gitlab.project_url())?;
+        Ok(Self { factory, state, dir: dir.to_owned(), keys: access.keys(), renewed: Some((text, new)) })
     }
 
     /// The targets to work on: the one that was named, or all that this factory has.
@@ -111,7 +134,10 @@ impl Site {
 
     /// The control repo.
     pub(super) fn repo(&self) -> Result<RepoTarget> {
-        targets::repo(&self.factory, &self.dir)
+        match &self.renewed {
+            Some((read, text)) => Ok(RepoTarget::new(&self.dir, &self.factory, text)?.instead_of(read)),
+            None => targets::repo(&self.factory, &self.dir),
+        }
     }
 
     /// What should hold, and whether it does.

@@ -1,23 +1,30 @@
 //! `factoryup upgrade`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::Ending;
 use super::access::{Access, Site};
+use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
+use crate::factory::{AnswerFlags, FILE_NAME, Renewed};
 use crate::plan::{Event, Options, Target, TargetName, Watch, converge};
 use crate::repo::RepoTarget;
 use crate::repo::propose::propose;
 use crate::repo::report::Report;
 use crate::ui::Ui;
+use crate::ui::prompt::Terminal;
+use crate::wizard::{CatchUp, catch_up};
 
 /// Bring the control repo to this factoryup's templates and to the answers in factory.toml, without losing an edit
 ///
 /// Your edits and the templates' are merged into one commit on a branch of its own; your work tree stays as it is. What cannot be
 /// merged stays as you have it, and the proposal waits under .factory/conflicts. The branch is pushed and a merge request opened.
+///
+/// You are asked only what is new since the last upgrade. Without a terminal, flags and variables answer, and then the defaults, which
+/// are listed; the answers are written into factory.toml of the branch. Everything else is changed in factory.toml itself.
 ///
 /// Exit code 2 when conflicts wait, or, with --dry-run, when there is anything to do.
 #[derive(Debug, Default, Args)]
@@ -43,13 +50,22 @@ pub(super) struct Upgrade {
     #[arg(long)]
     no_push: bool,
 
+    /// Take the default of every new question, without asking
+    #[arg(long)]
+    defaults: bool,
+
+    /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN holds the token itself]
+    #[arg(long, value_name = "FILE")]
+    gitlab_token_file: Option<PathBuf>,
+
     #[command(flatten)]
-    access: Access,
+    answers: AnswerFlags,
 }
 
 impl Upgrade {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let site = Site::open(dir, &self.access)?;
+        let access = Access::with_token(self.gitlab_token_file.clone());
+        let site = Site::renewed(dir, &access, |text, lock| self.ask(text, lock, ui))?;
         let mut target = site.repo()?.in_place(self.in_place);
         if target.recover()? {
             ui.say("An upgrade that was cut short is written now; commit it.");
@@ -72,6 +88,15 @@ impl Upgrade {
             self.push(&target, &report, &site, ui)?;
         }
         Ok(if report.conflicts().next().is_some() { Ending::Pending } else { Ending::Done })
+    }
+
+    fn ask(&self, text: &str, lock: Option<&str>, ui: &Ui) -> Result<Renewed> {
+        let variable = |name: &str| std::env::var_os(name);
+        let request = CatchUp { text, called: FILE_NAME, lock, flags: &self.answers, variable };
+        if self.defaults || self.dry_run || !ui.is_interactive() {
+            return catch_up(&request, None);
+        }
+        catch_up(&request, Some(&Terminal::open()?))
     }
 
     /// For machines: what became of each edited file. People read it in the plan.

@@ -94,6 +94,13 @@ impl Answers {
         self.0.get(field.key)
     }
 
+    /// What a field may be answered with without asking: what follows from the other answers, or its default.
+    #[must_use]
+    pub fn offer(&self, field: &Field) -> Option<Value> {
+        let suggested = field.suggest.and_then(|suggest| suggest(self)).and_then(|text| field.read(&text).ok());
+        suggested.or_else(|| field.default_value())
+    }
+
     /// Answers a field, or changes its answer.
     pub fn set(&mut self, field: &Field, value: Value, source: Source) {
         self.0.insert(field.key, Answer { value, source });

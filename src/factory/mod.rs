@@ -6,7 +6,7 @@
 //! that turns a mistake into file, line, field and remedy. What the values *mean* for a target lives with that target.
 //!
 //! ```toml
-//! schema = 1
+//! schema = 2
 //!
 //! [factory]
 //! name = "acme"
@@ -24,20 +24,26 @@
 
 pub mod answers;
 pub mod fields;
+mod file;
 mod flags;
+mod former;
 mod model;
 mod problem;
+mod questions;
 mod read;
 mod rules;
 mod schema;
 mod write;
 
+pub use file::{parse, read, read_text};
 pub use flags::AnswerFlags;
+pub(crate) use former::schema_of;
 pub use model::{
-    Agent, AgentKind, Cloudflare, Engine, Environments, Executor, Factory, FactorySection, Gitlab, Host, HostKind,
-    Infra, Runner, SecretProvider, Secrets, Sudo, Tier,
+    Agent, AgentKind, Cloudflare, Engine, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner,
+    RunnerKind, SecretProvider, Secrets, Sudo, Tier,
 };
-pub use read::{parse, read};
+pub(crate) use questions::answered_since;
+pub use questions::{Renewed, new_questions, renew};
 pub use rules::{Check, Fault};
 pub use schema::{json_schema, markdown};
 pub use write::{edit, to_toml};
@@ -48,7 +54,9 @@ pub fn looks_secret(text: &str) -> bool {
     rules::begins_secret(text)
 }
 
-/// The `schema` number this version reads and writes.
-pub const SCHEMA: u32 = 1;
+/// The `schema` number that this version writes. It reads all from 1 on.
+pub const SCHEMA: u32 = 2;
+/// The section with answers that nothing asks for any more: kept, and read by nothing.
+pub const RETIRED: &str = "retired";
 /// The file's name, at the root of the control repo.
 pub const FILE_NAME: &str = "factory.toml";

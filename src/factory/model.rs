@@ -48,6 +48,13 @@ pub struct FactorySection {
     pub owner_name: String,
     /// The owner's e-mail address.
     pub owner_email: String,
+    /// The owner's time zone by its IANA name: nightly pipelines run in its night.
+    #[serde(default = "utc")]
+    pub timezone: String,
+}
+
+fn utc() -> String {
+    "UTC".into()
 }
 
 /// How the trusted host is reached.
@@ -260,7 +267,7 @@ pub struct Secrets {
 /// What runs jobs that are not trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Executor {
+pub enum RunnerKind {
     /// Rootless Podman through the Docker executor, on the trusted host under a user of its own.
     #[default]
     Podman,
@@ -275,7 +282,7 @@ pub enum Executor {
 #[serde(deny_unknown_fields, default)]
 pub struct Runner {
     /// What runs merge-request pipelines. The protected runner of `deploy` is always the host's own.
-    pub executor: Executor,
+    pub kind: RunnerKind,
 }
 
 /// `[environments]`

@@ -1,81 +1,20 @@
 //! From the text of a `factory.toml` to a [`Factory`], or to one error that names all that is wrong with it.
 
 use std::borrow::Cow;
-use std::io::Read as _;
 use std::ops::Range;
-use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::answers::{Answers, Source};
-use super::fields::{FIELDS, Field, Kind, SECTIONS, Value, When, nearest};
+use super::fields::{FIELDS, Field, Kind, SECTIONS, Value, When, by_key, nearest};
+use super::former::{Brought, Former, renamed};
 use super::problem::{self, Problem};
 use super::rules::{Fault, find_secrets};
-use super::{Factory, SCHEMA};
-use crate::error::{Error, Result};
+use super::{Factory, RETIRED, SCHEMA};
+use crate::error::Result;
 
-/// The largest file that is read, in bytes. A real one has some 5 KiB; what is wrong with each line of this much is said within
-/// a second.
-const LARGEST: u64 = 64 * 1024;
-
-/// Reads a `factory.toml`.
-///
-/// # Errors
-/// `Data` when it cannot be read, or with all that is wrong with it, each with its line, its field and a remedy.
-pub fn read(path: &Path) -> Result<Factory> {
-    let name = path.display();
-    let cannot = |error: &std::io::Error| Error::data(format!("cannot read {name}: {error}"));
-    let attributes = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::data(format!("there is no {name}")).hint("`factoryup init` makes one"),
-        _ => cannot(&error),
-    })?;
-    if attributes.is_dir() {
-        let inside = path.join(super::FILE_NAME);
-        return Err(
-            Error::data(format!("{name} is a directory, not a file")).hint(format!("give {}", inside.display()))
-        );
-    }
-    if !attributes.is_file() {
-        return Err(Error::data(format!("{name} is not a regular file")));
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| cannot(&error))?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
-    parse_bytes(&bytes, &name.to_string())
-}
-
-/// Reads the text of a `factory.toml`. `name` is what errors call it.
-///
-/// # Errors
-/// `Data` with all that is wrong with it, each with its line, its field and a remedy.
-pub fn parse(text: &str, name: &str) -> Result<Factory> {
-    parse_bytes(text.as_bytes(), name)
-}
-
-fn parse_bytes(bytes: &[u8], name: &str) -> Result<Factory> {
-    if bytes.len() as u64 > LARGEST {
-        return Err(Error::data(format!("{name} is larger than 64 KiB"))
-            .hint("a factory.toml has some 5 KiB: is it the right file?"));
-    }
-    let text = match std::str::from_utf8(bytes) {
-        // Some editors on Windows put a byte order mark first.
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(error) => {
-            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let fault = Fault::new("holds a byte that is not UTF-8", "save the file as UTF-8");
-            let end = valid.len();
-            return Err(problem::error(
-                name,
-                &format!("{valid}\u{fffd}"),
-                vec![Problem::new(Some(end..end + 3), "the text", fault)],
-            ));
-        }
-    };
-    Reader::new(text).finish(name)
-}
-
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     problems: Vec<Problem>,
     answers: Answers,
@@ -85,12 +24,18 @@ struct Reader<'a> {
     unusable: Vec<&'static str>,
     /// Whether the text is not TOML, so that something missing may only be unread.
     broken: bool,
+    /// What keys of an older schema are called today.
+    former: Former,
+    /// What was there under a name of an older schema.
+    brought: Vec<&'static str>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         let (problems, answers) = (Vec::new(), Answers::default());
-        let mut reader = Self { text, problems, answers, headers: Vec::new(), unusable: Vec::new(), broken: false };
+        let (headers, unusable, brought) = (Vec::new(), Vec::new(), Vec::new());
+        let mut reader =
+            Self { text, problems, answers, headers, unusable, broken: false, former: Former::default(), brought };
         reader.secrets();
         if !reader.control_characters() {
             reader.document();
@@ -98,7 +43,7 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    fn finish(self, name: &str) -> Result<Factory> {
+    pub(super) fn finish(self, name: &str) -> Result<Factory> {
         if self.problems.is_empty() {
             self.answers.to_factory()
         } else {
@@ -154,6 +99,8 @@ impl<'a> Reader<'a> {
             match SECTIONS.iter().find(|section| section.name == key.get_ref().as_ref()) {
                 _ if key.get_ref() == "schema" => {}
                 Some(section) => self.section(section.name, key, value),
+                None if key.get_ref() == RETIRED => self.retired(key, value),
+                None if self.former.has_section(key.get_ref()) => self.former_section(key, value),
                 None => self.unknown_section(key),
             }
         }
@@ -185,9 +132,12 @@ impl<'a> Reader<'a> {
         let number =
             value.get_ref().as_integer().and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
         match number {
-            Some(number) if number == i64::from(SCHEMA) => true,
+            Some(number) if (1..=i64::from(SCHEMA)).contains(&number) => {
+                self.former = Former::since(u32::try_from(number).unwrap_or(SCHEMA));
+                true
+            }
             Some(number) if number > i64::from(SCHEMA) => {
-                let reason = format!("is {number}: written by a newer factoryup; this one reads {SCHEMA}");
+                let reason = format!("is {number}: written by a newer factoryup; this one reads up to {SCHEMA}");
                 let remedy = "install a newer factoryup, the way this one was installed";
                 self.problems.retain(|problem| problem.fault.secret);
                 self.fault(value.span(), "`schema`", Fault::new(reason, remedy));
@@ -197,7 +147,7 @@ impl<'a> Reader<'a> {
                 self.fault(
                     value.span(),
                     "`schema`",
-                    Fault::new(format!("is not {SCHEMA}, the first and only format"), write),
+                    Fault::new(format!("is not a format number from 1 to {SCHEMA}"), write),
                 );
                 true
             }
@@ -233,16 +183,71 @@ impl<'a> Reader<'a> {
         };
         self.headers.push((section, key.span()));
         for (key, value) in table {
-            let name = key.get_ref().as_ref();
-            match FIELDS.iter().find(|field| field.section() == section && field.name() == name) {
-                Some(field) => self.field(field, value),
-                None => self.unknown_key(section, key),
+            let field = FIELDS.iter().find(|f| f.section() == section && f.name() == key.get_ref().as_ref());
+            if !self.older(section, key, value) {
+                match field {
+                    Some(field) => self.field(field, value),
+                    None => self.unknown_key(section, key),
+                }
             }
+        }
+    }
+
+    /// Takes a key of an older schema that is called otherwise today, holds something else or means nothing any more.
+    fn older(&mut self, section: &str, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) -> bool {
+        let former = format!("{section}.{}", key.get_ref());
+        let (today, changed) = match self.former.bring(&former, raw(value.get_ref()).as_ref()) {
+            Brought::Retired => return true,
+            Brought::Key(today, changed) => (today, changed),
+        };
+        let Some(field) = by_key(&today) else { return false };
+        if self.brought.contains(&field.key) || (today != former && self.answers.answer(field).is_some()) {
+            let fault = Fault::new("is here twice, once under its former name", "keep one of the two");
+            self.fault(key.span(), format!("`{today}`"), fault);
+        }
+        if today == former && changed.is_none() {
+            return false;
+        }
+        self.brought.push(field.key);
+        match changed {
+            Some(value) => self.answers.set(field, value, Source::File),
+            None => self.field(field, value),
+        }
+        true
+    }
+
+    /// A section that only an older schema has.
+    fn former_section(&mut self, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(table) = value.get_ref() else { return self.unknown_section(key) };
+        for (name, value) in table {
+            if !self.older(key.get_ref(), name, value) {
+                self.unknown_section(key);
+            }
+        }
+    }
+
+    /// What nothing asks for any more. It only has to be a section: whoever wrote it knew what it meant.
+    fn retired(&mut self, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            let reason = format!("is {}, but it is a section", type_name(value.get_ref()));
+            let fault = Fault::new(reason, format!("write [{RETIRED}] on a line of its own"));
+            self.fault(key.span(), format!("`{RETIRED}`"), fault);
         }
     }
 
     fn unknown_key(&mut self, section: &'static str, key: &Spanned<Cow<'_, str>>) {
         let word = key.get_ref().as_ref();
+        if let Some(today) = renamed(&format!("{section}.{word}")) {
+            let remedy = match today {
+                Brought::Key(today, _) => format!("it is called `{today}` now"),
+                Brought::Retired => format!("nothing asks for it any more: remove it, or move it to [{RETIRED}]"),
+            };
+            return self.fault(
+                key.span(),
+                "",
+                Fault::new(format!("{} is not known in [{section}]", named(word)), remedy),
+            );
+        }
         let here: Vec<_> = FIELDS.iter().filter(|field| field.section() == section).collect();
         let meant = nearest(word, here.iter().map(|field| field.name()));
         let remedy = match (meant, FIELDS.iter().find(|field| field.name() == word)) {
@@ -331,6 +336,19 @@ impl<'a> Reader<'a> {
             let span = header.map(|(_, span)| span.clone());
             self.problems.push(Problem::new(span, format!("`{}`", field.key), fault));
         }
+    }
+}
+
+/// A value of a sort that fields have, whichever field it is for.
+fn raw(value: &DeValue<'_>) -> Option<Value> {
+    match value {
+        DeValue::String(text) => Some(Value::Text(text.to_string())),
+        DeValue::Boolean(yes) => Some(Value::Bool(*yes)),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Number),
+        DeValue::Array(items) => {
+            items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>().map(Value::List)
+        }
+        _ => None,
     }
 }
 

@@ -4,19 +4,26 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::SCHEMA;
 use super::fields::{FIELDS, Field, Kind, SECTIONS, Value, When};
+use super::former;
+use super::{RETIRED, SCHEMA};
 
 /// The JSON Schema (2020-12) of `factory.toml`. It accepts all that factoryup accepts; some rules, such as the checksum of a key, only
 /// factoryup knows.
 #[must_use]
 pub fn json_schema() -> Json {
     let mut properties = Map::new();
-    properties.insert("schema".into(), json!({ "const": SCHEMA, "description": "Format number of the file." }));
+    let numbers: Vec<u32> = (1..=SCHEMA).collect();
+    let about = format!("Format number of the file: {SCHEMA} now; older ones are read as well.");
+    properties.insert("schema".into(), json!({ "enum": numbers, "default": SCHEMA, "description": about }));
     for section in SECTIONS {
         let fields = || FIELDS.iter().filter(|field| field.section() == section.name);
         let required: Vec<_> = fields().filter(|field| always_required(field)).map(Field::name).collect();
-        let described: Map<_, _> = fields().map(|field| (field.name().to_owned(), describe(field))).collect();
+        let mut described: Map<_, _> = fields().map(|field| (field.name().to_owned(), describe(field))).collect();
+        for (name, field) in former::names(section.name) {
+            described
+                .insert(name, json!({ "description": format!("Called `{}` now.", field.key), "deprecated": true }));
+        }
         let mut object = json!({
             "type": "object",
             "description": section.about,
@@ -28,6 +35,10 @@ pub fn json_schema() -> Json {
         }
         properties.insert(section.name.into(), object);
     }
+    properties.insert(
+        RETIRED.into(),
+        json!({ "type": "object", "description": "Answers that nothing asks for any more; read by nothing." }),
+    );
     let mut required = vec!["schema"];
     for field in FIELDS.iter().filter(|field| always_required(field)) {
         if !required.contains(&field.section()) {
@@ -123,9 +134,24 @@ pub fn markdown() -> String {
         "# factory.toml\n\n\
          <!-- Made by `factoryup schema --markdown` from the field table in src/factory/fields/. Edit that, not this. -->\n\n\
          What a factory should be, in its owner's words: committed in the control repo, meant to be edited, never with a secret.\n\
-         The first line is `schema = 1`. Every field can also be given to `factoryup init` as a flag or an environment variable; a flag\n\
-         wins. `factoryup schema` prints the same as JSON Schema, for editors.\n",
+         Every field can also be given to `factoryup init` as a flag or an environment variable; a flag wins. `factoryup schema` prints\n\
+         the same as JSON Schema, for editors.\n",
     );
+    let _ = write!(
+        text,
+        "\nThe first line is `schema = {SCHEMA}`. Files of an older schema are read as well, and `factoryup upgrade` writes them anew, with\n\
+         comments and order as they are; those of a newer one are refused. `[{RETIRED}]` holds answers that nothing asks for any more:\n\
+         they are kept, and may be removed.\n"
+    );
+    let former = SECTIONS.iter().flat_map(|section| {
+        former::names(section.name)
+            .into_iter()
+            .map(move |(name, field)| format!("`{}.{name}` is `{}`", section.name, field.key))
+    });
+    let former: Vec<String> = former.collect();
+    if !former.is_empty() {
+        let _ = write!(text, "\nCalled otherwise in an older schema: {}.\n", former.join(", "));
+    }
     for section in SECTIONS {
         let _ = write!(text, "\n## `[{}]`\n\n{}\n", section.name, section.about);
         for field in FIELDS.iter().filter(|field| field.section() == section.name) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use toml_edit::{DocumentMut, Item, Table};
+use toml_edit::{DocumentMut, Item, Key, Table};
 
 use super::answers::Answers;
 use super::fields::{FIELDS, Field, Kind, SECTIONS, Value};
@@ -44,32 +44,58 @@ fn comment(field: &Field) -> String {
 }
 
 /// Changes values in the text of a `factory.toml` and leaves all else as it is: comments, order, spacing. A field or section that is
-/// not there yet is added at the end. `name` is what errors call the text.
+/// not there yet is added at the end, with its line of help. `name` is what errors call the text.
 ///
 /// # Errors
 /// `Data` when the text, as it is or as it would be, is not a valid `factory.toml`.
 pub fn edit(text: &str, name: &str, changes: &[(&Field, Value)]) -> Result<String> {
     parse(text, name)?;
-    let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut document: DocumentMut = bare
-        .parse()
-        .map_err(|error: toml_edit::TomlError| Error::internal(format!("cannot edit {name}")).caused_by(error))?;
-    for (field, value) in changes {
-        let section = document.entry(field.section()).or_insert_with(|| Item::Table(Table::new()));
-        let Some(table) = section.as_table_like_mut() else { continue };
-        let mut new = value.to_toml();
-        match table.get_mut(field.name()).and_then(Item::as_value_mut) {
-            Some(old) => {
-                // Keeps what stands around the old value, such as a comment behind it.
-                *new.decor_mut() = old.decor().clone();
-                *old = new;
-            }
-            None => {
-                table.insert(field.name(), Item::Value(new));
-            }
-        }
-    }
-    let edited = document.to_string();
+    let edited = insert(text, name, changes)?;
     parse(&edited, name)?;
     Ok(edited)
+}
+
+/// The same for a text that need not be valid, nor become so.
+pub(super) fn insert(text: &str, name: &str, changes: &[(&Field, Value)]) -> Result<String> {
+    let mut document = document(text, name)?;
+    for (field, value) in changes {
+        let section = document.entry(field.section()).or_insert_with(|| new_section(field.section()));
+        let explained = section.is_table();
+        let Some(table) = section.as_table_like_mut() else { continue };
+        let mut new = value.to_toml();
+        if let Some(old) = table.get_mut(field.name()).and_then(Item::as_value_mut) {
+            // Keeps what stands around the old value, such as a comment behind it.
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+            continue;
+        }
+        let mut key = Key::new(field.name());
+        if explained {
+            key.leaf_decor_mut().set_prefix(comment(field));
+        }
+        table.entry_format(&key).or_insert(Item::Value(new));
+    }
+    Ok(like(text, &document))
+}
+
+fn new_section(name: &str) -> Item {
+    let mut table = Table::new();
+    let about = SECTIONS.iter().find(|section| section.name == name).map_or("", |section| section.about);
+    table.decor_mut().set_prefix(format!("\n# {about}\n"));
+    Item::Table(table)
+}
+
+/// A text for editing. `name` is what errors call it.
+pub(super) fn document(text: &str, name: &str) -> Result<DocumentMut> {
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
+    bare.parse().map_err(|error: toml_edit::TomlError| Error::data(format!("{name} is not TOML")).caused_by(error))
+}
+
+/// The text of a document with the line ends, and the byte order mark, of the text that it was made from.
+pub(super) fn like(text: &str, document: &DocumentMut) -> String {
+    let mut new = document.to_string().replace("\r\n", "\n");
+    if text.contains("\r\n") {
+        new = new.replace('\n', "\r\n");
+    }
+    if text.starts_with('\u{feff}') { format!("\u{feff}{new}") } else { new }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::GitlabResult;
 use super::http::BaseUrl;
-use crate::factory::{Executor, Factory, Tier};
+use crate::factory::{Factory, RunnerKind, Tier};
 use crate::secret::Secret;
 
 /// Nobody.
@@ -100,7 +100,7 @@ impl Desired {
     pub(super) fn new(factory: &Factory, repo: PathBuf) -> GitlabResult<Self> {
         let gitlab = &factory.gitlab;
         let name = &factory.factory.name;
-        let shared = factory.runner.executor == Executor::Shared;
+        let shared = factory.runner.kind == RunnerKind::Shared;
         let untrusted = Runner {
             name: "untrusted",
             description: format!("factoryup {name}: untrusted"),

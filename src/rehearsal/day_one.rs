@@ -236,6 +236,7 @@ fn factory(url: &str, key: &str) -> Factory {
             description: "Day one, rehearsed".into(),
             owner_name: "Ada Lovelace".into(),
             owner_email: "ada@example.org".into(),
+            timezone: "UTC".into(),
         },
         host: Host { authorized_keys: vec![key.to_owned()], ..Host::default() },
         gitlab: Gitlab {

@@ -25,8 +25,9 @@ pub(super) fn apply(
     let (made, undo) = match &step {
         Step::Create => (create(dir, desired, format), Undo::Remove),
         Step::Finish => (create::finish(dir), Undo::Never { reason: "the files belong to the first commit".into() }),
-        Step::InPlace { repo, comparison } => {
-            let written = branch::edits(desired, repo, comparison).and_then(|edits| in_place::write(&repo.git, &edits));
+        Step::InPlace { repo, comparison, read } => {
+            let edits = branch::edits(desired, repo, comparison);
+            let written = edits.and_then(|edits| in_place::write(&repo.git, &edits, read));
             (written, Undo::Never { reason: "git has what was there: git restore .".into() })
         }
         Step::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),

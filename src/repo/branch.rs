@@ -79,11 +79,15 @@ fn message(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> St
         format!("Bring {} files from the templates {from} to {to}\n", comparison.edits.len())
     };
     let _ = writeln!(text, "\nMade by factoryup {} from its templates {to}.", env!("CARGO_PKG_VERSION"));
-    let lines: Vec<String> = comparison.report.lines().collect();
-    if !lines.is_empty() {
-        let _ = writeln!(text, "\nYour own {}:", if repo.manifest.is_none() { "files" } else { "changes" });
-        for line in lines {
-            let _ = writeln!(text, "- {line}");
+    let own = if repo.manifest.is_none() { "Your own files:" } else { "Your own changes:" };
+    let (news, lines): (Vec<String>, Vec<String>) =
+        (comparison.report.news().collect(), comparison.report.lines().collect());
+    for (title, lines) in [("Answers and migrations:", news), (own, lines)] {
+        if !lines.is_empty() {
+            let _ = writeln!(text, "\n{title}");
+            for line in lines {
+                let _ = writeln!(text, "- {line}");
+            }
         }
     }
     text

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::factory::{AgentKind, Engine, Executor, Factory, HostKind, SecretProvider, Tier};
+use crate::factory::{AgentKind, Engine, Factory, HostKind, RunnerKind, SecretProvider, Tier};
 
 /// The whole context, in the order in which the README of the templates describes it.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +29,7 @@ struct FactoryKeys<'a> {
     description: &'a str,
     owner_name: &'a str,
     owner_email: &'a str,
+    timezone: &'a str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -91,7 +92,7 @@ struct SecretsKeys<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[allow(clippy::struct_excessive_bools)]
 struct RunnerKeys {
-    executor: Executor,
+    kind: RunnerKind,
     podman: bool,
     shared: bool,
     kubernetes: bool,
@@ -121,6 +122,7 @@ impl<'a> Context<'a> {
                 description: &section.description,
                 owner_name: &section.owner_name,
                 owner_email: &section.owner_email,
+                timezone: &section.timezone,
             },
             host: HostKeys {
                 kind: host.kind,
@@ -168,10 +170,10 @@ impl<'a> Context<'a> {
                 owner_recipient: &secrets.owner_recipient,
             },
             runner: RunnerKeys {
-                executor: runner.executor,
-                podman: runner.executor == Executor::Podman,
-                shared: runner.executor == Executor::Shared,
-                kubernetes: runner.executor == Executor::Kubernetes,
+                kind: runner.kind,
+                podman: runner.kind == RunnerKind::Podman,
+                shared: runner.kind == RunnerKind::Shared,
+                kubernetes: runner.kind == RunnerKind::Kubernetes,
             },
             environments: EnvironmentsKeys {
                 names: &environments.names,

@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::catalogue::Class;
 use super::desired::Desired;
-use super::digest::sha256;
+use super::digest::{sha256, sha256_of_json};
 use super::manifest::{FileRecord, State};
 use super::merge::has_markers;
 use super::observe::{ControlRepo, Current, Observed, observe, resolve};
-use super::record::{ANSWERS, BASE, answers_sha256};
+use super::record::{ANSWERS, BASE};
 use super::render::render;
 use super::tree::owned;
 use crate::error::{Error, Result};
@@ -120,8 +120,10 @@ fn bases(repo: &ControlRepo) -> Check {
 }
 
 fn answers(repo: &ControlRepo) -> Check {
-    let fault = match applied(repo) {
-        Some(factory) if answers_sha256(&factory) == repo.manifest.answers_sha256 => None,
+    // By what stands in the file and not by what it means today, which another version may see otherwise.
+    let table = repo.answers().and_then(|text| text.parse::<toml::Table>().ok());
+    let fault = match table {
+        Some(table) if sha256_of_json(&table) == repo.manifest.answers_sha256 => None,
         Some(_) => Some(format!("{ANSWERS} is not what the manifest says")),
         None => Some(format!("{ANSWERS} cannot be read")),
     };
@@ -134,8 +136,7 @@ fn answers(repo: &ControlRepo) -> Check {
 
 /// The answers last applied.
 fn applied(repo: &ControlRepo) -> Option<Factory> {
-    let text = std::str::from_utf8(repo.files.get(ANSWERS)?.bytes.as_deref()?).ok()?;
-    crate::factory::parse(text, ANSWERS).ok()
+    crate::factory::parse(repo.answers()?, ANSWERS).ok()
 }
 
 fn rendering(repo: &ControlRepo, desired: &Desired) -> Check {

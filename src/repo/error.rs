@@ -47,6 +47,8 @@ pub(crate) enum RepoError {
     Unreadable { file: &'static str, why: String },
     #[error("{file} was written by a newer factoryup: {why}")]
     Newer { file: &'static str, why: String },
+    #[error("the migration `{id}` cannot be done here: {why}")]
+    Migration { id: String, why: String },
     #[error("cannot work with the remote {url}: {why}")]
     Remote { url: String, why: String, kind: Kind },
 }
@@ -117,6 +119,9 @@ impl From<RepoError> for Error {
             RepoError::Unreadable { .. } => Self::data(text).hint(
                 "the folder .factory/ is written by factoryup alone; restore it with: git checkout COMMIT -- .factory",
             ),
+            RepoError::Migration { .. } => {
+                Self::data(text).hint("put that right and commit it, then run this again; nothing was changed")
+            }
             RepoError::Newer { .. } => Self::data(text).hint("use that factoryup, or a newer one"),
             RepoError::Remote { kind, .. } => {
                 let remote = Self::new(*kind, text);

@@ -59,14 +59,16 @@ pub(crate) fn is_written(git: &Git, edits: &[Edit]) -> RepoResult<bool> {
     Ok(true)
 }
 
-/// Writes `edits` into the work tree.
-pub(crate) fn write(git: &Git, edits: &[Edit]) -> RepoResult<()> {
+/// Writes `edits` into the work tree, where `factory.toml` reads as `answers`: it may be edited and not committed, for it is from there
+/// that the answers were read. It is written only when there are new ones.
+pub(crate) fn write(git: &Git, edits: &[Edit], answers: &str) -> RepoResult<()> {
     let folder = folder(git)?;
     let dir = git.dir().to_owned();
-    // The answers are there already: it is from there that they were read.
-    let edits: Vec<&Edit> =
-        edits.iter().filter(|edit| !matches!(edit, Edit::Put(blob) if blob.path == FILE_NAME)).collect();
-    refuse_uncommitted(git, &edits)?;
+    let (own, others): (Vec<&Edit>, Vec<&Edit>) =
+        edits.iter().partition(|edit| matches!(edit, Edit::Put(blob) if blob.path == FILE_NAME));
+    refuse_uncommitted(git, &others)?;
+    let new = |edit: &&Edit| matches!(edit, Edit::Put(blob) if blob.bytes != answers.as_bytes());
+    let edits: Vec<&Edit> = others.into_iter().chain(own.into_iter().filter(new)).collect();
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir(&folder).map_err(RepoError::io("make", &folder))?;
     let mut steps = Vec::with_capacity(edits.len());
@@ -80,7 +82,12 @@ pub(crate) fn write(git: &Git, edits: &[Edit]) -> RepoResult<()> {
             }
             Edit::Remove(path) => (path, None),
         };
-        steps.push(Step { before: present(&place(&dir, path)?)?, path: path.clone(), after });
+        let before = present(&place(&dir, path)?)?;
+        if path == FILE_NAME && before.as_ref().is_none_or(|(_, digest)| *digest != sha256(answers.as_bytes())) {
+            let why = "it was changed while the upgrade was prepared";
+            return Err(RepoError::WorkTree { path: path.clone(), why: why.into() });
+        }
+        steps.push(Step { before, path: path.clone(), after });
         reached(&format!("aside-{index}"));
     }
     // What goes makes room for what comes.

@@ -43,6 +43,7 @@ mod digest;
 pub(crate) mod error;
 mod failpoint;
 mod in_place;
+mod migrate;
 pub(crate) mod observe;
 mod path;
 pub(crate) mod record;
@@ -50,7 +51,8 @@ mod stage;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::factory::answers::Answers;
 use crate::factory::{FILE_NAME, Factory};
 use crate::plan::{Action, Change, Log, Plan, Target, TargetName, Watch};
 
@@ -67,6 +69,8 @@ use tree::{Mode, Tree};
 pub struct RepoTarget {
     dir: PathBuf,
     desired: Desired,
+    /// `factory.toml` as it was read.
+    read: String,
     format: ObjectFormat,
     step: Option<Step>,
     report: Option<Report>,
@@ -79,7 +83,7 @@ pub struct RepoTarget {
 enum Step {
     Create,
     Finish,
-    InPlace { repo: Box<ControlRepo>, comparison: Box<Comparison> },
+    InPlace { repo: Box<ControlRepo>, comparison: Box<Comparison>, read: String },
     Branch { repo: Box<ControlRepo>, comparison: Box<Comparison>, name: String },
 }
 
@@ -102,9 +106,11 @@ impl RepoTarget {
     }
 
     fn from_desired(dir: &Path, desired: Desired) -> Result<Self> {
+        let read = desired.factory_toml.clone();
         Ok(Self {
             dir: observe::resolve(dir)?,
             desired,
+            read,
             format: ObjectFormat::default(),
             step: None,
             report: None,
@@ -132,6 +138,13 @@ impl RepoTarget {
     #[must_use]
     pub fn adopting(mut self, yes: bool) -> Self {
         self.adopting = yes;
+        self
+    }
+
+    /// Says that `factory.toml` in the folder reads so, and that the text given has answers that are not in it yet.
+    #[must_use]
+    pub fn instead_of(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.read);
         self
     }
 
@@ -178,10 +191,28 @@ impl RepoTarget {
         plan.push(Change::new(format!("commit:{branch}"), Action::Create, summary));
     }
 
+    /// Gives the answers the form of this version, and new questions the answers that need no asking.
+    fn renew(&mut self, repo: Box<ControlRepo>) -> Result<Box<ControlRepo>> {
+        let text = &self.desired.factory_toml;
+        let renewed = crate::factory::renew(text, FILE_NAME, repo.answers(), &Answers::default())?;
+        if renewed.text == *text {
+            return Ok(repo);
+        }
+        self.desired = Desired::new(&renewed.factory, &renewed.text)?;
+        // Other answers may make other files, whose content was not read yet.
+        match observe::observe(&self.dir, &self.desired)? {
+            Observed::Control(repo) => Ok(repo),
+            _ => Err(Error::new(Kind::CutShort, format!("{} was changed in the meantime", self.dir.display()))),
+        }
+    }
+
     fn plan_branch(&mut self, plan: &mut Plan, repo: Box<ControlRepo>) -> Result<Option<Step>> {
-        let comparison = compare::compare(&self.desired, &repo);
+        let mut repo = self.renew(repo)?;
+        let ran = migrate::run(crate::migrations::all()?, &mut repo)?;
+        let mut comparison = compare::compare(&self.desired, &repo);
+        ran.add_to(&mut comparison, &self.desired, &repo)?;
         plan.unchanged = comparison.unchanged;
-        plan.notes.extend(comparison.report.lines());
+        plan.notes.extend(comparison.report.news().chain(comparison.report.lines()));
         self.report = Some(comparison.report.clone());
         if comparison.is_empty() {
             return Ok(None);
@@ -219,7 +250,8 @@ impl RepoTarget {
         if self.in_place {
             let summary = "write them into the work tree, all or none";
             plan.push(Change::new("work-tree:files", Action::Run, summary));
-            return Ok(Some(Step::InPlace { repo, comparison: Box::new(comparison) }));
+            let read = self.read.clone();
+            return Ok(Some(Step::InPlace { repo, comparison: Box::new(comparison), read }));
         }
         self.say_branch(&name);
         let (on, wanted) = (repo.branch.as_deref(), &self.desired.factory.gitlab.default_branch);
@@ -236,6 +268,23 @@ impl RepoTarget {
 /// Why nothing can be done in `dir`, when it is a bare repo.
 pub(crate) fn bare(dir: &Path) -> Option<crate::Error> {
     observe::is_bare(dir).then(|| RepoError::Bare(dir.to_owned()).into())
+}
+
+/// The answers last applied to the control repo in `dir`: the text of `.factory/answers.lock` in the commit that is checked out. `None`
+/// where there is none.
+///
+/// # Errors
+/// `CannotWrite` when git cannot be run.
+pub fn answers_lock(dir: &Path) -> Result<Option<String>> {
+    let dir = observe::resolve(dir)?;
+    if !dir.join(".git").exists() {
+        return Ok(None);
+    }
+    match git::Git::new(&dir)?.run(&["cat-file", "blob", &format!("HEAD:{}", record::ANSWERS)]) {
+        Ok(text) => Ok(String::from_utf8(text).ok()),
+        Err(error::RepoError::Git { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn created(path: &str, text: String) -> Change {

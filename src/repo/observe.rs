@@ -9,9 +9,11 @@ use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::git::read::TreeEntry;
 use super::manifest::{self, Manifest};
+use super::migrate;
 use super::record::{ANSWERS, BASE, CONFLICTS};
 use super::stage::Stage;
-use crate::factory::FILE_NAME;
+use crate::factory::{FILE_NAME, SCHEMA};
+use crate::migrations::Migration;
 
 /// What is there.
 #[derive(Debug)]
@@ -44,6 +46,13 @@ pub(crate) struct ControlRepo {
     pub(crate) files: BTreeMap<String, Current>,
 }
 
+impl ControlRepo {
+    /// The text of the answers last applied.
+    pub(crate) fn answers(&self) -> Option<&str> {
+        std::str::from_utf8(self.files.get(ANSWERS)?.bytes.as_deref()?).ok()
+    }
+}
+
 /// A file of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Current {
@@ -71,6 +80,11 @@ pub(crate) fn resolve(dir: &Path) -> RepoResult<PathBuf> {
 
 /// Looks at `dir`, which [`resolve`] returned.
 pub(crate) fn observe(dir: &Path, desired: &Desired) -> RepoResult<Observed> {
+    observe_for(crate::migrations::all().map_err(|e| RepoError::Catalogue(e.to_string()))?, dir, desired)
+}
+
+/// The same for another list of migrations than this binary's.
+pub(crate) fn observe_for(list: &[Migration], dir: &Path, desired: &Desired) -> RepoResult<Observed> {
     let git = Git::new(dir)?;
     if fs::symlink_metadata(dir.join(".git")).is_err() {
         vacant(dir, desired)?;
@@ -79,7 +93,7 @@ pub(crate) fn observe(dir: &Path, desired: &Desired) -> RepoResult<Observed> {
     if !Stage::left_behind(dir)?.is_empty() {
         return Ok(Observed::CutShort);
     }
-    control(git, desired)
+    control(list, git, desired)
 }
 
 /// Whether a folder is a repo by itself: gitrepository-layout(5).
@@ -126,7 +140,7 @@ fn surrounding(dir: &Path) -> Option<PathBuf> {
     dir.ancestors().skip(1).find(|folder| folder.join(".git").exists()).map(Path::to_owned)
 }
 
-fn control(git: Git, desired: &Desired) -> RepoResult<Observed> {
+fn control(list: &[Migration], git: Git, desired: &Desired) -> RepoResult<Observed> {
     if !git.is_top()? {
         let why = "the .git in it does not make it the top of a repo".into();
         return Err(RepoError::Occupied { dir: git.dir().to_owned(), why });
@@ -135,15 +149,16 @@ fn control(git: Git, desired: &Desired) -> RepoResult<Observed> {
     let entries = git.tree(&head)?;
     let Some(found) = entries.get(manifest::PATH) else {
         refuse_own_names(git.dir(), entries.keys())?;
-        return read(git, head, &entries, Manifest::none(), desired).map(Observed::Foreign);
+        return read(list, git, head, &entries, Manifest::none(), desired).map(Observed::Foreign);
     };
     let text = git.contents(&[&found.oid])?.pop().unwrap_or_default();
     let manifest = Manifest::parse(&String::from_utf8_lossy(&text))?;
+    migrate::refuse_unknown(list, &manifest)?;
     if manifest.is_ahead_of(&desired.tree.version) {
         let why = format!("it has the templates {}; this one has {}", manifest.template.version, desired.tree.version);
         return Err(RepoError::Newer { file: manifest::PATH, why });
     }
-    read(git, head, &entries, manifest, desired).map(Observed::Control)
+    read(list, git, head, &entries, manifest, desired).map(Observed::Control)
 }
 
 /// The names under which factoryup keeps its records are not merged, so nothing else may have them.
@@ -161,6 +176,7 @@ fn refuse_own_names<'a>(dir: &Path, mut paths: impl Iterator<Item = &'a String>)
 
 /// Reads what matters here of the commit `head`.
 fn read(
+    list: &[Migration],
     git: Git,
     head: String,
     entries: &BTreeMap<String, TreeEntry>,
@@ -173,6 +189,7 @@ fn read(
     let mut read: Vec<&str> = known
         .chain(wanted)
         .chain(own)
+        .chain(entries.keys().map(String::as_str).filter(|path| migrate::touches(list, &manifest, path)))
         .chain([FILE_NAME, ANSWERS])
         .filter(|path| entries.get(*path).is_some_and(|e| e.mode != SUBMODULE))
         .collect();
@@ -186,7 +203,15 @@ fn read(
             (path.clone(), Current { mode: entry.mode.clone(), bytes: contents.remove(path.as_str()) })
         })
         .collect();
-    Ok(Box::new(ControlRepo { branch: git.branch()?, head, manifest, files, git }))
+    let repo = ControlRepo { branch: git.branch()?, head, manifest, files, git };
+    match repo.answers().and_then(crate::factory::schema_of) {
+        Some(number) if number > SCHEMA => Err(RepoError::Newer {
+            file: ANSWERS,
+            why: format!("it has schema {number}; this one knows up to {SCHEMA}"),
+        }),
+        _ => Ok(Box::new(repo)),
+    }
 }
 
-const SUBMODULE: &str = "160000";
+/// Git's mode of a submodule.
+pub(crate) const SUBMODULE: &str = "160000";

@@ -45,6 +45,12 @@ fn title(report: &Report) -> String {
 fn description(report: &Report) -> String {
     let mut lines =
         vec![format!("Made by `factoryup {}`. To undo it, revert its one commit.", env!("CARGO_PKG_VERSION"))];
+    let news: Vec<String> = report.news().map(|line| format!("- {line}")).collect();
+    if !news.is_empty() {
+        lines.extend(["Answers and migrations:".to_owned(), String::new()]);
+        lines.extend(news);
+        lines.push(String::new());
+    }
     if report.findings.is_empty() {
         lines.push("Only files that nobody edited are different.".to_owned());
     } else {

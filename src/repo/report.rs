@@ -11,8 +11,34 @@ pub struct Report {
     pub to: String,
     /// The branch that holds it, once it is known.
     pub branch: Option<String>,
+    /// Fields of `factory.toml` that are new, each with its answer.
+    pub answers: Vec<Answered>,
+    /// Migrations that were run, each with its reason.
+    pub migrations: Vec<String>,
     /// File by file, sorted by path; files that only follow the templates are not listed.
     pub findings: Vec<Finding>,
+}
+
+/// A new field and its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answered {
+    /// `section.key`.
+    pub key: String,
+    /// Its value as it stands in the file.
+    pub value: String,
+    /// What it is about.
+    pub about: String,
+    /// Whether that is the default.
+    pub is_default: bool,
+}
+
+impl Answered {
+    /// One clause that says it to the user.
+    #[must_use]
+    pub fn as_text(&self) -> String {
+        let default = if self.is_default { ", the default" } else { "" };
+        format!("new in factory.toml: {} = {}{default} ({})", self.key, self.value, self.about)
+    }
 }
 
 /// One file.
@@ -69,7 +95,8 @@ impl Sort {
 
 impl Report {
     pub(crate) fn new(from: &str, to: &str) -> Self {
-        Self { from: from.to_owned(), to: to.to_owned(), branch: None, findings: Vec::new() }
+        let (answers, migrations, findings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { from: from.to_owned(), to: to.to_owned(), branch: None, answers, migrations, findings }
     }
 
     pub(crate) fn push(&mut self, path: &str, sort: Sort) {
@@ -79,6 +106,12 @@ impl Report {
     /// The files that wait for the user.
     pub fn conflicts(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| matches!(finding.sort, Sort::Conflict { .. }))
+    }
+
+    /// One line for each new answer and each migration.
+    pub fn news(&self) -> impl Iterator<Item = String> {
+        let migrations = self.migrations.iter().map(|migration| format!("migration {migration}"));
+        self.answers.iter().map(Answered::as_text).chain(migrations)
     }
 
     /// One line for each file.

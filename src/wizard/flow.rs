@@ -21,11 +21,36 @@ use crate::ui::prompt::{Asker, Question, Reply};
 /// `Interrupted` when the person leaves or declines; what was answered is kept in `memory`, and nothing else is written.
 pub fn run(asker: &dyn Asker, found: &Discovered, given: Answers, memory: &Memory, scope: Scope) -> Result<Factory> {
     let former = Answers::default();
-    let mut wizard = Wizard { asker, found, memory, answers: given, former, scope, can_keep: Cell::new(true) };
+    let can_keep = Cell::new(true);
+    let mut wizard = Wizard { asker, found, memory, answers: given, former, scope, only: None, can_keep };
     wizard.ask_everything()?;
     let factory = wizard.answers.to_factory()?;
     memory.forget();
     Ok(factory)
+}
+
+/// Asks for `fields`, as far as they apply beside the answers `given` and have none there, and returns all of it. Nothing is kept of a
+/// series that is left.
+///
+/// # Errors
+/// `Interrupted` when the person leaves.
+pub(super) fn ask_only(asker: &dyn Asker, fields: &[&'static Field], given: Answers) -> Result<Answers> {
+    let scope = Scope { only_missing: false, review: false };
+    let mut wizard = Wizard {
+        asker,
+        found: &Discovered::default(),
+        memory: &Memory::none(),
+        answers: given,
+        former: Answers::default(),
+        scope,
+        only: Some(fields),
+        can_keep: Cell::new(true),
+    };
+    if wizard.open_questions() > 0 {
+        asker.say("Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-C leaves.");
+        wizard.ask_in_order()?;
+    }
+    Ok(wizard.answers)
 }
 
 /// How much to ask.
@@ -45,6 +70,8 @@ struct Wizard<'a> {
     /// Answers that were taken back, to begin with when they are asked for again.
     former: Answers,
     scope: Scope,
+    /// The only fields to ask for, each that has no answer.
+    only: Option<&'a [&'static Field]>,
     /// Whether answers can be kept; said once when not.
     can_keep: Cell<bool>,
 }
@@ -78,6 +105,10 @@ impl Wizard<'_> {
 
     /// Whether the field is to be asked for.
     fn is_open(&self, field: &Field) -> bool {
+        if let Some(only) = self.only {
+            let among = only.iter().any(|other| other.key == field.key);
+            return among && field.applies(&self.answers) && self.answers.answer(field).is_none();
+        }
         let answered =
             self.answers.answer(field).is_some_and(|answer| !answer.value.is_empty() || field.default.is_some());
         let found = self.found.answers.answer(field).is_some();

@@ -6,8 +6,11 @@
 //! the flow: what to ask next, going back, keeping answers so that a wizard that was left can be resumed, and the review of all
 //! answers before anything is written.
 //!
+//! [`catch_up`] does the same for a `factory.toml` of an older version: it asks only what that one did not know.
+//!
 //! No secret is asked for here. Tokens are found by [`discover::gitlab_token`] when they are needed, and are never an answer.
 
+mod catch_up;
 pub mod discover;
 mod flow;
 mod known;
@@ -15,6 +18,7 @@ mod memory;
 mod review;
 mod settle;
 
+pub use catch_up::{CatchUp, catch_up};
 pub use flow::{Scope, run};
 pub use memory::Memory;
 pub use settle::{Request, Settled, settle};

@@ -82,11 +82,11 @@ fn existing(path: &Path, given: &Answers) -> Result<Settled> {
 fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) -> Result<Factory> {
     complete(&mut answers, found, defaults);
     let missing = answers.missing();
-    if missing.is_empty() { answers.to_factory() } else { Err(incomplete(&missing)) }
+    if missing.is_empty() { answers.to_factory() } else { Err(incomplete(&missing, "init")) }
 }
 
 /// All that is missing in one message: flag, variable and what it is.
-fn incomplete(missing: &[&Field]) -> Error {
+pub(super) fn incomplete(missing: &[&Field], command: &str) -> Error {
     let flag = |field: &Field| {
         let value = if matches!(field.kind, Kind::Number { .. }) { "NUMBER" } else { "TEXT" };
         format!("--{} {value}", field.flag)
@@ -100,6 +100,7 @@ fn incomplete(missing: &[&Field]) -> Error {
         format!("{} answers are missing", missing.len())
     };
     let lines: Vec<String> = lines.collect();
-    Error::usage(format!("{count}, and there is no terminal to ask on\n{}", lines.join("\n")))
-        .hint("give them as flags of `factoryup init` or as variables, or run the same command on a terminal")
+    Error::usage(format!("{count}, and there is no terminal to ask on\n{}", lines.join("\n"))).hint(format!(
+        "give them as flags of `factoryup {command}` or as variables, or run the same command on a terminal"
+    ))
 }

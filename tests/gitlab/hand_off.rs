@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use factoryup::dialog::Silent;
-use factoryup::factory::Executor;
+use factoryup::factory::RunnerKind;
 use factoryup::plan::{Action, Outcome, Target};
 use serde_json::json;
 
@@ -129,7 +129,7 @@ fn missing_groups_are_made_from_the_top_down() {
 #[test]
 fn with_shared_runners_only_the_trusted_one_is_made() {
     let Some(mut situation) = Situation::new() else { return };
-    situation.factory.runner.executor = Executor::Shared;
+    situation.factory.runner.kind = RunnerKind::Shared;
     situation.apply(QUIET).unwrap();
     assert_eq!(situation.get("")["shared_runners_enabled"], true);
     let runners = situation.get("/runners?type=project_type");

@@ -172,6 +172,7 @@ pub fn factory(url: &str) -> Factory {
             description: "What Acme runs on".into(),
             owner_name: "Ada Lovelace".into(),
             owner_email: "ada@example.org".into(),
+            timezone: "UTC".into(),
         },
         host: Host { kind: HostKind::None, ..Host::default() },
         gitlab: Gitlab {

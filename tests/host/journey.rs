@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use factoryup::dialog::{Dialog, Silent};
-use factoryup::factory::{Executor, Factory};
+use factoryup::factory::{Factory, RunnerKind};
 use factoryup::host::{Dial, HostTarget, Reach};
 use factoryup::plan::{Event, Options, Outcome, Plan, StateDir, Watch, converge};
 use factoryup::rehearsal::host::{DisposableHost, Image, Options as HostOptions};
@@ -143,7 +143,7 @@ impl Journey {
         factory.host.address = host.address().to_string();
         factory.host.port = host.port();
         factory.host.authorized_keys = vec![keys.public("id").trim().to_owned()];
-        factory.runner.executor = Executor::Shared;
+        factory.runner.kind = RunnerKind::Shared;
         let state = tempfile::tempdir().unwrap();
         Self { host, keys, factory, state, counts: Arc::default(), watch: Observer::default() }
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use factoryup::dialog::Silent;
-use factoryup::factory::{Executor, Factory, Host, Sudo};
+use factoryup::factory::{Factory, Host, RunnerKind, Sudo};
 use factoryup::host::{HostTarget, Script};
 use factoryup::plan::Target;
 use factoryup::secret::Secret;
@@ -20,7 +20,7 @@ fn factories() -> Vec<Factory> {
     let mut other = plain.clone();
     other.host.operator = "ada-l".into();
     other.host.sudo = Sudo::Password;
-    other.runner.executor = Executor::Shared;
+    other.runner.kind = RunnerKind::Shared;
     other.gitlab.url = "https://10.1.2.3:8443".into();
     let key = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
     let keys = [format!("ssh-ed25519 {key} it's $HOME `id`"), format!("ssh-ed25519 {key}")];

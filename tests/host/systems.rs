@@ -1,7 +1,7 @@
 //! Other systems than Debian 12, and everything that a factory can have on one.
 
 use factoryup::Kind;
-use factoryup::factory::{Executor, HostKind};
+use factoryup::factory::{HostKind, RunnerKind};
 use factoryup::host::{Drill, HostTarget};
 use factoryup::plan::Outcome;
 use factoryup::rehearsal::host::{Image, Recipe};
@@ -17,7 +17,7 @@ fn debian_13_with_containers() {
     let recipe = Recipe { suite: "trixie".into(), ..Recipe::default() };
     let image = Image::ensure(&recipe, &mut |line| eprintln!("{line}")).unwrap();
     let mut journey = Journey::on(&image, None);
-    journey.factory.runner.executor = Executor::Podman;
+    journey.factory.runner.kind = RunnerKind::Podman;
     journey.provision();
     assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
     assert!(journey.lets_in("operator") && !journey.lets_in("root"));

@@ -205,7 +205,7 @@ fn what_is_run_for_real_holds_every_value() {
             ("infra", "engine"),
             ("secrets", "provider"),
             ("gitlab", "tier"),
-            ("runner", "executor"),
+            ("runner", "kind"),
             ("cloudflare", "enabled"),
             ("host", "kind"),
             ("host", "sudo"),
@@ -221,7 +221,7 @@ fn what_is_run_for_real_holds_every_value() {
         ("host.kind", 3),
         ("host.sudo", 2),
         ("infra.engine", 2),
-        ("runner.executor", 3),
+        ("runner.kind", 3),
         ("secrets.provider", 6),
     ];
     assert_eq!(counts, expected);

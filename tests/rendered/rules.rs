@@ -1,7 +1,7 @@
 //! What must hold of a pipeline and GitLab's schema does not say: that it hangs together, and that what is trusted serves protected
 //! refs only.
 
-use factoryup::factory::{Executor, Factory};
+use factoryup::factory::{Factory, RunnerKind};
 use factoryup::repo::tree::Tree;
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ pub(crate) fn broken(pipeline: &Value, factory: &Factory, tree: &Tree) -> Vec<St
 /// Either runner is named, or nobody knows where a job runs. The trusted one is for protected refs.
 fn tags(job: &Value, factory: &Factory, say: &mut impl FnMut(String)) {
     let trusted = job["tags"] == json!(["trusted"]);
-    let shared = factory.runner.executor == Executor::Shared;
+    let shared = factory.runner.kind == RunnerKind::Shared;
     if !trusted && job["tags"] != if shared { Value::Null } else { json!(["untrusted"]) } {
         say(format!("has the tags {}", job["tags"]));
     }

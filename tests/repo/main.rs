@@ -1,6 +1,8 @@
 //! The repo target against the real git: made, made again, cut short, edited, pushed.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
+#[path = "../support/control_repo.rs"]
+mod control_repo;
 #[path = "../support/plane.rs"]
 mod plane;
 #[path = "../support/pty.rs"]
@@ -13,11 +15,13 @@ mod again;
 mod creating;
 mod doctor;
 mod elsewhere;
+mod formats;
 mod in_place;
 mod killed;
 mod places;
 mod pushing;
 mod refusing;
+mod releases;
 mod resolving;
 mod settings;
 mod syscalls;

@@ -71,8 +71,8 @@ fn a_downgrade_and_a_newer_format() {
         refused(&world, 65, &[MANIFEST, "written by a newer factoryup", said, "use that factoryup, or a newer one"]);
     }
     let world = situation();
-    commit(&world, "factory.toml", |text| text.replacen("schema = 1", "schema = 2", 1));
-    refused(&world, 65, &["factory.toml", "schema", "2"]);
+    commit(&world, "factory.toml", |text| text.replacen("schema = 1", "schema = 99", 1));
+    refused(&world, 65, &["factory.toml", "schema", "99"]);
 }
 
 /// What a hostile branch may have written where only factoryup writes.

@@ -80,9 +80,9 @@ pub const CHOICES: &[Choice] = &[
     Choice {
         name: "runner",
         values: &[
-            ("podman", &[("runner", "executor = \"podman\"")]),
-            ("shared", &[("runner", "executor = \"shared\"")]),
-            ("kubernetes", &[("runner", "executor = \"kubernetes\"")]),
+            ("podman", &[("runner", "kind = \"podman\"")]),
+            ("shared", &[("runner", "kind = \"shared\"")]),
+            ("kubernetes", &[("runner", "kind = \"kubernetes\"")]),
         ],
     },
     Choice { name: "edge", values: &[("no-edge", &[]), ("cloudflare", &[("cloudflare", ZONE)])] },
@@ -159,7 +159,7 @@ impl Combination {
                 }
             }
         }
-        let mut toml = "schema = 1\n".to_owned();
+        let mut toml = "schema = 2\n".to_owned();
         for (name, lines) in sections {
             toml.push_str(&format!("[{name}]\n{}\n", lines.join("\n")));
         }

@@ -75,7 +75,7 @@ zone = "corp.example"
 [secrets]
 provider = "gitlab-variables"
 [runner]
-executor = "shared"
+kind = "shared"
 "#,
     ),
     (
@@ -89,7 +89,7 @@ tier = "ultimate"
 [secrets]
 provider = "openbao"
 [runner]
-executor = "kubernetes"
+kind = "kubernetes"
 [environments]
 names = ["production"]
 "#,
@@ -146,7 +146,7 @@ provider = "bitwarden"
 pub fn factory_toml(name: &str) -> String {
     let (_, answers) = ANSWERS.iter().find(|(n, _)| *n == name).expect("no such answers");
     let owner = "name = \"acme\"\nowner_name = \"Ada Lovelace\"\nowner_email = \"ada@example.org\"";
-    format!("schema = 1\n[factory]\n{owner}{answers}")
+    format!("schema = 2\n[factory]\n{owner}{answers}")
 }
 
 /// The answers, read.

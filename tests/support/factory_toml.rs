@@ -8,7 +8,7 @@ pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJnsBe7SWfOLDDpmmIM9B
 /// A good file; each bad one is this with one thing changed.
 pub fn good() -> String {
     format!(
-        r#"schema = 1
+        r#"schema = 2
 
 [factory]
 name = "acme"

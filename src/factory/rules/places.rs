@@ -41,6 +41,18 @@ pub(crate) fn domain(text: &str) -> Result<(), Fault> {
     ensure(is_domain(text) && !looks_numeric(text), "is not a domain", remedy)
 }
 
+/// A name of the IANA time zone database by its form, such as `Europe/Vienna`. Which ones there are changes several times a year, so
+/// that is for GitLab to say.
+pub(crate) fn timezone(text: &str) -> Result<(), Fault> {
+    let remedy = "write a name such as `Europe/Vienna` or `UTC`; `timedatectl list-timezones` prints them";
+    let parts: Vec<&str> = text.split('/').collect();
+    if let Some(odd) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "_+-/".contains(*c))) {
+        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+    }
+    let named = parts.iter().all(|part| part.starts_with(|c: char| c.is_ascii_uppercase()));
+    ensure(named && parts.len() <= 3 && text.len() <= 64, "is no IANA time zone", remedy)
+}
+
 /// GitLab's base URL: `https://`, plain `http://` for a loopback address only, no account, query, fragment or trailing slash. A path
 /// is the relative root of a self-hosted instance; gitlab.com has none.
 pub(crate) fn gitlab_url(text: &str) -> Result<(), Fault> {

@@ -4,7 +4,7 @@
 //! scripts work in the agent's shell with nothing typed. The runners' tokens are root's: jobs run as other users.
 
 use super::{AGENT, Wishes};
-use crate::factory::{Executor, Factory};
+use crate::factory::{Factory, RunnerKind};
 use crate::hand_over::Token;
 use crate::host::program::HostPath;
 use crate::host::resources::{Directory, File, GitInclude, Resource, SecretFile, Wish};
@@ -48,7 +48,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         resources.push(Box::new(file));
         resources.push(Box::new(GitInclude { user: AGENT.into(), file: INCLUDED }));
     }
-    let podman = factory.runner.executor == Executor::Podman;
+    let podman = factory.runner.kind == RunnerKind::Podman;
     for (name, what, is_here) in
         [("trusted", "the trusted runner's token", true), ("untrusted", "the untrusted runner's token", podman)]
     {

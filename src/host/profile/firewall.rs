@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{AGENT, RUNNER};
-use crate::factory::{Executor, Factory};
+use crate::factory::{Factory, RunnerKind};
 use crate::host::observed::Observed;
 use crate::host::resources::{Nftables, Resource};
 
@@ -50,7 +50,7 @@ fn rules(factory: &Factory, seen: &Observed, docker: bool, closed: bool) -> Stri
         "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t\tct state established,related accept\n\t}\n"
     };
     let mut watched = vec![AGENT];
-    if factory.runner.executor == Executor::Podman {
+    if factory.runner.kind == RunnerKind::Podman {
         watched.push(RUNNER);
     }
     let watched = watched.join(", ");

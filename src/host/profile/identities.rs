@@ -1,7 +1,7 @@
 //! The identities of a factory: operator, agent, deploy and, with Podman, runner.
 
 use super::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, Wishes};
-use crate::factory::{Executor, Sudo};
+use crate::factory::{RunnerKind, Sudo};
 use crate::host::program::HostPath;
 use crate::host::resources::{
     Absent, AuthorizedKey, Directory, File, Group, PasswordWish, Resource, Then, User, key_parts,
@@ -28,7 +28,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     add_worker(resources, AGENT, "coding agent", false);
     add_workspace(resources);
     add_worker(resources, DEPLOY, "protected runner", false);
-    if wishes.factory.runner.executor == Executor::Podman {
+    if wishes.factory.runner.kind == RunnerKind::Podman {
         add_worker(resources, RUNNER, "untrusted runner", true);
     }
     let workers = [AGENT, DEPLOY, RUNNER].join("|");

@@ -1,6 +1,6 @@
 //! Packages: what the host needs for itself, and what the agent's work needs.
 
-use crate::factory::{Executor, Factory};
+use crate::factory::{Factory, RunnerKind};
 use crate::host::observed::Observed;
 use crate::host::resources::{Packages, Resource};
 
@@ -24,7 +24,7 @@ const FIRST_WITH_PASTA: [(&str, f64); 2] = [("debian", 13.0), ("ubuntu", 25.04)]
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, seen: &Observed) {
     resources.push(Box::new(Packages { purpose: "base", names: BASE.to_vec() }));
-    if factory.runner.executor == Executor::Podman {
+    if factory.runner.kind == RunnerKind::Podman {
         let network = if has_pasta(seen) { "passt" } else { "slirp4netns" };
         let names = vec!["podman", "uidmap", network];
         resources.push(Box::new(Packages { purpose: "containers", names }));

@@ -258,7 +258,12 @@ impl Comparison {
         self.settled = repo.files.keys().filter(|path| path.starts_with(CONFLICTS)).cloned().collect();
         self.settled.retain(|path| self.proposals.iter().all(|blob| blob.path != *path));
         self.proposals.retain(|blob| bytes_at(repo, &blob.path).as_ref() != Some(&blob.bytes));
-        if !self.is_empty() {
+        self.sort_and_carry(desired, repo);
+    }
+
+    /// Where there is something to commit, `factory.toml` comes along; then all is sorted.
+    pub(crate) fn sort_and_carry(&mut self, desired: &Desired, repo: &ControlRepo) {
+        if !self.is_empty() && self.edits.iter().all(|edit| edit.path != FILE_NAME) {
             let before = bytes_at(repo, FILE_NAME);
             if before.as_deref() != Some(desired.factory_toml.as_bytes()) {
                 self.edits.push(FileEdit { path: FILE_NAME.into(), before, after: Some(desired.factory_blob()) });
@@ -281,7 +286,7 @@ fn bytes_at(repo: &ControlRepo, path: &str) -> Option<Vec<u8>> {
 
 impl Current {
     /// As a blob that can be committed again; `None` for a submodule.
-    fn blob(&self) -> Option<Blob> {
+    pub(crate) fn blob(&self) -> Option<Blob> {
         Some(Blob { path: String::new(), mode: Mode::parse(&self.mode)?, bytes: self.bytes.clone()? })
     }
 }

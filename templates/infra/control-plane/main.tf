@@ -30,7 +30,7 @@ resource "gitlab_pipeline_schedule" "nightly" {
   description   = "nightly"
   ref           = "refs/heads/{{ gitlab.default_branch }}"
   cron          = "17 3 * * *"
-  cron_timezone = "UTC"
+  cron_timezone = "{{ factory.timezone }}"
 }
 
 module "app" {

@@ -103,7 +103,7 @@ pub(super) const DELIVERY: [Field; 9] = [
         ..Field::PLAIN
     },
     Field {
-        key: "runner.executor",
+        key: "runner.kind",
         flag: "runner",
         prompt: "What runs merge-request pipelines",
         help: "What runs jobs that are not trusted, those of merge requests",

@@ -7,7 +7,7 @@ use crate::factory::rules;
 const OVER_SSH: Option<When> = Some(When { key: "host.kind", any: &["ssh"] });
 const WITH_HOST: Option<When> = Some(When { key: "host.kind", any: &["ssh", "local"] });
 
-pub(super) const OWNER: [Field; 12] = [
+pub(super) const OWNER: [Field; 13] = [
     Field {
         key: "factory.name",
         flag: "name",
@@ -53,6 +53,19 @@ pub(super) const OWNER: [Field; 12] = [
         ask: Ask::IfUnknown,
         check: Some(rules::email),
         pattern: Some("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "factory.timezone",
+        flag: "timezone",
+        prompt: "Your time zone",
+        help: "Time zone of the owner, by its IANA name",
+        explain: "The nightly pipeline runs at 3:17 of that zone. `timedatectl list-timezones` prints the names.",
+        example: "Europe/Vienna",
+        default: Some("UTC"),
+        ask: Ask::IfUnknown,
+        check: Some(rules::timezone),
+        pattern: Some("^[A-Z][A-Za-z0-9_+-]*(?:/[A-Z][A-Za-z0-9_+-]*){0,2}$"),
         ..Field::PLAIN
     },
     Field {

@@ -40,6 +40,7 @@ fn desired(version: &str, rows: &[Row]) -> Desired {
 }
 
 mod failures;
+mod migrations;
 mod table;
 mod trees;
 

@@ -1,0 +1,239 @@
+//! From 1.0.0 on: a file renamed under another id, one dropped, a key renamed, a question.
+
+use std::fs;
+
+use super::upgraded::released;
+use crate::pty::Pty;
+use crate::support::need;
+use crate::world::World;
+
+const OLD: &str = "docs/runbooks/template-upgrade.md";
+const NEW: &str = "docs/runbooks/upgrade-templates.md";
+const AFTER: &str = "## After\n\n";
+
+fn situation() -> World {
+    let world = released("1.0.0", "corporate");
+    let text = world.holds("factory.toml").replace("executor = ", "# theirs\nexecutor   = ");
+    world.put("factory.toml", &text);
+    world.commit();
+    world
+}
+
+#[test]
+fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    world.put(OLD, &world.holds(OLD).replace(AFTER, &format!("{AFTER}Tell Grace.\n\n")));
+    world.commit();
+    let report = world.upgrade(&["--timezone", "Europe/Vienna"]);
+    assert_eq!(report["findings"].to_string(), format!("[{{\"path\":\"{NEW}\",\"what\":\"merged\"}}]"));
+    assert_eq!(report["answers"][0]["key"], "factory.timezone");
+    assert_eq!(report["answers"][0]["value"], "\"Europe/Vienna\"");
+    assert_eq!(report["answers"][0]["is_default"], false);
+    let text = world.holds(NEW);
+    assert!(text.contains("id: upgrade-templates") && text.contains("## After\n\nTell Grace.\n"), "{text}");
+    assert!(!world.path("repo").join(OLD).exists() && !world.path("repo/.ignore").exists());
+    let text = world.holds("factory.toml");
+    assert!(text.contains("[runner]\n# theirs\nkind   = \"shared\"\n"), "{text}");
+    let zone = "# Time zone of the owner, by its IANA name.\ntimezone = \"Europe/Vienna\"\n[host]";
+    assert!(text.contains(zone), "{text}");
+    assert!(world.holds("infra/control-plane/main.tf").contains("cron_timezone = \"Europe/Vienna\""));
+    let manifest = world.holds(".factory/manifest.toml");
+    for id in ["runner-kind", "runbook-upgrade-templates"] {
+        assert!(manifest.contains(&format!("[[migration]]\nid = \"{id}\"\nversion = \"1.1.0\"")), "{manifest}");
+    }
+    assert!(manifest.contains("[[tombstone]]\nid = \"ignore\"\npath = \".ignore\"\nremoved_in = \"1.1.0\""));
+    let message = world.git("repo", &["log", "-1", "--format=%B"]);
+    for said in
+        ["- new in factory.toml: factory.timezone = \"Europe/Vienna\" (", "- migration runner-kind: ", "- docs/"]
+    {
+        assert!(message.contains(said), "{message}");
+    }
+    world.settled();
+}
+
+#[test]
+fn a_dropped_file_that_was_edited_stays_and_is_the_users() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    world.put(".ignore", "mine/\n");
+    world.commit();
+    let report = world.upgrade(&[]);
+    assert_eq!(report["findings"].to_string(), "[{\"path\":\".ignore\",\"what\":\"yours-now\"}]");
+    assert_eq!(world.holds(".ignore"), "mine/\n");
+    world.settled();
+}
+
+#[test]
+fn without_a_terminal_the_default_is_taken_and_listed_and_a_variable_answers() {
+    if !need("git") {
+        return;
+    }
+    let mut world = situation();
+    let before = world.still();
+    let (code, out, _) = world.factoryup("repo", &["upgrade", "--dry-run"]);
+    let listed = "new in factory.toml: factory.timezone = \"UTC\", the default (Time zone of the owner";
+    assert!(code == 2 && out.contains(listed), "{out}");
+    // The same, whichever command upgrades.
+    let (_, out, _) = world.factoryup("repo", &["plan", "repo"]);
+    assert!(out.contains(listed), "{out}");
+    for flag in [&["--timezone", "nowhere"][..], &["--agent", "both"]] {
+        let (code, _, err) = world.factoryup("repo", &[&["upgrade", "--yes", "--no-push"], flag].concat());
+        assert!(code == 64 && err.contains(flag[0]), "{err}");
+    }
+    assert_eq!((world.still(), world.proposed()), (before, String::new()));
+    world.env("FACTORYUP_TIMEZONE", "Asia/Tokyo");
+    // Of what was answered before, variables say nothing.
+    world.env("FACTORYUP_AGENT", "both");
+    world.upgrade(&[]);
+    assert!(world.holds("factory.toml").contains("timezone = \"Asia/Tokyo\"\n"));
+    assert!(world.holds("factory.toml").contains("kind = \"codex\"\n"));
+    world.settled();
+}
+
+/// A person is asked what is new, and nothing else; leaving changes nothing.
+#[test]
+fn on_a_terminal_only_what_is_new_is_asked() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let before = world.still();
+    let arguments = ["upgrade", "--yes", "--no-push"];
+    let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
+    pty.expect("Your time zone [UTC]").send("?").send("\r").expect("timedatectl").send("\u{3}");
+    assert_eq!(pty.end().0, 130);
+    assert_eq!((world.still(), world.proposed()), (before.clone(), String::new()));
+
+    let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
+    pty.answer("Your time zone [UTC]", "mars").expect("! Your time zone is no IANA time zone").expect("> mars");
+    pty.send("\u{15}").send("Europe/Vienna\r").expect("commit them on the new branch").expect("nothing was pushed");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    for other in ["Name of the factory", "Coding agent", "Is all of this right?"] {
+        assert!(!screen.contains(other), "{other} was asked: {screen}");
+    }
+    assert_eq!(world.still(), before);
+    world.git("repo", &["merge", "-q", "--ff-only", &world.proposed()]);
+    assert!(world.holds("factory.toml").contains("timezone = \"Europe/Vienna\"\n"));
+    let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
+    pty.expect("nothing to do");
+    assert_eq!(pty.end().0, 0);
+    world.settled();
+
+    let world = situation();
+    let mut pty = Pty::start(world.terminal("repo", &["upgrade", "--yes", "--no-push", "--defaults"]), 100);
+    pty.expect("nothing was pushed");
+    assert_eq!(pty.end().0, 0);
+    assert!(world.git("repo", &["show", &format!("{}:factory.toml", world.proposed())]).contains("\"UTC\""));
+}
+
+#[test]
+fn in_place_the_answers_are_written_even_over_answers_that_are_not_committed() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let edited = world.holds("factory.toml").replace("token_days = 7", "token_days = 14 # more");
+    world.put("factory.toml", &edited);
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--in-place"]);
+    assert_eq!(code, 0, "{err}");
+    let text = world.holds("factory.toml");
+    for part in ["timezone = \"UTC\"\n", "token_days = 14 # more\n", "kind   = \"shared\"\n", "schema = 2\n"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(world.holds("docs/identities.md").contains("14 days"));
+    let (code, out, err) = world.factoryup("repo", &["upgrade", "--yes", "--in-place"]);
+    assert!(code == 0 && err.contains("all of it is written"), "{out}{err}");
+    world.commit();
+    world.settled();
+}
+
+#[test]
+fn an_answer_that_is_needed_and_that_nothing_offers_is_asked_for_by_flag_and_variable() {
+    if !need("git") {
+        return;
+    }
+    // As if 1.0.0 had not known the group yet.
+    let mut world = situation();
+    for file in ["factory.toml", ".factory/answers.lock"] {
+        let text = world.holds(file);
+        let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("group = ")).collect();
+        world.put(file, &format!("{}\n", without.join("\n")));
+    }
+    world.commit();
+    let before = world.still();
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
+    assert_eq!(code, 64, "{err}");
+    for word in ["--gitlab-group TEXT", "FACTORYUP_GITLAB_GROUP", "`factoryup upgrade`"] {
+        assert!(err.contains(word), "{err}");
+    }
+    assert_eq!((world.still(), world.proposed()), (before, String::new()));
+    world.env("FACTORYUP_GITLAB_GROUP", "platform/delivery");
+    world.upgrade(&[]);
+    assert!(world.holds("factory.toml").contains("group = \"platform/delivery\"\n"));
+    world.settled();
+}
+
+#[test]
+fn a_migration_that_cannot_be_done_changes_nothing() {
+    if !need("git") {
+        return;
+    }
+    for (from, to, said) in [
+        (
+            "id = \"readme\"",
+            "id = \"runbook-upgrade-templates\"",
+            "the migration `runbook-upgrade-templates` cannot be done",
+        ),
+        (
+            "[template]",
+            "[[migration]]\nid = \"of-tomorrow\"\nversion = \"1.0.0\"\n\n[template]",
+            "the migration `of-tomorrow`",
+        ),
+    ] {
+        let world = situation();
+        let manifest = world.holds(".factory/manifest.toml");
+        assert!(manifest.contains(from));
+        world.put(".factory/manifest.toml", &manifest.replacen(from, to, 1));
+        world.commit();
+        let before = world.still();
+        let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
+        assert!(code == 65 && err.contains(said), "{code}: {err}");
+        assert_eq!((world.still(), world.proposed()), (before, String::new()));
+    }
+}
+
+/// What nothing asks for any more is neither refused nor lost, and new answers in the file are merged like new templates.
+#[test]
+fn retired_answers_stay_and_answers_edited_by_hand_are_merged() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let retired = "\n[retired]\n# who knows\n\"host.colour\" = \"red\"\n";
+    world.put("factory.toml", &format!("{}{retired}", world.holds("factory.toml").trim_end()));
+    world.commit();
+    world.upgrade(&[]);
+    assert!(world.holds("factory.toml").ends_with(retired), "{}", world.holds("factory.toml"));
+    world.settled();
+
+    world.put("docs/identities.md", &format!("{}\nMine.\n", world.holds("docs/identities.md")));
+    world.commit();
+    let text = world.holds("factory.toml").replace("delivery-bot", "bot").replace("UTC", "America/New_York");
+    world.put("factory.toml", &text);
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
+    assert_eq!(code, 0, "{err}");
+    let branch = world.git("repo", &["for-each-ref", "--format=%(refname:short)", "refs/heads/factory/answers-*"]);
+    world.git("repo", &["checkout", "-q", "factory.toml"]);
+    world.git("repo", &["merge", "-q", "--ff-only", &branch]);
+    let merged = fs::read_to_string(world.path("repo/docs/identities.md")).unwrap();
+    assert!(merged.contains("`bot`") && merged.ends_with("\nMine.\n") && !merged.contains("delivery-bot"), "{merged}");
+    assert!(world.holds("infra/control-plane/main.tf").contains("America/New_York"));
+    assert_eq!(world.holds("factory.toml"), text);
+    world.settled();
+}
