@@ -202,6 +202,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_change_says_whether_a_token_comes_of_it() {
+        let wanted = desired::Runner { name: "trusted", description: "d".into(), protected: true, untagged: false };
+        let mut present = Runner {
+            tag_list: vec!["trusted".into()],
+            run_untagged: false,
+            locked: true,
+            access_level: "ref_protected".into(),
+            contacted_at: None,
+        };
+        assert_eq!(makes_token(&create(&wanted)), Some("trusted"));
+        assert_eq!(makes_token(&compare(&wanted, &present, false).unwrap()), Some("trusted"));
+        present.run_untagged = true;
+        assert_eq!(makes_token(&compare(&wanted, &present, true).unwrap()), None);
+        assert_eq!(makes_token(&Change::new("variable:X", Action::Create, "")), None);
+    }
+
+    #[test]
     fn the_remembered_runner_is_preferred_to_a_namesake() {
         let wanted = desired::Runner {
             name: "trusted",
