@@ -175,7 +175,7 @@ fn the_review_lets_any_answer_be_changed() {
     pty.send(&DOWN.repeat(7)).expect("> Port of sshd").send("\r");
     pty.answer("Port of sshd [22]", "70000").expect("is out of range").send(CTRL_U).send("2222\r");
     pty.expect("2222").expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(ESCAPE);
-    pty.expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(&DOWN.repeat(4)).send("\r");
+    pty.expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(&DOWN.repeat(5)).send("\r");
     pty.expect("Where the agent works").send(DOWN).expect("> local").send("\r");
     pty.expect("local").expect("Is all of this right?").send("\r").expect("first commit");
     assert_eq!(pty.end().0, 0);
