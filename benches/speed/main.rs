@@ -1,4 +1,5 @@
-//! How fast factoryup is, as ratios to what it cannot be faster than: `cargo bench --bench speed`. See `docs/benchmarks.md`.
+//! How fast factoryup is, as ratios to what it cannot be faster than: `cargo bench --bench speed`, or one part of it
+//! with its name, `-- start-up`, `-- rendering` or `-- host`. See `docs/benchmarks.md`.
 //!
 //! Both sides of a ratio are measured in this one run, turn by turn, so that a busy machine slows both; each is the median of
 //! several turns after one that does not count. Figures depend on the machine, ratios much less. The run prints which of the
@@ -23,10 +24,20 @@ fn main() -> ExitCode {
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
+    // One of the parts by its name, else all.
+    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| part.as_deref().is_none_or(|part| part == name);
     println!("load of this machine at the start: {}", measure::load());
-    let mut met = start_up();
-    met &= rendering::measure();
-    met &= host::measure();
+    let mut met = true;
+    if wanted("start-up") {
+        met &= start_up();
+    }
+    if wanted("rendering") {
+        met &= rendering::measure();
+    }
+    if wanted("host") {
+        met &= host::measure();
+    }
     println!("load of this machine at the end: {}", measure::load());
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
