@@ -1,14 +1,21 @@
 //! A provisioned host becomes what it was.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use factoryup::Kind;
-use factoryup::host::RevertTarget;
+use factoryup::host::{Reach, RevertTarget};
 use factoryup::plan::{Options, Outcome, StateDir, converge};
 
 use crate::journey::Journey;
 use crate::support::lab;
 
 fn revert(journey: &Journey) -> factoryup::Result<Outcome> {
-    let mut target = RevertTarget::new(&journey.factory, journey.reach(), None).unwrap();
+    run(journey, RevertTarget::new(&journey.factory, journey.reach(), None).unwrap())
+}
+
+fn run(journey: &Journey, mut target: RevertTarget<'_>) -> factoryup::Result<Outcome> {
     let state = StateDir::at(journey.state.path()).unwrap();
     converge(&mut target, &journey.watch, &state, Options { yes: true, ..Options::default() })
 }
@@ -34,6 +41,26 @@ fn a_provisioned_host_is_brought_back() {
 
     journey.provision();
     assert!(!journey.lets_in("root") && journey.lets_in("operator"));
+
+    // Killed before the new login that would make it stay: the host takes it back.
+    let Reach::Remote(dial) = journey.reach() else { unreachable!() };
+    let logins = AtomicUsize::new(0);
+    let reach = Reach::Remote(Box::new(move |users: &[String]| {
+        if logins.fetch_add(1, Ordering::Relaxed) > 0 {
+            resume_unwind(Box::new("killed"));
+        }
+        dial(users)
+    }));
+    let killed = RevertTarget::new(&journey.factory, reach, None).unwrap().with_revert_after(8);
+    assert!(catch_unwind(AssertUnwindSafe(|| run(&journey, killed))).is_err(), "the run should have been killed");
+    assert_eq!(journey.inside("ls /var/lib/factoryup/guard/armed"), "/var/lib/factoryup/guard/armed");
+    assert!(journey.lets_in("root"), "what was before is in place, until the timer fires");
+    let since = Instant::now();
+    while journey.lets_in("root") {
+        assert!(since.elapsed() < Duration::from_secs(40), "the timer never fired");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(journey.lets_in("operator"));
 
     // As the operator, since nobody else gets in: everything but the operator's own account.
     let outcome = revert(&journey);
