@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 fn size(files: usize, peers: &Path) -> (Samples, bool) {
     let bench = Bench::new(files, peers);
     let meter = Meter::new();
-    let turns = if files <= 120 { 9 } else { 3 };
+    let turns = if files <= 120 { 5 } else { 3 };
     let with_peers = files <= 1200;
     let mut samples = [(); 5].map(|()| Samples::default());
     for turn in 0..=turns {

@@ -77,7 +77,8 @@ pub fn write(files: usize, version: u8, language: Language, ending: &str, folder
 /// Writes a version as a pack of factoryup's.
 pub fn write_ours(files: usize, version: u8, folder: &Path) {
     write(files, version, OURS, "", &folder.join("templates"));
-    let mut catalogue = format!("version = \"{version}.0.0\"\n");
+    // Beyond all versions that there are migrations for.
+    let mut catalogue = format!("version = \"{}.0.0\"\n", 100 + version);
     for index in numbers(files, version) {
         catalogue
             .push_str(&format!("[[file]]\nid = \"file-{index}\"\npath = \"{}\"\nclass = \"merge\"\n", path(index)));

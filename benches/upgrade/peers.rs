@@ -95,7 +95,6 @@ impl Bench {
         fs::create_dir(self.path(name)).unwrap();
         self.git(name, &["init", "-q"]);
         for version in [1, 2] {
-            let _ = fs::remove_dir_all(self.path(name).join(below));
             for old in fs::read_dir(self.path(name)).unwrap().map(|entry| entry.unwrap().path()) {
                 if old.file_name().is_some_and(|name| name != ".git") {
                     let _ = fs::remove_dir_all(&old);

@@ -141,15 +141,15 @@ fn surrounding(dir: &Path) -> Option<PathBuf> {
 }
 
 fn control(list: &[Migration], git: Git, desired: &Desired) -> RepoResult<Observed> {
-    if !git.is_top()? {
+    let Some((head, branch)) = git.head()? else {
+        let dir = git.dir().to_owned();
         let why = "the .git in it does not make it the top of a repo".into();
-        return Err(RepoError::Occupied { dir: git.dir().to_owned(), why });
-    }
-    let Some(head) = git.resolve("HEAD^{commit}")? else { return Err(RepoError::NoCommit(git.dir().to_owned())) };
+        return Err(if git.is_top()? { RepoError::NoCommit(dir) } else { RepoError::Occupied { dir, why } });
+    };
     let entries = git.tree(&head)?;
     let Some(found) = entries.get(manifest::PATH) else {
         refuse_own_names(git.dir(), entries.keys())?;
-        return read(list, git, head, &entries, Manifest::none(), desired).map(Observed::Foreign);
+        return read(list, git, (head, branch), &entries, Manifest::none(), desired).map(Observed::Foreign);
     };
     let text = git.contents(&[&found.oid])?.pop().unwrap_or_default();
     let manifest = Manifest::parse(&String::from_utf8_lossy(&text))?;
@@ -158,7 +158,7 @@ fn control(list: &[Migration], git: Git, desired: &Desired) -> RepoResult<Observ
         let why = format!("it has the templates {}; this one has {}", manifest.template.version, desired.tree.version);
         return Err(RepoError::Newer { file: manifest::PATH, why });
     }
-    read(list, git, head, &entries, manifest, desired).map(Observed::Control)
+    read(list, git, (head, branch), &entries, manifest, desired).map(Observed::Control)
 }
 
 /// The names under which factoryup keeps its records are not merged, so nothing else may have them.
@@ -178,7 +178,7 @@ fn refuse_own_names<'a>(dir: &Path, mut paths: impl Iterator<Item = &'a String>)
 fn read(
     list: &[Migration],
     git: Git,
-    head: String,
+    (head, branch): (String, Option<String>),
     entries: &BTreeMap<String, TreeEntry>,
     manifest: Manifest,
     desired: &Desired,
@@ -203,7 +203,7 @@ fn read(
             (path.clone(), Current { mode: entry.mode.clone(), bytes: contents.remove(path.as_str()) })
         })
         .collect();
-    let repo = ControlRepo { branch: git.branch()?, head, manifest, files, git };
+    let repo = ControlRepo { git, head, branch, manifest, files };
     match repo.answers().and_then(crate::factory::schema_of) {
         Some(number) if number > SCHEMA => Err(RepoError::Newer {
             file: ANSWERS,

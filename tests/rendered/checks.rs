@@ -196,6 +196,43 @@ fn a_conflict_that_waits_is_found() {
     finds(&repo, "settled", "see what waits with: factoryup resolve --show");
 }
 
+/// Only the factoryup that is pinned is asked, and what its doctor finds fails the check.
+#[test]
+fn the_doctor_of_the_pinned_factoryup_is_asked() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_factoryup")).parent().unwrap();
+    let script = repo.path().join("scripts/check").display().to_string();
+    let check = |path: &str| repo.command(&script).arg("settled").env("PATH", path).env_remove("CI").output().unwrap();
+    let with = format!("{}:{}", bin.display(), support::path());
+    assert!(stdout(&check(&with)).contains("pins no factoryup"));
+    let lock = repo.read("toolchain.lock");
+    let pin = |version: &str| {
+        let sum = "0".repeat(64);
+        let line = format!("factoryup {version} linux-amd64 {sum} https://example.org/factoryup.tar.gz\n");
+        repo.write("toolchain.lock", &format!("{lock}{line}"));
+        repo.git(&["add", "-A"]);
+        repo.git(&["commit", "-qm", "pin"]);
+    };
+    let fails = |path: &str, said: &str| {
+        let output = check(path);
+        assert!(output.status.code() == Some(1) && text(&output).contains(said), "{said}: {}", text(&output));
+    };
+    pin("99.0.0");
+    fails(&with, "pins factoryup 99.0.0, and there is factoryup");
+    pin(env!("CARGO_PKG_VERSION"));
+    fails(&support::path(), "factoryup is missing; run: scripts/tools install factoryup");
+    let said = stdout(&check(&with));
+    assert!(said.contains("no conflict waits") && !said.contains("FAILS"), "{said}");
+    // A file that is factoryup's alone.
+    let managed = "templates/check/template.yml";
+    repo.write(managed, &format!("{}# mine\n", repo.read(managed)));
+    repo.git(&["commit", "-qam", "tampered"]);
+    fails(&with, managed);
+}
+
 #[test]
 fn evidence_that_was_tampered_with_is_found() {
     if !ready() {

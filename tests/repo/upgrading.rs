@@ -91,6 +91,55 @@ fn an_upgrade_is_one_commit_beside_the_users_own() {
     assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 2);
 }
 
+/// What is shown as text, as a diff and to machines is one plan, and the commit is that plan.
+#[test]
+fn a_dry_run_shows_what_will_be_committed() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    // Edited, deleted, in conflict; and new answers, for which other files come and go.
+    world.edit(FILE, &format!("{}\nMy own word.\n", world.read(FILE)));
+    let now = world.read("docs/evidence.md");
+    world.older("repo", "docs/evidence.md", &now.replacen("# ", "# Older ", 1));
+    world.edit("docs/evidence.md", &now.replacen("# ", "# My ", 1));
+    fs::remove_file(world.path("repo/docs/secrets.md")).unwrap();
+    let answers = world.read("factory.toml").replace("roadrunners", "coyotes");
+    world.edit("factory.toml", &format!("{answers}\n[agent]\nkind = \"codex\"\n"));
+
+    let (code, json, _) = world.factoryup("repo", &["upgrade", "--dry-run", "--json"]);
+    assert_eq!(code, 2);
+    let plan = events(&json).into_iter().find(|event| event["event"] == "plan").unwrap()["plan"].clone();
+    let changes: Vec<&Value> = plan["changes"].as_array().unwrap().iter().collect();
+    let path = |change: &&Value| change["id"].as_str().unwrap().strip_prefix("file:").map(str::to_owned);
+    let mut planned: Vec<String> = changes.iter().filter_map(path).collect();
+    let (_, text, _) = world.factoryup("repo", &["upgrade", "--dry-run"]);
+    let (_, diff, _) = world.factoryup("repo", &["upgrade", "--dry-run", "--diff"]);
+    for change in &changes {
+        let said = change["summary"].as_str().unwrap();
+        assert!(diff.contains(said) && (text.contains(said) || said.starts_with("create ")), "{said}: {text}");
+    }
+    for note in plan["notes"].as_array().unwrap() {
+        assert!(text.contains(note.as_str().unwrap()) && diff.contains(note.as_str().unwrap()), "{note}");
+    }
+    assert!(text.contains("docs/evidence.md: conflict:") && diff.contains("+ # Glossary"), "{text}");
+    assert!(world.branch().is_empty());
+
+    assert_eq!(world.factoryup("repo", &["upgrade", "--yes", "--no-push"]).0, 2);
+    let branch = world.branch();
+    let listed = world.git("repo", &["diff", "--name-only", "--no-renames", "HEAD", &branch]);
+    let own = |path: &&str| !path.starts_with(".factory/") || path.starts_with(".factory/conflicts/");
+    let committed: Vec<&str> = listed.lines().filter(own).collect();
+    planned.sort();
+    assert_eq!(planned, committed);
+    assert!(committed.len() > 8, "{committed:?}");
+    for change in changes.iter().filter(|change| change["diff"]["after"].is_string()) {
+        let made = world.git("repo", &["show", &format!("{branch}:{}", path(change).unwrap())]);
+        let after = change["diff"]["after"].as_str().unwrap();
+        assert!(after.trim_end() == made.trim_end() || after.starts_with("link to "), "{}", change["id"]);
+    }
+}
+
 #[test]
 fn conflicts_are_named_kept_and_settled() {
     if !need("git") {

@@ -30,13 +30,22 @@ impl Git {
         Ok(text == b"true\n\n")
     }
 
-    /// The branch that is checked out, or `None` when none is.
-    pub(crate) fn branch(&self) -> RepoResult<Option<String>> {
-        match self.line(&["symbolic-ref", "--quiet", "--short", "HEAD"]) {
-            Ok(name) => Ok(Some(name)),
-            Err(RepoError::Git { .. }) => Ok(None),
-            Err(e) => Err(e),
-        }
+    /// The commit that is checked out and its branch, by one process. `None` when this folder is not the top of a work tree, or
+    /// nothing is checked out.
+    pub(crate) fn head(&self) -> RepoResult<Option<(String, Option<String>)>> {
+        let what = ["--is-inside-work-tree", "--show-prefix", "HEAD^{commit}", "--symbolic-full-name", "HEAD"];
+        let text = match self.run(&[&["rev-parse"], &what[..]].concat()) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(RepoError::Git { .. }) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        Ok(match lines[..] {
+            ["true", "", commit, head] => {
+                Some((commit.to_owned(), head.strip_prefix("refs/heads/").map(str::to_owned)))
+            }
+            _ => None,
+        })
     }
 
     /// All files of a commit, by path. Paths that are not UTF-8 are none of factoryup's and are left out.

@@ -73,9 +73,12 @@ pub(super) fn hold(history: &History, git: &Git, count: &mut Count) {
     // P5: the second time finds nothing to do, and the same conflicts.
     let after = repo.files.clone();
     let again = repo.follow(&two);
-    assert!(again.is_empty() && repo.files == after, "{:#?}\n{:#?}", comparison.report, again);
-    let waiting = |c: &Comparison| c.report.conflicts().map(|f| f.path.clone()).collect::<Vec<_>>();
-    assert_eq!(waiting(&again), waiting(&comparison));
+    // A former text that was missing may be back, since another file was rendered with the same.
+    if history.harm.is_none() {
+        assert!(again.is_empty() && repo.files == after, "{:#?}\n{:#?}", comparison.report, again.report);
+        let waiting = |c: &Comparison| c.report.conflicts().map(|f| f.path.clone()).collect::<Vec<_>>();
+        assert_eq!(waiting(&again), waiting(&comparison));
+    }
 
     // P14: two steps end where one does, for every file that is shared all the way. A file that comes in between is the user's from
     // then on when it is seeded, and one that goes in between takes the changes of its last version along.
