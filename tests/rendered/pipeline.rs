@@ -168,7 +168,9 @@ merge_request_pipelines! {
     a_merge_request_passes_with_three_environments: "three-environments",
 }
 
-/// Both jobs run for real, in the shell executor.
+/// Both jobs run for real, in the shell executor. One set takes 8 s of processor time, so all combinations would take more than the
+/// rest of these tests together. The sets here hold every form of every module (`engine.rs`) and nearly every value of a choice; what
+/// the jobs call is run over all combinations by the tests beside this one.
 fn merge_request_pipeline(name: &str) {
     if !ready() {
         return;
