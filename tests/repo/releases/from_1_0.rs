@@ -1,10 +1,11 @@
 //! From 1.0.0 on: a file renamed under another id, one dropped, a key renamed, a question.
 
 use std::fs;
+use std::process::Command;
 
 use super::upgraded::released;
 use crate::pty::Pty;
-use crate::support::need;
+use crate::support::{available, need};
 use crate::world::World;
 
 const OLD: &str = "docs/runbooks/template-upgrade.md";
@@ -52,6 +53,12 @@ fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
         assert!(message.contains(said), "{message}");
     }
     world.settled();
+    // The repo's own checks of what the upgrade moved and merged: links, names, the form of runbooks and skills.
+    if available(&["jq", "yamllint"]) {
+        let mut check = Command::new("scripts/check");
+        let output = check.args(["docs", "runbooks", "skills"]).current_dir(world.path("repo")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 #[test]
