@@ -80,8 +80,10 @@ pub(crate) fn compare(desired: &Desired, repo: &ControlRepo) -> Comparison {
         .filter(|record| !made.contains(record.id.as_str()))
         .map(|record| (record, fate::of_retired(record, repo)))
         .collect();
-    // A file that never came to be, since its place was taken, owns nothing, and one that the user keeps is the user's.
-    let came = repo.manifest.files.iter().filter(|r| !r.base.is_empty() && made.contains(r.id.as_str()));
+    // A file that never came to be, since its place was taken, owns nothing, nor does one that the user deleted, and one that the
+    // user keeps is the user's.
+    let holds = |record: &&FileRecord| !record.base.is_empty() && record.state != State::DeletedByUser;
+    let came = repo.manifest.files.iter().filter(holds).filter(|record| made.contains(record.id.as_str()));
     let goes = retired.iter().filter(|(_, fate)| *fate == Fate::Delete).map(|(record, _)| *record);
     let owners: BTreeMap<&str, &str> = came.chain(goes).map(|r| (r.path.as_str(), r.id.as_str())).collect();
     let mut pairs: Vec<Pair<'_>> = desired

@@ -123,3 +123,17 @@ fn a_submodule_in_the_place_of_a_file_is_left_alone() {
     assert_eq!(said(&repo.follow(&desired("3.0.0", &[("b", "b", "merge", "2")]))), [("a", "yours-now".into())]);
     assert!(repo.git(&["ls-files", "-s", "a"]).starts_with("160000"));
 }
+
+/// A deleted file that the templates put where another one waits does not take its place from it.
+#[test]
+fn a_deleted_file_owns_no_place() {
+    let one = desired("1.0.0", &[("a", "x", "merge", "1"), ("b", "y", "merge", "1")]);
+    let two = desired("2.0.0", &[("a", "z", "merge", "2"), ("b", "x", "merge", "2")]);
+    let repo = Repo::of(&one);
+    repo.edit(&[("x", Some("mine\n")), ("y", None)]);
+    for _ in 0..3 {
+        let comparison = repo.follow(&two);
+        assert_eq!(comparison.report.conflicts().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["x"]);
+        assert_eq!((repo.read("x"), repo.has("y"), repo.has("z")), ("mine\n".into(), false, false));
+    }
+}
