@@ -3,6 +3,7 @@
 
 mod fresh;
 mod full_disk;
+mod hostile;
 mod interrupted;
 mod journey;
 mod lockout;

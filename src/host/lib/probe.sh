@@ -2,14 +2,20 @@
 # What the probe is made of. It only reads. Every line that a tool prints goes to the client as it is, with the name of the
 # section it belongs to, so that all reading of formats happens there.
 
+# What a line begins with that opens a section: new with each run, and told to no other program than the one that looks for it,
+# so that no text on the host can hold it.
+read -r MARK </proc/sys/kernel/random/uuid || exit 70
+
 # section NAME: the lines that follow belong to it.
 section() {
-    printf '\036%s\n' "$1"
+    printf '\036%s %s\n' "$MARK" "$1"
 }
 
-# Turns the lines of all sections into one JSON object each. Only control characters, quotes and backslashes need care.
+# Turns the lines of all sections into one JSON object each. Only control characters, quotes and backslashes need care. The mark
+# comes in the environment, which only root can read; arguments are for all to see.
 json_lines() {
-    awk '
+    MARK=$MARK awk '
+        BEGIN { mark = "\036" ENVIRON["MARK"] " " }
         function escape(s,   out, i, c) {
             if (s !~ /[\001-\037"\\]/) return s
             out = ""
@@ -22,7 +28,7 @@ json_lines() {
             }
             return out
         }
-        /^\036/ { name = substr($0, 2); next }
+        index($0, mark) == 1 { name = substr($0, length(mark) + 1); next }
         { print "{\"section\":\"" name "\",\"line\":\"" escape($0) "\"}" }
     '
 }
@@ -63,8 +69,10 @@ lingering() {
     done
 }
 
+# One line each: "TYPE MODE OWNER GROUP PATH TARGET", between tabs. Where a link points is the word of whoever made it, and can
+# hold lines of its own: control characters in it become "?".
 paths() {
-    find "$@" -maxdepth 0 -printf '%y\t%m\t%u\t%g\t%p\t%l\n'
+    find "$@" -maxdepth 0 -printf '%y\t%m\t%u\t%g\t%p\t%l\0' | tr '\000\001-\010\012-\037\177' '\n?'
 }
 
 # with_files COMMAND FILE...: runs it on those that are files. Some lie in homes of others, who could put something there that is

@@ -109,7 +109,7 @@ impl Observed {
     }
 
     fn take_path(&mut self, line: &str) {
-        if let [kind, mode, owner, group, path, link] = line.split('\t').collect::<Vec<_>>()[..]
+        if let [kind, mode, owner, group, path, link] = line.splitn(6, '\t').collect::<Vec<_>>()[..]
             && let Some(kind) = kind.chars().next()
         {
             let state = PathState {

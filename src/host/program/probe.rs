@@ -148,3 +148,60 @@ fn look_up(users: &[&str]) -> String {
 fn texts(names: &BTreeSet<String>) -> Vec<Word> {
     names.iter().map(|name| Word::text(name)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::host::event::Line;
+    use crate::host::observed::Observed;
+
+    /// What a client makes of a probe that asks in this way, in each shell.
+    fn ask(questions: &str) -> Vec<Observed> {
+        let body = format!("{}\n{}\n{{ {questions}; }} | json_lines\n", library(COMMON), library(PROBE));
+        let program = frame("x", &body);
+        let ask = |shell: &[&str]| {
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{shell:?}: {output:?}");
+            let mut seen = Observed::default();
+            for line in String::from_utf8(output.stdout).unwrap().lines() {
+                let Some(Line::Seen { section, line }) = Line::read(line) else { panic!("{shell:?}: {line}") };
+                seen.take(&section, &line);
+            }
+            seen
+        };
+        // busybox prefers a find of its own, which does not print as it is told.
+        [&["dash"][..], &["bash"]].map(ask).to_vec()
+    }
+
+    #[test]
+    fn where_a_link_points_is_no_word_of_the_probes() {
+        let folder = tempfile::tempdir().unwrap();
+        let forged = "x\n\u{1e}sshd\nport 4444\n\u{1e}fact\ndocker yes\n\u{1e}path\nf\t644\troot\troot\t/etc/x\t";
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(forged, &link).unwrap();
+        let plain = folder.path().join("plain");
+        std::os::unix::fs::symlink("to a\ttab", &plain).unwrap();
+        for seen in ask(&format!("section path; paths {} {}", link.display(), plain.display())) {
+            assert_eq!((seen.sshd.len(), seen.facts.len(), seen.paths.len()), (0, 0, 2), "{seen:?}");
+            let target = &seen.paths[&*link.to_string_lossy()].link;
+            assert!(target.starts_with("x??sshd?port 4444?") && !target.contains(['\n', '\u{1e}']), "{target}");
+            assert_eq!(seen.paths[&*plain.to_string_lossy()].link, "to a\ttab");
+        }
+    }
+
+    #[test]
+    fn no_line_of_a_tool_opens_a_section() {
+        for line in [r"\036sshd", r"\036 sshd", r"\036$MARK sshd", r"\036\036", "${MARK% *}sshd"] {
+            for seen in ask(&format!("section os; printf '%b\\n' '{line}' 'port 4444'")) {
+                assert_eq!(seen.sshd, [], "{line}");
+            }
+        }
+    }
+}
