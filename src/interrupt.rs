@@ -34,7 +34,10 @@ pub fn watch(end: impl FnOnce() + Send + 'static) -> Result<()> {
         if signals.forever().next().is_some() {
             PENDING.store(true, Ordering::Relaxed);
             std::thread::sleep(GRACE);
-            let _ = console::Term::stderr().show_cursor();
+            let terminal = console::Term::stderr();
+            if terminal.is_term() {
+                let _ = terminal.show_cursor();
+            }
             end();
         }
     });

@@ -71,9 +71,17 @@ pub fn bring_about(
     watch: &dyn Watch,
     work: &mut dyn FnMut(&mut dyn Target) -> Result<()>,
 ) -> Result<()> {
+    // A token that is missing is noticed before anything is changed, not between the host and the hand-off.
+    let mut token = match names {
+        [_, .., TargetName::Gitlab] => Some(owner_token(&factory.gitlab.url, dir, keys, watch)?),
+        _ => None,
+    };
     for &name in names {
         let before = hand_over(factory, state)?;
-        work(&mut *make(name, factory, dir, keys, state, watch)?)?;
+        match (name, token.take_if(|_| name == TargetName::Gitlab)) {
+            (TargetName::Gitlab, Some(token)) => work(&mut GitlabTarget::new(factory, token, dir, state)?)?,
+            _ => work(&mut *make(name, factory, dir, keys, state, watch)?)?,
+        }
         if name != TargetName::Gitlab || factory.host.kind == HostKind::None || hand_over(factory, state)?.is(&before) {
             continue;
         }
@@ -89,10 +97,10 @@ pub fn bring_about(
 }
 
 /// Observes targets in order, and says what a hand-off that is still to come will change on the host. Returns whether changes are
-/// pending.
+/// pending. One that cannot be looked at does not keep the others from being shown.
 ///
 /// # Errors
-/// As [`make`] and [`Target::observe`], and what `show` returns.
+/// As [`make`] and [`Target::observe`], of the first that could not be looked at; and what `show` returns.
 pub fn look(
     names: &[TargetName],
     factory: &Factory,
@@ -110,27 +118,39 @@ pub fn look(
         pending |= !plan.is_empty();
         show(&plan).map(|()| plan)
     };
+    let mut failure = None;
     for &name in names {
-        match name {
-            TargetName::Repo => drop(look_at(&mut repo(factory, dir)?, show)?),
-            TargetName::Host => {
-                let mut host = host(factory, keys, state, watch)?;
+        let looked = match name {
+            TargetName::Repo => repo(factory, dir).and_then(|mut repo| look_at(&mut repo, show)).map(drop),
+            TargetName::Host => host(factory, keys, state, watch).and_then(|mut host| {
                 let plan = look_at(&mut host, show)?;
                 seen = Some((host, plan));
-            }
-            TargetName::Gitlab => {
-                let mut gitlab = gitlab(factory, dir, keys, state, watch)?;
+                Ok(())
+            }),
+            TargetName::Gitlab => gitlab(factory, dir, keys, state, watch).and_then(|mut gitlab| {
                 let plan = look_at(&mut gitlab, show)?;
-                let Some((host, now)) = &mut seen else { continue };
+                let Some((host, now)) = &mut seen else { return Ok(()) };
                 let then = host.after(gitlab.coming(&plan)?, now)?;
-                if !then.is_empty() {
-                    watch.event(&Event::Target { name: TargetName::Host, subject: &host.subject() });
-                    show(&then)?;
+                if then.is_empty() {
+                    return Ok(());
                 }
-            }
+                watch.event(&Event::Target { name: TargetName::Host, subject: &host.subject() });
+                show(&then)
+            }),
+        };
+        let Err(error) = looked else { continue };
+        // What ends the process, or cannot be shown, ends the look as well.
+        if names.len() == 1 || matches!(error.kind(), Kind::Interrupted | Kind::CannotWrite) {
+            return Err(error);
         }
+        if failure.is_none() && Some(&name) != names.last() {
+            watch.warn(&format!("{name} cannot be looked at; the error at the end says why"));
+        } else if failure.is_some() {
+            watch.warn(&format!("{name} cannot be looked at: {error}"));
+        }
+        failure.get_or_insert(error);
     }
-    Ok(pending)
+    failure.map_or(Ok(pending), Err)
 }
 
 fn gitlab(factory: &Factory, dir: &Path, keys: &Keys, state: &StateDir, dialog: &dyn Dialog) -> Result<GitlabTarget> {

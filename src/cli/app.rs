@@ -66,7 +66,8 @@ impl App {
             adopt: command.adopt.clone(),
             public: command.public,
         })?;
-        if ui.is_json() { ui.result(&json(&added)) } else { ui.result(&text(&command.name, &added)) }
+        let project = factory.gitlab.project_url();
+        if ui.is_json() { ui.result(&json(&added)) } else { ui.result(&text(&command.name, &added, &project)) }
     }
 }
 
@@ -84,7 +85,7 @@ fn json(added: &Added) -> String {
     .to_string()
 }
 
-fn text(name: &str, added: &Added) -> String {
+fn text(name: &str, added: &Added, project: &str) -> String {
     let folder = added.folder.display();
     let mut lines = match &added.made {
         Made::Created => vec![format!("made {folder}, with its first commit")],
@@ -103,7 +104,8 @@ fn text(name: &str, added: &Added) -> String {
         Some(branch) => {
             let made = if added.branch_is_new { "made" } else { "there already" };
             lines.push(format!("control repo: the branch {branch} ({made}) brings infra/apps/{name}.json"));
-            lines.push(format!("next: git push -o merge_request.create origin {branch}"));
+            lines.push("next, once `factoryup apply` has brought the control repo to GitLab:".into());
+            lines.push(format!("  git push -o merge_request.create {project}.git {branch}"));
             lines.push("then as docs/app-contract.md of the control repo says".into());
         }
         None => lines.push(format!("the control repo knows {name}")),

@@ -19,7 +19,7 @@ pub(super) struct Evidence {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check that each statement follows from the one before
+    /// Check that each statement follows from the one before; the head that it prints shows, if noted, that none is missing since
     Verify {
         /// The log to check [default: this factory's, in the state folder]
         file: Option<std::path::PathBuf>,
@@ -41,6 +41,9 @@ impl Evidence {
         if ui.is_json() {
             return ui.result(&json!({ "event": "evidence", "statements": count, "head": head }).to_string());
         }
-        ui.result(&format!("{count} statements in {}, each follows from the one before; head {head}", path.display()))
+        ui.result(&format!(
+            "{count} statements in {}, each follows from the one before; head {head}\nThat none is missing at the end, only a head that you noted earlier or keep elsewhere can show.",
+            path.display()
+        ))
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Init {
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 
-    /// Take the default of everything that has one, without asking
+    /// Take what is found on this machine, else the default, for everything that has one, without asking
     #[arg(long)]
     defaults: bool,
 

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::Ending;
 use super::access::{Access, Name, Site};
-use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
 use crate::plan::Target;
 use crate::ui::Ui;
@@ -48,10 +47,12 @@ impl Plan {
             );
         }
         let mut host = site.host(ui)?;
+        let mut unreachable = None;
         let plan = match host.observe(ui) {
             Ok(plan) => Some(plan),
             Err(error) if error.kind() == Kind::Unreachable => {
-                ui.warn(&format!("{error}; the programs that depend on what the host is like are left out"));
+                unreachable =
+                    Some(error.hint("only the programs that do not depend on what the host is like were printed"));
                 None
             }
             Err(error) => return Err(error),
@@ -64,6 +65,9 @@ impl Plan {
             } else {
                 ui.result(&format!("# === {}: {}\n{}\n", script.name, script.about, script.text.trim_end()))?;
             }
+        }
+        if let Some(error) = unreachable {
+            return Err(error);
         }
         Ok(if plan.is_some_and(|plan| !plan.is_empty()) { Ending::Pending } else { Ending::Done })
     }

@@ -33,7 +33,8 @@ impl Rehearse {
         let dir = match &self.into {
             Some(dir) => std::path::absolute(dir)
                 .map_err(|e| crate::Error::usage(format!("cannot use {} as a folder: {e}", dir.display())))?,
-            None => StateDir::open("rehearsal")?.path().to_owned(),
+            // No factory can have this name, so no real one's state is there.
+            None => StateDir::open(".rehearsal")?.path().to_owned(),
         };
         ui.heading("rehearsal: day one on this machine, against a disposable host and a stand-in control plane");
         let without_host = if self.without_host {
@@ -60,6 +61,10 @@ fn text(report: &Report) -> String {
     }
     text.push_str(&format!("control repo:  {}\n", report.control_repo.display()));
     text.push_str(&format!("evidence:      {}\n", report.state.join("evidence/log.jsonl").display()));
+    text.push_str(&format!(
+        "to check it:   factoryup evidence verify {}\n",
+        report.state.join("evidence/log.jsonl").display()
+    ));
     text.push_str("The disposable targets are gone. For real: factoryup init my-factory\n");
     text
 }

@@ -1,5 +1,7 @@
 //! The two things that can be done to a target.
 
+use super::change::TargetName;
+
 /// What is done to a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
@@ -19,10 +21,12 @@ impl Deed {
     }
 
     /// What shows the plan, and what carries it out without asking.
-    pub(super) fn commands(self) -> [&'static str; 2] {
+    pub(super) fn commands(self, target: TargetName) -> [String; 2] {
         match self {
-            Self::Apply => ["factoryup plan", "factoryup apply --yes"],
-            Self::Revert => ["factoryup revert host --dry-run", "factoryup revert host --yes"],
+            Self::Apply => [format!("factoryup plan {target}"), format!("factoryup apply {target} --yes")],
+            Self::Revert => {
+                [format!("factoryup revert {target} --dry-run"), format!("factoryup revert {target} --yes")]
+            }
         }
     }
 }

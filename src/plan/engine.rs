@@ -266,7 +266,7 @@ fn confirm(plan: &Plan, deed: Deed, watch: &dyn Watch, options: Options) -> Resu
         return Ok(());
     }
     if !watch.is_interactive() {
-        let [show, carry_out] = deed.commands();
+        let [show, carry_out] = deed.commands(plan.target);
         return Err(Error::usage(format!(
             "{} changes on {} wait for a yes, and there is no terminal",
             plan.changes.len(),
@@ -335,7 +335,7 @@ fn apply(
             Kind::CutShort,
             format!("after applying, {} still differs in {}: {}", plan.subject, left.changes.len(), what.join("; ")),
         )
-        .hint(format!("run `{}` to see what; something else may be changing it back", deed.commands()[0])));
+        .hint(format!("run `{}` to see what; something else may be changing it back", deed.commands(plan.target)[0])));
     }
     watch.event(&Event::Verified);
     evidence("applied", None)?;

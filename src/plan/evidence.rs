@@ -65,7 +65,8 @@ impl Evidence {
         let cannot = |e: std::io::Error| {
             Error::new(Kind::CannotWrite, format!("cannot write the evidence log {}: {e}", self.path.display()))
         };
-        let prev = if self.path.exists() { self.verify()?.1 } else { "0".repeat(64) };
+        let is_new = std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0) || !self.path.exists();
+        let prev = if is_new { "0".repeat(64) } else { self.verify()?.1 };
         let statement = Statement {
             kind: STATEMENT.into(),
             subject: vec![Subject {
@@ -105,6 +106,11 @@ impl Evidence {
             Error::data(format!("{}:{line}: the evidence does not hold: {why}", self.path.display()))
                 .hint("compare with the copy in the control repo; keep this file as it is for the inquiry")
         };
+        if text.is_empty() {
+            return Err(Error::data(format!("the evidence log {} is empty", self.path.display())).hint(
+                "factoryup never leaves one so unless the disk was full: if something was applied, its record is gone",
+            ));
+        }
         for (index, line) in text.lines().enumerate() {
             let statement: Statement =
                 serde_json::from_str(line).map_err(|e| broken(index + 1, &format!("not a statement: {e}")))?;

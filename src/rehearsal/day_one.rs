@@ -108,7 +108,7 @@ impl Stage {
             None
         } else {
             let since = Instant::now();
-            watch.busy("building the Debian image, once; it is kept for the next time");
+            watch.busy("preparing the Debian image: built the first time, which takes a minute, and kept");
             let image = Image::ensure(&Recipe::default(), &mut |line| watch.busy(line))?;
             parts.push(part("Debian image", "ready".into(), since.elapsed()));
             let since = Instant::now();

@@ -225,7 +225,15 @@ impl RepoTarget {
         if !self.in_place && repo.git.resolve(&format!("refs/heads/{name}"))?.is_some() {
             self.say_branch(&name);
             let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
-            plan.notes.push(format!("{files} files wait on the branch {name}: merge it with `git merge {name}`"));
+            // git merges nothing into a file that has changes; these are on the branch as well.
+            let edited = repo.files.get(FILE_NAME).and_then(|file| file.bytes.as_deref())
+                != Some(self.desired.factory_toml.as_bytes());
+            let how = if edited {
+                format!("`git restore {FILE_NAME} && git merge {name}` (your edit of {FILE_NAME} is on the branch)")
+            } else {
+                format!("`git merge {name}`")
+            };
+            plan.notes.push(format!("{files} files wait on the branch {name}: merge it with {how}"));
             return Ok(None);
         }
         for edit in &comparison.edits {

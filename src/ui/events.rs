@@ -66,7 +66,9 @@ impl Ui {
         if self.settings.json {
             return self.result(&machine::value(&Event::Planned(plan)).to_string());
         }
-        self.result(&self.plan_text(plan))
+        let text = self.plan_text(plan);
+        // Texts in a diff keep their lines.
+        if self.settings.diff { self.result(&text) } else { self.result(&super::wrap::wrap(&text, self.width)) }
     }
 
     fn count(&self, plan: &Plan) -> String {
@@ -195,6 +197,10 @@ impl Watch for Ui {
                 let place = change.map_or_else(String::new, |c| format!(" at {c}"));
                 self.warn(&format!("the run of {at} was cut{place}; going on from what is really there"));
             }
+            Event::Planned(plan) if self.settings.diff => {
+                self.clear();
+                Self::raw(self.plan_text(plan).trim_end());
+            }
             Event::Planned(plan) => self.line(self.plan_text(plan).trim_end()),
             Event::Started { change, index, total } => {
                 if self.motion {
@@ -228,8 +234,12 @@ impl Watch for Ui {
                 let text = match outcome {
                     Outcome::AlreadyRight { proofs: 0 } => "already right".to_owned(),
                     Outcome::AlreadyRight { proofs } => format!("already right, {proofs} promises hold"),
+                    Outcome::Applied { changes: 1, proofs: 0 } => "1 change made".to_owned(),
                     Outcome::Applied { changes, proofs: 0 } => format!("{changes} changes made"),
-                    Outcome::Applied { changes, proofs } => format!("{changes} changes made, {proofs} promises hold"),
+                    Outcome::Applied { changes, proofs } => {
+                        let plural = if *changes == 1 { "" } else { "s" };
+                        format!("{changes} change{plural} made, {proofs} promises hold")
+                    }
                 };
                 self.line(&format!("  {} {}", self.err.bold(&text), self.err.dim(&seconds(*took))));
             }
@@ -241,5 +251,5 @@ impl Watch for Ui {
 #[must_use]
 pub fn interrupted() -> Error {
     Error::new(Kind::Interrupted, "interrupted")
-        .hint("run the same command again: it goes on from what is really there")
+        .hint("run the same command again: it looks at what is there before it does anything")
 }

@@ -13,6 +13,7 @@ mod json;
 mod progress;
 pub mod prompt;
 mod table;
+mod wrap;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -130,7 +131,7 @@ impl Ui {
         if self.settings.json {
             self.emit(&failure::json(error));
         } else {
-            Self::raw(&failure::text(error, self.err));
+            Self::raw(&wrap::wrap(&failure::text(error, self.err), self.width));
         }
         error.kind().exit_code()
     }
@@ -138,7 +139,7 @@ impl Ui {
     fn line(&self, text: &str) {
         if !self.settings.json {
             self.clear();
-            Self::raw(text);
+            Self::raw(&wrap::wrap(text, self.width));
         }
     }
 

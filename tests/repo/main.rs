@@ -18,6 +18,7 @@ mod elsewhere;
 mod formats;
 mod in_place;
 mod killed;
+mod looking;
 mod places;
 mod pushing;
 mod refusing;

@@ -1,0 +1,77 @@
+//! What a run says about the whole factory when a part of it cannot be reached, and what it does before anything is changed.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::support::need;
+use crate::world::World;
+
+/// A control repo whose host refuses every connection.
+fn without_reach() -> World {
+    // A port that is taken and closed again: nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let world = World::new();
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdZbN2Ph0h9bEhUVbF0v7bKbFqcQ2X0m3b0Jm0kq0Yd ada@laptop";
+    world.answer("kind = \"none\"", &format!("address = \"127.0.0.1\"\nport = {port}\nauthorized_keys = [\"{key}\"]"));
+    world.apply("repo");
+    world
+}
+
+#[test]
+fn one_target_out_of_reach_does_not_hide_the_others() {
+    if !need("git") || !need("ssh") {
+        return;
+    }
+    let world = without_reach();
+    let (code, out, err) = world.factoryup("repo", &["plan"]);
+    assert_eq!(code, 69, "{err}");
+    assert!(out.contains("nothing to do"), "the repo's plan: {out}");
+    assert!(err.contains("host cannot be looked at; the error at the end says why"), "{err}");
+    assert!(err.contains("gitlab cannot be looked at: no token for"), "{err}");
+    assert!(err.trim_end().lines().any(|line| line.starts_with("error:") && line.contains("127.0.0.1")), "{err}");
+
+    let (code, out, err) = world.factoryup("repo", &["plan", "host", "--script"]);
+    assert_eq!(code, 69, "{err}");
+    assert!(out.contains("# === probe:") && !out.contains("# === apply:"), "{out}");
+    assert!(err.contains("next: only the programs that do not depend"), "{err}");
+}
+
+#[test]
+fn a_missing_token_stops_a_run_before_its_first_change() {
+    if !need("git") {
+        return;
+    }
+    let world = without_reach();
+    let toml = world.path("repo/factory.toml");
+    let text = fs::read_to_string(&toml).unwrap();
+    fs::write(&toml, text.replace("roadrunners", "coyotes")).unwrap();
+    let branches = world.git("repo", &["branch", "--list"]);
+    let (code, _, err) = world.factoryup("repo", &["apply", "--yes"]);
+    assert!(code == 64 && err.contains("no token for"), "{err}");
+    assert_eq!(world.git("repo", &["branch", "--list"]), branches);
+    // One target alone is named in what to type next.
+    let (code, _, err) = world.factoryup("repo", &["apply", "repo"]);
+    assert!(code == 64 && err.contains("`factoryup apply repo --yes`"), "{err}");
+}
+
+#[test]
+fn a_branch_with_an_edit_of_the_answers_merges_as_it_is_told() {
+    if !need("git") {
+        return;
+    }
+    let world = without_reach();
+    let toml = world.path("repo/factory.toml");
+    let text = fs::read_to_string(&toml).unwrap();
+    fs::write(&toml, text.replace("roadrunners", "coyotes")).unwrap();
+    assert_eq!(world.factoryup("repo", &["apply", "repo", "--yes"]).0, 0);
+    let (_, out, _) = world.factoryup("repo", &["plan", "repo"]);
+    let told = out.split('`').nth(1).unwrap_or_else(|| panic!("{out}")).to_owned();
+    assert!(told.starts_with("git restore factory.toml && git merge factory/"), "{out}");
+    for command in told.split(" && ") {
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        world.git("repo", &words);
+    }
+    assert!(fs::read_to_string(&toml).unwrap().contains("coyotes"));
+    let (code, out, _) = world.factoryup("repo", &["plan", "repo"]);
+    assert!(code == 0 && !out.contains("wait on the branch"), "{out}");
+}
