@@ -22,6 +22,8 @@ pub(crate) const ENVIRONMENT: &str = "ENVIRONMENT";
 const PARTIALS: &str = "_partials/";
 /// Below `templates/`: the pack of application repos, which has a catalogue of its own and no part in the control repo.
 const APP: &str = "_app/";
+/// What application repos have as the control repo has it.
+const SHARED: &str = "scripts/checks/secrets";
 
 #[derive(Embed)]
 #[folder = "templates/"]
@@ -116,7 +118,7 @@ impl Pack {
 
     /// The pack of application repos that is part of this binary; see [`crate::app`].
     pub(crate) fn embedded_app(catalogue: &str) -> RepoResult<Self> {
-        Self::new(catalogue, files(|name| name.strip_prefix(APP)))
+        Self::new(catalogue, files(|name| name.strip_prefix(APP).or((name == SHARED).then_some(name))))
     }
 
     /// The pack in a folder: its `catalogue.toml`, and its files below `templates/`.

@@ -53,8 +53,7 @@ uri() {
     printf %s "$1" | jq -Rr '@uri'
 }
 
-# Makes `get` ready to read from GitLab's API. In a job the address is the job's; else address and token are those that git uses
-# for origin.
+# Makes `get` ready to read from GitLab's API. In a job, address and token are the job's; else those that git uses for origin.
 api_ready() {
     need curl git jq
     url=$(git remote get-url origin)
@@ -86,7 +85,12 @@ api_ready() {
     else
         api=$protocol://$host/api/v4/projects/$(uri "${path%.git}")
     fi
+    kind=PRIVATE-TOKEN
     token=${GITLAB_TOKEN:-}
+    if [ -z "$token" ] && [ -n "${CI_JOB_TOKEN:-}" ]; then
+        kind=JOB-TOKEN
+        token=$CI_JOB_TOKEN
+    fi
     [ -n "$token" ] || token=$(printf 'protocol=%s\nhost=%s\n\n' "$protocol" "$host" |
         GIT_TERMINAL_PROMPT=0 git credential fill 2>/dev/null | sed -n 's/^password=//p') || true
     [ -n "$token" ] || die 77 "no token for $host: store one with git, or set GITLAB_TOKEN"
@@ -94,13 +98,21 @@ api_ready() {
     answer=$(mktemp)
     trap 'rm -f "$header" "$answer"' EXIT
     # In a file, since arguments can be read by every user of the machine.
-    printf 'PRIVATE-TOKEN: %s\n' "$token" >"$header"
+    printf '%s: %s\n' "$kind" "$token" >"$header"
 }
 
 # get PATH: what GitLab answers, in the file "$answer".
 get() {
     curl -sS --fail-with-body -H "@$header" "$api/$1" >"$answer" ||
         die 69 "$api/$1: $(jq -r '.message // .error // empty' "$answer" 2>/dev/null)"
+}
+
+# send METHOD PATH: the JSON from standard input; what GitLab answers is in "$answer".
+send() {
+    body=$(cat)
+    [ -n "$body" ] || die 70 "nothing to send to $2"
+    printf %s "$body" | curl -sS --fail-with-body -X "$1" -H "@$header" -H 'Content-Type: application/json' --data-binary @- "$api/$2" >"$answer" ||
+        die 69 "$api/$2: $(jq -r '.message // .error // empty' "$answer" 2>/dev/null)"
 }
 
 # merge_request BRANCH: the number of its open merge request; nothing when there is none.

@@ -36,7 +36,17 @@ fn only_what_is_missing_is_added_and_on_a_branch() {
     let added = add(&request).unwrap();
     let Made::Adopted { files, kept } = added.made else { panic!("{added:?}") };
     assert_eq!(files, [".gitignore", ".gitlab-ci.yml", "CLAUDE.md", "app.conf"]);
-    assert_eq!(kept, ["AGENTS.md", "scripts/build", "scripts/check", "scripts/checks/contract", "scripts/deploy"]);
+    assert_eq!(
+        kept,
+        [
+            "AGENTS.md",
+            "scripts/build",
+            "scripts/check",
+            "scripts/checks/contract",
+            "scripts/checks/secrets",
+            "scripts/deploy"
+        ]
+    );
     assert_eq!(git(&folder, &["status", "--porcelain=v2", "--branch"]), before);
     let changes = git(&folder, &["diff", "--name-status", "trunk", ADOPT_BRANCH]);
     assert_eq!(changes, "A\t.gitignore\nA\t.gitlab-ci.yml\nA\tCLAUDE.md\nA\tapp.conf\n");

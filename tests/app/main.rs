@@ -14,5 +14,6 @@ mod support;
 
 mod adopt;
 mod deploy;
+mod runbooks;
 mod scaffold;
 mod work;

@@ -194,6 +194,58 @@ fn an_issue_goes_from_a_session_to_a_merge_request() {
 }
 
 #[test]
+fn what_is_merged_is_cleared_away_and_nothing_else() {
+    if !support::available(&["git", "tmux"]) {
+        return;
+    }
+    let Some(plane) = Plane::start() else { return };
+    let (_, remote) = project(&plane);
+    let desk = Desk::new(&remote);
+    let begin = |issue: &str| {
+        passed(&desk.factory("work/shop", &["work", issue]));
+        desk.path(&format!("work/shop-issue-{issue}"))
+    };
+    let commit = |tree: &Path| git(tree, &["commit", "-q", "--allow-empty", "-m", "Do\u{1b}]0;it\u{7}"]);
+    // Merged and removed at origin; pushed and still there; committed and not pushed; not begun; with a file that is not committed.
+    for (issue, push) in [("1", true), ("2", true), ("3", false)] {
+        let tree = begin(issue);
+        commit(&tree);
+        if push {
+            git(&tree, &["push", "-q", "origin", "HEAD"]);
+        }
+    }
+    begin("4");
+    fs::write(begin("5").join("notes"), "mine\n").unwrap();
+    let owner = plane.remote("shop", &plane.owner_token());
+    git(&desk.path("work/shop"), &["push", "-q", &owner, "--delete", "agent/1"]);
+    let status = passed(&desk.factory("work/shop", &["status"]));
+    assert!(status.contains("Do]0;it") && !status.contains('\u{1b}'), "{status:?}");
+
+    let said = passed(&desk.factory("work/shop", &["clean"]));
+    let expected = [
+        "1 is removed: agent/1 is merged, or was closed at origin",
+        "2 stays: its branch is still at origin",
+        "3 stays: commits are not pushed, or there are none yet",
+        "4 stays: commits are not pushed, or there are none yet",
+        "5 stays: changes are not committed",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    assert!(!desk.path("work/shop-issue-1").exists() && desk.path("work/shop-issue-5/notes").exists());
+    assert!(!desk.tmux(&["list-sessions", "-F", "#{session_name}"]).contains("shop-issue-1\n"));
+    // What went on after it was pushed is not thrown away with what was merged.
+    let tree = desk.path("work/shop-issue-2");
+    commit(&tree);
+    git(&desk.path("work/shop"), &["push", "-q", &owner, "--delete", "agent/2"]);
+    assert!(passed(&desk.factory("work/shop", &["clean"])).contains("2 stays: commits are not pushed"));
+
+    // Two branches of one issue: which is meant is said, not guessed.
+    git(&tree, &["push", "-q", "origin", "HEAD:agent/9-red", "HEAD:agent/9-blue"]);
+    desk.refused("work/shop", &["work", "9"], 65, "more than one branch: agent/9-blue agent/9-red");
+    assert!(passed(&desk.factory("work/shop", &["work", "9", "blue"])).contains("agent/9-blue"));
+    desk.refused("work/shop", &["work", "3\n4"], 64, "a number");
+}
+
+#[test]
 fn work_goes_on_where_it_was_left() {
     if !support::available(&["git", "tmux"]) {
         return;

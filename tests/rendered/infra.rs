@@ -168,9 +168,11 @@ fn a_backup_can_be_verified_and_cloned_and_damage_is_found() {
     repo.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
     repo.git(&["remote", "set-url", "origin", bare.to_str().unwrap()]);
     let program = "scripts/infra plan staging; scripts/infra apply staging
-         GITLAB_TOKEN=t scripts/backup make ../backup; scripts/backup verify ../backup";
+         GITLAB_TOKEN=t scripts/backup make ../backup; scripts/backup verify ../backup; scripts/backup drill";
     let output = passed(&story(&repo, program, ""));
-    assert!(output.ends_with("../backup: 1 commits, 1 states\n../backup: 1 commits, 1 states\n"), "{output}");
+    assert!(output.contains("../backup: 1 commits, 1 states\n../backup: 1 commits, 1 states\n"), "{output}");
+    let commit = repo.git(&["rev-parse", "HEAD"]);
+    assert!(output.contains(&format!("restored at {} from a copy of ", commit.trim())), "{output}");
     let state = repo.path().join("../backup/states/staging.json");
     assert!(fs::read_to_string(&state).unwrap().contains("cloudflare_zero_trust_tunnel_cloudflared"));
 

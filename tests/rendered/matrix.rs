@@ -64,6 +64,7 @@ fn conditions() -> Vec<Condition> {
         (".sops.yaml", sops),
         ("docs/runbooks/age-keys.md", sops),
         ("docs/runbooks/close-inbound-ssh.md", both),
+        ("docs/runbooks/connect-tunnel.md", edge),
         ("docs/runbooks/leave-cloudflare.md", edge),
         ("docs/runbooks/tunnel-down.md", edge),
         ("docs/runbooks/host-rebuild.md", host),

@@ -1,4 +1,4 @@
-//! Work and its fruit: the `factory` command, and the home of applications' releases.
+//! Work and its fruit: the `factory` command, the command that starts the runners, and the home of applications' releases.
 
 use super::DEPLOY;
 use crate::host::program::HostPath;
@@ -6,9 +6,12 @@ use crate::host::resources::{Directory, File, Resource};
 
 /// The same file that the control repo has as `scripts/host/factory`.
 const FACTORY: &str = include_str!("../../../templates/scripts/host/factory");
+/// Likewise `scripts/host/factory-runner`. It starts nothing by itself: GitLab's packages are another publisher's, and the owner's choice.
+const RUNNER: &str = include_str!("../../../templates/scripts/host/factory-runner");
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
     resources.push(Box::new(File::system("/usr/local/bin/factory", FACTORY).mode("755")));
+    resources.push(Box::new(File::system("/usr/local/sbin/factory-runner", RUNNER).mode("755")));
     // Settings of applications lie beside their releases, so only their own user comes in.
     resources.push(Box::new(Directory {
         path: HostPath::new("/srv/apps"),

@@ -5,7 +5,7 @@ use crate::host::observed::Observed;
 use crate::host::resources::{Packages, Resource};
 
 /// Packages that every factory's host has, and why.
-const BASE: [&str; 11] = [
+const BASE: [&str; 14] = [
     "bubblewrap",          // the sandbox that coding agents put their tools in
     "ca-certificates",     // https
     "curl",                // downloads in scripts and CI
@@ -14,9 +14,12 @@ const BASE: [&str; 11] = [
     "jq",                  // JSON in scripts and CI
     "nftables",            // the firewall
     "python3",             // what an application starts with is written in it
+    "shellcheck",          // the control repo's checks, which the agent runs before it pushes
     "sudo",                // the operator's way to root
     "tmux",                // the agent's terminal
     "unattended-upgrades", // security updates
+    "unzip",               // downloads of scripts/tools
+    "yamllint",            // the control repo's checks
 ];
 
 /// From this release on, Podman 5 brings networking to rootless containers through `passt`, before through `slirp4netns`.

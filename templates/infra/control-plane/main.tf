@@ -11,6 +11,7 @@ locals {
     agent    = { color = "#1f75cb", description = "Ready for the agent: {{ agent.username }}" }
     drift    = { color = "#c17d10", description = "Reality differs from the code" }
     incident = { color = "#dd2b0e", description = "Something is broken for users or about to be" }
+    due      = { color = "#ad8d43", description = "A credential, a review or a drill is due" }
     human    = { color = "#6e49cb", description = "Waits for a decision or an action of a human" }
   }
 }
@@ -24,13 +25,15 @@ resource "gitlab_project_label" "this" {
   description = each.value.description
 }
 
-# Runs the freshness and drift jobs.
+# Runs what every night is looked at: drift, expiry, freshness, backup-drill. It runs with the rights of its owner, whoever
+# the apply token belongs to, and stops when that account does.
 resource "gitlab_pipeline_schedule" "nightly" {
-  project       = var.project
-  description   = "nightly"
-  ref           = "refs/heads/{{ gitlab.default_branch }}"
-  cron          = "17 3 * * *"
-  cron_timezone = "{{ factory.timezone }}"
+  project        = var.project
+  description    = "nightly"
+  ref            = "refs/heads/{{ gitlab.default_branch }}"
+  cron           = "17 3 * * *"
+  cron_timezone  = "{{ factory.timezone }}"
+  take_ownership = true
 }
 
 module "app" {

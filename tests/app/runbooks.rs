@@ -1,0 +1,425 @@
+//! Runbooks, run as they are rendered: every diagnosis in its place, and of the mitigations what a host without the world around
+//! it can rehearse.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::control_repo::{ControlRepo, passed, text};
+use crate::journey::Journey;
+use crate::plane::Plane;
+use crate::support::{self, lab};
+
+/// A block of commands.
+#[derive(Clone, Debug)]
+struct Block {
+    runbook: String,
+    section: String,
+    place: String,
+    commands: String,
+}
+
+/// The blocks of a runbook that say where they run, in order.
+fn blocks(runbook: &str, markdown: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut section = String::new();
+    let mut open: Option<(usize, Block)> = None;
+    for line in markdown.lines() {
+        let bare = line.trim_start();
+        if let Some((indent, block)) = &mut open {
+            if bare == "```" {
+                found.extend(open.take().map(|(_, block)| block));
+            } else {
+                block.commands += line.get(*indent..).unwrap_or_default();
+                block.commands.push('\n');
+            }
+        } else if let Some(heading) = line.strip_prefix("## ") {
+            heading.clone_into(&mut section);
+        } else if let Some(place) = bare.strip_prefix("```sh ") {
+            let (runbook, section, place) = (runbook.to_owned(), section.clone(), place.to_owned());
+            open = Some((line.len() - bare.len(), Block { runbook, section, place, commands: String::new() }));
+        }
+    }
+    found
+}
+
+/// Where all of it runs: a provisioned host, a control repo that a stand-in control plane holds, and the operator's machine.
+struct World {
+    journey: Journey,
+    plane: Plane,
+    repo: ControlRepo,
+    programs: PathBuf,
+}
+
+impl World {
+    fn new() -> Option<Self> {
+        let plane = Plane::start()?;
+        let journey = Journey::new();
+        journey.provision();
+        let repo = ControlRepo::of(&format!(
+            r#"schema = 1
+[factory]
+name = "acme"
+owner_name = "Ada Lovelace"
+owner_email = "ada@example.org"
+[host]
+address = "{}"
+authorized_keys = ["{}"]
+[gitlab]
+url = "{}"
+group = "factory"
+project = "control"
+[cloudflare]
+enabled = true
+account_id = "0123456789abcdef0123456789abcdef"
+zone_id = "fedcba9876543210fedcba9876543210"
+zone = "example.org"
+[secrets]
+owner_recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+[runner]
+executor = "shared"
+"#,
+            journey.host.address(),
+            journey.keys.public("id").trim(),
+            plane.url(),
+        ));
+        plane.project("control");
+        repo.git(&["remote", "set-url", "origin", &plane.remote("control", &plane.owner_token())]);
+        repo.git(&["push", "--quiet", "origin", "HEAD:main"]);
+        let programs = repo.path().join("../programs");
+        fs::create_dir(&programs).unwrap();
+        symlink(env!("CARGO_BIN_EXE_factoryup"), programs.join("factoryup")).unwrap();
+        Some(Self { journey, plane, repo, programs })
+    }
+
+    fn runbooks(&self) -> Vec<String> {
+        let listed = self.repo.git(&["ls-files", "docs/runbooks"]);
+        let name = |path: &str| path.strip_prefix("docs/runbooks/")?.strip_suffix(".md").map(str::to_owned);
+        listed.lines().filter_map(name).filter(|name| name != "README").collect()
+    }
+
+    fn blocks(&self, runbook: &str) -> Vec<Block> {
+        blocks(runbook, &self.repo.read(&format!("docs/runbooks/{runbook}.md")))
+    }
+
+    /// The blocks of one section.
+    fn section(&self, runbook: &str, section: &str) -> Vec<Block> {
+        let found: Vec<_> = self.blocks(runbook).into_iter().filter(|block| block.section == section).collect();
+        assert!(!found.is_empty(), "{runbook} has no commands under {section}");
+        found
+    }
+
+    /// The block that holds `what`.
+    fn block(&self, runbook: &str, what: &str) -> Block {
+        let found = self.blocks(runbook).into_iter().find(|block| block.commands.contains(what));
+        found.unwrap_or_else(|| panic!("{runbook} has no block with {what}"))
+    }
+
+    fn run(&self, block: &Block) -> Output {
+        match block.place.as_str() {
+            "repo" | "own" => self.here(&block.commands),
+            "host" => self.host(&block.commands),
+            "agent" => self.host(&format!("cd /tmp\nexec sudo -u agent -H sh -euc {}", quoted(&block.commands))),
+            other => panic!("{}: {other}", block.runbook),
+        }
+    }
+
+    fn here(&self, commands: &str) -> Output {
+        let path = format!("{}:{}", self.programs.display(), support::path());
+        let mut command = self.repo.command("sh");
+        command.args(["-euc", commands]).env("PATH", path).env("GITLAB_TOKEN", self.plane.owner_token());
+        command.env("XDG_STATE_HOME", self.repo.path().join("../state")).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// As the operator, over SSH.
+    fn host(&self, commands: &str) -> Output {
+        lab::ssh(&self.journey.host, &self.journey.keys, "operator", &format!("sh -euc {}", quoted(commands)))
+    }
+
+    fn done(&self, block: &Block) -> String {
+        let output = self.run(block);
+        assert!(output.status.success(), "{block:?}\n{}", text(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A file on the host, root's.
+    fn put(&self, path: &str, mode: &str, content: &str) {
+        let below = self.journey.host.rootfs().join(path.strip_prefix('/').unwrap());
+        fs::write(below, content).unwrap();
+        self.journey.inside(&format!("chmod {mode} {path}"));
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[test]
+fn every_diagnosis_runs_and_every_mitigation_that_can_be_rehearsed() {
+    if !lab::can_host() || !support::available(&["curl", "git", "jq", "openssl"]) {
+        return;
+    }
+    let Some(world) = World::new() else { return };
+    the_agent_has_work(&world);
+    the_tunnel_is_connected(&world);
+    a_foreign_package_key_is_refused(&world);
+    the_trusted_runner_starts(&world);
+    every_diagnosis(&world);
+    room_is_made(&world);
+    a_key_for_the_host(&world);
+    inbound_ssh_closes_and_opens_by_itself(&world);
+    the_agent_is_stopped_and_let_in_again(&world);
+    the_repository_comes_back(&world);
+}
+
+/// A clone with an issue in work, as on any day.
+fn the_agent_has_work(world: &World) {
+    world.journey.inside(
+        "runuser -u agent -- sh -euc 'cd ~ && git init -q --bare -b main origin.git && git init -q -b main seed && cd seed && \
+         git -c user.name=t -c user.email=t@example.org commit -q --allow-empty -m begin && git push -q ../origin.git main && \
+         cd ../work && git clone -q ../origin.git control'",
+    );
+    passed(&world.host("factory work 5"));
+}
+
+fn every_diagnosis(world: &World) {
+    world.repo.git(&["tag", "v1.2.3"]);
+    world.repo.git(&["push", "--quiet", "origin", "v1.2.3"]);
+    passed(&world.here("scripts/backup make ../backup"));
+    let secure = Secure::start();
+    let gitlab = world.plane.url().replace("http://", "");
+    let mut ran = 0;
+    for runbook in world.runbooks() {
+        for block in world.blocks(&runbook).iter().filter(|block| block.section == "Diagnosis") {
+            let mut block = block.clone();
+            match (runbook.as_str(), block.place.as_str()) {
+                // Names that are served by Cloudflare, from the internet.
+                ("tunnel-down", "own") => continue,
+                // The stand-in has no certificate to look at.
+                ("expired-credentials", "own") => {
+                    assert!(block.commands.contains(&gitlab), "{block:?}");
+                    block.commands = block.commands.replace(&gitlab, &secure.address);
+                }
+                _ => {}
+            }
+            let output = world.run(&block);
+            // 75: a pipeline that has not finished yet.
+            let waits = block.commands.contains("scripts/pipeline status") && output.status.code() == Some(75);
+            assert!(output.status.success() || waits, "{block:?}\n{}", text(&output));
+            ran += 1;
+        }
+    }
+    assert!(ran >= 18, "only {ran} blocks were found");
+}
+
+/// A server with a certificate.
+struct Secure {
+    server: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Secure {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=gitlab.example", "-days", "2"])
+            .args(["-keyout", "key.pem", "-out", "cert.pem"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", text(&made));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let server = Command::new("openssl")
+            .args(["s_server", "-quiet", "-accept", &address, "-key", "key.pem", "-cert", "cert.pem", "-www"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(&address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "openssl does not listen on {address}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self { server, address, _folder: folder }
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// `cloudflared` is played by a program that is up once it has read its token, and only then.
+fn the_tunnel_is_connected(world: &World) {
+    world.put(
+        "/home/operator/cloudflared",
+        "755",
+        "#!/usr/bin/python3\nimport os, socket, sys, time\n\
+         token = open(sys.argv[sys.argv.index('--token-file') + 1]).read().strip()\n\
+         assert token == 'the-tunnels-token' and os.getuid() != 0\n\
+         ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+         ready.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))\n\
+         ready.send(b'READY=1')\ntime.sleep(100000)\n",
+    );
+    for mut block in world.section("connect-tunnel", "Mitigation") {
+        if block.commands.contains("cat >") {
+            block.commands = format!("printf 'the-tunnels-token\\n' | {}", block.commands);
+        }
+        world.done(&block);
+    }
+    assert_eq!(world.journey.inside("stat -c '%a %U' /etc/factory/tunnel-production-token"), "600 root");
+    assert_eq!(world.done(&world.block("connect-tunnel", "is-active")), "active\n");
+}
+
+fn a_foreign_package_key_is_refused(world: &World) {
+    let install = world.block("start-runners", "factory-runner install");
+    // What `curl` brings is no key, and then the key of somebody else.
+    for (brings, why) in [
+        ("echo hello >\"$out\"", "is no key"),
+        ("cp /usr/share/keyrings/debian-archive-bookworm-stable.gpg \"$out\"", "is not GitLab's F6403F65"),
+    ] {
+        let curl = format!("#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" != -o ] || out=$2; shift; done\n{brings}\n");
+        world.put("/usr/local/sbin/curl", "755", &curl);
+        let output = world.run(&install);
+        assert_eq!(output.status.code(), Some(65), "{}", text(&output));
+        assert!(text(&output).contains(why), "{}", text(&output));
+    }
+    world.journey.inside("rm /usr/local/sbin/curl");
+    assert_eq!(world.journey.inside("ls /etc/apt/sources.list.d | grep -c gitlab || true"), "0");
+}
+
+/// GitLab's own program cannot be had here; one in its place takes the same arguments and accepts one token.
+fn the_trusted_runner_starts(world: &World) {
+    let start = world.block("start-runners", "start trusted");
+    let output = world.run(&start);
+    assert_eq!(output.status.code(), Some(69), "{}", text(&output));
+    world.put(
+        "/usr/bin/gitlab-runner",
+        "755",
+        "#!/bin/sh\nset -eu\n[ \"$2\" = --config ]\ncase $1 in\n\
+         verify) grep -q 'token = \"glrt-the-right-one\"' \"$3\" ;;\n\
+         run) [ \"$4 $5 $6 $7\" = '--working-directory /home/deploy --user deploy' ] && exec sleep 100000 ;;\nesac\n",
+    );
+    world.put("/etc/factory/runner-trusted-token", "600", "glrt-a-wrong-one\n");
+    let output = world.run(&start);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("refuses the token"), "{}", text(&output));
+    world.put("/etc/factory/runner-trusted-token", "600", "glrt-the-right-one\n");
+    for _ in 0..2 {
+        let said = world.done(&start);
+        assert!(said.contains("factory-runner-trusted.service runs"), "{said}");
+    }
+    let folder = "/etc/factory/runner-trusted";
+    let config = &format!("{folder}/config.toml");
+    assert_eq!(world.journey.inside(&format!("stat -c '%a %U' {config} {folder}")), "600 root\n700 root");
+    let as_deploy = format!("runuser -u deploy -- cat {config} 2>&1 || echo refused");
+    assert!(world.journey.inside(&as_deploy).ends_with("refused"));
+    let written: toml::Table = toml::from_str(&world.journey.read(config)).unwrap();
+    let runner = &written["runners"][0];
+    assert_eq!(runner["executor"].as_str(), Some("shell"));
+    assert_eq!(runner["url"].as_str(), Some(world.plane.url().as_str()));
+
+    // An application's runner, with a token that was typed.
+    let wrong = world.host("echo hello | sudo factory-runner token trusted shop");
+    assert_eq!(wrong.status.code(), Some(64), "{}", text(&wrong));
+    passed(&world.host("echo glrt-the-right-one | sudo factory-runner token trusted shop"));
+    passed(&world.host(&format!("sudo factory-runner start trusted shop {}", world.plane.url())));
+    let status = world.done(&world.block("start-runners", "factory-runner status"));
+    let lines: Vec<Vec<&str>> = status.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        lines,
+        [
+            ["factory-runner-trusted-shop.service", "active", "token", "accepted"],
+            ["factory-runner-trusted.service", "active", "token", "accepted"]
+        ]
+    );
+    passed(&world.host("sudo factory-runner stop trusted shop"));
+    assert_eq!(world.journey.inside("ls -d /etc/factory/runner-* | grep -c shop || true"), "0");
+    let none = world.host("sudo factory-runner start untrusted https://gitlab.example");
+    assert_eq!(none.status.code(), Some(69), "{}", text(&none));
+    world.done(&world.block("runner-down", "systemctl restart"));
+}
+
+fn room_is_made(world: &World) {
+    world.done(&world.block("disk-full", "--vacuum-size"));
+}
+
+fn a_key_for_the_host(world: &World) {
+    let ceremony = world.block("age-keys", "-u deploy age-keygen");
+    let output = world.run(&ceremony);
+    assert!(output.status.success() && text(&output).contains("Public key: age1"), "{}", text(&output));
+    let key = "/home/deploy/.config/sops/age/keys.txt";
+    assert_eq!(world.journey.inside(&format!("stat -c '%a %U' {key}")), "600 deploy");
+    // A second ceremony does not replace the first one's key.
+    let before = world.journey.read(key);
+    assert!(!world.run(&ceremony).status.success());
+    assert_eq!(world.journey.read(key), before);
+}
+
+fn inbound_ssh_closes_and_opens_by_itself(world: &World) {
+    let mut close = world.block("close-inbound-ssh", "--on-active=5min");
+    close.commands = close.commands.replace("--on-active=5min", "--on-active=10s --timer-property=AccuracySec=100ms");
+    assert!(world.journey.lets_in("operator"));
+    world.done(&close);
+    assert!(!world.journey.lets_in("operator"), "sshd still listens to the outside");
+    assert_eq!(world.journey.inside("ss -Hltn 'sport = :22' | awk '{print $4}' | sort"), "127.0.0.1:22\n[::1]:22");
+    let begun = Instant::now();
+    while !world.journey.lets_in("operator") {
+        let log =
+            || world.journey.inside("journalctl --unit reopen-ssh --no-pager; ss -Hltn; ls /etc/ssh/sshd_config.d");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the timer did not open sshd again: {}", log());
+        // The firewall takes whoever knocks more often for a guesser.
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    assert_eq!(world.journey.inside("ls /etc/ssh/sshd_config.d | grep -c loopback || true"), "0");
+}
+
+fn the_agent_is_stopped_and_let_in_again(world: &World) {
+    let processes = "ps -u agent -o pid= | wc -l";
+    assert_ne!(world.journey.inside(processes), "0");
+    world.done(&world.block("runaway-agent", "terminate-user"));
+    until(world, processes, "0");
+    // Back as its Roll back says, and then away for good.
+    world.done(&world.section("runaway-agent", "Roll back")[0]);
+    assert!(passed(&world.host("factory work 5")).contains("session control-issue-5 runs"));
+    for block in world.section("revoke-agent", "Mitigation") {
+        world.done(&block);
+    }
+    until(world, processes, "0");
+    assert!(!world.host("sudo systemctl start user@$(id -u agent).service").status.success(), "the agent came back");
+    for block in world.section("revoke-agent", "Roll back") {
+        world.done(&block);
+    }
+    assert!(passed(&world.host("factory work 5")).contains("session control-issue-5 runs"));
+}
+
+fn until(world: &World, command: &str, wanted: &str) {
+    let begun = Instant::now();
+    while world.journey.inside(command) != wanted {
+        let all = world.journey.inside("ps -u agent -o pid,args; true");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{command} is not {wanted}: {all}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The backup that the diagnosis verified, into an empty project.
+fn the_repository_comes_back(world: &World) {
+    world.plane.project("restored");
+    let address = world.plane.remote("restored", &world.plane.owner_token());
+    let mut restore = world.block("restore-backup", "push --mirror");
+    restore.commands = restore.commands.replace("ADDRESS-OF-THE-PROJECT", &address);
+    passed(&world.here(&restore.commands));
+    let copy = world.plane.clone("restored", &world.plane.owner_token());
+    assert_eq!(copy.git(&["rev-parse", "HEAD"]), world.repo.git(&["rev-parse", "HEAD"]).trim());
+    assert_eq!(copy.git(&["tag"]), "v1.2.3");
+}

@@ -1,0 +1,148 @@
+//! `scripts/secret` for every store that is not in the repo: the same commands, and no value is anybody's argument. The stores' own
+//! programs cannot be had here; in their place stand programs that take the same arguments and keep values in a folder.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use crate::control_repo::{ControlRepo, passed, stdout, text};
+use crate::support;
+
+/// Answers, the program, and what it does; `$store` is where values are, and every call is logged.
+const STORES: [(&str, &str, &str); 4] = [
+    (
+        "no-host",
+        "bao",
+        r#"case "$*" in
+"kv list -mount=secret acme") ls "$store" ;;
+"kv get -mount=secret -field=value acme/"*) cat "$store/${5#acme/}" ;;
+"kv put -mount=secret acme/"*" value=-") cat >"$store/${4#acme/}" ;;
+"policy write acme-read -") cat >/dev/null ;;
+"read -format=json identity/entity/name/ada") echo '{"data": {"policies": ["old"]}}' ;;
+"write identity/entity/name/ada -") jq -c .policies >"$store/../granted" ;;
+*) exit 9 ;;
+esac"#,
+    ),
+    (
+        "three-environments",
+        "op",
+        r#"case "$*" in
+"item list --vault acme --format json") ls "$store" | jq -Rn '[inputs | {title: .}]' ;;
+"read op://acme/"*"/password") name=${2#op://acme/}; cat "$store/${name%/password}" ;;
+"item create --vault acme -") cat >"$store/../item"; jq -j '.fields[0].value' "$store/../item" >"$store/$(jq -r .title "$store/../item")" ;;
+"item get "*" --vault acme --format json") jq -n --rawfile value "$store/$3" '{fields: [{id: "password", value: $value}]}' ;;
+"item edit "*" --vault acme -") jq -j '.fields[0].value' >"$store/$3.new"; mv "$store/$3.new" "$store/$3" ;;
+"vault user grant --vault acme --user ada --permissions view_items --no-input") echo '["old","acme-read"]' >"$store/../granted" ;;
+*) exit 9 ;;
+esac"#,
+    ),
+    (
+        "infisical",
+        "infisical",
+        r#"case "$*" in
+"secrets --env prod --output json --silent") ls "$store" | jq -Rn '[inputs | {secretKey: .}]' ;;
+"secrets get "*" --env prod --plain --silent") cat "$store/$3" ;;
+"secrets set "*" --env prod --silent") cat "${3#*=@}" >"$store/${3%%=*}" ;;
+*) exit 9 ;;
+esac"#,
+    ),
+    (
+        "corporate",
+        "glab",
+        r#"case "$*" in
+"variable list --output json") ls "$store" | jq -Rn '[inputs | {key: ., environment_scope: "*"}]' ;;
+"variable set "*" --masked --hidden --protected --raw --scope *"|"variable update "*" --masked --protected --raw --scope *") cat >"$store/$3" ;;
+*) exit 9 ;;
+esac"#,
+    ),
+];
+
+struct Store {
+    repo: ControlRepo,
+    folder: PathBuf,
+}
+
+impl Store {
+    fn new(answers: &str, program: &str, does: &str) -> Self {
+        let repo = ControlRepo::new(answers);
+        let folder = repo.path().join("../programs");
+        fs::create_dir_all(folder.join("values")).unwrap();
+        fs::create_dir_all(folder.join("run")).unwrap();
+        let script = format!(
+            "#!/bin/sh\nset -eu\nstore={}/values\nprintf '%s\\n' \"$*\" >>\"$store/../calls\"\n{does}\n",
+            folder.display()
+        );
+        for (name, text) in [(program, script.as_str()), ("editor", "#!/bin/sh\nprintf 'edited value\\n' >\"$1\"\n")] {
+            fs::write(folder.join(name), text).unwrap();
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self { repo, folder }
+    }
+
+    fn secret(&self, arguments: &[&str], input: &str) -> Output {
+        use std::io::Write as _;
+        let script = self.repo.path().join("scripts/secret");
+        let mut child = self
+            .repo
+            .command(script.to_str().unwrap())
+            .args(arguments)
+            .env("PATH", format!("{}:{}", self.folder.display(), support::path()))
+            .env("EDITOR", "editor")
+            .env("XDG_RUNTIME_DIR", self.folder.join("run"))
+            .env_remove("VISUAL")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Whoever needs no input may be gone before it comes.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    fn value(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join("values").join(name)).unwrap()
+    }
+}
+
+#[test]
+fn every_store_has_the_same_commands_and_no_value_is_an_argument() {
+    if !support::available(&["git", "jq"]) {
+        return;
+    }
+    for (answers, program, does) in STORES {
+        let store = Store::new(answers, program, does);
+        passed(&store.secret(&["set", "API_KEY"], "first \"value\" \\ $x\nof two lines\n"));
+        assert_eq!(store.value("API_KEY"), "first \"value\" \\ $x\nof two lines", "{program}");
+        passed(&store.secret(&["set", "API_KEY"], "second value\n"));
+        assert!(stdout(&store.secret(&["list"], "")).contains("API_KEY"), "{program}");
+        if program != "glab" {
+            assert_eq!(passed(&store.secret(&["get", "API_KEY"], "")).trim_end(), "second value", "{program}");
+        }
+        passed(&store.secret(&["edit", "API_KEY"], ""));
+        assert_eq!(store.value("API_KEY"), "edited value", "{program}");
+        passed(&store.secret(&["rotate", "API_KEY"], ""));
+        let random = store.value("API_KEY");
+        assert_eq!(random.len(), 32, "{program}: {random}");
+        for wrong in [&["set", "1NAME"][..], &["get"], &["set", "A B"], &["rotate", "A\nB"]] {
+            assert_eq!(store.secret(wrong, "x").status.code(), Some(64), "{program}: {wrong:?}");
+        }
+        let grant = store.secret(&["add-recipient", "ada"], "");
+        if ["bao", "op"].contains(&program) {
+            passed(&grant);
+            let granted = fs::read_to_string(store.folder.join("granted")).unwrap();
+            assert!(granted.contains("acme-read") && granted.contains("old"), "{program}: {granted}");
+        } else {
+            assert_eq!(grant.status.code(), Some(69), "{program}: {}", text(&grant));
+        }
+        let calls = fs::read_to_string(store.folder.join("calls")).unwrap();
+        for value in ["value", &random] {
+            let shown =
+                calls.lines().find(|line| line.replace("-field=value", "").replace("value=-", "").contains(value));
+            assert_eq!(shown, None, "{program}");
+        }
+        let left = fs::read_dir(store.folder.join("run")).unwrap().count();
+        assert_eq!(left, 0, "{program}: an edited value was left behind");
+    }
+}
