@@ -26,6 +26,8 @@ const NO_MENTION: &[&str] = &[
     "/terraform/state",
     "terraform: $[[",
     "[tofu, terraform]",
+    "docs.gitlab.com",
+    "packages.gitlab.com",
     "production, staging, testing, development, other",
     "production, staging, testing, development or other",
     "[\"production\", \"staging\", \"testing\", \"development\", \"other\"]",
@@ -39,6 +41,8 @@ const EDGE: &[&str] = &[
     "docs/runbooks/leave-cloudflare.md",
     "docs/glossary.md",
 ];
+/// What sets up a runner knows each kind.
+const RUNNERS: &[&str] = &["scripts/host/factory-runner"];
 /// One script that serves whatever is installed.
 const FACTORY: &[&str] = &["scripts/host/factory"];
 /// Examples of a module that is the same for every factory.
@@ -124,8 +128,8 @@ fn words() -> Vec<Word> {
         word("refs/heads/main", main_branch, &[]),
         word("factory-agent", |c| !c.has("codex"), &[]),
         word("delivery-bot", |c| c.has("codex"), &[]),
-        word("Podman", |c| c.has("podman"), &[]),
-        word("podman", |c| c.has("podman"), &[]),
+        word("Podman", |c| c.has("podman"), RUNNERS),
+        word("podman", |c| c.has("podman"), RUNNERS),
         word("Kubernetes", |c| c.has("kubernetes"), &[]),
         word("[untrusted]", |c| !c.has("shared"), &[]),
         word("Cloudflare", edge, &[]),
@@ -138,8 +142,8 @@ fn words() -> Vec<Word> {
         word("/home/agent", host, &[]),
         word("/var/lib/factoryup", host, &[]),
         word("factory work", host, &[]),
-        word("systemctl", host, &["docs/runbooks/tunnel-down.md"]),
-        word("journalctl", host, &["docs/runbooks/tunnel-down.md"]),
+        word("systemctl", host, &["docs/runbooks/tunnel-down.md", "docs/runbooks/connect-tunnel.md"]),
+        word("journalctl", host, &["docs/runbooks/tunnel-down.md", "docs/runbooks/connect-tunnel.md"]),
         word("203.0.113.7", |c| c.has("ssh"), &[]),
         word("2222", |c| c.has("ssh-2222"), &[]),
         word("`operator`", |c| c.has("key"), &[]),
