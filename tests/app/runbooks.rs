@@ -60,7 +60,7 @@ impl World {
         let journey = Journey::new();
         journey.provision();
         let repo = ControlRepo::of(&format!(
-            r#"schema = 1
+            r#"schema = 2
 [factory]
 name = "acme"
 owner_name = "Ada Lovelace"
@@ -80,7 +80,7 @@ zone = "example.org"
 [secrets]
 owner_recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 [runner]
-executor = "shared"
+kind = "shared"
 "#,
             journey.host.address(),
             journey.keys.public("id").trim(),

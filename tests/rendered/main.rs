@@ -24,6 +24,7 @@ mod links;
 mod matrix;
 mod night;
 mod pipeline;
+mod prompts;
 mod recipients;
 mod rules;
 mod secret;
