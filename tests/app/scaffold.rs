@@ -193,7 +193,7 @@ fn the_control_repos_check_reads_the_entry() {
         ("\"port\": 8101", "\"port\": 80", "staging: port must be"),
         ("\"port\": 8101", "\"port\": 8100", "port 8100: more than one"),
         ("\"public\": false", "\"public\": \"no\"", "public must be true or false"),
-        ("\"tier\": \"staging\"", "\"tier\": \"stage\"", "unknown tier"),
+        ("\"tier\": \"staging\"", "\"tier\": \"stag\"", "unknown tier"),
         ("\"tier\": \"staging\"", "\"level\": \"staging\"", "knows only tier, port and public"),
         ("\"description\"", "\"about\"", "knows only description and environments"),
         ("{\n", "{{\n", "not valid JSON"),
