@@ -58,8 +58,9 @@ impl Bench {
         fs::write(program.with_file_name("data"), "beside\n").unwrap();
         let archive = self.mirror.join(format!("gadget-{version}.tgz"));
         passed(&self.repo.run(&["tar", "-czf", archive.to_str().unwrap(), "-C", folder.path().to_str().unwrap(), "."]));
-        let sum: String =
-            Sha256::digest(fs::read(&archive).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum: String = Sha256::digest(fs::read(&archive).unwrap())
+            .iter()
+            .fold(String::new(), |sum, byte| sum + &format!("{byte:02x}"));
         let lock: Vec<String> =
             self.repo.read("toolchain.lock").lines().filter(|l| !l.starts_with("gadget ")).map(str::to_owned).collect();
         let line =
