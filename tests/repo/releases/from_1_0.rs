@@ -40,7 +40,7 @@ fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
     assert!(text.contains("[runner]\n# theirs\nkind   = \"shared\"\n"), "{text}");
     let zone = "# Time zone of the owner, by its IANA name.\ntimezone = \"Europe/Vienna\"\n[host]";
     assert!(text.contains(zone), "{text}");
-    assert!(world.holds("infra/control-plane/main.tf").contains("cron_timezone = \"Europe/Vienna\""));
+    assert!(world.holds("infra/control-plane/main.tf").contains("cron_timezone  = \"Europe/Vienna\""));
     let manifest = world.holds(".factory/manifest.toml");
     for id in ["runner-kind", "runbook-upgrade-templates"] {
         assert!(manifest.contains(&format!("[[migration]]\nid = \"{id}\"\nversion = \"1.1.0\"")), "{manifest}");
