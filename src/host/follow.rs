@@ -70,7 +70,7 @@ impl<'a, 'l> Follow<'a, 'l> {
             Event::Waiting => self.log.watch().busy("another run is still at work on the host; waiting for it to end"),
             Event::Busy => {
                 return Err(Error::new(Kind::CutShort, format!("another run still holds {}", self.run.subject)).hint(
-                    "wait until it ends, then run this again; `fuser -v /var/lib/factoryup/lock` there shows it",
+                    "wait until it ends, then run this again; as root there, `find /proc/[0-9]*/fd -lname /var/lib/factoryup/lock` shows its process",
                 ));
             }
             Event::Armed => self.armed = true,

@@ -19,6 +19,7 @@ use super::root::Root;
 use super::target::{HostTarget, Reach};
 use crate::dialog::{Dialog, Silent};
 use crate::error::{Error, Kind, Result};
+use crate::factory::Sudo;
 use crate::plan::{Log, Plan};
 
 /// How long the host waits for the confirmation. Two logins at a bad connection take less than half of it.
@@ -178,7 +179,9 @@ impl HostTarget<'_> {
         let Reach::Remote(dial) = &self.reach else { return Err(Error::internal("no way to log in anew")) };
         let session = dial(&[self.confirmer()])?.connect()?;
         let password = self.operator_password.clone().or_else(|| self.password.clone());
-        Ok(Root::new(session, &self.subject, password))
+        let host = &self.factory.host;
+        let asks = host.sudo == Sudo::Password && session.user() == host.operator;
+        Ok(Root::new(session, &self.subject, password).asking(asks))
     }
 
     /// Has the changes taken back where a session is left, else waits for the timer; then says what the host says.

@@ -4,13 +4,15 @@ use zeroize::Zeroizing;
 
 use super::event::Line;
 use super::observed::Observed;
-use super::program::Word;
+use super::program::{Questions, Word};
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 use crate::transport::{Exit, Session, Status};
 
 const BOOTSTRAP: &str = include_str!("lib/bootstrap.sh");
+/// The longest answers that are taken, in bytes: those of a host with all it can have are far below 1 MiB.
+const LONGEST: usize = 16 * 1024 * 1024;
 /// How often a person may try a password.
 const TRIES: u32 = 3;
 
@@ -25,12 +27,20 @@ pub(crate) struct Root {
     session: Box<dyn Session>,
     subject: String,
     password: Option<Secret>,
+    /// Whether sudo here wants it: a password goes to no host that has not asked.
+    wanted: bool,
 }
 
 impl Root {
-    /// Uses `session` on the host that messages call `subject`. `password` is for sudo, where it is known.
+    /// Uses `session` on the host that messages call `subject`. `password` is for sudo, where it is known; it is sent once sudo
+    /// has asked for one.
     pub(crate) fn new(session: Box<dyn Session>, subject: &str, password: Option<Secret>) -> Self {
-        Self { session, subject: subject.to_owned(), password }
+        Self { session, subject: subject.to_owned(), password, wanted: false }
+    }
+
+    /// The same where sudo is known to ask, which saves the question.
+    pub(crate) fn asking(self, wanted: bool) -> Self {
+        Self { wanted, ..self }
     }
 
     /// The user that is logged in.
@@ -41,6 +51,7 @@ impl Root {
     /// From now on, sudo will ask for this password.
     pub(crate) fn learn(&mut self, password: Secret) {
         self.password = Some(password);
+        self.wanted = true;
     }
 
     /// The password that sudo took.
@@ -54,7 +65,8 @@ impl Root {
     /// `NotPermitted` when there is no way to root, `CutShort` when the connection is lost, `Internal` when the shell does not
     /// take the program.
     pub(crate) fn run(&mut self, program: &str, dialog: &dyn Dialog, on_line: &mut dyn FnMut(Line)) -> Result<()> {
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
             let mut refused = None;
             let exit = self.exec(program, &mut |line| match line {
                 Line::NoRoot { root } => refused = Some(root),
@@ -62,28 +74,39 @@ impl Root {
             })?;
             match refused {
                 None => return self.judge(&exit),
-                Some(why) => self.remedy(&why, attempt, dialog)?,
+                Some(why) if why == "needs-password" && !self.wanted && self.password.is_some() => self.wanted = true,
+                Some(why) => {
+                    attempt += 1;
+                    self.remedy(&why, attempt, dialog)?;
+                }
             }
         }
-        Ok(())
     }
 
-    /// Runs a program that answers questions.
+    /// Has questions answered.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
-    pub(crate) fn observe(&mut self, program: &str, dialog: &dyn Dialog) -> Result<Observed> {
-        let mut seen = Observed::default();
-        self.run(program, dialog, &mut |line| {
+    /// As [`run`](Self::run); `Data` when the answers are longer than 16 MiB.
+    pub(crate) fn observe(&mut self, questions: &Questions, dialog: &dyn Dialog) -> Result<Observed> {
+        let mut seen = Observed::about(questions.homes());
+        let mut size = 0;
+        self.run(&questions.compile("probe"), dialog, &mut |line| {
             if let Line::Seen { section, line } = line {
-                seen.take(&section, &line);
+                size += line.len();
+                if size <= LONGEST {
+                    seen.take(&section, &line);
+                }
             }
         })?;
+        if size > LONGEST {
+            return Err(Error::data(format!("{} has more to say than 16 MiB about what it is like", self.subject))
+                .hint("`factoryup plan host --script` shows what it is asked: look there for a file that is far too large"));
+        }
         Ok(seen)
     }
 
     fn exec(&mut self, program: &str, on_line: &mut dyn FnMut(Line)) -> Result<Exit> {
-        let password = self.password.as_ref().map_or("", Secret::expose);
+        let password = self.password.as_ref().filter(|_| self.wanted).map_or("", Secret::expose);
         let mut stdin = Zeroizing::new(Vec::with_capacity(password.len() + 1 + program.len()));
         stdin.extend_from_slice(password.as_bytes());
         stdin.push(b'\n');
@@ -139,7 +162,7 @@ impl Root {
             if password.expose().contains(['\n', '\r']) {
                 return Err(Error::usage("a password for sudo cannot hold a line break"));
             }
-            self.password = Some(password);
+            self.learn(password);
             return Ok(());
         }
         Err(match why {
@@ -157,7 +180,49 @@ impl Root {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::dialog::Silent;
+
+    /// A host that asks for a password, or does not, and remembers the first line of all that it got.
+    struct Host {
+        asks: bool,
+        got: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Session for Host {
+        fn exec(&mut self, _command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit> {
+            let first = String::from_utf8_lossy(stdin).lines().next().unwrap_or_default().to_owned();
+            let asks = self.asks && first.is_empty();
+            self.got.lock().unwrap().push(first);
+            if asks {
+                on_line(r#"{"root":"needs-password"}"#);
+            }
+            Ok(Exit { status: Status::Code(if asks { 77 } else { 0 }), stderr: String::new() })
+        }
+
+        fn user(&self) -> &'static str {
+            "admin"
+        }
+    }
+
+    #[test]
+    fn a_password_goes_only_to_a_host_that_asked() {
+        for (asks, known, first_lines) in [
+            (false, false, vec!["", ""]),
+            (true, false, vec!["", "hunter2", "hunter2"]),
+            (true, true, vec!["hunter2", "hunter2"]),
+        ] {
+            let got = Arc::default();
+            let host = Host { asks, got: Arc::clone(&got) };
+            let mut root = Root::new(Box::new(host), "host", Some(Secret::new("hunter2"))).asking(known);
+            for _ in 0..2 {
+                root.run("exit", &Silent, &mut |_| ()).unwrap();
+            }
+            assert_eq!(*got.lock().unwrap(), first_lines);
+        }
+    }
 
     #[test]
     fn the_command_is_constant_and_any_shell_takes_it() {

@@ -12,7 +12,7 @@ use super::resources::Resource;
 use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Kind, Result};
-use crate::factory::{Factory, HostKind};
+use crate::factory::{Factory, HostKind, Sudo};
 use crate::hand_over::HandOver;
 use crate::plan::{Action, Change, Log, Plan, Risk, Target, TargetName, Watch};
 use crate::secret::Secret;
@@ -157,7 +157,8 @@ impl<'d> HostTarget<'d> {
                     dial(&users)?.connect()?
                 }
             };
-            self.root = Some(Root::new(session, &self.subject, self.password.clone()));
+            let asks = self.factory.host.sudo == Sudo::Password && session.user() == self.factory.host.operator;
+            self.root = Some(Root::new(session, &self.subject, self.password.clone()).asking(asks));
         }
         self.root.as_mut().ok_or_else(|| Error::internal("no session"))
     }
@@ -167,7 +168,7 @@ impl<'d> HostTarget<'d> {
         let mut questions = questions_of(&self.resources);
         let since = Instant::now();
         loop {
-            let seen = self.root(dialog)?.observe(&questions.compile("probe"), dialog)?;
+            let seen = self.root(dialog)?.observe(&questions, dialog)?;
             supported(&seen, &self.subject)?;
             if seen.facts.contains_key("busy") && since.elapsed() < BUSY_LIMIT {
                 dialog.busy("another run is still at work on the host; waiting for it to end");

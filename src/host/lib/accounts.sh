@@ -7,9 +7,10 @@ look_up() {
 }
 
 # shellcheck disable=SC2034 # the caller uses what account sets
-# account USER: sets uid and home; for a user who is not there, a number that nobody has and the home it would get.
+# account USER: sets uid, gid and home; for a user who is not there, a number that nobody has and the home it would get.
 account() {
     uid=none
+    gid=none
     home=/home/$1
     case "
 $accounts" in
@@ -20,7 +21,9 @@ $accounts"
             fields=${fields#*"
 $1:"*:}
             uid=${fields%%:*}
-            fields=${fields#*:*:*:}
+            fields=${fields#*:}
+            gid=${fields%%:*}
+            fields=${fields#*:*:}
             home=${fields%%:*}
             ;;
     esac

@@ -1,21 +1,38 @@
 # shellcheck shell=sh
 # Files, folders and links. In a home folder everything is done as its user, who could have put a link where root would follow.
 
-# as USER COMMAND...
+# as USER COMMAND...: a user gets 20 seconds, who could otherwise have root wait forever for a pipe that nobody writes to.
 as() {
     user=$1
     shift
     if [ "$user" = root ]; then
         "$@"
     else
-        runuser -u "$user" -- "$@"
+        timeout -k 1 20 runuser -u "$user" -- "$@" && return
+        code=$?
+        [ "$code" -ne 124 ] || echo "something in the home of $user held this up for 20 seconds" >&2
+        return "$code"
     fi
 }
 
-# back_up PATH: copies what is there to the same path below BACKUPS. The first copy of a run is the one that counts.
+# is_kept PATH: only a file or a link is. A pipe, socket or device holds nothing that could be brought back.
+is_kept() {
+    [ -f "$1" ] || [ -L "$1" ]
+}
+
+# back_up PATH [USER]: copies the file or link that is there to the same path below BACKUPS; what lies in USER's home, as USER
+# can read it, so that no file of root's gets there through a link. The first copy of a run is the one that counts.
 back_up() {
-    if [ ! -e "$BACKUPS$1" ] && [ ! -L "$BACKUPS$1" ]; then
-        mkdir -p "$BACKUPS${1%/*}" && cp -a -- "$1" "$BACKUPS$1"
+    if [ -e "$BACKUPS$1" ] || [ -L "$BACKUPS$1" ]; then
+        return 0
+    fi
+    mkdir -p "$BACKUPS${1%/*}" || return
+    if [ "${2:-root}" = root ]; then
+        cp -a -- "$1" "$BACKUPS$1"
+    elif [ -L "$1" ]; then
+        ln -s -- "$(as "$2" readlink -n -- "$1")" "$BACKUPS$1"
+    else
+        as "$2" head -c 16777216 -- "$1" >"$BACKUPS$1" && chmod -- "$(as "$2" stat -c %a -- "$1")" "$BACKUPS$1"
     fi
 }
 
@@ -29,10 +46,10 @@ wrote() {
     } >"$STATE/written.new" && sync "$STATE/written.new" && mv -f "$STATE/written.new" "$STATE/written"
 }
 
-# keep PATH: copies what is there, so that it can be brought back.
+# keep PATH [USER]: copies what is there, so that it can be brought back.
 keep() {
-    if [ -e "$1" ] || [ -L "$1" ]; then
-        back_up "$1"
+    if is_kept "$1"; then
+        back_up "$@"
         undo "{\"how\":\"restore\",\"before\":\"$BACKUPS$1\"}"
     else
         undo '{"how":"remove"}'
@@ -47,6 +64,10 @@ parents() {
     )
 }
 
+# What makes standard input a new file at $1, whatever lies there: a pipe would be written to forever.
+# shellcheck disable=SC2016 # the shell that runs it expands it
+NEW_FILE='umask 077; rm -rf -- "$1"; set -C; cat >"$1" || { rm -f -- "$1"; exit 73; }'
+
 # put USER PATH MODE OWNER:GROUP SHA256 [CHECK...]: as USER, makes standard input the content of a file. A reader sees the old
 # file or the new one. CHECK is a command that gets the new file's path as its last argument and can refuse it.
 put() {
@@ -55,12 +76,12 @@ put() {
     if [ -d "$path" ] && [ ! -L "$path" ]; then
         fail "$path is a folder where a file must be"
     fi
-    keep "$path"
+    keep "$path" "$actor"
     parents "$actor" "$path"
     new=$path.factoryup-new
+    as "$actor" sh -c "$NEW_FILE" sh "$new"
     # shellcheck disable=SC2016 # the inner shell expands it
-    as "$actor" sh -c 'cat >"$1"' sh "$new"
-    printf '%s  %s\n' "$sum" "$new" | sha256sum -c --quiet -
+    as "$actor" sh -c 'printf "%s  %s\n" "$2" "$1" | sha256sum -c --quiet -' sh "$new" "$sum"
     if [ "$actor" = root ]; then
         chown -- "$owner" "$new"
     fi
@@ -69,10 +90,10 @@ put() {
         rm -f -- "$new"
         fail "$path was refused by $1"
     fi
-    sync "$new"
+    as "$actor" sync "$new"
     wrote "$path" "$sum"
     as "$actor" mv -fT -- "$new" "$path"
-    sync "${path%/*}"
+    as "$actor" sync "${path%/*}"
 }
 
 # folder USER PATH MODE OWNER:GROUP
@@ -93,7 +114,7 @@ point() {
     if [ -d "$2" ] && [ ! -L "$2" ]; then
         fail "$2 is a folder where a link must be"
     fi
-    keep "$2"
+    keep "$2" "$1"
     parents "$1" "$2"
     as "$1" ln -sfT -- "$3" "$2.factoryup-new"
     as "$1" mv -fT -- "$2.factoryup-new" "$2"
@@ -101,11 +122,13 @@ point() {
 
 # authorize USER FILE KEY: adds a line, keeps all others.
 authorize() {
-    keep "$2"
+    keep "$2" "$1"
     # shellcheck disable=SC2016 # the inner shell expands it
     as "$1" sh -c '
         set -eu
         umask 077
+        rm -rf -- "$1.factoryup-new"
+        set -C
         if [ -f "$1" ]; then sed -e "\$a\\" "$1" >"$1.factoryup-new"; else : >"$1.factoryup-new"; fi
         printf "%s\n" "$2" >>"$1.factoryup-new"
         mv -fT -- "$1.factoryup-new" "$1"
@@ -125,14 +148,13 @@ put_secret() {
         fail "$2 is a folder where a file must be"
     fi
     parents "$1" "$2"
-    # shellcheck disable=SC2016 # the inner shell expands it
-    as "$1" sh -c 'umask 077; rm -f -- "$1"; cat >"$1" || { rm -f -- "$1"; exit 73; }' sh "$2.factoryup-new"
+    as "$1" sh -c "$NEW_FILE" sh "$2.factoryup-new"
     if [ "$1" = root ]; then
         chown -- "$3:$3" "$2.factoryup-new"
     fi
-    sync "$2.factoryup-new"
+    as "$1" sync "$2.factoryup-new"
     as "$1" mv -fT -- "$2.factoryup-new" "$2"
-    sync "${2%/*}"
+    as "$1" sync "${2%/*}"
 }
 
 # drop_secret USER PATH: nothing of it is kept.
@@ -142,6 +164,6 @@ drop_secret() {
 
 # include_config USER FILE INCLUDED: has git's configuration FILE include another one, and keeps all else it says.
 include_config() {
-    keep "$2"
+    keep "$2" "$1"
     as "$1" env HOME="${2%/*}" git config --file "$2" --add include.path "$3"
 }

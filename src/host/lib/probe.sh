@@ -75,8 +75,46 @@ paths() {
     find "$@" -maxdepth 0 -printf '%y\t%m\t%u\t%g\t%p\t%l\0' | tr '\000\001-\010\012-\037\177' '\n?'
 }
 
-# with_files COMMAND FILE...: runs it on those that are files. Some lie in homes of others, who could put something there that is
-# never read to its end.
+# as_self COMMAND...: runs it as the user that `account` found last, for at most 10 seconds.
+as_self() {
+    # shellcheck disable=SC2154 # account sets them
+    timeout -k 1 10 setpriv --reuid="$uid" --regid="$gid" --init-groups "$@" </dev/null
+}
+
+# ask_home USER ASKED...: what lies in USER's home, read as that user, who could swap a link under root's eyes, or put there what
+# is never read to its end. ASKED is a path after "path:", after "line:" if its text is wanted, "hash:" for its digest, or a
+# digest and a colon for the text if it has another one. USER can make any answer up; so they are bounded in time and size, and
+# have a section of their own, in which the client takes answers about these paths only. Of a text comes one byte more than the
+# client takes, so that it knows of the rest.
+ask_home() {
+    account "$1"
+    [ "$uid" != none ] || return 0
+    section "home:$1"
+    shift
+    # shellcheck disable=SC2016 # the inner shell expands it
+    as_self sh -c '
+        for asked; do
+            want=${asked%%:*} path=${asked#*:} target= digest=
+            [ -e "$path" ] || [ -L "$path" ] || continue
+            [ ! -L "$path" ] || target=$(readlink -n -- "$path" | tr "\001-\037\177" "?")
+            find "$path" -maxdepth 0 -printf "path\t%y\t%m\t%u\t%g\t%p\t"
+            printf "%s\n" "$target"
+            if [ "$want" = path ] || [ ! -f "$path" ] || [ ! -r "$path" ]; then continue; fi
+            if [ "$want" != line ]; then
+                digest=$(head -c 1048576 -- "$path" | sha256sum)
+                digest=${digest%% *}
+                printf "hash\t%s  %s\n" "$digest" "$path"
+            fi
+            case $want in
+                hash | "$digest") ;;
+                *) printf "text\t%s\t%s\n" "$path" "$(head -c 262147 -- "$path" | base64 -w0)" ;;
+            esac
+        done' sh "$@" | timeout -k 1 12 head -c 4194304
+    # What was cut has no line ending.
+    echo
+}
+
+# with_files COMMAND FILE...: runs it on those that are files.
 with_files() {
     command=$1
     shift

@@ -15,8 +15,8 @@ forget() {
 
 # undo_path USER PATH [BACKUP]: as USER, brings the backup back, or removes the path where there was nothing.
 undo_path() {
-    if [ -e "$2" ] || [ -L "$2" ]; then
-        back_up "$2"
+    if is_kept "$2"; then
+        back_up "$2" "$1"
     fi
     if [ $# -lt 3 ]; then
         as "$1" rm -f -- "$2"
@@ -38,8 +38,7 @@ bring_back() {
     if [ -L "$3" ]; then
         as "$1" ln -sfT -- "$(readlink "$3")" "$2.factoryup-new"
     else
-        # shellcheck disable=SC2016 # the inner shell expands it
-        as "$1" sh -c 'umask 077; rm -f -- "$1"; cat >"$1" || { rm -f -- "$1"; exit 73; }' sh "$2.factoryup-new" <"$3"
+        as "$1" sh -c "$NEW_FILE" sh "$2.factoryup-new" <"$3"
         as "$1" chmod -- "$(stat -c %a "$3")" "$2.factoryup-new"
     fi
     as "$1" mv -fT -- "$2.factoryup-new" "$2"
@@ -71,12 +70,13 @@ undo_folder() {
 # undo_key USER FILE FINGERPRINT
 undo_key() {
     [ -f "$2" ] || return 0
-    back_up "$2"
+    back_up "$2" "$1"
+    as "$1" head -c 16777216 -- "$2" >"$WORK/keys-before"
     while IFS= read -r line; do
         printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null | grep -qF " $3 " || printf '%s\n' "$line"
-    done <"$2" >"$WORK/keys"
-    # shellcheck disable=SC2016 # the inner shell expands it
-    as "$1" sh -c 'umask 077; cat >"$1.factoryup-new" && mv -fT -- "$1.factoryup-new" "$1"' sh "$2" <"$WORK/keys"
+    done <"$WORK/keys-before" >"$WORK/keys"
+    as "$1" sh -c "$NEW_FILE" sh "$2.factoryup-new" <"$WORK/keys"
+    as "$1" mv -fT -- "$2.factoryup-new" "$2"
 }
 
 # undo_user NAME: the account goes, its home stays. A group that the system brought, and the user only shared, stays too.
@@ -140,10 +140,33 @@ undo_firewall() {
 }
 
 # edited: the files that are not any more what factoryup wrote, by its record. A file that is gone is none of them.
+# What lies in the home of one of USERS is read as that user.
+# edited USERS...
 edited() {
     while IFS= read -r line; do
         file=${line#*  }
         [ -f "$file" ] || continue
-        [ "$(sha256sum <"$file")" = "${line%%  *}  -" ] || printf '%s\n' "$file"
+        digest=$(digest_as_owner "$file" "$@" | timeout -k 1 12 head -c 64)
+        [ "$digest" = "${line%%  *}" ] || printf '%s\n' "$file"
     done <"$STATE/written"
+}
+
+# digest_as_owner FILE USERS...
+digest_as_owner() {
+    file=$1
+    shift
+    for user; do
+        account "$user"
+        # shellcheck disable=SC2154 # account sets it
+        [ "$uid" != none ] || continue
+        # shellcheck disable=SC2154
+        case $file in
+            "$home"/*)
+                # shellcheck disable=SC2016 # the inner shell expands it
+                as_self sh -c 'head -c 1048576 -- "$1" | sha256sum' sh "$file"
+                return
+                ;;
+        esac
+    done
+    sha256sum <"$file"
 }

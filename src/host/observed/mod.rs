@@ -5,9 +5,11 @@
 
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+
+use crate::host::program::HostPath;
 
 /// A user, from `passwd(5)` and, reduced to one word on the host, `shadow(5)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +119,8 @@ pub(crate) struct Observed {
     pub(crate) firewall: (Option<String>, Option<String>),
     /// The change that a cut run was at.
     pub(crate) unfinished: Option<String>,
+    /// What was asked about homes: the only paths about which their users' answers count.
+    pub(crate) homes: BTreeMap<String, BTreeSet<HostPath>>,
     /// Whether the probe came to its end.
     pub(crate) complete: bool,
     /// The unit whose block is being read.
@@ -124,6 +128,11 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
+    /// Nothing yet; users will answer for these paths in their homes.
+    pub(crate) fn about(homes: BTreeMap<String, BTreeSet<HostPath>>) -> Self {
+        Self { homes, ..Self::default() }
+    }
+
     /// The groups that a user is in, as far as they were asked for.
     pub(crate) fn groups_of(&self, user: &str) -> Vec<&str> {
         let primary = self.accounts.get(user).map(|a| a.gid);

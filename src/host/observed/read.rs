@@ -5,6 +5,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Account, Group, Observed, Password, PathState, Setting, UnitState};
 
+/// Longest text of a file in a home, as base64: 256 KiB.
+const LONGEST: usize = 256 * 1024 / 3 * 4 + 4;
+
 impl Observed {
     /// Takes in one line of a section. A line that does not have its section's form is passed over: then what it would have
     /// told is not known, which the resource that asked sees.
@@ -74,7 +77,9 @@ impl Observed {
             "unfinished" => self.unfinished = serde_json::from_str(line).ok(),
             "end" => self.complete = true,
             _ => {
-                if let Some(kind) = section.strip_prefix("algorithms-") {
+                if let Some(user) = section.strip_prefix("home:") {
+                    self.take_of_home(user, line);
+                } else if let Some(kind) = section.strip_prefix("algorithms-") {
                     self.algorithms.entry(kind.to_owned()).or_default().push(line.to_owned());
                 }
             }
@@ -123,6 +128,23 @@ impl Observed {
         }
     }
 
+    /// What a user says of the own home. It counts for the paths that were asked about, and as a text only if it is a short one.
+    fn take_of_home(&mut self, user: &str, line: &str) {
+        let Some((section, line)) = line.split_once('\t') else { return };
+        let path = match section {
+            "path" => line.split('\t').nth(4),
+            "hash" => line.split_once("  ").map(|(_, path)| path),
+            "text" => line.split_once('\t').filter(|(_, text)| text.len() <= LONGEST).map(|(path, _)| path),
+            _ => None,
+        };
+        let was_asked = |path: &str| {
+            self.homes.get(user).is_some_and(|asked| asked.iter().any(|one| one.on(self).as_deref() == Some(path)))
+        };
+        if path.is_some_and(was_asked) {
+            self.take(section, line);
+        }
+    }
+
     /// `systemctl show` prints a block per unit; the probe asks for `Id` first, so that it opens the block.
     fn take_unit(&mut self, line: &str) {
         let Some((key, value)) = line.split_once('=') else { return };
@@ -164,6 +186,7 @@ fn append(text: &mut Option<String>, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::program::HostPath;
 
     fn read(lines: &[(&str, &str)]) -> Observed {
         let mut seen = Observed::default();
@@ -223,6 +246,37 @@ mod tests {
         assert_eq!(seen.firewall.0.as_deref(), Some("table inet factoryup {\n}\n"));
         assert_eq!(seen.unfinished.as_deref(), Some("file:/etc/motd"));
         assert!(seen.complete);
+    }
+
+    #[test]
+    fn a_user_answers_for_what_was_asked_of_the_own_home_and_nothing_else() {
+        let mut seen = Observed::default();
+        seen.homes.insert("agent".into(), [HostPath::home("agent", "x")].into());
+        seen.homes.insert("ops".into(), [HostPath::home("ops", "y")].into());
+        seen.take("passwd", "agent:x:1001:1001::/home/agent:/bin/sh");
+        seen.take("passwd", "ops:x:1002:1002::/home/ops:/bin/sh");
+        for path in ["/home/agent/z", "/home/ops/y", "/etc/resolv.conf", "/home/agent/../ops/y"] {
+            seen.take("home:agent", &format!("path\tf\t644\troot\troot\t{path}\t"));
+            seen.take("home:agent", &format!("hash\taa  {path}"));
+            seen.take("home:agent", &format!("text\t{path}\taGkK"));
+        }
+        for line in [
+            "sshd\tport 4444",
+            "fact\tdocker yes",
+            "passwd\tagent:x:0:0::/:/bin/sh",
+            "end",
+            "end\t",
+            "line\t/home/agent/x:a",
+        ] {
+            seen.take("home:agent", line);
+        }
+        assert_eq!((seen.paths.len(), seen.hashes.len(), seen.texts.len(), seen.facts.len()), (0, 0, 0, 0));
+        assert_eq!((seen.sshd.len(), seen.accounts["agent"].uid, seen.complete), (0, 1001, false));
+        seen.take("home:agent", "path\tf\t644\tagent\tagent\t/home/agent/x\t");
+        seen.take("home:agent", &format!("text\t/home/agent/x\t{}", BASE64.encode(vec![b'x'; 256 * 1024 + 3])));
+        assert_eq!((seen.paths["/home/agent/x"].owner.as_str(), seen.texts.len()), ("agent", 0));
+        seen.take("home:agent", "text\t/home/agent/x\taGkK");
+        assert_eq!(seen.text("/home/agent/x").as_deref(), Some("hi\n"));
     }
 
     #[test]

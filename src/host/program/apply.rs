@@ -73,9 +73,10 @@ pub(crate) fn undo(run: &Run, steps: &[Step]) -> String {
 /// wrote them.
 pub(crate) fn receipt(users: &[&str]) -> String {
     let words = users.iter().fold(String::new(), |line, user| line + " " + Word::text(user).as_str());
+    let look = format!("look_up{words}; section passwd; printf '%s\\n' \"$accounts\"");
     let body = [COMMON, ACCOUNTS, PROBE, UNDO].map(library).join("\n")
         + &format!(
-            "{{ section passwd; getent passwd{words}; section receipt; cat \"$STATE/receipt.json\"; section edited; edited; }} 2>/dev/null | json_lines\n"
+            "{{ {look}; section receipt; cat \"$STATE/receipt.json\"; section edited; edited{words}; }} 2>/dev/null | json_lines\n"
         );
     frame("receipt", &body)
 }

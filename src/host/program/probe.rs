@@ -53,6 +53,35 @@ impl Questions {
         self.texts.insert(path.clone());
     }
 
+    /// What is asked about homes, by user. It is asked as that user, and nothing else is an answer of that user's.
+    pub(crate) fn homes(&self) -> BTreeMap<String, BTreeSet<HostPath>> {
+        let mut homes: BTreeMap<String, BTreeSet<HostPath>> = BTreeMap::new();
+        for path in &self.paths {
+            if let Some(user) = path.inside_home_of() {
+                homes.entry(user.to_owned()).or_default().insert(path.clone());
+            }
+        }
+        homes
+    }
+
+    fn calls_home(&self) -> String {
+        let mut calls = String::new();
+        for (user, paths) in self.homes() {
+            calls.push_str(&format!("ask_home {}", Word::text(&user)));
+            for path in &paths {
+                let want = match self.files.get(path) {
+                    _ if self.texts.contains(path) => "line",
+                    Some(Expect::Hash(hash)) => hash,
+                    Some(Expect::HashOnly) => "hash",
+                    None => "path",
+                };
+                calls.push_str(&format!(" \\\n  {want}:{}", path.word()));
+            }
+            calls.push('\n');
+        }
+        calls
+    }
+
     /// Whether the answers to `other` answer these too.
     pub(crate) fn are_among(&self, other: &Self) -> bool {
         let files = self.files.keys().all(|path| other.files.contains_key(path));
@@ -92,8 +121,10 @@ impl Questions {
         };
         ask("password", "password_states", texts(&self.users));
         ask("group", "getent group", texts(&self.groups));
-        ask("path", "paths", self.paths.iter().map(HostPath::word).collect());
-        ask("line", "lines", self.texts.iter().map(HostPath::word).collect());
+        let outside =
+            |paths: &BTreeSet<HostPath>| paths.iter().filter(|path| is_outside(path)).map(HostPath::word).collect();
+        ask("path", "paths", outside(&self.paths));
+        ask("line", "lines", outside(&self.texts));
         ask("package", "packages", texts(&self.packages));
         ask("unit", "units", texts(&self.units));
         let path = |name: &String| Word::text(&format!("/proc/sys/{}", name.replace('.', "/")));
@@ -102,6 +133,7 @@ impl Questions {
             calls.push_str("section linger\nlingering\n");
             calls.push_str("section subuid\ncat /etc/subuid\nsection subgid\ncat /etc/subgid\n");
         }
+        calls.push_str(&self.calls_home());
         calls.push_str(&self.contents());
         if self.sshd {
             calls.push_str("secure_shell\n");
@@ -114,17 +146,17 @@ impl Questions {
     }
 
     fn contents(&self) -> String {
-        if self.files.is_empty() {
-            return String::new();
-        }
         let (mut open, mut sealed, mut expected) = (String::new(), String::new(), String::new());
-        for (path, expect) in &self.files {
+        for (path, expect) in self.files.iter().filter(|(path, _)| is_outside(path)) {
             let word = path.word();
             let list = if *expect == Expect::HashOnly { &mut sealed } else { &mut open };
             list.push_str(&format!(" \\\n  {word}"));
             if let Expect::Hash(hash) = expect {
                 expected.push_str(&format!("expect {hash} {word}\n"));
             }
+        }
+        if open.is_empty() && sealed.is_empty() {
+            return String::new();
         }
         let mut shell = expected;
         shell.push_str(&format!("hashes=$(hashes{open})\nsection hash\nprintf '%s\\n' \"$hashes\"\n"));
@@ -134,6 +166,11 @@ impl Questions {
         shell.push_str("section text\nprintf '%s\\n' \"$hashes\" | texts\n");
         shell
     }
+}
+
+/// Whether root itself looks at a path: it lies in nobody's home.
+fn is_outside(path: &HostPath) -> bool {
+    path.inside_home_of().is_none()
 }
 
 /// One look at the user database for all of them.

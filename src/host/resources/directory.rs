@@ -1,7 +1,7 @@
 //! A folder with its mode and owner. What is in it is not looked at.
 
-use super::{Resource, Verdict};
-use crate::error::{Error, Result};
+use super::{Resource, Verdict, in_the_way};
+use crate::error::Result;
 use crate::host::observed::Observed;
 use crate::host::program::{HostPath, Questions, Step, Undoing, Word};
 use crate::plan::{Action, Change, Undo};
@@ -46,10 +46,7 @@ impl Resource for Directory {
             return Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary)));
         };
         if state.kind != 'd' {
-            return Err(Error::data(format!("{} is there and is not a folder", self.path)).hint(format!(
-                "look at it, move it away, then run this again; the factory needs a folder {}",
-                self.path
-            )));
+            return in_the_way(&self.path, "not a folder", "a folder");
         }
         let is = format!("{} {}:{}", state.mode, state.owner, state.group);
         if is == wish {
@@ -77,7 +74,7 @@ impl Resource for Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::observed::PathState;
+    use crate::host::observed::{Account, PathState};
 
     fn seen(kind: char, mode: &str) -> Observed {
         let mut seen = Observed::default();
@@ -94,6 +91,14 @@ mod tests {
         let change = folder.compare(&seen('d', "700")).unwrap().change.unwrap();
         assert_eq!(change.summary, "set folder /etc/factory to 755 root:root");
         assert!(folder.compare(&seen('f', "755")).is_err());
+        let mut of_agent = seen('f', "755");
+        let account = Account { uid: 1001, gid: 1001, home: "/etc".into(), shell: "/bin/sh".into() };
+        of_agent.accounts.insert("agent".into(), account);
+        let folder = Directory { path: HostPath::home("agent", "factory"), ..folder };
+        let verdict = folder.compare(&of_agent).unwrap();
+        assert!(
+            verdict.change.is_none() && verdict.note.unwrap().contains("~agent/factory is there and is not a folder")
+        );
         assert_eq!(folder.compare(&Observed::default()).unwrap().change.unwrap().action, Action::Create);
     }
 }

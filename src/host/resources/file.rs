@@ -1,7 +1,7 @@
 //! A file with its content, mode and owner, and what must happen after it changed.
 
-use super::{Resource, Verdict};
-use crate::error::{Error, Result};
+use super::{Resource, Verdict, in_the_way};
+use crate::error::Result;
 use crate::host::observed::{Observed, PathState};
 use crate::host::program::{Expect, HostPath, Payload, Questions, Step, Undoing, Word};
 use crate::plan::{Action, Change};
@@ -132,8 +132,7 @@ impl Resource for File {
             }));
         };
         if state.kind == 'd' {
-            return Err(Error::data(format!("{} is there and is a folder", self.path))
-                .hint("look at it, move it away, then run this again; the factory needs a file there"));
+            return in_the_way(&self.path, "a folder", "a file");
         }
         Ok(Verdict { change: self.update(seen, &path, state), note: None })
     }

@@ -39,12 +39,20 @@ impl Resource for GitInclude {
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let path = self.path().on(seen);
-        let text = path.as_ref().and_then(|path| seen.text(path)).unwrap_or_default();
-        if self.is_in(&text) {
+        let state = path.as_ref().and_then(|path| seen.paths.get(path));
+        let text = path.as_ref().and_then(|path| seen.text(path));
+        if state.is_some() && text.is_none() {
+            let note = format!(
+                "{} is no text that its user can read, or longer than 256 KiB, and stays as it is: it should include {}",
+                self.path(),
+                self.file
+            );
+            return Ok(Verdict { change: None, note: Some(note) });
+        }
+        if self.is_in(&text.unwrap_or_default()) {
             return Ok(Verdict::right());
         }
-        let action =
-            if path.is_some_and(|path| seen.paths.contains_key(&path)) { Action::Update } else { Action::Create };
+        let action = if state.is_some() { Action::Update } else { Action::Create };
         let summary = format!("have {} include {}", self.path(), self.file);
         Ok(Verdict::differs(Change::new(self.id(), action, summary)))
     }
@@ -62,6 +70,10 @@ mod tests {
     use crate::host::observed::{Account, PathState};
 
     fn action(text: Option<&str>) -> Option<Action> {
+        verdict(text, true).change.map(|change| change.action)
+    }
+
+    fn verdict(text: Option<&str>, readable: bool) -> Verdict {
         let mut seen = Observed::default();
         let account = Account { uid: 1000, gid: 1000, home: "/home/a".into(), shell: "/bin/bash".into() };
         seen.accounts.insert("a".into(), account);
@@ -69,10 +81,18 @@ mod tests {
             let state =
                 PathState { kind: 'f', mode: "644".into(), owner: "a".into(), group: "a".into(), link: String::new() };
             seen.paths.insert("/home/a/.gitconfig".into(), state);
-            seen.texts.insert("/home/a/.gitconfig".into(), text.into());
+            if readable {
+                seen.texts.insert("/home/a/.gitconfig".into(), text.into());
+            }
         }
         let include = GitInclude { user: "a".into(), file: "~/.config/factory/gitconfig" };
-        include.compare(&seen).unwrap().change.map(|change| change.action)
+        include.compare(&seen).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_noted_and_left() {
+        let verdict = verdict(Some(""), false);
+        assert!(verdict.change.is_none() && verdict.note.unwrap().contains("~a/.gitconfig is no text"));
     }
 
     #[test]

@@ -34,9 +34,10 @@ pub(crate) use sysctl::Sysctl;
 pub(crate) use unit::Unit;
 pub(crate) use user::{PasswordWish, User};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::observed::Observed;
-use crate::host::program::{Questions, Step};
+use crate::host::profile::{AGENT, DEPLOY, RUNNER};
+use crate::host::program::{HostPath, Questions, Step};
 use crate::plan::Change;
 
 /// What came of comparing.
@@ -58,6 +59,18 @@ impl Verdict {
     pub(crate) fn differs(change: Change) -> Self {
         Self { change: Some(change), note: None }
     }
+}
+
+/// What stands where something else must be is never taken away. It stops the run, for a person to look at; but in a worker's home,
+/// where the worker could have put it to stop just that, it is noted, and the rest of the host is brought right.
+fn in_the_way(path: &HostPath, is: &str, needed: &str) -> Result<Verdict> {
+    let said = format!("{path} is there and is {is}");
+    if path.inside_home_of().is_some_and(|user| [AGENT, DEPLOY, RUNNER].contains(&user)) {
+        let note = format!("{said}, and stays: move it away, then run this again; the factory needs {needed} there");
+        return Ok(Verdict { change: None, note: Some(note) });
+    }
+    Err(Error::data(said)
+        .hint(format!("look at it, move it away, then run this again; the factory needs {needed} there")))
 }
 
 /// What a change that could shut everybody out is to.

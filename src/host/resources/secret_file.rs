@@ -3,8 +3,8 @@
 //! It is known by its digest only, and never shown. What it replaces or removes is not kept: a secret that is over should be
 //! nowhere, and the way back from one is to remove it.
 
-use super::{Resource, Verdict};
-use crate::error::{Error, Result};
+use super::{Resource, Verdict, in_the_way};
+use crate::error::Result;
 use crate::host::observed::{Observed, PathState};
 use crate::host::program::{Expect, HostPath, Payload, Questions, Step, Undoing, Word};
 use crate::plan::{Action, Change, Undo};
@@ -65,8 +65,7 @@ impl Resource for SecretFile {
         let state = path.as_ref().and_then(|path| seen.paths.get(path));
         let (what, place) = (self.what, &self.path);
         if state.is_some_and(|state| state.kind == 'd') {
-            return Err(Error::data(format!("{place} is there and is a folder"))
-                .hint("look at it, move it away, then run this again; the factory needs a file there"));
+            return in_the_way(place, "a folder", "a file");
         }
         let made = if matches!(self.wish, Wish::Coming) { ", which the hand-off makes," } else { "" };
         Ok(match (&self.wish, state) {
