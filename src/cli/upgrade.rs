@@ -67,7 +67,10 @@ impl Upgrade {
         let access = Access::with_token(self.gitlab_token_file.clone());
         let site = Site::renewed(dir, &access, |text, lock| self.ask(text, lock, ui))?;
         let mut target = site.repo()?.in_place(self.in_place);
-        if target.recover()? {
+        let cut_short = self.dry_run && target.is_cut_short()?;
+        if cut_short {
+            ui.say("An upgrade in place was cut short; without --dry-run, the rest of it is written first.");
+        } else if !self.dry_run && target.recover()? {
             ui.say("An upgrade that was cut short is written now; commit it.");
         }
         let plan = target.observe(ui)?;
@@ -79,7 +82,8 @@ impl Upgrade {
             ui.event(&Event::Target { name: TargetName::Repo, subject: &target.subject() });
             ui.plan(&plan)?;
             Self::show(&report, ui)?;
-            let pending = !plan.is_empty() || report.branch.is_some() || report.conflicts().next().is_some();
+            let pending =
+                cut_short || !plan.is_empty() || report.branch.is_some() || report.conflicts().next().is_some();
             return Ok(if pending { Ending::Pending } else { Ending::Done });
         }
         converge(&mut target, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;

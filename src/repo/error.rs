@@ -27,6 +27,8 @@ pub(crate) enum RepoError {
     NotTrusted(PathBuf),
     #[error("{path} cannot be written in this work tree: {why}")]
     WorkTree { path: String, why: String },
+    #[error("{} cannot be carried out: {why}", path.display())]
+    Journal { path: PathBuf, why: String },
     #[error("there are changes that are not committed: {0}")]
     Uncommitted(String),
     #[error("cannot {verb} {}: {source}", path.display())]
@@ -74,6 +76,13 @@ impl From<RepoError> for Error {
             }
             RepoError::WorkTree { .. } => {
                 Self::usage(text).hint("put back what git has there: git restore PATH; then run this again")
+            }
+            RepoError::Journal { path, .. } => {
+                let folder = path.parent().unwrap_or(path).display().to_string();
+                Self::data(text).hint(format!(
+                    "it would end an upgrade that was cut short; where you began none, remove it: rm -r {}",
+                    shell_word(&folder)
+                ))
             }
             RepoError::Uncommitted(_) => Self::usage(text).hint("commit or stash them, then run this again"),
             RepoError::NoGit => Self::new(Kind::CannotWrite, text)

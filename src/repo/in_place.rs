@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::clean::{changed, present};
 use super::create::sync;
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
@@ -105,6 +106,11 @@ pub(crate) fn write(git: &Git, edits: &[Edit], answers: &str) -> RepoResult<()> 
     replay(&dir, &folder)
 }
 
+/// Whether a killed run decided on an upgrade that is not written yet.
+pub(crate) fn is_cut_short(git: &Git) -> RepoResult<bool> {
+    Ok(folder(git)?.join(JOURNAL).is_file())
+}
+
 /// Ends what a killed run began, or throws away what it had not decided. Says whether there was something to end.
 pub(crate) fn recover(git: &Git) -> RepoResult<bool> {
     let folder = folder(git)?;
@@ -125,11 +131,13 @@ fn folder(git: &Git) -> RepoResult<PathBuf> {
 fn replay(dir: &Path, folder: &Path) -> RepoResult<()> {
     let path = folder.join(JOURNAL);
     let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
-    let unreadable =
-        |why: String| RepoError::Io { verb: "read", path: path.clone(), source: std::io::Error::other(why) };
+    let unreadable = |why: String| RepoError::Journal { path: path.clone(), why };
     let journal: Journal = serde_json::from_slice(&text).map_err(|e| unreadable(e.to_string()))?;
     if journal.schema != SCHEMA {
         return Err(unreadable("it was written by another factoryup".into()));
+    }
+    for step in &journal.steps {
+        check(dir, folder, step).map_err(|why| RepoError::Journal { path: path.clone(), why })?;
     }
     for (index, step) in journal.steps.iter().enumerate() {
         take(dir, folder, index, step)?;
@@ -139,6 +147,24 @@ fn replay(dir: &Path, folder: &Path) -> RepoResult<()> {
     fs::remove_file(&path).map_err(RepoError::io("remove", &path))?;
     reached("ended");
     fs::remove_dir_all(folder).map_err(RepoError::io("remove", folder))
+}
+
+/// Whether a step is one that this program wrote: the journal lies in a folder that somebody else may have packed. No path leads out of
+/// the work tree, and what is to be written is what was put aside, and not a file from elsewhere.
+fn check(dir: &Path, folder: &Path, step: &Step) -> Result<(), String> {
+    place(dir, &step.path).map_err(|error| error.to_string())?;
+    let Some((mode, digest)) = &step.after else { return Ok(()) };
+    if Mode::parse(mode).is_none() {
+        return Err(format!("{} would get the mode {mode}", step.path));
+    }
+    if digest.len() != 64 || !digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(format!("{digest} is no SHA-256"));
+    }
+    match fs::read(folder.join(digest)) {
+        Ok(bytes) if sha256(&bytes) == *digest => Ok(()),
+        Ok(_) => Err(format!("what was put aside for {} is not what it says", step.path)),
+        Err(error) => Err(format!("what was put aside for {} cannot be read: {error}", step.path)),
+    }
 }
 
 /// Takes one step, unless it was taken already.
@@ -188,26 +214,6 @@ pub(crate) fn remove_empty(dir: &Path, removed: &Path) {
     }
 }
 
-/// Mode and digest of what is at a path, or nothing. A folder is not nothing, and never what was there.
-fn present(place: &Path) -> RepoResult<Option<(String, String)>> {
-    let metadata = match fs::symlink_metadata(place) {
-        Ok(metadata) => metadata,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(e) => return Err(RepoError::io("read", place)(e)),
-    };
-    if metadata.is_symlink() {
-        let destination = fs::read_link(place).map_err(RepoError::io("read", place))?;
-        return Ok(Some((Mode::Link.as_str().into(), sha256(destination.as_os_str().as_encoded_bytes()))));
-    }
-    if metadata.is_dir() {
-        return Ok(Some(("040000".into(), String::new())));
-    }
-    let mode = if metadata.permissions().mode() & 0o100 == 0 { Mode::File } else { Mode::Executable };
-    Ok(Some((mode.as_str().into(), sha256(&fs::read(place).map_err(RepoError::io("read", place))?))))
-}
-
 /// Where a path of the repo is in the work tree, when no link on the way leads elsewhere.
 pub(crate) fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
     let mut place = dir.to_owned();
@@ -223,18 +229,21 @@ pub(crate) fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
     Ok(place)
 }
 
-/// Refuses paths that are not as they were committed. What git does not list it does not know, and nothing may be there.
+/// Refuses paths that are not as they were committed, and those in a folder that git ignores whole.
 fn refuse_uncommitted(git: &Git, edits: &[&Edit]) -> RepoResult<()> {
-    let status = git.run(&["status", "--porcelain", "-z", "--ignored", "--untracked-files=all", "--no-renames"])?;
-    let text = String::from_utf8_lossy(&status);
-    let changed: Vec<&str> = text.split('\0').filter_map(|entry| entry.get(3..)).collect();
-    let touched = edits.iter().map(|edit| match edit {
-        Edit::Put(blob) => blob.path.as_str(),
-        Edit::Remove(path) => path.as_str(),
-    });
-    // `git status` names a folder that it ignores whole, with a slash at its end.
+    let touched: Vec<&str> = edits
+        .iter()
+        .map(|edit| match edit {
+            Edit::Put(blob) => blob.path.as_str(),
+            Edit::Remove(path) => path.as_str(),
+        })
+        .collect();
+    let changed = changed(git, &touched)?;
+    let listing = git.run(&["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"])?;
+    let text = String::from_utf8_lossy(&listing);
+    let ignored: Vec<&str> = text.split('\0').filter(|entry| entry.ends_with('/')).collect();
     let meets =
-        |path: &str| changed.iter().any(|other| *other == path || other.ends_with('/') && path.starts_with(other));
-    let dirty: Vec<&str> = touched.filter(|path| meets(path)).collect();
+        |path: &&str| changed.iter().any(|c| c.path == *path) || ignored.iter().any(|folder| path.starts_with(folder));
+    let dirty: Vec<&str> = touched.into_iter().filter(meets).collect();
     if dirty.is_empty() { Ok(()) } else { Err(RepoError::Uncommitted(dirty.join(", "))) }
 }

@@ -35,6 +35,7 @@ pub mod tree;
 mod apply;
 mod block;
 mod branch;
+mod clean;
 mod compare;
 mod context;
 pub(crate) mod create;
@@ -157,6 +158,14 @@ impl RepoTarget {
             return Ok(false);
         }
         Ok(in_place::recover(&git::Git::new(&self.dir)?)?)
+    }
+
+    /// Whether [`recover`](Self::recover) has something to end.
+    ///
+    /// # Errors
+    /// `CannotWrite` when git cannot be run.
+    pub fn is_cut_short(&self) -> Result<bool> {
+        Ok(self.dir.join(".git").exists() && in_place::is_cut_short(&git::Git::new(&self.dir)?)?)
     }
 
     /// Where it is: absolute, links followed.

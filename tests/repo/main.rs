@@ -16,6 +16,7 @@ mod creating;
 mod doctor;
 mod elsewhere;
 mod formats;
+mod hostile;
 mod in_place;
 mod killed;
 mod looking;

@@ -10,7 +10,7 @@ const ONE: &str = "docs/glossary.md";
 const TWO: &str = "docs/evidence.md";
 
 /// Two conflicts, in the titles of two files.
-fn situation() -> World {
+pub(crate) fn situation() -> World {
     let world = World::new();
     world.apply("repo");
     for file in [ONE, TWO] {

@@ -2,7 +2,9 @@
 //!
 //! factoryup uses the user's own git, with the user's configuration where it is the user's business (proxies, certificates, trusted
 //! folders), and without what would change a result or run a program: hooks, the file-system monitor, automatic maintenance,
-//! line-ending conversion, `GIT_*` variables of a surrounding git. Nothing ever asks a question. Reading lives in `read`, writing
+//! line-ending conversion, `GIT_*` variables of a surrounding git. A repo's own configuration may come from whoever packed the folder:
+//! no call but those of [`remote`] may speak any protocol, so that a partial clone's missing object starts no program, and none
+//! has git compare the work tree, which would start the filters that are configured there. Nothing ever asks a question. Reading lives in `read`, writing
 //! objects and refs in `write`, and talking to a remote, with a token, in [`remote`].
 //!
 //! Commits are not signed, whatever `commit.gpgsign` says: a signature is the owner's word, and to give it in the owner's
@@ -11,6 +13,7 @@
 pub mod remote;
 
 pub(crate) mod read;
+mod relay;
 pub(crate) mod write;
 
 use std::io::Write;
@@ -73,6 +76,9 @@ impl Git {
         // An empty GIT_ASKPASS also keeps git from SSH_ASKPASS and core.askPass.
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("SSH_ASKPASS", "");
         command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_REPLACE_OBJECTS", "1");
+        // An object that is missing is an error. The first is known since git 2.45 and in older ones by security updates; with the
+        // second, no program is started for any URL or path, whatever the git.
+        command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "");
         command.current_dir(&self.dir).arg("--no-pager");
         for setting in SETTINGS {
             command.args(["-c", setting]);

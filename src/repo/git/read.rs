@@ -60,6 +60,19 @@ impl Git {
         Ok(listing.split(|b| *b == 0).filter_map(entry).collect())
     }
 
+    /// What is staged, by path; an entry that waits to be merged has no id.
+    pub(crate) fn index(&self) -> RepoResult<BTreeMap<String, TreeEntry>> {
+        let listing = self.run(&["ls-files", "--stage", "-z"])?;
+        let entry = |record: &[u8]| {
+            let (head, path) = std::str::from_utf8(record).ok()?.split_once('\t')?;
+            let mut fields = head.split(' ');
+            let (mode, oid, stage) = (fields.next()?, fields.next()?, fields.next()?);
+            let oid = if stage == "0" { oid } else { "" };
+            Some((path.to_owned(), TreeEntry { mode: mode.into(), oid: oid.into() }))
+        };
+        Ok(listing.split(|b| *b == 0).filter_map(entry).collect())
+    }
+
     /// The contents of objects, in the order asked for, by one process.
     pub(crate) fn contents(&self, oids: &[&str]) -> RepoResult<Vec<Vec<u8>>> {
         if oids.is_empty() {

@@ -4,7 +4,8 @@
 //! that is gone when the call returns. It is in no argument, no variable, no configuration and no remote's URL; what the remote says
 //! is redacted and stripped of control characters before it becomes an error. The helper is bound to the URL's own host, and
 //! redirects are not followed, so that no other host can ask for it. The user's own helpers and rewritings of URLs are switched off
-//! for the call: it is this token that must decide what happens.
+//! for the call: it is this token that must decide what happens. The repo's own configuration is not read at all: each call runs in a
+//! throw-away repo that borrows its objects (`relay`), so that a folder from somebody else brings no proxy and no certificate of its own.
 //!
 //! A server that stops answering is given up after [`STALLED_SECONDS`]; to a host that does not answer at all, curl tries to
 //! connect for up to five minutes.
@@ -31,6 +32,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use super::Git;
+use super::relay::Relay;
 use crate::dialog::plain;
 use crate::error::{Kind, Result};
 use crate::repo::error::{RepoError, RepoResult, shell_word};
@@ -74,7 +76,9 @@ pub fn push_with_options(dir: &Path, url: &str, refspec: &str, options: &[&str],
     for option in options {
         arguments.extend(["--push-option", option]);
     }
-    let output = call(dir, &arguments, url, &[refspec], login)?;
+    let git = Git::new(dir)?;
+    let relay = Relay::new(&git)?;
+    let output = call(&relay, &arguments, url, &[&relay.outgoing(refspec)?], login)?;
     let text = String::from_utf8_lossy(&output.stdout);
     // git-push(1), OUTPUT: FLAG TAB FROM:TO TAB SUMMARY (REASON)
     let Some((flag, summary)) = text.lines().find_map(|line| {
@@ -95,7 +99,8 @@ pub fn push_with_options(dir: &Path, url: &str, refspec: &str, options: &[&str],
 /// # Errors
 /// As [`push`].
 pub fn ls_remote(dir: &Path, url: &str, login: Login<'_>) -> Result<BTreeMap<String, String>> {
-    let output = call(dir, &["ls-remote", "--quiet"], url, &[], login)?;
+    let git = Git::new(dir)?;
+    let output = call(&Relay::new(&git)?, &["ls-remote", "--quiet"], url, &[], login)?;
     if !output.status.success() {
         return Err(failure(url, &output, login.1).into());
     }
@@ -109,14 +114,21 @@ pub fn ls_remote(dir: &Path, url: &str, login: Login<'_>) -> Result<BTreeMap<Str
 /// As [`push`].
 pub fn fetch(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<()> {
     let options = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--no-auto-gc"];
-    let output = call(dir, &options, url, &[refspec], login)?;
-    if output.status.success() { Ok(()) } else { Err(failure(url, &output, login.1).into()) }
+    let git = Git::new(dir)?;
+    let relay = Relay::new(&git)?;
+    relay.refuse_checked_out(refspec, url)?;
+    relay.know_refs()?;
+    let output = call(&relay, &options, url, &[refspec], login)?;
+    if !output.status.success() {
+        return Err(failure(url, &output, login.1).into());
+    }
+    Ok(relay.hand_over(refspec)?)
 }
 
-fn call(dir: &Path, options: &[&str], url: &str, rest: &[&str], login: Login<'_>) -> RepoResult<Output> {
+fn call(relay: &Relay<'_>, options: &[&str], url: &str, rest: &[&str], login: Login<'_>) -> RepoResult<Output> {
     let origin = origin(url)?;
     let credential = Credential::new(login)?;
-    let mut command = Git::new(dir)?.command();
+    let mut command = relay.command();
     configure(&mut command, url, &origin, &credential.file);
     command.args(options).arg("--").arg(url).args(rest).output().map_err(RepoError::GitDoesNotRun)
 }
@@ -124,7 +136,7 @@ fn call(dir: &Path, options: &[&str], url: &str, rest: &[&str], login: Login<'_>
 fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) {
     let helper = format!("!f() {{ test \"$1\" != get || cat {}; }}; f", shell_word(&credential.to_string_lossy()));
     let settings = [
-        // An empty value forgets the helpers named so far: system, global and the repo's own.
+        // An empty value forgets the helpers named so far.
         "credential.helper=".to_owned(),
         format!("credential.{origin}.helper="),
         format!("credential.{origin}.helper={helper}"),

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use super::block;
 use super::catalogue::Class;
+use super::clean::{Changed, changed, stage};
 use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
 use super::digest::sha256;
@@ -133,14 +134,13 @@ impl Resolver {
         };
         let base = format!("{BASE}{}", file.sha256());
         let former = format!("{BASE}{}", record.base);
-        let touched = [at.as_str(), &file.path, manifest::PATH, &proposal, &base, &former];
+        let mut touched = vec![at.as_str(), &file.path, manifest::PATH, &proposal, &base];
+        if !record.base.is_empty() {
+            touched.push(&former);
+        }
         self.refuse_uncommitted(&touched)?;
         self.write(&file, &record, content.as_ref(), &base, &proposal)?;
-        self.repo
-            .git
-            .run(&[&["add", "--all", "--force", "--"], &self.known(&touched)[..]].concat())
-            .map_err(Error::from)?;
-        Ok(())
+        Ok(stage(&self.repo.git, &self.known(&touched))?)
     }
 
     /// The proposal as it would be written: of a block only the body.
@@ -164,12 +164,10 @@ impl Resolver {
 
     fn refuse_uncommitted(&self, paths: &[&str]) -> Result<()> {
         let known = self.known(paths);
-        let args = [&["status", "--porcelain", "--ignored", "--untracked-files=all", "--"], &known[..]].concat();
-        let status = self.repo.git.run(&args).map_err(Error::from)?;
-        let text = String::from_utf8_lossy(&status);
         // What was settled before left staged files in `.factory/`.
-        let staged = |line: &str| line.as_bytes().get(1) == Some(&b' ') && line[3..].starts_with(".factory/");
-        let dirty: Vec<&str> = text.lines().filter(|line| !staged(line)).collect();
+        let settled = |change: &Changed| change.staged && change.path.starts_with(".factory/");
+        let dirty: Vec<String> =
+            changed(&self.repo.git, &known)?.into_iter().filter(|c| !settled(c)).map(|c| c.path).collect();
         if dirty.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,107 @@
+//! Whether paths of a work tree are as they were committed, and the staging of those that are to be, by their bytes.
+//!
+//! `git status` and `git add` would do it too, but they start the filters that the repo is configured for, and in a folder from
+//! somebody else those are that somebody's programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::digest::sha256;
+use super::error::{RepoError, RepoResult};
+use super::git::Git;
+use super::git::read::TreeEntry;
+use super::in_place::place;
+use super::observe::SUBMODULE;
+use super::tree::Mode;
+
+/// Git's mode of a folder.
+const FOLDER: &str = "040000";
+
+/// A path that is not as it was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// Where.
+    pub(crate) path: String,
+    /// Whether the change is staged, and nothing differs from that.
+    pub(crate) staged: bool,
+}
+
+/// Those of `paths` that are not as the commit that is checked out has them, in the index or in the work tree.
+pub(crate) fn changed(git: &Git, paths: &[&str]) -> RepoResult<Vec<Changed>> {
+    let (committed, index) = (git.tree("HEAD")?, git.index()?);
+    // False where the file system knows no permissions, so that all files look alike.
+    let has_modes = git.line(&["config", "--type=bool", "--default=true", "--get", "core.fileMode"])? == "true";
+    let readable = |entry: &&TreeEntry| Mode::parse(&entry.mode).is_some() && !entry.oid.is_empty();
+    let oids: Vec<&str> = paths.iter().filter_map(|p| index.get(*p)).filter(readable).map(|e| e.oid.as_str()).collect();
+    let texts: BTreeMap<&str, String> =
+        oids.iter().copied().zip(git.contents(&oids)?).map(|(oid, bytes)| (oid, sha256(&bytes))).collect();
+    let mut found = Vec::new();
+    for path in paths {
+        let staged = index.get(*path);
+        let there = present(&place(git.dir(), path)?)?;
+        let same = match (staged, &there) {
+            (None, None) => true,
+            // A folder is nothing that could be written over; what is in it has its own paths.
+            (None, Some((mode, _))) => mode == FOLDER,
+            (Some(_), None) => false,
+            (Some(entry), Some((mode, _))) if entry.mode == SUBMODULE => mode == FOLDER,
+            (Some(entry), Some((mode, digest))) => {
+                let link = Mode::Link.as_str();
+                let alike = *mode == entry.mode || !has_modes && mode != link && entry.mode != link;
+                alike && texts.get(entry.oid.as_str()) == Some(digest)
+            }
+        };
+        if !same || committed.get(*path) != staged {
+            found.push(Changed { path: (*path).to_owned(), staged: same });
+        }
+    }
+    Ok(found)
+}
+
+/// Stages `paths` as they are in the work tree, or are not.
+pub(crate) fn stage(git: &Git, paths: &[&str]) -> RepoResult<()> {
+    let mut entries = String::new();
+    for path in paths {
+        let place = place(git.dir(), path)?;
+        let there = present(&place)?.map(|(mode, _)| mode).filter(|mode| Mode::parse(mode).is_some());
+        let bytes = match there.as_deref() {
+            // git-update-index(1): the mode 0 takes an entry away, whatever its id.
+            None => Ok(Vec::new()),
+            Some(mode) if mode == Mode::Link.as_str() => fs::read_link(&place).map(|to| to.into_os_string().into_vec()),
+            Some(_) => fs::read(&place),
+        }
+        .map_err(RepoError::io("read", &place))?;
+        let mode = there.as_deref().unwrap_or("0");
+        let oid = git.feed(&["hash-object", "-w", "--stdin"], &bytes)?;
+        let _ = write!(entries, "{mode} {} 0\t{path}\0", String::from_utf8_lossy(&oid).trim());
+    }
+    git.update_index(entries.as_bytes())
+}
+
+/// Mode and digest of what is at a path, or nothing. A folder is not nothing, and never what was there.
+pub(crate) fn present(place: &Path) -> RepoResult<Option<(String, String)>> {
+    let metadata = match fs::symlink_metadata(place) {
+        Ok(metadata) => metadata,
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(RepoError::io("read", place)(e)),
+    };
+    if metadata.is_symlink() {
+        let destination = fs::read_link(place).map_err(RepoError::io("read", place))?;
+        return Ok(Some((Mode::Link.as_str().into(), sha256(destination.as_os_str().as_encoded_bytes()))));
+    }
+    if metadata.is_dir() {
+        return Ok(Some((FOLDER.into(), String::new())));
+    }
+    if !metadata.is_file() {
+        // A pipe or a device, which can have no end; never what was there.
+        return Ok(Some(("000000".into(), String::new())));
+    }
+    let mode = if metadata.permissions().mode() & 0o100 == 0 { Mode::File } else { Mode::Executable };
+    Ok(Some((mode.as_str().into(), sha256(&fs::read(place).map_err(RepoError::io("read", place))?))))
+}
