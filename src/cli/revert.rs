@@ -12,9 +12,10 @@ use crate::ui::Ui;
 
 /// Undo what factoryup did to the host, from the receipt there
 ///
-/// Shows what will be undone, and what stays because somebody edited it since; asks; undoes it backwards; and looks again. sshd and
-/// the firewall come first, under a timer that takes that back unless a new login gets in. Packages, home folders and the records in
-/// /var/lib/factoryup stay, and so does the account that this runs as: run it again as the user of host.login, and that goes too.
+/// Shows what will be undone, and what stays because somebody edited it since; asks; undoes it backwards; and looks again. The
+/// workers are taken out of action first, then come sshd and the firewall, under a timer that takes that back unless a new login gets
+/// in. Packages, home folders and the records in /var/lib/factoryup stay, and so does the account that this runs as: run it again as
+/// the user of host.login, and that goes too.
 ///
 /// Exit codes: 0 undone, or nothing to undo; 2 with --dry-run when there is something to undo; 76 when nobody could log in under
 /// the old settings of sshd and the firewall, so that the new ones stayed; the others as for apply.

@@ -44,6 +44,13 @@ pub(crate) enum Event {
         /// How to undo it.
         undo: Option<Undo>,
     },
+    /// Part of it could not be made, and the rest goes on.
+    Left {
+        /// Which change.
+        id: String,
+        /// What is left as it is.
+        log: String,
+    },
     /// It failed, and the program with it.
     Failed {
         /// Which.

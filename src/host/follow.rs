@@ -61,6 +61,10 @@ impl<'a, 'l> Follow<'a, 'l> {
                 let never = || Undo::Never { reason: "it only finished what was begun".into() };
                 self.log.done(&change, undo.clone().unwrap_or_else(never))?;
             }
+            Event::Left { id, log } => {
+                let change = self.change(id)?;
+                self.log.watch().warn(&format!("could not {}: {}", change.summary, plain(log)));
+            }
             Event::Failed { id, code, log } => {
                 let change = self.change(id)?;
                 self.log.failed(&change, &plain(log))?;

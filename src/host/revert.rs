@@ -2,8 +2,12 @@
 //!
 //! What to undo is in the host's own receipt, so it works from any machine that can log in. It goes backwards, and backs up what
 //! it replaces or removes. A file that somebody edited since stays as it is. Packages and home folders stay, and so does the
-//! account that this is done as. sshd and the firewall come first, under the same [guard](super::guard) as on the way there: what
-//! they were before stays only if a new login gets in under it.
+//! account that this is done as.
+//!
+//! Before anything else the workers are taken out of action, so that none can stop it half-way, and secrets go. Then come sshd and
+//! the firewall, under the same [guard](super::guard) as on the way there: what they were before stays only if a new login gets in
+//! under it. All else follows, the accounts too, which the firewall's rules name. What a worker has put in the way in its home
+//! stays, with a warning.
 
 use std::collections::BTreeSet;
 
@@ -81,6 +85,13 @@ impl<'d> RevertTarget<'d> {
         Ok(())
     }
 
+    /// Runs a program that undoes changes.
+    fn run(&mut self, program: &str, plan: &Plan, run: &Run, log: &mut Log<'_>) -> Result<()> {
+        let mut follow = Follow::new(plan, log, run).backwards();
+        let result = self.host.root(&Silent)?.run(program, &Silent, &mut |line| follow.take(&line));
+        follow.outcome(result)
+    }
+
     /// The first file of an entry that somebody edited.
     fn edited(&self, id: &str) -> Option<String> {
         undo::files(id).into_iter().filter_map(|path| path.on(&self.seen)).find(|path| self.edited.contains(path))
@@ -155,12 +166,13 @@ impl Target for RevertTarget<'_> {
 
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
         let run = Run { id: log.run().to_owned(), subject: self.host.subject.clone() };
-        let (mut steps, mut staged) = (Vec::new(), Vec::new());
+        let (mut first, mut steps, mut staged) = (Vec::new(), Vec::new(), Vec::new());
         for change in &plan.changes {
             if let Some(entry) = self.entries.iter().find(|entry| entry.id == change.id) {
                 let mut step = Step::new(&change.id, change.action, Show::Run);
                 undo::write(&mut step, &entry.id, &entry.undo);
-                steps.push(step);
+                let list = if undo::comes_first(&entry.id) { &mut first } else { &mut steps };
+                list.push(step);
                 let mut step = Step::new(&change.id, change.action, Show::Run);
                 if let Some(part) = undo::stage(&mut step, &entry.id, &entry.undo) {
                     staged.push(Staged { step, part });
@@ -169,11 +181,18 @@ impl Target for RevertTarget<'_> {
         }
         if !staged.is_empty() {
             self.host.can_guard(log.watch())?;
+        }
+        let goes = |user: &&str| {
+            let id = format!("user:{user}");
+            plan.changes.iter().any(|change| change.id == id)
+                && self.entries.iter().any(|entry| entry.id == id && matches!(entry.undo, Undo::Remove))
+        };
+        let workers: Vec<&str> = [AGENT, DEPLOY, RUNNER].into_iter().filter(goes).collect();
+        self.run(&undo(&run, &workers, &first), plan, &run, log)?;
+        if !staged.is_empty() {
             self.host.confirm_as = Some(self.host.root(log.watch())?.user().to_owned());
             self.host.put_back_guarded(&run, plan, &staged, log)?;
         }
-        let mut follow = Follow::new(plan, log, &run).backwards();
-        let result = self.host.root(&Silent)?.run(&undo(&run, &steps), &Silent, &mut |line| follow.take(&line));
-        follow.outcome(result)
+        self.run(&undo(&run, &[], &steps), plan, &run, log)
     }
 }

@@ -1,6 +1,6 @@
 //! The way back from each kind of resource, given its id and what the receipt says.
 
-use super::profile::INCLUDED;
+use super::profile::{AGENT, DEPLOY, INCLUDED, RUNNER};
 use super::program::{HostPath, Step, Word};
 use super::resources::{Guarded, RULES, UNIT_FILE};
 use crate::plan::{Action, Change, Risk, Undo};
@@ -54,7 +54,7 @@ pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
             let path = HostPath::shown(name);
             let mut words = vec![actor(&path), step.path(&path)];
             words.extend(before.into_iter().flat_map(|state| state.split(' ')).map(Word::text));
-            step.call("undo_folder", &words);
+            step.call(if is_of_worker(&path) { "best_effort undo_folder" } else { "undo_folder" }, &words);
         }
         "authorized_key" => {
             let (user, fingerprint) = name.split_once('/').unwrap_or((name, ""));
@@ -64,14 +64,14 @@ pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
         "secret" => {
             let path = HostPath::shown(name);
             let words = [actor(&path), step.path(&path)];
-            step.call("drop_secret", &words);
+            step.call(if is_of_worker(&path) { "best_effort drop_secret" } else { "drop_secret" }, &words);
         }
         "git_include" => {
             let file = step.path(&HostPath::home(name, ".gitconfig"));
             let mut words = vec![Word::text(name), file, Word::text(INCLUDED)];
             // Whatever else is in it by now stays.
             words.extend(before.is_none().then(|| Word::text("new")));
-            step.call("undo_include", &words);
+            step.call("best_effort undo_include", &words);
         }
         "user" => match before {
             None => step.call("undo_user", &[Word::text(name)]),
@@ -87,6 +87,21 @@ pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
         _ => {}
     }
     step.call("forget", &[Word::text(&serde_json::Value::from(id).to_string())]);
+}
+
+/// Whether a path lies where a worker could have put something in the way.
+fn is_of_worker(path: &HostPath) -> bool {
+    path.inside_home_of().is_some_and(|user| [AGENT, DEPLOY, RUNNER].contains(&user))
+}
+
+/// Whether an entry is undone before sshd and the firewall are: secrets, and what lies in the home of a worker. Accounts are not:
+/// the firewall's rules name them.
+pub(super) fn comes_first(id: &str) -> bool {
+    match id.split_once(':') {
+        Some(("secret" | "git_include", _)) => true,
+        Some(("file" | "link" | "directory", name)) => is_of_worker(&HostPath::shown(name)),
+        _ => false,
+    }
 }
 
 /// Who does it: in a home folder its user, who could have put a link where root would follow.
@@ -128,7 +143,7 @@ pub(super) fn stage(step: &mut Step, id: &str, undo: &Undo) -> Option<Guarded> {
 fn path(step: &mut Step, path: &HostPath, before: Option<&str>) {
     let mut words = vec![actor(path), step.path(path)];
     words.extend(before.map(Word::text));
-    step.call("undo_path", &words);
+    step.call(if is_of_worker(path) { "best_effort undo_path" } else { "undo_path" }, &words);
 }
 
 /// One line of what a [`User`](super::resources::User) says of the state before.
@@ -154,6 +169,19 @@ mod tests {
         let mut step = Step::new(id, Action::Delete, Show::Run);
         write(&mut step, id, undo);
         step.body()
+    }
+
+    #[test]
+    fn what_a_worker_could_stop_comes_first_and_stops_nothing() {
+        for id in ["secret:~agent/x", "secret:/etc/x", "git_include:agent", "file:~agent/x", "directory:~deploy/x"] {
+            assert!(comes_first(id), "{id}");
+        }
+        for id in ["user:agent", "file:/etc/x", "directory:~agent", "directory:~operator/.ssh", "nftables:x", "sshd:x"]
+        {
+            assert!(!comes_first(id), "{id}");
+        }
+        assert!(shell("file:~agent/x", &Undo::Remove).contains("\nbest_effort undo_path agent "));
+        assert!(shell("secret:/etc/x", &Undo::Remove).starts_with("drop_secret root "));
     }
 
     #[test]

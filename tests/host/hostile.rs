@@ -5,6 +5,7 @@ use factoryup::plan::{Outcome, Target};
 use factoryup::secret::Secret;
 
 use crate::journey::Journey;
+use crate::revert::revert;
 use crate::support::lab;
 
 #[test]
@@ -17,6 +18,7 @@ fn what_the_agent_does_in_its_home_stays_there() {
     a_link_forges_no_answer(&journey);
     a_pipe_holds_nothing_up_and_a_link_tells_nothing(&journey);
     a_folder_in_the_way_stops_nothing_else(&journey);
+    no_way_back_is_stopped_half_way(&journey);
 }
 
 /// Runs shell as the agent, in its home.
@@ -101,4 +103,25 @@ fn a_folder_in_the_way_stops_nothing_else(journey: &Journey) {
 
 fn notes(journey: &Journey) -> String {
     journey.watch.plans.borrow().last().unwrap().notes.join("\n")
+}
+
+/// A configuration that git does not read, a folder and a pipe in the way, and processes that live on and start others.
+fn no_way_back_is_stopped_half_way(journey: &Journey) {
+    as_agent(
+        journey,
+        "echo '[' >>.gitconfig; cd .config/factory && rm gitconfig && mkdir gitconfig && rm gitlab-credential && mkfifo gitlab-credential",
+    );
+    as_agent(
+        journey,
+        "for i in 1 2 3; do setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.05; done' >/dev/null 2>&1 </dev/null & done",
+    );
+    assert_ne!(journey.inside("pgrep -u agent -c sh || true"), "0");
+    let outcome = revert(journey);
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    let said = journey.watch.said.borrow().join("\n");
+    assert!(said.contains("could not take the factory's include out of ~agent/.gitconfig"), "{said}");
+    assert_eq!(journey.inside("getent passwd agent deploy; getent group agent; ls /var/lib/systemd/linger"), "");
+    assert_eq!(journey.inside("find /home/agent/.config/factory ! -type d; ls /etc/factory 2>/dev/null || true"), "");
+    assert!(journey.lets_in("root"));
+    assert_eq!(journey.inside("nft list tables"), "");
 }

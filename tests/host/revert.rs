@@ -11,7 +11,7 @@ use factoryup::plan::{Options, Outcome, StateDir, converge};
 use crate::journey::Journey;
 use crate::support::lab;
 
-fn revert(journey: &Journey) -> factoryup::Result<Outcome> {
+pub fn revert(journey: &Journey) -> factoryup::Result<Outcome> {
     run(journey, RevertTarget::new(&journey.factory, journey.reach(), None).unwrap())
 }
 
@@ -89,5 +89,10 @@ fn a_provisioned_host_is_brought_back() {
     assert!(error.to_string().contains("nobody could log in under them"), "{error}");
     assert!(!journey.lets_in("root") && journey.lets_in("operator"));
     assert_eq!(journey.inside("nft list table inet factoryup").lines().count(), firewall.lines().count());
-    assert!(journey.run(journey.target()).is_ok_and(|outcome| outcome == Outcome::AlreadyRight { proofs: 0 }));
+    // The workers were taken out of action before anything else; the next run has them at work again.
+    let outcome = journey.run(journey.target());
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    let ids = journey.watch.ids();
+    assert!(["user:agent", "directory:~agent/work"].iter().all(|id| ids.iter().any(|one| one == id)), "{ids:?}");
+    assert_eq!(journey.inside("getent shadow agent | cut -d: -f8; ls /var/lib/systemd/linger"), "\nagent\ndeploy");
 }

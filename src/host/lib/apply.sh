@@ -118,6 +118,10 @@ take() {
     fi
     journal 'done'
     rm -f "$STATE/unfinished"
+    if [ -s "$WORK/left" ]; then
+        emit "{\"event\":\"left\",\"id\":$change,\"log\":$(last_words "$WORK/left")}"
+        rm -f "$WORK/left"
+    fi
     emit "{\"event\":\"done\",\"id\":$change,\"undo\":$(cat "$WORK/undo")}"
 }
 

@@ -53,13 +53,13 @@ supported() {
     command -v dpkg-query >/dev/null
 }
 
-# Of a password only this is told: whether there is one.
+# Of a password only this is told: whether there is one. With it comes whether a way back ended the account.
 password_states() {
     getent shadow "$@" | awk -F: '{
         state = "set"
         if ($2 == "") state = "empty"
         else if ($2 ~ /^[!*]/) state = "locked"
-        print $1 "\t" state
+        print $1 "\t" state ($8 == 2 ? "\tended" : "")
     }'
 }
 

@@ -23,8 +23,10 @@ undo_path() {
     elif [ "$1" = root ]; then
         cp -a -- "$3" "$2.factoryup-new"
         mv -fT -- "$2.factoryup-new" "$2"
-    else
+    elif is_kept "$3"; then
         bring_back "$@"
+    else
+        as "$1" rm -f -- "$2"
     fi
     wrote "$2"
     case $2 in
@@ -79,17 +81,56 @@ undo_key() {
     as "$1" mv -fT -- "$2.factoryup-new" "$2"
 }
 
+# quell USER: takes a worker out of action, so that it cannot stand in the way of what follows: no login and no job of cron's, no
+# service without a login, and no process.
+quell() {
+    getent passwd "$1" >/dev/null || return 0
+    number=$(id -u "$1")
+    # A day in 1970 that nobody else takes: from it, an apply knows the account that only a way back ended. One that its owner ended
+    # stays as it is.
+    usermod --lock "$1" || return
+    [ -n "$(getent shadow "$1" | cut -d: -f8)" ] || usermod --expiredate 2 "$1" || return
+    loginctl disable-linger "$1" || rm -f "/var/lib/systemd/linger/$1"
+    kill_all "$number" || fail "processes of $1 start faster than they can be ended" || return
+    loginctl terminate-user "$1" || :
+    systemctl stop "user@$number.service" || :
+    kill_all "$number"
+}
+
+# kill_all UID: until none is left, for some 10 seconds. They get one signal all at once, so that none can start another in time.
+kill_all() {
+    tries=100
+    while grep -qs "^Uid:.*[[:space:]]$1[[:space:]]" /proc/[0-9]*/status; do
+        [ "$tries" -gt 0 ] || return 1
+        tries=$((tries - 1))
+        setpriv --reuid="$1" --clear-groups sh -c 'kill -s KILL -- -1' || :
+        sleep 0.1
+    done
+}
+
+# best_effort COMMAND...: in a worker's home it can fail, and all else goes on.
+best_effort() {
+    set +e
+    (
+        set -e
+        "$@"
+    )
+    code=$?
+    set -e
+    [ "$code" -eq 0 ] || echo "$3 stays as it is (exit code $code)" >>"$WORK/left"
+}
+
 # undo_user NAME: the account goes, its home stays. A group that the system brought, and the user only shared, stays too.
 undo_user() {
     getent passwd "$1" >/dev/null || return 0
-    loginctl disable-linger "$1" || rm -f "/var/lib/systemd/linger/$1"
-    loginctl terminate-user "$1" || :
-    systemctl stop "user@$(id -u "$1").service" || :
+    quell "$1"
     gid=$(getent group "$1" | cut -d: -f3)
     # userdel leaves a group that has another member.
     gpasswd --add root "$1"
-    userdel "$1"
+    code=0
+    userdel "$1" || code=$?
     gpasswd --delete root "$1"
+    [ "$code" -eq 0 ] || return "$code"
     if [ "${gid:-0}" -ge 1000 ]; then
         groupdel "$1"
     fi

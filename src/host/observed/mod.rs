@@ -93,6 +93,8 @@ pub(crate) struct Observed {
     pub(crate) accounts: BTreeMap<String, Account>,
     /// Their passwords.
     pub(crate) passwords: BTreeMap<String, Password>,
+    /// Users whose accounts a `revert host` ended that did not come to its own end.
+    pub(crate) ended: Vec<String>,
     /// Users who linger.
     pub(crate) lingering: Vec<String>,
     /// Users with subordinate user numbers, and those with subordinate group numbers.

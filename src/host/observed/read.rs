@@ -21,13 +21,15 @@ impl Observed {
             }
             "passwd" => self.take_account(line),
             "password" => {
-                if let Some((user, state)) = line.split_once('\t') {
+                let mut fields = line.split('\t');
+                if let (Some(user), Some(state)) = (fields.next(), fields.next()) {
                     let password = match state {
                         "set" => Password::Set,
                         "empty" => Password::Empty,
                         _ => Password::Locked,
                     };
                     self.passwords.insert(user.to_owned(), password);
+                    self.ended.extend((fields.next() == Some("ended")).then(|| user.to_owned()));
                 }
             }
             "linger" => self.lingering.push(line.to_owned()),
@@ -203,6 +205,7 @@ mod tests {
             ("os", "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\""),
             ("passwd", "agent:x:1001:1002:,,,:/home/agent:/bin/bash"),
             ("password", "agent\tlocked"),
+            ("password", "deploy\tlocked\tended"),
             ("group", "sudo:x:27:admin,ops"),
             ("path", "f\t644\troot\troot\t/etc/motd\t"),
             ("path", "l\t777\troot\troot\t/etc/x\tmotd"),
@@ -231,6 +234,7 @@ mod tests {
         assert_eq!(seen.os["PRETTY_NAME"], "Debian GNU/Linux 12 (bookworm)");
         assert_eq!(seen.accounts["agent"].uid, 1001);
         assert_eq!(seen.passwords["agent"], Password::Locked);
+        assert_eq!(seen.ended, ["deploy"]);
         assert_eq!(seen.groups["sudo"].members, ["admin", "ops"]);
         assert_eq!(seen.paths["/etc/x"].link, "motd");
         assert_eq!(seen.text("/etc/motd").as_deref(), Some("hi\n"));

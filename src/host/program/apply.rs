@@ -48,14 +48,19 @@ pub(crate) fn prologue(run: &Run) -> String {
 
 /// The program that makes the changes.
 pub(crate) fn apply(run: &Run, steps: &[Step]) -> String {
-    make(run, prologue(run), steps)
+    make(run, prologue(run), &[], steps)
 }
 
-fn make(run: &Run, mut body: String, steps: &[Step]) -> String {
+fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step]) -> String {
     for (index, step) in steps.iter().enumerate() {
         body.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
     }
     body.push_str(&format!("begin {}\n", Word::text(&run.receipt_header())));
+    for user in quelled {
+        let id = Word::text(&serde_json::Value::from(format!("user:{user}")).to_string());
+        let quell = format!("quell {} >\"$WORK/log\" 2>&1 </dev/null 9>&- || give_up $?", Word::text(user));
+        body.push_str(&format!("change={id}\n{quell}\n"));
+    }
     for (index, step) in steps.iter().enumerate() {
         body.push_str(&format!("take {} step_{index}\n", words(step.id(), step.action())));
     }
@@ -63,10 +68,10 @@ fn make(run: &Run, mut body: String, steps: &[Step]) -> String {
     frame(&run.id, &body)
 }
 
-/// The program that undoes changes.
-pub(crate) fn undo(run: &Run, steps: &[Step]) -> String {
+/// The program that undoes changes, after the users in `quelled` were taken out of action.
+pub(crate) fn undo(run: &Run, quelled: &[&str], steps: &[Step]) -> String {
     let body = format!("{}{}\n{}\n", prologue(run), library(REVERT), library(UNDO));
-    make(run, body, steps)
+    make(run, body, quelled, steps)
 }
 
 /// The program that sends the receipt, the accounts of these users, and the paths of the files that were edited since factoryup

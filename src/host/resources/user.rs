@@ -11,6 +11,9 @@ use crate::secret::Secret;
 /// Below this number are the system's own users: `login.defs(5)`, `UID_MIN`.
 const FIRST_PERSON: u32 = 1000;
 
+/// How a worker's account is that a `revert host` took out of action, and did not remove since it was cut or taken back.
+const ENDED: &str = "out of action";
+
 /// What should be with the password.
 #[derive(Clone, Debug)]
 pub(crate) enum PasswordWish {
@@ -68,6 +71,9 @@ impl User {
         let password = seen.passwords.get(&self.name).copied().unwrap_or_default();
         if matches!(self.password, PasswordWish::Locked) && password != Password::Locked {
             differs("password".into(), "no password".into(), "usermod --lock", vec![name()]);
+        }
+        if matches!(self.password, PasswordWish::Locked) && seen.ended.contains(&self.name) {
+            differs(ENDED.into(), "in action again".into(), "usermod --expiredate ''", vec![name()]);
         }
         if self.linger && !seen.lingering.contains(&self.name) {
             differs("no services of its own".into(), "services run without a login".into(), "linger", vec![name()]);
