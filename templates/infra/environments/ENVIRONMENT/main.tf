@@ -35,5 +35,6 @@ module "zone_baseline" {
   zone_id   = var.zone_id
   zone      = var.zone
   redirects = var.redirects
+  records   = var.records
 }
 {%- endif %}

@@ -10,4 +10,8 @@ routes = {}
 {%- if environment == environments.production %}
 
 redirects = {}
+
+# Other DNS records, for example:
+#   records = { status = { host = "status", type = "CNAME", content = "acme.status.example.net" } }
+records = {}
 {%- endif %}

@@ -31,4 +31,17 @@ variable "redirects" {
   description = "Host label to the host name it leads to; see modules/zone-baseline."
   type        = map(string)
 }
+
+variable "records" {
+  description = "DNS records that are neither routes nor redirects; see modules/zone-baseline."
+  type = map(object({
+    host     = string
+    type     = string
+    content  = string
+    ttl      = optional(number, 1)
+    priority = optional(number)
+    proxied  = optional(bool, false)
+  }))
+  default = {}
+}
 {%- endif %}

@@ -104,3 +104,25 @@ resource "cloudflare_dns_record" "redirect" {
   ttl     = 1
   comment = "redirects to ${each.value}"
 }
+
+# What is neither a route of the module edge nor a redirect: mail, proofs of ownership, names at other providers.
+resource "cloudflare_dns_record" "other" {
+  for_each = var.records
+
+  zone_id = var.zone_id
+  name    = each.value.host == "@" ? var.zone : "${each.value.host}.${var.zone}"
+  type    = each.value.type
+  # Cloudflare keeps a text in quotes, and what it gives back has to be what stands here.
+  content  = each.value.type == "TXT" && !startswith(each.value.content, "\"") ? "\"${each.value.content}\"" : each.value.content
+  ttl      = each.value.ttl
+  priority = each.value.priority
+  proxied  = each.value.proxied
+  comment  = "record ${each.key}"
+
+  lifecycle {
+    precondition {
+      condition     = !contains(keys(var.redirects), each.value.host)
+      error_message = "${each.value.host} is a redirect already."
+    }
+  }
+}

@@ -32,7 +32,50 @@ variable "requests_per_10_seconds" {
 }
 
 variable "redirects" {
-  description = "Host label to the full host name it leads to, such as www to example.org."
+  description = "Host label to the full host name it leads to, such as www to app.example.org."
   type        = map(string)
   default     = {}
+}
+
+variable "records" {
+  description = <<-EOT
+    Other DNS records, each under a name of your choice: host is a label, or @ for the domain itself; ttl in seconds, from 60 to 86400, or 1
+    for automatic; priority, from 0 to 65535, is MX's; proxied is for what answers http. TXT may go without its quotes.
+  EOT
+  type = map(object({
+    host     = string
+    type     = string
+    content  = string
+    ttl      = optional(number, 1)
+    priority = optional(number)
+    proxied  = optional(bool, false)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for _, record in var.records : contains(["A", "AAAA", "CNAME", "MX", "TXT"], record.type)])
+    error_message = "A record is of the type A, AAAA, CNAME, MX or TXT."
+  }
+
+  validation {
+    condition     = alltrue([for _, record in var.records : can(regex("^(@|[a-z0-9_*]([a-z0-9_.-]*[a-z0-9_])?)$", record.host))])
+    error_message = "A host is @ or what stands before the domain, such as status, _dmarc or selector._domainkey."
+  }
+
+  validation {
+    condition     = alltrue([for _, record in var.records : record.ttl == 1 || (record.ttl >= 60 && record.ttl <= 86400)])
+    error_message = "A ttl is 1, or from 60 to 86400 seconds."
+  }
+
+  validation {
+    condition     = alltrue([for _, record in var.records : (record.type == "MX") == (record.priority != null)])
+    error_message = "MX has a priority, and no other type has one."
+  }
+
+  validation {
+    condition = alltrue([
+      for _, record in var.records : !record.proxied || (contains(["A", "AAAA", "CNAME"], record.type) && record.ttl == 1)
+    ])
+    error_message = "Only A, AAAA and CNAME can be proxied, with the ttl 1."
+  }
 }
