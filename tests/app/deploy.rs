@@ -1,6 +1,7 @@
 //! Releases on a real host: deployed as the user `deploy`, as the protected runner does it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -206,11 +207,35 @@ fn staging_is_apart(app: &App<'_>) {
     assert!(app.get("/").contains("3.0.3"));
     let staging: Value = serde_json::from_str(&app.journey.inside("curl -sS http://127.0.0.1:8103/")).unwrap();
     assert_eq!((&staging["environment"], &staging["version"]), (&"staging".into(), &"4.0.0".into()));
-    // A setting of the environment, from its own file.
-    passed(&app.deploy("umask 077; echo GREETING=Moin >/srv/apps/shop-staging/env"));
-    passed(&app.deploy("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user restart app-shop-staging; sleep 2"));
-    assert!(app.journey.inside("curl -sS http://127.0.0.1:8103/").contains("Moin from shop"));
+    settings_come_and_bad_ones_go(app);
     assert!(code(&app.deploy("scripts/deploy status nowhere"), 64).contains("no port.nowhere"));
+}
+
+/// Settings of the environment, secrets among them, in the form that `scripts/secret env` prints.
+fn settings_come_and_bad_ones_go(app: &App<'_>) {
+    let greeting = || app.journey.inside("curl -sS http://127.0.0.1:8103/");
+    let settings = |text: &str| {
+        fs::write(app.journey.host.rootfs().join("home/deploy/given"), text).unwrap();
+        app.deploy("scripts/deploy settings staging <../given")
+    };
+    let said = passed(&settings("GREETING=\"Moin \\\"\\$x\\`\\\\\"\n"));
+    assert!(said.contains("shop-staging: 4.0.0 serves with the new settings"), "{said}");
+    assert!(greeting().contains(r#"Moin \"$x`\\ from shop"#), "{}", greeting());
+    let file = app.place("../shop-staging/env");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(passed(&settings(&fs::read_to_string(&file).unwrap())).contains("are these already"));
+
+    // None, and such that the application does not bear: those before stay, or come back.
+    assert!(code(&settings("\n"), 65).contains("the settings stay as they are"));
+    let said = code(&settings("GREETING=Ahoi\nAPP_RUN=bin/none\nPYTHONHOME=/none\n"), 76);
+    assert!(said.contains("4.0.0 serves again with those before"), "{said}");
+    assert!(greeting().contains("Moin"), "{}", greeting());
+    // A run that was killed before it knew is undone by the next.
+    passed(&app.deploy("cd /srv/apps/shop-staging && cp env env.before && echo GREETING=Ahoi >env"));
+    code(&app.deploy("scripts/deploy rollback staging none"), 64);
+    assert!(greeting().contains("Moin"), "{}", greeting());
+    let log = fs::read_to_string(app.place("../shop-staging/evidence.jsonl")).unwrap();
+    assert!(log.contains("\"action\":\"settings\"") && !log.contains("Moin"), "{log}");
 }
 
 /// A deployment that is killed leaves the old release or the new one, and the next command says which.

@@ -173,6 +173,8 @@ fn an_issue_goes_from_a_session_to_a_merge_request() {
     // A second push is no second merge request.
     git(&desk.path(tree), &["commit", "-q", "--allow-empty", "-m", "More"]);
     passed(&desk.factory(tree, &["finish", "Mend the cart", "scripts/check passes."]));
+    // What is pushed already takes no title along.
+    desk.refused(tree, &["finish", "Mend it again"], 65, "nothing new to push");
     let requests = plane.get(&format!("/projects/{project}/merge_requests?state=opened")).body;
     assert_eq!(requests.as_array().unwrap().len(), 1, "{requests}");
     assert_eq!(requests[0]["title"], "Mend the cart");
@@ -186,6 +188,11 @@ fn an_issue_goes_from_a_session_to_a_merge_request() {
     let requests = plane.get(&format!("/projects/{project}/merge_requests?state=opened")).body;
     let question = requests.as_array().unwrap().iter().find(|r| r["source_branch"] == "agent/7").unwrap();
     assert_eq!((&question["title"], &question["draft"]), (&"Draft: Which colour?".into(), &true.into()));
+    // And one about what is pushed arrives as well.
+    passed(&desk.factory(tree, &["finish", "--question", "Red or blue?", "Both fit."]));
+    let requests = plane.get(&format!("/projects/{project}/merge_requests?state=opened")).body;
+    let question = requests.as_array().unwrap().iter().find(|r| r["source_branch"] == "agent/12-fix-cart").unwrap();
+    assert_eq!((&question["title"], &question["draft"]), (&"Draft: Red or blue?".into(), &true.into()));
 
     desk.refused("work/shop", &["finish", "Push main"], 65, "is no issue's");
     desk.refused("work/shop", &["work", "twelve"], 64, "a number");

@@ -66,6 +66,16 @@ fn a_change_is_proposed_and_its_pipeline_is_shown() {
     let requests =
         plane.get(&format!("/projects/{project}/merge_requests?state=opened&source_branch=agent%2F2-question"));
     assert_eq!(requests.body[0]["draft"], true);
+
+    // Nor a commit that is not pushed yet: options travel with one only.
+    repo.git(&["switch", "--quiet", "agent/1-say-more"]);
+    refused(&propose, "nothing new to push");
+    passed(&repo.run(&["scripts/propose", "--question", "test fails: x", "Seen: y. Needed: z."]));
+    let requests =
+        plane.get(&format!("/projects/{project}/merge_requests?state=opened&source_branch=agent%2F1-say-more"));
+    assert_eq!(requests.body[0]["title"], "Draft: test fails: x");
+    assert_eq!(requests.body[0]["description"], "Seen: y. Needed: z.");
+    assert_eq!(requests.body.as_array().unwrap().len(), 1);
 }
 
 #[test]

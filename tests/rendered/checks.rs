@@ -1,5 +1,7 @@
 //! `scripts/check`: each check passes as generated, and fails for what it is there to find.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use factoryup::repo::tree::Mode;
 
 use crate::combinations::PAIRWISE;
@@ -275,12 +277,63 @@ fn bad_infrastructure_code_is_found() {
     repo.edit(tfvars, "module \"edge\" {", "module   \"edge\" {");
     let formatted = repo.offline(&["scripts/check", "infra-format"], &[]);
     assert_eq!(formatted.status.code(), Some(1), "{}", text(&formatted));
+    assert!(text(&formatted).contains("run: scripts/infra fmt"), "{}", text(&formatted));
     passed(&repo.offline(&["scripts/infra", "fmt"], &[]));
     passed(&repo.offline(&["scripts/check", "infra-format"], &[]));
 
     // Version 4 of the provider called it so.
     repo.edit("infra/modules/edge/main.tf", "content = ", "value   = ");
-    let output = repo.offline(&["scripts/check", "infra"], &[]);
+    let output = repo.offline(&["env", "-u", "NO_COLOR", "scripts/check", "infra"], &[]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(!text(&output).contains('\u{1b}'), "colours in a pipe: {}", text(&output));
     assert!(text(&output).contains("An argument named \"value\" is not expected here"), "{}", text(&output));
+}
+
+/// As the real one with lock files: `init` writes one unless it may not, and nothing works without; code that names `gone` is bad.
+const ENGINE: &str = r#"#!/bin/sh
+case "$*" in
+init*-lockfile=readonly* | *-platform=*) ;;
+init*) echo made >.terraform.lock.hcl ;;
+esac
+case $1 in
+init) ! grep -l gone ./*.tf ;;
+providers) echo kept >.terraform.lock.hcl ;;
+*) grep . .terraform.lock.hcl && echo "$*" ;;
+esac
+"#;
+
+/// Whoever checks goes on to push, and that refuses what is not committed.
+#[test]
+fn checking_leaves_nothing_behind_and_names_every_root_that_is_wrong() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let bin = repo.path().join("../.local/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::write(bin.join("tofu"), ENGINE).unwrap();
+    std::fs::set_permissions(bin.join("tofu"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |arguments: &[&str]| {
+        let path = format!("{}:{}", bin.display(), support::path());
+        repo.command(repo.path().join(arguments[0]).to_str().unwrap())
+            .args(&arguments[1..])
+            .env("PATH", path)
+            .output()
+            .unwrap()
+    };
+    passed(&run(&["scripts/check", "test"]));
+    assert_eq!(repo.git(&["status", "--porcelain"]), "", "the check left something behind");
+    // A lock that is there stays, and is what counts.
+    passed(&run(&["scripts/infra", "lock", "staging"]));
+    let checked = passed(&run(&["scripts/check", "test"]));
+    assert!(checked.contains("staging: kept\nvalidate") && checked.contains("production: made"), "{checked}");
+    assert_eq!(repo.git(&["status", "--porcelain"]), "?? infra/environments/staging/.terraform.lock.hcl\n");
+
+    for root in ["infra/control-plane", "infra/environments/production"] {
+        repo.write(&format!("{root}/wrong.tf"), "# gone\n");
+    }
+    let all = text(&run(&["scripts/check", "infra"]));
+    assert!(all.contains("staging: kept") && all.contains("failed: control-plane production"), "{all}");
+    assert!(all.contains("infra/modules/edge: made") && all.contains("failed: infra"), "{all}");
+    assert!(!repo.path().join("infra/control-plane/.terraform.lock.hcl").exists(), "{all}");
 }

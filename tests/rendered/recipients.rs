@@ -57,6 +57,13 @@ impl World {
 
     /// `scripts/secret`, by somebody with this key. Their editor writes the one line `token: THE PATH`.
     fn secret(&self, arguments: &[&str], by: &str) -> Output {
+        self.secret_from("", arguments, by)
+    }
+
+    /// The same with this on standard input.
+    fn secret_from(&self, input: &str, arguments: &[&str], by: &str) -> Output {
+        let given = self.repo.path().join("../input");
+        std::fs::write(&given, input).unwrap();
         let path = self.repo.path().join("scripts/secret");
         let mut command = self.repo.command(path.to_str().unwrap());
         let value = arguments.get(1).copied().unwrap_or_default();
@@ -64,6 +71,7 @@ impl World {
             .args(arguments)
             .env("SOPS_AGE_KEY_FILE", &self.reader(by).file)
             .env("EDITOR", format!("sh -c 'echo \"token: in {value}\" >$1' editor"))
+            .stdin(std::fs::File::open(given).unwrap())
             .output()
             .unwrap()
     }
@@ -178,4 +186,70 @@ fn the_key_of_the_agent_opens_no_environment() {
     );
     std::fs::rename(&file, world.repo.path().join("secrets/past.yaml")).unwrap();
     assert!(text(&world.check()).contains("secrets/past.yaml: no rule is for it"));
+}
+
+/// The checks of a merge request read what was encrypted: long lines for three readers, and sops' own, belong to no one who could break them.
+#[test]
+fn the_first_secret_passes_the_checks() {
+    if !support::available(&["age-keygen", "git", "jq", "sops", "yamllint"]) {
+        return;
+    }
+    let world = World::new();
+    passed(&world.secret_from("short\n", &["set", "secrets/production/app.yaml", "A"], "owner"));
+    assert_eq!(passed(&world.secret(&["get", "secrets/production/app.yaml", "A"], "deploy")), "short");
+    passed(&world.secret_from("a \"b\" \\ $c `d`", &["set", "secrets/production/app.yaml", "QUOTED"], "owner"));
+    let settings = passed(&world.secret(&["env", "secrets/production/app.yaml"], "deploy"));
+    assert_eq!(settings, "A=\"short\"\nQUOTED=\"a \\\"b\\\" \\\\ \\$c \\`d\\`\"\n");
+    passed(&world.repo.run(&["scripts/check", "formats", "secrets", "recipients"]));
+    // A line that can be broken has to be.
+    world.repo.write("new.yml", &format!("a: {}\n", "word ".repeat(40).trim_end()));
+    assert!(text(&world.repo.run(&["scripts/check", "formats"])).contains("line too long"));
+}
+
+/// Docs/runbooks/age-keys.md, "Replacing the owner's key", with the old key in hand.
+#[test]
+fn whoever_takes_the_own_key_out_leaves_a_new_data_key_behind() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let world = World::new();
+    let file = "secrets/prod/app.yaml";
+    passed(&world.secret(&["edit", file], "owner"));
+    let (old, new) = (&world.reader("owner").public, &world.reader("stranger").public);
+    passed(&world.secret(&["add-recipient", "secrets/prod", new], "owner"));
+    let before = world.repo.read(file);
+    let rules = world.repo.read(".sops.yaml");
+    world.repo.write(".sops.yaml", &rules.replace(&format!("{old},{new}"), new));
+    passed(&world.secret(&["rotate", file], "owner"));
+    assert_eq!(world.readers_of(file), ["stranger"].into());
+    // A new data key encrypts every value anew.
+    let value = |text: &str| text.lines().find(|line| line.starts_with("token:")).unwrap().to_owned();
+    assert_ne!(value(&before), value(&world.repo.read(file)), "the old data key is still in use");
+}
+
+#[test]
+fn a_typo_makes_no_secret_and_nothing_replaces_none() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let world = World::new();
+    let file = "secrets/prod/app.yaml";
+    passed(&world.secret(&["edit", file], "owner"));
+    let before = world.repo.read(file);
+    let refused = |input: &str, arguments: &[&str], code: i32, why: &str| {
+        let output = world.secret_from(input, arguments, "owner");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).contains(why), "{arguments:?}: {}", text(&output));
+        assert_eq!(world.repo.read(file), before, "{arguments:?} changed the file");
+    };
+    refused("", &["rotate", file, "tokne"], 65, "there is no tokne in secrets/prod/app.yaml");
+    refused("", &["rotate", file, "1bad"], 64, "which secret?");
+    refused("", &["rotate", "secrets/prod/none.yaml"], 65, "there is no secrets/prod/none.yaml");
+    refused("\n", &["set", file, "token"], 65, "no value was given");
+    refused("", &["set", "secrets/prod/none.yaml", "token"], 65, "no value was given");
+    assert!(!world.repo.path().join("secrets/prod/none.yaml").exists());
+
+    let said = passed(&world.secret(&["rotate", file, "token"], "owner"));
+    assert!(said.contains("token is replaced"), "{said}");
+    assert_eq!(passed(&world.secret(&["get", file, "token"], "owner")).len(), 32);
 }

@@ -120,6 +120,11 @@ fn every_store_has_the_same_commands_and_no_value_is_an_argument() {
         if program != "glab" {
             assert_eq!(passed(&store.secret(&["get", "API_KEY"], "")).trim_end(), "second value", "{program}");
         }
+        if program != "glab" {
+            passed(&store.secret(&["set", "QUOTED"], "a \"b\" \\ $c `d`\n"));
+            let settings = passed(&store.secret(&["env", "API_KEY", "QUOTED"], ""));
+            assert_eq!(settings, "API_KEY=\"second value\"\nQUOTED=\"a \\\"b\\\" \\\\ \\$c \\`d\\`\"\n", "{program}");
+        }
         passed(&store.secret(&["edit", "API_KEY"], ""));
         assert_eq!(store.value("API_KEY"), "edited value", "{program}");
         passed(&store.secret(&["rotate", "API_KEY"], ""));
@@ -128,6 +133,9 @@ fn every_store_has_the_same_commands_and_no_value_is_an_argument() {
         for wrong in [&["set", "1NAME"][..], &["get"], &["set", "A B"], &["rotate", "A\nB"]] {
             assert_eq!(store.secret(wrong, "x").status.code(), Some(64), "{program}: {wrong:?}");
         }
+        let nothing = store.secret(&["set", "API_KEY"], "\n");
+        assert_eq!(nothing.status.code(), Some(65), "{program}: {}", text(&nothing));
+        assert_eq!(store.value("API_KEY"), random, "{program}: replaced by nothing");
         let grant = store.secret(&["add-recipient", "ada"], "");
         if ["bao", "op"].contains(&program) {
             passed(&grant);

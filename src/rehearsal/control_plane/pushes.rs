@@ -90,7 +90,7 @@ fn first_branch(state: &mut State, settings: &Settings, project: u64, branch: &s
     Ok(())
 }
 
-/// What the push options `merge_request.*` ask for.
+/// What the push options `merge_request.*` ask for: a merge request, or another title and description of the one that is open.
 /// Source: <https://docs.gitlab.com/topics/git/commit/#push-options-for-merge-requests>.
 fn open_merge_request(
     state: &mut State,
@@ -102,19 +102,25 @@ fn open_merge_request(
 ) -> Result<(), Refusal> {
     let at = state.projects.get(&project).ok_or_else(|| not_found("Project"))?;
     let target = push.option("merge_request.target").filter(|t| !t.is_empty()).unwrap_or(&at.default_branch).to_owned();
-    let open = |mr: &MergeRequest| mr.state == "opened" && mr.source_branch == branch && mr.target_branch == target;
-    if branch == target || settings.git.branch(&at.repository, &target).is_none() || at.merge_requests.iter().any(open)
-    {
+    if branch == target || settings.git.branch(&at.repository, &target).is_none() {
         return Ok(());
     }
-    let title = match push.option("merge_request.title").filter(|title| !title.is_empty()) {
-        Some(title) => title.to_owned(),
+    let title = push.option("merge_request.title").filter(|title| !title.is_empty()).map(str::to_owned);
+    let description = push.option("merge_request.description").map(|text| text.replace("\\n", "\n"));
+    let open = |mr: &MergeRequest| mr.state == "opened" && mr.source_branch == branch && mr.target_branch == target;
+    if let Some(there) = at.merge_requests.iter().position(open) {
+        let there = &mut state.projects.get_mut(&project).ok_or_else(|| not_found("Project"))?.merge_requests[there];
+        there.title = title.unwrap_or_else(|| there.title.clone());
+        there.description = description.or_else(|| there.description.take());
+        return Ok(());
+    }
+    let title = match title {
+        Some(title) => title,
         None => match settings.git.branch(&at.repository, branch) {
             Some(sha) => settings.git.commit(&at.repository, &sha)?.title,
             None => branch.to_owned(),
         },
     };
-    let description = push.option("merge_request.description").map(|text| text.replace("\\n", "\n"));
     let squash = at.settings.get("squash_option").is_some_and(|option| option == "always" || option == "default_on");
     let iid = at.merge_requests.last().map_or(1, |mr| mr.iid + 1);
     let id = state.next_id();
