@@ -48,6 +48,7 @@ fn codex_allows_the_scripts_and_forbids_what_is_not_the_agents() {
         ("scripts/infra test", "allow"),
         ("git commit -m x", "allow"),
         ("git push -u origin HEAD", "allow"),
+        ("git merge origin/main", "allow"),
         ("git push --force origin x", "forbidden"),
         ("scripts/infra apply production", "forbidden"),
         ("scripts/release publish", "forbidden"),
