@@ -10,6 +10,9 @@ use super::error::AppError;
 /// The first port that is given to an application; those below are left to what else runs on a host.
 pub(super) const FIRST_PORT: u16 = 8100;
 
+/// GitLab's deployment tiers (<https://docs.gitlab.com/ci/environments/#deployment-tier-of-environments>).
+const TIERS: [&str; 5] = ["production", "staging", "testing", "development", "other"];
+
 /// The file's content, version 1: it has no number of its own, as the code that reads it stands beside it in the control repo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +53,31 @@ impl Entry {
 
     /// Reads the text of `file`.
     pub(super) fn parse(file: &str, text: &[u8]) -> Result<Self, AppError> {
-        serde_json::from_slice(text).map_err(|e| AppError::Entry { file: file.to_owned(), why: e.to_string() })
+        let wrong = |why: String| AppError::Entry { file: file.to_owned(), why };
+        let entry: Self = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
+        entry.check().map_err(wrong)?;
+        Ok(entry)
+    }
+
+    /// What `scripts/checks/apps` of the control repo asks of an entry, and that its words are single ones or a line: they go into
+    /// pipelines and texts, where a line end begins something else.
+    fn check(&self) -> Result<(), String> {
+        if self.description.chars().any(char::is_control) {
+            return Err("description is more than one line of text".into());
+        }
+        for (name, place) in &self.environments {
+            let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if name.is_empty() || !name.chars().all(is_plain) {
+                return Err(format!("{name:?} is no name of an environment"));
+            }
+            if !TIERS.contains(&place.tier.as_str()) {
+                return Err(format!("{name}: {:?} is no tier; those are {}", place.tier, TIERS.join(", ")));
+            }
+            if place.port < 1024 {
+                return Err(format!("{name}: the port {} is not in 1024 to 65535", place.port));
+            }
+        }
+        Ok(())
     }
 
     /// As the file holds it.
@@ -73,5 +100,30 @@ pub(super) fn tier(name: &str, last: bool) -> &'static str {
         "test" | "testing" => "testing",
         "dev" | "development" => "development",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_brings_no_line_of_its_own_into_a_pipeline() {
+        let text = |description: &str, name: &str, tier: &str, port: u16| {
+            let place = serde_json::json!({ "tier": tier, "port": port, "public": false });
+            serde_json::json!({ "description": description, "environments": { name: place } }).to_string()
+        };
+        let parse = |text: String| Entry::parse("infra/apps/shop.json", text.as_bytes());
+        assert!(parse(text("The web shop", "staging", "staging", 8100)).is_ok());
+        for (wrong, word) in [
+            (text("a\n\n# Orders", "staging", "staging", 8100), "one line"),
+            (text("", "staging:\n  x", "staging", 8100), "environment"),
+            (text("", "staging", "staging\n\nevil-job:\n  script: id", 8100), "no tier"),
+            (text("", "staging", "prod", 8100), "no tier"),
+            (text("", "staging", "staging", 22), "1024"),
+        ] {
+            let error = parse(wrong).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("shop.json"), "{error}");
+        }
     }
 }

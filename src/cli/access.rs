@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::factory;
 use crate::error::Result;
-use crate::factory::{Factory, Renewed};
+use crate::factory::{Factory, HostKind, Renewed};
 use crate::host::{HostTarget, RevertTarget};
 use crate::plan::{Plan, StateDir, Target, TargetName};
 use crate::repo::RepoTarget;
@@ -73,6 +73,45 @@ impl Access {
     }
 }
 
+/// What a command is about to do with a factory's state folder.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    /// Nothing that outlasts it.
+    Look,
+    /// Work on this control repo, with nothing that the folder keeps. A folder that is nobody's yet becomes the factory's.
+    Repo,
+    /// Bring targets about. Who has a changed factory is asked whether it is theirs.
+    Bring(&'a Ui),
+    /// The host as well, so that the factory's tokens may go there.
+    BringToHost(&'a Ui),
+}
+
+impl Purpose<'_> {
+    fn state(self, dir: &Path, factory: &Factory) -> Result<StateDir> {
+        let mut state = StateDir::open(&factory.factory.name)?;
+        state.lock()?;
+        let project = factory.gitlab.project_url();
+        match self {
+            Self::Look => state.look(dir, &project)?,
+            Self::Repo => state.claim_if_new(dir, &project)?,
+            Self::Bring(ui) => state.claim(dir, &project, None, ui)?,
+            Self::BringToHost(ui) => state.claim(dir, &project, host_of(factory).as_deref(), ui)?,
+        }
+        Ok(state)
+    }
+}
+
+/// The host as the answers name it: address, port, and the key that is pinned.
+fn host_of(factory: &Factory) -> Option<String> {
+    let host = &factory.host;
+    match host.kind {
+        HostKind::None => None,
+        HostKind::Local => Some("this machine".into()),
+        _ if host.host_key.is_empty() => Some(format!("{}:{}", host.address, host.port)),
+        HostKind::Ssh => Some(format!("{}:{} with the key {}", host.address, host.port, host.host_key)),
+    }
+}
+
 /// A control repo with everything that is needed to work on its targets.
 pub(super) struct Site {
     pub(super) factory: Factory,
@@ -85,11 +124,9 @@ pub(super) struct Site {
 
 impl Site {
     /// Reads the factory in `dir` and takes its state folder for this process.
-    pub(super) fn open(dir: &Path, access: &Access) -> Result<Self> {
+    pub(super) fn open(dir: &Path, access: &Access, purpose: Purpose<'_>) -> Result<Self> {
         let factory = factory::read(dir)?;
-        let mut state = StateDir::open(&factory.factory.name)?;
-        state.lock()?;
-        state.claim(dir, &factory.gitlab.project_url())?;
+        let state = purpose.state(dir, &factory)?;
         Ok(Self { factory, state, dir: dir.to_owned(), keys: access.keys(), renewed: None })
     }
 
@@ -98,14 +135,13 @@ impl Site {
     pub(super) fn renewed(
         dir: &Path,
         access: &Access,
+        purpose: Purpose<'_>,
         ask: impl FnOnce(&str, Option<&str>) -> Result<Renewed>,
     ) -> Result<Self> {
         let text = factory::read_text(dir)?;
         let lock = crate::repo::answers_lock(dir)?;
         let Renewed { factory, text: new } = ask(&text, lock.as_deref())?;
-        let mut state = StateDir::open(&factory.factory.name)?;
-        state.lock()?;
-        state.claim(dir, &factory.gitlab.project_url())?;
+        let state = purpose.state(dir, &factory)?;
         Ok(Self { factory, state, dir: dir.to_owned(), keys: access.keys(), renewed: Some((text, new)) })
     }
 

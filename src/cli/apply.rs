@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::access::{Access, Name, Site};
+use super::access::{Access, Name, Purpose, Site};
 use crate::error::Result;
 use crate::plan::{Options, converge};
 use crate::ui::Ui;
@@ -33,7 +33,11 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
-        let site = Site::open(dir, &self.access)?;
+        let purpose = match self.target {
+            None | Some(Name::Host) => Purpose::BringToHost(ui),
+            Some(Name::Repo | Name::Gitlab) => Purpose::Bring(ui),
+        };
+        let site = Site::open(dir, &self.access, purpose)?;
         let options = Options { yes: self.yes, prove_again: self.prove };
         site.bring_about(self.target, ui, &mut |target| converge(target, ui, &site.state, options).map(drop))
     }

@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Site};
+use super::access::{Access, Purpose, Site};
+use crate::dialog::plain;
 use crate::error::Result;
 use crate::ui::Ui;
 
@@ -19,7 +20,7 @@ pub(super) struct Doctor {}
 
 impl Doctor {
     pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
-        let checks = Site::open(dir, &Access::default())?.check()?;
+        let checks = Site::open(dir, &Access::default(), Purpose::Look)?.check()?;
         for check in &checks {
             if ui.is_json() {
                 ui.result(&json!({ "event": "check", "holds": check.holds(), "check": check }).to_string())?;
@@ -27,9 +28,10 @@ impl Doctor {
             }
             let verdict = if check.holds() { "ok" } else { "FAILS" };
             let skipped = check.skipped.as_ref().map_or(String::new(), |why| format!(" (not checked: {why})"));
-            ui.result(&format!("{verdict:<6}{}{skipped}", check.claim))?;
+            ui.result(&plain(&format!("{verdict:<6}{}{skipped}", check.claim)))?;
             for fault in &check.faults {
-                ui.result(&format!("      - {fault}"))?;
+                // A fault names paths, and a commit can hold any: no line ends, and nothing that acts on a terminal.
+                ui.result(&plain(&format!("      - {}", fault.replace(['\n', '\t'], " "))))?;
             }
             if !check.holds() {
                 ui.result(&format!("      {}", check.remedy))?;

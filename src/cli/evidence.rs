@@ -34,7 +34,7 @@ impl Evidence {
         } else {
             let factory = factory::read(dir)?;
             let state = StateDir::open(&factory.factory.name)?;
-            state.claim(dir, &factory.gitlab.project_url())?;
+            state.look(dir, &factory.gitlab.project_url())?;
             state.file("evidence/log.jsonl")
         };
         let (count, head) = Log::at(&path).verify()?;

@@ -83,7 +83,7 @@ impl Init {
 fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<Option<Report>> {
     let mut state = StateDir::open(&settled.factory.factory.name)?;
     state.lock()?;
-    state.claim(dir, &settled.factory.gitlab.project_url())?;
+    state.claim_if_new(dir, &settled.factory.gitlab.project_url())?;
     let mut target = RepoTarget::new(dir, &settled.factory, &settled.text)?.adopting(true);
     converge(&mut target, ui, &state, Options { yes: true, ..Options::default() })?;
     Ok(target.report().filter(|report| report.branch.is_some()).cloned())

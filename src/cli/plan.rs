@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Name, Site};
+use super::access::{Access, Name, Purpose, Site};
 use crate::error::{Error, Kind, Result};
 use crate::plan::Target;
 use crate::ui::Ui;
@@ -31,7 +31,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let site = Site::open(dir, &self.access)?;
+        let site = Site::open(dir, &self.access, Purpose::Look)?;
         if self.script {
             return self.print_script(&site, ui);
         }

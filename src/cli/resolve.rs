@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Site};
+use super::access::{Access, Purpose, Site};
 use crate::dialog::Dialog;
 use crate::error::{Error, Result};
 use crate::plan::Diff;
@@ -48,7 +48,7 @@ pub(super) struct Resolve {
 
 impl Resolve {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let site = Site::open(dir, &Access::default())?;
+        let site = Site::open(dir, &Access::default(), Purpose::Look)?;
         let mut resolver = site.resolver()?;
         let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
         let chosen: Vec<Pending> = resolver.pending().into_iter().filter(wanted).collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::Ending;
-use super::access::{Access, Site};
+use super::access::{Access, Purpose, Site};
 use crate::error::Result;
 use crate::plan::{Event, Options, Target, Watch, converge};
 use crate::ui::Ui;
@@ -46,7 +46,7 @@ enum Revertible {
 impl Revert {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let Revertible::Host = self.target;
-        let site = Site::open(dir, &self.access)?;
+        let site = Site::open(dir, &self.access, Purpose::Look)?;
         let mut host = site.way_back(ui)?;
         if self.dry_run {
             ui.event(&Event::Target { name: host.name(), subject: &host.subject() });

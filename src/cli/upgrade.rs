@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Site};
+use super::access::{Access, Purpose, Site};
 use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
 use crate::factory::{AnswerFlags, FILE_NAME, Renewed};
@@ -65,7 +65,8 @@ pub(super) struct Upgrade {
 impl Upgrade {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let access = Access::with_token(self.gitlab_token_file.clone());
-        let site = Site::renewed(dir, &access, |text, lock| self.ask(text, lock, ui))?;
+        let purpose = if self.dry_run { Purpose::Look } else { Purpose::Repo };
+        let site = Site::renewed(dir, &access, purpose, |text, lock| self.ask(text, lock, ui))?;
         let mut target = site.repo()?.in_place(self.in_place);
         let cut_short = self.dry_run && target.is_cut_short()?;
         if cut_short {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialog::{Dialog, Silent};
 use crate::error::{Error, Kind, Result};
 
 /// `$XDG_STATE_HOME/factoryup/NAME/`, mode 0700: journal, receipts, evidence, generated keys. One process at a time holds it.
@@ -71,31 +72,71 @@ impl StateDir {
         Ok(())
     }
 
-    /// Makes the folder that of the factory with the control repo in `repo` and the GitLab project at URL `project`, unless it is
-    /// another's. One of the two is enough to know a factory again: a repo can be moved or cloned, and a project be moved too.
+    /// Makes the folder that of the factory with the control repo in `repo`, the GitLab project at URL `project` and, where the command
+    /// brings something to it, the host called `host`, unless it is another's. One of repo and project is enough to know a factory again,
+    /// since each can be moved; but that the other one changed, or the host that its tokens go to, needs the person's yes.
     ///
     /// # Errors
-    /// `Data` when the folder is another factory's, or its record is damaged; `CannotWrite` when the record cannot be written.
-    pub fn claim(&self, repo: &Path, project: &str) -> Result<()> {
-        let path = self.file("factory.json");
-        let place = repo.canonicalize().or_else(|_| std::path::absolute(repo)).unwrap_or_else(|_| repo.to_owned());
-        let claim = Claim { schema: CLAIM_SCHEMA, repo: place, project: project.to_owned() };
-        let known = match fs::read(&path) {
-            Ok(text) => Some(Claim::parse(&text, &path)?),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display()))),
-        };
-        if let Some(known) = &known {
-            if known.repo != claim.repo && known.project != claim.project {
-                return Err(known.is_another(&self.path));
-            }
-            if *known == claim {
-                return Ok(());
-            }
+    /// `Data` when the folder is another factory's, its record is damaged, or nobody can be asked; `Interrupted` when the answer is no;
+    /// `CannotWrite` when the record cannot be written.
+    pub fn claim(&self, repo: &Path, project: &str, host: Option<&str>, dialog: &dyn Dialog) -> Result<()> {
+        let known = self.known(repo, project)?;
+        let host = host.map(str::to_owned).or_else(|| known.as_ref().and_then(|known| known.host.clone()));
+        let claim = Claim { schema: CLAIM_SCHEMA, repo: absolute(repo), project: project.to_owned(), host };
+        if known.as_ref() == Some(&claim) {
+            return Ok(());
+        }
+        let changes = known.map(|known| known.changes(&claim)).unwrap_or_default();
+        if !changes.is_empty() {
+            self.confirm(&changes.join("; "), dialog)?;
         }
         let mut json = serde_json::to_vec_pretty(&claim).map_err(|e| Error::internal(e.to_string()))?;
         json.push(b'\n');
-        write_atomically(&path, &json, 0o600)
+        write_atomically(&self.file(CLAIM), &json, 0o600)
+    }
+
+    /// Makes the folder this factory's when it is nobody's yet; else only looks, since nothing is taken from it.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look), and `CannotWrite` when the record cannot be written.
+    pub fn claim_if_new(&self, repo: &Path, project: &str) -> Result<()> {
+        if self.known(repo, project)?.is_some() { Ok(()) } else { self.claim(repo, project, None, &Silent) }
+    }
+
+    /// Whether a command that changes nothing may look into the folder; writes nothing.
+    ///
+    /// # Errors
+    /// `Data` when the folder is another factory's, or its record is damaged.
+    pub fn look(&self, repo: &Path, project: &str) -> Result<()> {
+        self.known(repo, project).map(drop)
+    }
+
+    /// What the folder is known to belong to, unless that is another factory.
+    fn known(&self, repo: &Path, project: &str) -> Result<Option<Claim>> {
+        let path = self.file(CLAIM);
+        let known = match fs::read(&path) {
+            Ok(text) => Claim::parse(&text, &path)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display()))),
+        };
+        if known.repo != absolute(repo) && known.project != project {
+            return Err(known.is_another(&self.path));
+        }
+        Ok(Some(known))
+    }
+
+    fn confirm(&self, changes: &str, dialog: &dyn Dialog) -> Result<()> {
+        let what = format!("what this factory was known by has changed: {changes}");
+        if !dialog.is_interactive() {
+            return Err(Error::data(what)
+                .hint("if it is your factory all the same, run this on a terminal and say yes")
+                .hint(format!("or forget what it was known by: rm {}", self.file(CLAIM).display())));
+        }
+        dialog.warn(&what);
+        if dialog.confirm("Is it your factory all the same, to get its tokens and records?", false)? {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Interrupted, "declined; nothing was changed"))
     }
 
     /// Where the folder is.
@@ -111,6 +152,12 @@ impl StateDir {
     }
 }
 
+fn absolute(repo: &Path) -> PathBuf {
+    repo.canonicalize().or_else(|_| std::path::absolute(repo)).unwrap_or_else(|_| repo.to_owned())
+}
+
+/// The claim's file.
+const CLAIM: &str = "factory.json";
 /// The format number of a claim.
 const CLAIM_SCHEMA: u32 = 1;
 
@@ -123,6 +170,9 @@ struct Claim {
     repo: PathBuf,
     /// URL of its GitLab project.
     project: String,
+    /// The host that something was last brought to, as `factory.toml` names it; not there before the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
 }
 
 impl Claim {
@@ -137,6 +187,24 @@ impl Claim {
             return Err(damaged(format!("its schema is {}, not {CLAIM_SCHEMA}", claim.schema)));
         }
         Ok(claim)
+    }
+
+    /// What is different in `new`, in words.
+    fn changes(&self, new: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.repo != new.repo {
+            let (old, new) = (self.repo.display(), new.repo.display());
+            changes.push(format!("the control repo was in {old} and is in {new}"));
+        }
+        if self.project != new.project {
+            changes.push(format!("the GitLab project was {} and is {}", self.project, new.project));
+        }
+        if let (Some(old), Some(new)) = (&self.host, &new.host)
+            && old != new
+        {
+            changes.push(format!("the host was {old} and is {new}"));
+        }
+        changes
     }
 
     fn is_another(&self, folder: &Path) -> Error {
@@ -192,16 +260,55 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let [one, moved, other] = ["one", "moved", "other"].map(|name| temp.path().join(name));
         let state = StateDir::at(temp.path().join("state")).unwrap();
-        state.claim(&one, "https://a/x/y").unwrap();
-        state.claim(&one, "https://a/x/y").unwrap();
-        let error = state.claim(&other, "https://b/x/y").unwrap_err();
+        let here = Some("h:22");
+        state.claim(&one, "https://a/x/y", here, &Silent).unwrap();
+        state.claim(&one, "https://a/x/y", None, &Silent).unwrap();
+        let error = state.claim(&other, "https://b/x/y", here, &Silent).unwrap_err();
         assert_eq!(error.kind(), Kind::Data);
         assert!(error.to_string().contains("https://a/x/y") && error.hints().len() == 2, "{error}");
-        state.claim(&moved, "https://a/x/y").unwrap();
-        state.claim(&moved, "https://a/new/y").unwrap();
-        assert!(state.claim(&one, "https://a/x/y").is_err());
-        fs::write(state.file("factory.json"), "{").unwrap();
-        assert!(state.claim(&moved, "https://a/new/y").unwrap_err().to_string().contains("factory.json is damaged"));
+        let record = fs::read(state.file(CLAIM)).unwrap();
+        // A look takes nothing, and what changed needs a yes, one by one.
+        for (repo, project, host, word) in [
+            (&moved, "https://a/x/y", here, "the control repo was"),
+            (&one, "https://a/new/y", here, "the GitLab project was"),
+            (&one, "https://a/x/y", Some("i:22"), "the host was h:22 and is i:22"),
+        ] {
+            state.look(repo, project).unwrap();
+            let error = state.claim(repo, project, host, &Silent).unwrap_err();
+            assert!(error.kind() == Kind::Data && error.to_string().contains(word), "{error}");
+            let error = state.claim(repo, project, host, &Answer(false)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Interrupted);
+            assert_eq!(fs::read(state.file(CLAIM)).unwrap(), record);
+        }
+        state.claim(&moved, "https://a/x/y", Some("i:22"), &Answer(true)).unwrap();
+        state.claim(&moved, "https://a/new/y", None, &Answer(true)).unwrap();
+        assert!(state.look(&one, "https://a/x/y").is_err());
+        state.claim(&moved, "https://a/new/y", Some("i:22"), &Silent).unwrap();
+        // Written before hosts were: the first one needs no yes.
+        let claim = format!(r#"{{"schema":1,"repo":"{}","project":"p"}}"#, one.display());
+        fs::write(state.file(CLAIM), claim).unwrap();
+        state.claim(&one, "p", here, &Silent).unwrap();
+        assert!(state.claim(&one, "p", Some("i:22"), &Silent).is_err());
+        fs::write(state.file(CLAIM), "{").unwrap();
+        assert!(state.look(&moved, "https://a/new/y").unwrap_err().to_string().contains("factory.json is damaged"));
+    }
+
+    /// A person who always answers the same.
+    struct Answer(bool);
+
+    impl Dialog for Answer {
+        fn is_interactive(&self) -> bool {
+            true
+        }
+        fn confirm(&self, _question: &str, _default: bool) -> Result<bool> {
+            Ok(self.0)
+        }
+        fn secret(&self, prompt: &str) -> Result<crate::secret::Secret> {
+            Silent.secret(prompt)
+        }
+        fn note(&self, _text: &str) {}
+        fn warn(&self, _text: &str) {}
+        fn busy(&self, _text: &str) {}
     }
 
     #[test]

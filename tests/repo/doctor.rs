@@ -75,3 +75,17 @@ fn each_harm_is_named() {
     let (code, out) = said(|world| change(world, ".factory/manifest.toml", "schema = 1", "schema = 2"));
     assert!(code == 65 && out.contains("written by a newer factoryup"), "{out}");
 }
+
+/// A commit can hold any name, and a terminal obeys some.
+#[test]
+fn a_name_in_the_commit_acts_on_no_terminal() {
+    if !need("git") {
+        return;
+    }
+    let (code, out) = said(|w| {
+        fs::write(w.path("repo/.factory/base/\u{1b}]0;PWNED\u{7}\u{1b}[31mx\nok    no conflict waits"), "x").unwrap();
+    });
+    assert!(code == 2 && out.contains("PWNED"), "{out}");
+    assert!(!out.chars().any(|c| c.is_control() && c != '\n'), "{out:?}");
+    assert_eq!(out.lines().filter(|line| line.starts_with("ok    no conflict waits")).count(), 1, "{out}");
+}

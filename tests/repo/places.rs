@@ -164,10 +164,25 @@ fn two_factories_of_one_name_do_not_share_their_state() {
     }
     let world = World::new();
     world.apply("repo");
+    let record = world.path("state/factoryup/acme/factory.json");
+    // A look takes nothing.
     assert_eq!(world.factoryup("repo", &["doctor"]).0, 0);
-    // The same one in another place, by move or clone.
+    assert!(!record.exists());
+    let apply = ["apply", "repo", "--yes"];
+    assert_eq!(world.factoryup("repo", &apply).0, 0);
+    let known = fs::read(&record).unwrap();
+    // The same one in another place, by move or clone: whoever works on it is asked whether it is theirs.
     fs::rename(world.path("repo"), world.path("moved")).unwrap();
-    assert_eq!(world.factoryup("moved", &["doctor"]).0, 0);
+    for command in [&["doctor"][..], &["plan", "repo"], &["upgrade", "--yes", "--no-push"], &["evidence", "verify"]] {
+        let (code, _, said) = world.factoryup("moved", command);
+        assert_eq!(code, 0, "{command:?}: {said}");
+        assert_eq!(fs::read(&record).unwrap(), known, "{command:?}");
+    }
+    let (code, _, said) = world.factoryup("moved", &apply);
+    assert!(code == 65 && said.contains("the control repo was in") && said.contains("factory.json"), "{code} {said}");
+    assert_eq!(fs::read(&record).unwrap(), known);
+    fs::remove_file(&record).unwrap();
+    assert_eq!(world.factoryup("moved", &apply).0, 0);
     world.git("", &["clone", "-q", "moved", "other"]);
     assert_eq!(world.factoryup("other", &["doctor"]).0, 0);
     assert_eq!(world.factoryup("moved", &["doctor"]).0, 0);
