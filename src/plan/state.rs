@@ -152,8 +152,15 @@ impl StateDir {
     }
 }
 
+/// The repo's place with links followed, also before its folder is made: `init` says where it will be, `apply` where it is.
 fn absolute(repo: &Path) -> PathBuf {
-    repo.canonicalize().or_else(|_| std::path::absolute(repo)).unwrap_or_else(|_| repo.to_owned())
+    let place = std::path::absolute(repo).unwrap_or_else(|_| repo.to_owned());
+    let known = place.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match known {
+        Some((above, real)) if above == place => real,
+        Some((above, real)) => real.join(place.strip_prefix(above).unwrap_or(&place)),
+        None => place,
+    }
 }
 
 /// The claim's file.
@@ -284,6 +291,14 @@ mod tests {
         state.claim(&moved, "https://a/new/y", None, &Answer(true)).unwrap();
         assert!(state.look(&one, "https://a/x/y").is_err());
         state.claim(&moved, "https://a/new/y", Some("i:22"), &Silent).unwrap();
+        // Made behind a link, after the folder was claimed for it.
+        let (real, behind) = (temp.path().join("real"), temp.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &behind).unwrap();
+        fs::remove_file(state.file(CLAIM)).unwrap();
+        state.claim_if_new(&behind.join("acme"), "p").unwrap();
+        fs::create_dir(real.join("acme")).unwrap();
+        state.claim(&behind.join("acme"), "p", None, &Silent).unwrap();
         // Written before hosts were: the first one needs no yes.
         let claim = format!(r#"{{"schema":1,"repo":"{}","project":"p"}}"#, one.display());
         fs::write(state.file(CLAIM), claim).unwrap();
