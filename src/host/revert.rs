@@ -10,6 +10,7 @@
 //! stays, with a warning.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use super::event::Line;
 use super::follow::Follow;
@@ -56,20 +57,30 @@ impl<'d> RevertTarget<'d> {
 
     fn read(&mut self, dialog: &dyn Dialog) -> Result<()> {
         let operator = self.host.factory.host.operator.clone();
-        let (mut text, mut edited, mut seen) = (String::new(), BTreeSet::new(), Observed::default());
         let program = receipt(&[AGENT, DEPLOY, RUNNER, &operator]);
-        self.host.root(dialog)?.run(&program, dialog, &mut |line| {
-            let Line::Seen { section, line } = line else { return };
-            match section.as_str() {
-                "receipt" => {
-                    text.push_str(&line);
-                    text.push('\n');
+        let since = Instant::now();
+        let mut text;
+        // What a run that is still at work has not written yet could not be undone.
+        loop {
+            text = String::new();
+            let (mut edited, mut seen) = (BTreeSet::new(), Observed::default());
+            self.host.root(dialog)?.run(&program, dialog, &mut |line| {
+                let Line::Seen { section, line } = line else { return };
+                match section.as_str() {
+                    "receipt" => {
+                        text.push_str(&line);
+                        text.push('\n');
+                    }
+                    "edited" => drop(edited.insert(line)),
+                    section => seen.take(section, &line),
                 }
-                "edited" => drop(edited.insert(line)),
-                section => seen.take(section, &line),
+            })?;
+            let waited = self.host.waited(&seen, since, dialog)?;
+            (self.edited, self.seen) = (edited, seen);
+            if !waited {
+                break;
             }
-        })?;
-        (self.edited, self.seen) = (edited, seen);
+        }
         if text.is_empty() {
             return Ok(());
         }

@@ -170,24 +170,7 @@ impl<'d> HostTarget<'d> {
         loop {
             let seen = self.root(dialog)?.observe(&questions, dialog)?;
             supported(&seen, &self.subject)?;
-            if seen.facts.contains_key("busy") && since.elapsed() < BUSY_LIMIT {
-                dialog.busy("another run is still at work on the host; waiting for it to end");
-                std::thread::sleep(Duration::from_secs(3));
-                continue;
-            }
-            if seen.facts.get(UNSETTLED).is_some_and(|state| state == "waits") {
-                if since.elapsed() > BUSY_LIMIT {
-                    return Err(Error::new(
-                        Kind::CutShort,
-                        format!(
-                            "changes to sshd and the firewall of {} are neither confirmed nor taken back",
-                            self.subject
-                        ),
-                    )
-                    .hint("on the host, `systemctl list-timers factoryup-revert.timer` shows when they will be"));
-                }
-                dialog.busy("another run's change to sshd and the firewall waits to be confirmed or taken back");
-                std::thread::sleep(Duration::from_secs(3));
+            if self.waited(&seen, since, dialog)? {
                 continue;
             }
             self.resources = self.profile(&seen)?;
@@ -198,6 +181,29 @@ impl<'d> HostTarget<'d> {
             }
             questions = next;
         }
+    }
+
+    /// Waits for a moment when another run is at work on the host, or has left a change that is about to settle; says whether it did.
+    pub(super) fn waited(&self, seen: &Observed, since: Instant, dialog: &dyn Dialog) -> Result<bool> {
+        if seen.facts.contains_key("busy") && since.elapsed() < BUSY_LIMIT {
+            dialog.busy("another run is still at work on the host; waiting for it to end");
+        } else if seen.facts.get(UNSETTLED).is_some_and(|state| state == "waits") {
+            if since.elapsed() > BUSY_LIMIT {
+                return Err(Error::new(
+                    Kind::CutShort,
+                    format!(
+                        "changes to sshd and the firewall of {} are neither confirmed nor taken back",
+                        self.subject
+                    ),
+                )
+                .hint("on the host, `systemctl list-timers factoryup-revert.timer` shows when they will be"));
+            }
+            dialog.busy("another run's change to sshd and the firewall waits to be confirmed or taken back");
+        } else {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        Ok(true)
     }
 
     /// What differs, in the order of the resources.

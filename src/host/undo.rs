@@ -34,6 +34,10 @@ fn plain_change(id: &str, kind: &str, name: &str, undo: &Undo) -> Option<Change>
 
 fn describe(id: &str, what: &str, undo: &Undo) -> Option<Change> {
     match undo {
+        Undo::Remove if id.starts_with("directory:") => {
+            // Nothing of anybody's goes with it.
+            Some(Change::new(id, Action::Delete, format!("remove {what}, unless something is left in it")))
+        }
         Undo::Remove => Some(Change::new(id, Action::Delete, format!("remove {what}"))),
         Undo::Restore { .. } => Some(Change::new(id, Action::Update, format!("bring back {what} as it was"))),
         Undo::Never { .. } => None,

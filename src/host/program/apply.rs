@@ -81,7 +81,7 @@ pub(crate) fn receipt(users: &[&str]) -> String {
     let look = format!("look_up{words}; section passwd; printf '%s\\n' \"$accounts\"");
     let body = [COMMON, ACCOUNTS, PROBE, UNDO].map(library).join("\n")
         + &format!(
-            "{{ {look}; section receipt; cat \"$STATE/receipt.json\"; section edited; edited{words}; }} 2>/dev/null | json_lines\n"
+            "{{ supported || :; {look}; section receipt; cat \"$STATE/receipt.json\"; section edited; edited{words}; }} 2>/dev/null | json_lines\n"
         );
     frame("receipt", &body)
 }
