@@ -193,7 +193,7 @@ fn check_token(factory: &Factory, state: &StateDir) -> Result<doctor::Check> {
         claim: "the agent's token is not about to end",
         faults: fault.into_iter().collect(),
         remedy: "renew it, in GitLab and on the host, with: factoryup apply",
-        skipped: life.is_none().then(|| "it was not made from this machine".to_owned()),
+        skipped: life.is_none().then(|| "no hand-off was made from this machine".to_owned()),
     })
 }
 

@@ -26,7 +26,11 @@ impl Doctor {
                 ui.result(&json!({ "event": "check", "holds": check.holds(), "check": check }).to_string())?;
                 continue;
             }
-            let verdict = if check.holds() { "ok" } else { "FAILS" };
+            let verdict = match (check.holds(), &check.skipped) {
+                (false, _) => "FAILS",
+                (true, Some(_)) => "skip",
+                (true, None) => "ok",
+            };
             let skipped = check.skipped.as_ref().map_or(String::new(), |why| format!(" (not checked: {why})"));
             ui.result(&plain(&format!("{verdict:<6}{}{skipped}", check.claim)))?;
             for fault in &check.faults {
