@@ -117,6 +117,9 @@ impl Site {
         let proxy = delay_proxy::start(self.host.direct(), rtt).unwrap();
         let file = self.repo().join("factory.toml");
         point(&file, &proxy);
+        // The same host at another address is asked about, and nobody is here to say yes.
+        let known_by = self.home.path().join(".local/state/factoryup/speed/factory.json");
+        fs::remove_file(&known_by).unwrap();
         let output = self.apply().arg("--json").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("already-right"), "not a no-op: {output:?}");
