@@ -13,6 +13,7 @@ mod pty;
 mod support;
 
 mod adopt;
+mod blocks;
 mod deploy;
 mod runbooks;
 mod scaffold;

@@ -8,43 +8,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::blocks::{Block, blocks};
 use crate::control_repo::{ControlRepo, passed, text};
 use crate::journey::Journey;
 use crate::plane::Plane;
 use crate::support::{self, lab};
-
-/// A block of commands.
-#[derive(Clone, Debug)]
-struct Block {
-    runbook: String,
-    section: String,
-    place: String,
-    commands: String,
-}
-
-/// The blocks of a runbook that say where they run, in order.
-fn blocks(runbook: &str, markdown: &str) -> Vec<Block> {
-    let mut found = Vec::new();
-    let mut section = String::new();
-    let mut open: Option<(usize, Block)> = None;
-    for line in markdown.lines() {
-        let bare = line.trim_start();
-        if let Some((indent, block)) = &mut open {
-            if bare == "```" {
-                found.extend(open.take().map(|(_, block)| block));
-            } else {
-                block.commands += line.get(*indent..).unwrap_or_default();
-                block.commands.push('\n');
-            }
-        } else if let Some(heading) = line.strip_prefix("## ") {
-            heading.clone_into(&mut section);
-        } else if let Some(place) = bare.strip_prefix("```sh ") {
-            let (runbook, section, place) = (runbook.to_owned(), section.clone(), place.to_owned());
-            open = Some((line.len() - bare.len(), Block { runbook, section, place, commands: String::new() }));
-        }
-    }
-    found
-}
 
 /// Where all of it runs: a provisioned host, a control repo that a stand-in control plane holds, and the operator's machine.
 struct World {
