@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::catalogue::Class;
 use super::desired::Desired;
 use super::digest::{sha256, sha256_of_json};
+use super::git::Git;
 use super::manifest::{FileRecord, State};
 use super::merge::has_markers;
 use super::observe::{ControlRepo, Current, Observed, observe, resolve};
@@ -51,7 +52,7 @@ impl Check {
 /// `Usage` when there is none; `Data` when its manifest cannot be read or was written by a newer factoryup.
 pub fn check(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Vec<Check>> {
     let desired = Desired::new(factory, factory_toml)?;
-    match observe(&resolve(dir)?, &desired)? {
+    match observe(&Git::new(&resolve(dir)?)?, &desired)? {
         Observed::Control(repo) => Ok(vec![
             conflicts(&repo),
             markers(&repo),

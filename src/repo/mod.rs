@@ -50,7 +50,7 @@ mod path;
 pub(crate) mod record;
 mod stage;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
 use crate::factory::answers::Answers;
@@ -60,6 +60,7 @@ use crate::plan::{Action, Change, Log, Plan, Target, TargetName, Watch};
 use compare::Comparison;
 use desired::{Desired, shown};
 use error::RepoError;
+use git::Git;
 pub use git::write::ObjectFormat;
 use observe::{ControlRepo, Observed};
 use report::Report;
@@ -68,7 +69,8 @@ use tree::{Mode, Tree};
 /// The control repo in one folder.
 #[derive(Debug)]
 pub struct RepoTarget {
-    dir: PathBuf,
+    /// At work in the folder. One for all that is read, so that git is started once for it.
+    git: Git,
     desired: Desired,
     /// `factory.toml` as it was read.
     read: String,
@@ -93,7 +95,7 @@ impl RepoTarget {
     /// goes into the commit as it is.
     ///
     /// # Errors
-    /// `CannotWrite` when `dir` is a link that leads nowhere; `Data` when an answer makes a file that cannot be.
+    /// `CannotWrite` when `dir` is a link that leads nowhere, or there is no git; `Data` when an answer makes a file that cannot be.
     pub fn new(dir: impl AsRef<Path>, factory: &Factory, factory_toml: &str) -> Result<Self> {
         Self::from_desired(dir.as_ref(), Desired::new(factory, factory_toml)?)
     }
@@ -101,7 +103,7 @@ impl RepoTarget {
     /// As [`new`](Self::new), with a tree that was rendered from other templates than those in this binary: see [`render::Renderer`].
     ///
     /// # Errors
-    /// `CannotWrite` when `dir` is a link that leads nowhere.
+    /// `CannotWrite` when `dir` is a link that leads nowhere, or there is no git.
     pub fn of_tree(dir: impl AsRef<Path>, factory: &Factory, factory_toml: &str, tree: Tree) -> Result<Self> {
         Self::from_desired(dir.as_ref(), Desired::of(factory, factory_toml, tree))
     }
@@ -109,7 +111,7 @@ impl RepoTarget {
     fn from_desired(dir: &Path, desired: Desired) -> Result<Self> {
         let read = desired.factory_toml.clone();
         Ok(Self {
-            dir: observe::resolve(dir)?,
+            git: Git::new(&observe::resolve(dir)?)?,
             desired,
             read,
             format: ObjectFormat::default(),
@@ -154,10 +156,10 @@ impl RepoTarget {
     /// # Errors
     /// `Data` when someone changed a file in the meantime; `CannotWrite` when writing fails.
     pub fn recover(&self) -> Result<bool> {
-        if !self.dir.join(".git").exists() {
+        if !self.dir().join(".git").exists() {
             return Ok(false);
         }
-        Ok(in_place::recover(&git::Git::new(&self.dir)?)?)
+        Ok(in_place::recover(&self.git)?)
     }
 
     /// Whether [`recover`](Self::recover) has something to end.
@@ -165,13 +167,13 @@ impl RepoTarget {
     /// # Errors
     /// `CannotWrite` when git cannot be run.
     pub fn is_cut_short(&self) -> Result<bool> {
-        Ok(self.dir.join(".git").exists() && in_place::is_cut_short(&git::Git::new(&self.dir)?)?)
+        Ok(self.dir().join(".git").exists() && in_place::is_cut_short(&self.git)?)
     }
 
     /// Where it is: absolute, links followed.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.git.dir()
     }
 
     /// What the last observation found of the user's own work: merged, moved, kept, in conflict. `None` for a new repo.
@@ -209,9 +211,9 @@ impl RepoTarget {
         }
         self.desired = Desired::new(&renewed.factory, &renewed.text)?;
         // Other answers may make other files, whose content was not read yet.
-        match observe::observe(&self.dir, &self.desired)? {
+        match observe::observe(&self.git, &self.desired)? {
             Observed::Control(repo) => Ok(repo),
-            _ => Err(Error::new(Kind::CutShort, format!("{} was changed in the meantime", self.dir.display()))),
+            _ => Err(Error::new(Kind::CutShort, format!("{} was changed in the meantime", self.dir().display()))),
         }
     }
 
@@ -231,7 +233,7 @@ impl RepoTarget {
             return Ok(None);
         }
         let name = branch::name(&self.desired, &repo, &comparison);
-        if !self.in_place && repo.git.resolve(&format!("refs/heads/{name}"))?.is_some() {
+        if !self.in_place && repo.git.has_branch(&name)? {
             self.say_branch(&name);
             let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
             // git merges nothing into a file that has changes; these are on the branch as well.
@@ -297,7 +299,7 @@ pub fn answers_lock(dir: &Path) -> Result<Option<String>> {
     if !dir.join(".git").exists() {
         return Ok(None);
     }
-    match git::Git::new(&dir)?.run(&["cat-file", "blob", &format!("HEAD:{}", record::ANSWERS)]) {
+    match Git::new(&dir)?.run(&["cat-file", "blob", &format!("HEAD:{}", record::ANSWERS)]) {
         Ok(text) => Ok(String::from_utf8(text).ok()),
         Err(error::RepoError::Git { .. }) => Ok(None),
         Err(error) => Err(error.into()),
@@ -314,13 +316,13 @@ impl Target for RepoTarget {
     }
 
     fn subject(&self) -> String {
-        self.dir.display().to_string()
+        self.dir().display().to_string()
     }
 
     fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
         let mut plan = Plan::new(self.name(), self.subject());
         self.report = None;
-        self.step = match observe::observe(&self.dir, &self.desired)? {
+        self.step = match observe::observe(&self.git, &self.desired)? {
             Observed::Vacant { inside } => {
                 self.plan_creation(&mut plan, inside.as_deref());
                 Some(Step::Create)
@@ -338,6 +340,6 @@ impl Target for RepoTarget {
     }
 
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
-        apply::apply(&self.dir, &self.desired, self.format, self.step.take(), plan, log)
+        apply::apply(self.git.dir(), &self.desired, self.format, self.step.take(), plan, log)
     }
 }

@@ -78,14 +78,14 @@ pub(crate) fn resolve(dir: &Path) -> RepoResult<PathBuf> {
     }
 }
 
-/// Looks at `dir`, which [`resolve`] returned.
-pub(crate) fn observe(dir: &Path, desired: &Desired) -> RepoResult<Observed> {
-    observe_for(crate::migrations::all().map_err(|e| RepoError::Catalogue(e.to_string()))?, dir, desired)
+/// Looks at the folder of `git`, which [`resolve`] returned.
+pub(crate) fn observe(git: &Git, desired: &Desired) -> RepoResult<Observed> {
+    observe_for(crate::migrations::all().map_err(|e| RepoError::Catalogue(e.to_string()))?, git, desired)
 }
 
 /// The same for another list of migrations than this binary's.
-pub(crate) fn observe_for(list: &[Migration], dir: &Path, desired: &Desired) -> RepoResult<Observed> {
-    let git = Git::new(dir)?;
+pub(crate) fn observe_for(list: &[Migration], git: &Git, desired: &Desired) -> RepoResult<Observed> {
+    let dir = git.dir();
     if fs::symlink_metadata(dir.join(".git")).is_err() {
         vacant(dir, desired)?;
         return Ok(Observed::Vacant { inside: surrounding(dir) });
@@ -93,7 +93,7 @@ pub(crate) fn observe_for(list: &[Migration], dir: &Path, desired: &Desired) -> 
     if !Stage::left_behind(dir)?.is_empty() {
         return Ok(Observed::CutShort);
     }
-    control(list, git, desired)
+    control(list, git.clone(), desired)
 }
 
 /// Whether a folder is a repo by itself: gitrepository-layout(5).

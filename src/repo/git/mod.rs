@@ -4,14 +4,15 @@
 //! folders), and without what would change a result or run a program: hooks, the file-system monitor, automatic maintenance,
 //! line-ending conversion, `GIT_*` variables of a surrounding git. A repo's own configuration may come from whoever packed the folder:
 //! no call but those of [`remote`] may speak any protocol, so that a partial clone's missing object starts no program, and none
-//! has git compare the work tree, which would start the filters that are configured there. Nothing ever asks a question. Reading lives in `read`, writing
-//! objects and refs in `write`, and talking to a remote, with a token, in [`remote`].
+//! has git compare the work tree, which would start the filters that are configured there. Nothing ever asks a question. Reading lives in `read`, which
+//! takes objects from `objects`, writing objects and refs in `write`, and talking to a remote, with a token, in [`remote`].
 //!
 //! Commits are not signed, whatever `commit.gpgsign` says: a signature is the owner's word, and to give it in the owner's
 //! place could mean to wait for a passphrase or a touch. `git commit --amend --no-edit -S` signs the first commit afterwards.
 
 pub mod remote;
 
+mod objects;
 pub(crate) mod read;
 mod relay;
 pub(crate) mod write;
@@ -19,8 +20,10 @@ pub(crate) mod write;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{RepoError, RepoResult};
+use objects::{Object, Objects};
 
 /// The variables of git that are the user's business: where configuration and certificates are.
 const KEPT: [&str; 7] = [
@@ -34,7 +37,7 @@ const KEPT: [&str; 7] = [
 ];
 
 /// Settings that hold for every call, over any configuration.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.autocrlf=false",
@@ -43,20 +46,23 @@ const SETTINGS: [&str; 8] = [
     "gc.auto=0",
     "maintenance.auto=false",
     "core.fsync=committed,reference",
+    // What fast-import makes is kept as the one pack that it comes as; below a hundred objects git would write and sync each as a file.
+    "fastimport.unpackLimit=1",
 ];
 
-/// git, at work in one folder.
+/// git, at work in one folder. Clones share the process that reads objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Git {
     program: PathBuf,
     dir: PathBuf,
+    objects: Arc<Mutex<Option<Objects>>>,
 }
 
 impl Git {
     /// Finds git on `PATH`, to work in `dir`.
     pub(crate) fn new(dir: &Path) -> RepoResult<Self> {
         let program = which::which("git").map_err(|_| RepoError::NoGit)?;
-        Ok(Self { program, dir: dir.to_owned() })
+        Ok(Self { program, dir: dir.to_owned(), objects: Arc::default() })
     }
 
     /// The folder it works in.
@@ -109,6 +115,27 @@ impl Git {
             child.wait_with_output()
         });
         self.checked(args, output.map_err(RepoError::GitDoesNotRun)?)
+    }
+
+    /// The objects of these names, in their order, from a process that stays for the next call. `None` for one that is not there. A name
+    /// is an id or a revision without spaces and line ends.
+    fn objects(&self, names: &[&str]) -> RepoResult<Vec<Option<Object>>> {
+        let mut kept = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = match kept.take() {
+            Some(objects) => objects,
+            None => Objects::start(self.command()).map_err(RepoError::GitDoesNotRun)?,
+        };
+        // One that failed is not asked again.
+        let found = objects.read(names).map_err(|error| {
+            let complaint = objects.complaint();
+            self.unreadable(if complaint.is_empty() { error.to_string() } else { complaint })
+        })?;
+        *kept = Some(objects);
+        Ok(found)
+    }
+
+    fn unreadable(&self, stderr: String) -> RepoError {
+        RepoError::Git { verb: "cat-file".into(), dir: self.dir.clone(), stderr }
     }
 
     fn checked(&self, args: &[&str], output: Output) -> RepoResult<Vec<u8>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Git;
+use crate::plan::hex;
 use crate::repo::error::{RepoError, RepoResult};
 
 /// An entry of a commit's tree that is not a folder.
@@ -48,16 +49,35 @@ impl Git {
         })
     }
 
+    /// Whether there is a branch of this name, which has no spaces and line ends.
+    pub(crate) fn has_branch(&self, name: &str) -> RepoResult<bool> {
+        Ok(self.objects(&[&format!("refs/heads/{name}")])?.iter().any(Option::is_some))
+    }
+
     /// All files of a commit, by path. Paths that are not UTF-8 are none of factoryup's and are left out.
     pub(crate) fn tree(&self, commit: &str) -> RepoResult<BTreeMap<String, TreeEntry>> {
-        let listing = self.run(&["ls-tree", "-r", "-z", "--full-tree", commit])?;
-        let entry = |record: &[u8]| {
-            let (head, path) = std::str::from_utf8(record).ok()?.split_once('\t')?;
-            let mut fields = head.split(' ');
-            let (mode, _kind, oid) = (fields.next()?, fields.next()?, fields.next()?);
-            Some((path.to_owned(), TreeEntry { mode: mode.into(), oid: oid.into() }))
-        };
-        Ok(listing.split(|b| *b == 0).filter_map(entry).collect())
+        let mut files = BTreeMap::new();
+        // The folders of one depth after those of another, so that each depth is one question.
+        let mut folders = vec![(String::new(), format!("{commit}^{{tree}}"))];
+        while !folders.is_empty() {
+            let names: Vec<&str> = folders.iter().map(|(_, name)| name.as_str()).collect();
+            let trees = self.objects(&names)?;
+            let mut below = Vec::new();
+            for ((prefix, name), tree) in folders.iter().zip(trees) {
+                let tree = tree.ok_or_else(|| self.missing(name))?;
+                let entries = entries(&tree.bytes, tree.oid.len() / 2).ok_or_else(|| self.missing(name))?;
+                for (mode, file, oid) in entries {
+                    let Ok(file) = std::str::from_utf8(file) else { continue };
+                    if mode == FOLDER {
+                        below.push((format!("{prefix}{file}/"), oid));
+                    } else {
+                        files.insert(format!("{prefix}{file}"), TreeEntry { mode: mode.to_owned(), oid });
+                    }
+                }
+            }
+            folders = below;
+        }
+        Ok(files)
     }
 
     /// What is staged, by path; an entry that waits to be merged has no id.
@@ -73,50 +93,106 @@ impl Git {
         Ok(listing.split(|b| *b == 0).filter_map(entry).collect())
     }
 
-    /// The contents of objects, in the order asked for, by one process.
+    /// The contents of objects, in the order asked for.
     pub(crate) fn contents(&self, oids: &[&str]) -> RepoResult<Vec<Vec<u8>>> {
-        if oids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut input = oids.join("\n").into_bytes();
-        input.push(b'\n');
-        // All is asked before anything is read, so the answers need not come one by one.
-        let output = self.feed(&["cat-file", "--batch", "--buffer"], &input)?;
-        let mut rest = output.as_slice();
-        let mut contents = Vec::with_capacity(oids.len());
-        for oid in oids {
-            let (content, after) = next_object(rest).ok_or_else(|| RepoError::Git {
-                verb: "cat-file".into(),
-                dir: self.dir().to_owned(),
-                stderr: format!("the object {oid} cannot be read"),
-            })?;
-            contents.push(content.to_owned());
-            rest = after;
-        }
-        Ok(contents)
+        let found = self.objects(oids)?.into_iter().zip(oids);
+        found.map(|(object, oid)| object.map(|o| o.bytes).ok_or_else(|| self.missing(oid))).collect()
+    }
+
+    fn missing(&self, name: &str) -> RepoError {
+        self.unreadable(format!("the object {name} cannot be read"))
     }
 }
 
-/// Splits one `OID SP TYPE SP SIZE LF CONTENT LF` off the output of `cat-file --batch`.
-fn next_object(output: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = output.iter().position(|b| *b == b'\n')?;
-    let header = std::str::from_utf8(&output[..end]).ok()?;
-    let size: usize = header.rsplit(' ').next()?.parse().ok()?;
-    let body = output.get(end + 1..)?;
-    Some((body.get(..size)?, body.get(size + 1..)?))
+/// Git's mode of a folder, as a tree object has it.
+const FOLDER: &str = "40000";
+
+/// The entries of a tree object: mode, name and id, each `MODE SP NAME NUL ID` with the id's `length` bytes as they are.
+fn entries(tree: &[u8], length: usize) -> Option<Vec<(&str, &[u8], String)>> {
+    let mut entries = Vec::new();
+    let mut rest = tree;
+    while !rest.is_empty() {
+        let space = rest.iter().position(|b| *b == b' ')?;
+        let end = space + rest[space..].iter().position(|b| *b == 0)?;
+        let oid = rest.get(end + 1..end + 1 + length)?;
+        entries.push((std::str::from_utf8(&rest[..space]).ok()?, &rest[space + 1..end], hex(oid)));
+        rest = &rest[end + 1 + length..];
+    }
+    Some(entries)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::next_object;
+    use super::*;
+
+    fn git(dir: &std::path::Path, args: &[&str]) {
+        let identity = ["-c", "user.name=U", "-c", "user.email=u@x", "-c", "commit.gpgsign=false"];
+        let status = std::process::Command::new("git").current_dir(dir).args(identity).args(args).status().unwrap();
+        assert!(status.success(), "git {args:?}");
+    }
 
     #[test]
-    fn objects_are_split_by_size_and_not_by_line() {
-        let output = b"aa blob 4\nx\n\ny\nbb blob 0\n\n";
-        let (first, rest) = next_object(output).unwrap();
-        assert_eq!(first, b"x\n\ny");
-        assert_eq!(next_object(rest).unwrap(), (&b""[..], &b""[..]));
-        assert_eq!(next_object(b"cc missing\n"), None);
-        assert_eq!(next_object(b"aa blob 4\nx"), None);
+    fn what_was_written_after_the_first_read_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        git(dir, &["init", "-q", "-b", "main"]);
+        std::fs::create_dir_all(dir.join("a/b")).unwrap();
+        std::fs::write(dir.join("a/b/c"), "one\n").unwrap();
+        git(dir, &["add", "-A"]);
+        git(dir, &["commit", "-qm", "one"]);
+        let reader = Git::new(dir).unwrap();
+        assert_eq!(reader.tree("HEAD").unwrap().keys().collect::<Vec<_>>(), ["a/b/c"]);
+        assert!(!reader.has_branch("next").unwrap());
+        std::fs::write(dir.join("a/b/c"), "two\n").unwrap();
+        git(dir, &["checkout", "-q", "-b", "next"]);
+        git(dir, &["commit", "-qam", "two"]);
+        // Into packs, so that neither ref nor objects lie where they would have been looked for first.
+        git(dir, &["gc", "-q"]);
+        git(dir, &["pack-refs", "--all"]);
+        assert!(reader.has_branch("next").unwrap());
+        let entry = reader.tree("next").unwrap().remove("a/b/c").unwrap();
+        assert_eq!(reader.contents(&[&entry.oid]).unwrap(), [b"two\n"]);
+    }
+
+    #[test]
+    fn a_tree_is_as_ls_tree_lists_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        git(dir, &["init", "-q", "-b", "main", "--object-format=sha256"]);
+        for (index, name) in ["a", "a.b", "a-b/x", "a0/deep/er/file", "ü \"quoted\"\n"].iter().enumerate() {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, format!("{index}\n")).unwrap();
+        }
+        std::os::unix::fs::symlink("a", dir.join("link")).unwrap();
+        git(dir, &["add", "-A"]);
+        git(dir, &["update-index", "--add", "--cacheinfo", &format!("160000,{},module", "1".repeat(64))]);
+        git(dir, &["commit", "-qm", "one"]);
+        let reader = Git::new(dir).unwrap();
+        let ours: Vec<String> =
+            reader.tree("HEAD").unwrap().into_iter().map(|(path, e)| format!("{} {}\t{path}", e.mode, e.oid)).collect();
+        let listed = String::from_utf8(reader.run(&["ls-tree", "-r", "-z", "HEAD"]).unwrap()).unwrap();
+        let listed = listed.replace(" blob ", " ").replace(" commit ", " ");
+        assert_eq!(ours, listed.trim_end_matches('\0').split('\0').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn more_names_than_a_pipe_holds_are_answered_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        git(dir, &["init", "-q", "-b", "main"]);
+        let reader = Git::new(dir).unwrap();
+        let small = reader.feed(&["hash-object", "-w", "--stdin"], b"small").unwrap();
+        // Larger than a pipe, so that git waits for its reader.
+        let large = vec![b'x'; 300_000];
+        let large_oid = reader.feed(&["hash-object", "-w", "--stdin"], &large).unwrap();
+        let (small, large_oid) = (String::from_utf8(small).unwrap(), String::from_utf8(large_oid).unwrap());
+        let names: Vec<&str> = (0..3000).map(|n| if n % 300 == 0 { large_oid.trim() } else { small.trim() }).collect();
+        let texts = reader.contents(&names).unwrap();
+        assert!(texts.iter().enumerate().all(|(n, text)| if n % 300 == 0 { *text == large } else { text == b"small" }));
+        let error = reader.contents(&[small.trim(), &"0".repeat(40)]).unwrap_err().to_string();
+        assert!(error.contains("the object 0000"), "{error}");
+        // One that is not there does not end it.
+        assert_eq!(reader.contents(&[small.trim()]).unwrap(), [b"small"]);
     }
 }

@@ -18,6 +18,7 @@ use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
 use super::digest::sha256;
 use super::error::RepoError;
+use super::git::Git;
 use super::in_place::{place, remove_empty};
 use super::manifest::{self, FileRecord, Manifest, State};
 use super::merge::has_markers;
@@ -68,7 +69,7 @@ impl Resolver {
     /// `Usage` when there is no control repo; as [`RepoTarget`](super::RepoTarget)'s otherwise.
     pub fn open(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Self> {
         let desired = Desired::new(factory, factory_toml)?;
-        match observe(&resolve(dir)?, &desired)? {
+        match observe(&Git::new(&resolve(dir)?)?, &desired)? {
             Observed::Control(mut repo) => {
                 // What was settled before is staged there and not committed yet.
                 let path = repo.git.dir().join(manifest::PATH);

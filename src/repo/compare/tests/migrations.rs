@@ -17,7 +17,7 @@ fn list(changes: &[&str]) -> Vec<Migration> {
 impl Repo {
     /// As `follow`, with the migrations of a list before it.
     fn migrate(&self, list: &[Migration], desired: &Desired) -> RepoResult<Comparison> {
-        let Observed::Control(mut repo) = observe_for(list, &self.dir(), desired)? else { panic!("no control repo") };
+        let Observed::Control(mut repo) = observe_for(list, &self.at(), desired)? else { panic!("no control repo") };
         let ran = migrate::run(list, &mut repo)?;
         let mut comparison = compare(desired, &repo);
         ran.add_to(&mut comparison, desired, &repo).unwrap();
@@ -137,7 +137,7 @@ fn one_that_nobody_knows_was_run_by_a_newer_version() {
     let repo = Repo::of(&one);
     let text = repo.read(".factory/manifest.toml") + "\n[[migration]]\nid = \"of-tomorrow\"\nversion = \"1.0.0\"\n";
     repo.edit(&[(".factory/manifest.toml", Some(&text))]);
-    let error = observe(&repo.dir(), &one).unwrap_err();
+    let error = observe(&repo.at(), &one).unwrap_err();
     assert!(matches!(error, RepoError::Newer { .. }) && error.to_string().contains("`of-tomorrow`"), "{error}");
 }
 

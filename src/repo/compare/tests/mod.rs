@@ -8,6 +8,7 @@ use std::process::Command;
 use super::*;
 use crate::factory::Factory;
 use crate::repo::catalogue::Pack;
+use crate::repo::git::Git;
 use crate::repo::manifest::State;
 use crate::repo::observe::{Observed, observe};
 use crate::repo::render::Renderer;
@@ -57,6 +58,10 @@ impl Repo {
         self.0.path().join("repo")
     }
 
+    fn at(&self) -> Git {
+        Git::new(&self.dir()).unwrap()
+    }
+
     fn git(&self, args: &[&str]) -> String {
         let mut command = Command::new("git");
         let identity = ["-c", "user.name=U", "-c", "user.email=u@x", "-c", "commit.gpgsign=false"];
@@ -91,7 +96,7 @@ impl Repo {
     }
 
     fn observe(&self, desired: &Desired) -> Box<ControlRepo> {
-        match observe(&self.dir(), desired).unwrap() {
+        match observe(&self.at(), desired).unwrap() {
             Observed::Control(repo) => repo,
             other => panic!("{other:?}"),
         }
@@ -251,6 +256,6 @@ fn a_repo_of_newer_templates_is_refused() {
     let two = desired("1.1.0", &[("a", "a", "merge", "2")]);
     let repo = Repo::of(&two);
     let one = desired("1.0.0", &[("a", "a", "merge", "1")]);
-    let error = observe(&repo.dir(), &one).unwrap_err();
+    let error = observe(&repo.at(), &one).unwrap_err();
     assert!(matches!(error, crate::repo::error::RepoError::Newer { .. }), "{error}");
 }

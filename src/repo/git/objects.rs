@@ -1,0 +1,112 @@
+//! Objects, read one after the other from one `git cat-file --batch`.
+//!
+//! To start git takes longer than to read a hundred small objects. So a [`Git`](super::Git) that has read an object keeps the process, and
+//! asks it again: what a commit holds, what stands in its files, whether there is a branch by now. It sees what is written in the
+//! meantime, as every git does, since it looks again for what it does not find.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Bytes of names that are sent before the answers are read. A pipe takes at least so much, see pipe(7), so that neither side ever
+/// waits for the other to read.
+const AT_ONCE: usize = 4096;
+
+/// An object as git stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Object {
+    /// Its id.
+    pub(super) oid: String,
+    /// Its content.
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The process. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Objects {
+    child: Child,
+    /// `None` once it was told to end.
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    /// What it says on standard error: a file, since nobody reads it while the process runs.
+    complaints: File,
+}
+
+impl Objects {
+    /// Starts `command`, a git without arguments yet.
+    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+        let complaints = tempfile::tempfile()?;
+        command.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(complaints.try_clone()?).spawn()?;
+        let (requests, answers) = (child.stdin.take(), child.stdout.take());
+        let answers = BufReader::new(answers.ok_or(io::ErrorKind::BrokenPipe)?);
+        Ok(Self { child, requests, answers, complaints })
+    }
+
+    /// The objects of these names, in their order; `None` for one that is not there or cannot be read. A name is an id or a revision
+    /// without spaces and line ends.
+    pub(super) fn read(&mut self, names: &[&str]) -> io::Result<Vec<Option<Object>>> {
+        let mut objects = Vec::with_capacity(names.len());
+        let mut batch = Vec::with_capacity(AT_ONCE);
+        for (index, name) in names.iter().enumerate() {
+            batch.extend_from_slice(name.as_bytes());
+            batch.push(b'\n');
+            let next = names.get(index + 1);
+            if next.is_some_and(|next| batch.len() + next.len() < AT_ONCE) {
+                continue;
+            }
+            self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&batch)?;
+            batch.clear();
+            while objects.len() <= index {
+                objects.push(next_object(&mut self.answers)?);
+            }
+        }
+        Ok(objects)
+    }
+
+    /// What it has complained of so far, in one line.
+    pub(super) fn complaint(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.complaints.rewind().and_then(|()| self.complaints.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).lines().last().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        // The end of its input is the end of it.
+        drop(self.requests.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads one answer: `OID SP TYPE SP SIZE LF CONTENT LF`, or `NAME SP missing LF` and the like.
+fn next_object(answers: &mut impl BufRead) -> io::Result<Option<Object>> {
+    let mut header = String::new();
+    if answers.read_line(&mut header)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut fields = header.trim_end_matches('\n').split(' ');
+    let (Some(oid), Some(_kind), Some(size)) = (fields.next(), fields.next(), fields.next()) else { return Ok(None) };
+    let Ok(size) = size.parse::<usize>() else { return Ok(None) };
+    let mut bytes = vec![0; size];
+    answers.read_exact(&mut bytes)?;
+    answers.read_exact(&mut [0])?;
+    Ok(Some(Object { oid: oid.to_owned(), bytes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_split_by_size_and_not_by_line() {
+        let mut answers = &b"aa blob 4\nx\n\ny\ncc missing\nbb blob 0\n\ndd blob 4\nx"[..];
+        let object = |oid: &str, bytes: &[u8]| Some(Object { oid: oid.into(), bytes: bytes.into() });
+        assert_eq!(next_object(&mut answers).unwrap(), object("aa", b"x\n\ny"));
+        assert_eq!(next_object(&mut answers).unwrap(), None);
+        assert_eq!(next_object(&mut answers).unwrap(), object("bb", b""));
+        assert!(next_object(&mut answers).is_err());
+        assert!(next_object(&mut answers).is_err());
+    }
+}
