@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Ending;
 use super::access::{Access, Purpose, Site};
+use super::upgrade::{CUT_SHORT, ENDED};
 use crate::dialog::Dialog;
 use crate::error::{Error, Result};
 use crate::plan::Diff;
@@ -49,10 +50,18 @@ pub(super) struct Resolve {
 impl Resolve {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let site = Site::open(dir, &Access::default(), Purpose::Look)?;
+        let target = site.repo()?;
+        let ended = !self.only_looks(ui) && target.recover()?;
+        if ended {
+            ui.say(ENDED);
+        } else if target.is_cut_short()? {
+            ui.say(CUT_SHORT);
+        }
         let mut resolver = site.resolver()?;
         let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
         let chosen: Vec<Pending> = resolver.pending().into_iter().filter(wanted).collect();
-        if let (Some(path), true) = (&self.path, chosen.is_empty()) {
+        // The one that is named may be the one that was settled only now.
+        if let (Some(path), true, false) = (&self.path, chosen.is_empty(), ended) {
             return Err(Error::usage(format!("there is no conflict of {path}")).hint("list them: factoryup resolve"));
         }
         for pending in &chosen {
@@ -64,12 +73,17 @@ impl Resolve {
         let left = resolver.pending().len();
         if !ui.is_json() {
             ui.say(&match left {
-                0 if chosen.is_empty() => "There are no conflicts.".to_owned(),
+                0 if chosen.is_empty() && !ended => "There are no conflicts.".to_owned(),
                 0 => "All conflicts are settled and staged; `git commit` ends it.".to_owned(),
                 left => format!("{left} conflicts are left."),
             });
         }
         Ok(if left == 0 { Ending::Done } else { Ending::Pending })
+    }
+
+    /// Whether it writes nothing.
+    fn only_looks(&self, ui: &Ui) -> bool {
+        self.show || !(self.mine || self.proposal || self.edit || self.tool.is_some() || ui.is_interactive())
     }
 
     fn choice(&self, pending: &Pending, resolver: &Resolver, ui: &Ui) -> Result<Option<Choice>> {

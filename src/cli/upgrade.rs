@@ -18,6 +18,12 @@ use crate::ui::Ui;
 use crate::ui::prompt::Terminal;
 use crate::wizard::{CatchUp, catch_up};
 
+/// What is said of a work tree that a killed run left half written, where nothing may be written now.
+pub(super) const CUT_SHORT: &str =
+    "A run that wrote into the work tree was cut short; the rest of it is written by the next run that may write.";
+/// And where something may.
+pub(super) const ENDED: &str = "What a run that was cut short began in the work tree is written now; commit it.";
+
 /// Bring the control repo to this factoryup's templates and to the answers in factory.toml, without losing an edit
 ///
 /// Your edits and the templates' are merged into one commit on a branch of its own; your work tree stays as it is. What cannot be
@@ -70,9 +76,9 @@ impl Upgrade {
         let mut target = site.repo()?.in_place(self.in_place);
         let cut_short = self.dry_run && target.is_cut_short()?;
         if cut_short {
-            ui.say("An upgrade in place was cut short; without --dry-run, the rest of it is written first.");
+            ui.say(CUT_SHORT);
         } else if !self.dry_run && target.recover()? {
-            ui.say("An upgrade that was cut short is written now; commit it.");
+            ui.say(ENDED);
         }
         let plan = target.observe(ui)?;
         let Some(report) = target.report().cloned() else {

@@ -14,12 +14,12 @@ use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::git::read::TreeEntry;
-use super::in_place::place;
+use super::journal::place;
 use super::observe::SUBMODULE;
 use super::tree::Mode;
 
 /// Git's mode of a folder.
-const FOLDER: &str = "040000";
+pub(crate) const FOLDER: &str = "040000";
 
 /// A path that is not as it was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]

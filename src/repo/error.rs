@@ -27,6 +27,10 @@ pub(crate) enum RepoError {
     NotTrusted(PathBuf),
     #[error("{path} cannot be written in this work tree: {why}")]
     WorkTree { path: String, why: String },
+    #[error("{path} cannot be written in this work tree: {why}")]
+    NoRoom { path: String, why: String },
+    #[error("{path} was changed after the upgrade began that was cut short")]
+    Met { path: String, folder: PathBuf },
     #[error("{} cannot be carried out: {why}", path.display())]
     Journal { path: PathBuf, why: String },
     #[error("there are changes that are not committed: {0}")]
@@ -77,6 +81,13 @@ impl From<RepoError> for Error {
             RepoError::WorkTree { .. } => {
                 Self::usage(text).hint("put back what git has there: git restore PATH; then run this again")
             }
+            RepoError::NoRoom { .. } => Self::usage(text).hint("move that away, then run this again"),
+            RepoError::Met { path, folder } => Self::usage(text)
+                .hint(format!("to end the upgrade: keep your change elsewhere, git restore {}, then run this again", shell_word(path)))
+                .hint(format!(
+                    "to give it up and keep all as it is now: rm -r {}",
+                    shell_word(&folder.display().to_string())
+                )),
             RepoError::Journal { path, .. } => {
                 let folder = path.parent().unwrap_or(path).display().to_string();
                 Self::data(text).hint(format!(

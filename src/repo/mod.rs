@@ -44,6 +44,7 @@ mod digest;
 pub(crate) mod error;
 mod failpoint;
 mod in_place;
+mod journal;
 mod migrate;
 pub(crate) mod observe;
 mod path;
@@ -151,7 +152,7 @@ impl RepoTarget {
         self
     }
 
-    /// Ends what a killed run in place began. Says whether there was something to end.
+    /// Ends what a killed run began in the work tree: an upgrade in place, or the settling of a conflict. Says whether there was something to end.
     ///
     /// # Errors
     /// `Data` when someone changed a file in the meantime; `CannotWrite` when writing fails.
@@ -159,7 +160,7 @@ impl RepoTarget {
         if !self.dir().join(".git").exists() {
             return Ok(false);
         }
-        Ok(in_place::recover(&self.git)?)
+        Ok(journal::recover(&self.git)?)
     }
 
     /// Whether [`recover`](Self::recover) has something to end.
@@ -167,7 +168,7 @@ impl RepoTarget {
     /// # Errors
     /// `CannotWrite` when git cannot be run.
     pub fn is_cut_short(&self) -> Result<bool> {
-        Ok(self.dir().join(".git").exists() && in_place::is_cut_short(&self.git)?)
+        Ok(self.dir().join(".git").exists() && journal::is_cut_short(&self.git)?)
     }
 
     /// Where it is: absolute, links followed.

@@ -90,6 +90,33 @@ fn it_writes_over_nothing_that_is_not_committed() {
     }
 }
 
+/// What stands where a file or its folder would come, and is nothing that git knows, is found before the first write.
+#[test]
+fn what_is_in_the_way_is_found_before_anything_is_written() {
+    if !need("git") {
+        return;
+    }
+    let world = other_agent();
+    let (way, last) = (world.path("repo/.codex"), world.path("repo/.codex/config.toml"));
+    let refused = |wanted: &str| {
+        let before = files(&world.path("repo"));
+        let (code, _, err) = world.factoryup("repo", &UPGRADE);
+        assert!(code == 64 && err.contains(wanted) && err.contains("move that away"), "{code} {err}");
+        assert!(files(&world.path("repo")) == before && !world.path("repo/.git/factoryup-upgrade").exists());
+    };
+    fs::write(&way, "mine").unwrap();
+    refused("its folder cannot be made, since there is the file .codex");
+    fs::remove_file(&way).unwrap();
+    fs::create_dir_all(last.join("deep")).unwrap();
+    refused("in its place is a folder that holds .codex/config.toml/deep");
+    fs::write(last.join("deep/mine"), "mine").unwrap();
+    refused("in its place is a folder that holds .codex/config.toml/deep/mine");
+    // A folder that nothing is in is nothing.
+    fs::remove_dir_all(last.join("deep")).unwrap();
+    let (code, _, err) = world.factoryup("repo", &UPGRADE);
+    assert!(code == 0 && last.is_file(), "{err}");
+}
+
 /// Kill -9 at each write and rename: before the journal is there everything is as it was, from then on the next start ends it.
 #[test]
 fn killed_at_any_step_it_is_the_old_state_or_becomes_the_new_one() {
@@ -159,7 +186,13 @@ fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
     world.env("FACTORYUP_KILL_AT", "");
     fs::write(world.path("repo/README.md"), "mine").unwrap();
     let (code, _, err) = world.factoryup("repo", &UPGRADE);
-    assert!(code == 64 && err.contains("README.md") && err.contains("after the upgrade began"), "{err}");
+    assert!(
+        code == 64
+            && err.contains("README.md")
+            && err.contains("after the upgrade began")
+            && err.contains("to give it up"),
+        "{err}"
+    );
     assert_eq!(fs::read_to_string(world.path("repo/README.md")).unwrap(), "mine");
     world.git("repo", &["checkout", "-q", "README.md"]);
     assert_eq!(world.factoryup("repo", &UPGRADE).0, 0);

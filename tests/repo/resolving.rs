@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::pty::Pty;
 use crate::support::need;
-use crate::world::World;
+use crate::world::{World, files};
 
 const ONE: &str = "docs/glossary.md";
 const TWO: &str = "docs/evidence.md";
@@ -155,4 +155,85 @@ fn the_editor_is_the_one_of_visual() {
     let (code, transcript) = pty.end();
     assert_eq!(code, 2, "{transcript}");
     assert!(world.text(ONE).ends_with("\n# Seen\n"), "{}", world.text(ONE));
+}
+
+/// Kill -9 at each write and rename: the conflict waits as before, or the next start ends what was begun, staged as ever.
+#[test]
+fn killed_at_any_step_a_conflict_waits_or_is_settled() {
+    if !need("git") {
+        return;
+    }
+    let mut world = situation();
+    let look = |world: &World| (files(&world.path("repo")), world.git("repo", &["ls-files", "--stage"]));
+    let settle = ["resolve", ONE, "--proposal"];
+    let old = look(&world);
+    assert_eq!(world.factoryup("repo", &settle).0, 2, "the other one waits");
+    let new = look(&world);
+    let touched = old.0.keys().chain(new.0.keys()).filter(|path| old.0.get(*path) != new.0.get(*path));
+    // The file, the manifest and the former text are written, the proposal goes, with a former text.
+    assert!(touched.collect::<std::collections::BTreeSet<_>>().len() >= 4 && old.1 != new.1);
+    let mut kills = [0, 0, 0];
+    let numbered = ["aside", "draft", "step"].into_iter().flat_map(|name| (0..8).map(move |at| format!("{name}-{at}")));
+    let fixed = ["aside", "draft", "journal", "written", "in-index", "ended"].map(str::to_owned);
+    for step in fixed.into_iter().chain(numbered) {
+        world.git("repo", &["reset", "-q", "--hard"]);
+        world.git("repo", &["clean", "-qfd"]);
+        assert!(look(&world) == old, "the situation cannot be had again");
+        world.env("FACTORYUP_KILL_AT", &step);
+        let (code, _, _) = world.factoryup("repo", &settle);
+        world.env("FACTORYUP_KILL_AT", "");
+        if code != -1 {
+            assert!(step.contains('-') && step != "in-index", "{step} is not reached");
+            continue;
+        }
+        let decided = world.path("repo/.git/factoryup-upgrade/journal.json").exists();
+        let (mut cut, index) = look(&world);
+        cut.retain(|path, _| !path.contains(".factoryup-step-"));
+        let known = |path: &String| cut.get(path) == old.0.get(path) || cut.get(path) == new.0.get(path);
+        assert!(old.0.keys().chain(new.0.keys()).chain(cut.keys()).all(known), "{step}");
+        assert!(index == old.1 || index == new.1, "{step}");
+        let state = if cut == old.0 {
+            0
+        } else if cut == new.0 {
+            2
+        } else {
+            1
+        };
+        assert!(decided || cut == old.0 && index == old.1 || cut == new.0 && index == new.1, "{step}: half of it");
+        kills[state] += 1;
+        // A listing writes nothing, and says that something is left to do.
+        let (_, _, err) = world.factoryup("repo", &["resolve"]);
+        assert_eq!(err.contains("cut short"), decided, "{step}: {err}");
+        let again = if decided { &["resolve", ONE, "--mine"] } else { &settle };
+        let (code, _, err) = world.factoryup("repo", again);
+        // The last kill of all leaves nothing to do, and then there is no such conflict.
+        let done = step == "ended";
+        assert_eq!(code, if done { 64 } else { 2 }, "{step}: {err}");
+        assert!(look(&world) == new, "{step}");
+        assert!(!world.path("repo/.git/factoryup-upgrade").exists(), "{step}");
+    }
+    let [before, between, after] = kills;
+    assert!(before > 6 && between > 6 && after > 2, "{before} before, {between} in between, {after} after");
+}
+
+#[test]
+fn an_edit_after_a_cut_is_not_written_over() {
+    if !need("git") {
+        return;
+    }
+    let mut world = situation();
+    world.env("FACTORYUP_KILL_AT", "journal");
+    assert_eq!(world.factoryup("repo", &["resolve", ONE, "--proposal"]).0, -1);
+    world.env("FACTORYUP_KILL_AT", "");
+    fs::write(world.path("repo").join(ONE), "mine since\n").unwrap();
+    let before = files(&world.path("repo"));
+    let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--mine"]);
+    assert!(code == 64 && err.contains("was changed after") && err.contains("rm -r "), "{err}");
+    assert!(files(&world.path("repo")) == before);
+    // Given up as it is told, the edit is there and the conflict waits.
+    let told = err.split("rm -r ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_else(|| panic!("{err}"));
+    fs::remove_dir_all(told.trim()).unwrap();
+    let (code, out, err) = world.factoryup("repo", &["resolve"]);
+    assert!(code == 2 && out.contains(ONE), "{out}{err}");
+    assert!(files(&world.path("repo")) == before);
 }

@@ -1,25 +1,25 @@
 //! Settling conflicts: for each file that an upgrade could not merge, the user says what it is to hold.
 //!
-//! This is the one thing here that writes into a work tree, since that is where the user looks at the result: the file, its record,
-//! and the proposal, which goes. Only over paths that are as they were committed, and staged, so that `git commit` ends it. The
-//! record comes last: cut short, a file is as chosen and its conflict still listed, and choosing again changes nothing.
+//! It is settled in the work tree, since that is where the user looks at the result: the file, its record, and the proposal, which
+//! goes. Only over paths that are as they were committed, and staged, so that `git commit` ends it. One conflict is settled as a whole:
+//! killed in the middle, it waits as before, or the next start ends it ([`journal`](super::journal)).
 
 mod tool;
 mod view;
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs;
 use std::path::Path;
 
 use super::block;
 use super::catalogue::Class;
-use super::clean::{Changed, changed, stage};
+use super::clean::{Changed, changed};
 use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
 use super::digest::sha256;
 use super::error::RepoError;
 use super::git::Git;
-use super::in_place::{place, remove_empty};
+use super::git::write::Edit;
+use super::journal::Steps;
 use super::manifest::{self, FileRecord, Manifest, State};
 use super::merge::has_markers;
 use super::observe::{ControlRepo, Observed, observe, resolve};
@@ -27,7 +27,6 @@ use super::record::{BASE, Blob, CONFLICTS};
 use super::tree::{Mode, RenderedFile, owned};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
-use crate::plan::write_atomically;
 
 /// What a file is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,9 +138,13 @@ impl Resolver {
         if !record.base.is_empty() {
             touched.push(&former);
         }
+        let (edits, manifest) = self.edits(&file, &record, content.as_ref(), &base, &proposal)?;
+        let git = self.repo.git.clone();
+        let steps = Steps::new(&git, &edits)?;
         self.refuse_uncommitted(&touched)?;
-        self.write(&file, &record, content.as_ref(), &base, &proposal)?;
-        Ok(stage(&self.repo.git, &self.known(&touched))?)
+        steps.carry_out(true)?;
+        self.repo.manifest = manifest;
+        Ok(())
     }
 
     /// The proposal as it would be written: of a block only the body.
@@ -176,68 +179,42 @@ impl Resolver {
             .hint("commit or stash them, then run this again"))
     }
 
-    fn write(
-        &mut self,
+    /// What settles a conflict: what is written and removed, and the manifest that is then right.
+    fn edits(
+        &self,
         file: &RenderedFile,
         record: &FileRecord,
         content: Option<&Blob>,
         base: &str,
         proposal: &str,
-    ) -> Result<()> {
-        let dir = self.repo.git.dir().to_owned();
+    ) -> Result<(Vec<Edit>, Manifest)> {
         let fresh = FileRecord::of(file, &self.desired.tree.version);
         let written =
             content.map_or(fresh.written.clone(), |b| sha256(owned(file.class, &b.bytes).unwrap_or(&b.bytes)));
         let state = if content.is_some() { State::Ok } else { State::DeletedByUser };
         let settled = FileRecord { written, state, ..fresh };
-        if settled.keeps_base() {
-            put(&dir, base, &Blob::file(base, file.owned()))?;
-        }
-        if let Some(content) = content {
-            put(&dir, &file.path, content)?;
-        }
-        if record.path != file.path && !record.base.is_empty() {
-            remove(&dir, &record.path)?;
-        }
-        for known in &mut self.repo.manifest.files {
+        let mut manifest = self.repo.manifest.clone();
+        for known in &mut manifest.files {
             if known.id == settled.id {
                 known.clone_from(&settled);
             }
         }
-        write_atomically(&dir.join(manifest::PATH), self.repo.manifest.to_text()?.as_bytes(), 0o644)?;
+        let mut edits = vec![Edit::Remove(proposal.to_owned())];
         // The text that it was rendered from before is not needed any more, unless another file began with the same one.
         let needed = |other: &FileRecord| other.keeps_base() && other.base == record.base;
-        if record.keeps_base() && !self.repo.manifest.files.iter().any(needed) {
-            remove(&dir, &format!("{BASE}{}", record.base))?;
+        if record.keeps_base() && !manifest.files.iter().any(needed) {
+            edits.push(Edit::Remove(format!("{BASE}{}", record.base)));
         }
-        remove(&dir, proposal)
+        if record.path != file.path && !record.base.is_empty() {
+            edits.push(Edit::Remove(record.path.clone()));
+        }
+        if let Some(content) = content {
+            edits.push(Edit::Put(Blob { path: file.path.clone(), ..content.clone() }));
+        }
+        if settled.keeps_base() {
+            edits.push(Edit::Put(Blob::file(base, file.owned())));
+        }
+        edits.push(Edit::Put(Blob::file(manifest::PATH, manifest.to_text()?)));
+        Ok((edits, manifest))
     }
-}
-
-fn put(dir: &Path, name: &str, blob: &Blob) -> Result<()> {
-    let place = place(dir, name)?;
-    if let Some(folder) = place.parent() {
-        fs::create_dir_all(folder).map_err(RepoError::io("make", folder))?;
-    }
-    if blob.mode == Mode::Link {
-        let _ = fs::remove_file(&place);
-        let destination = String::from_utf8_lossy(&blob.bytes).into_owned();
-        return symlink(destination, &place).map_err(|e| RepoError::io("write", &place)(e).into());
-    }
-    let mode = if blob.mode == Mode::Executable { 0o755 } else { 0o644 };
-    if fs::symlink_metadata(&place).is_ok_and(|m| m.is_symlink()) {
-        fs::remove_file(&place).map_err(RepoError::io("replace", &place))?;
-    }
-    write_atomically(&place, &blob.bytes, mode)?;
-    fs::set_permissions(&place, Permissions::from_mode(mode)).map_err(|e| RepoError::io("write", &place)(e).into())
-}
-
-fn remove(dir: &Path, name: &str) -> Result<()> {
-    let place = place(dir, name)?;
-    match fs::remove_file(&place) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(RepoError::io("remove", &place)(e).into()),
-        _ => {}
-    }
-    remove_empty(dir, &place);
-    Ok(())
 }

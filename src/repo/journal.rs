@@ -1,0 +1,348 @@
+//! Files written into a work tree: all of them, or none.
+//!
+//! Everything that is to be written is first put aside in git's own folder, and synced. Then one journal names every step with what is
+//! there before and what will be after. With the journal in its place it is decided: whatever happens from there, the next start takes
+//! the same steps again until none is left. Without it, what was put aside is thrown away. A step that finds neither the one nor the
+//! other content stops all of them, since then someone else has been there.
+//!
+//! What is there before is read when the steps are made, so whoever uses them looks only then whether a path may be written over
+//! ([`clean`](super::clean)): a change that comes later is met by the step itself.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::clean::{FOLDER as DIRECTORY, present, stage};
+use super::create::sync;
+use super::digest::sha256;
+use super::error::{RepoError, RepoResult};
+use super::failpoint::reached;
+use super::git::Git;
+use super::git::write::Edit;
+use super::tree::Mode;
+
+/// Format number of the journal. The first had no `stage`.
+const SCHEMA: u32 = 2;
+/// In git's own folder.
+const FOLDER: &str = "factoryup-upgrade";
+const JOURNAL: &str = "journal.json";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Journal {
+    schema: u32,
+    /// Whether the paths are staged when all are written.
+    #[serde(default)]
+    stage: bool,
+    steps: Vec<Step>,
+}
+
+/// One path: what is there, what will be.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    path: String,
+    before: Side,
+    after: Side,
+}
+
+/// The mode with the digest of the content, or nothing.
+type Side = Option<(String, String)>;
+
+/// What is to be written, with what was there when it was made.
+#[derive(Debug)]
+pub(crate) struct Steps<'a> {
+    git: &'a Git,
+    steps: Vec<(Step, &'a [u8])>,
+}
+
+impl<'a> Steps<'a> {
+    /// Looks at what is there where `edits` are to be written. Of two for the same path the later one counts.
+    ///
+    /// Fails when one cannot be written: on its way or in its place is something that none of the edits removes.
+    pub(crate) fn new(git: &'a Git, edits: impl IntoIterator<Item = &'a Edit>) -> RepoResult<Self> {
+        let mut steps: Vec<(Step, &[u8])> = Vec::new();
+        for edit in edits {
+            let (path, after, bytes) = match edit {
+                Edit::Put(blob) => {
+                    (&blob.path, Some((blob.mode.as_str().to_owned(), sha256(&blob.bytes))), blob.bytes.as_slice())
+                }
+                Edit::Remove(path) => (path, None, [].as_slice()),
+            };
+            let before = there(&place(git.dir(), path)?)?;
+            steps.retain(|(step, _)| step.path != *path);
+            steps.push((Step { before, path: path.clone(), after }, bytes));
+        }
+        // What goes makes room for what comes.
+        steps.sort_by_key(|(step, _)| step.after.is_some());
+        let steps = Self { git, steps };
+        steps.refuse_without_room()?;
+        Ok(steps)
+    }
+
+    /// What was at `path`: mode and digest of the content.
+    pub(crate) fn before(&self, path: &str) -> Option<&(String, String)> {
+        self.steps.iter().find(|(step, _)| step.path == path).and_then(|(step, _)| step.before.as_ref())
+    }
+
+    fn refuse_without_room(&self) -> RepoResult<()> {
+        let dir = self.git.dir();
+        let gone = self.steps.iter().filter(|(step, _)| step.after.is_none());
+        let gone: BTreeSet<PathBuf> = gone.map(|(step, _)| dir.join(&step.path)).collect();
+        let refused = |path: &str, other: &Path, what: &str| {
+            let why = format!("{what} {}", other.strip_prefix(dir).unwrap_or(other).display());
+            Err(RepoError::NoRoom { path: path.to_owned(), why })
+        };
+        for (step, _) in self.steps.iter().filter(|(step, _)| step.after.is_some()) {
+            let place = dir.join(&step.path);
+            for folder in place.ancestors().skip(1).take_while(|folder| *folder != dir) {
+                if fs::symlink_metadata(folder).is_ok_and(|m| !m.is_dir()) && !gone.contains(folder) {
+                    return refused(&step.path, folder, "its folder cannot be made, since there is the file");
+                }
+            }
+            if let Some(other) = stays_in(&place, &gone) {
+                return refused(&step.path, &other, "in its place is a folder that holds");
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of it, and stages it when wanted.
+    pub(crate) fn carry_out(self, stage: bool) -> RepoResult<()> {
+        let folder = folder(self.git)?;
+        if folder.join(JOURNAL).exists() {
+            return Err(RepoError::Busy(self.git.dir().to_owned()));
+        }
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).map_err(RepoError::io("make", &folder))?;
+        let mut steps = Vec::with_capacity(self.steps.len());
+        for (index, (step, bytes)) in self.steps.into_iter().enumerate() {
+            if let Some((_, digest)) = &step.after {
+                let aside = folder.join(digest);
+                fs::write(&aside, bytes).map_err(RepoError::io("write", &aside))?;
+            }
+            steps.push(step);
+            reached(&format!("aside-{index}"));
+        }
+        sync(&folder)?;
+        reached("aside");
+        let journal = serde_json::to_vec(&Journal { schema: SCHEMA, stage, steps }).unwrap_or_default();
+        let (draft, path) = (folder.join("draft"), folder.join(JOURNAL));
+        let mut file = File::create(&draft).map_err(RepoError::io("write", &draft))?;
+        file.write_all(&journal).and_then(|()| file.sync_all()).map_err(RepoError::io("write", &draft))?;
+        reached("draft");
+        fs::rename(&draft, &path).map_err(RepoError::io("write", &path))?;
+        sync(&folder)?;
+        reached("journal");
+        replay(self.git, &folder)
+    }
+}
+
+/// What is in the folder at `place` besides the files that go: nothing when it is no folder.
+fn stays_in(place: &Path, gone: &BTreeSet<PathBuf>) -> Option<PathBuf> {
+    if !fs::symlink_metadata(place).is_ok_and(|m| m.is_dir()) {
+        return None;
+    }
+    let Ok(entries) = fs::read_dir(place) else { return Some(place.to_owned()) };
+    let mut entries = entries.flatten().map(|entry| entry.path());
+    entries.find_map(|path| {
+        if path.is_symlink() || !path.is_dir() {
+            (!gone.contains(&path)).then_some(path)
+        } else {
+            // An empty folder below is none that goes with its files.
+            let empty = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+            if empty { Some(path) } else { stays_in(&path, gone) }
+        }
+    })
+}
+
+/// As [`present`], of what could be written over: a folder is nothing of that kind.
+fn there(place: &Path) -> RepoResult<Side> {
+    Ok(present(place)?.filter(|(mode, _)| mode != DIRECTORY))
+}
+
+/// Whether a killed run decided on steps that are not all taken yet.
+pub(crate) fn is_cut_short(git: &Git) -> RepoResult<bool> {
+    Ok(folder(git)?.join(JOURNAL).is_file())
+}
+
+/// Ends what a killed run began, or throws away what it had not decided. Says whether there was something to end.
+pub(crate) fn recover(git: &Git) -> RepoResult<bool> {
+    let folder = folder(git)?;
+    if folder.join(JOURNAL).is_file() {
+        replay(git, &folder)?;
+        return Ok(true);
+    }
+    if folder.is_dir() {
+        fs::remove_dir_all(&folder).map_err(RepoError::io("remove", &folder))?;
+    }
+    Ok(false)
+}
+
+fn folder(git: &Git) -> RepoResult<PathBuf> {
+    Ok(PathBuf::from(git.line(&["rev-parse", "--absolute-git-dir"])?).join(FOLDER))
+}
+
+fn replay(git: &Git, folder: &Path) -> RepoResult<()> {
+    let dir = git.dir();
+    let path = folder.join(JOURNAL);
+    let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
+    let unreadable = |why: String| RepoError::Journal { path: path.clone(), why };
+    let journal: Journal = serde_json::from_slice(&text).map_err(|e| unreadable(e.to_string()))?;
+    if !(1..=SCHEMA).contains(&journal.schema) {
+        return Err(unreadable("it was written by another factoryup".into()));
+    }
+    for step in &journal.steps {
+        check(dir, folder, step).map_err(|why| RepoError::Journal { path: path.clone(), why })?;
+    }
+    // All of them before the first, so that a change of somebody else's stops it before more is written.
+    for step in &journal.steps {
+        is_taken(dir, folder, step)?;
+    }
+    for (index, step) in journal.steps.iter().enumerate() {
+        take(dir, folder, index, step)?;
+    }
+    sync(dir)?;
+    reached("written");
+    if journal.stage {
+        // git takes no paths that neither it knows nor are there.
+        let index = git.index()?;
+        let known = |path: &&str| index.contains_key(*path) || fs::symlink_metadata(dir.join(path)).is_ok();
+        let paths: Vec<&str> = journal.steps.iter().map(|step| step.path.as_str()).filter(known).collect();
+        stage(git, &paths)?;
+        reached("in-index");
+    }
+    fs::remove_file(&path).map_err(RepoError::io("remove", &path))?;
+    reached("ended");
+    fs::remove_dir_all(folder).map_err(RepoError::io("remove", folder))
+}
+
+/// Whether a step is one that this program wrote: the journal lies in a folder that somebody else may have packed. No path leads out of
+/// the work tree, and what is to be written is what was put aside, and not a file from elsewhere.
+fn check(dir: &Path, folder: &Path, step: &Step) -> Result<(), String> {
+    place(dir, &step.path).map_err(|error| error.to_string())?;
+    let Some((mode, digest)) = &step.after else { return Ok(()) };
+    if Mode::parse(mode).is_none() {
+        return Err(format!("{} would get the mode {mode}", step.path));
+    }
+    if digest.len() != 64 || !digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(format!("{digest} is no SHA-256"));
+    }
+    match fs::read(folder.join(digest)) {
+        Ok(bytes) if sha256(&bytes) == *digest => Ok(()),
+        Ok(_) => Err(format!("what was put aside for {} is not what it says", step.path)),
+        Err(error) => Err(format!("what was put aside for {} cannot be read: {error}", step.path)),
+    }
+}
+
+/// Whether a step was taken; an error when what is there is neither what was nor what will be.
+fn is_taken(dir: &Path, folder: &Path, step: &Step) -> RepoResult<bool> {
+    let there = there(&place(dir, &step.path)?)?;
+    if there == step.after {
+        return Ok(true);
+    }
+    if there == step.before {
+        return Ok(false);
+    }
+    Err(RepoError::Met { path: step.path.clone(), folder: folder.to_owned() })
+}
+
+/// Takes one step, unless it was taken already.
+fn take(dir: &Path, folder: &Path, index: usize, step: &Step) -> RepoResult<()> {
+    if is_taken(dir, folder, step)? {
+        return Ok(());
+    }
+    let place = place(dir, &step.path)?;
+    let Some((mode, digest)) = &step.after else {
+        fs::remove_file(&place).map_err(RepoError::io("remove", &place))?;
+        reached(&format!("step-{index}"));
+        remove_empty(dir, &place);
+        return Ok(());
+    };
+    let parent = place.parent().unwrap_or(dir);
+    fs::create_dir_all(parent).map_err(RepoError::io("make", parent))?;
+    let aside = folder.join(digest);
+    let bytes = fs::read(&aside).map_err(RepoError::io("read", &aside))?;
+    // Beside its place, since git's folder may be on another file system; by a name that a second run finds again.
+    let draft = parent.join(format!(".factoryup-step-{index}"));
+    let _ = fs::remove_file(&draft);
+    match Mode::parse(mode) {
+        Some(Mode::Link) => symlink(String::from_utf8_lossy(&bytes).as_ref(), &draft),
+        mode => fs::write(&draft, &bytes).and_then(|()| {
+            let bits = if mode == Some(Mode::Executable) { 0o755 } else { 0o644 };
+            fs::set_permissions(&draft, Permissions::from_mode(bits))
+        }),
+    }
+    .map_err(RepoError::io("write", &draft))?;
+    reached(&format!("draft-{index}"));
+    // A folder that nothing is in; where something is in it, the next line fails.
+    let _ = fs::remove_dir(&place);
+    fs::rename(&draft, &place).map_err(RepoError::io("write", &place))?;
+    reached(&format!("step-{index}"));
+    Ok(())
+}
+
+/// As git does: a folder that nothing is in any more goes too.
+pub(crate) fn remove_empty(dir: &Path, removed: &Path) {
+    for folder in removed.ancestors().skip(1).take_while(|folder| *folder != dir) {
+        if fs::remove_dir(folder).is_err() {
+            break;
+        }
+    }
+}
+
+/// Where a path of the repo is in the work tree, when no link on the way leads elsewhere.
+pub(crate) fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
+    let mut place = dir.to_owned();
+    for part in name.split('/') {
+        if place != dir && fs::symlink_metadata(&place).is_ok_and(|m| m.is_symlink()) {
+            return Err(RepoError::WorkTree { path: name.to_owned(), why: format!("{} is a link", place.display()) });
+        }
+        if matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git") {
+            return Err(RepoError::WorkTree { path: name.to_owned(), why: "it leads out of the work tree".into() });
+        }
+        place.push(part);
+    }
+    Ok(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::git::write::ObjectFormat;
+    use crate::repo::record::Blob;
+
+    #[test]
+    fn a_folder_makes_room_for_a_file_and_a_file_for_a_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        let git = Git::new(temp.path()).unwrap();
+        git.init("main", ObjectFormat::Sha1).unwrap();
+        let at = |path: &str| temp.path().join(path);
+        fs::create_dir_all(at("folder/deep")).unwrap();
+        for path in ["folder/a", "folder/deep/b", "file"] {
+            fs::write(at(path), "old").unwrap();
+        }
+        let put = |path: &str| Edit::Put(Blob::file(path, "new"));
+        let gone = |path: &str| Edit::Remove(path.to_owned());
+        let refused = |edits: &[Edit]| Steps::new(&git, edits).unwrap_err().to_string();
+        assert!(refused(&[put("folder"), gone("folder/a")]).contains("a folder that holds folder/deep/b"));
+        assert!(refused(&[put("file/a")]).contains("there is the file file"));
+
+        let edits = [put("folder"), put("file/a"), gone("folder/a"), gone("folder/deep/b"), gone("file")];
+        Steps::new(&git, &edits).unwrap().carry_out(true).unwrap();
+        assert_eq!(["folder", "file/a"].map(|path| fs::read_to_string(at(path)).unwrap()), ["new", "new"]);
+        assert_eq!(git.index().unwrap().into_keys().collect::<Vec<_>>(), ["file/a", "folder"]);
+        assert!(!is_cut_short(&git).unwrap() && !at(".git/factoryup-upgrade").exists());
+    }
+
+    #[test]
+    fn a_journal_of_the_first_format_is_read() {
+        let text = r#"{"schema":1,"steps":[{"path":"a","before":null,"after":["100644","x"]}]}"#;
+        let journal: Journal = serde_json::from_str(text).unwrap();
+        assert!(!journal.stage && journal.steps[0].before.is_none());
+    }
+}
