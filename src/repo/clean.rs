@@ -62,6 +62,25 @@ pub(crate) fn changed(git: &Git, paths: &[&str]) -> RepoResult<Vec<Changed>> {
     Ok(found)
 }
 
+/// Refuses paths that git was told to overlook in the work tree: a change of theirs would be in no commit, and what a sparse checkout
+/// leaves out is not there to be changed. git-update-index(1), git-ls-files(1): a small letter says `assume-unchanged`, an `S`
+/// `skip-worktree`.
+pub(crate) fn refuse_overlooked(git: &Git, paths: &[&str]) -> RepoResult<()> {
+    let listing = git.run(&["ls-files", "-v", "-z"])?;
+    let (mut overlooked, mut absent) = (Vec::new(), Vec::new());
+    for (tag, path) in listing.split(|b| *b == 0).filter_map(|line| std::str::from_utf8(line).ok()?.split_once(' ')) {
+        if !paths.contains(&path) || !tag.starts_with(|tag: char| tag.is_ascii_lowercase() || tag == 'S') {
+            continue;
+        }
+        let there = fs::symlink_metadata(git.dir().join(path)).is_ok();
+        if there { &mut overlooked } else { &mut absent }.push(path.to_owned());
+    }
+    if !absent.is_empty() {
+        return Err(RepoError::Sparse(absent));
+    }
+    if overlooked.is_empty() { Ok(()) } else { Err(RepoError::Overlooked(overlooked)) }
+}
+
 /// Stages `paths` as they are in the work tree, or are not.
 pub(crate) fn stage(git: &Git, paths: &[&str]) -> RepoResult<()> {
     let mut entries = String::new();

@@ -33,8 +33,12 @@ pub(crate) enum RepoError {
     Met { path: String, folder: PathBuf },
     #[error("{} cannot be carried out: {why}", path.display())]
     Journal { path: PathBuf, why: String },
-    #[error("there are changes that are not committed: {0}")]
-    Uncommitted(String),
+    #[error("there are changes that are not committed: {}", some(.0))]
+    Uncommitted(Vec<String>),
+    #[error("git was told to overlook changes of {}", some(.0))]
+    Overlooked(Vec<String>),
+    #[error("the sparse checkout leaves out what is to be written: {}", some(.0))]
+    Sparse(Vec<String>),
     #[error("cannot {verb} {}: {source}", path.display())]
     Io { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot generate a control repo in {}: {why}", dir.display())]
@@ -96,6 +100,17 @@ impl From<RepoError> for Error {
                 ))
             }
             RepoError::Uncommitted(_) => Self::usage(text).hint("commit or stash them, then run this again"),
+            RepoError::Overlooked(paths) => {
+                let paths: Vec<String> = paths.iter().map(|path| shell_word(path)).collect();
+                let paths = paths.join(" ");
+                Self::usage(text)
+                    .hint(format!("let it look again: git update-index --no-assume-unchanged {paths}"))
+                    .hint(format!("and: git update-index --no-skip-worktree {paths}"))
+                    .hint("commit what is changed there, then run this again; an upgrade onto a branch needs none of this")
+            }
+            RepoError::Sparse(_) => Self::usage(text)
+                .hint("have all files: git sparse-checkout disable; then run this again")
+                .hint("an upgrade onto a branch needs no work tree: factoryup upgrade, without --in-place"),
             RepoError::NoGit => Self::new(Kind::CannotWrite, text)
                 .hint("install git 2.28 or newer, on Debian with `apt install git`, then run this again"),
             RepoError::GitDoesNotRun(_) => {
@@ -153,6 +168,13 @@ impl From<RepoError> for Error {
             }
         }
     }
+}
+
+/// Names paths, and of many only the first.
+pub(crate) fn some(paths: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let first = paths.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if paths.len() > SHOWN { format!("{first} and {} more", paths.len() - SHOWN) } else { first }
 }
 
 /// `text` as one word of a POSIX shell, quoted where needed.

@@ -2,7 +2,7 @@
 //!
 //! Only paths that are as they were committed are touched. What git ignores or does not know is never written over.
 
-use super::clean::{changed, present};
+use super::clean::{changed, present, refuse_overlooked};
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
@@ -50,12 +50,13 @@ fn refuse_uncommitted(git: &Git, edits: &[&Edit]) -> RepoResult<()> {
             Edit::Remove(path) => path.as_str(),
         })
         .collect();
+    refuse_overlooked(git, &touched)?;
     let changed = changed(git, &touched)?;
     let listing = git.run(&["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"])?;
     let text = String::from_utf8_lossy(&listing);
     let ignored: Vec<&str> = text.split('\0').filter(|entry| entry.ends_with('/')).collect();
     let meets =
         |path: &&str| changed.iter().any(|c| c.path == *path) || ignored.iter().any(|folder| path.starts_with(folder));
-    let dirty: Vec<&str> = touched.into_iter().filter(meets).collect();
-    if dirty.is_empty() { Ok(()) } else { Err(RepoError::Uncommitted(dirty.join(", "))) }
+    let dirty: Vec<String> = touched.into_iter().filter(meets).map(str::to_owned).collect();
+    if dirty.is_empty() { Ok(()) } else { Err(RepoError::Uncommitted(dirty)) }
 }

@@ -18,6 +18,7 @@ mod elsewhere;
 mod formats;
 mod hostile;
 mod in_place;
+mod indexes;
 mod killed;
 mod looking;
 mod places;

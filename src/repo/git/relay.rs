@@ -3,12 +3,16 @@
 //! A token must not depend on what stands in the repo's own `.git/config`, which comes with a folder that somebody packed: a proxy, a
 //! switched-off certificate check or a helper there would have it. So no command that gets a token reads that file: it runs in an empty
 //! bare repo that borrows the other's objects. What the user configured for themselves and for the machine holds as ever; the
-//! throw-away repo lies in the other's git folder, so that an `includeIf "gitdir:…"` finds it too.
+//! throw-away repo lies in the other's git folder, so that an `includeIf "gitdir:…"` finds it too. One that a killed run left holds no secret; a
+//! later call removes it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use super::Git;
@@ -18,6 +22,29 @@ use crate::repo::error::{RepoError, RepoResult};
 /// The protocols that a remote is spoken to by.
 const PROTOCOLS: &str = "http:https";
 
+/// What the names of the folders begin with.
+const PREFIX: &str = "factoryup-remote-";
+/// A folder is not taken for left behind before it is this old: it may not be locked yet, or the git of a killed run may still be at
+/// work in it. Longer than a remote may be silent.
+const SETTLED: Duration = Duration::from_secs(2 * super::remote::STALLED_SECONDS as u64);
+
+/// Removes the folders that killed runs left: those that are ours, not new, and locked by nobody. What cannot be removed stays.
+fn clear_left_behind(common: &Path) {
+    let Ok(entries) = fs::read_dir(common) else { return };
+    for path in entries.flatten().filter(|e| e.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        let path = path.path();
+        let is_old = |m: &fs::Metadata| m.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > SETTLED));
+        let own = |m: &fs::Metadata| m.is_dir() && m.uid() == rustix::process::geteuid().as_raw();
+        if !fs::symlink_metadata(&path).is_ok_and(|m| own(&m) && is_old(&m)) {
+            continue;
+        }
+        let Ok(lock) = File::open(&path) else { continue };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
 /// The throw-away repo. It goes when this is dropped.
 #[derive(Debug)]
 pub(super) struct Relay<'a> {
@@ -25,6 +52,8 @@ pub(super) struct Relay<'a> {
     git: Git,
     objects: PathBuf,
     _folder: TempDir,
+    /// Held as long as this value lives, so that others know the folder is in use.
+    _lock: File,
 }
 
 impl Git {
@@ -52,13 +81,17 @@ impl<'a> Relay<'a> {
         let (format, objects) = facts.trim_end_matches('\n').split_once('\n').unwrap_or(("sha1", ".git/objects"));
         let objects = repo.dir().join(objects);
         let common = objects.parent().unwrap_or(repo.dir());
+        clear_left_behind(common);
         let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix("factoryup-remote-");
+        let builder = builder.prefix(PREFIX);
         // Elsewhere when nothing can be written there, as a listing needs no write.
         let folder = builder
             .tempdir_in(common)
             .or_else(|_| builder.tempdir())
             .map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
+        let lock = File::open(folder.path()).map_err(RepoError::io("open", folder.path()))?;
+        // Where the file system has no locks, nobody can take one either, and what is left behind stays.
+        let _ = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
         let git = Git::new(folder.path())?;
         git.run(&["init", "--quiet", "--bare", "--template=", &format!("--object-format={format}")])?;
         let shallow = common.join("shallow");
@@ -66,7 +99,7 @@ impl<'a> Relay<'a> {
             let copy = folder.path().join("shallow");
             fs::copy(&shallow, &copy).map_err(RepoError::io("write", &copy))?;
         }
-        Ok(Self { repo, git, objects, _folder: folder })
+        Ok(Self { repo, git, objects, _folder: folder, _lock: lock })
     }
 
     /// A git command in it, which may speak HTTP.
@@ -120,5 +153,41 @@ impl<'a> Relay<'a> {
 
     fn folder(&self) -> &Path {
         self.git.dir()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::git::write::ObjectFormat;
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_what_is_in_use_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let git = Git::new(temp.path()).unwrap();
+        git.init("main", ObjectFormat::Sha1).unwrap();
+        let make = |name: &str, age: Duration| {
+            let path = temp.path().join(".git").join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("HEAD"), "").unwrap();
+            let folder = File::open(&path).unwrap();
+            folder.set_modified(std::time::SystemTime::now() - age).unwrap();
+            (path, folder)
+        };
+        let (left, _) = make("factoryup-remote-left", 2 * SETTLED);
+        let (new, _) = make("factoryup-remote-new", SETTLED / 2);
+        let (used, lock) = make("factoryup-remote-used", 2 * SETTLED);
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let (other, _) = make("factoryup-other", 2 * SETTLED);
+        let relay = Relay::new(&git).unwrap();
+        let own = relay.folder().to_owned();
+        assert!(!left.exists() && new.exists() && used.exists() && other.exists());
+        // Its own, old as it may be, is not taken from it.
+        File::open(&own).unwrap().set_modified(std::time::SystemTime::now() - 2 * SETTLED).unwrap();
+        drop(lock);
+        drop(Relay::new(&git).unwrap());
+        assert!(own.exists() && !used.exists());
+        drop(relay);
+        assert!(!own.exists());
     }
 }

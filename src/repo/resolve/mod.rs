@@ -8,11 +8,12 @@ mod tool;
 mod view;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::block;
 use super::catalogue::Class;
-use super::clean::{Changed, changed};
+use super::clean::{Changed, changed, refuse_overlooked};
 use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
 use super::digest::sha256;
@@ -72,8 +73,11 @@ impl Resolver {
             Observed::Control(mut repo) => {
                 // What was settled before is staged there and not committed yet.
                 let path = repo.git.dir().join(manifest::PATH);
-                let text = fs::read_to_string(&path).map_err(RepoError::io("read", &path))?;
-                repo.manifest = Manifest::parse(&text)?;
+                // Where it is not there, as in a sparse checkout, nothing was settled.
+                match fs::read_to_string(&path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    text => repo.manifest = Manifest::parse(&text.map_err(RepoError::io("read", &path))?)?,
+                }
                 Ok(Self { desired, repo })
             }
             Observed::Vacant { .. } | Observed::CutShort | Observed::Foreign(_) => {
@@ -168,6 +172,7 @@ impl Resolver {
 
     fn refuse_uncommitted(&self, paths: &[&str]) -> Result<()> {
         let known = self.known(paths);
+        refuse_overlooked(&self.repo.git, &known)?;
         // What was settled before left staged files in `.factory/`.
         let settled = |change: &Changed| change.staged && change.path.starts_with(".factory/");
         let dirty: Vec<String> =
@@ -175,8 +180,7 @@ impl Resolver {
         if dirty.is_empty() {
             return Ok(());
         }
-        Err(Error::usage(format!("there are changes that are not committed: {}", dirty.join(", ")))
-            .hint("commit or stash them, then run this again"))
+        Err(RepoError::Uncommitted(dirty).into())
     }
 
     /// What settles a conflict: what is written and removed, and the manifest that is then right.
