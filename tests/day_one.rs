@@ -5,6 +5,8 @@
 
 #[path = "support/canary.rs"]
 mod canary;
+#[path = "day_one/moved.rs"]
+mod moved;
 #[path = "support/plane.rs"]
 mod plane;
 mod support;
@@ -194,6 +196,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
         }
         only_where_it_belongs(&journey, &secret, true);
     }
+    moved::another_host_gets_nothing_unasked(&journey);
     way_back(&journey, &renewed);
 }
 

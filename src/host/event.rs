@@ -44,10 +44,12 @@ pub(crate) enum Event {
         /// How to undo it.
         undo: Option<Undo>,
     },
-    /// Part of it could not be made, and the rest goes on.
+    /// It, or part of it on the way back, could not be made in a worker's home, and the rest goes on.
     Left {
         /// Which change.
         id: String,
+        /// The exit code; none on the way back, where the change itself is done.
+        code: Option<i32>,
         /// What is left as it is.
         log: String,
     },

@@ -14,6 +14,8 @@ pub(super) struct Follow<'a, 'l> {
     /// Whether a change that is done takes one back.
     backwards: bool,
     failure: Option<Error>,
+    /// What could not be made in a worker's home: the change, and what was said.
+    pub(super) left: Vec<String>,
     /// The guarded changes are in place, and the clock is running.
     pub(super) armed: bool,
     /// They were taken back; what the host says about it.
@@ -25,7 +27,17 @@ pub(super) struct Follow<'a, 'l> {
 impl<'a, 'l> Follow<'a, 'l> {
     /// Follows one program that makes changes of `plan`.
     pub(super) fn new(plan: &'a Plan, log: &'a mut Log<'l>, run: &'a Run) -> Self {
-        Self { plan, log, run, backwards: false, failure: None, armed: false, reverted: None, ended: false }
+        Self {
+            plan,
+            log,
+            run,
+            backwards: false,
+            failure: None,
+            left: Vec::new(),
+            armed: false,
+            reverted: None,
+            ended: false,
+        }
     }
 
     /// The same for a program that takes changes back.
@@ -61,9 +73,14 @@ impl<'a, 'l> Follow<'a, 'l> {
                 let never = || Undo::Never { reason: "it only finished what was begun".into() };
                 self.log.done(&change, undo.clone().unwrap_or_else(never))?;
             }
-            Event::Left { id, log } => {
+            Event::Left { id, code: None, log } => {
                 let change = self.change(id)?;
                 self.log.watch().warn(&format!("could not {}: {}", change.summary, plain(log)));
+            }
+            Event::Left { id, code: Some(code), log } => {
+                let (change, said) = (self.change(id)?, plain(log));
+                self.log.failed(&change, &said)?;
+                self.left.push(format!("{} (exit code {code}): {}", change.summary, said.trim_end()));
             }
             Event::Failed { id, code, log } => {
                 let change = self.change(id)?;
@@ -74,7 +91,7 @@ impl<'a, 'l> Follow<'a, 'l> {
             Event::Waiting => self.log.watch().busy("another run is still at work on the host; waiting for it to end"),
             Event::Busy => {
                 return Err(Error::new(Kind::CutShort, format!("another run still holds {}", self.run.subject)).hint(
-                    "wait until it ends, then run this again; as root there, `find /proc/[0-9]*/fd -lname /var/lib/factoryup/lock` shows its process",
+                    "wait until it ends, then run this again; as root there, this shows its processes: `find /proc/[0-9]*/fd -lname /var/lib/factoryup/lock 2>/dev/null | cut -d / -f 3 | xargs -r ps -o pid,lstart,args -p`",
                 ));
             }
             Event::Armed => self.armed = true,

@@ -108,6 +108,24 @@ impl<'d> RevertTarget<'d> {
         undo::files(id).into_iter().filter_map(|path| path.on(&self.seen)).find(|path| self.edited.contains(path))
     }
 
+    /// What is said of workers whose accounts were there before factoryup. They are somebody's own, with what runs as them, so they
+    /// are not taken out of action.
+    fn stay(&self) -> Vec<String> {
+        let made_here = |user: &str| {
+            let id = format!("user:{user}");
+            self.entries.iter().any(|entry| entry.id == id && matches!(entry.undo, Undo::Remove))
+        };
+        [AGENT, DEPLOY, RUNNER]
+            .into_iter()
+            .filter(|user| !self.entries.is_empty() && self.seen.accounts.contains_key(*user) && !made_here(user))
+            .map(|user| {
+                format!(
+                    "the account {user} was there before factoryup: it stays, with its password, its groups and what runs as it; what factoryup gave it goes"
+                )
+            })
+            .collect()
+    }
+
     /// Whether undoing this would take away the ground that this run stands on.
     fn is_own(&self, id: &str, user: &str) -> bool {
         user == self.host.factory.host.operator
@@ -163,7 +181,9 @@ impl Target for RevertTarget<'_> {
             }
         }
         plan.notes.dedup();
-        if plan.changes.iter().any(|change| change.id == format!("user:{AGENT}")) {
+        plan.notes.extend(self.stay());
+        let of_agent = [format!("user:{AGENT}"), format!("secret:~{AGENT}/")];
+        if plan.changes.iter().any(|change| of_agent.iter().any(|id| change.id.starts_with(id.as_str()))) {
             plan.notes.push("the agent's token works in GitLab until it ends or is revoked: see docs/runbooks/revoke-agent.md in the control repo".into());
         }
         if own {

@@ -267,16 +267,21 @@ impl Target for HostTarget<'_> {
         }
         self.choose_password(log.watch())?;
         let (steps, staged) = self.steps(plan, Show::Run);
+        let mut left = Vec::new();
         if !steps.is_empty() {
             let mut follow = Follow::new(plan, log, &run);
             let result = self.root(&Silent)?.run(&apply(&run, &steps), &Silent, &mut |line| follow.take(&line));
+            left = std::mem::take(&mut follow.left);
             let outcome = follow.outcome(result);
             if outcome.as_ref().is_err_and(|error| error.kind() == Kind::CutShort) {
                 self.root = None;
             }
             outcome?;
         }
-        if staged.is_empty() { Ok(()) } else { self.make_guarded(&run, plan, &staged, log) }
+        if !staged.is_empty() {
+            self.make_guarded(&run, plan, &staged, log)?;
+        }
+        if left.is_empty() { Ok(()) } else { Err(left_in_homes(&run, &left)) }
     }
 }
 
@@ -286,6 +291,22 @@ pub(super) fn questions_of(resources: &[Box<dyn Resource>]) -> Questions {
         resource.ask(&mut questions);
     }
     questions
+}
+
+/// What is left when all but some changes in the homes of workers were made.
+fn left_in_homes(run: &Run, left: &[String]) -> Error {
+    let message = format!(
+        "on {}, {} could not be made, and all else was: {}",
+        run.subject,
+        match left.len() {
+            1 => "1 change in the home of a worker".into(),
+            count => format!("{count} changes in the homes of workers"),
+        },
+        left.join("; ")
+    );
+    Error::new(Kind::CannotWrite, message)
+        .hint(format!("all that the host said is there in /var/lib/factoryup/log/{}.log", run.id))
+        .hint("if nobody else did, the worker itself put something in the way: look at what it names, mend it, then run the same command again")
 }
 
 /// Refuses a system that the programs were not made for.

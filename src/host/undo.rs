@@ -1,6 +1,6 @@
 //! The way back from each kind of resource, given its id and what the receipt says.
 
-use super::profile::{AGENT, DEPLOY, INCLUDED, RUNNER};
+use super::profile::{INCLUDED, is_of_worker};
 use super::program::{HostPath, Step, Word};
 use super::resources::{Guarded, RULES, UNIT_FILE};
 use crate::plan::{Action, Change, Risk, Undo};
@@ -91,11 +91,6 @@ pub(super) fn write(step: &mut Step, id: &str, undo: &Undo) {
         _ => {}
     }
     step.call("forget", &[Word::text(&serde_json::Value::from(id).to_string())]);
-}
-
-/// Whether a path lies where a worker could have put something in the way.
-fn is_of_worker(path: &HostPath) -> bool {
-    path.inside_home_of().is_some_and(|user| [AGENT, DEPLOY, RUNNER].contains(&user))
 }
 
 /// Whether an entry is undone before sshd and the firewall are: secrets, and what lies in the home of a worker. Accounts are not:

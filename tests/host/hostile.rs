@@ -1,5 +1,6 @@
 //! The agent is the adversary: what it does in its home neither rewrites what a run sees, nor stops one.
 
+use factoryup::Kind;
 use factoryup::hand_over::{HandOver, Token};
 use factoryup::plan::{Outcome, Target};
 use factoryup::secret::Secret;
@@ -18,6 +19,9 @@ fn what_the_agent_does_in_its_home_stays_there() {
     a_link_forges_no_answer(&journey);
     a_pipe_holds_nothing_up_and_a_link_tells_nothing(&journey);
     a_folder_in_the_way_stops_nothing_else(&journey);
+    what_cannot_be_made_there_is_left_and_said(&journey);
+    no_process_of_the_agents_stops_the_rest(&journey);
+    no_swapped_link_leads_out_of_its_home(&journey);
     no_way_back_is_stopped_half_way(&journey);
 }
 
@@ -103,6 +107,132 @@ fn a_folder_in_the_way_stops_nothing_else(journey: &Journey) {
 
 fn notes(journey: &Journey) -> String {
     journey.watch.plans.borrow().last().unwrap().notes.join("\n")
+}
+
+/// Undoes what the agent would have undone, so that a run has something to do for everybody's safety.
+fn weaken(journey: &Journey) {
+    journey.inside(
+        "rm /etc/profile.d/factoryup.sh; echo 'PermitRootLogin yes' >/etc/ssh/sshd_config.d/00-factoryup.conf; \
+         nft add rule inet factoryup input accept",
+    );
+}
+
+/// All that `weaken` undid is as it should be.
+fn assert_hardened(journey: &Journey) {
+    assert!(journey.host.rootfs().join("etc/profile.d/factoryup.sh").exists());
+    assert!(journey.inside("sshd -T").contains("permitrootlogin no"));
+    assert!(!journey.lets_in("root") && journey.lets_in("operator"));
+    let table = journey.inside("nft list table inet factoryup");
+    assert!(!table.lines().any(|line| line.trim() == "accept"), "{table}");
+}
+
+/// A folder that its owner may not write, and a configuration that git does not read.
+fn what_cannot_be_made_there_is_left_and_said(journey: &Journey) {
+    as_agent(journey, "rm -r .config/factory; chmod 500 .config; echo '[' >.gitconfig");
+    weaken(journey);
+    let error = hand_over(journey).unwrap_err();
+    assert_eq!(error.kind(), Kind::CannotWrite, "{error}");
+    assert_hardened(journey);
+    let said = error.to_string();
+    assert!(said.contains("4 changes in the homes of workers could not be made, and all else was: "), "{said}");
+    for what in [
+        "create folder ~agent/.config/factory",
+        "put the agent's GitLab token into ~agent/.config/factory/gitlab-credential",
+        "create ~agent/.config/factory/gitconfig",
+        "have ~agent/.gitconfig include",
+        "Permission denied",
+        "bad config",
+    ] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    assert!(error.hints().iter().any(|hint| hint.contains("the worker itself put something in the way")), "{error:?}");
+    // On record as failed, and with nothing that a later run would take for its own.
+    let journal = journey.read("/var/lib/factoryup/journal.jsonl");
+    let of_include = journal.lines().rfind(|line| line.contains("git_include:agent")).unwrap();
+    assert!(of_include.contains(r#""event":"failed""#), "{of_include}");
+    assert_eq!(journey.inside("ls /var/lib/factoryup/unfinished 2>/dev/null || true"), "");
+    assert!(!said.contains("glpat-canary"));
+
+    // A link in place of the folder leads nowhere that the agent could not write itself.
+    as_agent(journey, "chmod 700 .config; mv .config .config.mine; ln -s /etc .config");
+    weaken(journey);
+    assert!(hand_over(journey).unwrap_err().to_string().contains("changes in the homes of workers could not be made"));
+    assert_hardened(journey);
+    assert_eq!(journey.inside("find /etc -name gitconfig -o -name gitlab-credential"), "");
+
+    as_agent(journey, "rm .config .gitconfig; mv .config.mine .config");
+    let outcome = hand_over(journey);
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 4, .. })), "{}", journey.explain(&outcome));
+}
+
+/// Has the agent do something over and over, for at most two minutes, until `until` is done.
+fn meanwhile(journey: &Journey, command: &str, until: impl FnOnce()) {
+    let start = format!(
+        "touch .go; cat >loop.sh <<'END'\ntrap '' TERM HUP\nend=$(($(date +%s) + 120))\n\
+         while [ -e .go ] && [ $(date +%s) -lt $end ]; do\n{command}\ndone\ntouch .over\nEND\n\
+         setsid sh loop.sh >/dev/null 2>&1 </dev/null &"
+    );
+    as_agent(journey, &start);
+    until();
+    journey.inside("rm /home/agent/.go; until [ -e /home/agent/.over ]; do sleep 0.1; done; rm /home/agent/.over");
+}
+
+/// Whatever root starts as the agent's user is the agent's to kill.
+fn no_process_of_the_agents_stops_the_rest(journey: &Journey) {
+    as_agent(journey, "rm .config/factory/*");
+    weaken(journey);
+    meanwhile(journey, "kill -s KILL -- -1; sleep 0.01", || {
+        let error = hand_over(journey).unwrap_err();
+        assert_eq!(error.kind(), Kind::CannotWrite, "{error}");
+        assert!(error.to_string().contains("could not be made, and all else was: "), "{error}");
+        assert_hardened(journey);
+    });
+    assert!(hand_over(journey).is_ok());
+}
+
+/// The folder and files that a run writes change places with links to what is root's, thousands of times a second.
+fn no_swapped_link_leads_out_of_its_home(journey: &Journey) {
+    // renameat2(2) with RENAME_EXCHANGE: at no moment is there none of the two.
+    let swap = format!(
+        r#"perl -e 'for (1..2000) {{ for my $pair ([".config/factory", ".config/trap"], [".config/factory/gitconfig", ".trap"], [".gitconfig", ".trap2"]) {{ syscall({}, -100, $pair->[0], -100, $pair->[1], 2) == 0 and $swapped++ }} }} open F, ">>swaps"; print F "$swapped
+"'"#,
+        if cfg!(target_arch = "aarch64") { 276 } else { 316 }
+    );
+    journey.inside("mkdir /etc/trap; echo 'a secret of root' >/etc/trap/gitconfig; cp /etc/trap/gitconfig /etc/trap/gitlab-credential; chmod -R go= /etc/trap");
+    as_agent(
+        journey,
+        "touch .config/factory/gitconfig .gitconfig; ln -s /etc/trap .config/trap; ln -s /etc/trap/gitconfig .trap; ln -s /etc/trap/gitconfig .trap2",
+    );
+    let look = "find /etc /root /usr/local /opt /srv ! -name as-agent -type f -exec sha256sum {} + -o -printf '%p %m %u %l\n' | sort; \
+                find /etc /root /usr /opt /srv /var/lib /home -path /home/agent -prune -o -user agent -print";
+    let before = journey.inside(look);
+    meanwhile(journey, &swap, || {
+        for round in 0..4 {
+            journey.inside("rm /etc/profile.d/factoryup.sh");
+            let known = Token::Known(Secret::new(format!("glpat-canary-{round}")));
+            let made = HandOver { agent: known, account: Some(7), ..HandOver::default() };
+            let outcome = journey.run(journey.target().with_hand_over(made).unwrap());
+            // What the agent swaps away after it was written differs again.
+            let is_told =
+                outcome.as_ref().err().is_none_or(|e| [Kind::CannotWrite, Kind::CutShort].contains(&e.kind()));
+            assert!(is_told, "{}", journey.explain(&outcome));
+            assert!(journey.host.rootfs().join("etc/profile.d/factoryup.sh").exists());
+        }
+    });
+    let after = journey.inside(look);
+    let gone: Vec<_> = before.lines().filter(|line| !after.contains(line)).collect();
+    let new: Vec<_> = after.lines().filter(|line| !before.contains(line)).collect();
+    assert_eq!((gone, new), (vec![], vec![]));
+    let swaps = journey.inside("awk '{ sum += $1 } END { print sum }' /home/agent/swaps");
+    assert!(swaps.parse::<u64>().unwrap() > 10_000, "{swaps} swaps");
+    let stray = "grep -rlE 'a secret of root|glpat-canary-[0-9]' / --exclude-dir=proc --exclude-dir=sys --exclude-dir=trap \
+                 --exclude-dir=agent --exclude-dir=run 2>/dev/null || true";
+    assert_eq!(journey.inside(stray), "");
+    assert_eq!(journey.inside("grep -rl 'a secret of root' /home/agent || true"), "");
+    journey.inside(
+        "rm -r /etc/trap; cd /home/agent && rm -rf .config/trap .config/factory .trap .trap2 .gitconfig swaps loop.sh",
+    );
+    assert!(hand_over(journey).is_ok());
 }
 
 /// A configuration that git does not read, a folder and a pipe in the way, and processes that live on and start others.

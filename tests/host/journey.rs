@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use factoryup::dialog::{Dialog, Silent};
@@ -60,6 +61,8 @@ pub struct Observer {
     pub secrets: RefCell<VecDeque<&'static str>>,
     pub answers: RefCell<VecDeque<bool>>,
     pub interactive: bool,
+    /// Told of the next plan, and waited for before it is carried out.
+    pub at_plan: RefCell<Option<(Sender<()>, Receiver<()>)>>,
     pub plans: RefCell<Vec<Plan>>,
     pub failures: RefCell<Vec<String>>,
     pub said: RefCell<Vec<String>>,
@@ -103,7 +106,13 @@ impl Dialog for Observer {
 impl Watch for Observer {
     fn event(&self, event: &Event<'_>) {
         match event {
-            Event::Planned(plan) => self.plans.borrow_mut().push((*plan).clone()),
+            Event::Planned(plan) => {
+                self.plans.borrow_mut().push((*plan).clone());
+                if let Some((tell, go)) = self.at_plan.take() {
+                    tell.send(()).unwrap();
+                    go.recv().unwrap();
+                }
+            }
             Event::Ended { change, failure, took } => {
                 eprintln!("{:>6} ms  {}", took.as_millis(), change.summary);
                 self.failures.borrow_mut().extend(failure.map(|why| format!("{}: {why}", change.id)));
@@ -185,6 +194,21 @@ impl Journey {
     pub fn run(&self, mut target: HostTarget<'_>) -> Result<Outcome> {
         let state = StateDir::at(self.state.path()).unwrap();
         converge(&mut target, &self.watch, &state, Options { yes: true, ..Options::default() })
+    }
+
+    /// The same, with something done on the host after the plan was made and before it is carried out.
+    pub fn run_with(&self, target: HostTarget<'_>, deed: &str) -> Result<Outcome> {
+        let ((tell, told), (ready, go)) = (channel(), channel());
+        self.watch.at_plan.replace(Some((tell, go)));
+        std::thread::scope(|scope| {
+            let host = &self.host;
+            scope.spawn(move || {
+                told.recv().unwrap();
+                lab::stdout(&host.run_inside(&["sh", "-c", deed]).unwrap());
+                ready.send(()).unwrap();
+            });
+            self.run(target)
+        })
     }
 
     /// Runs the engine and expects that changes were made.

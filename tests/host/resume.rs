@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use factoryup::Kind;
+use factoryup::hand_over::{HandOver, Token};
 use factoryup::plan::{Action, Outcome, Target};
+use factoryup::secret::Secret;
 
 use crate::journey::Journey;
+use crate::revert::revert;
 use crate::support::lab;
 
 /// Waits until something is so, at most half a minute.
@@ -112,4 +115,49 @@ fn names_that_are_taken_are_refused_and_apt_is_waited_for() {
         "agent\nmine\nagent:!"
     );
     assert!(journey.lets_in("operator"));
+    what_holds_the_host_can_be_found(&journey);
+    the_account_of_a_person_outlives_the_way_back(&journey);
+}
+
+/// A run that waited long enough names a command, and that finds the process.
+fn what_holds_the_host_can_be_found(journey: &Journey) {
+    journey.inside("echo LOCK_WAIT=2 >>/etc/environment; echo 'Defaults env_keep += LOCK_WAIT' >/etc/sudoers.d/wait; rm /etc/profile.d/factoryup.sh");
+    let hold = "systemd-run --quiet --collect --unit=hold flock /var/lib/factoryup/lock sleep 300; \
+                while flock -n /var/lib/factoryup/lock true; do sleep 0.1; done";
+    let error = journey.run_with(journey.target(), hold).unwrap_err();
+    assert_eq!(error.kind(), Kind::CutShort, "{error}");
+    assert!(error.to_string().contains("another run still holds"), "{error}");
+    let hint = error.hints().join("\n");
+    let command = hint.split('`').nth(1).unwrap();
+    let found = journey.inside(command);
+    let held_by = journey.inside("systemctl show --property=MainPID --value hold.service");
+    assert!(found.lines().any(|line| line.split_whitespace().any(|word| word == held_by)), "{held_by}: {found}");
+    assert!(found.contains("sleep 300"), "{found}");
+    journey.inside("systemctl stop hold.service; sed -i /LOCK_WAIT/d /etc/environment; rm /etc/sudoers.d/wait");
+    assert_eq!(journey.inside(command), "");
+    assert_eq!(journey.provision(), 1);
+}
+
+/// What a person's account had before, it has again; what runs as it goes on; and what factoryup gave it is gone.
+fn the_account_of_a_person_outlives_the_way_back(journey: &Journey) {
+    let made = HandOver { agent: Token::Known(Secret::new("glpat-canary")), account: Some(7), ..HandOver::default() };
+    let outcome = journey.run(journey.target().with_hand_over(made).unwrap());
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    assert!(journey.inside("grep -rl glpat-canary /home/agent").ends_with("/gitlab-credential"));
+    journey.inside("systemd-run --quiet --collect --uid=agent --unit=theirs sleep 1000");
+    let outcome = revert(journey);
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
+    assert!(notes.contains("the account agent was there before factoryup: it stays"), "{notes}");
+    assert!(notes.contains("the agent's token works in GitLab until it ends or is revoked"), "{notes}");
+    assert!(!notes.contains("the account deploy"), "{notes}");
+    assert_eq!(journey.inside("systemctl is-active theirs.service"), "active");
+    let mut groups: Vec<String> = journey.inside("id -nG agent").split(' ').map(str::to_owned).collect();
+    groups.sort();
+    assert_eq!(groups, ["agent", "docker", "sudo"]);
+    // A password that opens it, no day on which it ends, and no services without a login, as before.
+    assert_eq!(journey.inside("getent shadow agent | cut -d: -f2 | cut -c 1; getent shadow agent | cut -d: -f8; ls /var/lib/systemd/linger"), "$");
+    let left = "grep -rl glpat-canary /home /etc /var/lib /root 2>/dev/null; find /etc/systemd/system/user-*.slice.d /etc/factory /home/agent/.gitconfig /home/agent/.config/factory -type f 2>/dev/null; true";
+    assert_eq!(journey.inside(left), "");
+    assert_eq!(journey.inside("cat /home/agent/mine"), "mine");
 }

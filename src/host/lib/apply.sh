@@ -95,7 +95,8 @@ give_up() {
     exit 3
 }
 
-# take ID ACTION FUNCTION: makes one change.
+# take ID ACTION FUNCTION [or_leave]: makes one change. One that fails ends the run, unless it is to be left then: in a worker's
+# home, where the worker could have seen to that, so that nothing else is made.
 take() {
     change=$1
     action=$2
@@ -114,7 +115,10 @@ take() {
     cat "$WORK/log" >>"$LOG"
     if [ "$code" -ne 0 ]; then
         journal failed
-        give_up "$code"
+        [ "${4-}" = or_leave ] || give_up "$code"
+        rm -f "$STATE/unfinished"
+        emit "{\"event\":\"left\",\"id\":$change,\"code\":$code,\"log\":$(last_words "$WORK/log")}"
+        return
     fi
     journal 'done'
     rm -f "$STATE/unfinished"

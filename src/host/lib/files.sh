@@ -135,12 +135,6 @@ authorize() {
     ' sh "$2" "$3"
 }
 
-# take_away PATH: removes a file of root's.
-take_away() {
-    keep "$1"
-    rm -f -- "$1"
-}
-
 # put_secret USER PATH OWNER: as USER, makes standard input the content of a file that nobody else reads. What was there is not
 # kept, and how to undo it is on record already.
 put_secret() {

@@ -3,9 +3,7 @@
 use super::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, Wishes};
 use crate::factory::{RunnerKind, Sudo};
 use crate::host::program::HostPath;
-use crate::host::resources::{
-    Absent, AuthorizedKey, Directory, File, Group, PasswordWish, Resource, Then, User, key_parts,
-};
+use crate::host::resources::{AuthorizedKey, Directory, File, Group, PasswordWish, Resource, Then, User, key_parts};
 
 /// Groups that are root by another name, or read what only root should: no identity but the operator may be in one.
 const POWERFUL: [&str; 10] = ["root", "sudo", "adm", "docker", "lxd", "incus", "libvirt", "disk", "shadow", "kvm"];
@@ -20,8 +18,16 @@ TasksMax=4096
 CPUWeight=50
 ";
 
-/// What lets the operator become root without a password.
+/// How the operator becomes root.
 pub(crate) const SUDOERS: &str = "/etc/sudoers.d/90-factoryup-operator";
+
+/// `sudo -u agent COMMAND` hands the operator's terminal to what the agent may have put there: `sudoers(5)`, `use_pty`. Debian's
+/// own file says so since 12, Ubuntu's since 22.04, and neither if somebody took it out.
+const OWN_TERMINAL: &str = "\
+# Written by factoryup. What sudo runs gets a terminal of its own: on the caller's, it could type commands (TIOCSTI), and stay
+# behind to read what is typed.
+Defaults use_pty
+";
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     add_operator(resources, wishes);
@@ -55,16 +61,11 @@ fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         linger: false,
         subordinate: false,
     }));
-    match host.sudo {
-        Sudo::Key => {
-            let text = format!(
-                "# Written by factoryup: the key that logs {name} in is the credential.\n{name} ALL=(ALL:ALL) NOPASSWD: ALL\n"
-            );
-            let file = File::system(SUDOERS, text).mode("440").checked_by(&["visudo", "-cqf"]);
-            resources.push(Box::new(file));
-        }
-        Sudo::Password => resources.push(Box::new(Absent { path: HostPath::new(SUDOERS) })),
+    let mut text = OWN_TERMINAL.to_owned();
+    if host.sudo == Sudo::Key {
+        text += &format!("# The key that logs {name} in is the credential.\n{name} ALL=(ALL:ALL) NOPASSWD: ALL\n");
     }
+    resources.push(Box::new(File::system(SUDOERS, text).mode("440").checked_by(&["visudo", "-cqf"])));
     let keys: Vec<_> = host.authorized_keys.iter().filter(|key| key_parts(key).is_some()).collect();
     if !keys.is_empty() {
         resources.push(Box::new(Directory {

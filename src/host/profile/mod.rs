@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::factory::Factory;
 use crate::hand_over::HandOver;
 use crate::host::observed::Observed;
+use crate::host::program::HostPath;
 use crate::host::resources::{Directory, Resource};
 use crate::secret::Secret;
 
@@ -32,6 +33,11 @@ pub(crate) const DEPLOY: &str = "deploy";
 pub(crate) const RUNNER: &str = "runner";
 /// Whose members may log in over SSH.
 pub(crate) const LOGIN_GROUP: &str = "factory-ssh";
+
+/// Whether a path lies in a worker's home, where the worker could have put something in the way.
+pub(crate) fn is_of_worker(path: &HostPath) -> bool {
+    path.inside_home_of().is_some_and(|user| [AGENT, DEPLOY, RUNNER].contains(&user))
+}
 
 /// What the profile depends on beside the host.
 #[derive(Clone, Debug)]

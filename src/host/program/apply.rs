@@ -48,10 +48,10 @@ pub(crate) fn prologue(run: &Run) -> String {
 
 /// The program that makes the changes.
 pub(crate) fn apply(run: &Run, steps: &[Step]) -> String {
-    make(run, prologue(run), &[], steps)
+    make(run, prologue(run), &[], steps, Step::is_left_if_it_fails)
 }
 
-fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step]) -> String {
+fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step], is_left: fn(&Step) -> bool) -> String {
     for (index, step) in steps.iter().enumerate() {
         body.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
     }
@@ -62,7 +62,8 @@ fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step]) -> String
         body.push_str(&format!("change={id}\n{quell}\n"));
     }
     for (index, step) in steps.iter().enumerate() {
-        body.push_str(&format!("take {} step_{index}\n", words(step.id(), step.action())));
+        let or = if is_left(step) { " or_leave" } else { "" };
+        body.push_str(&format!("take {} step_{index}{or}\n", words(step.id(), step.action())));
     }
     body.push_str("finish\n");
     frame(&run.id, &body)
@@ -71,7 +72,8 @@ fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step]) -> String
 /// The program that undoes changes, after the users in `quelled` were taken out of action.
 pub(crate) fn undo(run: &Run, quelled: &[&str], steps: &[Step]) -> String {
     let body = format!("{}{}\n{}\n", prologue(run), library(REVERT), library(UNDO));
-    make(run, body, quelled, steps)
+    // They say themselves what of them is left.
+    make(run, body, quelled, steps, |_| false)
 }
 
 /// The program that sends the receipt, the accounts of these users, and the paths of the files that were edited since factoryup

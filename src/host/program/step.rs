@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::payload::line;
 use super::{HostPath, Payload, Show, Word};
+use crate::host::profile::is_of_worker;
 use crate::plan::{Action, Undo};
 
 /// What a step's undoing looks like before the step runs: known here, or found by the library when it makes a backup.
@@ -22,13 +23,14 @@ pub(crate) struct Step {
     action: Action,
     body: String,
     users: BTreeSet<String>,
+    of_worker: bool,
     show: Show,
 }
 
 impl Step {
     /// An empty step for a change.
     pub(crate) fn new(id: &str, action: Action, show: Show) -> Self {
-        Self { id: id.to_owned(), action, body: String::new(), users: BTreeSet::new(), show }
+        Self { id: id.to_owned(), action, body: String::new(), users: BTreeSet::new(), of_worker: false, show }
     }
 
     /// Puts on record how the change can be undone. Comes before what it undoes.
@@ -53,6 +55,7 @@ impl Step {
     /// A path as a word, with the accounts that it needs looked up.
     pub(crate) fn path(&mut self, path: &HostPath) -> Word {
         self.users.extend(path.accounts().into_iter().map(str::to_owned));
+        self.of_worker |= is_of_worker(path);
         path.word()
     }
 
@@ -64,6 +67,11 @@ impl Step {
     /// The change's action.
     pub(crate) fn action(&self) -> Action {
         self.action
+    }
+
+    /// Whether it works where a worker could make it fail, so that the rest must be made without it.
+    pub(crate) fn is_left_if_it_fails(&self) -> bool {
+        self.of_worker
     }
 
     /// The function's lines.

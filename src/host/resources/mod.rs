@@ -4,7 +4,6 @@
 //! comparison in words for people, the shell that makes it so, and how that is undone. The order among resources, and which there
 //! are, is for the [profile](crate::host::profile) to say.
 
-mod absent;
 mod authorized_key;
 mod directory;
 mod file;
@@ -19,7 +18,6 @@ mod sysctl;
 mod unit;
 mod user;
 
-pub(crate) use absent::Absent;
 pub(crate) use authorized_key::{AuthorizedKey, key_parts};
 pub(crate) use directory::Directory;
 pub(crate) use file::{File, Then};
@@ -36,7 +34,7 @@ pub(crate) use user::{PasswordWish, User};
 
 use crate::error::{Error, Result};
 use crate::host::observed::Observed;
-use crate::host::profile::{AGENT, DEPLOY, RUNNER};
+use crate::host::profile::is_of_worker;
 use crate::host::program::{HostPath, Questions, Step};
 use crate::plan::Change;
 
@@ -65,7 +63,7 @@ impl Verdict {
 /// where the worker could have put it to stop just that, it is noted, and the rest of the host is brought right.
 fn in_the_way(path: &HostPath, is: &str, needed: &str) -> Result<Verdict> {
     let said = format!("{path} is there and is {is}");
-    if path.inside_home_of().is_some_and(|user| [AGENT, DEPLOY, RUNNER].contains(&user)) {
+    if is_of_worker(path) {
         let note = format!("{said}, and stays: move it away, then run this again; the factory needs {needed} there");
         return Ok(Verdict { change: None, note: Some(note) });
     }
