@@ -9,9 +9,11 @@ use super::Ending;
 use super::access::{Access, Purpose, Site};
 use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
-use crate::factory::{AnswerFlags, FILE_NAME, Renewed};
+use crate::factory::answers::Answers;
+use crate::factory::{AnswerFlags, FILE_NAME, Renewed, new_questions, said};
 use crate::plan::{Event, Options, Target, TargetName, Watch, converge};
 use crate::repo::RepoTarget;
+use crate::repo::earlier::{Earlier, earlier};
 use crate::repo::propose::propose;
 use crate::repo::report::Report;
 use crate::ui::Ui;
@@ -30,7 +32,8 @@ pub(super) const ENDED: &str = "What a run that was cut short began in the work 
 /// merged stays as you have it, and the proposal waits under .factory/conflicts. The branch is pushed and a merge request opened.
 ///
 /// You are asked only what is new since the last upgrade. Without a terminal, flags and variables answer, and then the defaults, which
-/// are listed; the answers are written into factory.toml of the branch. Everything else is changed in factory.toml itself.
+/// are listed; the answers are written into factory.toml of the branch. What an upgrade's branch that is not merged yet answers is taken
+/// from there. Everything else is changed in factory.toml itself.
 ///
 /// Exit code 2 when conflicts wait, or, with --dry-run, when there is anything to do.
 #[derive(Debug, Default, Args)]
@@ -72,7 +75,7 @@ impl Upgrade {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let access = Access::with_token(self.gitlab_token_file.clone());
         let purpose = if self.dry_run { Purpose::Look } else { Purpose::Repo };
-        let site = Site::renewed(dir, &access, purpose, |text, lock| self.ask(text, lock, ui))?;
+        let site = Site::renewed(dir, &access, purpose, |text, lock| self.ask(dir, text, lock, ui))?;
         let mut target = site.repo()?.in_place(self.in_place);
         let cut_short = self.dry_run && target.is_cut_short()?;
         if cut_short {
@@ -101,9 +104,21 @@ impl Upgrade {
         Ok(if report.conflicts().next().is_some() { Ending::Pending } else { Ending::Done })
     }
 
-    fn ask(&self, text: &str, lock: Option<&str>, ui: &Ui) -> Result<Renewed> {
+    fn ask(&self, dir: &Path, text: &str, lock: Option<&str>, ui: &Ui) -> Result<Renewed> {
         let variable = |name: &str| std::env::var_os(name);
-        let request = CatchUp { text, called: FILE_NAME, lock, flags: &self.answers, variable };
+        let new = lock.map(|lock| new_questions(text, lock, &Answers::default())).unwrap_or_default();
+        let earlier = if new.is_empty() || self.defaults { None } else { earlier(dir)? };
+        if let Some(Earlier { branch, text }) = &earlier {
+            let (given, there) = (self.answers.answers(variable)?, said(text));
+            let taken = new.iter().filter(|field| given.answer(field).is_none() && there.answer(field).is_some());
+            let taken: Vec<&str> = taken.map(|field| field.key).collect();
+            if !taken.is_empty() {
+                let keys = taken.join(", ");
+                ui.say(&format!("Answered on the branch {branch}, which is not merged yet: {keys}"));
+            }
+        }
+        let earlier = earlier.as_ref().map(|earlier| earlier.text.as_str());
+        let request = CatchUp { text, called: FILE_NAME, lock, earlier, flags: &self.answers, variable };
         if self.defaults || self.dry_run || !ui.is_interactive() {
             return catch_up(&request, None);
         }

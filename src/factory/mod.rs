@@ -43,7 +43,7 @@ pub use model::{
     RunnerKind, SecretProvider, Secrets, Sudo, Tier,
 };
 pub(crate) use questions::answered_since;
-pub use questions::{Renewed, new_questions, renew};
+pub use questions::{Renewed, new_questions, renew, said};
 pub use rules::{Check, Fault};
 pub use schema::{json_schema, markdown};
 pub use write::{edit, to_toml};

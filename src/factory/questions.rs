@@ -63,6 +63,13 @@ pub fn renew(text: &str, called: &str, lock: Option<&str>, given: &Answers) -> R
     Ok(Renewed { factory: parse(&new, called)?, text: new })
 }
 
+/// What a `factory.toml` answers, by the names of today: what it does not mention is no answer, whatever its default. Nothing when it
+/// cannot be read.
+#[must_use]
+pub fn said(text: &str) -> Answers {
+    parse(text, super::FILE_NAME).ok().and_then(|_| loosely(text)).unwrap_or_default()
+}
+
 /// What a text answers, whatever is wrong with it; keys of an older schema under the names they have today. `None` when it is not TOML.
 fn loosely(text: &str) -> Option<Answers> {
     let table: toml::Table = text.strip_prefix('\u{feff}').unwrap_or(text).parse().ok()?;

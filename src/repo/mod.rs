@@ -23,6 +23,7 @@
 
 pub mod catalogue;
 pub mod doctor;
+pub mod earlier;
 pub mod git;
 pub mod manifest;
 pub mod merge;
@@ -238,8 +239,7 @@ impl RepoTarget {
             self.say_branch(&name);
             let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
             // git merges nothing into a file that has changes; these are on the branch as well.
-            let edited = repo.files.get(FILE_NAME).and_then(|file| file.bytes.as_deref())
-                != Some(self.desired.factory_toml.as_bytes());
+            let edited = repo.files.get(FILE_NAME).and_then(|file| file.bytes.as_deref()) != Some(self.read.as_bytes());
             let how = if edited {
                 format!("`git restore {FILE_NAME} && git merge {name}` (your edit of {FILE_NAME} is on the branch)")
             } else {

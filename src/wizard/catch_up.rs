@@ -7,7 +7,7 @@ use super::settle::incomplete;
 use crate::error::{Error, Result};
 use crate::factory::answers::{Answers, Source};
 use crate::factory::fields::{FIELDS, Field};
-use crate::factory::{AnswerFlags, Renewed, new_questions, parse, renew};
+use crate::factory::{AnswerFlags, Renewed, new_questions, parse, renew, said};
 use crate::ui::prompt::Asker;
 
 /// A factory that is there, and what is known before anything is asked.
@@ -19,29 +19,34 @@ pub struct CatchUp<'a> {
     pub called: &'a str,
     /// The text of the answers last applied, if there is one: what it lacks is new.
     pub lock: Option<&'a str>,
+    /// The text of `factory.toml` on the branch of an upgrade that is not merged yet, if there is one. What it answers is not asked
+    /// again; flags and variables come before it.
+    pub earlier: Option<&'a str>,
     /// Answers given as flags.
     pub flags: &'a AnswerFlags,
     /// Looks up an environment variable. Only what is new is taken from there.
     pub variable: fn(&str) -> Option<OsString>,
 }
 
-/// Answers what is new: from flags, from variables, by asking `asker`, or else by what each field offers. The text that comes back
+/// Answers what is new: from flags, from variables, from an upgrade that waits, by asking `asker`, or else by what each field offers. The text that comes back
 /// has the answers in it, and is written nowhere.
 ///
 /// # Errors
 /// `Usage` when a flag cannot be used or says something else than the file, or when there is no one to ask and an answer is needed that
 /// nothing offers; `Interrupted` when the person leaves; `Data` when the text is not a `factory.toml`.
 pub fn catch_up(request: &CatchUp<'_>, asker: Option<&dyn Asker>) -> Result<Renewed> {
-    let CatchUp { text, called, lock, flags, variable } = *request;
+    let CatchUp { text, called, lock, earlier, flags, variable } = *request;
     let given = flags.answers(variable)?;
-    let new = lock.map(|lock| new_questions(text, lock, &given)).unwrap_or_default();
+    let mut known = given.clone();
+    known.fill_from(&earlier.map(said).unwrap_or_default());
+    let new = lock.map(|lock| new_questions(text, lock, &known)).unwrap_or_default();
     if new.is_empty() {
         // So that what is wrong with the file comes before what is wrong with a flag.
         parse(text, called)?;
     }
     let mut answers = Answers::default();
     for field in &new {
-        if let Some(answer) = given.answer(field) {
+        if let Some(answer) = known.answer(field) {
             answers.set(field, answer.value.clone(), answer.source.clone());
         }
     }

@@ -125,6 +125,29 @@ fn on_a_terminal_only_what_is_new_is_asked() {
         assert!(!screen.contains(other), "{other} was asked: {screen}");
     }
     assert_eq!(world.still(), before);
+    // While the branch waits, nothing is asked again: on a terminal, without one, and when the user commits in the meantime.
+    let branch = world.proposed();
+    let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
+    pty.expect("Answered on the branch factory/upgrade-").expect("factory.timezone").expect("wait on the branch");
+    assert_eq!(pty.end().0, 0);
+    let (code, out, err) = world.factoryup("repo", &arguments);
+    assert!(code == 0 && err.contains(&format!("merge it with `git merge {branch}`")), "{out}{err}");
+    assert_eq!(world.proposed(), branch);
+    world.put("mine", "mine\n");
+    world.commit();
+    let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
+    pty.expect(&format!("Answered on the branch {branch}")).expect("commit them on the new branch");
+    assert_eq!(pty.end().0, 0);
+    let listed = world.proposed();
+    let newer = listed.lines().find(|name| *name != branch).unwrap_or_else(|| panic!("{listed}"));
+    assert!(world.git("repo", &["show", &format!("{newer}:factory.toml")]).contains("timezone = \"Europe/Vienna\"\n"));
+    // A flag and `--defaults` say otherwise.
+    for (flags, wanted) in [(&["--timezone", "Asia/Tokyo"][..], "Asia/Tokyo"), (&["--defaults"], "UTC")] {
+        let (_, out, _) = world.factoryup("repo", &[&["upgrade", "--dry-run", "--diff"], flags].concat());
+        assert!(out.contains(&format!("timezone = \"{wanted}\"")), "{out}");
+    }
+    world.git("repo", &["branch", "-qD", newer]);
+    world.git("repo", &["reset", "-q", "--hard", "HEAD^"]);
     world.git("repo", &["merge", "-q", "--ff-only", &world.proposed()]);
     assert!(world.holds("factory.toml").contains("timezone = \"Europe/Vienna\"\n"));
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
