@@ -70,9 +70,9 @@
             for shell in bash fish zsh; do
               $out/bin/factoryup completions $shell > factoryup.$shell
             done
-            $out/bin/factoryup man > factoryup.1
+            $out/bin/factoryup man --all man > /dev/null
             installShellCompletion --bash factoryup.bash --fish factoryup.fish --zsh factoryup.zsh
-            installManPage factoryup.1
+            installManPage man/*.1
           '';
 
           meta = {

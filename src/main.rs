@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use factoryup::cli::Cli;
-use factoryup::ui::{Ui, interrupted};
+use factoryup::cli::{self, Cli};
+use factoryup::ui::{Settings, Ui, interrupted};
 use factoryup::{Kind, interrupt, process};
 
 fn main() -> ExitCode {
@@ -25,8 +25,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// clap's own message, but with the exit code that the documentation promises. Help and version are no errors.
+/// clap's own message, but with the exit code that the documentation promises, and as JSON where that was asked for. Help and version
+/// are no errors.
 fn usage(error: &clap::Error) -> ExitCode {
+    let asked = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+    if asked && error.use_stderr() {
+        let ui = Ui::new(Settings { json: true, ..Settings::default() });
+        return ExitCode::from(ui.fail(&cli::usage_error(error)));
+    }
     let _ = error.print();
     if error.use_stderr() { ExitCode::from(Kind::Usage.exit_code()) } else { ExitCode::SUCCESS }
 }

@@ -32,18 +32,20 @@ impl Secret {
     /// # Errors
     /// `Usage` when the file cannot be read, is empty, is larger than 64 KiB, or holds control characters.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path)
-            .map_err(|e| Error::usage(format!("cannot read the secret file {}: {e}", path.display())))?;
+        let unread = |e: std::io::Error| {
+            Error::usage(format!("cannot read the secret file {}: {e}", path.display()))
+                .hint("name a file that you can read, with the secret on its first line")
+        };
+        let file = std::fs::File::open(path).map_err(unread)?;
         let mut text = Zeroizing::new(String::new());
-        file.take(64 * 1024)
-            .read_to_string(&mut text)
-            .map_err(|e| Error::usage(format!("cannot read the secret file {}: {e}", path.display())))?;
+        file.take(64 * 1024).read_to_string(&mut text).map_err(unread)?;
         let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
         if line.is_empty() || line.chars().any(char::is_control) {
             return Err(Error::usage(format!(
                 "the secret file {} must hold the secret on its first line, without control characters",
                 path.display()
-            )));
+            ))
+            .hint("write the secret alone into it, with a line ending at most"));
         }
         Ok(Self::new(line))
     }

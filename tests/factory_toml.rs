@@ -46,6 +46,15 @@ fn what_is_no_toml() {
 }
 
 #[test]
+fn what_is_empty_is_said_once() {
+    let text = good();
+    let group = text.lines().find(|line| line.starts_with("group = ")).unwrap();
+    let said = message(&text.replacen(group, "group = \"\"", 1));
+    assert!(said.contains("has 1 problem") && said.contains("`gitlab.group` is empty"), "{said}");
+    assert!(!said.contains("is missing"), "{said}");
+}
+
+#[test]
 fn what_is_unknown() {
     refuses("unknown_key_mistyped", "address =", "adress =");
     refuses("unknown_key_swapped", "kind = ", "knid = ");

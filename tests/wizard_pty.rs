@@ -121,6 +121,7 @@ fn a_wizard_that_was_left_can_be_resumed() {
     assert!(home.is_untouched());
 
     let mut pty = home.wizard();
+    pty.expect("A wizard for the factory shop in /").expect(" was left before its end.");
     pty.answer("Go on with its answers?", "");
     take_the_rest(&mut pty);
     pty.send("\r").expect("first commit");
@@ -181,6 +182,20 @@ fn the_review_lets_any_answer_be_changed() {
     assert_eq!(pty.end().0, 0);
     let factory = home.factory();
     assert_eq!((factory.host.kind, factory.host.address.as_str()), (HostKind::Local, ""));
+}
+
+#[test]
+fn a_refused_answer_does_not_swallow_the_keys_that_explain_and_go_back() {
+    let home = Home::new();
+    let mut pty = home.wizard();
+    pty.expect("Ctrl-U clears the line");
+    pty.answer("Name of the factory", "Not A Name").expect("! ").expect("> Not A Name").send("?\r");
+    // What `?` shows, and the line as it was.
+    pty.expect("Example: ").expect("> Not A Name").send(CTRL_U).send("shop\r");
+    pty.expect("Where the agent works").send(DOWN).send(DOWN).expect("> none").send("\r");
+    pty.answer("URL of GitLab", "no url").expect("> no url").send("<\r");
+    pty.expect("Where the agent works").expect("> none").send(CTRL_C);
+    assert_eq!(pty.end().0, 130);
 }
 
 #[test]

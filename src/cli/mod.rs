@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ui::{Color, Settings, Ui};
 
 /// How a command ended that did not fail.
@@ -128,6 +128,21 @@ impl Cli {
         }
         .map(|()| Ending::Done)
     }
+}
+
+/// What clap says of wrong words on the command line, as an error: its first paragraph is the message, its tips are what to do.
+#[must_use]
+pub fn usage_error(error: &clap::Error) -> Error {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        return Error::usage("a command or an argument is missing").hint("see --help");
+    }
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
+    let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let tips = paragraphs.flat_map(str::lines).map(str::trim).filter(|line| !line.is_empty());
+    let tips = tips.map(|line| line.trim_start_matches("tip: ").trim_end_matches('.').to_owned());
+    tips.fold(Error::usage(message), Error::hint)
 }
 
 #[cfg(test)]

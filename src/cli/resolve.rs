@@ -71,7 +71,9 @@ impl Resolve {
             }
         }
         let left = resolver.pending().len();
-        if !ui.is_json() {
+        if ui.is_json() {
+            ui.result(&json!({ "event": "conflicts", "left": left }).to_string())?;
+        } else {
             ui.say(&match left {
                 0 if chosen.is_empty() && !ended => "There are no conflicts.".to_owned(),
                 0 => "All conflicts are settled and staged; `git commit` ends it.".to_owned(),
@@ -94,7 +96,13 @@ impl Resolve {
             return Ok(Some(Choice::Proposal));
         }
         if self.show {
-            ui.result(&resolver.with_markers(pending)?)?;
+            let text = resolver.with_markers(pending)?;
+            if ui.is_json() {
+                let line = json!({ "event": "conflict-text", "id": pending.id, "path": pending.path, "text": text });
+                ui.result(&line.to_string())?;
+            } else {
+                ui.result(&text)?;
+            }
             return Ok(None);
         }
         if self.edit {

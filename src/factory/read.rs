@@ -281,6 +281,8 @@ impl<'a> Reader<'a> {
         // An empty value where one is needed is reported as missing, once it is known whether the field applies.
         if let (true, Err(fault)) = (sound && !(read.is_empty() && field.may_be_empty()), field.check(&read)) {
             self.fault(value.span(), format!("`{}`", field.key), fault);
+            // What is said to be empty is not missing as well.
+            self.unusable.extend(read.is_empty().then_some(field.key));
         }
         self.answers.set(field, read, Source::File);
     }

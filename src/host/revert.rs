@@ -175,7 +175,7 @@ impl Target for RevertTarget<'_> {
                 Some(change) => plan.push(change),
                 None => {
                     if let Undo::Never { reason } = &entry.undo {
-                        plan.notes.push(format!("{} stays: {reason}", entry.id));
+                        plan.notes.push(format!("{} stays: {reason}", undo::title(&entry.id)));
                     }
                 }
             }

@@ -5,6 +5,22 @@ use super::program::{HostPath, Step, Word};
 use super::resources::{Guarded, RULES, UNIT_FILE};
 use crate::plan::{Action, Change, Risk, Undo};
 
+/// What an entry is about, in the words of a plan.
+pub(super) fn title(id: &str) -> String {
+    let (kind, name) = id.split_once(':').unwrap_or(("", id));
+    match kind {
+        "directory" => format!("folder {name}"),
+        "authorized_key" => format!("key {name}"),
+        "sysctl" => format!("what is set of the kernel in {name}"),
+        "secret" => format!("the secret in {name}"),
+        "git_include" => format!("the factory's include in ~{name}/.gitconfig"),
+        "group" | "user" | "unit" => format!("{kind} {name}"),
+        "package" => format!("what was installed ({name})"),
+        "nftables" => "the firewall".into(),
+        _ => name.to_owned(),
+    }
+}
+
 /// What leads back from one entry of the receipt, as a change; none for what stays.
 pub(super) fn change(id: &str, undo: &Undo) -> Option<Change> {
     let (kind, name) = id.split_once(':')?;
@@ -208,6 +224,8 @@ mod tests {
         );
         assert!(shell("group:g", &Undo::Remove).ends_with("forget '\"group:g\"'\n"));
         assert!(change("package:base", &Undo::Never { reason: "no".into() }).is_none());
+        assert_eq!(title("package:base"), "what was installed (base)");
+        assert_eq!(title("file:/etc/motd"), "/etc/motd");
         assert_eq!(
             change("nftables:inet factoryup", &restore("/b")).unwrap().summary,
             "bring back the firewall as it was"

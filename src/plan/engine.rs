@@ -277,7 +277,9 @@ fn confirm(plan: &Plan, deed: Deed, watch: &dyn Watch, options: Options) -> Resu
     if watch.confirm(&format!("Make these {} changes on {}?", plan.changes.len(), plan.subject), false)? {
         Ok(())
     } else {
-        Err(Error::new(Kind::Interrupted, format!("declined; nothing was changed on {}", plan.subject)))
+        let [show, _] = deed.commands(plan.target);
+        Err(Error::new(Kind::Interrupted, format!("declined; nothing was changed on {}", plan.subject))
+            .hint(format!("`{show}` shows the same again; run the same command again when it is to be done")))
     }
 }
 

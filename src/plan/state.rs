@@ -136,7 +136,8 @@ impl StateDir {
         if dialog.confirm("Is it your factory all the same, to get its tokens and records?", false)? {
             return Ok(());
         }
-        Err(Error::new(Kind::Interrupted, "declined; nothing was changed"))
+        Err(Error::new(Kind::Interrupted, "declined; nothing was changed")
+            .hint("if one of these is a slip, mend it in factory.toml; then run this again"))
     }
 
     /// Where the folder is.

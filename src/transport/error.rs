@@ -204,7 +204,10 @@ impl From<TransportError> for Error {
                     "on the host: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
                     kind.trim_start_matches("ssh-").split('-').next().unwrap_or("ed25519")
                 )),
-            TransportError::KeyDeclined { .. } => of(Kind::Interrupted),
+            TransportError::KeyDeclined { fingerprint, .. } => of(Kind::Interrupted)
+                .hint("compare it with what the provider's console shows; on the host: for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done")
+                .hint(format!("if it is the right one, run the same command again and say yes, or give --host-key {fingerprint}"))
+                .hint("if it is not, do not connect: check the address, or ask the provider"),
             TransportError::KeyNotPinned { .. } => of(Kind::NotPermitted)
                 .hint("if the host was reinstalled, get its new fingerprint from the provider's console; else someone may be listening in"),
             TransportError::KeyChanged { host, file, .. } => of(Kind::NotPermitted)

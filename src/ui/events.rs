@@ -176,7 +176,7 @@ impl Dialog for Ui {
             if let Ok(mut progress) = self.progress.lock() {
                 progress.show(&text);
             }
-        } else {
+        } else if self.is_news(&text) {
             self.line(&format!("  {text} …"));
         }
     }

@@ -17,6 +17,7 @@ mod wrap;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use console::Style;
 
@@ -63,7 +64,12 @@ pub struct Ui {
     /// Columns of the window, or so many that nothing is wrapped.
     width: usize,
     progress: Mutex<Progress>,
+    /// What was last said to be going on, where lines cannot be redrawn, and when.
+    said: Mutex<Option<(String, Instant)>>,
 }
+
+/// How long the same is not said again where lines cannot be redrawn.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 impl Ui {
     /// Looks at the streams and the environment.
@@ -87,6 +93,7 @@ impl Ui {
             motion,
             width: if err_terminal && std::io::stdout().is_terminal() { prompt::columns().into() } else { usize::MAX },
             progress: Mutex::new(Progress::default()),
+            said: Mutex::new(None),
         }
     }
 
@@ -115,6 +122,18 @@ impl Ui {
         self.settings.json
     }
 
+    /// For a command whose result is a text of another format: what it is, as in `a manual page is roff`.
+    ///
+    /// # Errors
+    /// `Usage` with `--json`.
+    pub fn is_no_json(&self, command: &str, what: &str) -> Result<()> {
+        if !self.settings.json {
+            return Ok(());
+        }
+        Err(Error::usage(format!("`{command}` has no --json: {what}"))
+            .hint(format!("run it without --json: factoryup {command} …")))
+    }
+
     /// A heading on standard error.
     pub fn heading(&self, text: &str) {
         self.line(&format!("\n{}", self.err.bold(&plain(text))));
@@ -134,6 +153,16 @@ impl Ui {
             Self::raw(&wrap::wrap(&failure::text(error, self.err), self.width));
         }
         error.kind().exit_code()
+    }
+
+    /// Whether this is news: not what was said last, or that a while ago.
+    fn is_news(&self, text: &str) -> bool {
+        let Ok(mut said) = self.said.lock() else { return true };
+        let is_old = said.as_ref().is_some_and(|(last, at)| last == text && at.elapsed() < SAY_AGAIN);
+        if !is_old {
+            *said = Some((text.to_owned(), Instant::now()));
+        }
+        !is_old
     }
 
     fn line(&self, text: &str) {
@@ -189,5 +218,21 @@ impl Paint {
 
     pub(crate) fn care(self, text: &str) -> String {
         self.with(Style::new().yellow(), text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_once_in_a_while() {
+        let ui = Ui::new(Settings::default());
+        assert!(ui.is_news("waiting") && !ui.is_news("waiting"));
+        assert!(ui.is_news("looking") && ui.is_news("waiting") && !ui.is_news("waiting"));
+        if let Some((_, at)) = &mut *ui.said.lock().unwrap() {
+            *at = at.checked_sub(SAY_AGAIN).unwrap();
+        }
+        assert!(ui.is_news("waiting"));
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn ask_only(asker: &dyn Asker, fields: &[&'static Field], given: Answ
         can_keep: Cell::new(true),
     };
     if wizard.open_questions() > 0 {
-        asker.say("Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-C leaves.");
+        asker.say("Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C leaves.");
         wizard.ask_in_order()?;
     }
     Ok(wizard.answers)
@@ -83,7 +83,7 @@ impl Wizard<'_> {
             complete(&mut self.answers, self.found, self.scope.only_missing);
             return Ok(());
         }
-        self.asker.say("Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-C leaves and keeps your answers.");
+        self.asker.say("Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C leaves and keeps your answers.");
         self.offer_to_resume()?;
         self.ask_in_order()?;
         loop {
@@ -120,12 +120,15 @@ impl Wizard<'_> {
     fn offer_to_resume(&mut self) -> Result<()> {
         let Some(kept) = self.memory.recall() else { return Ok(()) };
         let count = kept.answers.len();
+        let name = kept.answers.get("factory.name").map_or_else(String::new, |name| format!(" {name}"));
+        self.asker
+            .say(&format!("\nA wizard for the factory{name} in {} was left before its end.", plain(&kept.folder)));
         let options = [
             format!("yes – go on with {count} answer{}", if count == 1 { "" } else { "s" }),
             "no – start anew".to_owned(),
         ];
         let question = Question {
-            prompt: "A wizard was left before its end. Go on with its answers?",
+            prompt: "Go on with its answers?",
             explain: &format!("They were given for {}. They are kept until a wizard is finished.", plain(&kept.folder)),
             preset: "",
             masks: looks_secret,

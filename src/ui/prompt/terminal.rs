@@ -128,6 +128,14 @@ impl Asker for Terminal {
                     self.explain(question)?;
                     continue;
                 }
+                // After an answer that was refused, which stands there to be mended, a lone `?` or `<` means the same.
+                Reply::Given(text) if !begun.is_empty() && text.strip_prefix(&begun) == Some("?") => {
+                    self.explain(question)?;
+                    continue;
+                }
+                Reply::Given(text) if !begun.is_empty() && text.strip_prefix(&begun) == Some("<") => {
+                    return Ok(Reply::Back);
+                }
                 Reply::Given(text) if text.is_empty() => question.preset.to_owned(),
                 Reply::Given(text) => text,
             };

@@ -123,7 +123,7 @@
                   mkdir -p "$out/bin" "$out/share"
                   cp ../target/debug/${pname} "$out/bin"
                   installShellCompletion() { for file; do case $file in --*) ;; *) test -s "$file"; cp "$file" "$out/share" ;; esac; done; }
-                  installManPage() { test -s "$1"; cp "$1" "$out/share"; }
+                  installManPage() { for page; do test -s "$page"; cp "$page" "$out/share"; done; }
                   eval "$postInstall"
                 '';
               }

@@ -1,0 +1,103 @@
+//! The command line itself: what it says of wrong words, to people and to machines, and its manual pages.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn factoryup(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_factoryup"))
+        .args(args)
+        .current_dir(dir)
+        .env("HOME", dir)
+        .env("XDG_STATE_HOME", dir.join("state"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The only line of a run with --json, which fails with this code and says the same code.
+fn error(dir: &Path, code: i32, args: &[&str]) -> Value {
+    let output = factoryup(dir, args);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {output:?}"));
+    assert_eq!((line["event"].as_str(), line["exit_code"].as_i64()), (Some("error"), Some(code.into())), "{line}");
+    assert!(!line["hints"].as_array().unwrap().is_empty(), "{args:?} leaves without a next step: {line}");
+    line
+}
+
+#[test]
+fn every_wrong_word_is_one_json_object_where_json_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &["--json", "plan", "--nope"][..],
+        &["plan", "moon", "--json"],
+        &["--json", "frob"],
+        &["--json", "app"],
+        &["--json", "app", "add"],
+        &["--json", "revert"],
+        &["--json", "--color", "pink", "plan"],
+        &["resolve", "--json", "--mine", "--proposal"],
+        &["completions", "--json", "tcsh"],
+        &["completions", "--json", "bash"],
+        &["man", "--json"],
+        &["man", "--json", "plan", "--all", "x"],
+    ] {
+        let line = error(dir.path(), 64, args);
+        let message = line["message"].as_str().unwrap();
+        assert!(!message.is_empty() && !message.starts_with("error"), "{line}");
+    }
+    assert_eq!(error(dir.path(), 64, &["--json", "plan", "--nope"])["message"], "unexpected argument '--nope' found");
+    // Words after `--` are no flags; and without --json it is for people.
+    let plain = factoryup(dir.path(), &["plan", "--", "--json"]);
+    assert_eq!((plain.status.code(), plain.stdout.len()), (Some(64), 0));
+    assert!(factoryup(dir.path(), &["--json", "--help"]).status.success());
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "something was written");
+}
+
+#[test]
+fn a_secret_file_that_is_not_there_says_what_to_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "schema = 2\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n\
+                [host]\nkind = \"none\"\n[gitlab]\ngroup = \"acme\"\n";
+    fs::write(dir.path().join("factory.toml"), text).unwrap();
+    let line = error(dir.path(), 64, &["--json", "plan", "gitlab", "--gitlab-token-file", "/nope"]);
+    assert!(line["message"].as_str().unwrap().contains("cannot read the secret file /nope"), "{line}");
+    assert!(line["hints"][0].as_str().unwrap().starts_with("name a file that you can read"), "{line}");
+}
+
+#[test]
+fn each_command_has_its_manual_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = factoryup(dir.path(), &["man", "--all", "pages"]);
+    assert!(output.status.success(), "{output:?}");
+    let written: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    let there = fs::read_dir(dir.path().join("pages")).unwrap().count();
+    assert_eq!(written.len(), there);
+    let help = String::from_utf8(factoryup(dir.path(), &["--help"]).stdout).unwrap();
+    let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let commands: Vec<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.len() > 10, "{help}");
+    for name in commands {
+        let page = fs::read_to_string(dir.path().join(format!("pages/factoryup-{name}.1"))).unwrap();
+        assert_eq!(page, String::from_utf8(factoryup(dir.path(), &["man", name]).stdout).unwrap(), "{name}");
+    }
+    let page = fs::read_to_string(dir.path().join("pages/factoryup-app-add.1")).unwrap();
+    assert_eq!(page, String::from_utf8(factoryup(dir.path(), &["man", "app", "add"]).stdout).unwrap());
+    for wrong in [&["man", "nope"][..], &["man", "plan", "x"]] {
+        let output = factoryup(dir.path(), wrong);
+        assert_eq!(output.status.code(), Some(64));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("there is no command") && said.contains("next:"), "{said}");
+    }
+    fs::write(dir.path().join("file"), "").unwrap();
+    assert_eq!(factoryup(dir.path(), &["man", "--all", "file/x"]).status.code(), Some(73));
+}
