@@ -60,6 +60,11 @@ impl Resolve {
         let mut resolver = site.resolver()?;
         let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
         let chosen: Vec<Pending> = resolver.pending().into_iter().filter(wanted).collect();
+        let lost = resolver.without_proposal();
+        if let Some(path) = self.path.as_ref().filter(|path| lost.contains(path)) {
+            return Err(Error::usage(format!("no proposal is kept for {path}"))
+                .hint("`factoryup upgrade` puts it there again; then run this again"));
+        }
         // The one that is named may be the one that was settled only now.
         if let (Some(path), true, false) = (&self.path, chosen.is_empty(), ended) {
             return Err(Error::usage(format!("there is no conflict of {path}")).hint("list them: factoryup resolve"));
@@ -70,7 +75,11 @@ impl Resolve {
                 None => Self::list(pending, ui)?,
             }
         }
-        let left = resolver.pending().len();
+        if !lost.is_empty() {
+            let paths = lost.join(", ");
+            ui.say(&format!("No proposal is kept for {paths}; `factoryup upgrade` puts it there again."));
+        }
+        let left = resolver.pending().len() + lost.len();
         if ui.is_json() {
             ui.result(&json!({ "event": "conflicts", "left": left }).to_string())?;
         } else {

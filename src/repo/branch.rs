@@ -61,8 +61,12 @@ pub(crate) fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparis
     edits.extend(record::base_blobs(&comparison.manifest, &desired.tree).into_iter().map(Edit::Put));
     let needed: BTreeSet<&str> =
         comparison.manifest.files.iter().filter(|r| r.keeps_base()).map(|r| r.base.as_str()).collect();
-    let unneeded =
-        repo.files.keys().filter(|path| path.strip_prefix(BASE).is_some_and(|digest| !needed.contains(digest)));
+    // What has no digest for a name is somebody's own.
+    let former = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let unneeded = repo
+        .files
+        .keys()
+        .filter(|path| path.strip_prefix(BASE).is_some_and(|digest| former(digest) && !needed.contains(digest)));
     edits.extend(unneeded.chain(&comparison.settled).cloned().map(Edit::Remove));
     edits.extend(comparison.proposals.iter().cloned().map(Edit::Put));
     Ok(edits)

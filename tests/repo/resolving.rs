@@ -237,3 +237,51 @@ fn an_edit_after_a_cut_is_not_written_over() {
     assert!(code == 2 && out.contains(ONE), "{out}{err}");
     assert!(files(&world.path("repo")) == before);
 }
+
+/// Where git would merge what could belong in more than one place, its guess is not what an editor that is left offers.
+#[test]
+fn a_guess_of_gits_is_shown_as_a_conflict() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let (dir, text) = (world.path("repo"), world.text("factory.toml"));
+    let factory = factoryup::factory::parse(&text, "factory.toml").unwrap();
+    let resolver = factoryup::repo::resolve::Resolver::open(&dir, &factory, &text).unwrap();
+    let mut pending = resolver.pending().remove(0);
+    pending.base = Some(b"a\nb\nc\nd\ne\n".to_vec());
+    pending.mine = Some(b"mine\nb\nc\nd\ne\n".to_vec());
+    pending.proposal = b"a\nb\nc\nd\ntheirs\n".to_vec();
+    let shown = resolver.with_markers(&pending).unwrap();
+    assert!(factoryup::repo::merge::has_markers(shown.as_bytes()), "{shown}");
+    assert!(["mine\n", "a\n", "theirs\n", "e\n"].iter().all(|line| shown.contains(line)), "{shown}");
+}
+
+/// A proposal that somebody removed is missed, and put back; what else lies beside the records stays.
+#[test]
+fn a_proposal_that_is_gone_comes_back_and_notes_beside_it_stay() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let proposal = ".factory/conflicts/doc-glossary";
+    let notes = [".factory/notes.md", ".factory/base/notes.md", ".factory/conflicts/notes.md"];
+    fs::remove_file(world.path("repo").join(proposal)).unwrap();
+    for note in notes {
+        fs::write(world.path("repo").join(note), "mine\n").unwrap();
+    }
+    world.git("repo", &["add", "--all", "--force"]);
+    world.git("repo", &["commit", "-qm", "tidied"]);
+    let (code, _, err) = world.factoryup("repo", &["resolve", TWO, "--mine"]);
+    assert!(code == 2 && err.contains(ONE) && err.contains("`factoryup upgrade`"), "{code} {err}");
+    let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--mine"]);
+    assert!(code == 64 && err.contains("no proposal is kept") && err.contains("`factoryup upgrade`"), "{code} {err}");
+    world.git("repo", &["commit", "-qm", "settled"]);
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--in-place", "--yes"]);
+    assert_eq!(code, 2, "{err}");
+    let there = files(&world.path("repo"));
+    assert!(there.contains_key(proposal) && notes.iter().all(|note| there.contains_key(*note)), "{:?}", there.keys());
+    world.git("repo", &["add", "--all"]);
+    world.git("repo", &["commit", "-qm", "again"]);
+    assert_eq!(world.factoryup("repo", &["resolve", ONE, "--proposal"]).0, 0);
+}

@@ -20,6 +20,7 @@ use super::record::{BASE, Blob, CONFLICTS};
 use super::report::{Finding, Report, Sort};
 use super::tree::{Mode, RenderedFile, owned};
 use crate::factory::FILE_NAME;
+use crate::migrations::{Change, Migration};
 use fate::Fate;
 use paths::Paths;
 
@@ -257,7 +258,19 @@ impl Comparison {
         let written: BTreeSet<String> =
             self.edits.iter().filter(|e| e.after.is_some()).map(|e| e.path.clone()).collect();
         self.edits.retain(|e| e.after.is_some() || !written.contains(&e.path));
-        self.settled = repo.files.keys().filter(|path| path.starts_with(CONFLICTS)).cloned().collect();
+        // What has the name of no file that the templates ever had is somebody's own, and stays.
+        let renamed = |id: &str| {
+            let migrations = crate::migrations::all().unwrap_or_default();
+            let from = |m: &Migration| matches!(&m.change, Change::RenameFile { from, .. } if id.starts_with(from));
+            migrations.iter().any(from)
+        };
+        let was: BTreeSet<&str> = repo.manifest.files.iter().map(|record| record.id.as_str()).collect();
+        let own = |path: &String| {
+            let id = path.strip_prefix(CONFLICTS)?;
+            let gone = self.manifest.tombstones.iter().any(|tombstone| tombstone.id == id);
+            (gone || was.contains(id) || ids.contains(id) || renamed(id)).then(|| path.clone())
+        };
+        self.settled = repo.files.keys().filter_map(own).collect();
         self.settled.retain(|path| self.proposals.iter().all(|blob| blob.path != *path));
         self.proposals.retain(|blob| bytes_at(repo, &blob.path).as_ref() != Some(&blob.bytes));
         self.sort_and_carry(desired, repo);

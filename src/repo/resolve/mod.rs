@@ -104,6 +104,14 @@ impl Resolver {
             .collect()
     }
 
+    /// The files of those conflicts whose proposal somebody removed, so that they cannot be settled here. The next upgrade puts it back.
+    #[must_use]
+    pub fn without_proposal(&self) -> Vec<String> {
+        let pending: Vec<String> = self.pending().into_iter().map(|pending| pending.id).collect();
+        let waiting = self.repo.manifest.files.iter().filter(|record| record.state == State::Conflict);
+        waiting.filter(|record| !pending.contains(&record.id)).map(|record| record.path.clone()).collect()
+    }
+
     /// Gives the file of the conflict `id` the content chosen, and stages it.
     ///
     /// # Errors

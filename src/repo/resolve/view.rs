@@ -33,12 +33,24 @@ impl Resolver {
             paths.push(path.display().to_string());
         }
         arguments.extend(paths.iter().map(String::as_str));
-        let output = self.repo.git.command().args(&arguments).output().map_err(RepoError::GitDoesNotRun)?;
-        // git-merge-file(1): the number of conflicts, or 255 for an error.
-        if output.status.code().is_none_or(|code| code > 127) {
-            return Err(Error::usage(format!("git cannot show the three versions of {}", pending.path)));
+        let run = |arguments: &[&str]| -> Result<(bool, String)> {
+            let output = self.repo.git.command().args(arguments).output().map_err(RepoError::GitDoesNotRun)?;
+            // git-merge-file(1): the number of conflicts, or 255 for an error.
+            match output.status.code() {
+                Some(code) if code < 128 => Ok((code > 0, String::from_utf8_lossy(&output.stdout).into_owned())),
+                _ => Err(Error::usage(format!("git cannot show the three versions of {}", pending.path))),
+            }
+        };
+        let (marked, text) = run(&arguments)?;
+        if marked || pending.mine.is_none() {
+            return Ok(text);
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        // git sees no conflict where one waits, as when a change could belong in more than one place. Its guess, saved unread, would
+        // be a choice that nobody made; so the two are shown as if nothing was known of before, with all that differs between markers.
+        let before = folder.path().join("before");
+        fs::write(&before, "").map_err(RepoError::io("write", &before))?;
+        arguments.retain(|argument| *argument != "--diff3");
+        Ok(run(&arguments)?.1)
     }
 
     /// Lets the user put both versions together in their editor, as git would choose it.
