@@ -28,6 +28,7 @@ fn init(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         .env_clear()
         .env("HOME", home)
         .env("PATH", std::env::var("PATH").unwrap())
+        .env("TZ", "UTC")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -97,4 +98,29 @@ fn the_instance_comes_from_a_variable_or_the_remote() {
     fs::remove_dir_all(work.join("acme")).unwrap();
     let expected = ("https://git.example.org".to_owned(), "acme".to_owned());
     assert_eq!(gitlab(made(home.path(), &arguments, &[("GITLAB_HOST", "git.example.org")])), expected);
+}
+
+#[test]
+fn what_was_taken_unasked_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = ["--host-kind", "none", "--name", "acme", "--gitlab-group", "acme", "--engine", "opentofu"];
+    let output = init(home.path(), &arguments, &[("TZ", "Asia/Tokyo")]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let (_, list) = said.split_once("Taken without asking; give the flag to say otherwise:\n").unwrap();
+    let lines: Vec<Vec<&str>> =
+        list.lines().take_while(|line| line.starts_with("  --")).map(|l| l.split_whitespace().collect()).collect();
+    let expected = [
+        "--timezone Asia/Tokyo (TZ)",
+        "--agent-username acme-agent (from other answers)",
+        "--runner shared (from other answers)",
+    ];
+    assert_eq!(lines.iter().map(|words| words.join(" ")).collect::<Vec<_>>(), expected, "{said}");
+    let factory = factory::read(&home.path().join("work/acme/factory.toml")).unwrap();
+    assert_eq!((factory.factory.timezone.as_str(), factory.agent.username.as_str()), ("Asia/Tokyo", "acme-agent"));
+    // Nothing is said where everything was given.
+    fs::remove_dir_all(home.path().join("work")).unwrap();
+    let all = [&arguments[..], &["--timezone", "UTC", "--agent-username", "bot", "--json"]].concat();
+    let output = init(home.path(), &all, &[]);
+    assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("Taken"));
 }

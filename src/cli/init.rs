@@ -14,7 +14,7 @@ use crate::plan::{Options, StateDir, Watch, converge};
 use crate::repo::RepoTarget;
 use crate::repo::report::Report;
 use crate::ui::Ui;
-use crate::wizard::{Request, Settled, settle};
+use crate::wizard::{Request, Settled, Taken, settle};
 
 /// Ask what cannot be found out, write factory.toml and generate the control repo. Works offline, touches nothing else
 ///
@@ -75,8 +75,23 @@ impl Init {
             interactive: ui.is_interactive(),
             review: !self.yes,
         })?;
+        say_taken(&settled.taken, ui)?;
         generate(folder, &settled, ui)
     }
+}
+
+/// What nobody was asked, and how to say otherwise.
+fn say_taken(taken: &[Taken], ui: &Ui) -> Result<()> {
+    if ui.is_json() {
+        for Taken { flag, value, source } in taken {
+            ui.result(&json!({ "event": "taken", "flag": flag, "value": value, "source": source }).to_string())?;
+        }
+    } else if !taken.is_empty() {
+        let width = taken.iter().map(|one| one.flag.len()).max().unwrap_or_default();
+        let lines = taken.iter().map(|one| format!("\n  --{:width$}  {} ({})", one.flag, one.value, one.source));
+        ui.say(&format!("Taken without asking; give the flag to say otherwise:{}", lines.collect::<String>()));
+    }
+    Ok(())
 }
 
 /// Makes the control repo of a new factory in `dir`.

@@ -21,4 +21,4 @@ mod settle;
 pub use catch_up::{CatchUp, catch_up};
 pub use flow::{Scope, run};
 pub use memory::Memory;
-pub use settle::{Request, Settled, settle};
+pub use settle::{Request, Settled, Taken, settle};

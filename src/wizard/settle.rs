@@ -7,7 +7,7 @@ use super::known::complete;
 use super::memory::Memory;
 use super::{Scope, run};
 use crate::error::{Error, Result};
-use crate::factory::answers::Answers;
+use crate::factory::answers::{Answers, Source};
 use crate::factory::fields::{FIELDS, Field, Kind};
 use crate::factory::{self, AnswerFlags, Factory};
 use crate::ui::prompt::Terminal;
@@ -34,6 +34,20 @@ pub struct Settled {
     pub factory: Factory,
     /// Its `factory.toml`: the one that was there, or a new one with comments.
     pub text: String,
+    /// What nobody was asked and that is not the default: found on this machine, or made from other answers. Empty when there was
+    /// a person, who saw it, or a `factory.toml`.
+    pub taken: Vec<Taken>,
+}
+
+/// An answer that was taken unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The flag by which another one can be given, without its dashes.
+    pub flag: &'static str,
+    /// The answer.
+    pub value: String,
+    /// Where it is from, such as `git config user.name`.
+    pub source: String,
 }
 
 /// Makes a factory of flags, variables, what is found on this machine, defaults and, with a person at a terminal, answers.
@@ -50,15 +64,15 @@ pub fn settle(request: &Request<'_>) -> Result<Settled> {
         return existing(&path, &given);
     }
     let found = discover(&around);
-    let factory = if request.interactive {
+    let (factory, taken) = if request.interactive {
         let memory = Memory::at(&around.state(), &around.folder);
         let scope = Scope { only_missing: request.defaults, review: request.review };
-        run(&Terminal::open()?, &found, given, &memory, scope)?
+        (run(&Terminal::open()?, &found, given, &memory, scope)?, Vec::new())
     } else {
         without_a_person(given, &found, request.defaults)?
     };
     let text = factory::to_toml(&factory)?;
-    Ok(Settled { factory, text })
+    Ok(Settled { factory, text, taken })
 }
 
 /// A `factory.toml` that is there already is the answer to everything. What is given besides must agree with it.
@@ -73,16 +87,29 @@ fn existing(path: &Path, given: &Answers) -> Result<Settled> {
     });
     let differing: Vec<String> = differing.collect();
     if differing.is_empty() {
-        return Ok(Settled { factory, text });
+        return Ok(Settled { factory, text, taken: Vec::new() });
     }
     let message = format!("{name} says otherwise: {}", differing.join(", "));
     Err(Error::usage(message).hint(format!("change it in {name}, or leave it out here")))
 }
 
-fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) -> Result<Factory> {
+fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) -> Result<(Factory, Vec<Taken>)> {
     complete(&mut answers, found, defaults);
     let missing = answers.missing();
-    if missing.is_empty() { answers.to_factory() } else { Err(incomplete(&missing, "init")) }
+    if !missing.is_empty() {
+        return Err(incomplete(&missing, "init"));
+    }
+    let taken = FIELDS.iter().filter_map(|field| {
+        let answer = answers.answer(field)?;
+        let source = match &answer.source {
+            Source::Found(place) => place.clone(),
+            Source::Suggested => "from other answers".to_owned(),
+            _ => return None,
+        };
+        Some(Taken { flag: field.flag, value: answer.value.to_string(), source })
+    });
+    let taken = taken.collect();
+    Ok((answers.to_factory()?, taken))
 }
 
 /// All that is missing in one message: flag, variable and what it is.

@@ -48,6 +48,7 @@ impl Home {
             ("PATH", std::env::var("PATH").unwrap()),
             ("TERM", "xterm-256color".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
+            ("TZ", "UTC".to_owned()),
             ("GITLAB_TOKEN", CANARY.to_owned()),
         ]
     }

@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn around(home: &Path, variable: fn(&str) -> Option<std::ffi::OsString>) -> Surroundings {
-        Surroundings { home: home.to_owned(), folder: home.to_owned(), variable }
+        Surroundings { home: home.to_owned(), folder: home.to_owned(), variable, clock: home.join("none") }
     }
 
     #[test]

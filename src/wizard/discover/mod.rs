@@ -1,4 +1,4 @@
-//! Finds out what need not be asked: from git, SSH, GitLab's own tools and `PATH`. Reads only, never the network.
+//! Finds out what need not be asked: from git, SSH, GitLab's own tools, the clock's zone and `PATH`. Reads only, never the network.
 //!
 //! Everything found keeps the rules of its field, or is not taken. What is as good as certain, such as the owner's name in git's
 //! configuration, becomes an answer; what is a good guess becomes the preset of a question.
@@ -6,6 +6,7 @@
 mod git;
 mod gitlab;
 mod ssh;
+mod zone;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub struct Surroundings {
     pub folder: PathBuf,
     /// Looks up an environment variable.
     pub variable: fn(&str) -> Option<OsString>,
+    /// The link that says which zone the clock shows: `/etc/localtime`, see localtime(5).
+    pub clock: PathBuf,
 }
 
 impl std::fmt::Debug for Surroundings {
@@ -61,6 +64,7 @@ impl Surroundings {
             home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/")),
             folder,
             variable: |name| std::env::var_os(name),
+            clock: PathBuf::from("/etc/localtime"),
         }
     }
 
@@ -125,6 +129,7 @@ pub fn discover(around: &Surroundings) -> Discovered {
         preset(&mut found, "factory.name", &name.to_lowercase(), "the folder's name");
     }
     gitlab::instance(around, &mut found);
+    zone::of_the_clock(around, &mut found);
     let path = (around.variable)("PATH");
     let has = |program: &str| which::which_in(program, path.as_ref(), around.standing()).is_ok();
     if has("terraform") && !has("tofu") {

@@ -145,7 +145,12 @@ mod tests {
         std::fs::write(folder.join("config"), config).unwrap();
         std::fs::write(folder.join("conf.d/a.conf"), "Host included\n\tHostname 203.0.113.7\n").unwrap();
         std::fs::write(folder.join("conf.d/b.txt"), "Host other\n").unwrap();
-        let around = Surroundings { home: home.path().to_owned(), folder: home.path().to_owned(), variable: |_| None };
+        let around = Surroundings {
+            home: home.path().to_owned(),
+            folder: home.path().to_owned(),
+            variable: |_| None,
+            clock: home.path().join("none"),
+        };
         let found: Vec<_> =
             aliases(&around).into_iter().map(|alias| (alias.name, alias.host_name.unwrap_or_default())).collect();
         let expected = [
@@ -175,7 +180,12 @@ mod tests {
         ] {
             std::fs::write(folder.join(name), text).unwrap();
         }
-        let around = Surroundings { home: home.path().to_owned(), folder: home.path().to_owned(), variable: |_| None };
+        let around = Surroundings {
+            home: home.path().to_owned(),
+            folder: home.path().to_owned(),
+            variable: |_| None,
+            clock: home.path().join("none"),
+        };
         let found: Vec<_> = keys(&around).into_iter().map(|key| (key.place, key.usual)).collect();
         assert_eq!(found, [("~/.ssh/id_ed25519.pub".to_owned(), true), ("~/.ssh/deploy.pub".to_owned(), false)]);
     }

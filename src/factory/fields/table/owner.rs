@@ -60,7 +60,8 @@ pub(super) const OWNER: [Field; 13] = [
         flag: "timezone",
         prompt: "Your time zone",
         help: "Time zone of the owner, by its IANA name",
-        explain: "The nightly pipeline runs at 3:17 of that zone. `timedatectl list-timezones` prints the names.",
+        explain: "The nightly pipeline runs at 3:17 of that zone. Found on this machine (`TZ`, `/etc/localtime`) if it has one. \
+                  `timedatectl list-timezones` prints the names.",
         example: "Europe/Vienna",
         default: Some("UTC"),
         ask: Ask::IfUnknown,
