@@ -163,9 +163,19 @@ fn push_options_open_a_merge_request() {
     assert_eq!(fields, ["Two, not one", "agent/two", "main"]);
     assert_eq!(requests[0]["author"]["username"], "agent");
     assert_eq!(requests[0]["sha"], theirs.git(&["rev-parse", "HEAD"]));
+    assert_eq!(requests[0]["labels"], serde_json::json!([]));
     theirs.commit("a", "3\n");
-    assert!(theirs.push(&options).ok());
-    assert_eq!(plane.get(&format!("/projects/{project}/merge_requests")).body.as_array().unwrap().len(), 1);
+    let labels = |labels: &[&str]| {
+        let all: Vec<_> = labels.iter().flat_map(|label| ["-o", label]).chain(options).collect();
+        assert!(theirs.push(&all).ok());
+        let requests = plane.get(&format!("/projects/{project}/merge_requests")).body;
+        assert_eq!(requests.as_array().unwrap().len(), 1);
+        requests[0]["labels"].clone()
+    };
+    assert_eq!(labels(&["merge_request.label=human", "merge_request.label=a b"]), serde_json::json!(["human", "a b"]));
+    theirs.commit("a", "4\n");
+    let left = labels(&["merge_request.label=a b", "merge_request.label=late", "merge_request.unlabel=human"]);
+    assert_eq!(left, serde_json::json!(["a b", "late"]));
 }
 
 #[test]

@@ -175,6 +175,12 @@ impl Push {
             None => (option == name).then_some(""),
         })
     }
+
+    /// The values of an option that may be given more than once, those that are empty left out.
+    pub(super) fn options<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.options.iter().filter_map(|option| option.split_once('='));
+        values.filter_map(move |(key, value)| (key == name && !value.is_empty()).then_some(value))
+    }
 }
 
 /// Reads a report and removes it; without one nothing was pushed.

@@ -90,7 +90,8 @@ fn first_branch(state: &mut State, settings: &Settings, project: u64, branch: &s
     Ok(())
 }
 
-/// What the push options `merge_request.*` ask for: a merge request, or another title and description of the one that is open.
+/// What the push options `merge_request.*` ask for: a merge request, or another title, description and labels of the one that is
+/// open. Labels that a push brings are added to those that are there, and those that it takes off go.
 /// Source: <https://docs.gitlab.com/topics/git/commit/#push-options-for-merge-requests>.
 fn open_merge_request(
     state: &mut State,
@@ -112,6 +113,7 @@ fn open_merge_request(
         let there = &mut state.projects.get_mut(&project).ok_or_else(|| not_found("Project"))?.merge_requests[there];
         there.title = title.unwrap_or_else(|| there.title.clone());
         there.description = description.or_else(|| there.description.take());
+        label(&mut there.labels, push);
         return Ok(());
     }
     let title = match title {
@@ -121,6 +123,8 @@ fn open_merge_request(
             None => branch.to_owned(),
         },
     };
+    let mut labels = Vec::new();
+    label(&mut labels, push);
     let squash = at.settings.get("squash_option").is_some_and(|option| option == "always" || option == "default_on");
     let iid = at.merge_requests.last().map_or(1, |mr| mr.iid + 1);
     let id = state.next_id();
@@ -136,7 +140,7 @@ fn open_merge_request(
         state: "opened",
         squash,
         remove_source_branch: push.option("merge_request.remove_source_branch").is_some(),
-        labels: Vec::new(),
+        labels,
         merge_user: None,
         merge_commit_sha: None,
         squash_commit_sha: None,
@@ -145,4 +149,14 @@ fn open_merge_request(
         merged_at: None,
     });
     Ok(())
+}
+
+/// What `merge_request.label` and `merge_request.unlabel` make of the labels.
+fn label(labels: &mut Vec<String>, push: &Push) {
+    for new in push.options("merge_request.label") {
+        if !labels.iter().any(|label| label == new) {
+            labels.push(new.to_owned());
+        }
+    }
+    labels.retain(|label| !push.options("merge_request.unlabel").any(|gone| gone == label));
 }
