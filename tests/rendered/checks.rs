@@ -50,17 +50,6 @@ fn every_script_explains_itself_and_refuses_what_it_does_not_know() {
     assert!(seen.len() > 25, "{} scripts", seen.len());
 }
 
-/// The answers whose pipeline is not run as a whole differ from others in documents and one script.
-#[test]
-fn what_differs_by_secret_store_is_sound() {
-    if !ready() {
-        return;
-    }
-    for name in ["infisical", "bitwarden"] {
-        passed(&ControlRepo::new(name).run(&["scripts/check", "shell", "docs", "runbooks", "skills", "formats"]));
-    }
-}
-
 #[test]
 fn a_dead_link_a_dead_anchor_and_a_missing_script_are_found() {
     if !ready() {

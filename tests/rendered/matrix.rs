@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::combinations::{CHOICES, Combination, PAIRWISE};
-use crate::control_repo::{ANSWERS, text};
+use crate::control_repo::{ANSWERS, offline, passed, terraform, text};
 use crate::corpus::CORPUS;
 use crate::covering::{met_by, pairs, pairwise};
 use crate::support;
@@ -108,21 +108,48 @@ fn paths_of_all() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn shellcheck_passes_every_script() {
-    if support::need("shellcheck") {
-        // Every script sources lib.sh, which has one form.
-        CORPUS.passes("shellcheck", &["--external-sources", "--source-path=0"], CORPUS.scripts());
-    }
+fn what_is_called_is_executable_and_what_is_sourced_is_not() {
+    let mut count = 0;
     for script in CORPUS.scripts() {
         assert_eq!(script.executable, !script.path.ends_with(".sh"), "{}: {}", script.of, script.path);
+        count += 1;
+    }
+    assert!(count > 25, "{count} scripts");
+}
+
+/// The jobs of a merge request pass by a module without tests.
+#[test]
+fn every_module_has_tests() {
+    let modules: BTreeSet<_> = CORPUS
+        .files
+        .iter()
+        .filter_map(|item| Some(item.path.strip_prefix("infra/modules/")?.split_once('/')?.0))
+        .collect();
+    assert!(modules.len() > 2);
+    for combination in PAIRWISE.iter() {
+        for module in &modules {
+            let folder = format!("infra/modules/{module}/");
+            let mut files = combination.tree.files.iter().filter(|f| f.path.starts_with(&folder)).peekable();
+            let there = files.peek().is_some();
+            assert_eq!(there, files.any(|f| f.path.ends_with(".tftest.hcl")), "{}: {folder}", combination.name());
+        }
     }
 }
 
 #[test]
-fn yamllint_passes_every_yaml_file() {
-    if support::need("yamllint") {
-        CORPUS.passes("yamllint", &["--strict", "-c", "0/.yamllint.yaml"], CORPUS.ending(&[".yml", ".yaml"]));
+fn infrastructure_code_is_in_the_standard_format() {
+    if !terraform() {
+        return;
     }
+    passed(&offline(&["terraform", "fmt", "-check", "-diff", "-recursive", &CORPUS.path().to_string_lossy()]));
+    // It does not look into OpenTofu's own files by itself.
+    let mut checked = 0;
+    for item in CORPUS.ending(&[".tofu"]) {
+        let program = format!("terraform fmt -check -diff - <{}", item.place.display());
+        passed(&offline(&["sh", "-euc", &program]));
+        checked += 1;
+    }
+    assert!(checked > 0);
 }
 
 #[test]

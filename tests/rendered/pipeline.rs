@@ -1,5 +1,11 @@
 //! The pipeline: its form, which jobs an event starts, and that the jobs of a merge request pass.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::Value;
 
 use crate::combinations::PAIRWISE;
@@ -152,41 +158,97 @@ fn the_trusted_runner_serves_protected_refs_only() {
     }
 }
 
-macro_rules! merge_request_pipelines {
-    ($($test:ident: $name:literal,)*) => {
-        /// The answers whose merge request pipeline is run.
-        pub(crate) const RUN: &[&str] = &[$($name),*];
-
-        $(#[test]
-        fn $test() {
-            merge_request_pipeline($name);
-        })*
-    };
-}
-
-merge_request_pipelines! {
-    a_merge_request_passes_with_the_defaults: "defaults",
-    a_merge_request_passes_with_everything: "everything",
-    a_merge_request_passes_in_a_company: "corporate",
-    a_merge_request_passes_without_a_host: "no-host",
-    a_merge_request_passes_with_three_environments: "three-environments",
-}
-
-/// Both jobs run for real, in the shell executor. One set takes 8 s of processor time, so all combinations would take more than the
-/// rest of these tests together. The sets here hold every form of every module (`engine.rs`) and nearly every value of a choice; what
-/// the jobs call is run over all combinations by the tests beside this one.
-fn merge_request_pipeline(name: &str) {
+/// Validate and test of every combination, run for real in the shell executor. The tools that these jobs call run once for each
+/// different input, and every later call is answered as that run did (`once.sh`): combinations share most of their files.
+#[test]
+fn the_jobs_of_a_merge_request_pass_for_every_combination() {
     if !ready() {
         return;
     }
-    let repo = ControlRepo::new(name);
-    let arguments = gitlab_ci_local(MERGE_REQUEST, &["--force-shell-executor"]);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let ignored = "CI_PIPELINE_SOURCE,CI_COMMIT_BRANCH";
-    let output = repo.offline(&arguments, &[("GCL_IGNORE_PREDEFINED_VARS", ignored)]);
-    let all = text(&output);
-    assert!(output.status.success(), "{all}");
-    assert_eq!(all.matches("> all passed").count(), 2, "{all}");
-    let untouched = repo.git(&["status", "--porcelain"]);
-    assert_eq!(untouched, "", "the jobs left something behind");
+    let once = Once::new();
+    let next = AtomicUsize::new(0);
+    let run = || {
+        while let Some(combination) = PAIRWISE.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let repo = ControlRepo::of(&combination.toml);
+            let output = once.merge_request_pipeline(&repo);
+            let all = format!("{}: {}", combination.name(), text(&output));
+            assert!(output.status.success(), "{all}");
+            assert_eq!(all.matches("> all passed").count(), 2, "{all}");
+            for check in ["shell", "docs", "formats", "secrets", "infra-format", "infra"] {
+                assert_eq!(all.matches(&format!("> == {check}\n")).count(), 1, "{check}: {all}");
+            }
+            assert_eq!(repo.git(&["status", "--porcelain"]), "", "{all}\nthe jobs left something behind");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(run);
+        scope.spawn(run);
+    });
+
+    let counts = once.counts();
+    println!("{counts:#?}");
+    for tool in ["shellcheck", "yamllint", "tofu", "terraform"] {
+        let of = |word: &str| counts.get(&format!("{word} {tool}")).copied().unwrap_or_default();
+        assert!(of("ran") > 0 && of("shared") > of("ran"), "{counts:#?}");
+    }
+
+    // Files that a tool reads beside the one it is called for: what was said before they changed is not said again.
+    let toml = &PAIRWISE.iter().find(|c| c.has("cloudflare") && c.has("tofu")).unwrap().toml;
+    let fails = |edits: &[(&str, &str, &str)], said: &[&str]| {
+        let repo = ControlRepo::of(toml);
+        for (path, from, to) in edits {
+            repo.edit(path, from, to);
+        }
+        let output = once.merge_request_pipeline(&repo);
+        let all = text(&output);
+        assert!(!output.status.success(), "{edits:?}: {all}");
+        for said in said {
+            assert!(all.contains(said), "{edits:?}: nobody says {said}: {all}");
+        }
+    };
+    fails(
+        &[("scripts/lib.sh", "    code=$1\n", "    code=$1\n    : $code\n"), (".yamllint.yaml", "max: 140", "max: 60")],
+        &["SC2086", "line too long", "failed: shell formats"],
+    );
+    let again = once.counts()["ran shellcheck"] - counts["ran shellcheck"];
+    assert!(again > 20, "only {again} scripts that source lib.sh were looked at again");
+    fails(&[("infra/modules/edge/main.tf", "  account_id", "  account_ix")], &["account_ix", "validate failed: "]);
+}
+
+/// Tools that run once for each different input.
+struct Once {
+    folder: tempfile::TempDir,
+}
+
+impl Once {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        fs::create_dir(folder.path().join("answers")).unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/once.sh");
+        for tool in ["shellcheck", "yamllint", "terraform", "tofu"] {
+            symlink(script, folder.path().join("bin").join(tool)).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn merge_request_pipeline(&self, repo: &ControlRepo) -> Output {
+        // Its form is looked at by the test of the schema.
+        let arguments = gitlab_ci_local(MERGE_REQUEST, &["--force-shell-executor", "--no-json-schema-validation"]);
+        let program = r#"ONCE_PATH=$PATH PATH=$ONCE/bin:$PATH ONCE=$ONCE/answers exec "$@""#;
+        let command =
+            [&["sh", "-euc", program, "sh"], &*arguments.iter().map(String::as_str).collect::<Vec<_>>()].concat();
+        let ignored = "CI_PIPELINE_SOURCE,CI_COMMIT_BRANCH";
+        let folder = self.folder.path().to_str().unwrap();
+        repo.offline(&command, &[("GCL_IGNORE_PREDEFINED_VARS", ignored), ("ONCE", folder)])
+    }
+
+    /// How often each tool ran, and how often an answer was shared.
+    fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for call in fs::read_to_string(self.folder.path().join("answers/calls")).unwrap().lines() {
+            *counts.entry(call.to_owned()).or_default() += 1;
+        }
+        counts
+    }
 }
