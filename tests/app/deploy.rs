@@ -10,10 +10,11 @@ use factoryup::app::AppKind;
 use factoryup::plan::Evidence;
 use serde_json::Value;
 
+use crate::canary::{Watcher, find_in_tree};
 use crate::control_repo::{ControlRepo, passed, stdout, text};
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, git, made, ready, run};
-use crate::support::lab;
+use crate::support::{self, lab};
 
 /// What systemd makes for each service of the system that runs as this user, and a runner therefore has.
 const AS_DEPLOY: &str = "cd /home/deploy && exec runuser -u deploy -- env -i HOME=/home/deploy USER=deploy LOGNAME=deploy \
@@ -208,6 +209,7 @@ fn staging_is_apart(app: &App<'_>) {
     let staging: Value = serde_json::from_str(&app.journey.inside("curl -sS http://127.0.0.1:8103/")).unwrap();
     assert_eq!((&staging["environment"], &staging["version"]), (&"staging".into(), &"4.0.0".into()));
     settings_come_and_bad_ones_go(app);
+    a_secret_reaches_the_application_and_nothing_else(app);
     assert!(code(&app.deploy("scripts/deploy status nowhere"), 64).contains("no port.nowhere"));
 }
 
@@ -236,6 +238,67 @@ fn settings_come_and_bad_ones_go(app: &App<'_>) {
     assert!(greeting().contains("Moin"), "{}", greeting());
     let log = fs::read_to_string(app.place("../shop-staging/evidence.jsonl")).unwrap();
     assert!(log.contains("\"action\":\"settings\"") && !log.contains("Moin"), "{log}");
+}
+
+/// The command of docs/app-contract.md, from the file that SOPS encrypted to the service's environment: nobody sees the value who has no
+/// part in it.
+fn a_secret_reaches_the_application_and_nothing_else(app: &App<'_>) {
+    if !support::available(&["age-keygen", "sops", "ssh"]) {
+        return;
+    }
+    let key = app.journey.state.path().join("owner.agekey");
+    passed(&run(&app.folder, "age-keygen", &["-o", key.to_str().unwrap()]));
+    let public =
+        fs::read_to_string(&key).unwrap().lines().find_map(|l| Some(l.split_once("public key: ")?.1.to_owned()));
+    let repo = ControlRepo::of(&format!(
+        "schema = 2\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n[host]\naddress = \"{}\"\n\
+         authorized_keys = [\"{}\"]\n[gitlab]\ngroup = \"acme\"\n[secrets]\nowner_recipient = \"{}\"\n",
+        app.journey.host.address(),
+        app.journey.keys.public("id").trim(),
+        public.unwrap(),
+    ));
+    let programs = repo.path().join("../programs");
+    fs::create_dir(&programs).unwrap();
+    std::os::unix::fs::symlink(support::tool("sops").unwrap(), programs.join("sops")).unwrap();
+    lab::ssh_program(&app.journey.host, &app.journey.keys, &programs.join("ssh"));
+    let here = |command: &str| {
+        let path = format!("{}:{}", programs.display(), support::path());
+        repo.command("sh").args(["-euc", command]).env("PATH", path).env("SOPS_AGE_KEY_FILE", &key).output().unwrap()
+    };
+    // Put together here, so that no other process was ever started with it.
+    let secret = format!("canary-{}-$x `y` \"z\"", "q7Lw".repeat(6));
+    let typed = repo.path().join("../typed");
+    fs::write(&typed, format!("{secret}\n")).unwrap();
+
+    let watcher = Watcher::start(vec![secret[..31].to_owned()]);
+    passed(&here("scripts/secret set secrets/staging/shop.yaml GREETING <../typed"));
+    fs::remove_file(&typed).unwrap();
+    let contract = repo.read("docs/app-contract.md");
+    let command = contract.lines().find(|line| line.starts_with("scripts/secret env ")).unwrap();
+    let command = command.replace("production", "staging").replace("/srv/apps/shop/", "/srv/apps/shop-staging/");
+    let said = passed(&here(&command));
+    assert!(said.contains("shop-staging: 4.0.0 serves with the new settings"), "{said}");
+    let answer: Value = serde_json::from_str(&app.journey.inside("curl -sS http://127.0.0.1:8103/")).unwrap();
+    assert!(
+        answer.to_string().contains("canary-") && answer["message"].as_str().unwrap().starts_with(&secret),
+        "{answer}"
+    );
+
+    // Nobody but the service itself, which systemd starts with it.
+    let seen: Vec<_> = watcher.stop().into_iter().filter(|process| !process.contains("bin/serve")).collect();
+    assert_eq!(seen, Vec::<String>::new());
+    app.journey.inside("journalctl --flush --rotate >/dev/null 2>&1; sync");
+    let inside = app.journey.inside("journalctl --no-pager --output=cat | grep -c canary- || true");
+    assert_eq!(inside, "0", "the journal has it");
+    let root = app.journey.host.rootfs();
+    let holds: Vec<PathBuf> = ["etc", "home", "root", "srv", "tmp", "var"]
+        .iter()
+        .flat_map(|folder| find_in_tree(&root.join(folder), &secret[..31]))
+        .map(|path| path.strip_prefix(&root).unwrap().to_owned())
+        .collect();
+    assert_eq!(holds, [Path::new("srv/apps/shop-staging/env")]);
+    assert_eq!(find_in_tree(&repo.path(), &secret[..31]), Vec::<PathBuf>::new());
+    assert!(!said.contains("canary-"));
 }
 
 /// A deployment that is killed leaves the old release or the new one, and the next command says which.

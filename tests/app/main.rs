@@ -1,6 +1,8 @@
 //! Applications: scaffolded, adopted, built, deployed on a real host, taken back; and the work on them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
+#[path = "../support/canary.rs"]
+mod canary;
 #[path = "../support/control_repo.rs"]
 mod control_repo;
 #[path = "../host/journey.rs"]

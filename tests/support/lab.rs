@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)]
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use factoryup::rehearsal::host::{DisposableHost, ExtraUser, Image, Options, Recipe, Requirements};
@@ -72,18 +73,31 @@ pub fn host(keys: &Keys) -> DisposableHost {
 
 /// Runs a command on the host with the system's ssh client, which knows the host's key.
 pub fn ssh(host: &DisposableHost, keys: &Keys, user: &str, command: &str) -> Output {
-    let known = keys.path("known_hosts");
-    fs::write(&known, format!("[{}]:{} {}\n{0} {2}\n", host.address(), host.port(), host.host_key())).unwrap();
     Command::new("ssh")
-        .args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"])
-        .arg("-o")
-        .arg(format!("UserKnownHostsFile={}", known.display()))
-        .arg("-i")
-        .arg(keys.path("id"))
-        .args(["-p", &host.port().to_string(), &format!("{user}@{}", host.address()), command])
+        .args(ssh_options(host, keys))
+        .args([&format!("{user}@{}", host.address()), command])
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// Makes a program that is `ssh` with all it takes to reach the host, for scripts that call it.
+pub fn ssh_program(host: &DisposableHost, keys: &Keys, path: &Path) {
+    let options = ssh_options(host, keys).join("' '");
+    fs::write(path, format!("#!/bin/sh\nexec /usr/bin/ssh '{options}' \"$@\"\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn ssh_options(host: &DisposableHost, keys: &Keys) -> Vec<String> {
+    let known = keys.path("known_hosts");
+    fs::write(&known, format!("[{}]:{} {}\n{0} {2}\n", host.address(), host.port(), host.host_key())).unwrap();
+    let known = format!("UserKnownHostsFile={}", known.display());
+    let (identity, port) = (keys.path("id").display().to_string(), host.port().to_string());
+    ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"]
+        .into_iter()
+        .chain(["-o", &known, "-i", &identity, "-p", &port])
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A program's standard output, when it succeeded.
