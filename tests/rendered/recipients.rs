@@ -20,8 +20,9 @@ struct World {
 }
 
 /// The folders under `secrets/`, and who is to read each: what docs/runbooks/age-keys.md says, carried out.
-const FOLDERS: [(&str, &[&str]); 4] = [
+const FOLDERS: [(&str, &[&str]); 5] = [
     ("secrets/agent", &["owner", "agent"]),
+    ("secrets/owner", &["owner"]),
     ("secrets/dev", &["owner", "ci"]),
     ("secrets/prod", &["owner"]),
     ("secrets/production", &["owner", "ci", "deploy"]),
@@ -151,6 +152,58 @@ fn a_secret_is_read_by_whom_its_folder_is_for_and_by_nobody_else() {
     passed(&world.secret(&["rotate", "secrets/agent/app.yaml"], "owner"));
     assert_eq!(world.readers_of("secrets/agent/app.yaml"), ["owner"].into());
     passed(&world.check());
+}
+
+/// Docs/runbooks/age-keys.md, "Removing a reader".
+#[test]
+fn a_removed_reader_reads_nothing_new_and_what_was_is_still_theirs() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let world = World::new();
+    let (one, two) = ("secrets/production/app.yaml", "secrets/production/other.yaml");
+    for file in [one, two] {
+        passed(&world.secret(&["edit", file], "owner"));
+    }
+    world.repo.git(&["add", "."]);
+    world.repo.git(&["commit", "-qm", "two secrets"]);
+    let (owner, deploy, ci) =
+        (&world.reader("owner").public, &world.reader("deploy").public, &world.reader("ci").public);
+    let rules = world.repo.read(".sops.yaml");
+    let remove = |key: &str, by: &str| world.secret(&["remove-recipient", "secrets/production/", key], by);
+    let refused = |output: Output, code: i32, why: &str| {
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains(why), "{}", text(&output));
+        assert_eq!(world.repo.git(&["status", "--porcelain"]), "", "{why}");
+    };
+    refused(remove(&world.reader("stranger").public, "owner"), 65, "does not read secrets/production/");
+    refused(remove("age1short", "owner"), 64, "not an age public key");
+    refused(remove(deploy, "stranger"), 77, "so nothing is changed");
+    let agents = world.secret(&["remove-recipient", "secrets/owner", owner], "owner");
+    refused(agents, 65, "is the only reader of secrets/owner/");
+
+    let said = passed(&remove(deploy, "owner"));
+    assert!(said.contains("It still opens what is in git's history"), "{said}");
+    for file in [one, two] {
+        assert_eq!(world.readers_of(file), ["ci", "owner"].into(), "{file}");
+        let value = |text: &str| text.lines().find(|line| line.starts_with("token:")).unwrap().to_owned();
+        let before = world.repo.git(&["show", &format!("HEAD:{file}")]);
+        assert_ne!(value(&before), value(&world.repo.read(file)), "{file}: the old data key is still in use");
+    }
+    passed(&world.check());
+    // As it says: with the key that was taken out, what was committed before can be read.
+    world.repo.write("secrets/production/before.yaml", &world.repo.git(&["show", &format!("HEAD:{one}")]));
+    assert!(world.secret(&["get", "secrets/production/before.yaml", "token"], "deploy").status.success());
+    std::fs::remove_file(world.repo.path().join("secrets/production/before.yaml")).unwrap();
+    // No other rule has changed, and the mode of the file neither.
+    assert_eq!(world.repo.read(".sops.yaml"), rules.replacen(&format!(",{deploy}"), "", 1));
+    assert_eq!(world.repo.git(&["diff", "--summary"]), "");
+
+    // A run that was cut short after the rules: the same command ends it.
+    world.repo.write(".sops.yaml", &world.repo.read(".sops.yaml").replacen(&format!("{owner},{ci}"), owner, 2));
+    assert_eq!(world.readers_of(one), ["ci", "owner"].into());
+    passed(&remove(ci, "owner"));
+    assert_eq!(world.readers_of(one), ["owner"].into());
 }
 
 #[test]

@@ -19,8 +19,8 @@ const STORES: [(&str, &str, &str); 4] = [
 "kv get -mount=secret -field=value acme/"*) cat "$store/${5#acme/}" ;;
 "kv put -mount=secret acme/"*" value=-") cat >"$store/${4#acme/}" ;;
 "policy write acme-read -") cat >/dev/null ;;
-"read -format=json identity/entity/name/ada") echo '{"data": {"policies": ["old"]}}' ;;
-"write identity/entity/name/ada -") jq -c .policies >"$store/../granted" ;;
+"read -format=json identity/entity/name/ada") { cat "$store/../granted" 2>/dev/null || echo '["old"]'; } | jq '{data: {policies: .}}' ;;
+"write identity/entity/name/ada -") new=$(jq -c .policies); echo "$new" >"$store/../granted" ;;
 *) exit 9 ;;
 esac"#,
     ),
@@ -34,6 +34,7 @@ esac"#,
 "item get "*" --vault acme --format json") jq -n --rawfile value "$store/$3" '{fields: [{id: "password", value: $value}]}' ;;
 "item edit "*" --vault acme -") jq -j '.fields[0].value' >"$store/$3.new"; mv "$store/$3.new" "$store/$3" ;;
 "vault user grant --vault acme --user ada --permissions view_items --no-input") echo '["old","acme-read"]' >"$store/../granted" ;;
+"vault user revoke --vault acme --user ada --no-input") echo '["old"]' >"$store/../granted" ;;
 *) exit 9 ;;
 esac"#,
     ),
@@ -141,8 +142,13 @@ fn every_store_has_the_same_commands_and_no_value_is_an_argument() {
             passed(&grant);
             let granted = fs::read_to_string(store.folder.join("granted")).unwrap();
             assert!(granted.contains("acme-read") && granted.contains("old"), "{program}: {granted}");
+            let said = passed(&store.secret(&["remove-recipient", "ada"], ""));
+            assert!(said.contains("replace the values as well"), "{program}: {said}");
+            let granted = fs::read_to_string(store.folder.join("granted")).unwrap();
+            assert_eq!(granted.trim(), "[\"old\"]", "{program}");
         } else {
             assert_eq!(grant.status.code(), Some(69), "{program}: {}", text(&grant));
+            assert_eq!(store.secret(&["remove-recipient", "ada"], "").status.code(), Some(69), "{program}");
         }
         let calls = fs::read_to_string(store.folder.join("calls")).unwrap();
         for value in ["value", &random] {
@@ -153,4 +159,96 @@ fn every_store_has_the_same_commands_and_no_value_is_an_argument() {
         let left = fs::read_dir(store.folder.join("run")).unwrap().count();
         assert_eq!(left, 0, "{program}: an edited value was left behind");
     }
+}
+
+/// `OpenBao` itself, with its store in memory.
+struct OpenBao {
+    server: std::process::Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl OpenBao {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let listen = format!("-dev-listen-address=127.0.0.1:{port}");
+        let server = std::process::Command::new(support::tool("bao").unwrap())
+            .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=owners", &listen])
+            .env("HOME", folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let bao = Self { server, address: format!("http://127.0.0.1:{port}"), _folder: folder };
+        let begun = std::time::Instant::now();
+        while !bao.call("owners", &["status"], "").status.success() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "OpenBao does not answer");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        bao
+    }
+
+    fn call(&self, token: &str, arguments: &[&str], input: &str) -> Output {
+        let mut command = std::process::Command::new(support::tool("bao").unwrap());
+        command.args(arguments).envs([("BAO_ADDR", self.address.as_str()), ("BAO_TOKEN", token)]);
+        piped(&mut command, input)
+    }
+}
+
+impl Drop for OpenBao {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn piped(command: &mut std::process::Command, input: &str) -> Output {
+    use std::io::Write as _;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn openbao_itself_keeps_what_the_script_tells_it() {
+    if !support::available(&["bao", "git", "jq"]) {
+        return;
+    }
+    let bao = OpenBao::start();
+    let repo = ControlRepo::new("no-host");
+    let secret = |token: &str, arguments: &[&str], input: &str| {
+        let mut command = repo.command(repo.path().join("scripts/secret").to_str().unwrap());
+        let bin = support::tool("bao").unwrap();
+        command.env("PATH", format!("{}:{}", bin.parent().unwrap().display(), support::path()));
+        command.args(arguments).envs([("BAO_ADDR", bao.address.as_str()), ("BAO_TOKEN", token)]);
+        piped(&mut command, input)
+    };
+    let owners = |arguments: &[&str], input: &str| passed(&secret("owners", arguments, input));
+    owners(&["set", "API_KEY"], "first \"value\" \\ $x\nof two lines\n");
+    assert_eq!(owners(&["get", "API_KEY"], "").trim_end(), "first \"value\" \\ $x\nof two lines");
+    owners(&["set", "API_KEY"], "second\n");
+    assert!(owners(&["list"], "").lines().any(|line| line == "API_KEY"));
+    assert_eq!(owners(&["env", "API_KEY"], ""), "API_KEY=\"second\"\n");
+    owners(&["rotate", "API_KEY"], "");
+    let value = owners(&["get", "API_KEY"], "");
+    assert_eq!(value.trim_end().len(), 32, "{value}");
+
+    // Somebody who logs in, and is an entity with a name.
+    let by_hand = |arguments: &[&str]| passed(&bao.call("owners", arguments, ""));
+    by_hand(&["auth", "enable", "userpass"]);
+    by_hand(&["write", "auth/userpass/users/ada", "password=x"]);
+    by_hand(&["write", "identity/entity", "name=ada"]);
+    let id = by_hand(&["read", "-field=id", "identity/entity/name/ada"]);
+    let mounts: serde_json::Value = serde_json::from_str(&by_hand(&["auth", "list", "-format=json"])).unwrap();
+    let accessor = format!("mount_accessor={}", mounts["userpass/"]["accessor"].as_str().unwrap());
+    by_hand(&["write", "identity/entity-alias", "name=ada", &format!("canonical_id={}", id.trim()), &accessor]);
+    let ada = by_hand(&["write", "-field=token", "auth/userpass/login/ada", "password=x"]);
+    let reads = || secret(ada.trim(), &["get", "API_KEY"], "").status.success();
+    assert!(!reads(), "ada reads before she may");
+    owners(&["add-recipient", "ada"], "");
+    assert!(reads() && secret(ada.trim(), &["list"], "").status.success(), "ada does not read");
+    assert!(!secret(ada.trim(), &["set", "API_KEY"], "hers").status.success(), "a reader writes");
+    owners(&["remove-recipient", "ada"], "");
+    assert!(!reads(), "ada still reads");
 }
