@@ -128,7 +128,7 @@ fn quoted(text: &str) -> String {
 
 #[test]
 fn every_diagnosis_runs_and_every_mitigation_that_can_be_rehearsed() {
-    if !lab::can_host() || !support::available(&["curl", "git", "jq", "openssl"]) {
+    if !lab::can_host() || !support::available(&["age-keygen", "curl", "git", "jq", "openssl"]) {
         return;
     }
     let Some(world) = World::new() else { return };
@@ -138,7 +138,7 @@ fn every_diagnosis_runs_and_every_mitigation_that_can_be_rehearsed() {
     the_trusted_runner_starts(&world);
     every_diagnosis(&world);
     room_is_made(&world);
-    a_key_for_the_host(&world);
+    keys_are_made_where_they_are_used(&world);
     inbound_ssh_closes_and_opens_by_itself(&world);
     the_agent_is_stopped_and_let_in_again(&world);
     the_repository_comes_back(&world);
@@ -322,16 +322,25 @@ fn room_is_made(world: &World) {
     world.done(&world.block("disk-full", "--vacuum-size"));
 }
 
-fn a_key_for_the_host(world: &World) {
-    let ceremony = world.block("age-keys", "-u deploy age-keygen");
-    let output = world.run(&ceremony);
-    assert!(output.status.success() && text(&output).contains("Public key: age1"), "{}", text(&output));
-    let key = "/home/deploy/.config/sops/age/keys.txt";
-    assert_eq!(world.journey.inside(&format!("stat -c '%a %U' {key}")), "600 deploy");
-    // A second ceremony does not replace the first one's key.
-    let before = world.journey.read(key);
+fn keys_are_made_where_they_are_used(world: &World) {
+    for user in ["deploy", "agent"] {
+        let ceremony = world.block("age-keys", &format!("-u {user} age-keygen"));
+        let output = world.run(&ceremony);
+        assert!(output.status.success() && text(&output).contains("Public key: age1"), "{}", text(&output));
+        let key = format!("/home/{user}/.config/sops/age/keys.txt");
+        assert_eq!(world.journey.inside(&format!("stat -c '%a %U' {key}")), format!("600 {user}"));
+        // A second ceremony does not replace the first one's key.
+        let before = world.journey.read(&key);
+        assert!(!world.run(&ceremony).status.success());
+        assert_eq!(world.journey.read(&key), before);
+    }
+    // The owner's on a machine of their own, and another one beside it.
+    let ceremony = world.block("age-keys", "age-keygen -o ~/");
+    assert!(text(&world.run(&ceremony)).contains("Public key: age1"));
     assert!(!world.run(&ceremony).status.success());
-    assert_eq!(world.journey.read(key), before);
+    world.done(&world.block("age-keys", "age-keygen >>~/"));
+    let keys = fs::read_to_string(world.repo.path().join("../.config/sops/age/keys.txt")).unwrap();
+    assert_eq!(keys.lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")).count(), 2);
 }
 
 fn inbound_ssh_closes_and_opens_by_itself(world: &World) {
