@@ -70,6 +70,34 @@ fn a_secret_file_that_is_not_there_says_what_to_name() {
 }
 
 #[test]
+fn another_name_is_another_factory_and_is_not_taken_on_in_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let answers = ["--name", "acme", "--owner-name", "Ada", "--owner-email", "ada@example.org", "--host-kind", "none"];
+    let init = [&["init", "repo", "--yes", "--defaults", "--gitlab-group", "acme"][..], &answers].concat();
+    let made = factoryup(dir.path(), &init);
+    assert!(made.status.success(), "{made:?}");
+    assert!(dir.path().join("state/factoryup/acme").is_dir());
+    let file = dir.path().join("repo/factory.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("name = \"acme\"", "name = \"shop\"")).unwrap();
+    for args in [&["plan", "repo"][..], &["apply", "repo", "--yes"], &["upgrade", "--yes"], &["doctor"]] {
+        let line = error(dir.path(), 65, &[&["--json", "-C", "repo"], args].concat());
+        let said = line["message"].as_str().unwrap();
+        assert!(said.contains("`factory.name` is `shop`, and this control repo was made as `acme`"), "{said}");
+    }
+    assert!(!dir.path().join("state/factoryup/shop").exists());
+    // Either remedy helps.
+    fs::write(&file, &text).unwrap();
+    assert_eq!(factoryup(dir.path(), &["-C", "repo", "plan", "repo"]).status.code(), Some(0));
+    fs::write(&file, text.replace("name = \"acme\"", "name = \"shop\"")).unwrap();
+    fs::rename(dir.path().join("state/factoryup/acme"), dir.path().join("state/factoryup/shop")).unwrap();
+    assert_eq!(factoryup(dir.path(), &["-C", "repo", "plan", "repo"]).status.code(), Some(2));
+    let done = factoryup(dir.path(), &["-C", "repo", "apply", "repo", "--yes"]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(factoryup(dir.path(), &["-C", "repo", "plan", "repo"]).status.code(), Some(0));
+}
+
+#[test]
 fn each_command_has_its_manual_page() {
     let dir = tempfile::tempdir().unwrap();
     let output = factoryup(dir.path(), &["man", "--all", "pages"]);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::factory::fields::by_key;
 use crate::factory::{FILE_NAME, Factory};
 
 /// Reads `factory.toml` of the control repo in `dir`.
@@ -13,6 +14,15 @@ pub(super) fn read(dir: &Path) -> Result<Factory> {
 /// Its text, before anything in it is judged.
 pub(super) fn read_text(dir: &Path) -> Result<String> {
     crate::factory::read_text(&path(dir)?)
+}
+
+/// The name that the control repo in `dir` was last made with; none where it was not, or where that is no name.
+pub(super) fn former_name(dir: &Path) -> Result<Option<String>> {
+    let lock = crate::repo::answers_lock(dir)?.and_then(|text| text.parse::<toml::Table>().ok());
+    let name = lock.as_ref().and_then(|lock| lock.get("factory")?.get("name")?.as_str()).map(str::to_owned);
+    // The folder may be from anybody, and the name becomes a path.
+    let is_one = |name: &String| by_key("factory.name").is_some_and(|field| field.check_text(name).is_ok());
+    Ok(name.filter(is_one))
 }
 
 fn path(dir: &Path) -> Result<PathBuf> {

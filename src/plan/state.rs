@@ -24,6 +24,33 @@ impl StateDir {
     /// # Errors
     /// `CannotWrite` when there is no home folder, or the folder cannot be made private.
     pub fn open(name: &str) -> Result<Self> {
+        Self::at(Self::place(name)?)
+    }
+
+    /// Refuses a factory that has another name than the one that its control repo was made with, while this machine's records of it are
+    /// under that one: a name is a state folder, so that its tokens, receipts and evidence would be left behind without a word.
+    ///
+    /// # Errors
+    /// `Data` when there are records under the former name and none under the new one.
+    pub fn refuse_new_name(former: &str, name: &str) -> Result<()> {
+        if former == name {
+            return Ok(());
+        }
+        let (before, now) = (Self::place(former)?, Self::place(name)?);
+        if now.exists() || !before.is_dir() {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "`factory.name` is `{name}`, and this control repo was made as `{former}`: under another name it is another factory, which knows nothing of the tokens, receipts and evidence in {}",
+            before.display()
+        ))
+        .hint(format!("put `name = \"{former}\"` back under [factory] in factory.toml"))
+        .hint(format!("or give it the new name with all its records, then run this again: mv {} {}", before.display(), now.display()))
+        .hint("runners and texts that carry the name are then made anew; `factoryup plan` shows which"))
+    }
+
+    /// Where the folder of the factory `name` is, or would be.
+    fn place(name: &str) -> Result<PathBuf> {
         let home = std::env::var_os("XDG_STATE_HOME")
             .map(PathBuf::from)
             .filter(|p| p.is_absolute())
@@ -32,7 +59,7 @@ impl StateDir {
                 Error::new(Kind::CannotWrite, "no place for factoryup's state: neither XDG_STATE_HOME nor HOME is set")
                     .hint("set HOME, or XDG_STATE_HOME to an absolute path")
             })?;
-        Self::at(home.join("factoryup").join(name))
+        Ok(home.join("factoryup").join(name))
     }
 
     /// A state folder at a given path.

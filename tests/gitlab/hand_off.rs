@@ -60,6 +60,33 @@ fn an_empty_group_becomes_a_project_under_the_policy() {
 }
 
 #[test]
+fn the_control_repo_knows_where_it_was_pushed_to_unless_its_owner_said_otherwise() {
+    let Some(situation) = Situation::new() else { return };
+    let origin = || git(&situation.repo, &["config", "--get-all", "remote.origin.url"]).output.trim().to_owned();
+    let url = format!(
+        "{}/{}/{}.git",
+        situation.plane.url(),
+        situation.factory.gitlab.group,
+        situation.factory.gitlab.project
+    );
+    let summary = format!("set the control repo's remote origin to {url}");
+    assert!(situation.plan().changes.iter().any(|change| change.summary == summary));
+    situation.apply(QUIET).unwrap();
+    assert_eq!(origin(), url);
+    assert!(!url.contains('@'));
+    let config = std::fs::read_to_string(situation.repo.join(".git/config")).unwrap();
+    assert!(!config.contains(situation.plane.stand_in.owner_token().expose()));
+    // Gone, it comes back; another one stays.
+    git(&situation.repo, &["remote", "remove", "origin"]);
+    assert_eq!(situation.pending(), ["remote:origin"]);
+    situation.apply(QUIET).unwrap();
+    git(&situation.repo, &["remote", "set-url", "origin", "git@example.org:mine.git"]);
+    assert_eq!(situation.pending(), [""; 0]);
+    situation.apply(QUIET).unwrap();
+    assert_eq!(origin(), "git@example.org:mine.git");
+}
+
+#[test]
 fn the_branch_is_locked_before_the_agent_exists() {
     let Some(situation) = Situation::new() else { return };
     situation.apply(QUIET).unwrap();

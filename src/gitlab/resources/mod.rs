@@ -16,6 +16,7 @@ pub(super) mod membership;
 pub(super) mod project;
 pub(super) mod protected_branch;
 pub(super) mod protected_tag;
+mod remote;
 pub(super) mod runner;
 pub(super) mod seed;
 pub(super) mod settings;
@@ -70,9 +71,10 @@ impl Found {
 }
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 11] {
+pub(super) fn all() -> [&'static dyn Resource; 12] {
     [
         &seed::Seed,
+        &remote::Remote,
         &protected_branch::ProtectedBranches,
         &protected_tag::ProtectedTags,
         &settings::Settings,

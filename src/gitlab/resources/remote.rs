@@ -1,0 +1,60 @@
+//! The remote `origin` of the control repo on this machine, so that the owner's own `git fetch` and `git push` know where to.
+//!
+//! It is set where there is none, to the project's HTTPS address and without a login: git asks for that, or has a helper. One that is
+//! there is the owner's, wherever it leads, and is never changed. factoryup itself does not use it.
+
+use super::{Found, Resource};
+use crate::error::Error;
+use crate::gitlab::desired::Desired;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Undo};
+use crate::repo::git::Git;
+
+const KIND: &str = "remote";
+const NAME: &str = "origin";
+
+/// See the [module](self).
+pub(in crate::gitlab) struct Remote;
+
+fn create(desired: &Desired) -> Change {
+    let summary = format!("set the control repo's remote {NAME} to {}", desired.git_url());
+    Change::new(format!("{KIND}:{NAME}"), Action::Create, summary)
+}
+
+/// git in the control repo, and whether it has a remote of this name; none where there is no repo.
+fn local(desired: &Desired) -> GitlabResult<Option<(Git, bool)>> {
+    if !desired.repo.join(".git").exists() {
+        return Ok(None);
+    }
+    let git = Git::new(&desired.repo).map_err(Error::from)?;
+    let names = git.run(&["remote"]).map_err(Error::from)?;
+    let is_there = String::from_utf8_lossy(&names).lines().any(|name| name == NAME);
+    Ok(Some((git, is_there)))
+}
+
+impl Resource for Remote {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        // Before there is a repo, it will be one without a remote.
+        let is_there = local(desired).ok().flatten().is_some_and(|(_, is_there)| is_there);
+        if is_there { Vec::new() } else { vec![create(desired)] }
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        Ok(match local(site.desired)? {
+            None => Found::default(),
+            Some((_, is_there)) => Found::one((!is_there).then(|| create(site.desired))),
+        })
+    }
+
+    fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
+        if let Some((git, false)) = local(site.desired)? {
+            git.run(&["remote", "add", NAME, &site.desired.git_url()]).map_err(Error::from)?;
+        }
+        Ok(Undo::Remove)
+    }
+}
