@@ -67,7 +67,7 @@ pub(super) fn render(request: &Request<'_>, entry: &Entry, components: &str) -> 
         components,
         ports,
     };
-    Renderer::new(Pack::embedded_app(include_str!("catalogue.toml"))?)?.render_with(request.factory, &More { app })
+    Renderer::new(Pack::embedded_app(include_str!("catalogue.toml"))?).render_with(request.factory, &More { app })
 }
 
 /// Makes a new repo in `folder`.

@@ -18,8 +18,6 @@ use super::path;
 
 /// In a path or id: the name of the environment that the file is rendered for.
 pub(crate) const ENVIRONMENT: &str = "ENVIRONMENT";
-/// Below `templates/`: files that other templates include and that land nowhere themselves.
-const PARTIALS: &str = "_partials/";
 /// Below `templates/`: the pack of application repos, which has a catalogue of its own and no part in the control repo.
 const APP: &str = "_app/";
 /// What application repos have as the control repo has it.
@@ -152,15 +150,6 @@ impl Pack {
         Ok(pack)
     }
 
-    /// The names of the files that are templates: all but the raw ones.
-    pub(crate) fn templates(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let raw: BTreeSet<&str> = self.entries.iter().filter(|e| e.raw).map(Entry::template).collect();
-        self.files
-            .iter()
-            .map(|(name, bytes)| (name.as_str(), bytes.as_ref()))
-            .filter(move |(name, _)| !raw.contains(name))
-    }
-
     fn check(&self) -> RepoResult<()> {
         let mut ids = BTreeSet::new();
         let mut used = BTreeSet::new();
@@ -196,7 +185,7 @@ impl Pack {
             }
             used.insert(entry.template());
         }
-        match self.files.keys().find(|name| !used.contains(name.as_str()) && !name.starts_with(PARTIALS)) {
+        match self.files.keys().find(|name| !used.contains(name.as_str())) {
             Some(orphan) => Err(wrong(format!("templates/{orphan} is in no row"))),
             None => Ok(()),
         }
@@ -271,7 +260,8 @@ mod tests {
         let digest = |catalogue: &str, files: &[&str]| load(catalogue, files).unwrap().sha256;
         let one = digest(A, &["a"]);
         assert_eq!(one, digest(A, &["a"]));
-        assert_ne!(one, digest(A, &["a", "_partials/b"]));
+        let other = A.replace("path = \"a\"", "path = \"a\"\ntemplate = \"b\"");
+        assert_ne!(digest(&other, &["b"]), one);
         assert_ne!(one, digest(&format!("{A}mode = \"755\"\n"), &["a"]));
     }
 

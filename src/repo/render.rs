@@ -1,8 +1,9 @@
 //! From answers to a tree: pure, and the same on every machine and at every time.
 //!
-//! One Tera instance holds all templates, parsed once. Escaping is off: these are not web pages. Of Tera's functions only `range`
-//! and `throw` exist in a render, so that neither clock, chance, environment nor network can reach a file. What a human typed
-//! freely goes into YAML, JSON and TOML through the filter `quoted`.
+//! Each template stands alone and is parsed when its file is made: parsed, it takes some twenty times its size, which a large pack has not
+//! to spare. Escaping is off: these are not web pages. Of Tera's functions only `range` and `throw` exist in a render, so that neither
+//! clock, chance, environment nor network can reach a file. What a human typed freely goes into YAML, JSON and TOML through the filter
+//! `quoted`.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -27,26 +28,25 @@ use crate::factory::Factory;
 /// a merge could not hold.
 pub fn render(factory: &Factory) -> Result<Tree> {
     static RENDERER: OnceLock<RepoResult<Renderer>> = OnceLock::new();
-    match RENDERER.get_or_init(|| Renderer::new(Pack::embedded()?)) {
+    match RENDERER.get_or_init(|| Pack::embedded().map(Renderer::new)) {
         Ok(renderer) => Ok(renderer.render(factory)?),
         Err(fault) => Err(RepoError::Catalogue(fault.to_string()).into()),
     }
 }
 
-/// A pack whose templates are parsed.
+/// Makes trees from a pack.
 #[derive(Debug)]
 pub struct Renderer {
     pack: Pack,
-    tera: Tera,
 }
 
 impl Renderer {
     /// The pack in a folder: its `catalogue.toml`, and its files below `templates/`. So a pack can be tried that is in no binary.
     ///
     /// # Errors
-    /// `Data` when a file cannot be read; `Internal` when catalogue and files do not fit each other, or a template is wrong.
+    /// `Data` when a file cannot be read; `Internal` when catalogue and files do not fit each other.
     pub fn read(folder: &Path) -> Result<Self> {
-        Ok(Self::new(Pack::read(folder)?)?)
+        Ok(Self::new(Pack::read(folder)?))
     }
 
     /// The control repo that `factory` describes, from this pack.
@@ -57,19 +57,8 @@ impl Renderer {
         Ok(self.render(factory)?)
     }
 
-    /// Parses the templates of `pack`.
-    pub(crate) fn new(pack: Pack) -> RepoResult<Self> {
-        let mut tera = Tera::new();
-        tera.autoescape_on(Vec::<&str>::new());
-        tera.register_filter("quoted", quoted);
-        let mut sources = Vec::new();
-        for (name, bytes) in pack.templates() {
-            let text = std::str::from_utf8(bytes)
-                .map_err(|e| fault(name, 1, format!("it is not UTF-8 ({e}); copy it as `raw`")))?;
-            sources.push((name, text));
-        }
-        tera.add_raw_templates(sources).map_err(|e| explain("(all)", &e))?;
-        Ok(Self { pack, tera })
+    pub(crate) fn new(pack: Pack) -> Self {
+        Self { pack }
     }
 
     /// Renders every file that `factory` asks for.
@@ -113,14 +102,13 @@ impl Renderer {
             return Err(rendered(&path, why));
         }
         let mode = if entry.mode.as_deref() == Some("755") { Mode::Executable } else { Mode::File };
+        let source = self.pack.files.get(entry.template()).map_or(&[][..], |bytes| bytes);
         let (mode, kind, bytes) = if let Some(destination) = &entry.link {
             (Mode::Link, Kind::Link, destination.clone().into_bytes())
         } else if entry.raw {
-            let bytes = self.pack.files.get(entry.template()).map(|b| b.to_vec()).unwrap_or_default();
-            (mode, if is_text(&bytes) { Kind::Text } else { Kind::Binary }, bytes)
+            (mode, if is_text(source) { Kind::Text } else { Kind::Binary }, source.to_vec())
         } else {
-            let text = self.tera.render(entry.template(), context).map_err(|e| explain(entry.template(), &e))?;
-            (mode, Kind::Text, text_file(&path, text)?)
+            (mode, Kind::Text, text_file(&path, filled(entry.template(), source, context)?)?)
         };
         let file = RenderedFile { id, path, class: entry.class, mode, kind, bytes };
         if entry.class == Class::Block && std::str::from_utf8(&file.bytes).ok().and_then(block::body).is_none() {
@@ -128,6 +116,16 @@ impl Renderer {
         }
         Ok(file)
     }
+}
+
+/// What is made of a template, whose name is for messages.
+fn filled(name: &str, template: &[u8], context: &tera::Context) -> RepoResult<String> {
+    let template = std::str::from_utf8(template)
+        .map_err(|e| fault(name, 1, format!("it is not UTF-8 ({e}); copy it as `raw`")))?;
+    let mut tera = Tera::new();
+    tera.autoescape_on(Vec::<&str>::new());
+    tera.register_filter("quoted", quoted);
+    tera.add_raw_template(name, template).and_then(|()| tera.render(name, context)).map_err(|e| explain(name, &e))
 }
 
 /// The filter `quoted`: free text as a JSON string, which is also one in YAML and TOML.

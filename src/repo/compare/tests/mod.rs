@@ -36,7 +36,7 @@ fn desired(version: &str, rows: &[Row]) -> Desired {
         .collect();
     let text = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"a@b.c\"\n[gitlab]\ngroup = \"g\"\n";
     let factory: Factory = toml::from_str(text).unwrap();
-    let tree = Renderer::new(Pack::new(&catalogue, files).unwrap()).unwrap().render(&factory).unwrap();
+    let tree = Renderer::new(Pack::new(&catalogue, files).unwrap()).render(&factory).unwrap();
     Desired::of(&factory, text, tree)
 }
 
