@@ -11,7 +11,7 @@ use super::digest::{sha256, sha256_of_parts};
 use super::error::RepoResult;
 use super::git::write::{Edit, NewCommit};
 use super::observe::ControlRepo;
-use super::record::{self, BASE};
+use super::record::{self, BASE, Blob};
 
 /// The name of the branch for these differences. It names where they start from and what they are, so that the same differences
 /// find their branch again, and others never meet it.
@@ -58,7 +58,14 @@ pub(crate) fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparis
         .map(|edit| edit.after.clone().map_or_else(|| Edit::Remove(edit.path.clone()), Edit::Put))
         .collect();
     edits.extend(record::state_files(&comparison.manifest, &desired.factory)?.into_iter().map(Edit::Put));
-    edits.extend(record::base_blobs(&comparison.manifest, &desired.tree).into_iter().map(Edit::Put));
+    // Those that are there already are most of them.
+    let there = |blob: &Blob| {
+        repo.files
+            .get(&blob.path)
+            .is_some_and(|file| file.mode == blob.mode.as_str() && file.bytes.as_ref() == Some(&blob.bytes))
+    };
+    let bases = record::base_blobs(&comparison.manifest, &desired.tree).into_iter();
+    edits.extend(bases.filter(|blob| !there(blob)).map(Edit::Put));
     let needed: BTreeSet<&str> =
         comparison.manifest.files.iter().filter(|r| r.keeps_base()).map(|r| r.base.as_str()).collect();
     // What has no digest for a name is somebody's own.

@@ -152,6 +152,8 @@ fn text_file(path: &str, mut text: String) -> RepoResult<Vec<u8>> {
     if !text.is_empty() {
         text.push('\n');
     }
+    // Tera gives every text 8 KiB to grow in.
+    text.shrink_to_fit();
     Ok(text.into_bytes())
 }
 
