@@ -262,6 +262,14 @@ fn markdownlint_passes_every_document() {
         // CLAUDE.md is one line that imports another file, which no rule for headings fits.
         let documents = CORPUS.ending(&[".md"]).filter(|item| item.path != "CLAUDE.md");
         CORPUS.passes("markdownlint-cli2", &["--config", rules, "--no-globs"], documents);
+
+        // So that this test can fail: by the same rules, a heading that skips a level.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.md"), "# One\n\n### Three\n").unwrap();
+        let mut command = std::process::Command::new(support::tool("markdownlint-cli2").unwrap());
+        command.current_dir(folder.path()).env("PATH", support::path());
+        let found = command.args(["--config", rules, "--no-globs", "a.md"]).output().unwrap();
+        assert!(!found.status.success() && text(&found).contains("MD001"), "{}", text(&found));
     }
 }
 
