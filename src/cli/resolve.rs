@@ -11,7 +11,7 @@ use super::upgrade::{CUT_SHORT, ENDED};
 use crate::dialog::Dialog;
 use crate::error::{Error, Result};
 use crate::plan::Diff;
-use crate::repo::resolve::{Choice, Pending, Resolver};
+use crate::repo::resolve::{Choice, Pending, Resolver, Unsettled};
 use crate::ui::Ui;
 
 /// Settle the conflicts that an upgrade left, in the commit that is checked out
@@ -61,9 +61,9 @@ impl Resolve {
         let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
         let chosen: Vec<Pending> = resolver.pending().into_iter().filter(wanted).collect();
         let lost = resolver.without_proposal();
-        if let Some(path) = self.path.as_ref().filter(|path| lost.contains(path)) {
-            return Err(Error::usage(format!("no proposal is kept for {path}"))
-                .hint("`factoryup upgrade` puts it there again; then run this again"));
+        let named = |unsettled: &&Unsettled| self.path.as_ref().is_some_and(|path| *path == unsettled.path);
+        if let Some(unsettled) = lost.iter().find(named) {
+            return Err(Error::usage(unsettled.why()).hint(unsettled.remedy()));
         }
         // The one that is named may be the one that was settled only now.
         if let (Some(path), true, false) = (&self.path, chosen.is_empty(), ended) {
@@ -75,9 +75,8 @@ impl Resolve {
                 None => Self::list(pending, ui)?,
             }
         }
-        if !lost.is_empty() {
-            let paths = lost.join(", ");
-            ui.say(&format!("No proposal is kept for {paths}; `factoryup upgrade` puts it there again."));
+        for unsettled in &lost {
+            ui.say(&format!("{}: {}", unsettled.why(), unsettled.remedy()));
         }
         let left = resolver.pending().len() + lost.len();
         if ui.is_json() {

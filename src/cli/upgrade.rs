@@ -91,13 +91,13 @@ impl Upgrade {
         if self.dry_run {
             ui.event(&Event::Target { name: TargetName::Repo, subject: &target.subject() });
             ui.plan(&plan)?;
-            Self::show(&report, ui)?;
+            self.show(&report, ui)?;
             let pending =
                 cut_short || !plan.is_empty() || report.branch.is_some() || report.conflicts().next().is_some();
             return Ok(if pending { Ending::Pending } else { Ending::Done });
         }
         converge(&mut target, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
-        Self::show(&report, ui)?;
+        self.show(&report, ui)?;
         if report.branch.is_some() {
             self.push(&target, &report, &site, ui)?;
         }
@@ -126,12 +126,16 @@ impl Upgrade {
     }
 
     /// For machines: what became of each edited file. People read it in the plan.
-    fn show(report: &Report, ui: &Ui) -> Result<()> {
+    fn show(&self, report: &Report, ui: &Ui) -> Result<()> {
         if ui.is_json() {
             return ui.result(&json!({ "event": "upgrade", "report": report }).to_string());
         }
         if report.conflicts().next().is_some() {
-            ui.say("Conflicts wait: check the branch out and run `factoryup resolve`.");
+            ui.say(if self.in_place {
+                "Conflicts wait: commit what was written, with `git add --all && git commit`, and run `factoryup resolve`."
+            } else {
+                "Conflicts wait: check the branch out and run `factoryup resolve`."
+            });
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::digest::{sha256, sha256_of_parts};
 use super::error::RepoResult;
 use super::git::write::{Edit, NewCommit};
 use super::observe::ControlRepo;
-use super::record::{self, BASE, Blob};
+use super::record::{self, base_digest};
 
 /// The name of the branch for these differences. It names where they start from and what they are, so that the same differences
 /// find their branch again, and others never meet it.
@@ -40,7 +40,16 @@ pub(crate) fn name(desired: &Desired, repo: &ControlRepo, comparison: &Compariso
 /// Makes the commit, on the branch `name`.
 pub(crate) fn commit(desired: &Desired, repo: &ControlRepo, comparison: &Comparison, name: &str) -> RepoResult<()> {
     let message = message(desired, repo, comparison);
-    let edits = edits(desired, repo, comparison)?;
+    // Most pristine texts are in the commit as they are.
+    let there = |edit: &Edit| match edit {
+        Edit::Put(blob) => repo
+            .files
+            .get(&blob.path)
+            .is_some_and(|file| file.mode == blob.mode.as_str() && file.bytes.as_ref() == Some(&blob.bytes)),
+        Edit::Remove(_) => false,
+    };
+    let mut edits = edits(desired, repo, comparison)?;
+    edits.retain(|edit| !there(edit));
     repo.git.commit(&NewCommit {
         branch: name,
         parent: Some(&repo.head),
@@ -51,6 +60,7 @@ pub(crate) fn commit(desired: &Desired, repo: &ControlRepo, comparison: &Compari
     })
 }
 
+/// What the work tree is to hold: also of the pristine texts all that are needed, whether they are in the commit or not.
 pub(crate) fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparison) -> RepoResult<Vec<Edit>> {
     let mut edits: Vec<Edit> = comparison
         .edits
@@ -58,22 +68,10 @@ pub(crate) fn edits(desired: &Desired, repo: &ControlRepo, comparison: &Comparis
         .map(|edit| edit.after.clone().map_or_else(|| Edit::Remove(edit.path.clone()), Edit::Put))
         .collect();
     edits.extend(record::state_files(&comparison.manifest, &desired.factory)?.into_iter().map(Edit::Put));
-    // Those that are there already are most of them.
-    let there = |blob: &Blob| {
-        repo.files
-            .get(&blob.path)
-            .is_some_and(|file| file.mode == blob.mode.as_str() && file.bytes.as_ref() == Some(&blob.bytes))
-    };
-    let bases = record::base_blobs(&comparison.manifest, &desired.tree).into_iter();
-    edits.extend(bases.filter(|blob| !there(blob)).map(Edit::Put));
+    edits.extend(record::base_blobs(&comparison.manifest, &desired.tree).into_iter().map(Edit::Put));
     let needed: BTreeSet<&str> =
         comparison.manifest.files.iter().filter(|r| r.keeps_base()).map(|r| r.base.as_str()).collect();
-    // What has no digest for a name is somebody's own.
-    let former = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
-    let unneeded = repo
-        .files
-        .keys()
-        .filter(|path| path.strip_prefix(BASE).is_some_and(|digest| former(digest) && !needed.contains(digest)));
+    let unneeded = repo.files.keys().filter(|path| base_digest(path).is_some_and(|digest| !needed.contains(digest)));
     edits.extend(unneeded.chain(&comparison.settled).cloned().map(Edit::Remove));
     edits.extend(comparison.proposals.iter().cloned().map(Edit::Put));
     Ok(edits)

@@ -15,7 +15,7 @@ use super::git::Git;
 use super::manifest::{FileRecord, State};
 use super::merge::has_markers;
 use super::observe::{ControlRepo, Current, Observed, observe, resolve};
-use super::record::{ANSWERS, BASE};
+use super::record::{ANSWERS, BASE, base_digest};
 use super::render::render;
 use super::tree::owned;
 use crate::error::{Error, Result};
@@ -110,7 +110,7 @@ fn bases(repo: &ControlRepo) -> Check {
     };
     let missing =
         needed.iter().filter(|(digest, _)| !whole(digest)).map(|(_, path)| format!("that of {path} is missing"));
-    let kept: BTreeSet<&str> = repo.files.keys().filter_map(|path| path.strip_prefix(BASE)).collect();
+    let kept: BTreeSet<&str> = repo.files.keys().filter_map(|path| base_digest(path)).collect();
     let unneeded =
         kept.iter().filter(|digest| !needed.contains_key(*digest)).map(|d| format!("{BASE}{d} belongs to no file"));
     Check::new(

@@ -38,7 +38,7 @@ pub(crate) fn write(git: &Git, edits: &[Edit], answers: &str) -> RepoResult<()> 
     }
     let others: Vec<&Edit> = edits.iter().copied().filter(|edit| !own(edit)).collect();
     refuse_uncommitted(git, &others)?;
-    steps.carry_out(false)
+    steps.that_change_something().carry_out(false)
 }
 
 /// Refuses paths that are not as they were committed, and those in a folder that git ignores whole.

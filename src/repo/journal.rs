@@ -89,6 +89,12 @@ impl<'a> Steps<'a> {
         self.steps.iter().find(|(step, _)| step.path == path).and_then(|(step, _)| step.before.as_ref())
     }
 
+    /// The same without what is there already.
+    pub(crate) fn that_change_something(mut self) -> Self {
+        self.steps.retain(|(step, _)| step.before != step.after);
+        self
+    }
+
     fn refuse_without_room(&self) -> RepoResult<()> {
         let dir = self.git.dir();
         let gone = self.steps.iter().filter(|(step, _)| step.after.is_none());
@@ -253,10 +259,14 @@ fn is_taken(dir: &Path, folder: &Path, step: &Step) -> RepoResult<bool> {
 
 /// Takes one step, unless it was taken already.
 fn take(dir: &Path, folder: &Path, index: usize, step: &Step) -> RepoResult<()> {
+    let place = place(dir, &step.path)?;
     if is_taken(dir, folder, step)? {
+        // Its folders may be what a kill left.
+        if step.after.is_none() {
+            remove_empty(dir, &place);
+        }
         return Ok(());
     }
-    let place = place(dir, &step.path)?;
     let Some((mode, digest)) = &step.after else {
         fs::remove_file(&place).map_err(RepoError::io("remove", &place))?;
         reached(&format!("step-{index}"));
@@ -337,6 +347,16 @@ mod tests {
         assert_eq!(["folder", "file/a"].map(|path| fs::read_to_string(at(path)).unwrap()), ["new", "new"]);
         assert_eq!(git.index().unwrap().into_keys().collect::<Vec<_>>(), ["file/a", "folder"]);
         assert!(!is_cut_short(&git).unwrap() && !at(".git/factoryup-upgrade").exists());
+    }
+
+    #[test]
+    fn a_removal_that_was_cut_leaves_no_folder_in_the_way() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir_all(temp.path().join("folder/deep")).unwrap();
+        let before = Some(("100644".to_owned(), sha256(b"old")));
+        let step = Step { path: "folder/deep/b".into(), before, after: None };
+        take(temp.path(), temp.path(), 0, &step).unwrap();
+        assert!(!temp.path().join("folder").exists());
     }
 
     #[test]

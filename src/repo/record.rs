@@ -23,6 +23,11 @@ const ATTRIBUTES: (&str, &str) =
 /// ripgrep and the tools built on it, agents among them, must not find each text twice.
 const IGNORE: (&str, &str) = (".factory/.ignore", "base/\nconflicts/\n");
 
+/// The digest that the path of a pristine text has for a name. What else lies in that folder is somebody's own.
+pub(crate) fn base_digest(path: &str) -> Option<&str> {
+    path.strip_prefix(BASE).filter(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// A file as git will hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Blob {

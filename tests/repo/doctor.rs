@@ -58,7 +58,7 @@ fn each_harm_is_named() {
             let base = w.path("repo/.factory/base");
             fs::remove_file(fs::read_dir(base).unwrap().next().unwrap().unwrap().path()).unwrap();
         }),
-        ("belongs to no file", &|w| fs::write(w.path("repo/.factory/base/0"), "x").unwrap()),
+        ("belongs to no file", &|w| fs::write(w.path("repo/.factory/base").join("0".repeat(64)), "x").unwrap()),
         ("answers.lock is not what", &|w| change(w, ".factory/answers.lock", "roadrunners", "coyotes")),
         ("- docs/glossary.md", &|w| {
             let text = fs::read_to_string(w.path("repo/.factory/manifest.toml")).unwrap();
@@ -83,7 +83,10 @@ fn a_name_in_the_commit_acts_on_no_terminal() {
         return;
     }
     let (code, out) = said(|w| {
-        fs::write(w.path("repo/.factory/base/\u{1b}]0;PWNED\u{7}\u{1b}[31mx\nok    no conflict waits"), "x").unwrap();
+        let folder = w.path("repo/.factory/conflicts");
+        fs::create_dir(&folder).unwrap();
+        let name = "\u{1b}]0;PWNED\u{7}\u{1b}[31mx\nok    no conflict waits";
+        fs::write(folder.join(name), "<<<<<<< mine\n=======\n>>>>>>> theirs\n").unwrap();
     });
     assert!(code == 2 && out.contains("PWNED"), "{out}");
     assert!(!out.chars().any(|c| c.is_control() && c != '\n'), "{out:?}");

@@ -5,6 +5,8 @@ use std::fs;
 use crate::support::need;
 use crate::world::{World, files};
 
+/// A file that neither the templates nor the user change here.
+const UNTOUCHED: &str = "docs/evidence.md";
 const UPGRADE: [&str; 3] = ["upgrade", "--in-place", "--yes"];
 
 /// A control repo with an edited file that older templates made, and new answers.
@@ -196,4 +198,22 @@ fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
     assert_eq!(fs::read_to_string(world.path("repo/README.md")).unwrap(), "mine");
     world.git("repo", &["checkout", "-q", "README.md"]);
     assert_eq!(world.factoryup("repo", &UPGRADE).0, 0);
+}
+
+/// A pristine text that was removed and not committed is no loss that the upgrade's commit should make last.
+#[test]
+fn a_pristine_text_that_is_not_there_is_not_overlooked() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    // One that is needed before and after: that of a file in which nothing differs.
+    let there = files(&world.path("repo"));
+    let pristine = |path: &String| path.starts_with(".factory/base/") && there[path] == there[UNTOUCHED];
+    let path = there.keys().find(|path| pristine(path)).unwrap();
+    fs::remove_file(world.path("repo").join(path)).unwrap();
+    let before = files(&world.path("repo"));
+    let (code, _, err) = world.factoryup("repo", &UPGRADE);
+    assert!(code == 64 && err.contains(path), "{code} {err}");
+    assert_eq!(files(&world.path("repo")), before);
 }

@@ -284,4 +284,34 @@ fn a_proposal_that_is_gone_comes_back_and_notes_beside_it_stay() {
     world.git("repo", &["add", "--all"]);
     world.git("repo", &["commit", "-qm", "again"]);
     assert_eq!(world.factoryup("repo", &["resolve", ONE, "--proposal"]).0, 0);
+    world.git("repo", &["commit", "-qm", "settled too"]);
+    let (_, out, err) = world.factoryup("repo", &["doctor"]);
+    assert!(!out.contains("belongs to no file") && !err.contains("belongs to no file"), "{out}{err}");
+}
+
+/// What an upgrade in place has written waits for a commit before anything can be settled, and says so.
+#[test]
+fn after_an_upgrade_in_place_the_commit_comes_first() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    world.apply("repo");
+    world.older("repo", ONE, &world.text(ONE).replacen("# ", "# Older ", 1));
+    fs::write(world.path("repo").join(ONE), world.text(ONE).replacen("# Older ", "# My ", 1)).unwrap();
+    world.git("repo", &["commit", "-qam", "mine"]);
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--in-place", "--yes"]);
+    assert!(
+        code == 2 && err.contains("commit what was written") && !err.contains("check the branch out"),
+        "{code} {err}"
+    );
+    for arguments in [&["resolve"][..], &["resolve", ONE, "--mine"]] {
+        let (code, _, err) = world.factoryup("repo", arguments);
+        let said = err.contains("is not committed yet") && err.contains("git add --all && git commit");
+        assert!(code != 0 && said && !err.contains("factoryup upgrade"), "{code} {err}");
+    }
+    world.git("repo", &["add", "--all"]);
+    world.git("repo", &["commit", "-qm", "upgrade"]);
+    assert_eq!(world.factoryup("repo", &["resolve", ONE, "--mine"]).0, 0);
+    assert!(world.text(ONE).starts_with("# My "));
 }

@@ -55,6 +55,39 @@ pub struct Pending {
     pub proposal: Vec<u8>,
 }
 
+/// A conflict whose proposal is in no commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Where the user has the file.
+    pub path: String,
+    /// Whether the proposal is in the work tree: an upgrade in place wrote it, and is not committed. Otherwise somebody removed it, and
+    /// the next upgrade puts it back.
+    pub is_written: bool,
+}
+
+impl Unsettled {
+    /// What keeps it from being settled.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let path = &self.path;
+        if self.is_written {
+            format!("the proposal for {path} is not committed yet")
+        } else {
+            format!("no proposal is kept for {path}")
+        }
+    }
+
+    /// What is to be done first.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        if self.is_written {
+            "commit what the upgrade wrote first: git add --all && git commit"
+        } else {
+            "`factoryup upgrade` puts it there again; then run this again"
+        }
+    }
+}
+
 /// The conflicts of a control repo.
 #[derive(Debug)]
 pub struct Resolver {
@@ -104,12 +137,18 @@ impl Resolver {
             .collect()
     }
 
-    /// The files of those conflicts whose proposal somebody removed, so that they cannot be settled here. The next upgrade puts it back.
+    /// The files of those conflicts whose proposal is in no commit, so that they cannot be settled here.
     #[must_use]
-    pub fn without_proposal(&self) -> Vec<String> {
+    pub fn without_proposal(&self) -> Vec<Unsettled> {
         let pending: Vec<String> = self.pending().into_iter().map(|pending| pending.id).collect();
         let waiting = self.repo.manifest.files.iter().filter(|record| record.state == State::Conflict);
-        waiting.filter(|record| !pending.contains(&record.id)).map(|record| record.path.clone()).collect()
+        waiting
+            .filter(|record| !pending.contains(&record.id))
+            .map(|record| {
+                let proposal = self.repo.git.dir().join(format!("{CONFLICTS}{}", record.id));
+                Unsettled { path: record.path.clone(), is_written: fs::symlink_metadata(proposal).is_ok() }
+            })
+            .collect()
     }
 
     /// Gives the file of the conflict `id` the content chosen, and stages it.
@@ -131,7 +170,8 @@ impl Resolver {
         let at = if record.base.is_empty() { &file.path } else { &record.path };
         let mine = self.repo.files.get(at);
         let taken = Paths::new(self.repo.files.keys().map(String::as_str).filter(|path| *path != at));
-        if *choice != Choice::Mine && taken.collides(&file.path) {
+        // Also one's own version moves with the file.
+        if (*choice != Choice::Mine || at != &file.path) && taken.collides(&file.path) {
             return Err(refused(format!("{} is taken", file.path)).hint("move that file, then run `factoryup upgrade`"));
         }
         let mode = mine.and_then(|current| Mode::parse(&current.mode));

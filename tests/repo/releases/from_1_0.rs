@@ -76,6 +76,25 @@ fn a_dropped_file_that_was_edited_stays_and_is_the_users() {
     world.settled();
 }
 
+/// A file of the user's own where a renamed one should land is written over by neither choice.
+#[test]
+fn where_a_renamed_file_should_land_the_users_own_stays() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    world.put(NEW, "my own runbook\n");
+    world.commit();
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--in-place", "--yes"]);
+    assert!(code == 2, "{code} {err}");
+    world.commit();
+    for choice in ["--mine", "--proposal"] {
+        let (code, _, err) = world.factoryup("repo", &["resolve", OLD, choice]);
+        assert!(code == 64 && err.contains("is taken"), "{choice}: {code} {err}");
+        assert_eq!(world.holds(NEW), "my own runbook\n");
+    }
+}
+
 #[test]
 fn without_a_terminal_the_default_is_taken_and_listed_and_a_variable_answers() {
     if !need("git") {
