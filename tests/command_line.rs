@@ -80,12 +80,25 @@ fn another_name_is_another_factory_and_is_not_taken_on_in_silence() {
     let file = dir.path().join("repo/factory.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("name = \"acme\"", "name = \"shop\"")).unwrap();
-    for args in [&["plan", "repo"][..], &["apply", "repo", "--yes"], &["upgrade", "--yes"], &["doctor"]] {
+    for args in [
+        &["plan", "repo"][..],
+        &["apply", "repo", "--yes"],
+        &["upgrade", "--yes"],
+        &["doctor"],
+        &["evidence", "verify"],
+        &["init", "--yes", "--defaults"],
+    ] {
         let line = error(dir.path(), 65, &[&["--json", "-C", "repo"], args].concat());
         let said = line["message"].as_str().unwrap();
         assert!(said.contains("`factory.name` is `shop`, and this control repo was made as `acme`"), "{said}");
     }
-    assert!(!dir.path().join("state/factoryup/shop").exists());
+    let shop = dir.path().join("state/factoryup/shop");
+    assert!(!shop.exists());
+    // Nor does a folder without records of anybody count as the new factory's.
+    fs::create_dir(&shop).unwrap();
+    let line = error(dir.path(), 65, &["--json", "-C", "repo", "apply", "repo", "--yes"]);
+    assert!(line["hints"][1].as_str().unwrap().contains("shop.old && mv "), "{line}");
+    fs::remove_dir(&shop).unwrap();
     // Either remedy helps.
     fs::write(&file, &text).unwrap();
     assert_eq!(factoryup(dir.path(), &["-C", "repo", "plan", "repo"]).status.code(), Some(0));

@@ -88,9 +88,7 @@ pub(super) enum Purpose<'a> {
 
 impl Purpose<'_> {
     fn state(self, dir: &Path, factory: &Factory) -> Result<StateDir> {
-        if let Some(former) = factory::former_name(dir)? {
-            StateDir::refuse_new_name(&former, &factory.factory.name)?;
-        }
+        factory::refuse_new_name(dir, &factory.factory.name)?;
         let mut state = StateDir::open(&factory.factory.name)?;
         state.lock()?;
         let project = factory.gitlab.project_url();

@@ -33,7 +33,8 @@ impl Evidence {
             path.clone()
         } else {
             let factory = factory::read(dir)?;
-            let state = StateDir::open(&factory.factory.name)?;
+            factory::refuse_new_name(dir, &factory.factory.name)?;
+            let state = StateDir::locate(&factory.factory.name)?;
             state.look(dir, &factory.gitlab.project_url())?;
             state.file("evidence/log.jsonl")
         };

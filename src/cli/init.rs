@@ -6,7 +6,7 @@ use clap::Args;
 
 use serde_json::json;
 
-use super::Ending;
+use super::{Ending, factory};
 use crate::dialog::Dialog;
 use crate::error::Result;
 use crate::factory::AnswerFlags;
@@ -96,6 +96,7 @@ fn say_taken(taken: &[Taken], ui: &Ui) -> Result<()> {
 
 /// Makes the control repo of a new factory in `dir`.
 fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<Option<Report>> {
+    factory::refuse_new_name(dir, &settled.factory.factory.name)?;
     let mut state = StateDir::open(&settled.factory.factory.name)?;
     state.lock()?;
     state.claim_if_new(dir, &settled.factory.gitlab.project_url())?;

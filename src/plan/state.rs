@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialog::{Dialog, Silent};
 use crate::error::{Error, Kind, Result};
+use crate::host::shell_word;
 
 /// `$XDG_STATE_HOME/factoryup/NAME/`, mode 0700: journal, receipts, evidence, generated keys. One process at a time holds it.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ impl StateDir {
         Self::at(Self::place(name)?)
     }
 
+    /// The folder for the factory `name` for a command that only reads in it: it is not made.
+    ///
+    /// # Errors
+    /// `CannotWrite` when there is no home folder.
+    pub fn locate(name: &str) -> Result<Self> {
+        Ok(Self { path: Self::place(name)?, lock: None })
+    }
+
     /// Refuses a factory that has another name than the one that its control repo was made with, while this machine's records of it are
     /// under that one: a name is a state folder, so that its tokens, receipts and evidence would be left behind without a word.
     ///
@@ -37,15 +46,19 @@ impl StateDir {
             return Ok(());
         }
         let (before, now) = (Self::place(former)?, Self::place(name)?);
-        if now.exists() || !before.is_dir() {
+        // A folder that nobody claimed holds no records: a command that failed may have left it.
+        if now.join(CLAIM).exists() || !before.is_dir() {
             return Ok(());
         }
+        let (from, to) = (shell_word(&before.display().to_string()), shell_word(&now.display().to_string()));
+        // `mv` would put the one folder into the other.
+        let away = if now.exists() { format!("mv {to} {to}.old && ") } else { String::new() };
         Err(Error::data(format!(
             "`factory.name` is `{name}`, and this control repo was made as `{former}`: under another name it is another factory, which knows nothing of the tokens, receipts and evidence in {}",
             before.display()
         ))
         .hint(format!("put `name = \"{former}\"` back under [factory] in factory.toml"))
-        .hint(format!("or give it the new name with all its records, then run this again: mv {} {}", before.display(), now.display()))
+        .hint(format!("or give it the new name with all its records, then run this again: {away}mv {from} {to}"))
         .hint("runners and texts that carry the name are then made anew; `factoryup plan` shows which"))
     }
 
@@ -157,7 +170,10 @@ impl StateDir {
         if !dialog.is_interactive() {
             return Err(Error::data(what)
                 .hint("if it is your factory all the same, run this on a terminal and say yes")
-                .hint(format!("or forget what it was known by: rm {}", self.file(CLAIM).display())));
+                .hint(format!(
+                    "or forget what it was known by: rm {}",
+                    shell_word(&self.file(CLAIM).display().to_string())
+                )));
         }
         dialog.warn(&what);
         if dialog.confirm("Is it your factory all the same, to get its tokens and records?", false)? {
@@ -250,7 +266,7 @@ impl Claim {
             self.repo.display()
         ))
         .hint("give this one another name: `name` under [factory] in factory.toml, or --name")
-        .hint(format!("or, if the other is gone for good: mv {0} {0}.old", folder.display()))
+        .hint(format!("or, if the other is gone for good: mv {0} {0}.old", shell_word(&folder.display().to_string())))
     }
 }
 

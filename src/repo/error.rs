@@ -29,7 +29,7 @@ pub(crate) enum RepoError {
     WorkTree { path: String, why: String },
     #[error("{path} cannot be written in this work tree: {why}")]
     NoRoom { path: String, why: String },
-    #[error("{path} was changed after the upgrade began that was cut short")]
+    #[error("{path} was changed after the run began that was cut short")]
     Met { path: String, folder: PathBuf },
     #[error("{} cannot be carried out: {why}", path.display())]
     Journal { path: PathBuf, why: String },
@@ -87,7 +87,10 @@ impl From<RepoError> for Error {
             }
             RepoError::NoRoom { .. } => Self::usage(text).hint("move that away, then run this again"),
             RepoError::Met { path, folder } => Self::usage(text)
-                .hint(format!("to end the upgrade: keep your change elsewhere, git restore {}, then run this again", shell_word(path)))
+                .hint(format!(
+                    "to end that run: keep your change elsewhere, then git restore {0}, or rm {0} where git has no such file; then run this again",
+                    shell_word(path)
+                ))
                 .hint(format!(
                     "to give it up and keep all as it is now: rm -r {}",
                     shell_word(&folder.display().to_string())
@@ -95,7 +98,7 @@ impl From<RepoError> for Error {
             RepoError::Journal { path, .. } => {
                 let folder = path.parent().unwrap_or(path).display().to_string();
                 Self::data(text).hint(format!(
-                    "it would end an upgrade that was cut short; where you began none, remove it: rm -r {}",
+                    "it would end a run that was cut short; where you began none, remove it: rm -r {}",
                     shell_word(&folder)
                 ))
             }

@@ -189,10 +189,7 @@ fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
     fs::write(world.path("repo/README.md"), "mine").unwrap();
     let (code, _, err) = world.factoryup("repo", &UPGRADE);
     assert!(
-        code == 64
-            && err.contains("README.md")
-            && err.contains("after the upgrade began")
-            && err.contains("to give it up"),
+        code == 64 && err.contains("README.md") && err.contains("after the run began") && err.contains("to give it up"),
         "{err}"
     );
     assert_eq!(fs::read_to_string(world.path("repo/README.md")).unwrap(), "mine");

@@ -74,7 +74,6 @@ impl Found {
 pub(super) fn all() -> [&'static dyn Resource; 12] {
     [
         &seed::Seed,
-        &remote::Remote,
         &protected_branch::ProtectedBranches,
         &protected_tag::ProtectedTags,
         &settings::Settings,
@@ -85,6 +84,8 @@ pub(super) fn all() -> [&'static dyn Resource; 12] {
         &account::ServiceAccount,
         &membership::Membership,
         &agent_token::AgentToken,
+        // Last, since nothing hangs on it: where it fails, the locks and accounts stand.
+        &remote::Remote,
     ]
 }
 

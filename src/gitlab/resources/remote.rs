@@ -28,9 +28,17 @@ fn local(desired: &Desired) -> GitlabResult<Option<(Git, bool)>> {
         return Ok(None);
     }
     let git = Git::new(&desired.repo).map_err(Error::from)?;
-    let names = git.run(&["remote"]).map_err(Error::from)?;
-    let is_there = String::from_utf8_lossy(&names).lines().any(|name| name == NAME);
+    // `git remote` lists as well what only the user's global configuration has a setting of.
+    let settings = git.run(&["config", "--local", "--includes", "--list", "-z"]).map_err(Error::from)?;
+    let is_there = is_set(&settings);
     Ok(Some((git, is_there)))
+}
+
+/// Whether the settings of a repo, as `git config --list -z` prints them, have anything of the remote. One without a URL is not to be
+/// added either: git refuses that.
+fn is_set(settings: &[u8]) -> bool {
+    let prefix = format!("remote.{NAME}.");
+    settings.split(|&byte| byte == 0).any(|setting| setting.starts_with(prefix.as_bytes()))
 }
 
 impl Resource for Remote {
@@ -56,5 +64,16 @@ impl Resource for Remote {
             git.run(&["remote", "add", NAME, &site.desired.git_url()]).map_err(Error::from)?;
         }
         Ok(Undo::Remove)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_is_known_by_its_settings() {
+        assert!(is_set(b"core.bare\nfalse\0remote.origin.url\nhttps://a/b.git\0"));
+        assert!(!is_set(b"core.bare\nfalse\0remote.upstream.url\nremote.origin.url\0branch.main.remote\norigin\0"));
     }
 }

@@ -28,16 +28,21 @@ pub(super) struct Objects {
     /// `None` once it was told to end.
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    /// What it says on standard error: a file, since nobody reads it while the process runs.
-    complaints: File,
+    /// What it says on standard error: a file, since nobody reads it while the process runs. `None` where no file could be made: what
+    /// git reads needs none.
+    complaints: Option<File>,
 }
 
 impl Objects {
     /// Starts `command`, a git without arguments yet.
-    pub(super) fn start(mut command: Command) -> io::Result<Self> {
-        let complaints = tempfile::tempfile()?;
+    pub(super) fn start(command: Command) -> io::Result<Self> {
+        Self::start_with(command, tempfile::tempfile().ok())
+    }
+
+    fn start_with(mut command: Command, complaints: Option<File>) -> io::Result<Self> {
+        let stderr = complaints.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
         command.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.stderr(complaints.try_clone()?).spawn()?;
+        let mut child = command.stderr(stderr).spawn()?;
         let (requests, answers) = (child.stdin.take(), child.stdout.take());
         let answers = BufReader::new(answers.ok_or(io::ErrorKind::BrokenPipe)?);
         Ok(Self { child, requests, answers, complaints })
@@ -64,10 +69,12 @@ impl Objects {
         Ok(objects)
     }
 
-    /// What it has complained of so far, in one line.
+    /// What it has complained of so far, in one line; empty where that is not kept.
     pub(super) fn complaint(&mut self) -> String {
         let mut bytes = Vec::new();
-        let _ = self.complaints.rewind().and_then(|()| self.complaints.read_to_end(&mut bytes));
+        if let Some(file) = &mut self.complaints {
+            let _ = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+        }
         String::from_utf8_lossy(&bytes).lines().last().unwrap_or_default().to_owned()
     }
 }
@@ -108,5 +115,16 @@ mod tests {
         assert_eq!(next_object(&mut answers).unwrap(), object("bb", b""));
         assert!(next_object(&mut answers).is_err());
         assert!(next_object(&mut answers).is_err());
+    }
+
+    #[test]
+    fn without_a_file_for_complaints_objects_are_read_all_the_same() {
+        let mut git = Command::new("git");
+        let temp = tempfile::tempdir().unwrap();
+        assert!(Command::new("git").args(["init", "-q"]).current_dir(temp.path()).status().unwrap().success());
+        git.current_dir(temp.path());
+        let mut objects = Objects::start_with(git, None).unwrap();
+        assert_eq!(objects.read(&["HEAD"]).unwrap(), [None]);
+        assert_eq!(objects.complaint(), "");
     }
 }
