@@ -1,6 +1,7 @@
 //! Who can read a secret of the repo, with real age keys and the real SOPS: exactly whom `.sops.yaml` names for its folder.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -59,6 +60,19 @@ impl World {
     /// `scripts/secret`, by somebody with this key. Their editor writes the one line `token: THE PATH`.
     fn secret(&self, arguments: &[&str], by: &str) -> Output {
         self.secret_from("", arguments, by)
+    }
+
+    /// The same by the owner, with a sops that fails in new data keys for this file.
+    fn secret_cut(&self, arguments: &[&str], at: &str) -> Output {
+        let folder = self.repo.path().join("../cut");
+        std::fs::create_dir_all(&folder).unwrap();
+        let real = support::tool("sops").unwrap();
+        let fails = format!("[ \"$*\" != 'rotate --in-place {at}' ] || exit 9");
+        std::fs::write(folder.join("sops"), format!("#!/bin/sh\n{fails}\nexec {} \"$@\"\n", real.display())).unwrap();
+        std::fs::set_permissions(folder.join("sops"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = self.repo.command(self.repo.path().join("scripts/secret").to_str().unwrap());
+        command.args(arguments).env("SOPS_AGE_KEY_FILE", &self.reader("owner").file);
+        command.env("PATH", format!("{}:{}", folder.display(), support::path())).output().unwrap()
     }
 
     /// The same with this on standard input.
@@ -206,6 +220,83 @@ fn a_removed_reader_reads_nothing_new_and_what_was_is_still_theirs() {
     assert_eq!(world.readers_of(one), ["owner"].into());
 }
 
+/// What fails in one file is not hidden by the files after it, and whoever comes next is told what is true by then.
+#[test]
+fn a_removal_that_is_cut_short_says_so_and_can_be_ended() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let world = World::new();
+    let (one, two) = ("secrets/production/app.yaml", "secrets/production/other.yaml");
+    for file in [one, two] {
+        passed(&world.secret(&["edit", file], "owner"));
+    }
+    let (owner, deploy) = (&world.reader("owner").public, &world.reader("deploy").public);
+    let remove = ["remove-recipient", "secrets/production", deploy];
+    let cut = world.secret_cut(&remove, one);
+    assert_eq!(cut.status.code(), Some(9), "{}", text(&cut));
+    assert!(!text(&cut).contains("can no longer read"), "{}", text(&cut));
+    assert_eq!(world.readers_of(one), ["ci", "deploy", "owner"].into());
+    passed(&world.secret(&remove, "owner"));
+    assert_eq!(world.readers_of(one), ["ci", "owner"].into());
+    // Their own key: what is done no longer opens, so that only another reader can end it.
+    let remove = [remove[0], remove[1], owner];
+    assert_eq!(world.secret_cut(&remove, two).status.code(), Some(9));
+    assert_eq!(world.readers_of(one), ["ci"].into());
+    let again = world.secret(&remove, "owner");
+    assert_eq!(again.status.code(), Some(77), "{}", text(&again));
+    let why = ".sops.yaml no longer names the key, and 1 of 2 files are done; another reader must end it with the same command";
+    assert!(text(&again).contains(why), "{}", text(&again));
+    assert!(!text(&again).contains("nothing is changed"), "{}", text(&again));
+    passed(&world.secret(&remove, "ci"));
+    assert_eq!(world.readers_of(two), ["ci"].into());
+}
+
+/// Sops reads more spellings of a rule than `scripts/secret` writes. In each, a reader would be lost or stay unseen.
+#[test]
+fn rules_in_another_spelling_are_refused_with_their_line() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let world = World::new();
+    passed(&world.secret(&["edit", "secrets/dev/app.yaml"], "owner"));
+    let rules = world.repo.read(".sops.yaml");
+    let (owner, ci, agent) = (&world.reader("owner").public, &world.reader("ci").public, &world.reader("agent").public);
+    let (path, age) = ("  - path_regex: ^secrets/dev/\n", format!("    age: {owner},{ci}\n"));
+    let first = rules.lines().position(|line| line == path.trim_end()).unwrap() + 1;
+    let spellings = [
+        (format!("{path}    age: {owner}, {ci}\n"), first + 1),
+        (format!("{path}    age: \"{owner},{ci}\"\n"), first + 1),
+        (format!("{path}    age: >-\n      {owner},\n      {ci}\n"), first + 1),
+        (format!("{path}    age:\n      - {owner}\n      - {ci}\n"), first + 1),
+        (format!("{path}    age: {owner}\n      ,{ci}\n"), first + 2),
+        (format!("{path}    key_groups:\n      - age:\n          - {owner}\n          - {ci}\n"), first + 3),
+        (format!("  - age: {owner},{ci}\n    path_regex: ^secrets/dev/\n"), first + 1),
+        (format!("  - path_regex: \"^secrets/dev/\"\n{age}"), first),
+        (format!("{path}{age}{path}{age}"), first + 2),
+    ];
+    for (spelling, line) in &spellings {
+        let written = rules.replace(&format!("{path}{age}"), spelling);
+        world.repo.write(".sops.yaml", &written);
+        for arguments in [["remove-recipient", "secrets/dev", ci], ["add-recipient", "secrets/dev", agent]] {
+            let output = world.secret(&arguments, "owner");
+            assert_eq!(output.status.code(), Some(65), "{spelling}{}", text(&output));
+            assert!(text(&output).contains(&format!(".sops.yaml:{line}: ")), "{spelling}{}", text(&output));
+            assert!(text(&output).contains("\"    age: age1...,age1...\""), "{}", text(&output));
+            assert_eq!(world.repo.read(".sops.yaml"), written);
+        }
+    }
+    // What comes before the folder's rule, and takes its files, is found out by the files.
+    let early = format!("creation_rules:\n  - path_regex: ^secrets/\n    age: {owner},{ci}\n");
+    world.repo.write(".sops.yaml", &rules.replace("creation_rules:\n", &early));
+    for arguments in [["add-recipient", "secrets/dev", agent], ["remove-recipient", "secrets/dev", ci]] {
+        let output = world.secret(&arguments, "owner");
+        assert_eq!(output.status.code(), Some(65), "{}", text(&output));
+        assert!(text(&output).contains("secrets/dev/app.yaml"), "{}", text(&output));
+        assert!(!text(&output).contains("once this is merged"), "{}", text(&output));
+    }
+}
+
 #[test]
 fn the_key_of_the_agent_opens_no_environment() {
     if !support::available(&["age-keygen", "git", "jq", "sops"]) {
@@ -244,7 +335,7 @@ fn the_key_of_the_agent_opens_no_environment() {
 /// The checks of a merge request read what was encrypted: long lines for three readers, and sops' own, belong to no one who could break them.
 #[test]
 fn the_first_secret_passes_the_checks() {
-    if !support::available(&["age-keygen", "git", "jq", "sops", "yamllint"]) {
+    if !support::available(&["age-keygen", "git", "jq", "shellcheck", "sops", "yamllint"]) {
         return;
     }
     let world = World::new();
@@ -253,7 +344,7 @@ fn the_first_secret_passes_the_checks() {
     passed(&world.secret_from("a \"b\" \\ $c `d`", &["set", "secrets/production/app.yaml", "QUOTED"], "owner"));
     let settings = passed(&world.secret(&["env", "secrets/production/app.yaml"], "deploy"));
     assert_eq!(settings, "A=\"short\"\nQUOTED=\"a \\\"b\\\" \\\\ \\$c \\`d\\`\"\n");
-    passed(&world.repo.run(&["scripts/check", "formats", "secrets", "recipients"]));
+    passed(&world.repo.run(&["scripts/check", "formats", "secrets", "recipients", "shell"]));
     // A line that can be broken has to be.
     world.repo.write("new.yml", &format!("a: {}\n", "word ".repeat(40).trim_end()));
     assert!(text(&world.repo.run(&["scripts/check", "formats"])).contains("line too long"));
