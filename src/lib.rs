@@ -23,6 +23,7 @@
 //! | [`dialog`] | what any room may say to the person, and ask them |
 //! | [`interrupt`] | Ctrl-C |
 //! | [`process`] | starts other programs without handing them secrets |
+//! | `shell` | text as one word of a shell |
 //! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -42,6 +43,7 @@ pub mod process;
 pub mod rehearsal;
 pub mod repo;
 pub mod secret;
+mod shell;
 pub mod targets;
 pub mod transport;
 pub mod ui;

@@ -15,7 +15,7 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn run(&self, ui: &Ui) -> Result<()> {
-        ui.is_no_json("completions", "a completion script is shell")?;
+        ui.refuse_json("completions", "a completion script is shell")?;
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::Cli::command(), "factoryup", &mut script);
         ui.result(&String::from_utf8_lossy(&script))

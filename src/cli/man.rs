@@ -24,7 +24,7 @@ pub(super) struct Man {
 
 impl Man {
     pub(super) fn run(&self, ui: &Ui) -> Result<()> {
-        ui.is_no_json("man", "a manual page is roff")?;
+        ui.refuse_json("man", "a manual page is roff")?;
         // `help` has nothing to say that a page does not.
         let mut root = super::Cli::command().disable_help_subcommand(true);
         root.build();

@@ -48,7 +48,6 @@ mod target;
 mod undo;
 
 pub use profile::Drill;
-pub(crate) use program::shell_word;
 pub use revert::RevertTarget;
 pub use script::Script;
 pub use target::{Dial, HostTarget, Reach};

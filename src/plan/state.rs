@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialog::{Dialog, Silent};
 use crate::error::{Error, Kind, Result};
-use crate::host::shell_word;
+use crate::shell;
 
 /// `$XDG_STATE_HOME/factoryup/NAME/`, mode 0700: journal, receipts, evidence, generated keys. One process at a time holds it.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl StateDir {
         if now.join(CLAIM).exists() || !before.is_dir() {
             return Ok(());
         }
-        let (from, to) = (shell_word(&before.display().to_string()), shell_word(&now.display().to_string()));
+        let (from, to) = (shell::word(&before.display().to_string()), shell::word(&now.display().to_string()));
         // `mv` would put the one folder into the other.
         let away = if now.exists() { format!("mv {to} {to}.old && ") } else { String::new() };
         Err(Error::data(format!(
@@ -172,7 +172,7 @@ impl StateDir {
                 .hint("if it is your factory all the same, run this on a terminal and say yes")
                 .hint(format!(
                     "or forget what it was known by: rm {}",
-                    shell_word(&self.file(CLAIM).display().to_string())
+                    shell::word(&self.file(CLAIM).display().to_string())
                 )));
         }
         dialog.warn(&what);
@@ -266,7 +266,7 @@ impl Claim {
             self.repo.display()
         ))
         .hint("give this one another name: `name` under [factory] in factory.toml, or --name")
-        .hint(format!("or, if the other is gone for good: mv {0} {0}.old", shell_word(&folder.display().to_string())))
+        .hint(format!("or, if the other is gone for good: mv {0} {0}.old", shell::word(&folder.display().to_string())))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::error::{Error, Kind, Result};
 use crate::factory::Factory;
-use crate::host::shell_word;
+use crate::shell;
 use crate::transport::{Session, Transport};
 
 /// The last line of a run that did all of it.
@@ -55,8 +55,8 @@ fi
 [ \"$(git ls-remote origin refs/heads/{branch} | cut -f 1)\" = \"$(git rev-parse HEAD^)\" ]
 echo {done}
 ",
-        url = shell_word(&url),
+        url = shell::word(&url),
         branch = gitlab.default_branch,
-        done = shell_word(DONE),
+        done = shell::word(DONE),
     )
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
+use crate::shell;
 
 /// `Result` with [`RepoError`].
 pub(crate) type RepoResult<T> = std::result::Result<T, RepoError>;
@@ -89,22 +90,22 @@ impl From<RepoError> for Error {
             RepoError::Met { path, folder } => Self::usage(text)
                 .hint(format!(
                     "to end that run: keep your change elsewhere, then git restore {0}, or rm {0} where git has no such file; then run this again",
-                    shell_word(path)
+                    shell::word(path)
                 ))
                 .hint(format!(
                     "to give it up and keep all as it is now: rm -r {}",
-                    shell_word(&folder.display().to_string())
+                    shell::word(&folder.display().to_string())
                 )),
             RepoError::Journal { path, .. } => {
                 let folder = path.parent().unwrap_or(path).display().to_string();
                 Self::data(text).hint(format!(
                     "it would end a run that was cut short; where you began none, remove it: rm -r {}",
-                    shell_word(&folder)
+                    shell::word(&folder)
                 ))
             }
             RepoError::Uncommitted(_) => Self::usage(text).hint("commit or stash them, then run this again"),
             RepoError::Overlooked(paths) => {
-                let paths: Vec<String> = paths.iter().map(|path| shell_word(path)).collect();
+                let paths: Vec<String> = paths.iter().map(|path| shell::word(path)).collect();
                 let paths = paths.join(" ");
                 Self::usage(text)
                     .hint(format!("let it look again: git update-index --no-assume-unchanged {paths}"))
@@ -126,7 +127,7 @@ impl From<RepoError> for Error {
             }
             RepoError::NotTrusted(dir) => Self::new(Kind::NotPermitted, text).hint(format!(
                 "run this as the owner of the folder, or trust it with: git config --global --add safe.directory {}",
-                shell_word(&dir.display().to_string())
+                shell::word(&dir.display().to_string())
             )),
             RepoError::Io { source, path, .. } => {
                 let plain_error = Self::new(Kind::CannotWrite, text);
@@ -143,16 +144,16 @@ impl From<RepoError> for Error {
                 .hint("give a folder that is empty or not there yet; at most a factory.toml may be in it"),
             RepoError::Foreign(dir) => Self::new(Kind::CannotWrite, text).hint(format!(
                 "to bring factoryup's files into it, on a branch of their own and over none of yours: factoryup init {}",
-                shell_word(&dir.display().to_string())
+                shell::word(&dir.display().to_string())
             )),
             RepoError::NoCommit(_) => Self::new(Kind::CannotWrite, text)
                 .hint("make a first one, then run this again: git commit --allow-empty -m Start"),
             RepoError::Bare(dir) => Self::new(Kind::CannotWrite, text).hint(format!(
                 "clone it and work in the clone: git clone {} FOLDER",
-                shell_word(&dir.display().to_string())
+                shell::word(&dir.display().to_string())
             )),
             RepoError::OwnName { path, .. } => Self::new(Kind::CannotWrite, text)
-                .hint(format!("give it another name: git mv {} NAME; commit that, then run this again", shell_word(path))),
+                .hint(format!("give it another name: git mv {} NAME; commit that, then run this again", shell::word(path))),
             RepoError::Busy(_) => Self::new(Kind::CannotWrite, text).hint("wait for it to end, then run this again"),
             RepoError::Unreadable { .. } => Self::data(text).hint(
                 "the folder .factory/ is written by factoryup alone; restore it with: git checkout COMMIT -- .factory",
@@ -178,14 +179,4 @@ pub(crate) fn some(paths: &[String]) -> String {
     const SHOWN: usize = 8;
     let first = paths.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     if paths.len() > SHOWN { format!("{first} and {} more", paths.len() - SHOWN) } else { first }
-}
-
-/// `text` as one word of a POSIX shell, quoted where needed.
-pub(crate) fn shell_word(text: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-:@+,".contains(c);
-    if !text.is_empty() && text.chars().all(harmless) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

@@ -126,7 +126,7 @@ impl Ui {
     ///
     /// # Errors
     /// `Usage` with `--json`.
-    pub fn is_no_json(&self, command: &str, what: &str) -> Result<()> {
+    pub fn refuse_json(&self, command: &str, what: &str) -> Result<()> {
         if !self.settings.json {
             return Ok(());
         }

@@ -20,3 +20,4 @@ mod deploy;
 mod runbooks;
 mod scaffold;
 mod work;
+mod world;

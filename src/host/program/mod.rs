@@ -27,11 +27,6 @@ pub(crate) use probe::{Expect, Questions};
 pub(crate) use step::{Step, Undoing};
 pub(crate) use word::{HostPath, Word};
 
-/// Any text as one word of shell.
-pub(crate) fn shell_word(text: &str) -> String {
-    Word::text(text).to_string()
-}
-
 /// First in every program.
 const COMMON: &str = include_str!("../lib/common.sh");
 /// Users and their home folders.

@@ -6,20 +6,16 @@
 use std::fmt;
 
 use crate::host::observed::Observed;
+use crate::shell;
 
 /// One argument, quoted for a POSIX shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word(String);
 
 impl Word {
-    /// Quotes any text. Text that no shell would touch stays as it is; all else goes between single quotes.
+    /// Any text, by [`shell::word`].
     pub(crate) fn text(text: &str) -> Self {
-        let untouched = |c: char| c.is_ascii_alphanumeric() || "/._:@%+,-".contains(c);
-        if !text.is_empty() && text.chars().all(untouched) {
-            Self(text.to_owned())
-        } else {
-            Self(format!("'{}'", text.replace('\'', r"'\''")))
-        }
+        Self(shell::word(text))
     }
 
     /// As it stands in a program.

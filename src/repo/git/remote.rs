@@ -35,8 +35,9 @@ use super::Git;
 use super::relay::Relay;
 use crate::dialog::plain;
 use crate::error::{Kind, Result};
-use crate::repo::error::{RepoError, RepoResult, shell_word};
+use crate::repo::error::{RepoError, RepoResult};
 use crate::secret::Secret;
+use crate::shell;
 
 /// How long less than one byte a second may come before a transfer is given up.
 pub const STALLED_SECONDS: u32 = 60;
@@ -134,7 +135,7 @@ fn call(relay: &Relay<'_>, options: &[&str], url: &str, rest: &[&str], login: Lo
 }
 
 fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) {
-    let helper = format!("!f() {{ test \"$1\" != get || cat {}; }}; f", shell_word(&credential.to_string_lossy()));
+    let helper = format!("!f() {{ test \"$1\" != get || cat {}; }}; f", shell::word(&credential.to_string_lossy()));
     let settings = [
         // An empty value forgets the helpers named so far.
         "credential.helper=".to_owned(),
