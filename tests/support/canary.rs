@@ -52,7 +52,10 @@ fn look(secrets: &[String], seen: &mut BTreeSet<String>) {
             let in_arguments = contains(&arguments, secret.as_bytes());
             let in_environment = !is_factoryup && !is_test && contains(&environment, secret.as_bytes());
             if in_arguments || in_environment {
-                seen.insert(String::from_utf8_lossy(&arguments).replace('\0', " "));
+                // In the middle of an exec a process has no arguments yet, and its environment a moment later.
+                let known = Some(&arguments).filter(|known| !known.is_empty()).cloned();
+                let named = known.or_else(|| fs::read(path.join("cmdline")).ok()).unwrap_or_default();
+                seen.insert(String::from_utf8_lossy(&named).replace('\0', " "));
             }
         }
     }
