@@ -5,6 +5,8 @@
 mod canary;
 #[path = "../support/control_repo.rs"]
 mod control_repo;
+#[path = "../support/engine.rs"]
+mod engine;
 #[path = "../host/journey.rs"]
 mod journey;
 #[path = "../support/plane.rs"]
@@ -16,7 +18,9 @@ mod support;
 
 mod adopt;
 mod blocks;
+mod deeds;
 mod deploy;
+mod infrastructure;
 mod runbooks;
 mod scaffold;
 mod work;

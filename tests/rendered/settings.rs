@@ -51,6 +51,7 @@ fn codex_allows_the_scripts_and_forbids_what_is_not_the_agents() {
         ("git merge origin/main", "allow"),
         ("git push --force origin x", "forbidden"),
         ("scripts/infra apply production", "forbidden"),
+        ("scripts/infra drop production 3 lost", "forbidden"),
         ("scripts/release publish", "forbidden"),
         ("scripts/secret rotate secrets/agent/x.yaml", "forbidden"),
         ("tofu apply", "forbidden"),

@@ -254,7 +254,7 @@ fn offline_script() -> PathBuf {
 }
 
 /// A command with the tools of the tests on `PATH` and nothing of the pipeline that may run these tests.
-fn clean(program: &str) -> Command {
+pub fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();

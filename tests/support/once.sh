@@ -83,7 +83,7 @@ if [ ! -d "$answer" ]; then
     case ${1:-} in
     validate | test)
         # A shared answer of init left nothing here for this one.
-        [ -d .terraform ] || PATH=$ONCE_PATH "$tool" init -backend=false -no-color >/dev/null
+        [ -d "${TF_DATA_DIR:-.terraform}" ] || PATH=$ONCE_PATH "$tool" init -backend=false -no-color >/dev/null
         ;;
     esac
     run "$answer" "$@"

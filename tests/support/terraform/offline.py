@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -186,9 +187,12 @@ class Provider(service.ProviderServicer):
 
 
 class States(http.server.BaseHTTPRequestHandler):
-    """GitLab's API for states: read, write and delete with a lock, for who has the token."""
+    """GitLab's API for states, for who has a token: read, write, lock and unlock, versions. What is answered is from
+    lib/api/terraform/state.rb, state_version.rb and app/services/terraform/remote_state_handler.rb of GitLab: the version of a state is
+    its serial number, the newest is the highest, a write or an unlock names the lock's ID, and only `force-unlock` names none.
+    """
 
-    states, locks = {}, {}
+    versions, locks = {}, {}
 
     def log_message(self, *args):
         pass
@@ -201,24 +205,49 @@ class States(http.server.BaseHTTPRequestHandler):
 
     def serve(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        match = re.fullmatch(r"/api/v4/projects/[^/]+/terraform/state/([a-z0-9-]+)(/lock)?", self.path.split("?")[0])
+        path, _, query = self.path.partition("?")
+        match = re.fullmatch(r"/api/v4/projects/[^/]+/terraform/state/([a-z0-9-]+)(/lock|/versions/(\d+))?", path)
         if not match:
             return self.answer(404)
         if not self.headers.get("Authorization", "").startswith("Basic ") and "PRIVATE-TOKEN" not in self.headers:
             return self.answer(401)
-        name, lock = match.groups()
-        if lock and self.command == "POST":
-            if name in self.locks:
-                return self.answer(423, self.locks[name])
-            self.locks[name] = body
-        elif lock:
-            self.locks.pop(name, None)
-        elif self.command == "GET":
-            return self.answer(200, self.states[name]) if name in self.states else self.answer(404)
-        elif self.command == "POST":
-            self.states[name] = body
+        name, below, serial = match.groups()
+        given = urllib.parse.parse_qs(query).get("ID", [None])[0]
+        held = self.locks.get(name)
+        if below == "/lock":
+            return self.lock(name, body, given, held)
+        if serial:
+            versions = self.versions.get(name, {})
+            if int(serial) not in versions:
+                return self.answer(404)
+            if self.command == "GET":
+                return self.answer(200, versions[int(serial)])
+            del versions[int(serial)]
+            return self.answer(204)
+        versions = self.versions.setdefault(name, {})
+        if self.command == "GET":
+            return self.answer(200, versions[max(versions)]) if versions else self.answer(204)
+        if (held["ID"] if held else None) != given:
+            return self.answer(409)
+        if self.command == "DELETE":
+            versions.clear()
         else:
-            self.states.pop(name, None)
+            serial = json.loads(body)["serial"]
+            if serial in versions:
+                return self.answer(400)
+            versions[serial] = body
+        return self.answer(200)
+
+    def lock(self, name, body, given, held):
+        given = given or (json.loads(body).get("ID") if body else None)
+        if self.command == "POST":
+            if held:
+                return self.answer(409, json.dumps(held).encode())
+            self.locks[name] = json.loads(body)
+            return self.answer(200, body)
+        if held and given not in (None, held["ID"]):
+            return self.answer(409)
+        self.locks.pop(name, None)
         return self.answer(200)
 
     do_GET = do_POST = do_DELETE = serve
