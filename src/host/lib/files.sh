@@ -159,5 +159,10 @@ drop_secret() {
 # include_config USER FILE INCLUDED: has git's configuration FILE include another one, and keeps all else it says.
 include_config() {
     keep "$2" "$1"
-    as "$1" env HOME="${2%/*}" git config --file "$2" --add include.path "$3"
+    as "$1" env HOME="${2%/*}" git config --file "$2" --add include.path "$3" && return
+    code=$?
+    if as "$1" test -e "$2.lock"; then
+        echo "$2.lock is in the way: a git of $1's is at work, or was killed; remove it if none is at work" >&2
+    fi
+    return "$code"
 }
