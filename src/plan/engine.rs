@@ -75,8 +75,10 @@ pub enum Event<'a> {
     Resuming {
         /// When that run began.
         at: &'a str,
-        /// The change it was at.
+        /// The id of the change it was at.
         change: Option<&'a str>,
+        /// What that change does, in words for people, where the journal has them.
+        summary: Option<&'a str>,
     },
     /// It was observed; this is what would change.
     Planned(&'a Plan),
@@ -179,7 +181,7 @@ impl Log<'_> {
     /// # Errors
     /// `CannotWrite` when the journal cannot be written: then the change must not be made.
     pub fn started(&mut self, change: &Change) -> Result<()> {
-        self.journal.append(self.target, Mark::Started, Some(&change.id), None)?;
+        self.journal.append(self.target, Mark::Started, Some(&change.id), Some(change.summary.clone()))?;
         self.index += 1;
         self.since = Instant::now();
         self.watch.event(&Event::Started { change, index: self.index, total: self.total });
@@ -233,7 +235,7 @@ pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, op
     let mut journal = Journal::open(&state.file("journal.jsonl"))?;
     let cut = journal.unfinished(target.name())?;
     if let Some(cut) = &cut {
-        watch.event(&Event::Resuming { at: &cut.at, change: cut.change.as_deref() });
+        watch.event(&Event::Resuming { at: &cut.at, change: cut.change.as_deref(), summary: cut.summary.as_deref() });
     }
     let plan = target.observe(watch)?;
     watch.event(&Event::Planned(&plan));

@@ -26,7 +26,7 @@ pub(crate) struct Line {
     /// The change it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) change: Option<String>,
-    /// The plan's digest, or why a change failed.
+    /// The plan's digest, what a change that begins does, in words for people, or why one failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) detail: Option<String>,
 }
@@ -56,6 +56,8 @@ pub struct Unfinished {
     pub at: String,
     /// The change that was in flight, if one was.
     pub change: Option<String>,
+    /// What it does, in one line for people; unknown in journals that are older than this.
+    pub summary: Option<String>,
 }
 
 /// An append-only file of JSON lines, synced at each append.
@@ -100,15 +102,15 @@ impl Journal {
         let mut open: Option<Unfinished> = None;
         for line in self.lines()?.into_iter().filter(|line| line.target == target) {
             match line.event {
-                Event::Begun => open = Some(Unfinished { at: line.at, change: None }),
+                Event::Begun => open = Some(Unfinished { at: line.at, change: None, summary: None }),
                 Event::Started => {
                     if let Some(run) = &mut open {
-                        run.change = line.change;
+                        (run.change, run.summary) = (line.change, line.detail);
                     }
                 }
                 Event::Done | Event::Failed => {
                     if let Some(run) = &mut open {
-                        run.change = None;
+                        (run.change, run.summary) = (None, None);
                     }
                 }
                 Event::Ended => open = None,
@@ -184,10 +186,10 @@ mod tests {
         journal.append(TargetName::Host, Event::Begun, None, None).unwrap();
         journal.append(TargetName::Host, Event::Started, Some("file:/a"), None).unwrap();
         journal.append(TargetName::Host, Event::Done, Some("file:/a"), None).unwrap();
-        journal.append(TargetName::Host, Event::Started, Some("file:/b"), None).unwrap();
+        journal.append(TargetName::Host, Event::Started, Some("file:/b"), Some("write /b".into())).unwrap();
         File::options().append(true).open(&path).unwrap().write_all(b"{\"run\":\"cut").unwrap();
         let cut = journal.unfinished(TargetName::Host).unwrap().unwrap();
-        assert_eq!(cut.change.as_deref(), Some("file:/b"));
+        assert_eq!((cut.change.as_deref(), cut.summary.as_deref()), (Some("file:/b"), Some("write /b")));
         assert_eq!(journal.unfinished(TargetName::Repo).unwrap(), None);
     }
 

@@ -120,6 +120,18 @@ fn risk(change: &Change) -> &'static str {
     }
 }
 
+/// That a run was cut which began `at` a time in RFC 3339, and what it was doing then. The id of a change is for machines.
+fn cut(at: &str, in_a_change: bool, summary: Option<&str>) -> String {
+    let when = at.parse::<jiff::Timestamp>();
+    let when = when.map_or_else(|_| at.to_owned(), |when| when.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    let place = match summary {
+        Some(summary) => format!(" in the middle of a change ({summary})"),
+        None if in_a_change => " in the middle of a change".to_owned(),
+        None => String::new(),
+    };
+    format!("the run of {when} was cut{place}; going on from what is really there")
+}
+
 /// A duration as people say it: `0.3 s`, `12 s`, `2 min 05 s`.
 #[must_use]
 pub fn seconds(took: Duration) -> String {
@@ -193,10 +205,7 @@ impl Watch for Ui {
                 self.heading(&format!("{name}: {subject}"));
                 self.busy("looking at what is there");
             }
-            Event::Resuming { at, change } => {
-                let place = change.map_or_else(String::new, |c| format!(" at {c}"));
-                self.warn(&format!("the run of {at} was cut{place}; going on from what is really there"));
-            }
+            Event::Resuming { at, change, summary } => self.warn(&cut(at, change.is_some(), *summary)),
             Event::Planned(plan) if self.settings.diff => {
                 self.clear();
                 Self::raw(self.plan_text(plan).trim_end());
@@ -252,4 +261,23 @@ impl Watch for Ui {
 pub fn interrupted() -> Error {
     Error::new(Kind::Interrupted, "interrupted")
         .hint("run the same command again: it looks at what is there before it does anything")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_run_is_told_in_words_for_people() {
+        let at = "2026-11-24T20:31:50.123456Z";
+        let said = |in_a_change, summary| cut(at, in_a_change, summary);
+        let end = "; going on from what is really there";
+        assert_eq!(
+            said(true, Some("create /etc/motd")),
+            format!("the run of 2026-11-24 20:31 UTC was cut in the middle of a change (create /etc/motd){end}")
+        );
+        assert_eq!(said(true, None), format!("the run of 2026-11-24 20:31 UTC was cut in the middle of a change{end}"));
+        assert_eq!(said(false, None), format!("the run of 2026-11-24 20:31 UTC was cut{end}"));
+        assert_eq!(cut("then", false, None), format!("the run of then was cut{end}"));
+    }
 }

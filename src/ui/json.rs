@@ -7,7 +7,9 @@ use crate::plan::Event;
 pub(crate) fn value(event: &Event<'_>) -> Value {
     match event {
         Event::Target { name, subject } => json!({ "event": "target", "target": name, "subject": subject }),
-        Event::Resuming { at, change } => json!({ "event": "resuming", "at": at, "change": change }),
+        Event::Resuming { at, change, summary } => {
+            json!({ "event": "resuming", "at": at, "change": change, "summary": summary })
+        }
         Event::Planned(plan) => json!({ "event": "plan", "plan": plan, "digest": plan.digest() }),
         Event::Started { change, index, total } => {
             json!({ "event": "change-started", "id": change.id, "index": index, "total": total })

@@ -86,6 +86,36 @@ fn at_every_step() {
 }
 
 #[test]
+fn the_next_run_says_in_words_where_it_was() {
+    if !need("git") {
+        return;
+    }
+    let mut world = World::new();
+    prepare(&world, Before::WithAnswers);
+    let killed = |world: &mut World| {
+        world.env("FACTORYUP_KILL_AT", "committed");
+        assert_eq!(world.factoryup("repo", &["apply", "repo", "--yes"]).0, -1);
+        world.env("FACTORYUP_KILL_AT", "");
+    };
+    killed(&mut world);
+    // For machines the keys that were always there, and one more.
+    let (_, out, err) = world.factoryup("repo", &["--json", "apply", "repo"]);
+    let events: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let cut = events.iter().find(|event| event["event"] == "resuming").unwrap_or_else(|| panic!("{out}{err}"));
+    assert!(cut["at"].as_str().unwrap().ends_with('Z'), "{cut}");
+    let plan = events.iter().find(|event| event["event"] == "plan").unwrap();
+    let change = plan["plan"]["changes"].as_array().unwrap().last().unwrap();
+    assert_eq!((&cut["change"], &cut["summary"]), (&change["id"], &change["summary"]));
+    // For people.
+    let (code, out, err) = world.factoryup("repo", &["apply", "repo", "--yes"]);
+    let said = format!("was cut in the middle of a change ({})", change["summary"].as_str().unwrap());
+    assert!(code == 0 && err.contains(&said), "{out}{err}");
+    assert!(!err.contains(change["id"].as_str().unwrap()), "{err}");
+    let (_, _, err) = world.factoryup("repo", &["apply", "repo", "--yes"]);
+    assert!(!err.contains("was cut"), "{err}");
+}
+
+#[test]
 fn at_random_moments() {
     if !need("git") {
         return;

@@ -160,9 +160,16 @@ fn some_calls() {
 
 #[test]
 #[ignore = "it takes minutes"]
-fn every_call() {
+fn every_call_on_a_branch() {
     if available(&["git", "strace"]) {
         on_a_branch(1);
+    }
+}
+
+#[test]
+#[ignore = "it takes minutes"]
+fn every_call_in_place() {
+    if available(&["git", "strace"]) {
         in_place(1);
     }
 }

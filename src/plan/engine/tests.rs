@@ -102,7 +102,7 @@ fn a_cut_run_is_known_and_resumes() {
     let mut shelf = Shelf { wanted: vec!["a", "b"], cut_at: Some("b"), ..Shelf::default() };
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(), Kind::CutShort);
     let cut = Journal::open(&state.file("journal.jsonl")).unwrap().unfinished(TargetName::Repo).unwrap().unwrap();
-    assert_eq!(cut.change.as_deref(), Some("book:b"));
+    assert_eq!((cut.change.as_deref(), cut.summary.as_deref()), (Some("book:b"), Some("put b there")));
     shelf.cut_at = None;
     assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap(), Outcome::Applied { changes: 1, proofs: 0 });
     assert_eq!(Journal::open(&state.file("journal.jsonl")).unwrap().unfinished(TargetName::Repo).unwrap(), None);
