@@ -101,6 +101,17 @@ pub(crate) fn stage(git: &Git, paths: &[&str]) -> RepoResult<()> {
     git.update_index(entries.as_bytes())
 }
 
+/// The command that brings back the file at `path` that had this digest, where git still has it.
+pub(crate) fn restore(git: &Git, path: &str, digest: &str) -> RepoResult<Option<&'static str>> {
+    for (entries, command) in [(git.index()?, "git restore"), (git.tree("HEAD")?, "git restore --staged --worktree")] {
+        let Some(entry) = entries.get(path).filter(|entry| !entry.oid.is_empty()) else { continue };
+        if git.contents(&[&entry.oid])?.iter().any(|bytes| sha256(bytes) == digest) {
+            return Ok(Some(command));
+        }
+    }
+    Ok(None)
+}
+
 /// Mode and digest of what is at a path, or nothing. A folder is not nothing, and never what was there.
 pub(crate) fn present(place: &Path) -> RepoResult<Option<(String, String)>> {
     let metadata = match fs::symlink_metadata(place) {

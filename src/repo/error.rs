@@ -31,7 +31,7 @@ pub(crate) enum RepoError {
     #[error("{path} cannot be written in this work tree: {why}")]
     NoRoom { path: String, why: String },
     #[error("{path} was changed after the run began that was cut short")]
-    Met { path: String, folder: PathBuf },
+    Met { path: String, folder: PathBuf, back: String },
     #[error("{} cannot be carried out: {why}", path.display())]
     Journal { path: PathBuf, why: String },
     #[error("there are changes that are not committed: {}", some(.0))]
@@ -87,11 +87,8 @@ impl From<RepoError> for Error {
                 Self::usage(text).hint("put back what git has there: git restore PATH; then run this again")
             }
             RepoError::NoRoom { .. } => Self::usage(text).hint("move that away, then run this again"),
-            RepoError::Met { path, folder } => Self::usage(text)
-                .hint(format!(
-                    "to end that run: keep your change elsewhere, then git restore {0}, or rm {0} where git has no such file; then run this again",
-                    shell::word(path)
-                ))
+            RepoError::Met { folder, back, .. } => Self::usage(text)
+                .hint(format!("to end that run: keep your change elsewhere, then {back}; then run this again"))
                 .hint(format!(
                     "to give it up and keep all as it is now: rm -r {}",
                     shell::word(&folder.display().to_string())

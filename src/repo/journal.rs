@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::clean::{FOLDER as DIRECTORY, present, stage};
+use super::clean::{FOLDER as DIRECTORY, present, restore, stage};
 use super::create::sync;
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
@@ -24,6 +24,7 @@ use super::failpoint::reached;
 use super::git::Git;
 use super::git::write::Edit;
 use super::tree::Mode;
+use crate::shell;
 
 /// Format number of the journal. The first had no `stage`.
 const SCHEMA: u32 = 2;
@@ -207,10 +208,10 @@ fn replay(git: &Git, folder: &Path) -> RepoResult<()> {
     }
     // All of them before the first, so that a change of somebody else's stops it before more is written.
     for step in &journal.steps {
-        is_taken(dir, folder, step)?;
+        is_taken(git, folder, step)?;
     }
     for (index, step) in journal.steps.iter().enumerate() {
-        take(dir, folder, index, step)?;
+        take(git, folder, index, step)?;
     }
     sync(dir)?;
     reached("written");
@@ -246,21 +247,38 @@ fn check(dir: &Path, folder: &Path, step: &Step) -> Result<(), String> {
 }
 
 /// Whether a step was taken; an error when what is there is neither what was nor what will be.
-fn is_taken(dir: &Path, folder: &Path, step: &Step) -> RepoResult<bool> {
-    let there = there(&place(dir, &step.path)?)?;
+fn is_taken(git: &Git, folder: &Path, step: &Step) -> RepoResult<bool> {
+    let there = there(&place(git.dir(), &step.path)?)?;
     if there == step.after {
         return Ok(true);
     }
     if there == step.before {
         return Ok(false);
     }
-    Err(RepoError::Met { path: step.path.clone(), folder: folder.to_owned() })
+    let back = way_back(git, folder, step)?;
+    Err(RepoError::Met { path: step.path.clone(), folder: folder.to_owned(), back })
+}
+
+/// What to type so that a step finds again what it left, where somebody else has been there since.
+fn way_back(git: &Git, folder: &Path, step: &Step) -> RepoResult<String> {
+    let path = shell::word(&step.path);
+    let git_has = match &step.before {
+        Some((_, digest)) => restore(git, &step.path, digest)?,
+        None => return Ok(format!("rm {path}")),
+    };
+    Ok(match (git_has, &step.after) {
+        (Some(restore), _) => format!("{restore} {path}"),
+        // Answers that were never committed, or something else was committed since: then what that run would have made of it.
+        (None, Some((_, after))) => format!("cp {} {path}", shell::word(&folder.join(after).display().to_string())),
+        (None, None) => format!("rm {path}"),
+    })
 }
 
 /// Takes one step, unless it was taken already.
-fn take(dir: &Path, folder: &Path, index: usize, step: &Step) -> RepoResult<()> {
+fn take(git: &Git, folder: &Path, index: usize, step: &Step) -> RepoResult<()> {
+    let dir = git.dir();
     let place = place(dir, &step.path)?;
-    if is_taken(dir, folder, step)? {
+    if is_taken(git, folder, step)? {
         // Its folders may be what a kill left.
         if step.after.is_none() {
             remove_empty(dir, &place);
@@ -355,7 +373,7 @@ mod tests {
         fs::create_dir_all(temp.path().join("folder/deep")).unwrap();
         let before = Some(("100644".to_owned(), sha256(b"old")));
         let step = Step { path: "folder/deep/b".into(), before, after: None };
-        take(temp.path(), temp.path(), 0, &step).unwrap();
+        take(&Git::new(temp.path()).unwrap(), temp.path(), 0, &step).unwrap();
         assert!(!temp.path().join("folder").exists());
     }
 

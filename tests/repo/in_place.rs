@@ -1,6 +1,7 @@
 //! `factoryup upgrade --in-place`: over clean paths, all or nothing, whatever kills it.
 
 use std::fs;
+use std::process::Command;
 
 use crate::support::need;
 use crate::world::{World, files};
@@ -177,24 +178,56 @@ fn killed_at_any_step_it_is_the_old_state_or_becomes_the_new_one() {
     assert!(kills > 3 * differ, "{kills} kills for {differ} files");
 }
 
+/// Who has changed a file since the cut is told the one command that helps, and it does.
 #[test]
 fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
     if !need("git") {
         return;
     }
-    let mut world = situation();
-    world.env("FACTORYUP_KILL_AT", "journal");
-    assert_eq!(world.factoryup("repo", &UPGRADE).0, -1);
-    world.env("FACTORYUP_KILL_AT", "");
-    fs::write(world.path("repo/README.md"), "mine").unwrap();
-    let (code, _, err) = world.factoryup("repo", &UPGRADE);
-    assert!(
-        code == 64 && err.contains("README.md") && err.contains("after the run began") && err.contains("to give it up"),
-        "{err}"
-    );
-    assert_eq!(fs::read_to_string(world.path("repo/README.md")).unwrap(), "mine");
-    world.git("repo", &["checkout", "-q", "README.md"]);
-    assert_eq!(world.factoryup("repo", &UPGRADE).0, 0);
+    const NEW: &str = ".codex/config.toml";
+    let committed = |world: &World, path: &str| {
+        world.git("repo", &["add", path]);
+        world.git("repo", &["commit", "-qm", "mine since", "--", path]);
+    };
+    let cases: [(&str, &dyn Fn(&World), &str); 5] = [
+        ("README.md", &|_| (), "git restore README.md"),
+        (
+            "README.md",
+            &|world| drop(world.git("repo", &["add", "README.md"])),
+            "git restore --staged --worktree README.md",
+        ),
+        ("README.md", &|world| committed(world, "README.md"), "cp "),
+        ("CLAUDE.md", &|world| committed(world, "CLAUDE.md"), "rm CLAUDE.md"),
+        (NEW, &|_| (), "rm .codex/config.toml"),
+    ];
+    for (path, then, remedy) in cases {
+        let mut world = other_agent();
+        world.env("FACTORYUP_KILL_AT", "journal");
+        assert_eq!(world.factoryup("repo", &UPGRADE).0, -1);
+        world.env("FACTORYUP_KILL_AT", "");
+        fs::create_dir_all(world.path("repo").join(path).parent().unwrap()).unwrap();
+        fs::write(world.path("repo").join(path), "mine").unwrap();
+        then(&world);
+        let before = files(&world.path("repo"));
+        let (code, _, err) = world.factoryup("repo", &UPGRADE);
+        let said = err.contains(path)
+            && err.contains("after the run began")
+            && err.contains("to give it up and keep all as it is now: rm -r");
+        assert!(code == 64 && said, "{path}: {err}");
+        assert!(files(&world.path("repo")) == before, "{path}");
+        let told = err.split("elsewhere, then ").nth(1).and_then(|rest| rest.split("; then run this again").next());
+        let told = told.unwrap_or_else(|| panic!("{err}"));
+        assert!(told == remedy || remedy.ends_with(' ') && told.starts_with(remedy), "{told} for {remedy}");
+        assert_eq!(told.matches("git restore").count() + told.matches("rm ").count() + told.matches("cp ").count(), 1);
+        let status = Command::new("sh").args(["-c", told]).current_dir(world.path("repo")).status().unwrap();
+        assert!(status.success(), "{told}");
+        let (code, _, err) = world.factoryup("repo", &UPGRADE);
+        let journal = world.path("repo/.git/factoryup-upgrade");
+        assert!(!journal.exists() && !err.contains("after the run began"), "{told}: {code} {err}");
+        let there = files(&world.path("repo"));
+        assert!(there.get(path).is_none_or(|bytes| bytes != b"mine"), "{told}");
+        assert_eq!((there.contains_key("CLAUDE.md"), there.contains_key(NEW)), (false, true), "{told}");
+    }
 }
 
 /// A pristine text that was removed and not committed is no loss that the upgrade's commit should make last.
