@@ -74,13 +74,14 @@ struct Inner {
     kind: Kind,
     message: String,
     hints: Vec<String>,
+    is_partial: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error with a message that says what failed, on what.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hints: Vec::new(), source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), hints: Vec::new(), is_partial: false, source: None }))
     }
 
     /// Wrong or missing flags and answers.
@@ -103,6 +104,19 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hints.push(hint.into());
         self
+    }
+
+    /// Says that all was done but a part that nothing depends on which would come after.
+    #[must_use]
+    pub fn partial(mut self) -> Self {
+        self.0.is_partial = true;
+        self
+    }
+
+    /// Whether all was done but a part that nothing depends on which would come after.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.0.is_partial
     }
 
     /// Adds the cause.

@@ -60,6 +60,9 @@ pub fn make<'a>(
 
 /// Brings targets about in order; and the host once more when the hand-off made something for it.
 ///
+/// What could not be made in a worker's home stops none of the targets that follow, since the worker itself could have seen to that,
+/// and the control plane has to be brought right all the same; the error comes at the end.
+///
 /// # Errors
 /// As [`make`], and what `work` returns.
 pub fn bring_about(
@@ -76,24 +79,37 @@ pub fn bring_about(
         [_, .., TargetName::Gitlab] => Some(owner_token(&factory.gitlab.url, dir, keys, watch)?),
         _ => None,
     };
+    let mut left = None;
     for &name in names {
         let before = hand_over(factory, state)?;
-        match (name, token.take_if(|_| name == TargetName::Gitlab)) {
-            (TargetName::Gitlab, Some(token)) => work(&mut GitlabTarget::new(factory, token, dir, state)?)?,
-            _ => work(&mut *make(name, factory, dir, keys, state, watch)?)?,
+        let made = match (name, token.take_if(|_| name == TargetName::Gitlab)) {
+            (TargetName::Gitlab, Some(token)) => work(&mut GitlabTarget::new(factory, token, dir, state)?),
+            _ => work(&mut *make(name, factory, dir, keys, state, watch)?),
+        };
+        match made {
+            Err(error) if error.is_partial() => {
+                if names.last() != Some(&name) {
+                    watch.warn(&format!("{error}; going on with what comes after {name}"));
+                }
+                left = Some(error);
+            }
+            made => made?,
         }
         if name != TargetName::Gitlab || factory.host.kind == HostKind::None || hand_over(factory, state)?.is(&before) {
             continue;
         }
         if names.contains(&TargetName::Host) {
-            work(&mut host(factory, keys, state, watch)?)?;
+            left = match work(&mut host(factory, keys, state, watch)?) {
+                Err(error) if error.is_partial() => Some(error),
+                made => made.map(|()| None)?,
+            };
         } else {
             watch.warn(
                 "the hand-off made new tokens, which the host does not have yet; bring them: factoryup apply host",
             );
         }
     }
-    Ok(())
+    left.map_or(Ok(()), Err)
 }
 
 /// Observes targets in order, and says what a hand-off that is still to come will change on the host. Returns whether changes are

@@ -165,9 +165,19 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
         renewal.contains("replace the agent's GitLab token in ~agent/.config/factory/gitlab-credential by the new one"),
         "{renewal}"
     );
+    // What the agent put in the way in its own home keeps the control plane from nothing, and is said at the end.
+    let in_the_way = "rm -r ~/.config/factory && chmod 500 ~/.config";
+    assert!(journey.as_agent(in_the_way).status.success());
+    runs.push(journey.in_repo(&["apply", "--yes"]));
+    ends_with(&runs[7], 73);
+    let partial = said(&runs[7]);
+    assert!(partial.contains("1 change in the home of a worker could not be made, and all else was: "), "{partial}");
+    assert!(partial.contains("going on with what comes after host") && partial.contains("promises hold"), "{partial}");
+    assert!(partial.contains("error: on ssh://") && partial.contains("3 changes in the homes of workers"), "{partial}");
+    assert!(journey.as_agent("chmod 700 ~/.config").status.success());
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
-    ends_with(&runs[7], 0);
-    let renewal = said(&runs[7]);
+    ends_with(&runs[8], 0);
+    let renewal = said(&runs[8]);
     let host_changes: Vec<_> =
         renewal.lines().filter(|line| line.contains("change-ended") && line.contains("secret:")).collect();
     assert_eq!(host_changes.len(), 1, "{renewal}");
@@ -178,13 +188,13 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     // One target alone says what it leaves to another.
     fs::remove_file(journey.state().join("runner-trusted-token")).unwrap();
     runs.push(journey.in_repo(&["apply", "gitlab", "--yes"]));
-    ends_with(&runs[8], 0);
-    assert!(said(&runs[8]).contains("bring them: factoryup apply host"), "{}", said(&runs[8]));
-    runs.push(journey.in_repo(&["apply", "host", "--yes"]));
     ends_with(&runs[9], 0);
-    assert!(said(&runs[9]).contains("replace the trusted runner's token in"), "{}", said(&runs[9]));
-    runs.push(journey.in_repo(&["plan"]));
+    assert!(said(&runs[9]).contains("bring them: factoryup apply host"), "{}", said(&runs[9]));
+    runs.push(journey.in_repo(&["apply", "host", "--yes"]));
     ends_with(&runs[10], 0);
+    assert!(said(&runs[10]).contains("replace the trusted runner's token in"), "{}", said(&runs[10]));
+    runs.push(journey.in_repo(&["plan"]));
+    ends_with(&runs[11], 0);
     seen.extend(watcher.stop());
     assert!(seen.is_empty(), "a secret was in the arguments or environment of: {seen:?}");
 

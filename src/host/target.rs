@@ -305,6 +305,7 @@ fn left_in_homes(run: &Run, left: &[String]) -> Error {
         left.join("; ")
     );
     Error::new(Kind::CannotWrite, message)
+        .partial()
         .hint(format!("all that the host said is there in /var/lib/factoryup/log/{}.log", run.id))
         .hint("if nobody else did, the worker itself put something in the way: look at what it names, mend it, then run the same command again")
 }
