@@ -71,6 +71,7 @@ fn an_account_with_passworded_sudo_leads_to_an_operator_with_one() {
     assert!(matches!(outcome, Ok(Outcome::Applied { changes: 1, .. })), "{}", journey.explain(&outcome));
     assert_eq!(journey.inside("runuser -u operator -- sudo -k -n id -un"), "root");
     assert_eq!(journey.inside(&check), "root");
+    what_sudo_runs_has_a_terminal_of_its_own(&journey);
 }
 
 /// Without a terminal: what is missing is said, nothing is tried blindly, and no line of a program counts as a password.
@@ -88,6 +89,17 @@ fn nobody_to_ask(journey: &Journey) {
         "journalctl --quiet --output=cat _COMM=sudo | grep -o '[0-9]* incorrect password attempt.*;' | sort -u",
     );
     assert_eq!(log.lines().filter(|line| !line.starts_with('1')).count(), 0, "{log}");
+}
+
+/// `sudoers(5)`, `use_pty`: what sudo runs as another user sees a terminal, and not the one that it was started on. That is so without
+/// the distribution's own line.
+fn what_sudo_runs_has_a_terminal_of_its_own(journey: &Journey) {
+    journey.inside("sed -i '/use_pty/d' /etc/sudoers && visudo -cq");
+    let listed = journey.inside("sudo -l -U operator");
+    assert!(listed.split(['\n', ',']).any(|setting| setting.trim() == "use_pty"), "{listed}");
+    let seen = journey.inside("runuser -u operator -- script -qec 'tty; sudo -n -u agent tty' /dev/null </dev/null");
+    let terminals: Vec<&str> = seen.split("/dev/pts/").skip(1).filter_map(|rest| rest.lines().next()).collect();
+    assert!(terminals.len() == 2 && terminals[0].trim() != terminals[1].trim(), "{seen}");
 }
 
 fn nothing_holds_a_password(journey: &Journey) {
