@@ -53,9 +53,9 @@ impl Resolve {
         let target = site.repo()?;
         let ended = !self.only_looks(ui) && target.recover()?;
         if ended {
-            ui.say(ENDED);
+            ui.tell(ENDED);
         } else if target.is_cut_short()? {
-            ui.say(CUT_SHORT);
+            ui.tell(CUT_SHORT);
         }
         let mut resolver = site.resolver()?;
         let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
@@ -76,7 +76,7 @@ impl Resolve {
             }
         }
         for unsettled in &lost {
-            ui.say(&format!("{}: {}", unsettled.why(), unsettled.remedy()));
+            ui.tell(&format!("{}: {}", unsettled.why(), unsettled.remedy()));
         }
         let left = resolver.pending().len() + lost.len();
         if ui.is_json() {

@@ -79,9 +79,9 @@ impl Upgrade {
         let mut target = site.repo()?.in_place(self.in_place);
         let cut_short = self.dry_run && target.is_cut_short()?;
         if cut_short {
-            ui.say(CUT_SHORT);
+            ui.tell(CUT_SHORT);
         } else if !self.dry_run && target.recover()? {
-            ui.say(ENDED);
+            ui.tell(ENDED);
         }
         let plan = target.observe(ui)?;
         let Some(report) = target.report().cloned() else {
@@ -114,7 +114,7 @@ impl Upgrade {
             let taken: Vec<&str> = taken.map(|field| field.key).collect();
             if !taken.is_empty() {
                 let keys = taken.join(", ");
-                ui.say(&format!("Answered on the branch {branch}, which is not merged yet: {keys}"));
+                ui.tell(&format!("Answered on the branch {branch}, which is not merged yet: {keys}"));
             }
         }
         let earlier = earlier.as_ref().map(|earlier| earlier.text.as_str());

@@ -24,7 +24,7 @@ use console::Style;
 pub use events::{interrupted, seconds};
 pub use table::Table;
 
-use crate::dialog::plain;
+use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
 use progress::Progress;
 
@@ -142,6 +142,11 @@ impl Ui {
     /// A line of text for people on standard error; nothing with `--json`.
     pub fn say(&self, text: &str) {
         self.line(&plain(text));
+    }
+
+    /// The same, and with `--json` an event `note`: for what a machine should know too.
+    pub fn tell(&self, text: &str) {
+        if self.settings.json { self.note(text) } else { self.say(text) }
     }
 
     /// Ends with an error: shows it and returns the exit code.

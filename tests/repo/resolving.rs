@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use crate::pty::Pty;
 use crate::support::need;
 use crate::world::{World, files};
@@ -255,6 +257,69 @@ fn a_guess_of_gits_is_shown_as_a_conflict() {
     let shown = resolver.with_markers(&pending).unwrap();
     assert!(factoryup::repo::merge::has_markers(shown.as_bytes()), "{shown}");
     assert!(["mine\n", "a\n", "theirs\n", "e\n"].iter().all(|line| shown.contains(line)), "{shown}");
+}
+
+/// For machines: one object a line, and the last says how it ended; nothing else is printed.
+#[test]
+fn what_it_says_to_machines() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let resolve = |wanted: i32, arguments: &[&str]| -> Vec<Value> {
+        let (code, out, err) = world.factoryup("repo", &[&["--json", "resolve"], arguments].concat());
+        assert_eq!((code, err.as_str()), (wanted, ""), "{arguments:?}: {out}");
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let conflict = |id: &str, path: &str| json!({ "event": "conflict", "id": id, "path": path });
+    let left = |count: usize| json!({ "event": "conflicts", "left": count });
+    let both = [conflict("doc-evidence", TWO), conflict("doc-glossary", ONE), left(2)];
+    assert_eq!(resolve(2, &[]), both);
+    assert_eq!(resolve(2, &[ONE]), [conflict("doc-glossary", ONE), left(2)]);
+    let shown = resolve(2, &["--show", ONE]);
+    assert_eq!(
+        (&shown[0]["event"], &shown[0]["id"], &shown[0]["path"]),
+        (&json!("conflict-text"), &both[1]["id"], &json!(ONE))
+    );
+    let text = shown[0]["text"].as_str().unwrap();
+    assert!(text.contains("<<<<<<<") && text.contains("# My Glossary\n") && text.contains("# Glossary\n"), "{text}");
+    assert_eq!(shown[1..], [conflict("doc-glossary", ONE), left(2)]);
+
+    // Refused, and nothing is changed.
+    let before = files(&world.path("repo"));
+    let refused = |arguments: &[&str], message: &str, hint: &str| {
+        let said = resolve(64, arguments);
+        let [error] = &said[..] else { panic!("{said:?}") };
+        let keys: Vec<&String> = error.as_object().unwrap().keys().collect();
+        assert!(
+            ["event", "kind", "exit_code", "message", "hints"].iter().all(|key| keys.iter().any(|k| k == key)),
+            "{error}"
+        );
+        let is = (error["event"].as_str(), error["kind"].as_str(), error["exit_code"].as_i64());
+        assert_eq!(is, (Some("error"), Some("usage"), Some(64)));
+        assert!(error["message"].as_str().unwrap().contains(message), "{error}");
+        assert!(error["hints"].as_array().unwrap().iter().any(|h| h.as_str().unwrap().contains(hint)), "{error}");
+    };
+    refused(&["README.md", "--mine"], "there is no conflict of README.md", "factoryup resolve");
+    refused(&["--mine", "--proposal"], "cannot be used with", "--help");
+    fs::write(world.path("repo").join(ONE), "mine since\n").unwrap();
+    refused(&[ONE, "--proposal"], "not committed: docs/glossary.md", "commit or stash");
+    world.git("repo", &["checkout", "-q", ONE]);
+    assert!(files(&world.path("repo")) == before);
+
+    // Settled one by one; a proposal that is gone is told as well.
+    assert_eq!(resolve(2, &[TWO, "--mine"]), [left(1)]);
+    world.git("repo", &["commit", "-qm", "settled"]);
+    world.git("repo", &["rm", "-q", ".factory/conflicts/doc-glossary"]);
+    world.git("repo", &["commit", "-qm", "tidied"]);
+    let said = resolve(2, &[]);
+    let note = said[0]["text"].as_str().unwrap();
+    assert!(said[0]["event"] == "note" && note.contains("no proposal is kept for docs/glossary.md"), "{said:?}");
+    assert_eq!(said[1..], [left(1)]);
+    world.git("repo", &["revert", "--no-edit", "HEAD"]);
+    assert_eq!(resolve(0, &[ONE, "--proposal"]), [left(0)]);
+    assert_eq!(resolve(0, &[]), [left(0)]);
+    assert!(world.text(ONE).starts_with("# Glossary") && world.text(TWO).starts_with("# My "));
 }
 
 /// A proposal that somebody removed is missed, and put back; what else lies beside the records stays.
