@@ -30,11 +30,22 @@ pub(crate) struct Changed {
     pub(crate) staged: bool,
 }
 
+/// Whether the work tree tells which files can be executed: not where the file system knows no permissions, so that all files look
+/// alike, or where the user says that they mean nothing. There a file's mode is the one that is staged. git-config(1), `core.fileMode`.
+pub(crate) fn has_modes(git: &Git) -> RepoResult<bool> {
+    Ok(git.line(&["config", "--type=bool", "--default=true", "--get", "core.fileMode"])? == "true")
+}
+
+/// Whether a file in the work tree has the mode that it should have, as far as that can be told.
+pub(crate) fn are_alike(there: &str, wanted: &str, has_modes: bool) -> bool {
+    let is_file = |mode: &str| mode == Mode::File.as_str() || mode == Mode::Executable.as_str();
+    there == wanted || !has_modes && is_file(there) && is_file(wanted)
+}
+
 /// Those of `paths` that are not as the commit that is checked out has them, in the index or in the work tree.
 pub(crate) fn changed(git: &Git, paths: &[&str]) -> RepoResult<Vec<Changed>> {
     let (committed, index) = (git.tree("HEAD")?, git.index()?);
-    // False where the file system knows no permissions, so that all files look alike.
-    let has_modes = git.line(&["config", "--type=bool", "--default=true", "--get", "core.fileMode"])? == "true";
+    let has_modes = has_modes(git)?;
     let readable = |entry: &&TreeEntry| Mode::parse(&entry.mode).is_some() && !entry.oid.is_empty();
     let oids: Vec<&str> = paths.iter().filter_map(|p| index.get(*p)).filter(readable).map(|e| e.oid.as_str()).collect();
     let texts: BTreeMap<&str, String> =
@@ -50,9 +61,7 @@ pub(crate) fn changed(git: &Git, paths: &[&str]) -> RepoResult<Vec<Changed>> {
             (Some(_), None) => false,
             (Some(entry), Some((mode, _))) if entry.mode == SUBMODULE => mode == FOLDER,
             (Some(entry), Some((mode, digest))) => {
-                let link = Mode::Link.as_str();
-                let alike = *mode == entry.mode || !has_modes && mode != link && entry.mode != link;
-                alike && texts.get(entry.oid.as_str()) == Some(digest)
+                are_alike(mode, &entry.mode, has_modes) && texts.get(entry.oid.as_str()) == Some(digest)
             }
         };
         if !same || committed.get(*path) != staged {
@@ -81,12 +90,17 @@ pub(crate) fn refuse_overlooked(git: &Git, paths: &[&str]) -> RepoResult<()> {
     if overlooked.is_empty() { Ok(()) } else { Err(RepoError::Overlooked(overlooked)) }
 }
 
-/// Stages `paths` as they are in the work tree, or are not.
-pub(crate) fn stage(git: &Git, paths: &[&str]) -> RepoResult<()> {
+/// Stages paths as they are in the work tree, or are not; each with the mode that it should have, where the work tree cannot tell.
+pub(crate) fn stage<'a>(
+    git: &Git,
+    paths: impl IntoIterator<Item = (&'a str, Option<String>)>,
+    has_modes: bool,
+) -> RepoResult<()> {
     let mut entries = String::new();
-    for path in paths {
+    for (path, wanted) in paths {
         let place = place(git.dir(), path)?;
         let there = present(&place)?.map(|(mode, _)| mode).filter(|mode| Mode::parse(mode).is_some());
+        let there = there.map(|mode| wanted.filter(|wanted| are_alike(&mode, wanted, has_modes)).unwrap_or(mode));
         let bytes = match there.as_deref() {
             // git-update-index(1): the mode 0 takes an entry away, whatever its id.
             None => Ok(Vec::new()),

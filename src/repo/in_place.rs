@@ -2,7 +2,7 @@
 //!
 //! Only paths that are as they were committed are touched. What git ignores or does not know is never written over.
 
-use super::clean::{changed, present, refuse_overlooked};
+use super::clean::{are_alike, changed, has_modes, present, refuse_overlooked};
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
@@ -12,12 +12,17 @@ use crate::factory::FILE_NAME;
 
 /// Whether the work tree holds what `edits` make.
 pub(crate) fn is_written(git: &Git, edits: &[Edit]) -> RepoResult<bool> {
+    let has_modes = has_modes(git)?;
     for edit in edits {
         let (path, after) = match edit {
             Edit::Put(blob) => (&blob.path, Some((blob.mode.as_str().to_owned(), sha256(&blob.bytes)))),
             Edit::Remove(path) => (path, None),
         };
-        if present(&place(git.dir(), path)?)? != after {
+        let is_written = match (&present(&place(git.dir(), path)?)?, &after) {
+            (Some((mode, digest)), Some((wanted, of))) => digest == of && are_alike(mode, wanted, has_modes),
+            (there, after) => *there == *after,
+        };
+        if !is_written {
             return Ok(false);
         }
     }
@@ -38,7 +43,7 @@ pub(crate) fn write(git: &Git, edits: &[Edit], answers: &str) -> RepoResult<()> 
     }
     let others: Vec<&Edit> = edits.iter().copied().filter(|edit| !own(edit)).collect();
     refuse_uncommitted(git, &others)?;
-    steps.that_change_something().carry_out(false)
+    steps.that_change_something()?.carry_out(false)
 }
 
 /// Refuses paths that are not as they were committed, and those in a folder that git ignores whole.

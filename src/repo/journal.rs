@@ -5,18 +5,22 @@
 //! the same steps again until none is left. Without it, what was put aside is thrown away. A step that finds neither the one nor the
 //! other content stops all of them, since then someone else has been there.
 //!
+//! Where the work tree does not tell which files can be executed, modes are not compared, and what is written is staged, always: else
+//! the user's `git add` would give a new file no such mode, and leave a file's former one.
+//!
 //! What is there before is read when the steps are made, so whoever uses them looks only then whether a path may be written over
 //! ([`clean`](super::clean)): a change that comes later is met by the step itself.
 
+mod replay;
+
 use std::collections::BTreeSet;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::clean::{FOLDER as DIRECTORY, present, restore, stage};
+use super::clean::{FOLDER as DIRECTORY, are_alike, has_modes, present, stage};
 use super::create::sync;
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
@@ -24,7 +28,7 @@ use super::failpoint::reached;
 use super::git::Git;
 use super::git::write::Edit;
 use super::tree::Mode;
-use crate::shell;
+use replay::Replay;
 
 /// Format number of the journal. The first had no `stage`.
 const SCHEMA: u32 = 2;
@@ -91,9 +95,14 @@ impl<'a> Steps<'a> {
     }
 
     /// The same without what is there already.
-    pub(crate) fn that_change_something(mut self) -> Self {
-        self.steps.retain(|(step, _)| step.before != step.after);
-        self
+    pub(crate) fn that_change_something(mut self) -> RepoResult<Self> {
+        let (has_modes, index) = (has_modes(self.git)?, self.git.index()?);
+        let staged = |path: &String, mode: &str| index.get(path).is_some_and(|entry| entry.mode == mode);
+        self.steps.retain(|(step, _)| match &step.after {
+            Some((mode, _)) if !has_modes => !is(&step.before, &step.after, false) || !staged(&step.path, mode),
+            after => step.before != *after,
+        });
+        Ok(self)
     }
 
     fn refuse_without_room(&self) -> RepoResult<()> {
@@ -137,7 +146,8 @@ impl<'a> Steps<'a> {
         }
         sync(&folder)?;
         reached("aside");
-        let journal = serde_json::to_vec(&Journal { schema: SCHEMA, stage, steps }).unwrap_or_default();
+        let journal = serde_json::to_vec(&Journal { schema: SCHEMA, stage: stage || !has_modes(self.git)?, steps })
+            .unwrap_or_default();
         let (draft, path) = (folder.join("draft"), folder.join(JOURNAL));
         let mut file = File::create(&draft).map_err(RepoError::io("write", &draft))?;
         file.write_all(&journal).and_then(|()| file.sync_all()).map_err(RepoError::io("write", &draft))?;
@@ -207,20 +217,22 @@ fn replay(git: &Git, folder: &Path) -> RepoResult<()> {
         check(dir, folder, step).map_err(|why| RepoError::Journal { path: path.clone(), why })?;
     }
     // All of them before the first, so that a change of somebody else's stops it before more is written.
+    let replay = Replay { git, folder, has_modes: has_modes(git)? };
     for step in &journal.steps {
-        is_taken(git, folder, step)?;
+        replay.is_taken(step)?;
     }
     for (index, step) in journal.steps.iter().enumerate() {
-        take(git, folder, index, step)?;
+        replay.take(index, step)?;
     }
     sync(dir)?;
     reached("written");
     if journal.stage {
         // git takes no paths that neither it knows nor are there.
         let index = git.index()?;
-        let known = |path: &&str| index.contains_key(*path) || fs::symlink_metadata(dir.join(path)).is_ok();
-        let paths: Vec<&str> = journal.steps.iter().map(|step| step.path.as_str()).filter(known).collect();
-        stage(git, &paths)?;
+        let known = |step: &&Step| index.contains_key(&step.path) || fs::symlink_metadata(dir.join(&step.path)).is_ok();
+        let mode = |step: &'_ Step| step.after.as_ref().map(|(mode, _)| mode.clone());
+        let paths = journal.steps.iter().filter(known).map(|step| (step.path.as_str(), mode(step)));
+        stage(git, paths, replay.has_modes)?;
         reached("in-index");
     }
     fs::remove_file(&path).map_err(RepoError::io("remove", &path))?;
@@ -246,72 +258,12 @@ fn check(dir: &Path, folder: &Path, step: &Step) -> Result<(), String> {
     }
 }
 
-/// Whether a step was taken; an error when what is there is neither what was nor what will be.
-fn is_taken(git: &Git, folder: &Path, step: &Step) -> RepoResult<bool> {
-    let there = there(&place(git.dir(), &step.path)?)?;
-    if there == step.after {
-        return Ok(true);
+/// Whether a path holds what one side of a step says, as far as that can be told.
+fn is(there: &Side, side: &Side, has_modes: bool) -> bool {
+    match (there, side) {
+        (Some((mode, digest)), Some((wanted, of))) => digest == of && are_alike(mode, wanted, has_modes),
+        (there, side) => there == side,
     }
-    if there == step.before {
-        return Ok(false);
-    }
-    let back = way_back(git, folder, step)?;
-    Err(RepoError::Met { path: step.path.clone(), folder: folder.to_owned(), back })
-}
-
-/// What to type so that a step finds again what it left, where somebody else has been there since.
-fn way_back(git: &Git, folder: &Path, step: &Step) -> RepoResult<String> {
-    let path = shell::word(&step.path);
-    let git_has = match &step.before {
-        Some((_, digest)) => restore(git, &step.path, digest)?,
-        None => return Ok(format!("rm {path}")),
-    };
-    Ok(match (git_has, &step.after) {
-        (Some(restore), _) => format!("{restore} {path}"),
-        // Answers that were never committed, or something else was committed since: then what that run would have made of it.
-        (None, Some((_, after))) => format!("cp {} {path}", shell::word(&folder.join(after).display().to_string())),
-        (None, None) => format!("rm {path}"),
-    })
-}
-
-/// Takes one step, unless it was taken already.
-fn take(git: &Git, folder: &Path, index: usize, step: &Step) -> RepoResult<()> {
-    let dir = git.dir();
-    let place = place(dir, &step.path)?;
-    if is_taken(git, folder, step)? {
-        // Its folders may be what a kill left.
-        if step.after.is_none() {
-            remove_empty(dir, &place);
-        }
-        return Ok(());
-    }
-    let Some((mode, digest)) = &step.after else {
-        fs::remove_file(&place).map_err(RepoError::io("remove", &place))?;
-        reached(&format!("step-{index}"));
-        remove_empty(dir, &place);
-        return Ok(());
-    };
-    let parent = place.parent().unwrap_or(dir);
-    fs::create_dir_all(parent).map_err(RepoError::io("make", parent))?;
-    let aside = folder.join(digest);
-    let bytes = fs::read(&aside).map_err(RepoError::io("read", &aside))?;
-    // Beside its place, since git's folder may be on another file system; by a name that a second run finds again.
-    let draft = parent.join(format!(".factoryup-step-{index}"));
-    let _ = fs::remove_file(&draft);
-    match Mode::parse(mode) {
-        Some(Mode::Link) => symlink(String::from_utf8_lossy(&bytes).as_ref(), &draft),
-        mode => fs::write(&draft, &bytes).and_then(|()| {
-            let bits = if mode == Some(Mode::Executable) { 0o755 } else { 0o644 };
-            fs::set_permissions(&draft, Permissions::from_mode(bits))
-        }),
-    }
-    .map_err(RepoError::io("write", &draft))?;
-    reached(&format!("draft-{index}"));
-    // A folder that nothing is in; where something is in it, the next line fails.
-    let _ = fs::remove_dir(&place);
-    fs::rename(&draft, &place).map_err(RepoError::io("write", &place))?;
-    reached(&format!("step-{index}"));
-    Ok(())
 }
 
 /// As git does: a folder that nothing is in any more goes too.
@@ -373,7 +325,8 @@ mod tests {
         fs::create_dir_all(temp.path().join("folder/deep")).unwrap();
         let before = Some(("100644".to_owned(), sha256(b"old")));
         let step = Step { path: "folder/deep/b".into(), before, after: None };
-        take(&Git::new(temp.path()).unwrap(), temp.path(), 0, &step).unwrap();
+        let replay = Replay { git: &Git::new(temp.path()).unwrap(), folder: temp.path(), has_modes: true };
+        replay.take(0, &step).unwrap();
         assert!(!temp.path().join("folder").exists());
     }
 

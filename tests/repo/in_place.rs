@@ -8,6 +8,8 @@ use crate::world::{World, files};
 
 /// A file that neither the templates nor the user change here.
 const UNTOUCHED: &str = "docs/evidence.md";
+/// One that comes with the other agent.
+const NEW: &str = ".codex/config.toml";
 const UPGRADE: [&str; 3] = ["upgrade", "--in-place", "--yes"];
 
 /// A control repo with an edited file that older templates made, and new answers.
@@ -184,21 +186,13 @@ fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
     if !need("git") {
         return;
     }
-    const NEW: &str = ".codex/config.toml";
-    let committed = |world: &World, path: &str| {
-        world.git("repo", &["add", path]);
-        world.git("repo", &["commit", "-qm", "mine since", "--", path]);
-    };
-    let cases: [(&str, &dyn Fn(&World), &str); 5] = [
-        ("README.md", &|_| (), "git restore README.md"),
-        (
-            "README.md",
-            &|world| drop(world.git("repo", &["add", "README.md"])),
-            "git restore --staged --worktree README.md",
-        ),
-        ("README.md", &|world| committed(world, "README.md"), "cp "),
-        ("CLAUDE.md", &|world| committed(world, "CLAUDE.md"), "rm CLAUDE.md"),
-        (NEW, &|_| (), "rm .codex/config.toml"),
+    // What is done with the change, as git commands, and the remedy.
+    let cases: [(&str, &[&str], &str); 5] = [
+        ("README.md", &[], "git restore README.md"),
+        ("README.md", &["add"], "git restore --staged --worktree README.md"),
+        ("README.md", &["add", "commit -qm since"], "cp "),
+        ("CLAUDE.md", &["add", "commit -qm since"], "rm CLAUDE.md"),
+        (NEW, &[], "rm .codex/config.toml"),
     ];
     for (path, then, remedy) in cases {
         let mut world = other_agent();
@@ -207,7 +201,10 @@ fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
         world.env("FACTORYUP_KILL_AT", "");
         fs::create_dir_all(world.path("repo").join(path).parent().unwrap()).unwrap();
         fs::write(world.path("repo").join(path), "mine").unwrap();
-        then(&world);
+        for command in then {
+            let words: Vec<&str> = command.split(' ').chain(["--", path]).collect();
+            world.git("repo", &words);
+        }
         let before = files(&world.path("repo"));
         let (code, _, err) = world.factoryup("repo", &UPGRADE);
         let said = err.contains(path)

@@ -187,8 +187,11 @@ impl World {
         let (now, before) = (digest(&fs::read(self.path(dir).join(path)).unwrap()), digest(old.as_bytes()));
         assert!(text.contains(&now), "{path} was edited");
         let base = self.path(dir).join(".factory/base");
-        fs::rename(base.join(&now), base.join(&before)).unwrap();
-        fs::write(base.join(&before), old).unwrap();
+        // None is kept of a file that is factoryup's alone.
+        if base.join(&now).exists() {
+            fs::rename(base.join(&now), base.join(&before)).unwrap();
+            fs::write(base.join(&before), old).unwrap();
+        }
         fs::write(self.path(dir).join(path), old).unwrap();
         let version = text.lines().find(|line| line.starts_with("version = ")).unwrap();
         let text = text.replace(&now, &before).replacen(version, "version = \"0.9.0\"", 1);
