@@ -63,7 +63,9 @@ impl World {
         use std::os::unix::fs::{PermissionsExt, chown};
         let mut world = Self::new();
         world.program = world.path("program");
-        fs::copy(std::env::current_exe().unwrap(), &world.program).unwrap();
+        // By a process of its own: a file that this one has open for writing at the moment when another test starts a program is busy.
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&world.program).status().unwrap();
+        assert!(copied.success());
         fs::set_permissions(world.temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["", "home", "gitconfig", "factory.toml"] {
             chown(world.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
