@@ -10,7 +10,7 @@ use super::access::{Access, Purpose, Site};
 use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
 use crate::factory::answers::Answers;
-use crate::factory::{AnswerFlags, FILE_NAME, Renewed, new_questions, said};
+use crate::factory::{AnswerFlags, FILE_NAME, Renewed, new_questions};
 use crate::plan::{Event, Options, Target, TargetName, Watch, converge};
 use crate::repo::RepoTarget;
 use crate::repo::earlier::{Earlier, earlier};
@@ -18,7 +18,7 @@ use crate::repo::propose::propose;
 use crate::repo::report::Report;
 use crate::ui::Ui;
 use crate::ui::prompt::Terminal;
-use crate::wizard::{CatchUp, catch_up};
+use crate::wizard::{CatchUp, answered_there, catch_up};
 
 /// What is said of a work tree that a killed run left half written, where nothing may be written now.
 pub(super) const CUT_SHORT: &str =
@@ -108,8 +108,9 @@ impl Upgrade {
         let variable = |name: &str| std::env::var_os(name);
         let new = lock.map(|lock| new_questions(text, lock, &Answers::default())).unwrap_or_default();
         let earlier = if new.is_empty() || self.defaults { None } else { earlier(dir)? };
-        if let Some(Earlier { branch, text }) = &earlier {
-            let (given, there) = (self.answers.answers(variable)?, said(text));
+        let can_ask = !self.defaults && !self.dry_run && ui.is_interactive();
+        if let Some(Earlier { branch, text: on_branch }) = &earlier {
+            let (given, there) = (self.answers.answers(variable)?, answered_there(text, on_branch, can_ask));
             let taken = new.iter().filter(|field| given.answer(field).is_none() && there.answer(field).is_some());
             let taken: Vec<&str> = taken.map(|field| field.key).collect();
             if !taken.is_empty() {
@@ -119,10 +120,7 @@ impl Upgrade {
         }
         let earlier = earlier.as_ref().map(|earlier| earlier.text.as_str());
         let request = CatchUp { text, called: FILE_NAME, lock, earlier, flags: &self.answers, variable };
-        if self.defaults || self.dry_run || !ui.is_interactive() {
-            return catch_up(&request, None);
-        }
-        catch_up(&request, Some(&Terminal::open()?))
+        if can_ask { catch_up(&request, Some(&Terminal::open()?)) } else { catch_up(&request, None) }
     }
 
     /// For machines: what became of each edited file. People read it in the plan.

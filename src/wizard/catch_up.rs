@@ -19,8 +19,8 @@ pub struct CatchUp<'a> {
     pub called: &'a str,
     /// The text of the answers last applied, if there is one: what it lacks is new.
     pub lock: Option<&'a str>,
-    /// The text of `factory.toml` on the branch of an upgrade that is not merged yet, if there is one. What it answers is not asked
-    /// again; flags and variables come before it.
+    /// The text of `factory.toml` on the branch of an upgrade that is not merged yet, if there is one. What was [answered
+    /// there](answered_there) is not asked again; flags and variables come before it.
     pub earlier: Option<&'a str>,
     /// Answers given as flags.
     pub flags: &'a AnswerFlags,
@@ -38,7 +38,7 @@ pub fn catch_up(request: &CatchUp<'_>, asker: Option<&dyn Asker>) -> Result<Rene
     let CatchUp { text, called, lock, earlier, flags, variable } = *request;
     let given = flags.answers(variable)?;
     let mut known = given.clone();
-    known.fill_from(&earlier.map(said).unwrap_or_default());
+    known.fill_from(&earlier.map(|earlier| answered_there(text, earlier, asker.is_some())).unwrap_or_default());
     let new = lock.map(|lock| new_questions(text, lock, &known)).unwrap_or_default();
     if new.is_empty() {
         // So that what is wrong with the file comes before what is wrong with a flag.
@@ -61,6 +61,20 @@ pub fn catch_up(request: &CatchUp<'_>, asker: Option<&dyn Asker>) -> Result<Rene
     let renewed = renew(text, called, lock, &answers)?;
     refuse_otherwise(called, &given, &Answers::of(&renewed.factory)?)?;
     Ok(renewed)
+}
+
+/// What counts as answered of `earlier`, the `factory.toml` of an upgrade that is not merged yet, beside `text`, the one that is there.
+/// Where somebody can be asked, not what is offered anyway: it may have been taken when nobody was, and Enter takes it again.
+#[must_use]
+pub fn answered_there(text: &str, earlier: &str, can_ask: bool) -> Answers {
+    let mut there = said(earlier);
+    let here = said(text);
+    for field in FIELDS.iter().filter(|_| can_ask) {
+        if there.answer(field).is_some_and(|answer| here.offer(field).as_ref() == Some(&answer.value)) {
+            there.unset(field);
+        }
+    }
+    there
 }
 
 /// A flag answers what is new. What the file says already is changed there.

@@ -18,7 +18,7 @@ mod memory;
 mod review;
 mod settle;
 
-pub use catch_up::{CatchUp, catch_up};
+pub use catch_up::{CatchUp, answered_there, catch_up};
 pub use flow::{Scope, run};
 pub use memory::Memory;
 pub use settle::{Request, Settled, Taken, settle};

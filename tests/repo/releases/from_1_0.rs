@@ -182,6 +182,38 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     assert!(world.git("repo", &["show", &format!("{}:factory.toml", world.proposed())]).contains("\"UTC\""));
 }
 
+/// Defaults that an upgrade took without asking are nobody's answer to a later one that can ask.
+#[test]
+fn a_default_on_a_branch_that_waits_is_asked_for_again() {
+    if !need("git") {
+        return;
+    }
+    for taken in [&["upgrade", "--yes", "--no-push"][..], &["upgrade", "--yes", "--no-push", "--defaults"]] {
+        let world = situation();
+        let (code, out, err) = world.factoryup("repo", taken);
+        assert!(code == 0 && err.contains("factory.timezone = \"UTC\", the default"), "{out}{err}");
+        let branch = world.proposed();
+        // Without a terminal nothing is new.
+        let (_, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
+        assert!(err.contains("Answered on the branch factory/upgrade-") && world.proposed() == branch, "{err}");
+        // Enter keeps it, and the branch; another answer is another upgrade.
+        let arguments = ["upgrade", "--yes", "--no-push"];
+        let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
+        pty.expect("Your time zone [UTC]").send("\r").expect("wait on the branch");
+        let (code, screen) = pty.end();
+        assert!(code == 0 && !screen.contains("Answered on the branch"), "{screen}");
+        assert_eq!(world.proposed(), branch);
+        let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
+        pty.answer("Your time zone [UTC]", "Europe/Vienna").expect("nothing was pushed");
+        assert_eq!(pty.end().0, 0);
+        let proposed = world.proposed();
+        let newer = proposed.lines().find(|name| *name != branch).unwrap_or_else(|| panic!("{proposed}"));
+        assert!(
+            world.git("repo", &["show", &format!("{newer}:factory.toml")]).contains("timezone = \"Europe/Vienna\"\n")
+        );
+    }
+}
+
 #[test]
 fn in_place_the_answers_are_written_even_over_answers_that_are_not_committed() {
     if !need("git") {
