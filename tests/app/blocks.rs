@@ -7,6 +7,15 @@ pub(crate) struct Block {
     pub(crate) section: String,
     pub(crate) place: String,
     pub(crate) commands: String,
+    /// The commands as they are rendered, while a test changes others in them.
+    pub(crate) deed: String,
+}
+
+impl Block {
+    /// The same with the commands changed, where a name stands for something or time would be long.
+    pub(crate) fn with(&self, change: impl FnOnce(&str) -> String) -> Self {
+        Self { commands: change(&self.commands), ..self.clone() }
+    }
 }
 
 /// The blocks of a runbook that say where they run, in order.
@@ -18,7 +27,7 @@ pub(crate) fn blocks(runbook: &str, markdown: &str) -> Vec<Block> {
         let bare = line.trim_start();
         if let Some((indent, block)) = &mut open {
             if bare == "```" {
-                found.extend(open.take().map(|(_, block)| block));
+                found.extend(open.take().map(|(_, block)| Block { deed: block.commands.clone(), ..block }));
             } else {
                 block.commands += line.get(*indent..).unwrap_or_default();
                 block.commands.push('\n');
@@ -27,7 +36,10 @@ pub(crate) fn blocks(runbook: &str, markdown: &str) -> Vec<Block> {
             heading.clone_into(&mut section);
         } else if let Some(place) = bare.strip_prefix("```sh ") {
             let (runbook, section, place) = (runbook.to_owned(), section.clone(), place.to_owned());
-            open = Some((line.len() - bare.len(), Block { runbook, section, place, commands: String::new() }));
+            open = Some((
+                line.len() - bare.len(),
+                Block { runbook, section, place, commands: String::new(), deed: String::new() },
+            ));
         }
     }
     found

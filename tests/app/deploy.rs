@@ -11,7 +11,7 @@ use factoryup::plan::Evidence;
 use serde_json::Value;
 
 use crate::canary::{Watcher, find_in_tree};
-use crate::control_repo::{ControlRepo, passed, stdout, text};
+use crate::control_repo::{ControlRepo, passed, rendered, stdout, text};
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, git, made, ready, run};
 use crate::support::{self, lab};
@@ -50,6 +50,15 @@ impl App<'_> {
 
     fn install(&self, version: &str) -> Output {
         self.deploy(&format!("scripts/deploy install dist/{}-{version}.tar.gz {version}", self.name))
+    }
+
+    /// A command of a runbook on this application, as the operator types it.
+    fn by_runbook(&self, runbook: &str, begins: &str) -> Output {
+        let files = rendered("defaults").files;
+        let path = format!("docs/runbooks/{runbook}.md");
+        let text = String::from_utf8_lossy(&files.iter().find(|file| file.path == path).unwrap().bytes).into_owned();
+        let command = text.split(['`', '\n']).map(str::trim).find(|words| words.starts_with(begins)).unwrap();
+        lab::ssh(&self.journey.host, &self.journey.keys, "operator", &command.replace("NAME", self.name))
     }
 
     /// What the application answers, from the host itself.
@@ -167,6 +176,9 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
         assert_eq!(app.evidence().pop().unwrap(), format!("install {name} {version}: reverted"));
     }
     fs::write(app.folder.join("bin/serve"), &serve).unwrap();
+    // Why, the log says.
+    let log = passed(&app.by_runbook("rotate-secrets", "sudo -u deploy journalctl"));
+    assert!(log.contains("./bin/serve: not found"), "{log}");
 
     // Something that is no build of this application.
     fs::write(app.folder.join("dist/notes.tar.gz"), "x").unwrap();
@@ -179,7 +191,7 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
     passed(&app.install("2.1.0"));
     assert!(passed(&app.deploy("scripts/deploy rollback")).contains("1.1.0 serves"));
     assert!(app.get("/").contains("The second"));
-    assert!(passed(&app.deploy(&format!("/srv/apps/{name}/current/scripts/deploy rollback"))).contains("1.0.0 serves"));
+    assert!(passed(&app.by_runbook("roll-back-release", "sudo -H -u deploy ")).contains("1.0.0 serves"));
     assert!(!app.get("/").contains("The second"));
     assert_eq!(app.status()["good"], serde_json::json!(["1.0.0"]));
     assert!(passed(&app.install("2.1.0")).contains("2.1.0 serves"));

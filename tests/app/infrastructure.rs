@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::control_repo::{ControlRepo, clean, factory_toml, passed, stdout, terraform, text};
 use crate::deeds::{Deed, deeds};
 use crate::engine::Engine;
-use crate::support;
+use crate::lines::How;
+use crate::{ledger, support};
 
 /// What the owner types in where the runbook says `read`.
 const CREDENTIALS: [(&str, &str); 4] = [
@@ -95,10 +96,15 @@ fn states_are_repaired_and_the_infrastructure_ends() {
     a_damaged_state(&estate);
     a_lost_state(&estate);
     all_of_it_ends(&estate);
+    let text = |name: &str| (name.to_owned(), estate.repo.read(&format!("docs/runbooks/{name}.md")));
+    let runbooks =
+        ["break-glass", "decommission", "gitlab-outage", "infra-state", "leave-cloudflare", "restore-backup"].map(text);
+    ledger::settle(How::States, &estate.done.borrow(), &runbooks);
 }
 
 /// Break-glass, in one shell: what is asked for is typed.
 fn without_ci(estate: &Estate) {
+    estate.commands("break-glass", "fresh, on a machine that the agent cannot reach");
     let mut program = estate.commands("break-glass", "export CI_API_V4_URL=").replace("YOUR-GITLAB-USER", "ada");
     let read = estate.commands("break-glass", "read -rs NAME");
     for (name, _) in CREDENTIALS {
@@ -115,7 +121,7 @@ fn without_ci(estate: &Estate) {
     let output = shell.wait_with_output().unwrap();
     assert!(passed(&output).contains("Apply complete!"), "{}", text(&output));
     assert!(!text(&output).contains("glpat-of-ada"));
-    // Verify: the next plan is empty.
+    estate.commands("break-glass", "plans no change for the root");
     assert!(passed(&estate.run("scripts/infra plan staging")).contains("No changes."));
 }
 
@@ -130,7 +136,8 @@ fn a_lock_that_was_left(estate: &Estate) {
     let said = passed(&estate.run(&unlock));
     assert!(said.contains("staging is unlocked; the lock was that of runner@host"), "{said}");
     estate.refused(&unlock, 65, "staging was not locked");
-    passed(&estate.run("scripts/infra plan staging"));
+    estate.commands("infra-state", "What the cut job had done shows as already there");
+    assert!(passed(&estate.run("scripts/infra plan staging")).contains("No changes."));
 }
 
 /// A newer version lacks what there is; the one before it is good.
@@ -152,6 +159,8 @@ fn a_damaged_state(estate: &Estate) {
     assert_eq!(said, format!("staging is at {serial}, the serial before; {} is in ../damaged\n", serial + 1));
     estate.refused(&drop(serial, "../damaged"), 73, "is there already");
     assert_eq!(passed(&estate.run(&list)), good);
+    estate.commands("infra-state", "and read the plan. Expected: no changes.");
+    estate.commands("infra-state", "plans the root without changes");
     assert!(passed(&estate.run("scripts/infra plan staging")).contains("No changes."));
     // Roll back of it, and once more.
     let restore = estate.commands("infra-state", "scripts/infra restore ROOT FILE").replace("ROOT", "staging");
@@ -164,7 +173,9 @@ fn a_damaged_state(estate: &Estate) {
 
 /// GitLab holds no version at all; there is a copy.
 fn a_lost_state(estate: &Estate) {
-    passed(&estate.run("GITLAB_TOKEN=t scripts/backup make ../copy"));
+    let backup = estate.commands("decommission", "scripts/backup make FOLDER");
+    assert_eq!(estate.commands("gitlab-outage", "scripts/backup make FOLDER"), backup);
+    passed(&estate.run(&format!("GITLAB_TOKEN=t {}", backup.replace("FOLDER", "../copy"))));
     let serial = estate.serial("staging");
     estate.state("DELETE", "staging", "");
     let there = |commands: String| commands.replace("FOLDER", "../copy").replace("ROOT", "staging");
@@ -175,6 +186,7 @@ fn a_lost_state(estate: &Estate) {
     );
     let restore = there(estate.commands("restore-backup", "scripts/infra restore ROOT"));
     assert_eq!(passed(&estate.run(&restore)), format!("staging is at serial {serial}\n"));
+    estate.commands("restore-backup", "Expected: what was changed since the copy, and nothing else");
     assert!(passed(&estate.run("scripts/infra plan staging")).contains("No changes."));
     estate.refused(&restore, 65, &format!("GitLab holds serial {serial} of staging, which is not older than {serial}"));
     estate.refused("scripts/infra restore production README.md", 65, "README.md is not a state");
@@ -209,9 +221,16 @@ fn all_of_it_ends(estate: &Estate) {
         passed(&estate.run(&format!("{tokens} scripts/infra plan {root} && {apply} {root}")))
     };
     let roots = ["control-plane", "staging", "production"];
+    let list = estate.commands("leave-cloudflare", "scripts/infra state ROOT list");
     for root in roots {
         assert!(turn(root).contains("Apply complete!"), "{root}");
     }
+    // What leave-cloudflare keeps, so that it can be deleted by hand.
+    let named = passed(&estate.run(&list.replace("ROOT", "production")));
+    assert!(
+        named.contains("module.zone_baseline.") && named.contains("cloudflare_dns_record.route[\"shop\"]"),
+        "{named}"
+    );
 
     let edit = |path: &str, change: &dyn Fn(&str) -> String| {
         let path = estate.clone.join(path);

@@ -7,25 +7,35 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::control_repo::{passed, text};
+use crate::lines::How;
 use crate::support::{self, lab};
 use crate::world::World;
+use crate::{edge, ledger, owner};
 
 #[test]
 fn every_diagnosis_runs_and_every_mitigation_that_can_be_rehearsed() {
-    if !lab::can_host() || !support::available(&["age-keygen", "curl", "git", "jq", "openssl"]) {
+    if !lab::can_host()
+        || !support::available(&["age-keygen", "curl", "git", "jq", "openssl", "shellcheck", "yamllint"])
+    {
         return;
     }
     let Some(world) = World::new() else { return };
+    let runbooks = world.texts();
     the_agent_has_work(&world);
-    the_tunnel_is_connected(&world);
+    edge::the_tunnel_is_connected(&world);
     a_foreign_package_key_is_refused(&world);
     the_trusted_runner_starts(&world);
     every_diagnosis(&world);
     room_is_made(&world);
     keys_are_made_where_they_are_used(&world);
-    inbound_ssh_closes_and_opens_by_itself(&world);
+    what_was_not_pushed_is_saved(&world);
+    edge::inbound_ssh_closes(&world);
     the_agent_is_stopped_and_let_in_again(&world);
     the_repository_comes_back(&world);
+    the_runner_stops(&world);
+    owner::what_the_owner_looks_at(&world);
+    owner::the_factory_leaves_cloudflare(&world);
+    ledger::settle(How::Host, &world.done.borrow(), &runbooks);
 }
 
 /// A clone with an issue in work, as on any day.
@@ -111,28 +121,6 @@ impl Drop for Secure {
     }
 }
 
-/// `cloudflared` is played by a program that is up once it has read its token, and only then.
-fn the_tunnel_is_connected(world: &World) {
-    world.put(
-        "/home/operator/cloudflared",
-        "755",
-        "#!/usr/bin/python3\nimport os, socket, sys, time\n\
-         token = open(sys.argv[sys.argv.index('--token-file') + 1]).read().strip()\n\
-         assert token == 'the-tunnels-token' and os.getuid() != 0\n\
-         ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
-         ready.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))\n\
-         ready.send(b'READY=1')\ntime.sleep(100000)\n",
-    );
-    for mut block in world.section("connect-tunnel", "Mitigation") {
-        if block.commands.contains("cat >") {
-            block.commands = format!("printf 'the-tunnels-token\\n' | {}", block.commands);
-        }
-        world.done(&block);
-    }
-    assert_eq!(world.journey.inside("stat -c '%a %U' /etc/factory/tunnel-production-token"), "600 root");
-    assert_eq!(world.done(&world.block("connect-tunnel", "is-active")), "active\n");
-}
-
 fn a_foreign_package_key_is_refused(world: &World) {
     let install = world.block("start-runners", "factory-runner install");
     // What `curl` brings is no key, and then the key of somebody else.
@@ -184,8 +172,8 @@ fn the_trusted_runner_starts(world: &World) {
     // An application's runner, with a token that was typed.
     let wrong = world.host("echo hello | sudo factory-runner token trusted shop");
     assert_eq!(wrong.status.code(), Some(64), "{}", text(&wrong));
-    passed(&world.host("echo glrt-the-right-one | sudo factory-runner token trusted shop"));
-    passed(&world.host(&format!("sudo factory-runner start trusted shop {}", world.plane.url())));
+    let block = world.command("start-runners", "sudo factory-runner token trusted NAME").replace("NAME", "shop");
+    passed(&world.host(&format!("echo glrt-the-right-one | {{\n{block}}}")));
     let status = world.done(&world.block("start-runners", "factory-runner status"));
     let lines: Vec<Vec<&str>> = status.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(
@@ -204,6 +192,15 @@ fn the_trusted_runner_starts(world: &World) {
 
 fn room_is_made(world: &World) {
     world.done(&world.block("disk-full", "--vacuum-size"));
+    // It asks before it removes anything, and nobody answers.
+    let asked = world.host(&format!("{} </dev/null", world.command("disk-full", "sudo apt-get autoremove --purge")));
+    assert!(text(&asked).contains("0 to remove") || text(&asked).contains("Abort."), "{}", text(&asked));
+    assert!(passed(&world.host(&world.command("disk-full", "factory clean"))).contains("5 stays:"));
+    for (runbook, command) in
+        [("disk-full", "df -h"), ("runner-down", "sudo du -xh"), ("runner-down", "sudo journalctl --vacuum-size")]
+    {
+        passed(&world.host(&world.command(runbook, command)));
+    }
 }
 
 fn keys_are_made_where_they_are_used(world: &World) {
@@ -225,24 +222,10 @@ fn keys_are_made_where_they_are_used(world: &World) {
     world.done(&world.block("age-keys", "age-keygen >>~/"));
     let keys = fs::read_to_string(world.repo.path().join("../.config/sops/age/keys.txt")).unwrap();
     assert_eq!(keys.lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")).count(), 2);
-}
-
-fn inbound_ssh_closes_and_opens_by_itself(world: &World) {
-    let mut close = world.block("close-inbound-ssh", "--on-active=5min");
-    close.commands = close.commands.replace("--on-active=5min", "--on-active=10s --timer-property=AccuracySec=100ms");
-    assert!(world.journey.lets_in("operator"));
-    world.done(&close);
-    assert!(!world.journey.lets_in("operator"), "sshd still listens to the outside");
-    assert_eq!(world.journey.inside("ss -Hltn 'sport = :22' | awk '{print $4}' | sort"), "127.0.0.1:22\n[::1]:22");
-    let begun = Instant::now();
-    while !world.journey.lets_in("operator") {
-        let log =
-            || world.journey.inside("journalctl --unit reopen-ssh --no-pager; ss -Hltn; ls /etc/ssh/sshd_config.d");
-        assert!(begun.elapsed() < Duration::from_secs(60), "the timer did not open sshd again: {}", log());
-        // The firewall takes whoever knocks more often for a guesser.
-        std::thread::sleep(Duration::from_secs(3));
-    }
-    assert_eq!(world.journey.inside("ls /etc/ssh/sshd_config.d | grep -c loopback || true"), "0");
+    // CI's, which goes into a variable and nowhere else.
+    passed(&world.here(&world.command("age-keys", "age-keygen -o ci.key")));
+    passed(&world.here(&world.command("age-keys", "shred -u ci.key")));
+    assert!(!world.repo.path().join("ci.key").exists());
 }
 
 fn the_agent_is_stopped_and_let_in_again(world: &World) {
@@ -250,6 +233,14 @@ fn the_agent_is_stopped_and_let_in_again(world: &World) {
     assert_ne!(world.journey.inside(processes), "0");
     world.done(&world.block("runaway-agent", "terminate-user"));
     until(world, processes, "0");
+    for runbook in ["runaway-agent", "revoke-agent"] {
+        assert_eq!(
+            passed(&world.host(&format!("{} || true", world.command(runbook, "ps -u agent")))).lines().count(),
+            1
+        );
+    }
+    let slice = world.host(&format!("{} || true", world.command("runaway-agent", "systemctl status")));
+    assert!(text(&slice).contains("inactive") && !text(&slice).contains("CGroup"), "{}", text(&slice));
     // Back as its Roll back says, and then away for good.
     world.done(&world.section("runaway-agent", "Roll back")[0]);
     assert!(passed(&world.host("factory work 5")).contains("session control-issue-5 runs"));
@@ -273,13 +264,31 @@ fn until(world: &World, command: &str, wanted: &str) {
     }
 }
 
+/// What the agent has committed and not pushed, before its host is replaced.
+fn what_was_not_pushed_is_saved(world: &World) {
+    let push = world.command("host-rebuild", "git push origin HEAD");
+    let save = format!(
+        "cd ~/work/control-issue-5 && git -c user.name=t -c user.email=t@example.org commit -q --allow-empty -m x && {push}"
+    );
+    passed(&world.host(&format!("cd /tmp && sudo -u agent -H sh -c '{save}'")));
+}
+
+/// The runners go, as start-runners' way back and decommission have it.
+fn the_runner_stops(world: &World) {
+    let stop = world.command("start-runners", "sudo factory-runner stop trusted");
+    assert_eq!(stop, world.command("decommission", "sudo factory-runner stop trusted"));
+    passed(&world.host(&stop));
+    assert_eq!(world.journey.inside("ls -d /etc/factory/runner-* | grep -c . || true"), "0");
+}
+
 /// The backup that the diagnosis verified, into an empty project.
 fn the_repository_comes_back(world: &World) {
     world.plane.project("restored");
     let address = world.plane.remote("restored", &world.plane.owner_token());
     let mut restore = world.block("restore-backup", "push --mirror");
     restore.commands = restore.commands.replace("ADDRESS-OF-THE-PROJECT", &address);
-    passed(&world.here(&restore.commands));
+    world.command("restore-backup", "Create an empty project");
+    world.done(&restore);
     let copy = world.plane.clone("restored", &world.plane.owner_token());
     assert_eq!(copy.git(&["rev-parse", "HEAD"]), world.repo.git(&["rev-parse", "HEAD"]).trim());
     assert_eq!(copy.git(&["tag"]), "v1.2.3");

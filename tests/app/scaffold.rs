@@ -236,19 +236,49 @@ fn merged_it_becomes_a_project_and_a_route() {
     assert!(production.contains("http://127.0.0.1:8100"), "{production}");
 }
 
+/// A YAML file as JSON: its documents.
+fn yaml(folder: &Path, path: &str) -> Value {
+    let load = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout)";
+    let output = run(folder, support::tool("python").unwrap().to_str().unwrap(), &["-c", load, path]);
+    serde_json::from_str(&passed(&output)).unwrap()
+}
+
+/// Every component that the pipeline includes is at this version in the control repo as it is checked out, and takes the inputs that
+/// it is given; returns their texts.
+fn components(folder: &Path, control: &Path, version: &str) -> Vec<String> {
+    let pipeline = yaml(folder, ".gitlab-ci.yml")[0].clone();
+    let mut texts = Vec::new();
+    for include in &pipeline["include"].as_array().unwrap()[1..] {
+        let component = include["component"].as_str().unwrap();
+        let (path, at) = component.split_once('@').unwrap();
+        assert!(path.starts_with("$CI_SERVER_FQDN/"), "{path}");
+        assert_eq!(at, version);
+        let name = path.rsplit('/').next().unwrap();
+        let template = format!("templates/{name}/template.yml");
+        let known = yaml(control, &template)[0]["spec"]["inputs"].clone();
+        let given = include.get("inputs").cloned().unwrap_or_default();
+        for (input, value) in given.as_object().into_iter().flatten() {
+            assert!(known.get(input).is_some(), "{name} has no input {input}");
+            let options = known[input].get("options").and_then(Value::as_array);
+            assert!(options.is_none_or(|options| options.contains(value)), "{name}: {input} cannot be {value}");
+        }
+        for (input, spec) in known.as_object().unwrap() {
+            let there = given.get(input).is_some() || spec.get("default").is_some();
+            assert!(there, "{name} needs the input {input}");
+        }
+        texts.push(fs::read_to_string(control.join(template)).unwrap());
+    }
+    texts
+}
+
 #[test]
 fn the_pipeline_names_components_that_are_there_with_inputs_that_they_have() {
     if !ready() || !support::available(&["python"]) {
         return;
     }
-    let load = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout)";
     for (answers, _) in ANSWERS {
         let control = ControlRepo::new(answers);
         let folder = made(&control, AppKind::Http, "shop");
-        let yaml = |folder: &Path, path: &str| -> Value {
-            let output = run(folder, support::tool("python").unwrap().to_str().unwrap(), &["-c", load, path]);
-            serde_json::from_str(&passed(&output)).unwrap()
-        };
         let pipeline = yaml(&folder, ".gitlab-ci.yml")[0].clone();
         let schema: Value = serde_json::from_str(include_str!("../support/data/gitlab-ci.schema.json")).unwrap();
         let faults: Vec<_> =
@@ -257,23 +287,37 @@ fn the_pipeline_names_components_that_are_there_with_inputs_that_they_have() {
         // GitLab's own scanner brings jobs into this stage, and only this one.
         assert_eq!(pipeline["include"][0], serde_json::json!({"template": "Jobs/SAST.gitlab-ci.yml"}));
         assert_eq!(pipeline["stages"][1], "test");
-        for include in &pipeline["include"].as_array().unwrap()[1..] {
-            let component = include["component"].as_str().unwrap();
-            let (path, commit) = component.split_once('@').unwrap();
-            assert!(path.starts_with("$CI_SERVER_FQDN/"), "{path}");
-            assert_eq!(git(&control.path(), &["rev-parse", "HEAD"]).trim(), commit);
-            let name = path.rsplit('/').next().unwrap();
-            let known = yaml(&control.path(), &format!("templates/{name}/template.yml"))[0]["spec"]["inputs"].clone();
-            let given = include.get("inputs").cloned().unwrap_or_default();
-            for (input, value) in given.as_object().into_iter().flatten() {
-                assert!(known.get(input).is_some(), "{name} has no input {input}");
-                let options = known[input].get("options").and_then(Value::as_array);
-                assert!(options.is_none_or(|options| options.contains(value)), "{name}: {input} cannot be {value}");
-            }
-            for (input, spec) in known.as_object().unwrap() {
-                let there = given.get(input).is_some() || spec.get("default").is_some();
-                assert!(there, "{name} needs the input {input}");
-            }
-        }
+        components(&folder, &control.path(), git(&control.path(), &["rev-parse", "HEAD"]).trim());
     }
+}
+
+/// The runbook roll-back-release, "A component": a release of the control repo made the checks of every application vanish.
+#[test]
+fn an_application_goes_back_to_the_components_of_a_good_release() {
+    if !ready() || !support::available(&["python"]) {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let top = control.path();
+    let runbook = control.read("docs/runbooks/roll-back-release.md");
+    assert!(runbook.contains("set every include of a component to the last good commit or tag"), "{runbook}");
+    git(&top, &["tag", "v1.0.0"]);
+    let good = control.read("templates/check/template.yml");
+    control.edit("templates/check/template.yml", "$[[ inputs.run ]]", "true");
+    git(&top, &["commit", "-qam", "Make the checks faster"]);
+    git(&top, &["tag", "v1.1.0"]);
+    git(&top, &["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    let folder = made(&control, AppKind::Http, "shop");
+    let bad = git(&top, &["rev-parse", "v1.1.0"]);
+    assert_ne!(components(&folder, &top, bad.trim())[0], good);
+
+    // In the application, what was given out with it goes; the check that its own jobs run has nothing against a tag.
+    let pipeline = fs::read_to_string(folder.join(".gitlab-ci.yml")).unwrap();
+    let includes = pipeline.lines().filter(|line| line.contains("- component: ")).count();
+    fs::write(folder.join(".gitlab-ci.yml"), pipeline.replace(&format!("@{}", bad.trim()), "@v1.0.0")).unwrap();
+    passed(&run(&folder, "scripts/check", &[]));
+    git(&folder, &["commit", "-qam", "Go back to the components of v1.0.0"]);
+    git(&top, &["switch", "-q", "--detach", "v1.0.0"]);
+    let texts = components(&folder, &top, "v1.0.0");
+    assert_eq!((texts.len(), &texts[0]), (includes, &good));
 }

@@ -1,12 +1,15 @@
 //! The world that runbooks are run in.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use crate::blocks::{Block, blocks};
 use crate::control_repo::{ControlRepo, text};
+use crate::deeds::deeds;
 use crate::journey::Journey;
 use crate::plane::Plane;
 use crate::support::{self, lab};
@@ -16,7 +19,9 @@ pub(crate) struct World {
     pub(crate) journey: Journey,
     pub(crate) plane: Plane,
     pub(crate) repo: ControlRepo,
-    programs: PathBuf,
+    pub(crate) programs: PathBuf,
+    /// What was done so far, by runbook, as it is rendered.
+    pub(crate) done: RefCell<BTreeSet<(String, String)>>,
 }
 
 impl World {
@@ -57,13 +62,24 @@ kind = "shared"
         let programs = repo.path().join("../programs");
         fs::create_dir(&programs).unwrap();
         symlink(env!("CARGO_BIN_EXE_factoryup"), programs.join("factoryup")).unwrap();
-        Some(Self { journey, plane, repo, programs })
+        // Where factoryup looks for the records of this factory.
+        let beside = |below: &str| repo.path().parent().unwrap().join(below);
+        fs::rename(beside("state"), beside("records")).unwrap();
+        fs::create_dir_all(beside("state/factoryup")).unwrap();
+        fs::rename(beside("records"), beside("state/factoryup/acme")).unwrap();
+        Some(Self { journey, plane, repo, programs, done: RefCell::default() })
     }
 
     pub(crate) fn runbooks(&self) -> Vec<String> {
         let listed = self.repo.git(&["ls-files", "docs/runbooks"]);
         let name = |path: &str| path.strip_prefix("docs/runbooks/")?.strip_suffix(".md").map(str::to_owned);
         listed.lines().filter_map(name).filter(|name| name != "README").collect()
+    }
+
+    /// Name and text of every runbook.
+    pub(crate) fn texts(&self) -> Vec<(String, String)> {
+        let text = |name: String| (self.repo.read(&format!("docs/runbooks/{name}.md")), name);
+        self.runbooks().into_iter().map(text).map(|(text, name)| (name, text)).collect()
     }
 
     pub(crate) fn blocks(&self, runbook: &str) -> Vec<Block> {
@@ -83,7 +99,18 @@ kind = "shared"
         found.unwrap_or_else(|| panic!("{runbook} has no block with {what}"))
     }
 
+    /// The commands within a sentence, or the words of a step, that hold `what`; they count as done.
+    pub(crate) fn command(&self, runbook: &str, what: &str) -> String {
+        let all = deeds(runbook, &self.repo.read(&format!("docs/runbooks/{runbook}.md")));
+        let whole = all.iter().find(|deed| deed.text == what);
+        let found = whole.or_else(|| all.iter().find(|deed| deed.text.contains(what))).cloned();
+        let deed = found.unwrap_or_else(|| panic!("{runbook} has no {what}"));
+        self.done.borrow_mut().insert((deed.runbook, deed.text.clone()));
+        deed.text
+    }
+
     pub(crate) fn run(&self, block: &Block) -> Output {
+        self.done.borrow_mut().insert((block.runbook.clone(), block.deed.clone()));
         match block.place.as_str() {
             "repo" | "own" => self.here(&block.commands),
             "host" => self.host(&block.commands),
@@ -95,9 +122,29 @@ kind = "shared"
     pub(crate) fn here(&self, commands: &str) -> Output {
         let path = format!("{}:{}", self.programs.display(), support::path());
         let mut command = self.repo.command("sh");
-        command.args(["-euc", commands]).env("PATH", path).env("GITLAB_TOKEN", self.plane.owner_token());
+        command.args(["-euc", commands]).env("PATH", path);
+        command.envs(["GITLAB_TOKEN", "FACTORYUP_GITLAB_TOKEN"].map(|name| (name, self.plane.owner_token())));
         command.env("XDG_STATE_HOME", self.repo.path().join("../state")).stdin(Stdio::null());
         command.output().unwrap()
+    }
+
+    /// The owner's `ssh` and `scp`, which know the host's key, with these entries in their configuration.
+    pub(crate) fn ssh_config(&self, hosts: &str) {
+        let (key, known) = (self.journey.keys.path("id"), self.programs.join("known_hosts"));
+        let config = self.programs.join("ssh_config");
+        let rest = format!(
+            "Host *\n  BatchMode yes\n  IdentitiesOnly yes\n  IdentityFile {}\n  UserKnownHostsFile {}\n  StrictHostKeyChecking yes\n",
+            key.display(),
+            known.display()
+        );
+        fs::write(&config, format!("{hosts}{rest}")).unwrap();
+        let host = &self.journey.host;
+        fs::write(&known, format!("{} {}\n", host.address(), host.host_key())).unwrap();
+        for program in ["ssh", "scp"] {
+            let path = self.programs.join(program);
+            fs::write(&path, format!("#!/bin/sh\nexec /usr/bin/{program} -F {} \"$@\"\n", config.display())).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     /// As the operator, over SSH.

@@ -5,6 +5,7 @@ use factoryup::factory::{HostKind, RunnerKind};
 use factoryup::host::{Drill, HostTarget};
 use factoryup::plan::Outcome;
 use factoryup::rehearsal::host::{Image, Recipe};
+use factoryup::repo::render::render;
 
 use crate::journey::{Journey, Observer};
 use crate::support::lab;
@@ -29,6 +30,54 @@ fn debian_13_with_containers() {
     let podman = "podman --storage-driver=vfs unshare cat /proc/self/uid_map | tail -n 1 | tr -s \" \"";
     let map = journey.inside(&format!("su - runner -c 'XDG_RUNTIME_DIR=/run/user/$(id -u) {podman}' 2>&1"));
     assert!(map.ends_with(" 65536"), "{map}");
+    untrusted_jobs_run_in_containers(&journey);
+}
+
+/// As the runbooks have it, with the real Podman; GitLab's own program cannot be had here, so one stands in its place that accepts one
+/// token.
+fn untrusted_jobs_run_in_containers(journey: &Journey) {
+    let tree = render(&journey.factory).unwrap();
+    let command = |runbook: &str, begins: &str| {
+        let path = format!("docs/runbooks/{runbook}.md");
+        let file = tree.files.iter().find(|file| file.path == path).unwrap();
+        let text = String::from_utf8_lossy(&file.bytes).into_owned();
+        let found = text.split(['`', '\n']).map(str::trim).find(|words| words.starts_with(begins));
+        found.unwrap_or_else(|| panic!("{runbook} has no {begins}")).to_owned()
+    };
+    let operator = |commands: &str| lab::stdout(&lab::ssh(&journey.host, &journey.keys, "operator", commands));
+    journey.inside(
+        "cat >/usr/bin/gitlab-runner <<'END'\n#!/bin/sh\nset -eu\ncase $1 in\n\
+         verify) grep -q 'token = \"glrt-the-right-one\"' \"$3\" ;;\n\
+         run) [ \"$4 $5\" = '--working-directory /home/runner' ] && exec sleep 100000 ;;\nesac\nEND\n\
+         chmod 755 /usr/bin/gitlab-runner\n\
+         (umask 077; echo glrt-the-right-one >/etc/factory/runner-untrusted-token)\n\
+         install -d -o runner -g runner /home/runner/.config /home/runner/.config/containers\n\
+         printf '[storage]\\ndriver = \"vfs\"\\n' >/home/runner/.config/containers/storage.conf",
+    );
+    let said = operator(&command("start-runners", "sudo factory-runner start untrusted http"));
+    assert!(said.contains("factory-runner-untrusted.service runs"), "{said}");
+    assert_eq!(journey.inside("systemctl show --property User --value factory-runner-untrusted"), "runner");
+    // Its jobs' containers come from this socket, which is the user's own.
+    let ping = "socket=$(sed -n 's|.*host = \"unix://\\(.*\\)\"|\\1|p' /etc/factory/runner-untrusted/config.toml)\n\
+                exec runuser -u runner -- curl -sS --max-time 20 --unix-socket \"$socket\" http://podman/_ping";
+    assert_eq!(journey.inside(ping), "OK");
+    let token =
+        journey.inside("runuser -u agent -- cat /etc/factory/runner-untrusted/config.toml 2>&1 || echo refused");
+    assert!(token.ends_with("refused"), "{token}");
+
+    // An application's beside it, with a token that was typed.
+    let token = command("start-runners", "sudo factory-runner token untrusted NAME").replace("NAME", "shop");
+    operator(&format!("echo glrt-the-right-one | {token}"));
+    let start = command("start-runners", "sudo factory-runner start untrusted NAME").replace("NAME", "shop");
+    assert!(operator(&start).contains("factory-runner-untrusted-shop.service runs"));
+    assert_eq!(operator("sudo factory-runner status").matches("token accepted").count(), 2);
+    let freed = operator(&command("disk-full", "sudo -iu runner podman system prune"));
+    assert!(freed.contains("Total reclaimed space"), "{freed}");
+    for runbook in ["start-runners", "decommission"] {
+        operator(&command(runbook, "sudo factory-runner stop untrusted"));
+        assert_eq!(journey.inside("systemctl is-active factory-runner-untrusted || true"), "inactive");
+    }
+    assert_eq!(operator("sudo factory-runner status").matches("token accepted").count(), 1);
 }
 
 #[test]

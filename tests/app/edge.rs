@@ -1,0 +1,110 @@
+//! The tunnel and SSH through it, as the runbooks bring them about. Cloudflare is not here: where `cloudflared` runs on the host, a
+//! program is up once it has read its token; where it runs for the owner's `ssh`, one leads to the host's own loopback.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use crate::control_repo::{passed, text};
+use crate::world::World;
+
+/// Ready once it has a token, as `cloudflared` is; what systemd shows of it is that token, which here is none.
+const TUNNEL: &str = "#!/usr/bin/python3\nimport os, socket, sys, time\n\
+     token = open(sys.argv[sys.argv.index('--token-file') + 1]).read().strip()\n\
+     assert token.startswith('the-tunnels-') and os.getuid() != 0\n\
+     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+     ready.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))\n\
+     ready.send(b'READY=1\\nSTATUS=' + token.encode())\ntime.sleep(100000)\n";
+
+/// From standard input to the host's loopback and back, as the tunnel ends there.
+const ACCESS: &str = "#!/usr/bin/python3\nimport os, socket, sys, threading\n\
+     assert sys.argv[1:] == ['access', 'ssh', '--hostname', 'ssh.example.org'], sys.argv\n\
+     there = socket.create_connection(('127.0.0.1', 22))\n\
+     def back():\n    while data := there.recv(65536): os.write(1, data)\n    os._exit(0)\n\
+     threading.Thread(target=back, daemon=True).start()\n\
+     while data := os.read(0, 65536): there.sendall(data)\n\
+     there.shutdown(socket.SHUT_WR)\nthreading.Event().wait(5)\n";
+
+pub(crate) fn the_tunnel_is_connected(world: &World) {
+    world.ssh_config("");
+    fs::write(world.repo.path().join("cloudflared"), TUNNEL).unwrap();
+    passed(&world.here(&world.command("connect-tunnel", "scp cloudflared operator@")));
+    for block in world.section("connect-tunnel", "Mitigation") {
+        let typed = if block.commands.contains("cat >") { "printf 'the-tunnels-token\\n' | " } else { "" };
+        world.done(&block.with(|commands| format!("{typed}{commands}")));
+    }
+    let shown = || world.journey.inside("systemctl show --property StatusText --value factory-tunnel@production");
+    assert_eq!(world.journey.inside("stat -c '%a %U' /etc/factory/tunnel-production-token"), "600 root");
+    assert_eq!(world.done(&world.block("connect-tunnel", "is-active")), "active\n");
+    assert_eq!(shown(), "the-tunnels-token");
+    let log = passed(&world.host(&world.command("connect-tunnel", "sudo journalctl --unit factory-tunnel@")));
+    assert!(log.contains("Started"), "{log}");
+    // Another token, as rotate-secrets has it.
+    let once = world.command("rotate-secrets", "enable --now");
+    world.done(&world.block("connect-tunnel", "cat >").with(|c| format!("printf 'the-tunnels-new-token\\n' | {c}")));
+    let start = world.block("connect-tunnel", &once).with(|commands| commands.replace(&once, "restart"));
+    world.done(&start);
+    assert_eq!(shown(), "the-tunnels-new-token");
+    // And as tunnel-down mends it.
+    world.journey.inside("systemctl kill --signal STOP factory-tunnel@production");
+    passed(&world.host(&world.command("tunnel-down", "systemctl restart")));
+    assert_eq!(world.done(&world.block("connect-tunnel", "is-active")), "active\n");
+}
+
+pub(crate) fn inbound_ssh_closes(world: &World) {
+    the_way_through_the_tunnel(world);
+    let through = world.command("close-inbound-ssh", "ssh acme true");
+    passed(&world.here(&through));
+    passed(&world.here(&world.command("close-inbound-ssh", "ssh acme sudo systemctl restart factory-tunnel@")));
+    passed(&world.here(&through));
+    passed(&world.host(&format!("sudo {}", world.command("close-inbound-ssh", "sshd -t"))));
+
+    // Nobody takes the next step: the timer takes this one back.
+    let close = world.block("close-inbound-ssh", "--on-active=5min");
+    assert!(world.journey.lets_in("operator"));
+    let soon = "--on-active=10s --timer-property=AccuracySec=100ms";
+    world.done(&close.with(|commands| commands.replace("--on-active=5min", soon)));
+    assert!(!world.journey.lets_in("operator"), "sshd still listens to the outside");
+    assert_eq!(world.journey.inside("ss -Hltn 'sport = :22' | awk '{print $4}' | sort"), "127.0.0.1:22\n[::1]:22");
+    let begun = Instant::now();
+    while !world.journey.lets_in("operator") {
+        let log =
+            || world.journey.inside("journalctl --unit reopen-ssh --no-pager; ss -Hltn; ls /etc/ssh/sshd_config.d");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the timer did not open sshd again: {}", log());
+        // The firewall takes whoever knocks more often for a guesser.
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    assert_eq!(world.journey.inside("ls /etc/ssh/sshd_config.d | grep -c loopback || true"), "0");
+
+    // Once more, and it is kept: the way in is the tunnel's.
+    world.done(&close);
+    passed(&world.here(&through));
+    passed(&world.here(&world.command("close-inbound-ssh", "systemctl stop reopen-ssh.timer")));
+    assert_eq!(world.journey.inside("systemctl is-active reopen-ssh.timer || true"), "inactive");
+    passed(&world.here(&world.command("connect-tunnel", "scp cloudflared acme:")));
+    assert!(!world.journey.lets_in("operator"));
+
+    // At the provider's console, as root.
+    for step in ["rm /etc/ssh", "systemctl daemon-reload", "systemctl try-restart ssh.socket ssh.service"] {
+        world.journey.inside(&world.command("close-inbound-ssh", step));
+    }
+    assert!(world.journey.lets_in("operator"), "the console did not open sshd again");
+    passed(&world.host(&world.command("connect-tunnel", "systemctl disable --now")));
+    let state = world.host("systemctl is-active factory-tunnel@production");
+    assert_eq!(String::from_utf8_lossy(&state.stdout).trim(), "inactive", "{}", text(&state));
+    fs::remove_file(world.repo.path().join("cloudflared")).unwrap();
+}
+
+/// The owner's `~/.ssh/config` as the runbook has it.
+fn the_way_through_the_tunnel(world: &World) {
+    let host = &world.journey.host;
+    let config = world.command("close-inbound-ssh", "ProxyCommand cloudflared");
+    world.ssh_config(&config.replace("ADDRESS", &host.address().to_string()));
+    let inner = world.programs.join("access.py");
+    fs::write(&inner, ACCESS).unwrap();
+    let network = host.rootfs().ancestors().nth(2).unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let outer = world.programs.join("cloudflared");
+    let enter = format!("exec nsenter --net=/run/netns/factoryup-{network} /usr/bin/python3 {}", inner.display());
+    fs::write(&outer, format!("#!/bin/sh\n{enter} \"$@\"\n")).unwrap();
+    fs::set_permissions(&outer, fs::Permissions::from_mode(0o755)).unwrap();
+}
