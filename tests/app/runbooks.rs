@@ -1,5 +1,5 @@
 //! Runbooks, run as they are rendered: every diagnosis in its place, and of the mitigations what a host without the world around
-//! it can rehearse.
+//! it can rehearse. Who does each piece of each runbook, here or elsewhere or nobody, is in `lines.rs`.
 
 use std::fs;
 use std::net::TcpListener;
