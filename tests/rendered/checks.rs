@@ -286,7 +286,8 @@ init*) echo made >.terraform.lock.hcl ;;
 esac
 case $1 in
 init) ! grep -l gone ./*.tf ;;
-providers) echo kept >.terraform.lock.hcl ;;
+get) mkdir -p .terraform && : >.terraform/got ;;
+providers) [ -e .terraform/got ] && echo kept >.terraform.lock.hcl ;;
 *) grep . .terraform.lock.hcl && echo "$*" ;;
 esac
 "#;

@@ -350,6 +350,31 @@ fn the_first_secret_passes_the_checks() {
     assert!(text(&world.repo.run(&["scripts/check", "formats"])).contains("line too long"));
 }
 
+/// Whoever holds the key ceremony as docs/runbooks/age-keys.md says has what the templates make of the new answer, byte for byte, so that
+/// the next upgrade finds nothing to merge in the rules.
+#[test]
+fn the_ceremony_makes_the_rules_that_the_templates_make() {
+    if !support::available(&["age-keygen", "git", "jq", "sops"]) {
+        return;
+    }
+    let toml = |recipient: &str| {
+        format!(
+            "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n[host]\nkind = \"local\"\n\
+             [gitlab]\ngroup = \"acme\"\n[secrets]\nowner_recipient = \"{recipient}\"\n[environments]\nnames = [\"dev\", \"production\"]\n"
+        )
+    };
+    let owner = Reader::new("owner", &tempfile::tempdir().unwrap().keep());
+    let repo = ControlRepo::of(&toml(""));
+    let step = repo.read("docs/runbooks/age-keys.md");
+    let folders = step.split("4. For each of ").nth(1).unwrap().split(':').next().unwrap();
+    for folder in folders.split(", ") {
+        let sops = support::tool("sops").unwrap();
+        let path = format!("{}:{}", sops.parent().unwrap().display(), support::path());
+        passed(&repo.command("scripts/secret").args(["add-recipient", folder, &owner.public]).env("PATH", path).output().unwrap());
+    }
+    assert_eq!(repo.read(".sops.yaml"), ControlRepo::of(&toml(&owner.public)).read(".sops.yaml"));
+}
+
 /// Docs/runbooks/age-keys.md, "Replacing the owner's key", with the old key in hand.
 #[test]
 fn whoever_takes_the_own_key_out_leaves_a_new_data_key_behind() {

@@ -1,5 +1,6 @@
 group   = "{{ gitlab.group }}"
 project = "{{ gitlab.path }}"
 
-# The numeric id of {{ agent.username }} in GitLab, so that it becomes a Developer of the applications' projects:
+# The number of the account under which the agent works on applications (docs/app-contract.md), so that it becomes a Developer of their
+# projects. {{ gitlab.url }}/api/v4/users?username=NAME shows it to whoever is logged in:
 #   agent_user_id = 42
