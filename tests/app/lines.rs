@@ -251,7 +251,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
     ("rotate-secrets", &[
         ("revoke every token of", GITLAB),
         ("factoryup apply", TOKEN),
-        ("make a group access token", GITLAB),
+        ("make a new token of the same service account", GITLAB),
         ("**Settings > CI/CD > Variables**", GITLAB),
         ("Run a pipeline on", PIPELINE),
         ("**Build > Pipeline schedules**", GITLAB),

@@ -370,7 +370,14 @@ fn the_ceremony_makes_the_rules_that_the_templates_make() {
     for folder in folders.split(", ") {
         let sops = support::tool("sops").unwrap();
         let path = format!("{}:{}", sops.parent().unwrap().display(), support::path());
-        passed(&repo.command("scripts/secret").args(["add-recipient", folder, &owner.public]).env("PATH", path).output().unwrap());
+        passed(
+            &repo
+                .command("scripts/secret")
+                .args(["add-recipient", folder, &owner.public])
+                .env("PATH", path)
+                .output()
+                .unwrap(),
+        );
     }
     assert_eq!(repo.read(".sops.yaml"), ControlRepo::of(&toml(&owner.public)).read(".sops.yaml"));
 }
