@@ -1,6 +1,5 @@
 //! The application's own repo: rendered, then made whole in a new folder, or added on a branch of an existing repo.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,7 +12,6 @@ use crate::repo::create;
 use crate::repo::desired::blob;
 use crate::repo::error::RepoResult;
 use crate::repo::git::Git;
-use crate::repo::git::read::TreeEntry;
 use crate::repo::git::write::{Edit, NewCommit};
 use crate::repo::render::Renderer;
 use crate::repo::tree::{RenderedFile, Tree};
@@ -108,7 +106,8 @@ pub(super) fn adopt(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> Re
     if git.resolve(&format!("refs/heads/{ADOPT_BRANCH}"))?.is_some() {
         return Ok(Made::AlreadyThere);
     }
-    let there = git.tree(&head)?;
+    let (there, unnamed) = git.whole_tree(&head)?;
+    let there: Vec<&String> = there.keys().chain(&unnamed).collect();
     let contract = scaffold.files.iter().filter(|file| file.class == Class::Merge);
     let (missing, kept): (Vec<&RenderedFile>, Vec<_>) = contract.partition(|file| is_free(&file.path, &there));
     if missing.is_empty() {
@@ -150,9 +149,9 @@ fn is_application(folder: &Path, name: &str) -> RepoResult<bool> {
 
 /// Whether a file can be added without touching one that is there: neither it, nor one in place of a folder it needs, nor a folder in
 /// its own place, in any spelling that a file system could take for the same.
-fn is_free(path: &str, there: &BTreeMap<String, TreeEntry>) -> bool {
+fn is_free(path: &str, there: &[&String]) -> bool {
     let path = path.to_ascii_lowercase();
-    !there.keys().any(|other| {
+    !there.iter().any(|other| {
         let other = other.to_ascii_lowercase();
         let inside = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
         other == path || inside(&other, &path) || inside(&path, &other)
@@ -165,12 +164,11 @@ mod tests {
 
     #[test]
     fn a_file_is_added_only_where_nothing_stands() {
-        let entry = || TreeEntry { mode: "100644".into(), oid: String::new() };
-        let there = |path: &str| BTreeMap::from([(path.to_owned(), entry())]);
-        assert!(is_free("scripts/check", &there("scripts/build")));
-        assert!(is_free("scripts/check", &there("scripts/checks")));
+        let is_free = |path: &str, there: &str| is_free(path, &[&there.to_owned()]);
+        assert!(is_free("scripts/check", "scripts/build"));
+        assert!(is_free("scripts/check", "scripts/checks"));
         for path in ["scripts/check", "Scripts/Check", "scripts", "scripts/check/all"] {
-            assert!(!is_free("scripts/check", &there(path)), "{path}");
+            assert!(!is_free("scripts/check", path), "{path}");
         }
     }
 }

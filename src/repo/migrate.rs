@@ -88,7 +88,9 @@ impl Ran {
     fn move_path(&mut self, repo: &mut ControlRepo, from: &str, to: &str) -> Result<(), String> {
         let moving: Vec<(String, String)> =
             repo.files.keys().filter_map(|p| Some((p.clone(), format!("{to}{}", below(p, from)?)))).collect();
-        let staying = Paths::new(repo.files.keys().map(String::as_str).filter(|path| below(path, from).is_none()));
+        let staying = repo.files.keys().filter(|path| below(path, from).is_none());
+        // A name that is not UTF-8 cannot be moved.
+        let staying = Paths::new(staying.chain(&repo.unnamed).map(String::as_str));
         for (old, new) in &moving {
             if repo.files[old].mode == SUBMODULE {
                 return Err(format!("{old} is a submodule, and those are not moved"));

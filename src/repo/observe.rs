@@ -44,9 +44,16 @@ pub(crate) struct ControlRepo {
     pub(crate) manifest: Manifest,
     /// Every file of the commit: git's mode, and the content of those that matter here.
     pub(crate) files: BTreeMap<String, Current>,
+    /// What else is in it, under names that are not UTF-8: see [`Git::whole_tree`].
+    pub(crate) unnamed: Vec<String>,
 }
 
 impl ControlRepo {
+    /// All that a new file could meet.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().chain(&self.unnamed).map(String::as_str)
+    }
+
     /// The text of the answers last applied.
     pub(crate) fn answers(&self) -> Option<&str> {
         std::str::from_utf8(self.files.get(ANSWERS)?.bytes.as_deref()?).ok()
@@ -146,10 +153,11 @@ fn control(list: &[Migration], git: Git, desired: &Desired) -> RepoResult<Observ
         let why = "the .git in it does not make it the top of a repo".into();
         return Err(if git.is_top()? { RepoError::NoCommit(dir) } else { RepoError::Occupied { dir, why } });
     };
-    let entries = git.tree(&head)?;
+    let (entries, unnamed) = git.whole_tree(&head)?;
     let Some(found) = entries.get(manifest::PATH) else {
-        refuse_own_names(git.dir(), entries.keys())?;
-        return read(list, git, (head, branch), &entries, Manifest::none(), desired).map(Observed::Foreign);
+        refuse_own_names(git.dir(), entries.keys().chain(&unnamed))?;
+        let none = Manifest::none();
+        return read(list, git, (head, branch), (&entries, unnamed), none, desired).map(Observed::Foreign);
     };
     let text = git.contents(&[&found.oid])?.pop().unwrap_or_default();
     let manifest = Manifest::parse(&String::from_utf8_lossy(&text))?;
@@ -158,15 +166,15 @@ fn control(list: &[Migration], git: Git, desired: &Desired) -> RepoResult<Observ
         let why = format!("it has the templates {}; this one has {}", manifest.template.version, desired.tree.version);
         return Err(RepoError::Newer { file: manifest::PATH, why });
     }
-    read(list, git, (head, branch), &entries, manifest, desired).map(Observed::Control)
+    read(list, git, (head, branch), (&entries, unnamed), manifest, desired).map(Observed::Control)
 }
 
 /// The names under which factoryup keeps its records are not merged, so nothing else may have them.
 fn refuse_own_names<'a>(dir: &Path, mut paths: impl Iterator<Item = &'a String>) -> RepoResult<()> {
     let folder = BASE.split('/').next().unwrap_or_default();
     let own = |path: &&String| {
-        path.split('/').next().is_some_and(|top| top.eq_ignore_ascii_case(folder))
-            || path.eq_ignore_ascii_case(FILE_NAME) && *path != FILE_NAME
+        let top = path.split('/').next().unwrap_or_default();
+        top.eq_ignore_ascii_case(folder) || top.eq_ignore_ascii_case(FILE_NAME) && *path != FILE_NAME
     };
     match paths.find(own) {
         Some(path) => Err(RepoError::OwnName { dir: dir.to_owned(), path: path.clone() }),
@@ -179,7 +187,7 @@ fn read(
     list: &[Migration],
     git: Git,
     (head, branch): (String, Option<String>),
-    entries: &BTreeMap<String, TreeEntry>,
+    (entries, unnamed): (&BTreeMap<String, TreeEntry>, Vec<String>),
     manifest: Manifest,
     desired: &Desired,
 ) -> RepoResult<Box<ControlRepo>> {
@@ -203,7 +211,7 @@ fn read(
             (path.clone(), Current { mode: entry.mode.clone(), bytes: contents.remove(path.as_str()) })
         })
         .collect();
-    let repo = ControlRepo { git, head, branch, manifest, files };
+    let repo = ControlRepo { git, head, branch, manifest, files, unnamed };
     match repo.answers().and_then(crate::factory::schema_of) {
         Some(number) if number > SCHEMA => Err(RepoError::Newer {
             file: ANSWERS,

@@ -1,6 +1,8 @@
 //! `factoryup init` in a repo that factoryup did not make: the files come on a branch, and nothing of the user's is written over.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::Value;
@@ -172,4 +174,36 @@ fn what_cannot_be_adopted_is_said() {
     world.git("", &["clone", "-q", "--bare", "repo", "bare.git"]);
     refused("bare.git", &["a bare repo", "git clone"]);
     assert_eq!(world.git("repo", &["for-each-ref", "refs/heads/factory"]), "");
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_the_users_too() {
+    if !need("git") {
+        return;
+    }
+    let world = theirs();
+    world.git("repo", &["reset", "-q", "--hard"]);
+    let name = OsStr::from_bytes(b"caf\xe9");
+    let commit = |folder: &str| {
+        let folder = world.path("repo").join(folder);
+        let _ = fs::remove_file(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), "my only copy\n").unwrap();
+        world.git("repo", &["add", "-A"]);
+        world.git("repo", &["commit", "-qm", "mine"]);
+    };
+    // Under a name of factoryup's own.
+    for folder in [".factory", "factory.toml"] {
+        commit(folder);
+        let (code, out, err) = world.factoryup("repo", &INIT);
+        assert!(code != 0 && world.git("repo", &["for-each-ref", "refs/heads/factory"]).is_empty(), "{out}{err}");
+        world.git("repo", &["reset", "-q", "--hard", "HEAD~1"]);
+    }
+    // Where the templates bring a file.
+    commit("docs/glossary.md");
+    let (code, out, err) = world.factoryup("repo", &INIT);
+    assert_eq!(code, 2, "{out}{err}");
+    let branch = world.git("repo", &["for-each-ref", "--format=%(refname)", "refs/heads/factory"]);
+    let list = |at: &str| world.git("repo", &["ls-tree", "-r", at, "docs/glossary.md"]);
+    assert!(list("HEAD").contains("caf") && list(&branch) == list("HEAD"), "{}", list(&branch));
 }

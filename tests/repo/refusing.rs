@@ -1,6 +1,8 @@
 //! What an upgrade does not do: each refused or kept for the user to decide, with a message, an exit code, and nothing lost.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -194,4 +196,31 @@ fn names_that_differ_but_for_case() {
     let names = fs::read_dir(world.path("repo/docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
     assert!(names.contains(&"Evidence.md".to_owned()) && !names.contains(&"evidence.md".to_owned()), "{names:?}");
+}
+
+/// The only names in a folder are some that are not UTF-8, which no path of factoryup's is. They are the user's all the same.
+#[test]
+fn a_folder_of_names_that_are_not_utf_8_is_not_pushed_aside() {
+    if !need("git") {
+        return;
+    }
+    for below in [&b"caf\xe9"[..], b"caf\xe9/x", b"deep/caf\xe9"] {
+        let world = situation();
+        let way = ".codex/config.toml";
+        let file = world.path("repo").join(way).join(OsStr::from_bytes(below));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "my only copy\n").unwrap();
+        world.git("repo", &["add", "-A"]);
+        world.git("repo", &["commit", "-qm", "mine"]);
+        let path = world.path("repo/factory.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}\n[agent]\nkind = \"both\"\n")).unwrap();
+        assert!(conflict(&world, way).contains("where it should land"), "{below:?}");
+        let branch = world.git("repo", &["for-each-ref", "--format=%(refname)", "refs/heads/factory"]);
+        let list = |at: &str| world.git("repo", &["ls-tree", "-r", at, way]);
+        assert!(!list("HEAD").is_empty());
+        assert_eq!(list(&branch), list("HEAD"), "{below:?}");
+        let (code, out, err) = world.factoryup("repo", &["upgrade", "--in-place", "--yes"]);
+        assert!(code == 2 && fs::read(&file).unwrap() == b"my only copy\n", "{below:?}: {code} {out}{err}");
+    }
 }

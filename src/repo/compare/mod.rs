@@ -145,7 +145,7 @@ fn settle(pairs: &mut [Pair<'_>], retired: &[(&FileRecord, Fate)], repo: &Contro
             .filter_map(|pair| pair.at)
             .chain(retired.iter().filter(|(_, fate)| *fate == Fate::Delete).map(|(r, _)| r.path.as_str()))
             .collect();
-        let paths = Paths::new(repo.files.keys().map(String::as_str).filter(|path| !leaving.contains(path)));
+        let paths = Paths::new(repo.paths().filter(|path| !leaving.contains(path)));
         let blocked: Vec<usize> =
             (0..pairs.len()).filter(|i| pairs[*i].lands().is_some_and(|path| paths.collides(path))).collect();
         if blocked.is_empty() {

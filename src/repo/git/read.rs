@@ -56,7 +56,13 @@ impl Git {
 
     /// All files of a commit, by path. Paths that are not UTF-8 are none of factoryup's and are left out.
     pub(crate) fn tree(&self, commit: &str) -> RepoResult<BTreeMap<String, TreeEntry>> {
-        let mut files = BTreeMap::new();
+        Ok(self.whole_tree(commit)?.0)
+    }
+
+    /// The same, and beside it what was left out: of each such path the folders as they are, up to the first name that is not UTF-8, which
+    /// stands there with replacement characters. It tells what is in the way of a new file, and can be read or written by none.
+    pub(crate) fn whole_tree(&self, commit: &str) -> RepoResult<(BTreeMap<String, TreeEntry>, Vec<String>)> {
+        let (mut files, mut unnamed) = (BTreeMap::new(), Vec::new());
         // The folders of one depth after those of another, so that each depth is one question.
         let mut folders = vec![(String::new(), format!("{commit}^{{tree}}"))];
         while !folders.is_empty() {
@@ -67,7 +73,10 @@ impl Git {
                 let tree = tree.ok_or_else(|| self.missing(name))?;
                 let entries = entries(&tree.bytes, tree.oid.len() / 2).ok_or_else(|| self.missing(name))?;
                 for (mode, file, oid) in entries {
-                    let Ok(file) = std::str::from_utf8(file) else { continue };
+                    let Ok(file) = std::str::from_utf8(file) else {
+                        unnamed.push(format!("{prefix}{}", String::from_utf8_lossy(file)));
+                        continue;
+                    };
                     if mode == FOLDER {
                         below.push((format!("{prefix}{file}/"), oid));
                     } else {
@@ -77,7 +86,7 @@ impl Git {
             }
             folders = below;
         }
-        Ok(files)
+        Ok((files, unnamed))
     }
 
     /// What is staged, by path; an entry that waits to be merged has no id.
@@ -174,6 +183,25 @@ mod tests {
         let listed = String::from_utf8(reader.run(&["ls-tree", "-r", "-z", "HEAD"]).unwrap()).unwrap();
         let listed = listed.replace(" blob ", " ").replace(" commit ", " ");
         assert_eq!(ours, listed.trim_end_matches('\0').split('\0').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn names_that_are_not_utf_8_are_beside_the_files() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        git(dir, &["init", "-q"]);
+        for name in [&b"a/b"[..], b"a/c/\xe9", b"\xe9/x", b"d\xe9"] {
+            let path = dir.join(std::ffi::OsStr::from_bytes(name));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        }
+        git(dir, &["add", "-A"]);
+        git(dir, &["commit", "-qm", "one"]);
+        let (files, mut unnamed) = Git::new(dir).unwrap().whole_tree("HEAD").unwrap();
+        unnamed.sort();
+        assert_eq!(files.keys().collect::<Vec<_>>(), ["a/b"]);
+        assert_eq!(unnamed, ["a/c/\u{fffd}", "d\u{fffd}", "\u{fffd}"]);
     }
 
     #[test]

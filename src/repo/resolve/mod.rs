@@ -169,7 +169,7 @@ impl Resolver {
         };
         let at = if record.base.is_empty() { &file.path } else { &record.path };
         let mine = self.repo.files.get(at);
-        let taken = Paths::new(self.repo.files.keys().map(String::as_str).filter(|path| *path != at));
+        let taken = Paths::new(self.repo.paths().filter(|path| *path != at));
         // Also one's own version moves with the file.
         if (*choice != Choice::Mine || at != &file.path) && taken.collides(&file.path) {
             return Err(refused(format!("{} is taken", file.path)).hint("move that file, then run `factoryup upgrade`"));

@@ -121,7 +121,7 @@ impl Memory {
             (path.clone(), Current { mode: mode.as_str().into(), bytes })
         };
         let files: BTreeMap<String, Current> = self.files.iter().map(current).collect();
-        ControlRepo { git: self.git.clone(), head: "0".repeat(40), branch: None, manifest, files }
+        ControlRepo { git: self.git.clone(), head: "0".repeat(40), branch: None, manifest, files, unnamed: Vec::new() }
     }
 
     /// Upgrades it, as one commit.
