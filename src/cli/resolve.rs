@@ -85,6 +85,7 @@ impl Resolve {
             ui.say(&match left {
                 0 if chosen.is_empty() && !ended => "There are no conflicts.".to_owned(),
                 0 => "All conflicts are settled and staged; `git commit` ends it.".to_owned(),
+                1 => "1 conflict is left.".to_owned(),
                 left => format!("{left} conflicts are left."),
             });
         }

@@ -11,11 +11,12 @@ use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
 use crate::factory::answers::Answers;
 use crate::factory::{AnswerFlags, FILE_NAME, Renewed, new_questions};
-use crate::plan::{Event, Options, Target, TargetName, Watch, converge};
+use crate::plan::{Deed, Event, Options, Outcome, Target, TargetName, Watch, converge};
 use crate::repo::RepoTarget;
 use crate::repo::earlier::{Earlier, earlier};
 use crate::repo::propose::propose;
 use crate::repo::report::Report;
+use crate::secret::Secret;
 use crate::ui::Ui;
 use crate::ui::prompt::Terminal;
 use crate::wizard::{CatchUp, answered_there, catch_up};
@@ -23,6 +24,9 @@ use crate::wizard::{CatchUp, answered_there, catch_up};
 /// What is said of a work tree that a killed run left half written, where nothing may be written now.
 pub(super) const CUT_SHORT: &str =
     "A run that wrote into the work tree was cut short; the rest of it is written by the next run that may write.";
+/// What comes after an upgrade in place. `git diff` alone shows no new file.
+const IN_PLACE: &str =
+    "It is in the work tree. Look at it with `git add --all && git diff --cached`, then `git commit`.";
 /// And where something may.
 pub(super) const ENDED: &str = "What a run that was cut short began in the work tree is written now; commit it.";
 
@@ -35,7 +39,10 @@ pub(super) const ENDED: &str = "What a run that was cut short began in the work 
 /// are listed; the answers are written into factory.toml of the branch. What an upgrade's branch that is not merged yet answers is taken
 /// from there. Everything else is changed in factory.toml itself.
 ///
-/// Exit code 2 when conflicts wait, or, with --dry-run, when there is anything to do.
+/// The token for the push has to be there from the start: with --yes and without one, nothing is changed. Where the push fails later, the
+/// branch is in this repo, and the same command again pushes it.
+///
+/// Exit code 2 when conflicts wait, or, with --dry-run, when there is anything to do. Where the push failed, the exit code says why.
 #[derive(Debug, Default, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Upgrade {
@@ -76,7 +83,8 @@ impl Upgrade {
         let access = Access::with_token(self.gitlab_token_file.clone());
         let purpose = if self.dry_run { Purpose::Look } else { Purpose::Repo };
         let site = Site::renewed(dir, &access, purpose, |text, lock| self.ask(dir, text, lock, ui))?;
-        let mut target = site.repo()?.in_place(self.in_place);
+        let deed = Deed::Upgrade { in_place: self.in_place, push: !self.no_push };
+        let mut target = site.repo()?.in_place(self.in_place).for_deed(deed);
         let cut_short = self.dry_run && target.is_cut_short()?;
         if cut_short {
             ui.tell(CUT_SHORT);
@@ -91,15 +99,22 @@ impl Upgrade {
         if self.dry_run {
             ui.event(&Event::Target { name: TargetName::Repo, subject: &target.subject() });
             ui.plan(&plan)?;
-            self.show(&report, ui)?;
+            self.show(&report, None, ui)?;
             let pending =
                 cut_short || !plan.is_empty() || report.branch.is_some() || report.conflicts().next().is_some();
             return Ok(if pending { Ending::Pending } else { Ending::Done });
         }
-        converge(&mut target, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
-        self.show(&report, ui)?;
-        if report.branch.is_some() {
-            self.push(&target, &report, &site, ui)?;
+        // Who says yes beforehand may not be there to be asked for a token later; now, nothing is half done.
+        let token = match report.branch.as_deref().filter(|_| self.yes && !self.no_push) {
+            Some(branch) => Some(site.gitlab_token(ui).map_err(|error| unpushed(error, branch, plan.is_empty()))?),
+            None => None,
+        };
+        let outcome = converge(&mut target, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
+        self.show(&report, Some(&target), ui)?;
+        if let Some(branch) = report.branch.as_deref() {
+            self.push(&target, &report, &site, token, ui).map_err(|error| unpushed(error, branch, true))?;
+        } else if matches!(outcome, Outcome::Applied { .. }) && report.conflicts().next().is_none() {
+            ui.say(IN_PLACE);
         }
         Ok(if report.conflicts().next().is_some() { Ending::Pending } else { Ending::Done })
     }
@@ -124,34 +139,69 @@ impl Upgrade {
     }
 
     /// For machines: what became of each edited file. People read it in the plan.
-    fn show(&self, report: &Report, ui: &Ui) -> Result<()> {
+    fn show(&self, report: &Report, made: Option<&RepoTarget>, ui: &Ui) -> Result<()> {
         if ui.is_json() {
             return ui.result(&json!({ "event": "upgrade", "report": report }).to_string());
         }
         if report.conflicts().next().is_some() {
-            ui.say(if self.in_place {
-                "Conflicts wait: commit what was written, with `git add --all && git commit`, and run `factoryup resolve`."
-            } else {
-                "Conflicts wait: check the branch out and run `factoryup resolve`."
+            ui.say(&match (made, report.branch.as_deref()) {
+                _ if self.in_place => {
+                    "Conflicts wait: commit what was written, with `git add --all && git commit`, and run `factoryup resolve`."
+                        .to_owned()
+                }
+                (Some(target), Some(branch)) => format!(
+                    "Conflicts wait: check the branch out with {}, and run `factoryup resolve`.",
+                    over_an_edit(target, &format!("git switch {branch}"))
+                ),
+                _ => "Conflicts wait: check the branch out and run `factoryup resolve`.".to_owned(),
             });
         }
         Ok(())
     }
 
-    fn push(&self, target: &RepoTarget, report: &Report, site: &Site, ui: &Ui) -> Result<()> {
+    fn push(&self, target: &RepoTarget, report: &Report, site: &Site, token: Option<Secret>, ui: &Ui) -> Result<()> {
         let branch = report.branch.as_deref().unwrap_or_default();
+        let waits = report.conflicts().next().is_some();
         if self.no_push {
-            ui.say(&format!("The branch is {branch}; nothing was pushed."));
+            let merge = over_an_edit(target, &format!("git merge {branch}"));
+            let next = if waits { String::new() } else { format!(" Merge it with {merge}.") };
+            ui.say(&format!("The branch is {branch}; nothing was pushed.{next}"));
             return Ok(());
         }
-        let token = site.gitlab_token(ui)?;
+        let token = token.map_or_else(|| site.gitlab_token(ui), Ok)?;
         let pushed = propose(target.dir(), &site.factory, report, ("oauth2", &token))?;
         if !pushed.accepted {
             return Err(Error::new(Kind::NotPermitted, format!("GitLab does not take {branch}: {}", pushed.reason))
-                .hint("the branch is in this repo; push it yourself, or merge it here")
-                .hint("to make it without pushing: factoryup upgrade --no-push"));
+                .hint("push it yourself, or merge it here"));
         }
         ui.say(&format!("{branch} is on GitLab, with its merge request."));
+        if let Some(restore) = target.restore().filter(|_| !waits) {
+            ui.say(&format!(
+                "Before you check it out, or pull once it is merged: `{restore}`. The branch holds your edit of {FILE_NAME}, and git does not \
+                 write over the one here."
+            ));
+        }
         Ok(())
+    }
+}
+
+/// The command, after what takes an edit of `factory.toml` out of its way that the branch holds as well.
+fn over_an_edit(target: &RepoTarget, command: &str) -> String {
+    match target.restore() {
+        Some(restore) => format!("`{restore} && {command}` (the branch holds your edit of {FILE_NAME})"),
+        None => format!("`{command}`"),
+    }
+}
+
+/// What is there when the branch could not be pushed, and how to go on.
+fn unpushed(error: Error, branch: &str, is_made: bool) -> Error {
+    if is_made {
+        error.hint(format!(
+            "the branch {branch} is in this repo; only its push and its merge request are missing: run the same again for these"
+        ))
+    } else {
+        error
+            .hint("nothing was changed; run the same again with the token")
+            .hint("to make the branch without pushing it: factoryup upgrade --no-push")
     }
 }

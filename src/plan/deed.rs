@@ -1,4 +1,4 @@
-//! The two things that can be done to a target.
+//! What can be done to a target.
 
 use super::change::TargetName;
 
@@ -7,6 +7,13 @@ use super::change::TargetName;
 pub enum Deed {
     /// It is brought to the state that `factory.toml` describes.
     Apply,
+    /// The same for a control repo that is there, as `factoryup upgrade` does it.
+    Upgrade {
+        /// Into the work tree instead of onto a branch.
+        in_place: bool,
+        /// Whether a branch is pushed.
+        push: bool,
+    },
     /// It is brought back to the state before.
     Revert,
 }
@@ -15,7 +22,8 @@ impl Deed {
     /// As in the type of an evidence statement.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Apply => "apply",
+            // An upgrade is no other deed to the record than the apply that makes the same commit.
+            Self::Apply | Self::Upgrade { .. } => "apply",
             Self::Revert => "revert",
         }
     }
@@ -24,6 +32,11 @@ impl Deed {
     pub(super) fn commands(self, target: TargetName) -> [String; 2] {
         match self {
             Self::Apply => [format!("factoryup plan {target}"), format!("factoryup apply {target} --yes")],
+            Self::Upgrade { in_place, push } => {
+                let place = if in_place { " --in-place" } else { "" };
+                let push = if push { "" } else { " --no-push" };
+                [format!("factoryup upgrade{place} --dry-run --diff"), format!("factoryup upgrade{place}{push} --yes")]
+            }
             Self::Revert => {
                 [format!("factoryup revert {target} --dry-run"), format!("factoryup revert {target} --yes")]
             }

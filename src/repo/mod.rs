@@ -57,7 +57,7 @@ use std::path::Path;
 use crate::error::{Error, Kind, Result};
 use crate::factory::answers::Answers;
 use crate::factory::{FILE_NAME, Factory};
-use crate::plan::{Action, Change, Log, Plan, Target, TargetName, Watch};
+use crate::plan::{Action, Change, Deed, Log, Plan, Target, TargetName, Watch};
 
 use compare::Comparison;
 use desired::{Desired, shown};
@@ -81,6 +81,8 @@ pub struct RepoTarget {
     report: Option<Report>,
     in_place: bool,
     adopting: bool,
+    deed: Deed,
+    restore: Option<&'static str>,
 }
 
 /// What the plan that was last observed comes down to.
@@ -121,6 +123,8 @@ impl RepoTarget {
             report: None,
             in_place: false,
             adopting: false,
+            deed: Deed::Apply,
+            restore: None,
         })
     }
 
@@ -143,6 +147,13 @@ impl RepoTarget {
     #[must_use]
     pub fn adopting(mut self, yes: bool) -> Self {
         self.adopting = yes;
+        self
+    }
+
+    /// Says which command this is for, so that messages name the same one.
+    #[must_use]
+    pub fn for_deed(mut self, deed: Deed) -> Self {
+        self.deed = deed;
         self
     }
 
@@ -182,6 +193,26 @@ impl RepoTarget {
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
+    }
+
+    /// What takes an edit of `factory.toml` back that is not committed here, where a branch holds it too: git merges and checks out
+    /// nothing over such an edit. As the last observation found it; `None` where there is no such edit, or no branch.
+    #[must_use]
+    pub fn restore(&self) -> Option<&'static str> {
+        self.restore
+    }
+
+    /// The same for the work tree of `repo`. What is staged comes back only when git is told so.
+    fn restoring(&self, repo: &ControlRepo) -> Result<Option<&'static str>> {
+        let Some(committed) = repo.files.get(FILE_NAME).and_then(|file| file.bytes.as_deref()) else { return Ok(None) };
+        if committed == self.read.as_bytes() {
+            return Ok(None);
+        }
+        let staged = match repo.git.index()?.get(FILE_NAME) {
+            Some(entry) => repo.git.contents(&[entry.oid.as_str()])?.first().is_none_or(|bytes| bytes != committed),
+            None => true,
+        };
+        Ok(Some(if staged { "git restore --staged --worktree factory.toml" } else { "git restore factory.toml" }))
     }
 
     fn say_branch(&mut self, name: &str) {
@@ -238,12 +269,10 @@ impl RepoTarget {
         if !self.in_place && repo.git.has_branch(&name)? {
             self.say_branch(&name);
             let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
-            // git merges nothing into a file that has changes; these are on the branch as well.
-            let edited = repo.files.get(FILE_NAME).and_then(|file| file.bytes.as_deref()) != Some(self.read.as_bytes());
-            let how = if edited {
-                format!("`git restore {FILE_NAME} && git merge {name}` (your edit of {FILE_NAME} is on the branch)")
-            } else {
-                format!("`git merge {name}`")
+            self.restore = self.restoring(&repo)?;
+            let how = match self.restore {
+                Some(restore) => format!("`{restore} && git merge {name}` (your edit of {FILE_NAME} is on the branch)"),
+                None => format!("`git merge {name}`"),
             };
             plan.notes.push(format!("{files} files wait on the branch {name}: merge it with {how}"));
             return Ok(None);
@@ -320,9 +349,13 @@ impl Target for RepoTarget {
         self.dir().display().to_string()
     }
 
+    fn deed(&self) -> Deed {
+        self.deed
+    }
+
     fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
         let mut plan = Plan::new(self.name(), self.subject());
-        self.report = None;
+        (self.report, self.restore) = (None, None);
         self.step = match observe::observe(&self.git, &self.desired)? {
             Observed::Vacant { inside } => {
                 self.plan_creation(&mut plan, inside.as_deref());

@@ -100,7 +100,7 @@ fn in_the_merge_tool_that_git_is_configured_for() {
     pty.expect("Keep docs/glossary.md as you have it?").send("n");
     pty.expect("Take the proposal instead").send("n");
     pty.expect("Put both together in mine?").send("y");
-    pty.expect("1 conflicts are left");
+    pty.expect("1 conflict is left");
     assert_eq!(pty.end().0, 2);
     let titles = fs::read_to_string(world.path("seen")).unwrap();
     assert_eq!(titles, "# Older Glossary\n# My Glossary\n# Glossary\n");

@@ -213,7 +213,15 @@ fn it_is_pushed_with_a_merge_request_that_is_a_draft_while_conflicts_wait() {
         world.git("repo", &["push", "-q", &plane.remote(path, &plane.owner_token()), "main"]);
 
         let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
-        assert!(code == 64 && err.contains("no token for"), "{err}");
+        assert!(code == 64 && err.contains("no token for") && err.contains("nothing was changed"), "{err}");
+        assert_eq!(world.branch(), "");
+        // A branch that is there already only misses its push.
+        if conflict {
+            assert_eq!(world.factoryup("repo", &["upgrade", "--yes", "--no-push"]).0, 2);
+            let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
+            let there = format!("the branch {} is in this repo; only its push", world.branch());
+            assert!(code == 64 && err.contains(&there) && !err.contains("nothing was changed"), "{err}");
+        }
         world.env("FACTORYUP_GITLAB_TOKEN", &plane.owner_token());
         for _ in 0..2 {
             let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
@@ -251,4 +259,92 @@ fn where_there_is_nothing_to_upgrade_it_says_so() {
     world.apply("repo");
     assert_eq!(world.factoryup("repo", &["upgrade", "--yes"]).0, 0);
     assert!(world.branch().is_empty());
+}
+
+/// The command that is said between backticks after `intro`, split at its `&&`.
+fn told(said: &str, intro: &str) -> Vec<String> {
+    let rest = said.split_once(intro).unwrap_or_else(|| panic!("{intro} is not in: {said}")).1;
+    rest.split('`').nth(1).unwrap().split(" && ").map(str::to_owned).collect()
+}
+
+impl World {
+    fn typed(&self, commands: &[String]) {
+        for command in commands {
+            let words: Vec<&str> = command.split(' ').collect();
+            assert_eq!(words[0], "git", "{command}");
+            self.git("repo", &words[1..]);
+        }
+    }
+}
+
+/// git merges and checks out nothing over an edit that is not committed; what is said brings the branch in all the same.
+#[test]
+fn an_uncommitted_edit_of_the_answers_is_no_obstacle_for_who_types_what_is_said() {
+    if !need("git") {
+        return;
+    }
+    for (staged, conflict) in [(false, false), (true, false), (false, true)] {
+        let world = situation();
+        if conflict {
+            world.edit(FILE, &world.read(FILE).replacen("# Words", "# My words", 1));
+        }
+        let answers = world.read("factory.toml").replace("roadrunners", "coyotes");
+        fs::write(world.path("repo/factory.toml"), &answers).unwrap();
+        if staged {
+            world.git("repo", &["add", "factory.toml"]);
+        }
+        let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
+        assert_eq!(code, if conflict { 2 } else { 0 }, "{err}");
+        assert_eq!(world.read("factory.toml"), answers);
+        let typed = told(&err, if conflict { "check the branch out with " } else { "Merge it with " });
+        assert_eq!(typed.len(), 2, "{typed:?}");
+        world.typed(&typed);
+        assert_eq!(world.read("factory.toml"), answers);
+        assert_eq!(world.git("repo", &["status", "--porcelain"]), "");
+        assert_eq!(world.git("repo", &["rev-parse", "HEAD"]), world.git("repo", &["rev-parse", &world.branch()]));
+        if conflict {
+            let (code, _, err) = world.factoryup("repo", &["resolve"]);
+            assert!(code == 2 && err.contains("1 conflict is left."), "{err}");
+            assert_eq!(world.factoryup("repo", &["resolve", FILE, "--mine"]).0, 0);
+        }
+    }
+    // Where nothing is in the way, nothing is to be taken back.
+    let world = situation();
+    let (_, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
+    assert!(!err.contains("restore"), "{err}");
+    world.typed(&told(&err, "Merge it with "));
+    assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
+}
+
+/// Without a terminal and without a yes, the commands that are named are those of an upgrade, and they work.
+#[test]
+fn an_upgrade_that_waits_for_a_yes_names_itself() {
+    if !need("git") {
+        return;
+    }
+    for (flags, named) in [
+        (&[][..], ["upgrade --dry-run --diff", "upgrade --yes"]),
+        (&["--no-push"], ["upgrade --dry-run --diff", "upgrade --no-push --yes"]),
+        (&["--in-place"], ["upgrade --in-place --dry-run --diff", "upgrade --in-place --yes"]),
+    ] {
+        let world = situation();
+        let (code, _, err) = world.factoryup("repo", &[&["upgrade"], flags].concat());
+        let [show, carry_out] = named;
+        let wanted = format!("read them with `factoryup {show}`, then run `factoryup {carry_out}`");
+        assert!(code == 64 && err.contains(&wanted), "{err}");
+        let words = |line: &'static str| line.split(' ').collect::<Vec<_>>();
+        let (code, out, _) = world.factoryup("repo", &words(show));
+        assert!(code == 2 && out.contains("- # Words"), "{out}");
+        if flags.is_empty() {
+            continue;
+        }
+        let (code, _, err) = world.factoryup("repo", &words(carry_out));
+        assert_eq!(code, 0, "{err}");
+        if flags == ["--in-place"] {
+            world.typed(&told(&err, "Look at it with "));
+            assert!(err.contains("then `git commit`"), "{err}");
+            world.git("repo", &["commit", "-qm", "upgrade"]);
+            assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
+        }
+    }
 }
