@@ -62,6 +62,18 @@ fn every_wrong_word_is_one_json_object_where_json_was_asked_for() {
 }
 
 #[test]
+fn an_application_without_a_kind_says_which_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = error(dir.path(), 64, &["--json", "app", "add", "shop"]);
+    let hints = said["hints"].to_string();
+    assert!(said["message"].as_str().unwrap().contains("--kind"), "{said}");
+    assert!(hints.contains("--kind static") && hints.contains("factoryup app add shop --kind http"), "{said}");
+    let output = factoryup(dir.path(), &["app", "add", "shop"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(64) && text.contains("next:"), "{text}");
+}
+
+#[test]
 fn a_secret_file_that_is_not_there_says_what_to_name() {
     let dir = tempfile::tempdir().unwrap();
     let text = "schema = 2\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n\

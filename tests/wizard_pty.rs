@@ -12,6 +12,7 @@ use std::process::Command;
 
 use factoryup::factory::{AgentKind, HostKind, Tier};
 use home::{CANARY, CTRL_C, CTRL_U, DOWN, ESCAPE, HIDE_CURSOR, Home, KEY, SHOW_CURSOR, UP, take_the_rest};
+use pty::Pty;
 
 #[test]
 fn a_person_is_asked_only_what_is_not_known() {
@@ -130,6 +131,41 @@ fn a_wizard_that_was_left_can_be_resumed() {
     assert!(!screen.contains("Name of the factory [") && screen.contains("(your last session)"), "{screen}");
     assert_eq!(home.factory().factory.name, "shop");
     home.holds_no_token();
+}
+
+#[test]
+fn answers_of_another_folder_or_name_are_not_taken_by_enter() {
+    let home = Home::new();
+    let mut pty = home.wizard();
+    pty.answer("Name of the factory", "shop");
+    pty.expect("Where the agent works").send(CTRL_C);
+    assert_eq!(pty.end().0, 130);
+
+    let other = home.0.path().join("other").display().to_string();
+    let start = || Pty::start(home.command(env!("CARGO_BIN_EXE_factoryup"), &["init", &other], &[]), 250);
+    let mut pty = start();
+    pty.expect("A wizard for the factory shop in /").expect("/acme was left before its end.");
+    pty.expect(&format!("This one is for {other}: nothing is written to the other folder"));
+    pty.expect("Go on with its answers?").expect(&format!("yes – go on with 1 answer, for {other}"));
+    pty.expect("> no – start anew; your first answer here replaces the saved ones").send("\r");
+    pty.expect("Name of the factory [other]").send(CTRL_C);
+    assert_eq!(pty.end().0, 130);
+    // Nothing was answered, so the saved ones are there still, and can be taken.
+    let mut pty = start();
+    pty.answer("Go on with its answers?", UP);
+    pty.expect("Where the agent works").send(DOWN).send("\r").expect("> local");
+    pty.expect("URL of GitLab").send(CTRL_C);
+    assert_eq!(pty.end().0, 130);
+
+    // By now they are for the other folder. There, another name is another factory.
+    let mut pty =
+        Pty::start(home.command(env!("CARGO_BIN_EXE_factoryup"), &["init", &other, "--name", "bakery"], &[]), 250);
+    pty.expect("Go on with its answers?").expect("> no – start anew, and forget the saved ones").send(CTRL_C);
+    assert_eq!(pty.end().0, 130);
+    let mut pty = start();
+    pty.answer("Go on with its answers?", "");
+    pty.expect("URL of GitLab").send(CTRL_C);
+    assert_eq!(pty.end().0, 130);
 }
 
 #[test]

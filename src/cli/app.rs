@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::factory;
 use crate::app::{ADOPT_BRANCH, Added, AppKind, Made, Request, add};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ui::Ui;
 
 /// Work with the applications of the factory
@@ -31,9 +31,9 @@ struct Add {
     /// 2 to 32 of a-z, 0-9 and single -, beginning with a letter
     name: String,
 
-    /// What it is
+    /// What it is; needed
     #[arg(long, value_name = "KIND")]
-    kind: AppKind,
+    kind: Option<AppKind>,
 
     /// One line about it
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -55,13 +55,18 @@ struct Add {
 impl App {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let Command::Add(command) = &self.command;
+        let Some(kind) = command.kind else {
+            return Err(Error::usage("app add needs --kind, which says what the application is")
+                .hint("a program that answers HTTP requests: --kind http; files that a web server shows: --kind static")
+                .hint(format!("for example: factoryup app add {} --kind http", command.name)));
+        };
         let factory = factory::read(dir)?;
         let added = add(&Request {
             control: dir,
             factory: &factory,
             name: &command.name,
             description: command.description.clone(),
-            kind: command.kind,
+            kind,
             folder: command.path.clone(),
             adopt: command.adopt.clone(),
             public: command.public,

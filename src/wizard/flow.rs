@@ -120,12 +120,26 @@ impl Wizard<'_> {
     fn offer_to_resume(&mut self) -> Result<()> {
         let Some(kept) = self.memory.recall() else { return Ok(()) };
         let count = kept.answers.len();
-        let name = kept.answers.get("factory.name").map_or_else(String::new, |name| format!(" {name}"));
+        let name_in = |answers: &Answers| answers.get("factory.name").map(|name| name.to_string());
+        let name = name_in(&kept.answers).map_or_else(String::new, |name| format!(" {name}"));
+        let here = plain(&self.memory.folder());
+        let elsewhere = kept.folder != self.memory.folder();
+        // Who only presses Enter gets no other factory's answers.
+        let another =
+            name_in(&self.answers).is_some_and(|given| name_in(&kept.answers).is_some_and(|name| name != given));
         self.asker
             .say(&format!("\nA wizard for the factory{name} in {} was left before its end.", plain(&kept.folder)));
+        if elsewhere {
+            self.asker
+                .say(&format!("This one is for {here}: nothing is written to the other folder, whatever you choose."));
+        }
         let options = [
-            format!("yes – go on with {count} answer{}", if count == 1 { "" } else { "s" }),
-            "no – start anew".to_owned(),
+            format!("yes – go on with {count} answer{}, for {here}", if count == 1 { "" } else { "s" }),
+            if elsewhere {
+                "no – start anew; your first answer here replaces the saved ones".to_owned()
+            } else {
+                "no – start anew, and forget the saved ones".to_owned()
+            },
         ];
         let question = Question {
             prompt: "Go on with its answers?",
@@ -134,13 +148,15 @@ impl Wizard<'_> {
             masks: looks_secret,
         };
         loop {
-            match self.asker.choose(&question, &options, 0)? {
+            match self.asker.choose(&question, &options, usize::from(elsewhere || another))? {
                 Reply::Given(0) => {
                     self.answers.fill_from(&kept.answers);
                     return Ok(());
                 }
                 Reply::Given(_) => {
-                    self.memory.forget();
+                    if !elsewhere {
+                        self.memory.forget();
+                    }
                     return Ok(());
                 }
                 Reply::Back => self.asker.say("This is the first question."),

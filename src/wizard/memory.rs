@@ -87,6 +87,11 @@ impl Memory {
         write_atomically(path, text.as_bytes(), 0o600)
     }
 
+    /// For which folder answers are kept now.
+    pub(super) fn folder(&self) -> String {
+        self.folder.display().to_string()
+    }
+
     /// Forgets what was kept.
     pub(super) fn forget(&self) {
         if let Some(path) = &self.path {
