@@ -27,7 +27,7 @@ pub(super) fn apply(
         Step::Finish => (create::finish(dir), Undo::Never { reason: "the files belong to the first commit".into() }),
         Step::InPlace { repo, comparison, read } => {
             let edits = branch::edits(desired, repo, comparison);
-            let written = edits.and_then(|edits| in_place::write(&repo.git, &edits, read));
+            let written = edits.and_then(|edits| in_place::write(&repo.git, &repo.head, &edits, read));
             (written, Undo::Never { reason: "git has what was there: git restore .".into() })
         }
         Step::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),

@@ -42,9 +42,12 @@ pub(crate) fn are_alike(there: &str, wanted: &str, has_modes: bool) -> bool {
     there == wanted || !has_modes && is_file(there) && is_file(wanted)
 }
 
-/// Those of `paths` that are not as the commit that is checked out has them, in the index or in the work tree.
-pub(crate) fn changed(git: &Git, paths: &[&str]) -> RepoResult<Vec<Changed>> {
-    let (committed, index) = (git.tree("HEAD")?, git.index()?);
+/// Those of `paths` that are not as the commit `head` has them, in the index or in the work tree.
+///
+/// `head` is the commit that was read, and not what is checked out by now: while a prompt or an editor waits somebody may commit, and
+/// what was made from the commit before would take that back. Fails when it is not the one that is checked out any more.
+pub(crate) fn changed(git: &Git, head: &str, paths: &[&str]) -> RepoResult<Vec<Changed>> {
+    let (committed, index) = (git.tree(head)?, git.index()?);
     let has_modes = has_modes(git)?;
     let readable = |entry: &&TreeEntry| Mode::parse(&entry.mode).is_some() && !entry.oid.is_empty();
     let oids: Vec<&str> = paths.iter().filter_map(|p| index.get(*p)).filter(readable).map(|e| e.oid.as_str()).collect();
@@ -67,6 +70,10 @@ pub(crate) fn changed(git: &Git, paths: &[&str]) -> RepoResult<Vec<Changed>> {
         if !same || committed.get(*path) != staged {
             found.push(Changed { path: (*path).to_owned(), staged: same });
         }
+    }
+    // Last, since what is committed only now differs above as well, and is no change that waits for a commit.
+    if git.resolve("HEAD")?.as_deref() != Some(head) {
+        return Err(RepoError::Meanwhile(format!("HEAD of {} became another commit", git.dir().display())));
     }
     Ok(found)
 }

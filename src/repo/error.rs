@@ -34,6 +34,8 @@ pub(crate) enum RepoError {
     Met { path: String, folder: PathBuf, back: String },
     #[error("{} cannot be carried out: {why}", path.display())]
     Journal { path: PathBuf, why: String },
+    #[error("{0} in the meantime")]
+    Meanwhile(String),
     #[error("there are changes that are not committed: {}", some(.0))]
     Uncommitted(Vec<String>),
     #[error("git was told to overlook changes of {}", some(.0))]
@@ -100,6 +102,8 @@ impl From<RepoError> for Error {
                     shell::word(&folder)
                 ))
             }
+            RepoError::Meanwhile(_) => Self::new(Kind::CutShort, text)
+                .hint("nothing was written over; run this again, and it starts from what is there now"),
             RepoError::Uncommitted(_) => Self::usage(text).hint("commit or stash them, then run this again"),
             RepoError::Overlooked(paths) => {
                 let paths: Vec<String> = paths.iter().map(|path| shell::word(path)).collect();

@@ -1,6 +1,6 @@
 //! An upgrade written into the work tree, for repos that no merge request will ever see: all of it, or nothing ([`journal`](super::journal)).
 //!
-//! Only paths that are as they were committed are touched. What git ignores or does not know is never written over.
+//! Only paths that are as the commit has them from which the edits were made, and only while that one is checked out. What git ignores or does not know is never written over.
 
 use super::clean::{are_alike, changed, has_modes, present, refuse_overlooked};
 use super::digest::sha256;
@@ -29,25 +29,29 @@ pub(crate) fn is_written(git: &Git, edits: &[Edit]) -> RepoResult<bool> {
     Ok(true)
 }
 
-/// Writes `edits` into the work tree, where `factory.toml` reads as `answers`: it may be edited and not committed, for it is from there
-/// that the answers were read. It is written only when there are new ones.
-pub(crate) fn write(git: &Git, edits: &[Edit], answers: &str) -> RepoResult<()> {
+/// Writes `edits`, which were made from the commit `head`, into the work tree, where `factory.toml` reads as `answers`: it may be edited
+/// and not committed, for it is from there that the answers were read. It is written only when there are new ones.
+pub(crate) fn write(git: &Git, head: &str, edits: &[Edit], answers: &str) -> RepoResult<()> {
     let own = |edit: &&Edit| matches!(edit, Edit::Put(blob) if blob.path == FILE_NAME);
     let same = |edit: &&Edit| matches!(edit, Edit::Put(blob) if own(edit) && blob.bytes == answers.as_bytes());
     let edits: Vec<&Edit> = edits.iter().filter(|edit| !same(edit)).collect();
     let steps = Steps::new(git, edits.iter().copied())?;
-    if edits.iter().any(own) && steps.before(FILE_NAME).is_none_or(|(_, digest)| *digest != sha256(answers.as_bytes()))
-    {
-        let why = "it was changed while the upgrade was prepared";
-        return Err(RepoError::WorkTree { path: FILE_NAME.to_owned(), why: why.into() });
-    }
     let others: Vec<&Edit> = edits.iter().copied().filter(|edit| !own(edit)).collect();
-    refuse_uncommitted(git, &others)?;
+    refuse_uncommitted(git, head, &others)?;
+    refuse_new_answers(git, answers)?;
     steps.that_change_something()?.carry_out(false)
 }
 
+/// Refuses a `factory.toml` that is not the one that was read.
+fn refuse_new_answers(git: &Git, answers: &str) -> RepoResult<()> {
+    match present(&place(git.dir(), FILE_NAME)?)? {
+        Some((_, digest)) if digest == sha256(answers.as_bytes()) => Ok(()),
+        _ => Err(RepoError::Meanwhile(format!("{FILE_NAME} was changed"))),
+    }
+}
+
 /// Refuses paths that are not as they were committed, and those in a folder that git ignores whole.
-fn refuse_uncommitted(git: &Git, edits: &[&Edit]) -> RepoResult<()> {
+fn refuse_uncommitted(git: &Git, head: &str, edits: &[&Edit]) -> RepoResult<()> {
     let touched: Vec<&str> = edits
         .iter()
         .map(|edit| match edit {
@@ -56,7 +60,7 @@ fn refuse_uncommitted(git: &Git, edits: &[&Edit]) -> RepoResult<()> {
         })
         .collect();
     refuse_overlooked(git, &touched)?;
-    let changed = changed(git, &touched)?;
+    let changed = changed(git, head, &touched)?;
     let listing = git.run(&["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"])?;
     let text = String::from_utf8_lossy(&listing);
     let ignored: Vec<&str> = text.split('\0').filter(|entry| entry.ends_with('/')).collect();

@@ -13,7 +13,7 @@ const NEW: &str = ".codex/config.toml";
 const UPGRADE: [&str; 3] = ["upgrade", "--in-place", "--yes"];
 
 /// A control repo with an edited file that older templates made, and new answers.
-fn situation() -> World {
+pub(crate) fn situation() -> World {
     let world = World::new();
     world.apply("repo");
     let now = fs::read_to_string(world.path("repo/docs/glossary.md")).unwrap();

@@ -21,6 +21,7 @@ mod in_place;
 mod indexes;
 mod killed;
 mod looking;
+mod meantime;
 mod modes;
 mod places;
 mod pushing;

@@ -1,9 +1,10 @@
 //! Settling conflicts: for each file that an upgrade could not merge, the user says what it is to hold.
 //!
 //! It is settled in the work tree, since that is where the user looks at the result: the file, its record, and the proposal, which
-//! goes. Only over paths that are as they were committed, and staged, so that `git commit` ends it. One conflict is settled as a whole:
+//! goes. Only over paths that are as the commit has them that was read, while it is checked out, and staged, so that `git commit` ends it. One conflict is settled as a whole:
 //! killed in the middle, it waits as before, or the next start ends it ([`journal`](super::journal)).
 
+mod keep;
 mod tool;
 mod view;
 
@@ -17,7 +18,7 @@ use super::clean::{Changed, changed, refuse_overlooked};
 use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
 use super::digest::sha256;
-use super::error::RepoError;
+use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::git::write::Edit;
 use super::journal::Steps;
@@ -93,6 +94,8 @@ impl Unsettled {
 pub struct Resolver {
     desired: Desired,
     repo: Box<ControlRepo>,
+    /// The digest of the manifest in the work tree, as it was read or written last.
+    manifest_sha256: Option<String>,
 }
 
 impl Resolver {
@@ -107,11 +110,14 @@ impl Resolver {
                 // What was settled before is staged there and not committed yet.
                 let path = repo.git.dir().join(manifest::PATH);
                 // Where it is not there, as in a sparse checkout, nothing was settled.
-                match fs::read_to_string(&path) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    text => repo.manifest = Manifest::parse(&text.map_err(RepoError::io("read", &path))?)?,
+                let text = match fs::read_to_string(&path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    text => Some(text.map_err(RepoError::io("read", &path))?),
+                };
+                if let Some(text) = &text {
+                    repo.manifest = Manifest::parse(text)?;
                 }
-                Ok(Self { desired, repo })
+                Ok(Self { desired, repo, manifest_sha256: text.map(|text| sha256(text.as_bytes())) })
             }
             Observed::Vacant { .. } | Observed::CutShort | Observed::Foreign(_) => {
                 Err(Error::usage(format!("{} holds no control repo yet", dir.display())))
@@ -155,8 +161,16 @@ impl Resolver {
     ///
     /// # Errors
     /// `Usage` when the choice cannot be made here: the work tree has changes that are not committed, the templates moved on, the
-    /// place is taken, or the text holds conflict markers. `CannotWrite` when writing fails.
+    /// place is taken, or the text holds conflict markers. `CutShort` when somebody committed or settled something since it was opened.
+    /// `CannotWrite` when writing fails. A text that was chosen is kept then, and a hint says where.
     pub fn settle(&mut self, id: &str, choice: &Choice) -> Result<()> {
+        match (self.settle_as(id, choice), choice) {
+            (Err(error), Choice::Text(text)) => Err(self.keep(id, text, error)),
+            (settled, _) => settled,
+        }
+    }
+
+    fn settle_as(&mut self, id: &str, choice: &Choice) -> Result<()> {
         let refused = |why: String| Error::usage(format!("the conflict of {id} is not settled: {why}"));
         let record = self.repo.manifest.files.iter().find(|r| r.id == id && r.state == State::Conflict).cloned();
         let record = record.ok_or_else(|| refused("there is no such conflict".into()))?;
@@ -194,7 +208,12 @@ impl Resolver {
         let git = self.repo.git.clone();
         let steps = Steps::new(&git, &edits)?;
         self.refuse_uncommitted(&touched)?;
+        // Another conflict may have been settled meanwhile, which leaves the commit as it is.
+        if steps.before(manifest::PATH).map(|(_, digest)| digest) != self.manifest_sha256.as_ref() {
+            return Err(RepoError::Meanwhile(format!("{} was changed", manifest::PATH)).into());
+        }
         steps.carry_out(true)?;
+        self.manifest_sha256 = Some(sha256(manifest.to_text()?.as_bytes()));
         self.repo.manifest = manifest;
         Ok(())
     }
@@ -218,17 +237,14 @@ impl Resolver {
         paths.iter().copied().filter(there).collect()
     }
 
-    fn refuse_uncommitted(&self, paths: &[&str]) -> Result<()> {
+    fn refuse_uncommitted(&self, paths: &[&str]) -> RepoResult<()> {
         let known = self.known(paths);
         refuse_overlooked(&self.repo.git, &known)?;
         // What was settled before left staged files in `.factory/`.
         let settled = |change: &Changed| change.staged && change.path.starts_with(".factory/");
-        let dirty: Vec<String> =
-            changed(&self.repo.git, &known)?.into_iter().filter(|c| !settled(c)).map(|c| c.path).collect();
-        if dirty.is_empty() {
-            return Ok(());
-        }
-        Err(RepoError::Uncommitted(dirty).into())
+        let changed = changed(&self.repo.git, &self.repo.head, &known)?;
+        let dirty: Vec<String> = changed.into_iter().filter(|c| !settled(c)).map(|c| c.path).collect();
+        if dirty.is_empty() { Ok(()) } else { Err(RepoError::Uncommitted(dirty)) }
     }
 
     /// What settles a conflict: what is written and removed, and the manifest that is then right.

@@ -38,7 +38,8 @@ impl Resolver {
         // The name tells the tool how to colour it.
         let file = pending.path.rsplit('/').next().unwrap_or("text");
         let path = folder.path().join(file);
-        fs::write(&path, self.with_markers(pending)?).map_err(RepoError::io("write", &path))?;
+        let shown = self.with_markers(pending)?;
+        fs::write(&path, &shown).map_err(RepoError::io("write", &path))?;
         let git = Git::new(folder.path())?;
         set_up(&git, pending, file)?;
         let mut command = git.command();
@@ -58,7 +59,8 @@ impl Resolver {
         }
         let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
         if has_markers(&text) {
-            return Err(Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path)));
+            let left = Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path));
+            return Err(if text == shown.as_bytes() { left } else { self.keep(&pending.id, &text, left) });
         }
         Ok(text)
     }

@@ -63,7 +63,8 @@ impl Resolver {
         let folder = tempfile::tempdir().map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
         // The name tells the editor how to colour it.
         let path = folder.path().join(pending.path.rsplit('/').next().unwrap_or("text"));
-        fs::write(&path, self.with_markers(pending)?).map_err(RepoError::io("write", &path))?;
+        let shown = self.with_markers(pending)?;
+        fs::write(&path, &shown).map_err(RepoError::io("write", &path))?;
         let editor = self.repo.git.line(&["var", "GIT_EDITOR"]).map_err(|_| {
             Error::usage("there is no editor to open").hint("name one: EDITOR=nano factoryup resolve --edit")
         })?;
@@ -75,7 +76,8 @@ impl Resolver {
         }
         let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
         if has_markers(&text) {
-            return Err(Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path)));
+            let left = Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path));
+            return Err(if text == shown.as_bytes() { left } else { self.keep(&pending.id, &text, left) });
         }
         Ok(text)
     }
