@@ -17,6 +17,9 @@ use crate::ui::Ui;
 /// in. Packages, home folders and the records in /var/lib/factoryup stay, and so does the account that this runs as: run it again as
 /// the user of host.login, and that goes too.
 ///
+/// When nobody gets in at all, docs/guide/locked-out.md says what the host takes back by itself, and what can be done as root in the
+/// provider's console.
+///
 /// Exit codes: 0 undone, or nothing to undo; 2 with --dry-run when there is something to undo; 76 when nobody could log in under
 /// the old settings of sshd and the firewall, so that the new ones stayed; the others as for apply.
 #[derive(Debug, Args)]

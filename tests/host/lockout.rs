@@ -44,4 +44,44 @@ fn a_lockout_by_sshd_and_one_by_the_firewall_are_taken_back() {
     assert_eq!(outcome.as_ref().unwrap_err().kind(), Kind::Reverted, "{}", journey.explain(&outcome));
     assert!(journey.lets_in("operator") && !journey.lets_in("root"));
     assert_eq!(journey.inside("sshd -T; nft -s -t list ruleset; sha256sum /etc/ssh/sshd_config.d/*"), hardened);
+
+    // The owner at the provider's console does what the guide says, and factoryup mends it afterwards.
+    by_hand(&journey);
+    journey.provision();
+    assert_eq!(journey.inside("sshd -T; nft -s -t list ruleset; sha256sum /etc/ssh/sshd_config.d/*"), hardened);
+}
+
+/// What `docs/guide/locked-out.md` has typed, block by block, on a hardened host whose guard has come to its end.
+fn by_hand(journey: &Journey) {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/locked-out.md")).unwrap();
+    let blocks: Vec<&str> = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [look, now, sshd, firewall] = blocks[..] else { panic!("{blocks:?}") };
+    let seen = journey.inside(look);
+    assert!(seen.contains("0 timers listed") && seen.lines().any(|line| line == "reverted"), "{seen}");
+    let before = journey.inside("sshd -T; nft -s -t list ruleset");
+    assert_eq!(journey.inside(now), "");
+    assert_eq!(journey.inside("sshd -T; nft -s -t list ruleset"), before);
+
+    journey.inside(&format!("set -e\n{sshd}"));
+    journey.inside(&format!("set -e\n{firewall}"));
+    let left = journey.inside("nft list tables; systemctl is-enabled factory-firewall.service || true");
+    assert!(!left.contains("inet factoryup") && left.contains("disabled"), "{left}");
+    // sshd starts itself anew at a reload, which takes a moment.
+    let lets_in = (0..20).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        journey.lets_in("root")
+    });
+    let why = || {
+        let said = lab::ssh(&journey.host, &journey.keys, "root", "true");
+        let log = journey.inside(
+            "sshd -T | grep -iE 'root|allow|deny'; ls -l /etc/ssh/sshd_config.d; journalctl -n 20 -u ssh.service",
+        );
+        format!("root is still kept out: {said:?}\n{log}")
+    };
+    assert!(lets_in, "{}", why());
+
+    for (path, _) in guide.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')) {
+        let path = path.replace("RUN", "*").replace('…', "*");
+        journey.inside(&format!("ls -d /var/lib/factoryup/{path}"));
+    }
 }
