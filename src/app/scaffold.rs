@@ -14,6 +14,7 @@ use crate::repo::error::RepoResult;
 use crate::repo::git::Git;
 use crate::repo::git::write::{Edit, NewCommit};
 use crate::repo::render::Renderer;
+use crate::repo::stage::Stage;
 use crate::repo::tree::{RenderedFile, Tree};
 
 /// What templates of an application can name beside the factory's own keys.
@@ -81,10 +82,11 @@ pub(super) fn create(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> R
             create::finish(&folder)?;
             return Ok(Made::AlreadyThere);
         }
-        let own = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".factoryup-");
         let entries = std::fs::read_dir(&folder).map_err(crate::repo::error::RepoError::io("read", &folder))?;
-        if entries.flatten().any(|entry| !own(&entry.file_name())) {
-            return Err(occupied("it is not empty"));
+        for entry in entries.flatten() {
+            if !Stage::is_in(&folder, &entry.file_name())? {
+                return Err(occupied("it is not empty"));
+            }
         }
     }
     let edits: Vec<Edit> = scaffold.files.iter().map(blob).map(Edit::Put).collect();

@@ -50,7 +50,7 @@ mod migrate;
 pub(crate) mod observe;
 mod path;
 pub(crate) mod record;
-mod stage;
+pub(crate) mod stage;
 
 use std::path::Path;
 

@@ -135,7 +135,7 @@ fn vacant(dir: &Path, desired: &Desired) -> RepoResult<()> {
                     return Err(occupied(format!("{FILE_NAME} in it is not the one to be committed")));
                 }
             }
-            Some(name) if Stage::is_name(dir, name) => {}
+            _ if Stage::is_in(dir, &name)? => {}
             _ => return Err(occupied(format!("it is not empty: it holds {}", name.display()))),
         }
     }

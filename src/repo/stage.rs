@@ -4,21 +4,30 @@
 //! it is a sibling, so that one rename makes the repo appear. In a folder that is there it lies inside: the folder keeps its
 //! identity for the shells that stand in it, may be a mount point, and its parent need not be writable. A place whose lock can be
 //! taken was left behind by a run that was killed.
+//!
+//! What is removed as a place must be one: its name has the form that factoryup gives it, it holds nothing else, `lock` begins with a
+//! fixed line, and git knows nothing in it. Any other folder is somebody's own.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
+use super::git::Git;
 
 const PREFIX: &str = ".factoryup-";
 const LOCK: &str = "lock";
 const TREE: &str = "tree";
+/// The first line of `lock`, with the number of this form.
+const MARKER: &[u8] = b"factoryup stage 1\n";
+/// How many letters and digits at random end a name.
+const RANDOM: usize = 6;
 
 /// A staging place, held by this process until it is dropped.
 #[derive(Debug)]
@@ -36,6 +45,7 @@ impl Stage {
         let (folder, prefix) = if target.is_dir() { inside(target) } else { beside(target) };
         let container = tempfile::Builder::new()
             .prefix(&prefix)
+            .rand_bytes(RANDOM)
             .tempdir_in(&folder)
             .map_err(RepoError::io("write in", &folder))?
             .keep();
@@ -47,8 +57,12 @@ impl Stage {
             path: path.clone(),
             source: e.into(),
         })?;
-        writeln!(lock, "factoryup makes {} here; when it is not running, this folder can be removed", target.display())
-            .map_err(RepoError::io("write", &path))?;
+        let marker = String::from_utf8_lossy(MARKER);
+        let says = format!(
+            "{marker}{} is made here; when factoryup is not running, this folder can be removed\n",
+            target.display()
+        );
+        lock.write_all(says.as_bytes()).map_err(RepoError::io("write", &path))?;
         let stage = Self { container, _lock: Some(lock), own: true };
         fs::create_dir(stage.tree()).map_err(RepoError::io("write", &stage.tree()))?;
         Ok(stage)
@@ -60,15 +74,9 @@ impl Stage {
         for (folder, prefix) in [inside(target), beside(target)] {
             // A folder that cannot be listed cannot have been written in.
             let Ok(entries) = fs::read_dir(&folder) else { continue };
-            for entry in entries.flatten().filter(|e| e.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())) {
+            for entry in entries.flatten() {
+                let Some(Place { lock }) = place(&folder, &prefix, &entry.file_name())? else { continue };
                 let container = entry.path();
-                let own = fs::symlink_metadata(&container)
-                    .is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::geteuid().as_raw());
-                // A run that was killed before it could make the lock left an empty folder.
-                let lock = File::open(container.join(LOCK)).ok();
-                if !own || lock.is_none() && !is_empty(&container) {
-                    continue;
-                }
                 if lock
                     .as_ref()
                     .is_some_and(|l| rustix::fs::flock(l, FlockOperation::NonBlockingLockExclusive).is_err())
@@ -81,9 +89,10 @@ impl Stage {
         Ok(stages)
     }
 
-    /// Whether `name`, in the folder of `target`, is a staging place of it.
-    pub(crate) fn is_name(target: &Path, name: &str) -> bool {
-        name.starts_with(&inside(target).1)
+    /// Whether `name`, in the folder `target`, is a staging place of it.
+    pub(crate) fn is_in(target: &Path, name: &OsStr) -> RepoResult<bool> {
+        let (folder, prefix) = inside(target);
+        Ok(place(&folder, &prefix, name)?.is_some())
     }
 
     /// Where the repo is made.
@@ -95,25 +104,79 @@ impl Stage {
     pub(crate) fn remove(self) -> RepoResult<()> {
         // A git whose factoryup was killed may write on for a moment and put a file into a folder that is being removed.
         for _ in 0..20 {
-            if fs::remove_dir_all(&self.container).is_ok() {
+            if self.clear().is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        fs::remove_dir_all(&self.container).map_err(RepoError::io("remove", &self.container))
+        self.clear().map_err(RepoError::io("remove", &self.container))
+    }
+
+    /// What tells that it is a place goes last, so that a run that is killed meanwhile leaves one.
+    fn clear(&self) -> std::io::Result<()> {
+        let absent = |e: std::io::Error| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) };
+        fs::remove_dir_all(self.tree()).or_else(absent)?;
+        fs::remove_file(self.container.join(LOCK)).or_else(absent)?;
+        fs::remove_dir(&self.container).or_else(absent)
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
         if self.own {
-            let _ = fs::remove_dir_all(&self.container);
+            let _ = self.clear();
         }
     }
 }
 
-fn is_empty(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+/// What is a staging place.
+struct Place {
+    /// Not taken yet; `None` when its run was killed before it could make it.
+    lock: Option<File>,
+}
+
+/// The place `name` in `folder`, when it is one.
+fn place(folder: &Path, prefix: &str, name: &OsStr) -> RepoResult<Option<Place>> {
+    let random = |rest: &str| rest.len() == RANDOM && rest.bytes().all(|b| b.is_ascii_alphanumeric());
+    let Some(name) = name.to_str().filter(|name| name.strip_prefix(prefix).is_some_and(random)) else {
+        return Ok(None);
+    };
+    let container = folder.join(name);
+    let own =
+        fs::symlink_metadata(&container).is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::geteuid().as_raw());
+    let Some(names) = own.then(|| names(&container)).flatten() else { return Ok(None) };
+    if names.iter().any(|name| name != LOCK && name != TREE) {
+        return Ok(None);
+    }
+    if names.is_empty() {
+        return Ok(Some(Place { lock: None }));
+    }
+    let Some((lock, begin)) = read_lock(&container.join(LOCK)) else { return Ok(None) };
+    // One that was killed before it could write into the lock has no tree.
+    let is_marked = begin == MARKER || begin.is_empty() && names.len() == 1;
+    Ok((is_marked && !is_known(folder, name)?).then_some(Place { lock: Some(lock) }))
+}
+
+fn names(folder: &Path) -> Option<Vec<OsString>> {
+    fs::read_dir(folder).ok()?.map(|entry| entry.map(|e| e.file_name())).collect::<std::io::Result<_>>().ok()
+}
+
+/// The file at `path` with what it begins with, when it is one: a pipe would be waited for, and a link leads elsewhere.
+fn read_lock(path: &Path) -> Option<(File, Vec<u8>)> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;
+    let mut begin = Vec::new();
+    let is_file = file.metadata().is_ok_and(|m| m.is_file());
+    (is_file && (&file).take(MARKER.len() as u64).read_to_end(&mut begin).is_ok()).then_some((file, begin))
+}
+
+/// Whether git has something of the folder `name` in the index of the repo that `folder` lies in. What it cannot tell, it does not know.
+fn is_known(folder: &Path, name: &str) -> RepoResult<bool> {
+    match Git::new(folder)?.run(&["ls-files", "-z", "--", name]) {
+        Ok(listing) => Ok(!listing.is_empty()),
+        Err(RepoError::Git { .. } | RepoError::NotTrusted(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The folder for staging places inside `target`, and what their names begin with.

@@ -6,7 +6,10 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use crate::support::need;
-use crate::world::{Ended, World};
+use crate::world::{Ended, World, files};
+
+/// What a staging place's file `lock` begins with.
+const MARKER: &str = "factoryup stage 1\n";
 
 /// What a folder may be before a control repo is made in it.
 #[derive(Clone, Copy, Debug)]
@@ -157,8 +160,9 @@ fn while_another_is_at_work() {
     }
     let world = World::new();
     fs::create_dir(world.path("repo")).unwrap();
-    fs::create_dir(world.path("repo/.factoryup-other")).unwrap();
-    let lock = fs::File::create(world.path("repo/.factoryup-other/lock")).unwrap();
+    fs::create_dir(world.path("repo/.factoryup-Ab3xY9")).unwrap();
+    fs::write(world.path("repo/.factoryup-Ab3xY9/lock"), MARKER).unwrap();
+    let lock = fs::File::open(world.path("repo/.factoryup-Ab3xY9/lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     assert!(world.apply("repo").failure("cannot-write").contains("another factoryup is at work"));
     drop(lock);
@@ -180,4 +184,77 @@ fn what_the_user_made_after_the_kill_stays() {
     assert!(matches!(world.apply("repo"), Ended::Changed(1)));
     assert_eq!(fs::read_to_string(world.path("repo/README.md")).unwrap(), "mine");
     assert_eq!(world.git("repo", &["status", "--porcelain"]), " M README.md");
+}
+
+/// Folders of the user's own that look somewhat like a staging place: name, files in it, and what `lock` holds.
+const LOOKALIKES: [(&str, &[&str], &str); 6] = [
+    (".factoryup-notes", &["lock", "notes.txt"], ""),
+    (".factoryup-notes", &["lock", "tree/planted"], MARKER),
+    (".factoryup-Ab3xY9", &["lock", "notes.txt"], MARKER),
+    (".factoryup-Ab3xY9", &["lock"], "keep\n"),
+    (".factoryup-Ab3xY9", &["lock", "tree/planted"], "factoryup stage 12\n"),
+    (".factoryup-Ab3xY9", &["lock", "tree/planted"], ""),
+];
+
+fn lookalike(world: &World, (name, inside, lock): (&str, &[&str], &str)) {
+    for file in inside {
+        let path = world.path("repo").join(name).join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, if *file == "lock" { lock } else { "mine\n" }).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_of_the_users_own_is_no_staging_place() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    world.apply("made");
+    for like in LOOKALIKES {
+        // In the way of a new repo.
+        lookalike(&world, like);
+        let before = files(&world.path("repo"));
+        let said = world.apply("repo").failure("cannot-write");
+        assert!(said.contains(&format!("it is not empty: it holds {}", like.0)), "{like:?}: {said}");
+        assert_eq!(files(&world.path("repo")), before, "{like:?}");
+        fs::remove_dir_all(world.path("repo")).unwrap();
+        // In a repo, where it is in nobody's way.
+        world.git("", &["clone", "-q", "made", "repo"]);
+        lookalike(&world, like);
+        let before = files(&world.path("repo"));
+        assert_eq!(world.apply("repo"), Ended::Right, "{like:?}");
+        assert_eq!(files(&world.path("repo")), before, "{like:?}");
+        fs::remove_dir_all(world.path("repo")).unwrap();
+    }
+    // A pipe has no end that could be waited for.
+    fs::create_dir_all(world.path("repo/.factoryup-Ab3xY9")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(world.path("repo/.factoryup-Ab3xY9/lock")).status().unwrap();
+    assert!(made.success());
+    fs::copy(world.path("factory.toml"), world.path("repo/factory.toml")).unwrap();
+    let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", &["apply", "repo", "--yes"]);
+    assert!(code == 73 && err.contains("it holds .factoryup-Ab3xY9"), "{code} {err}");
+}
+
+#[test]
+fn what_git_knows_is_no_staging_place() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    world.apply("repo");
+    lookalike(&world, (".factoryup-Ab3xY9", &["lock", "tree/planted"], MARKER));
+    world.git("repo", &["add", "-A"]);
+    world.git("repo", &["commit", "-qm", "mine"]);
+    let before = files(&world.path("repo"));
+    for command in [&["doctor"][..], &["upgrade", "--yes", "--no-push"], &["apply", "repo", "--yes"]] {
+        let (code, out, err) = world.factoryup("repo", command);
+        assert!(code == 0 && files(&world.path("repo")) == before, "{command:?}: {code} {out}{err}");
+    }
+    // Nor in a folder of a repo that is to become one of its own.
+    lookalike(&world, ("inner/.factoryup-Ab3xY9", &["lock", "tree/planted"], MARKER));
+    world.git("repo", &["add", "-A"]);
+    let said = world.apply("repo/inner").failure("cannot-write");
+    assert!(said.contains("it holds .factoryup-Ab3xY9"), "{said}");
+    assert!(world.path("repo/inner/.factoryup-Ab3xY9/tree/planted").exists());
 }
