@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use super::compare::Comparison;
 use super::desired::Desired;
 use super::digest::{sha256, sha256_of_parts};
-use super::error::RepoResult;
+use super::error::{RepoError, RepoResult};
 use super::git::write::{Edit, NewCommit};
 use super::observe::ControlRepo;
 use super::record::{self, base_digest};
+use crate::factory::FILE_NAME;
 
 /// The name of the branch for these differences. It names where they start from and what they are, so that the same differences
 /// find their branch again, and others never meet it.
@@ -35,6 +36,32 @@ pub(crate) fn name(desired: &Desired, repo: &ControlRepo, comparison: &Compariso
     } else {
         format!("factory/upgrade-{}-{short}", desired.tree.version)
     }
+}
+
+/// Refuses answers of the work tree that git keeps in another form, as git-crypt has it: the commit is made past git's filters, so it
+/// would hold what they are there to keep out. gitattributes(5).
+pub(crate) fn refuse_converted(repo: &ControlRepo, comparison: &Comparison) -> RepoResult<()> {
+    let answers = comparison.edits.iter().filter(|edit| edit.path == FILE_NAME).find_map(|edit| edit.after.as_ref());
+    let Some(blob) = answers else { return Ok(()) };
+    let converts = |name: &str, value: &str| match name {
+        _ if matches!(value, "unspecified" | "unset") => false,
+        // Without a driver's name it has none.
+        "filter" => value != "set",
+        "ident" => blob.bytes.windows(3).any(|part| part == b"$Id"),
+        _ => !value.eq_ignore_ascii_case("UTF-8"),
+    };
+    let asked = ["check-attr", "-z", "filter", "working-tree-encoding", "ident", "--", FILE_NAME];
+    let listing = repo.git.run(&asked)?;
+    let text = String::from_utf8_lossy(&listing);
+    let fields: Vec<&str> = text.split('\0').collect();
+    for answer in fields.chunks_exact(3) {
+        let (name, value) = (answer[1], answer[2]);
+        if converts(name, value) {
+            let attribute = format!("{name}={value}");
+            return Err(RepoError::Converted { path: FILE_NAME, attribute, adopting: repo.manifest.is_none() });
+        }
+    }
+    Ok(())
 }
 
 /// Makes the commit, on the branch `name`.

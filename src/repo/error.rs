@@ -42,6 +42,8 @@ pub(crate) enum RepoError {
     Overlooked(Vec<String>),
     #[error("the sparse checkout leaves out what is to be written: {}", some(.0))]
     Sparse(Vec<String>),
+    #[error("git keeps {path} in another form ({attribute}), and factoryup would commit it as the work tree has it")]
+    Converted { path: &'static str, attribute: String, adopting: bool },
     #[error("cannot {verb} {}: {source}", path.display())]
     Io { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot generate a control repo in {}: {why}", dir.display())]
@@ -116,6 +118,7 @@ impl From<RepoError> for Error {
             RepoError::Sparse(_) => Self::usage(text)
                 .hint("have all files: git sparse-checkout disable; then run this again")
                 .hint("an upgrade onto a branch needs no work tree: factoryup upgrade, without --in-place"),
+            RepoError::Converted { path, adopting, .. } => converted(Self::usage(text), path, *adopting),
             RepoError::NoGit => Self::new(Kind::CannotWrite, text)
                 .hint("install git 2.28 or newer, on Debian with `apt install git`, then run this again"),
             RepoError::GitDoesNotRun(_) => {
@@ -173,6 +176,14 @@ impl From<RepoError> for Error {
             }
         }
     }
+}
+
+/// Says what to do where git keeps a file in another form. An adoption has no other way than the branch.
+fn converted(refused: Error, path: &str, adopting: bool) -> Error {
+    let in_place = "have git commit it: factoryup upgrade --in-place, then git add --all && git commit";
+    let refused = if adopting { refused } else { refused.hint(in_place) };
+    let line = format!("{path} -filter -working-tree-encoding -ident");
+    refused.hint(format!("to have git keep it as it is, make this the last line of .gitattributes: {line}"))
 }
 
 /// Names paths, and of many only the first.

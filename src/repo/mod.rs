@@ -265,6 +265,9 @@ impl RepoTarget {
             plan.notes.push("all of it is written; commit it with: git add --all && git commit".to_owned());
             return Ok(None);
         }
+        if !self.in_place {
+            branch::refuse_converted(&repo, &comparison)?;
+        }
         let name = branch::name(&self.desired, &repo, &comparison);
         if !self.in_place && repo.git.has_branch(&name)? {
             self.say_branch(&name);

@@ -224,3 +224,48 @@ fn a_folder_of_names_that_are_not_utf_8_is_not_pushed_aside() {
         assert!(code == 2 && fs::read(&file).unwrap() == b"my only copy\n", "{below:?}: {code} {out}{err}");
     }
 }
+
+/// git keeps another text of `factory.toml` than the one in the work tree, as git-crypt has it do. The branch would get the plain one.
+#[test]
+fn answers_that_git_keeps_in_another_form() {
+    if !need("git") {
+        return;
+    }
+    for (attributes, named) in [
+        ("factory.toml filter=git-crypt\n", "filter=git-crypt"),
+        ("* filter=vault\n", "filter=vault"),
+        ("*.toml working-tree-encoding=UTF-16\n", "working-tree-encoding=UTF-16"),
+    ] {
+        let world = situation();
+        // The work tree's form of the file is of no concern here, so git is not asked to convert it.
+        fs::create_dir_all(world.path("repo/.git/info")).unwrap();
+        fs::write(world.path("repo/.git/info/attributes"), attributes).unwrap();
+        // Nothing to commit is nothing to refuse.
+        assert_eq!(world.factoryup("repo", &["upgrade", "--yes", "--no-push"]).0, 0);
+        let path = world.path("repo/factory.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("roadrunners", "coyotes")).unwrap();
+        let before = (world.git("repo", &["for-each-ref"]), fs::read(world.path("repo/.git/index")).unwrap());
+        for command in UPGRADES.iter().filter(|command| !command.contains(&"--in-place")) {
+            let (code, out, err) = world.factoryup("repo", command);
+            assert_eq!(code, 64, "{command:?}: {out}{err}");
+            assert!(err.contains(named) && err.contains("factoryup upgrade --in-place"), "{err}");
+            let now = (world.git("repo", &["for-each-ref"]), fs::read(world.path("repo/.git/index")).unwrap());
+            assert_eq!(now, before, "{command:?}");
+        }
+        // There git itself commits it.
+        assert_eq!(world.factoryup("repo", &["upgrade", "--in-place", "--yes"]).0, 0);
+    }
+    // Taken out of it, as is said.
+    let world = situation();
+    fs::create_dir_all(world.path("repo/.git/info")).unwrap();
+    fs::write(
+        world.path("repo/.git/info/attributes"),
+        "* filter=vault ident\nfactory.toml -filter -working-tree-encoding -ident\n",
+    )
+    .unwrap();
+    let path = world.path("repo/factory.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("roadrunners", "coyotes")).unwrap();
+    assert_eq!(world.factoryup("repo", &["upgrade", "--yes", "--no-push"]).0, 0);
+}
