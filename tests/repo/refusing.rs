@@ -269,3 +269,21 @@ fn answers_that_git_keeps_in_another_form() {
     fs::write(&path, text.replace("roadrunners", "coyotes")).unwrap();
     assert_eq!(world.factoryup("repo", &["upgrade", "--yes", "--no-push"]).0, 0);
 }
+
+/// A pipe has no end that could be waited for.
+#[test]
+fn a_pipe_where_the_manifest_should_be() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let path = world.path("repo").join(MANIFEST);
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", &["resolve"]);
+    assert!(code == 65 && err.contains(MANIFEST) && err.contains("not a regular file"), "{code} {err}");
+    for command in [&["doctor"][..], &["upgrade", "--dry-run"]] {
+        let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", command);
+        assert_eq!(code, 0, "{command:?}: {err}");
+    }
+}

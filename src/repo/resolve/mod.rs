@@ -9,7 +9,6 @@ mod tool;
 mod view;
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use super::block;
@@ -108,12 +107,8 @@ impl Resolver {
         match observe(&Git::new(&resolve(dir)?)?, &desired)? {
             Observed::Control(mut repo) => {
                 // What was settled before is staged there and not committed yet.
-                let path = repo.git.dir().join(manifest::PATH);
                 // Where it is not there, as in a sparse checkout, nothing was settled.
-                let text = match fs::read_to_string(&path) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => None,
-                    text => Some(text.map_err(RepoError::io("read", &path))?),
-                };
+                let text = manifest::in_work_tree(repo.git.dir())?;
                 if let Some(text) = &text {
                     repo.manifest = Manifest::parse(text)?;
                 }
