@@ -32,6 +32,10 @@ pub(crate) enum RepoError {
     NoRoom { path: String, why: String },
     #[error("{path} was changed after the run began that was cut short")]
     Met { path: String, folder: PathBuf, back: String },
+    #[error("{0}; what was written before that is taken back, so nothing is changed")]
+    TakenBack(Box<Self>),
+    #[error("{error}; and what was written before that cannot be taken back: {left}")]
+    HalfDone { error: Box<Self>, left: Box<Self>, folder: PathBuf },
     #[error("{} cannot be carried out: {why}", path.display())]
     Journal { path: PathBuf, why: String },
     #[error("{0} in the meantime")]
@@ -79,8 +83,12 @@ const MAKE_ROOM: &str = "make room on that file system, then run this again";
 
 impl From<RepoError> for Error {
     fn from(error: RepoError) -> Self {
-        use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
         let text = plain(&error.to_string());
+        let error = match error {
+            RepoError::TakenBack(first) => return as_first(*first, text),
+            RepoError::HalfDone { error: first, folder, .. } => return half_done(*first, text, &folder),
+            error => error,
+        };
         match &error {
             RepoError::Catalogue(_) | RepoError::Template { .. } => Self::internal(text)
                 .hint("the templates are part of this factoryup; report it, with the output of `factoryup --version`"),
@@ -90,6 +98,7 @@ impl From<RepoError> for Error {
             RepoError::WorkTree { .. } => {
                 Self::usage(text).hint("put back what git has there: git restore PATH; then run this again")
             }
+            RepoError::TakenBack(_) | RepoError::HalfDone { .. } => Self::internal(text),
             RepoError::NoRoom { .. } => Self::usage(text).hint("move that away, then run this again"),
             RepoError::Met { folder, back, .. } => Self::usage(text)
                 .hint(format!("to end that run: keep your change elsewhere, then {back}; then run this again"))
@@ -133,17 +142,7 @@ impl From<RepoError> for Error {
                 "run this as the owner of the folder, or trust it with: git config --global --add safe.directory {}",
                 shell::word(&dir.display().to_string())
             )),
-            RepoError::Io { source, path, .. } => {
-                let plain_error = Self::new(Kind::CannotWrite, text);
-                match source.kind() {
-                    PermissionDenied => plain_error
-                        .hint(format!("choose a folder that you may write to; {} is not one", path.display())),
-                    ReadOnlyFilesystem => plain_error.hint("choose a folder on a file system that is not read-only"),
-                    StorageFull => plain_error.hint(MAKE_ROOM),
-                    NotFound => plain_error.hint("something removed it in the meantime; run this again"),
-                    _ => plain_error,
-                }
-            }
+            RepoError::Io { source, path, .. } => of_io(source, path, text),
             RepoError::Occupied { .. } => Self::new(Kind::CannotWrite, text)
                 .hint("give a folder that is empty or not there yet; at most a factory.toml may be in it"),
             RepoError::Foreign(dir) => Self::new(Kind::CannotWrite, text).hint(format!(
@@ -184,6 +183,30 @@ fn converted(refused: Error, path: &str, adopting: bool) -> Error {
     let refused = if adopting { refused } else { refused.hint(in_place) };
     let line = format!("{path} -filter -working-tree-encoding -ident");
     refused.hint(format!("to have git keep it as it is, make this the last line of .gitattributes: {line}"))
+}
+
+/// What went wrong first is what has to be mended.
+fn as_first(first: RepoError, text: String) -> Error {
+    let first = Error::from(first);
+    first.hints().iter().fold(Error::new(first.kind(), text), Error::hint)
+}
+
+fn half_done(first: RepoError, text: String, folder: &Path) -> Error {
+    Error::new(Error::from(first).kind(), text)
+        .hint("remove what is in the way, then run the same command again: it ends what was begun")
+        .hint(format!("to give it up and keep all as it is now: rm -r {}", shell::word(&folder.display().to_string())))
+}
+
+fn of_io(source: &std::io::Error, path: &Path, text: String) -> Error {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    let error = Error::new(Kind::CannotWrite, text);
+    match source.kind() {
+        PermissionDenied => error.hint(format!("choose a folder that you may write to; {} is not one", path.display())),
+        ReadOnlyFilesystem => error.hint("choose a folder on a file system that is not read-only"),
+        StorageFull => error.hint(MAKE_ROOM),
+        NotFound => error.hint("something removed it in the meantime; run this again"),
+        _ => error,
+    }
 }
 
 /// Names paths, and of many only the first.

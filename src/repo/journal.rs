@@ -5,13 +5,18 @@
 //! the same steps again until none is left. Without it, what was put aside is thrown away. A step that finds neither the one nor the
 //! other content stops all of them, since then someone else has been there.
 //!
+//! What is there before is put aside too. Where a step fails, the others are taken back in the same manner, by a journal with the two
+//! sides exchanged.
+//!
 //! Where the work tree does not tell which files can be executed, modes are not compared, and what is written is staged, always: else
 //! the user's `git add` would give a new file no such mode, and leave a file's former one.
 //!
 //! What is there before is read when the steps are made, so whoever uses them looks only then whether a path may be written over
 //! ([`clean`](super::clean)): a change that comes later is met by the step itself.
 
+mod exchange;
 mod replay;
+mod undo;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -141,21 +146,38 @@ impl<'a> Steps<'a> {
                 let aside = folder.join(digest);
                 fs::write(&aside, bytes).map_err(RepoError::io("write", &aside))?;
             }
+            undo::put_aside(self.git.dir(), &folder, &step)?;
             steps.push(step);
             reached(&format!("aside-{index}"));
         }
         sync(&folder)?;
         reached("aside");
-        let journal = serde_json::to_vec(&Journal { schema: SCHEMA, stage: stage || !has_modes(self.git)?, steps })
-            .unwrap_or_default();
-        let (draft, path) = (folder.join("draft"), folder.join(JOURNAL));
-        let mut file = File::create(&draft).map_err(RepoError::io("write", &draft))?;
-        file.write_all(&journal).and_then(|()| file.sync_all()).map_err(RepoError::io("write", &draft))?;
-        reached("draft");
-        fs::rename(&draft, &path).map_err(RepoError::io("write", &path))?;
-        sync(&folder)?;
+        decide(&folder, &Journal { schema: SCHEMA, stage: stage || !has_modes(self.git)?, steps })?;
         reached("journal");
-        replay(self.git, &folder)
+        replay(self.git, &folder).map_err(|error| undo::take_back(self.git, &folder, error))
+    }
+}
+
+/// Puts the journal in its place: from then on it is what is done.
+fn decide(folder: &Path, journal: &Journal) -> RepoResult<()> {
+    let (draft, path) = (folder.join("draft"), folder.join(JOURNAL));
+    let mut file = File::create(&draft).map_err(RepoError::io("write", &draft))?;
+    let text = serde_json::to_vec(journal).unwrap_or_default();
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(RepoError::io("write", &draft))?;
+    reached("draft");
+    fs::rename(&draft, &path).map_err(RepoError::io("write", &path))?;
+    sync(folder)
+}
+
+fn read(folder: &Path) -> RepoResult<Journal> {
+    let path = folder.join(JOURNAL);
+    let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
+    let unreadable = |why: String| RepoError::Journal { path: path.clone(), why };
+    let journal: Journal = serde_json::from_slice(&text).map_err(|e| unreadable(e.to_string()))?;
+    if (1..=SCHEMA).contains(&journal.schema) {
+        Ok(journal)
+    } else {
+        Err(unreadable("it was written by another factoryup".into()))
     }
 }
 
@@ -207,12 +229,7 @@ fn folder(git: &Git) -> RepoResult<PathBuf> {
 fn replay(git: &Git, folder: &Path) -> RepoResult<()> {
     let dir = git.dir();
     let path = folder.join(JOURNAL);
-    let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
-    let unreadable = |why: String| RepoError::Journal { path: path.clone(), why };
-    let journal: Journal = serde_json::from_slice(&text).map_err(|e| unreadable(e.to_string()))?;
-    if !(1..=SCHEMA).contains(&journal.schema) {
-        return Err(unreadable("it was written by another factoryup".into()));
-    }
+    let journal = read(folder)?;
     for step in &journal.steps {
         check(dir, folder, step).map_err(|why| RepoError::Journal { path: path.clone(), why })?;
     }
