@@ -15,7 +15,12 @@ fn a_lockout_by_sshd_and_one_by_the_firewall_are_taken_back() {
     let untouched = "ls /etc/ssh/sshd_config.d; ls /etc/factory 2>/dev/null; sshd -T | sha256sum; nft list tables 2>/dev/null || true";
     let before = journey.inside(untouched);
 
-    // sshd that lets nobody in: a session is left, and through it the change is taken back at once.
+    // sshd that lets nobody in: a session is left, and through it the change is taken back at once. It begins to do so a while after
+    // the reload, as on a busy machine: until then it lets in by the old rules, and no such login may confirm the new ones.
+    journey.inside(
+        "mkdir /run/systemd/system/ssh.service.d; printf '[Service]\nExecReload=\nExecReload=systemd-run --quiet --on-active=3 \
+         --timer-property=AccuracySec=100ms kill -HUP $MAINPID\n' >/run/systemd/system/ssh.service.d/slow.conf; systemctl daemon-reload",
+    );
     let drill = Drill { sshd: true, firewall: false };
     let outcome = journey.run(journey.target().with_drill(drill, 60));
     let error = outcome.as_ref().unwrap_err();
@@ -26,6 +31,8 @@ fn a_lockout_by_sshd_and_one_by_the_firewall_are_taken_back() {
     assert_eq!(journey.inside(untouched), before);
     assert_eq!(journey.inside("systemctl list-units --all --plain --no-legend 'factoryup-revert*'"), "");
     assert_eq!(journey.watch.failures.borrow().len(), 2);
+
+    journey.inside("rm -r /run/systemd/system/ssh.service.d; systemctl daemon-reload");
 
     // A firewall that drops all that goes to sshd: no session is left, and the timer does it.
     let drill = Drill { sshd: false, firewall: true };

@@ -10,7 +10,28 @@ reload_sshd() {
     mkdir -p /run/sshd
     chmod 0755 /run/sshd
     systemctl is-active --quiet ssh.service || return 0
-    systemctl reload ssh.service || systemctl restart ssh.service
+    sshd_pid=$(systemctl show --property=MainPID --value ssh.service)
+    sshd_image=$(image "$sshd_pid")
+    systemctl reload ssh.service && is_another_image "$sshd_pid" "$sshd_image" && return
+    # Ends when the new one listens. Sessions have processes of their own and go on.
+    systemctl restart ssh.service
+}
+
+# image PID: where its stack begins, proc_pid_stat(5), which is chosen anew whenever it executes a program; nothing when it is gone.
+image() {
+    awk '{ sub(/.*[)] /, ""); print $26 }' "/proc/$1/stat" 2>/dev/null
+}
+
+# is_another_image PID IMAGE: waits for up to 10 seconds until it has another one. A reload only sends sshd a signal, at which it
+# executes itself again. Until then it lets in by the old rules, and a login would confirm what nobody has tried.
+is_another_image() {
+    sshd_tries=0
+    while sshd_now=$(image "$1") && [ "$sshd_now" = "$2" ]; do
+        sshd_tries=$((sshd_tries + 1))
+        [ "$sshd_tries" -lt 100 ] || return 1
+        sleep 0.1
+    done
+    [ -n "$sshd_now" ]
 }
 
 load_table() {
