@@ -37,9 +37,20 @@ pub(crate) fn has_modes(git: &Git) -> RepoResult<bool> {
 }
 
 /// Whether a file in the work tree has the mode that it should have, as far as that can be told.
-pub(crate) fn are_alike(there: &str, wanted: &str, has_modes: bool) -> bool {
+fn are_alike(there: &str, wanted: &str, has_modes: bool) -> bool {
     let is_file = |mode: &str| mode == Mode::File.as_str() || mode == Mode::Executable.as_str();
     there == wanted || !has_modes && is_file(there) && is_file(wanted)
+}
+
+/// What is at a path: the mode with the digest of the content, or nothing.
+pub(crate) type Side = Option<(String, String)>;
+
+/// Whether a path holds what it should, as far as that can be told.
+pub(crate) fn is(there: &Side, wanted: &Side, has_modes: bool) -> bool {
+    match (there, wanted) {
+        (Some((mode, digest)), Some((wanted, of))) => digest == of && are_alike(mode, wanted, has_modes),
+        (there, wanted) => there == wanted,
+    }
 }
 
 /// Those of `paths` that are not as the commit `head` has them, in the index or in the work tree.
@@ -134,7 +145,7 @@ pub(crate) fn restore(git: &Git, path: &str, digest: &str) -> RepoResult<Option<
 }
 
 /// Mode and digest of what is at a path, or nothing. A folder is not nothing, and never what was there.
-pub(crate) fn present(place: &Path) -> RepoResult<Option<(String, String)>> {
+pub(crate) fn present(place: &Path) -> RepoResult<Side> {
     let metadata = match fs::symlink_metadata(place) {
         Ok(metadata) => metadata,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

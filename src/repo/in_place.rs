@@ -1,8 +1,9 @@
 //! An upgrade written into the work tree, for repos that no merge request will ever see: all of it, or nothing ([`journal`](super::journal)).
 //!
-//! Only paths that are as the commit has them from which the edits were made, and only while that one is checked out. What git ignores or does not know is never written over.
+//! Only paths are touched that are as the commit has them from which the edits were made, and only while that one is checked out. What
+//! git ignores or does not know is never written over.
 
-use super::clean::{are_alike, changed, has_modes, present, refuse_overlooked};
+use super::clean::{changed, has_modes, is, present, refuse_overlooked};
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
@@ -18,11 +19,7 @@ pub(crate) fn is_written(git: &Git, edits: &[Edit]) -> RepoResult<bool> {
             Edit::Put(blob) => (&blob.path, Some((blob.mode.as_str().to_owned(), sha256(&blob.bytes)))),
             Edit::Remove(path) => (path, None),
         };
-        let is_written = match (&present(&place(git.dir(), path)?)?, &after) {
-            (Some((mode, digest)), Some((wanted, of))) => digest == of && are_alike(mode, wanted, has_modes),
-            (there, after) => *there == *after,
-        };
-        if !is_written {
+        if !is(&present(&place(git.dir(), path)?)?, &after, has_modes) {
             return Ok(false);
         }
     }

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::clean::{FOLDER as DIRECTORY, are_alike, has_modes, present, stage};
+use super::clean::{FOLDER as DIRECTORY, Side, has_modes, is, present, stage};
 use super::create::sync;
 use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
@@ -59,9 +59,6 @@ struct Step {
     before: Side,
     after: Side,
 }
-
-/// The mode with the digest of the content, or nothing.
-type Side = Option<(String, String)>;
 
 /// What is to be written, with what was there when it was made.
 #[derive(Debug)]
@@ -272,14 +269,6 @@ fn check(dir: &Path, folder: &Path, step: &Step) -> Result<(), String> {
         Ok(bytes) if sha256(&bytes) == *digest => Ok(()),
         Ok(_) => Err(format!("what was put aside for {} is not what it says", step.path)),
         Err(error) => Err(format!("what was put aside for {} cannot be read: {error}", step.path)),
-    }
-}
-
-/// Whether a path holds what one side of a step says, as far as that can be told.
-fn is(there: &Side, side: &Side, has_modes: bool) -> bool {
-    match (there, side) {
-        (Some((mode, digest)), Some((wanted, of))) => digest == of && are_alike(mode, wanted, has_modes),
-        (there, side) => there == side,
     }
 }
 

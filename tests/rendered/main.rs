@@ -24,6 +24,7 @@ mod matrix;
 mod night;
 mod pipeline;
 mod prompts;
+mod readers;
 mod recipients;
 mod release;
 mod rules;

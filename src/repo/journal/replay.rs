@@ -8,8 +8,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::exchange::{exchange, move_where_nothing_is};
-use super::{Step, is, place, remove_empty, there};
-use crate::repo::clean::restore;
+use super::{Step, place, remove_empty, there};
+use crate::repo::clean::{is, restore};
 use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::failpoint::reached;
 use crate::repo::git::Git;
