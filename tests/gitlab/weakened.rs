@@ -110,7 +110,8 @@ fn every_weakened_rule_is_told_and_put_back() {
             Proof => assert!(!plan.is_empty() && !holds(&situation), "{what} is not told: {plan:?}"),
         }
         // Proves, too, where it changes something.
-        situation.apply(QUIET).unwrap();
+        let outcome = situation.apply(QUIET);
+        assert!(outcome.is_ok(), "{what}: {outcome:?}, and now {:?}", situation.target().prove(&Silent));
         let after = situation.plan();
         assert!(after.is_empty() && after.notes.len() == notes, "{what}: {after:?}");
     }

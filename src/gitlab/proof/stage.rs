@@ -24,6 +24,9 @@ use crate::secret::Secret;
 
 /// What the token with the scope `api` is called in GitLab.
 const WIDE_NAME: &str = "factoryup proof, ended right after";
+/// How many days it could live if nothing ended it. GitLab ends tokens at midnight, UTC: one day would be over for a run that goes on
+/// from one day to the next.
+const WIDE_DAYS: i64 = 2;
 /// How often to look for a merge request that a push asked for.
 const LOOKS: u32 = 8;
 
@@ -76,7 +79,7 @@ impl<'a> Stage<'a> {
     pub(super) fn begin(&mut self) -> GitlabResult<()> {
         self.still_known()?;
         self.end_strays()?;
-        let made = agent_token::mint(self.site, &self.account, WIDE_NAME, &["api"], days_from_now(1))?;
+        let made = agent_token::mint(self.site, &self.account, WIDE_NAME, &["api"], days_from_now(WIDE_DAYS))?;
         self.wide = Some(self.agent.with_token(Secret::new(made.token), "the agent's account with the scope api"));
         Ok(())
     }
@@ -84,7 +87,7 @@ impl<'a> Stage<'a> {
     /// Ends the wide tokens of proofs that were cut. Their texts are lost, but rotating one gives a text to end it with.
     fn end_strays(&self) -> GitlabResult<()> {
         for token in agent_token::list(self.site, &self.account)?.iter().filter(|t| t.active && t.name == WIDE_NAME) {
-            let made = agent_token::rotate(self.site, &self.account, token.id, days_from_now(1))?;
+            let made = agent_token::rotate(self.site, &self.account, token.id, days_from_now(WIDE_DAYS))?;
             let stray = self.agent.with_token(Secret::new(made.token), "the agent's account with the scope api");
             stray.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
         }
@@ -129,9 +132,14 @@ impl<'a> Stage<'a> {
         } else {
             vec![self.tip.clone()]
         };
-        let message = "Try what is forbidden [skip ci]\n\nThis commit changes nothing. factoryup made it to see that GitLab \
-                       refuses it on protected branches.";
-        let mut arguments = vec!["commit-tree", "-m", message];
+        // Like no other, made in the same second: a push of what is there already would count as let through.
+        let message = format!(
+            "Try what is forbidden [skip ci]\n\nThis commit changes nothing. factoryup made it to see that GitLab refuses it on protected \
+             branches.\n\nAttempt: {}, {}",
+            self.branch,
+            if beside { "rewrite" } else { "push" }
+        );
+        let mut arguments = vec!["commit-tree", "-m", &message];
         for parent in &parents {
             arguments.extend(["-p", parent]);
         }
@@ -186,7 +194,7 @@ impl<'a> Stage<'a> {
         if ended.is_err() {
             let username = &self.site.desired.agent.username;
             self.note(format!(
-                "a token of {username} with the scope api could not be ended; it ends by itself tomorrow"
+                "a token of {username} with the scope api could not be ended; it ends by itself in two days"
             ));
         }
         self.clear_merge_requests()?;
