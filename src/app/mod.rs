@@ -132,5 +132,5 @@ pub fn add(request: &Request<'_>) -> Result<Added> {
         None => (Some(control.propose(request, &entry)?), true),
     };
     let ports = entry.ports(&request.factory.environments.names);
-    Ok(Added { folder: std::path::absolute(&folder).unwrap_or(folder), made, branch, branch_is_new, ports })
+    Ok(Added { folder, made, branch, branch_is_new, ports })
 }

@@ -41,7 +41,7 @@ impl Name {
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Access {
     /// Log into the host with this private key, besides the agent's and the usual ones
-    #[arg(long, value_name = "FILE", env = "FACTORYUP_IDENTITY")]
+    #[arg(long, value_name = "FILE", env = "FACTORYUP_IDENTITY", value_parser = super::path())]
     identity: Option<PathBuf>,
 
     /// Accept only this host key, such as SHA256:…, whatever known hosts say
@@ -49,11 +49,11 @@ pub(super) struct Access {
     host_key: Option<String>,
 
     /// Read the password for sudo on the host from this file [env: FACTORYUP_SUDO_PASSWORD holds the password itself]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::path())]
     sudo_password_file: Option<PathBuf>,
 
     /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN holds the token itself]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::path())]
     gitlab_token_file: Option<PathBuf>,
 }
 

@@ -40,11 +40,11 @@ struct Add {
     description: String,
 
     /// Where the new repo lands: a folder that is empty or not there [default: NAME beside the control repo]
-    #[arg(long, value_name = "DIR", conflicts_with = "adopt")]
+    #[arg(long, value_name = "DIR", conflicts_with = "adopt", value_parser = super::path())]
     path: Option<PathBuf>,
 
     /// Adopt the git repo in this folder: add what it lacks on a branch factory/adopt, overwrite nothing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path())]
     adopt: Option<PathBuf>,
 
     /// Let everybody open it from outside, once it is in production

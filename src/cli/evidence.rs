@@ -22,6 +22,7 @@ enum Command {
     /// Check that each statement follows from the one before; the head that it prints shows, if noted, that none is missing since
     Verify {
         /// The log to check [default: this factory's, in the state folder]
+        #[arg(value_parser = super::path())]
         file: Option<std::path::PathBuf>,
     },
 }

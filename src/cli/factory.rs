@@ -37,12 +37,9 @@ fn path(dir: &Path) -> Result<PathBuf> {
         if let Some(error) = crate::repo::bare(dir) {
             return Err(error);
         }
-        return Err(Error::usage(format!(
-            "no {FILE_NAME} in {}",
-            if dir == Path::new(".") { "this folder".into() } else { dir.display().to_string() }
-        ))
-        .hint("run this in a control repo, or name it with --dir DIR")
-        .hint("to begin one: factoryup init DIR"));
+        return Err(Error::usage(format!("no {FILE_NAME} in {}", dir.display()))
+            .hint("run this in a control repo, or name it with --dir DIR")
+            .hint("to begin one: factoryup init DIR"));
     }
     Ok(path)
 }

@@ -25,7 +25,7 @@ use crate::wizard::{Request, Settled, Taken, settle};
 #[derive(Debug, Default, Args)]
 pub(super) struct Init {
     /// The folder to make, an empty one, or a repo of yours [default: --dir, or the current folder]
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = super::path())]
     folder: Option<PathBuf>,
 
     /// Take what is found on this machine, else the default, for everything that has one, without asking
@@ -46,7 +46,10 @@ impl Init {
             return Self::adopted(&report, ui);
         }
         let folder = self.folder.as_deref().unwrap_or(dir);
-        let enter = if folder == Path::new(".") { String::new() } else { format!("cd {}, then ", folder.display()) };
+        let enter = match super::typed(folder) {
+            here if here.is_empty() => here,
+            there => format!("cd {}, then ", crate::shell::word(&there)),
+        };
         ui.say(&format!("\nNext: {enter}factoryup plan --diff to read what would change on the host and GitLab, and factoryup apply to change it."));
         Ok(Ending::Done)
     }

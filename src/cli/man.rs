@@ -18,7 +18,7 @@ pub(super) struct Man {
     command: Vec<String>,
 
     /// Write the pages of all commands into this folder, one file each, over those that are there
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path())]
     all: Option<PathBuf>,
 }
 

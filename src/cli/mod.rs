@@ -20,8 +20,9 @@ mod schema;
 mod start;
 mod upgrade;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
@@ -69,8 +70,8 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
 
-    /// The control repo to work on [default: the current folder]
-    #[arg(long, short = 'C', global = true, value_name = "DIR")]
+    /// The control repo to work on [default: the current directory]
+    #[arg(long, short = 'C', global = true, value_name = "DIR", value_parser = path())]
     dir: Option<PathBuf>,
 }
 
@@ -109,7 +110,7 @@ impl Cli {
     /// # Errors
     /// Whatever stopped it; its kind is the exit code.
     pub fn run(&self, ui: &Ui) -> Result<Ending> {
-        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+        let dir = self.dir.clone().map_or_else(|| absolute(Path::new(".")), Ok).map_err(Error::usage)?;
         match &self.command {
             None => return start::run(&dir, ui),
             Some(Command::Init(command)) => return command.run(&dir, ui),
@@ -130,6 +131,22 @@ impl Cli {
     }
 }
 
+/// Makes a path absolute as it is typed. Programs that factoryup starts run in other directories, where a relative path names
+/// another file, so every path on the command line passes here.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|typed| absolute(Path::new(&typed)))
+}
+
+fn absolute(typed: &Path) -> std::result::Result<PathBuf, String> {
+    std::path::absolute(typed).map_err(|error| format!("cannot use the path {typed:?}: {error}"))
+}
+
+/// A directory the way a user in the current one would type it: relative where it lies below, empty where it is this one.
+fn typed(dir: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    dir.strip_prefix(here).unwrap_or(dir).display().to_string()
+}
+
 /// What clap says of wrong words on the command line, as an error: its first paragraph is the message, its tips are what to do.
 #[must_use]
 pub fn usage_error(error: &clap::Error) -> Error {
@@ -147,10 +164,32 @@ pub fn usage_error(error: &clap::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::path::{Path, PathBuf};
+
+    use clap::{Arg, Command, CommandFactory};
 
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    fn paths(command: &Command) -> Vec<&Arg> {
+        let path = |arg: &&Arg| arg.get_value_parser().type_id() == clap::builder::ValueParser::path_buf().type_id();
+        command.get_arguments().filter(path).chain(command.get_subcommands().flat_map(paths)).collect()
+    }
+
+    #[test]
+    fn every_path_on_the_command_line_becomes_absolute() {
+        let root = super::Cli::command();
+        let found = paths(&root);
+        assert!(found.len() >= 12, "{found:?}");
+        for arg in found {
+            let command = Command::new("x").arg(Arg::new("x").value_parser(arg.get_value_parser().clone()));
+            let parsed = command.try_get_matches_from(["x", "./a"]).unwrap();
+            let path = parsed.get_one::<PathBuf>("x").unwrap();
+            assert_eq!(path, &std::env::current_dir().unwrap().join("a"), "{}", arg.get_id());
+        }
+        assert!(super::absolute(Path::new("")).is_err());
+        assert_eq!(super::typed(Path::new("/")), "/");
     }
 }

@@ -24,15 +24,14 @@ pub(super) struct Rehearse {
     without_host: bool,
 
     /// Where to put what is made; an earlier rehearsal there is replaced [default: in the state folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path())]
     into: Option<PathBuf>,
 }
 
 impl Rehearse {
     pub(super) fn run(&self, ui: &Ui) -> Result<()> {
         let dir = match &self.into {
-            Some(dir) => std::path::absolute(dir)
-                .map_err(|e| crate::Error::usage(format!("cannot use {} as a folder: {e}", dir.display())))?,
+            Some(dir) => dir.clone(),
             // No factory can have this name, so no real one's state is there.
             None => StateDir::open(".rehearsal")?.path().to_owned(),
         };

@@ -21,7 +21,7 @@ pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
         }
         return Ok(ending);
     }
-    let place = if dir == Path::new(".") { "this folder".to_owned() } else { dir.display().to_string() };
+    let place = dir.display();
     let problem = match dir.read_dir() {
         Ok(mut entries) => entries.next().is_some().then(|| format!("{place} is neither empty nor a control repo")),
         Err(error) => Some(format!("cannot read {place}: {error}")),

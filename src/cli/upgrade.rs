@@ -71,7 +71,7 @@ pub(super) struct Upgrade {
     defaults: bool,
 
     /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN holds the token itself]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::path())]
     gitlab_token_file: Option<PathBuf>,
 
     #[command(flatten)]

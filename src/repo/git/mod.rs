@@ -59,10 +59,11 @@ pub(crate) struct Git {
 }
 
 impl Git {
-    /// Finds git on `PATH`, to work in `dir`.
+    /// Finds git on `PATH`, to work in `dir`. Paths below `dir` are handed to gits that run elsewhere, so it is made absolute here.
     pub(crate) fn new(dir: &Path) -> RepoResult<Self> {
         let program = which::which("git").map_err(|_| RepoError::NoGit)?;
-        Ok(Self { program, dir: dir.to_owned(), objects: Arc::default() })
+        let dir = std::path::absolute(dir).map_err(RepoError::io("find", dir))?;
+        Ok(Self { program, dir, objects: Arc::default() })
     }
 
     /// The folder it works in.
