@@ -13,7 +13,7 @@
 //! | [`host`] | target *host*: a trusted machine, observed and changed by two POSIX sh programs |
 //! | [`repo`] | target *repo*: the control repo, rendered from `templates/` into one git commit |
 //! | [`gitlab`] | target *gitlab*: the hand-off, and the negative proof that it holds |
-//! | [`targets`] | which targets a factory has, and how each is made |
+//! | [`workspace`] | a factory's folder with its answers, keys, state and dialog: makes targets, and applies them in order |
 //! | [`hand_over`] | what the hand-off makes for the host |
 //! | [`app`] | application repos under the factory's app contract |
 //! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
@@ -44,9 +44,9 @@ pub mod rehearsal;
 pub mod repo;
 pub mod secret;
 mod shell;
-pub mod targets;
 pub mod transport;
 pub mod ui;
 pub mod wizard;
+pub mod workspace;
 
 pub use error::{Error, Kind, Result};

@@ -172,7 +172,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     ends_with(&runs[7], 73);
     let partial = said(&runs[7]);
     assert!(partial.contains("1 change in the home of a worker could not be made, and all else was: "), "{partial}");
-    assert!(partial.contains("going on with what comes after host") && partial.contains("promises hold"), "{partial}");
+    assert!(partial.contains("continuing with the next target") && partial.contains("promises hold"), "{partial}");
     assert!(partial.contains("error: on ssh://") && partial.contains("3 changes in the homes of workers"), "{partial}");
     assert!(journey.as_agent("chmod 700 ~/.config").status.success());
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
@@ -189,7 +189,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     fs::remove_file(journey.state().join("runner-trusted-token")).unwrap();
     runs.push(journey.in_repo(&["apply", "gitlab", "--yes"]));
     ends_with(&runs[9], 0);
-    assert!(said(&runs[9]).contains("bring them: factoryup apply host"), "{}", said(&runs[9]));
+    assert!(said(&runs[9]).contains("copy them: factoryup apply host"), "{}", said(&runs[9]));
     runs.push(journey.in_repo(&["apply", "host", "--yes"]));
     ends_with(&runs[10], 0);
     assert!(said(&runs[10]).contains("replace the trusted runner's token in"), "{}", said(&runs[10]));

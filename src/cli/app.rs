@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::factory;
 use crate::app::{ADOPT_BRANCH, Added, AppKind, Made, Request, add};
 use crate::error::{Error, Result};
 use crate::ui::Ui;
+use crate::workspace::factory_in;
 
 /// Work with the applications of the factory
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ impl App {
                 .hint("a program that answers HTTP requests: --kind http; files that a web server shows: --kind static")
                 .hint(format!("for example: factoryup app add {} --kind http", command.name)));
         };
-        let factory = factory::read(dir)?;
+        let factory = factory_in(dir)?;
         let added = add(&Request {
             control: dir,
             factory: &factory,

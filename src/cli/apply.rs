@@ -4,10 +4,11 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::access::{Access, Name, Purpose, Site};
+use super::access::{Access, Name};
 use crate::error::Result;
-use crate::plan::{Options, converge};
+use crate::plan::Options;
 use crate::ui::Ui;
+use crate::workspace::{Purpose, Workspace};
 
 /// Plan, confirm, apply and verify; run it again when it was cut
 #[derive(Debug, Default, Args)]
@@ -34,11 +35,11 @@ pub(super) struct Apply {
 impl Apply {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let purpose = match self.target {
-            None | Some(Name::Host) => Purpose::BringToHost(ui),
-            Some(Name::Repo | Name::Gitlab) => Purpose::Bring(ui),
+            None | Some(Name::Host) => Purpose::ApplyHost,
+            Some(Name::Repo | Name::Gitlab) => Purpose::Apply,
         };
-        let site = Site::open(dir, &self.access, purpose)?;
         let options = Options { yes: self.yes, prove_again: self.prove };
-        site.bring_about(self.target, ui, &mut |target| converge(target, ui, &site.state, options).map(drop))
+        let workspace = Workspace::open(dir, self.access.keys(), purpose, ui)?;
+        workspace.apply(self.target.map(Into::into), options, &mut |_, _| Ok(()))
     }
 }

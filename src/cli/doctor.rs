@@ -6,21 +6,31 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Purpose, Site};
+use super::access::{Access, Name};
 use crate::dialog::plain;
 use crate::error::Result;
 use crate::ui::Ui;
+use crate::workspace::{Purpose, Workspace};
 
-/// Check that the control repo is sound and the agent's token is not about to end; exit code 2 when a check fails
+/// Check the control repo, the host and GitLab against factory.toml; changes nothing
 ///
-/// Reads the commit that is checked out and what the last hand-off from this machine left, changes nothing, and needs neither host
-/// nor GitLab, so that it can run in a pipeline.
+/// Each failed check names its remedy. A target that cannot be read is a failed check too. `factoryup doctor repo` reads only the
+/// commit that is checked out and needs no network and no token, so that it can run in a pipeline.
+///
+/// Exit code 2 when a check fails.
 #[derive(Debug, Default, Args)]
-pub(super) struct Doctor {}
+pub(super) struct Doctor {
+    /// Which target [default: all of them]
+    target: Option<Name>,
+
+    #[command(flatten)]
+    access: Access,
+}
 
 impl Doctor {
-    pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
-        let checks = Site::open(dir, &Access::default(), Purpose::Look)?.check()?;
+    pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
+        let workspace = Workspace::open(dir, self.access.keys(), Purpose::Look, ui)?;
+        let checks = workspace.check(self.target.map(Into::into))?;
         for check in &checks {
             if ui.is_json() {
                 ui.result(&json!({ "event": "check", "holds": check.holds(), "check": check }).to_string())?;

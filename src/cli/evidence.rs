@@ -5,10 +5,10 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::factory;
 use crate::error::Result;
 use crate::plan::{Evidence as Log, StateDir};
 use crate::ui::Ui;
+use crate::workspace::{factory_in, refuse_new_name};
 
 /// Work with the evidence of what was done
 #[derive(Debug, Args)]
@@ -33,8 +33,8 @@ impl Evidence {
         let path = if let Some(path) = file {
             path.clone()
         } else {
-            let factory = factory::read(dir)?;
-            factory::refuse_new_name(dir, &factory.factory.name)?;
+            let factory = factory_in(dir)?;
+            refuse_new_name(dir, &factory.factory.name)?;
             let state = StateDir::locate(&factory.factory.name)?;
             state.look(dir, &factory.gitlab.project_url())?;
             state.file("evidence/log.jsonl")

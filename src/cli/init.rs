@@ -6,7 +6,7 @@ use clap::Args;
 
 use serde_json::json;
 
-use super::{Ending, factory};
+use super::Ending;
 use crate::dialog::Dialog;
 use crate::error::Result;
 use crate::factory::AnswerFlags;
@@ -15,6 +15,7 @@ use crate::repo::RepoTarget;
 use crate::repo::report::Report;
 use crate::ui::Ui;
 use crate::wizard::{Request, Settled, Taken, settle};
+use crate::workspace::refuse_new_name;
 
 /// Ask what cannot be found out, write factory.toml and generate the control repo. Works offline, touches nothing else
 ///
@@ -99,7 +100,7 @@ fn say_taken(taken: &[Taken], ui: &Ui) -> Result<()> {
 
 /// Makes the control repo of a new factory in `dir`.
 fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<Option<Report>> {
-    factory::refuse_new_name(dir, &settled.factory.factory.name)?;
+    refuse_new_name(dir, &settled.factory.factory.name)?;
     let mut state = StateDir::open(&settled.factory.factory.name)?;
     state.lock()?;
     state.claim_if_new(dir, &settled.factory.gitlab.project_url())?;

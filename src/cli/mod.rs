@@ -9,7 +9,6 @@ mod apply;
 mod completions;
 mod doctor;
 mod evidence;
-mod factory;
 mod init;
 mod man;
 mod plan;
@@ -118,7 +117,7 @@ impl Cli {
             Some(Command::Upgrade(command)) => return command.run(&dir, ui),
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
             Some(Command::Revert(command)) => return command.run(&dir, ui),
-            Some(Command::Doctor(_)) => return doctor::Doctor::run(&dir, ui),
+            Some(Command::Doctor(command)) => return command.run(&dir, ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),
             Some(Command::App(command)) => command.run(&dir, ui),

@@ -6,10 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Name, Purpose, Site};
+use super::access::{Access, Name};
 use crate::error::{Error, Kind, Result};
 use crate::plan::Target;
 use crate::ui::Ui;
+use crate::workspace::{Purpose, Workspace};
 
 /// Show what would change, and change nothing; exit code 2 when changes are pending
 #[derive(Debug, Default, Args)]
@@ -31,22 +32,22 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let site = Site::open(dir, &self.access, Purpose::Look)?;
+        let workspace = Workspace::open(dir, self.access.keys(), Purpose::Look, ui)?;
         if self.script {
-            return self.print_script(&site, ui);
+            return self.print_script(&workspace, ui);
         }
-        let pending = site.look(self.target, ui, &mut |plan| ui.plan(plan))?;
+        let pending = workspace.plan(self.target.map(Into::into), &mut |plan| ui.plan(plan))?;
         Ok(if pending { Ending::Pending } else { Ending::Done })
     }
 
     /// The programs for the host as it is; where it cannot be reached, those that come before it was observed.
-    fn print_script(&self, site: &Site, ui: &Ui) -> Result<Ending> {
+    fn print_script(&self, workspace: &Workspace<'_>, ui: &Ui) -> Result<Ending> {
         if self.target != Some(Name::Host) {
             return Err(
                 Error::usage("--script prints what runs on the host").hint("type: factoryup plan host --script")
             );
         }
-        let mut host = site.host(ui)?;
+        let mut host = workspace.host()?;
         let mut unreachable = None;
         let plan = match host.observe(ui) {
             Ok(plan) => Some(plan),

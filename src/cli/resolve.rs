@@ -6,13 +6,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Purpose, Site};
 use super::upgrade::{CUT_SHORT, ENDED};
 use crate::dialog::Dialog;
 use crate::error::{Error, Result};
 use crate::plan::Diff;
 use crate::repo::resolve::{Choice, Pending, Resolver, Unsettled};
 use crate::ui::Ui;
+use crate::workspace::{Keys, Purpose, Workspace};
 
 /// Settle the conflicts that an upgrade left, in the commit that is checked out
 ///
@@ -49,15 +49,15 @@ pub(super) struct Resolve {
 
 impl Resolve {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let site = Site::open(dir, &Access::default(), Purpose::Look)?;
-        let target = site.repo()?;
+        let workspace = Workspace::open(dir, Keys::default(), Purpose::Use, ui)?;
+        let target = workspace.repo()?;
         let ended = !self.only_looks(ui) && target.recover()?;
         if ended {
             ui.tell(ENDED);
         } else if target.is_cut_short()? {
             ui.tell(CUT_SHORT);
         }
-        let mut resolver = site.resolver()?;
+        let mut resolver = workspace.resolver()?;
         let wanted = |pending: &Pending| self.path.as_ref().is_none_or(|path| *path == pending.path);
         let chosen: Vec<Pending> = resolver.pending().into_iter().filter(wanted).collect();
         let lost = resolver.without_proposal();

@@ -5,10 +5,11 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::Ending;
-use super::access::{Access, Purpose, Site};
+use super::access::Access;
 use crate::error::Result;
-use crate::plan::{Event, Options, Target, Watch, converge};
+use crate::plan::{Options, Target, converge};
 use crate::ui::Ui;
+use crate::workspace::{Purpose, Workspace};
 
 /// Undo what factoryup did to the host, from the receipt there
 ///
@@ -49,15 +50,15 @@ enum Revertible {
 impl Revert {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let Revertible::Host = self.target;
-        let site = Site::open(dir, &self.access, Purpose::Look)?;
-        let mut host = site.way_back(ui)?;
+        let purpose = if self.dry_run { Purpose::Look } else { Purpose::Use };
+        let workspace = Workspace::open(dir, self.access.keys(), purpose, ui)?;
+        let mut host = workspace.way_back()?;
         if self.dry_run {
-            ui.event(&Event::Target { name: host.name(), subject: &host.subject() });
             let plan = host.observe(ui)?;
             ui.plan(&plan)?;
             return Ok(if plan.is_empty() { Ending::Done } else { Ending::Pending });
         }
-        converge(&mut host, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
+        converge(&mut host, ui, workspace.state(), Options { yes: self.yes, ..Options::default() })?;
         Ok(Ending::Done)
     }
 }

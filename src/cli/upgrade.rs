@@ -6,12 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::Ending;
-use super::access::{Access, Purpose, Site};
 use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
 use crate::factory::answers::Answers;
 use crate::factory::{AnswerFlags, FILE_NAME, Renewed, new_questions};
-use crate::plan::{Deed, Event, Options, Outcome, Target, TargetName, Watch, converge};
+use crate::plan::{Deed, Options, Outcome, Target, converge};
 use crate::repo::RepoTarget;
 use crate::repo::earlier::{Earlier, earlier};
 use crate::repo::propose::propose;
@@ -20,6 +19,7 @@ use crate::secret::Secret;
 use crate::ui::Ui;
 use crate::ui::prompt::Terminal;
 use crate::wizard::{CatchUp, answered_there, catch_up};
+use crate::workspace::{Keys, Purpose, Workspace};
 
 /// What is said of a work tree that a killed run left half written, where nothing may be written now.
 pub(super) const CUT_SHORT: &str =
@@ -80,11 +80,11 @@ pub(super) struct Upgrade {
 
 impl Upgrade {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let access = Access::with_token(self.gitlab_token_file.clone());
+        let keys = Keys { gitlab_token_file: self.gitlab_token_file.clone(), ..Keys::default() };
         let purpose = if self.dry_run { Purpose::Look } else { Purpose::Repo };
-        let site = Site::renewed(dir, &access, purpose, |text, lock| self.ask(dir, text, lock, ui))?;
+        let workspace = Workspace::renewed(dir, keys, purpose, ui, |text, lock| self.ask(dir, text, lock, ui))?;
         let deed = Deed::Upgrade { in_place: self.in_place, push: !self.no_push };
-        let mut target = site.repo()?.in_place(self.in_place).for_deed(deed);
+        let mut target = workspace.repo()?.in_place(self.in_place).for_deed(deed);
         let cut_short = self.dry_run && target.is_cut_short()?;
         if cut_short {
             ui.tell(CUT_SHORT);
@@ -97,7 +97,6 @@ impl Upgrade {
                 .hint("make it with: factoryup apply repo"));
         };
         if self.dry_run {
-            ui.event(&Event::Target { name: TargetName::Repo, subject: &target.subject() });
             ui.plan(&plan)?;
             self.show(&report, None, ui)?;
             let pending =
@@ -106,13 +105,13 @@ impl Upgrade {
         }
         // Who says yes beforehand may not be there to be asked for a token later; now, nothing is half done.
         let token = match report.branch.as_deref().filter(|_| self.yes && !self.no_push) {
-            Some(branch) => Some(site.gitlab_token(ui).map_err(|error| unpushed(error, branch, plan.is_empty()))?),
+            Some(branch) => Some(workspace.owner_token().map_err(|error| unpushed(error, branch, plan.is_empty()))?),
             None => None,
         };
-        let outcome = converge(&mut target, ui, &site.state, Options { yes: self.yes, ..Options::default() })?;
+        let outcome = converge(&mut target, ui, workspace.state(), Options { yes: self.yes, ..Options::default() })?;
         self.show(&report, Some(&target), ui)?;
         if let Some(branch) = report.branch.as_deref() {
-            self.push(&target, &report, &site, token, ui).map_err(|error| unpushed(error, branch, true))?;
+            self.push(&target, &report, &workspace, token, ui).map_err(|error| unpushed(error, branch, true))?;
         } else if matches!(outcome, Outcome::Applied { .. }) && report.conflicts().next().is_none() {
             ui.say(IN_PLACE);
         }
@@ -159,7 +158,14 @@ impl Upgrade {
         Ok(())
     }
 
-    fn push(&self, target: &RepoTarget, report: &Report, site: &Site, token: Option<Secret>, ui: &Ui) -> Result<()> {
+    fn push(
+        &self,
+        target: &RepoTarget,
+        report: &Report,
+        workspace: &Workspace<'_>,
+        token: Option<Secret>,
+        ui: &Ui,
+    ) -> Result<()> {
         let branch = report.branch.as_deref().unwrap_or_default();
         let waits = report.conflicts().next().is_some();
         if self.no_push {
@@ -168,8 +174,8 @@ impl Upgrade {
             ui.say(&format!("The branch is {branch}; nothing was pushed.{next}"));
             return Ok(());
         }
-        let token = token.map_or_else(|| site.gitlab_token(ui), Ok)?;
-        let pushed = propose(target.dir(), &site.factory, report, ("oauth2", &token))?;
+        let token = token.map_or_else(|| workspace.owner_token(), Ok)?;
+        let pushed = propose(target.dir(), workspace.factory(), report, ("oauth2", &token))?;
         if !pushed.accepted {
             return Err(Error::new(Kind::NotPermitted, format!("GitLab does not take {branch}: {}", pushed.reason))
                 .hint("push it yourself, or merge it here"));

@@ -5,7 +5,7 @@ use super::desired::Desired;
 use super::error::GitlabResult;
 use super::http::Call;
 use super::preflight::{self, Facts, require_maintainer, too_old};
-use super::resources::{self, group, project};
+use super::resources::{self, account, group, project};
 use super::site::{Project, Site};
 use crate::factory::Tier;
 use crate::plan::{Plan, Target};
@@ -17,6 +17,7 @@ impl GitlabTarget {
         plan.notes.clone_from(&facts.notes);
         let Some(found) = project::read(&self.owner, &self.desired)? else {
             plan.changes = group::observe(&self.owner, &self.desired, facts.owner)?;
+            account::require_free(&self.owner, &self.desired)?;
             plan.push(project::create(&self.desired));
             plan.changes.extend(resources::all().iter().flat_map(|resource| resource.fresh(&self.desired)));
             return Ok(plan);

@@ -29,17 +29,17 @@ impl Deed {
     }
 
     /// What shows the plan, and what carries it out without asking.
-    pub(super) fn commands(self, target: TargetName) -> [String; 2] {
+    /// No target means all of them.
+    pub(super) fn commands(self, target: Option<TargetName>) -> [String; 2] {
+        let target = target.map_or(String::new(), |target| format!(" {target}"));
         match self {
-            Self::Apply => [format!("factoryup plan {target}"), format!("factoryup apply {target} --yes")],
+            Self::Apply => [format!("factoryup plan{target}"), format!("factoryup apply{target} --yes")],
             Self::Upgrade { in_place, push } => {
                 let place = if in_place { " --in-place" } else { "" };
                 let push = if push { "" } else { " --no-push" };
                 [format!("factoryup upgrade{place} --dry-run --diff"), format!("factoryup upgrade{place}{push} --yes")]
             }
-            Self::Revert => {
-                [format!("factoryup revert {target} --dry-run"), format!("factoryup revert {target} --yes")]
-            }
+            Self::Revert => [format!("factoryup revert{target} --dry-run"), format!("factoryup revert{target} --yes")],
         }
     }
 }

@@ -229,6 +229,21 @@ impl Log<'_> {
 /// What the target's steps return; `Interrupted` when the plan is declined; `CutShort` when changes are left after applying;
 /// `Pending` when a promise does not hold.
 pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, options: Options) -> Result<Outcome> {
+    let Some(plan) = prepare(target, watch, state, options)? else { return Ok(Outcome::AlreadyRight { proofs: 0 }) };
+    confirm(&[&plan], target.deed(), watch, options)?;
+    carry_out(target, &plan, watch, state, options)
+}
+
+/// Observes a target and shows the plan. Changes nothing on the target. `None` if nothing is left to do or to prove.
+///
+/// # Errors
+/// As [`Target::observe`]; `CannotWrite` when the journal cannot be written.
+pub(crate) fn prepare(
+    target: &mut dyn Target,
+    watch: &dyn Watch,
+    state: &StateDir,
+    options: Options,
+) -> Result<Option<Plan>> {
     let since = Instant::now();
     let subject = target.subject();
     watch.event(&Event::Target { name: target.name(), subject: &subject });
@@ -239,49 +254,85 @@ pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, op
     }
     let plan = target.observe(watch)?;
     watch.event(&Event::Planned(&plan));
+    if !plan.is_empty() || options.prove_again || journal.proof_due(target.name())? {
+        return Ok(Some(plan));
+    }
+    // Where nothing was begun and nothing is done, there is nothing to record.
+    if cut.is_some() {
+        journal.append(target.name(), Mark::Ended, None, None)?;
+    }
+    watch.event(&Event::Finished { outcome: &Outcome::AlreadyRight { proofs: 0 }, took: since.elapsed() });
+    Ok(None)
+}
+
+/// Makes the changes of a plan that was confirmed, verifies them, and proves the target's promises.
+///
+/// # Errors
+/// As [`converge`].
+pub(crate) fn carry_out(
+    target: &mut dyn Target,
+    plan: &Plan,
+    watch: &dyn Watch,
+    state: &StateDir,
+    options: Options,
+) -> Result<Outcome> {
+    let since = Instant::now();
+    let mut journal = Journal::open(&state.file("journal.jsonl"))?;
     if !plan.is_empty() {
-        confirm(&plan, target.deed(), watch, options)?;
-        apply(target, &plan, watch, &mut journal, state)?;
+        apply(target, plan, watch, &mut journal, state)?;
+    } else if journal.unfinished(target.name())?.is_some() {
+        journal.append(target.name(), Mark::Ended, None, None)?;
     }
     let proofs = if !plan.is_empty() || options.prove_again || journal.proof_due(target.name())? {
-        let proofs = prove(target, &plan, watch, state)?;
+        let proofs = prove(target, plan, watch, state)?;
         journal.append(target.name(), Mark::Proved, None, None)?;
         proofs
     } else {
         0
     };
-    let outcome = if plan.is_empty() {
-        // Where nothing was begun and nothing is done, there is nothing to record.
-        if cut.is_some() {
-            journal.append(target.name(), Mark::Ended, None, None)?;
-        }
-        Outcome::AlreadyRight { proofs }
-    } else {
-        Outcome::Applied { changes: plan.changes.len(), proofs }
+    let outcome = match plan.changes.len() {
+        0 => Outcome::AlreadyRight { proofs },
+        changes => Outcome::Applied { changes, proofs },
     };
     watch.event(&Event::Finished { outcome: &outcome, took: since.elapsed() });
     Ok(outcome)
 }
 
-fn confirm(plan: &Plan, deed: Deed, watch: &dyn Watch, options: Options) -> Result<()> {
-    if options.yes {
+/// Asks once for the changes of all these plans; not at all if there are none.
+///
+/// # Errors
+/// `Usage` without a terminal; `Interrupted` when the answer is no.
+pub(crate) fn confirm(plans: &[&Plan], deed: Deed, watch: &dyn Watch, options: Options) -> Result<()> {
+    let pending: Vec<&&Plan> = plans.iter().filter(|plan| !plan.is_empty()).collect();
+    let Some(first) = pending.first().filter(|_| !options.yes) else { return Ok(()) };
+    let mut names: Vec<&str> = pending.iter().map(|plan| plan.target.as_str()).collect();
+    names.dedup();
+    let one = (names.len() == 1).then_some(first.target);
+    let place = if one.is_some() { first.subject.clone() } else { listed(&names) };
+    let count = match pending.iter().map(|plan| plan.changes.len()).sum() {
+        1 => "1 change".to_owned(),
+        count => format!("{count} changes"),
+    };
+    let [show, carry_out] = deed.commands(one);
+    if !watch.is_interactive() {
+        return Err(Error::usage(format!(
+            "cannot ask for confirmation without a terminal: {count} planned for {place}"
+        ))
+        .hint(format!("review the plan with `{show}`, then apply it with `{carry_out}`")));
+    }
+    let these = if count == "1 change" { "this change" } else { &format!("these {count}") };
+    if watch.confirm(&format!("Apply {these} to {place}?"), false)? {
         return Ok(());
     }
-    if !watch.is_interactive() {
-        let [show, carry_out] = deed.commands(plan.target);
-        return Err(Error::usage(format!(
-            "{} changes on {} wait for a yes, and there is no terminal",
-            plan.changes.len(),
-            plan.subject
-        ))
-        .hint(format!("read them with `{show}`, then run `{carry_out}`")));
-    }
-    if watch.confirm(&format!("Make these {} changes on {}?", plan.changes.len(), plan.subject), false)? {
-        Ok(())
-    } else {
-        let [show, _] = deed.commands(plan.target);
-        Err(Error::new(Kind::Interrupted, format!("declined; nothing was changed on {}", plan.subject))
-            .hint(format!("`{show}` shows the same again; run the same command again when it is to be done")))
+    Err(Error::new(Kind::Interrupted, format!("declined; nothing was changed on {place}"))
+        .hint(format!("to see the plan again: `{show}`")))
+}
+
+/// Names as a person lists them: `repo, host and gitlab`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => names.join(""),
     }
 }
 
@@ -339,7 +390,10 @@ fn apply(
             Kind::CutShort,
             format!("after applying, {} still differs in {}: {}", plan.subject, left.changes.len(), what.join("; ")),
         )
-        .hint(format!("run `{}` to see what; something else may be changing it back", deed.commands(plan.target)[0])));
+        .hint(format!(
+            "run `{}` to see what; something else may be changing it back",
+            deed.commands(Some(plan.target))[0]
+        )));
     }
     watch.event(&Event::Verified);
     evidence("applied", None)?;

@@ -28,6 +28,7 @@ pub(crate) use change::hex;
 pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
 pub use deed::Deed;
 pub use engine::{Event, Log, Options, Outcome, Proof, Target, Watch, converge};
+pub(crate) use engine::{carry_out, confirm, prepare};
 pub use evidence::{Evidence, Statement, Subject};
 pub use journal::{Journal, Unfinished};
 pub use receipt::{Entry, Receipt, Undo};

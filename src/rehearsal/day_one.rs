@@ -15,11 +15,11 @@ use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
     Tier,
 };
-use crate::plan::{Options as Run, Outcome, StateDir, Watch, converge, write_atomically};
+use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically};
 use crate::process;
 use crate::secret::Secret;
-use crate::targets::{self, Keys};
 use crate::transport::{Ssh, SshOptions};
+use crate::workspace::{Keys, Workspace};
 
 /// Marks a folder as one that a rehearsal made and the next may replace.
 const MARKER: &str = ".factoryup-rehearsal";
@@ -132,13 +132,13 @@ impl Stage {
     }
 
     fn converge(&mut self, watch: &dyn Watch, again: bool) -> Result<()> {
-        let names = targets::of(&self.factory);
-        let (state, parts) = (&self.state, &mut self.parts);
+        let parts = &mut self.parts;
         let mut since = Instant::now();
-        targets::bring_about(&names, &self.factory, &self.dir, &self.keys, state, watch, &mut |target| {
-            let name = target.name();
-            let outcome = converge(target, watch, state, Run { yes: true, ..Run::default() })?;
-            let result = match &outcome {
+        // The state folder is the rehearsal's own, which no other process uses.
+        let state = StateDir::at(self.state.path())?;
+        let workspace = Workspace::of(self.factory.clone(), &self.dir, self.keys.clone(), state, watch)?;
+        workspace.apply(None, Run { yes: true, ..Run::default() }, &mut |name, outcome| {
+            let result = match outcome {
                 Outcome::Applied { changes, .. } if again => {
                     return Err(Error::internal(format!("the second apply of {name} still made {changes} changes")));
                 }

@@ -41,7 +41,8 @@ impl Check {
         self.faults.is_empty()
     }
 
-    fn new(claim: &'static str, remedy: &'static str, faults: impl IntoIterator<Item = String>) -> Self {
+    /// A check, with what it found wrong.
+    pub(crate) fn new(claim: &'static str, remedy: &'static str, faults: impl IntoIterator<Item = String>) -> Self {
         Self { claim, faults: faults.into_iter().collect(), remedy, skipped: None }
     }
 }

@@ -58,15 +58,17 @@ impl Ui {
         diff::text(texts, self.out, "  ")
     }
 
-    /// Shows a plan as a result, on standard output.
+    /// Shows a plan as a result, on standard output, under the name of its target.
     ///
     /// # Errors
     /// `CannotWrite` when it cannot be written.
     pub fn plan(&self, plan: &Plan) -> Result<()> {
         if self.settings.json {
+            self.result(&machine::value(&Event::Target { name: plan.target, subject: &plan.subject }).to_string())?;
             return self.result(&machine::value(&Event::Planned(plan)).to_string());
         }
-        let text = self.plan_text(plan);
+        let heading = plain(&format!("{}: {}", plan.target, plan.subject));
+        let text = format!("\n{}\n{}", self.out.bold(&heading), self.plan_text(plan));
         // Texts in a diff keep their lines.
         if self.settings.diff { self.result(&text) } else { self.result(&super::wrap::wrap(&text, self.width)) }
     }

@@ -147,8 +147,8 @@ fn missing_groups_are_made_from_the_top_down() {
     situation.apply(QUIET).unwrap();
     assert_eq!(situation.plane.get("/groups/fresh%2Finner").body["visibility"], "private");
     situation.factory.gitlab.group = "factory/below".into();
-    assert_eq!(situation.pending()[..2], ["group:factory/below", "project:factory/below/control"]);
     situation.factory.agent.username = "another-agent".into();
+    assert_eq!(situation.pending()[..2], ["group:factory/below", "project:factory/below/control"]);
     situation.apply(QUIET).unwrap();
     assert_eq!(situation.pending(), Vec::<String>::new());
 }

@@ -50,13 +50,14 @@ fn a_token_that_ended_or_is_wrong_is_refused_before_anything() {
 
 #[test]
 fn an_account_without_the_role_is_told_which_it_needs() {
-    let Some(situation) = Situation::handed_off() else { return };
+    let Some(mut situation) = Situation::handed_off() else { return };
     let project = situation.get("")["id"].as_u64().unwrap();
     let error = refusal(&situation, &situation.plane.member(project, "bob", 30));
     assert_eq!(error.kind(), Kind::NotPermitted);
     assert!(error.to_string().contains("is Developer on factory/control; the hand-off needs Maintainer"), "{error}");
     // A stranger sees no project and no group.
     situation.plane.stand_in.add_user("eve").unwrap();
+    situation.factory.agent.username = "another-agent".into();
     let mut target = situation.target_with(Secret::new(situation.plane.token("eve", &["api"])));
     let error = converge(&mut target, &Silent, &situation.state, QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::NotPermitted);
@@ -79,6 +80,7 @@ fn a_taken_user_name_asks_for_another() {
     let error = situation.apply(QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert!(error.to_string().contains("the user name factory-agent is taken"), "{error}");
+    assert_eq!(situation.writes(), Vec::<String>::new());
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn a_repo_of_ones_own_is_adopted_and_nothing_is_written_over() {
     // Brought in, settled, and from there on a control repo like any other.
     world.git("repo", &["reset", "-q", "--hard"]);
     world.git("repo", &["merge", "-q", "--ff-only", &branch]);
-    assert_eq!(world.factoryup("repo", &["doctor"]).0, 2);
+    assert_eq!(world.factoryup("repo", &["doctor", "repo"]).0, 2);
     world.env("EDITOR", "sed -i -e '/^[<|=>]\\{7\\}/d'");
     for (path, choice) in [(".gitlab-ci.yml", "--proposal"), ("README.md", "--mine"), ("docs/glossary.md", "--edit")] {
         let (code, _, err) = world.factoryup("repo", &["resolve", path, choice]);
@@ -115,7 +115,7 @@ fn a_repo_of_ones_own_is_adopted_and_nothing_is_written_over() {
     assert!(read("AGENTS.md").contains("acme") && read("notes.md") == "mine\n");
     assert_eq!(read("src/main.py"), "print('caf\u{e9}')\r\n");
     assert_eq!(fs::read_link(world.path("repo/docs/src")).unwrap().to_str(), Some("../src"));
-    for command in [&["doctor"][..], &["resolve"], &["upgrade", "--dry-run"]] {
+    for command in [&["doctor", "repo"][..], &["resolve"], &["upgrade", "--dry-run"]] {
         let (code, out, err) = world.factoryup("repo", command);
         assert_eq!(code, 0, "{command:?}: {out}{err}");
     }
@@ -141,8 +141,8 @@ fn without_init_it_is_refused_with_the_way_to_adopt_it() {
         let (code, _, err) = world.factoryup("repo", command);
         assert!(code == 73 && err.contains("did not make") && err.contains("factoryup init"), "{command:?}: {err}");
     }
-    for command in [["doctor"], ["resolve"]] {
-        let (code, _, err) = world.factoryup("repo", &command);
+    for command in [&["doctor", "repo"][..], &["resolve"]] {
+        let (code, _, err) = world.factoryup("repo", command);
         assert!(code == 64 && err.contains("no control repo yet"), "{command:?}: {err}");
     }
     assert_eq!(world.git("repo", &["for-each-ref", "refs/heads/factory"]), "");

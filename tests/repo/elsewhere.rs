@@ -52,7 +52,7 @@ fn assert_merged(text: &str) {
 }
 
 fn assert_nothing_left(world: &World, dir: &str) {
-    for command in [&["upgrade", "--dry-run"][..], &["doctor"]] {
+    for command in [&["upgrade", "--dry-run"][..], &["doctor", "repo"]] {
         let (code, out, err) = world.factoryup(dir, command);
         assert_eq!(code, 0, "{command:?}: {out}{err}");
     }
@@ -169,7 +169,7 @@ fn a_bare_repo_is_refused_with_the_remedy() {
     let world = edited(|_| ());
     world.git("", &["clone", "-q", "--bare", "repo", "bare.git"]);
     let before = world.git("bare.git", &["for-each-ref"]);
-    for command in [&["upgrade"][..], &["resolve"], &["doctor"], &["apply", "repo"]] {
+    for command in [&["upgrade"][..], &["resolve"], &["doctor", "repo"], &["apply", "repo"]] {
         let (code, _, err) = world.factoryup("bare.git", command);
         assert!(code == 73 && err.contains("a bare repo") && err.contains("git clone"), "{command:?}: {code} {err}");
     }

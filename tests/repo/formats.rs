@@ -82,9 +82,12 @@ fn newer_formats_are_refused() {
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
         world.git("repo", &["commit", "-qam", "newer"]);
         let before = world.git("repo", &["for-each-ref"]);
-        for command in
-            [&["upgrade", "--yes", "--no-push"][..], &["doctor"], &["plan", "repo"], &["apply", "repo", "--yes"]]
-        {
+        for command in [
+            &["upgrade", "--yes", "--no-push"][..],
+            &["doctor", "repo"],
+            &["plan", "repo"],
+            &["apply", "repo", "--yes"],
+        ] {
             let (code, _, err) = world.factoryup("repo", command);
             assert!(code == 65 && err.contains(said), "{file}: {command:?}: {code}: {err}");
         }

@@ -56,7 +56,8 @@ fn a_missing_object_starts_no_program() {
         assert!(done.unwrap().success());
     }
     fs::remove_file(world.path("repo/.git/objects").join(&oid[..2]).join(&oid[2..])).unwrap();
-    for arguments in [&["doctor"][..], &["plan", "repo"], &["upgrade", "--dry-run"], &["upgrade", "--no-push", "--yes"]]
+    for arguments in
+        [&["doctor", "repo"][..], &["plan", "repo"], &["upgrade", "--dry-run"], &["upgrade", "--no-push", "--yes"]]
     {
         let (code, out, err) = world.factoryup("repo", arguments);
         assert!(code == 73 && err.contains(&oid), "{arguments:?}: {code}\n{out}{err}");

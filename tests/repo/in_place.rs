@@ -60,7 +60,7 @@ fn it_writes_the_work_tree_and_leaves_the_rest() {
     world.git("repo", &["add", "--all"]);
     world.git("repo", &["commit", "-qm", "upgrade"]);
     assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
-    assert_eq!(world.factoryup("repo", &["doctor"]).0, 0);
+    assert_eq!(world.factoryup("repo", &["doctor", "repo"]).0, 0);
 }
 
 #[test]

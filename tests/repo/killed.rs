@@ -247,7 +247,7 @@ fn what_git_knows_is_no_staging_place() {
     world.git("repo", &["add", "-A"]);
     world.git("repo", &["commit", "-qm", "mine"]);
     let before = files(&world.path("repo"));
-    for command in [&["doctor"][..], &["upgrade", "--yes", "--no-push"], &["apply", "repo", "--yes"]] {
+    for command in [&["doctor", "repo"][..], &["upgrade", "--yes", "--no-push"], &["apply", "repo", "--yes"]] {
         let (code, out, err) = world.factoryup("repo", command);
         assert!(code == 0 && files(&world.path("repo")) == before, "{command:?}: {code} {out}{err}");
     }

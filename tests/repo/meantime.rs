@@ -29,7 +29,7 @@ fn an_upgrade_in_place_takes_back_nothing_that_came_while_it_asked() {
     for (file, commit, wanted) in cases {
         let world = in_place::situation();
         let mut pty = Pty::start(world.terminal("repo", &["upgrade", "--in-place"]), 250);
-        pty.expect("Make these");
+        pty.expect("Apply these");
         if file == "factory.toml" {
             let path = world.path("repo/factory.toml");
             fs::write(&path, fs::read_to_string(&path).unwrap() + "# Mine since.\n").unwrap();

@@ -101,7 +101,7 @@ fn where_modes_cannot_be_told_they_are_right_all_the_same() {
         world.git("repo", &["commit", "-qm", "settled"]);
         assert_eq!(world.git("repo", &["ls-tree", "-r", "HEAD"]), settled, "{shown:o}");
         assert_eq!(world.git("repo", &["status", "--porcelain"]), "");
-        let (code, out, err) = world.factoryup("repo", &["doctor"]);
+        let (code, out, err) = world.factoryup("repo", &["doctor", "repo"]);
         assert_eq!(code, 0, "{out}{err}");
     }
 }

@@ -166,14 +166,16 @@ fn two_factories_of_one_name_do_not_share_their_state() {
     world.apply("repo");
     let record = world.path("state/factoryup/acme/factory.json");
     // A look takes nothing.
-    assert_eq!(world.factoryup("repo", &["doctor"]).0, 0);
+    assert_eq!(world.factoryup("repo", &["doctor", "repo"]).0, 0);
     assert!(!record.exists());
     let apply = ["apply", "repo", "--yes"];
     assert_eq!(world.factoryup("repo", &apply).0, 0);
     let known = fs::read(&record).unwrap();
     // The same one in another place, by move or clone: whoever works on it is asked whether it is theirs.
     fs::rename(world.path("repo"), world.path("moved")).unwrap();
-    for command in [&["doctor"][..], &["plan", "repo"], &["upgrade", "--yes", "--no-push"], &["evidence", "verify"]] {
+    for command in
+        [&["doctor", "repo"][..], &["plan", "repo"], &["upgrade", "--yes", "--no-push"], &["evidence", "verify"]]
+    {
         let (code, _, said) = world.factoryup("moved", command);
         assert_eq!(code, 0, "{command:?}: {said}");
         assert_eq!(fs::read(&record).unwrap(), known, "{command:?}");
@@ -184,13 +186,13 @@ fn two_factories_of_one_name_do_not_share_their_state() {
     fs::remove_file(&record).unwrap();
     assert_eq!(world.factoryup("moved", &apply).0, 0);
     world.git("", &["clone", "-q", "moved", "other"]);
-    assert_eq!(world.factoryup("other", &["doctor"]).0, 0);
-    assert_eq!(world.factoryup("moved", &["doctor"]).0, 0);
+    assert_eq!(world.factoryup("other", &["doctor", "repo"]).0, 0);
+    assert_eq!(world.factoryup("moved", &["doctor", "repo"]).0, 0);
     // Another one.
     let path = world.path("other/factory.toml");
     let text = fs::read_to_string(&path).unwrap().replace("group = \"acme\"", "group = \"coyotes\"");
     fs::write(&path, text).unwrap();
-    for command in [&["plan", "repo"][..], &["doctor"], &["evidence", "verify"]] {
+    for command in [&["plan", "repo"][..], &["doctor", "repo"], &["evidence", "verify"]] {
         let (code, _, said) = world.factoryup("other", command);
         assert!(
             code == 65 && said.contains("another factory of this name has its state in"),
@@ -198,5 +200,5 @@ fn two_factories_of_one_name_do_not_share_their_state() {
         );
         assert!(said.contains("/acme/") && said.contains("give this one another name"), "{said}");
     }
-    assert_eq!(world.factoryup("moved", &["doctor"]).0, 0);
+    assert_eq!(world.factoryup("moved", &["doctor", "repo"]).0, 0);
 }

@@ -146,7 +146,7 @@ fn markers_in_a_file_of_the_users() {
     let branch = world.git("repo", &["for-each-ref", "--format=%(refname:short)", "refs/heads/factory"]);
     let changed = world.git("repo", &["diff", "--name-only", "HEAD", &branch]);
     assert!(!changed.contains("docs/glossary.md"), "{changed}");
-    let (code, out, _) = world.factoryup("repo", &["doctor"]);
+    let (code, out, _) = world.factoryup("repo", &["doctor", "repo"]);
     assert!(code == 2 && out.contains("docs/glossary.md"), "{out}");
 }
 
@@ -282,7 +282,7 @@ fn a_pipe_where_the_manifest_should_be() {
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", &["resolve"]);
     assert!(code == 65 && err.contains(MANIFEST) && err.contains("not a regular file"), "{code} {err}");
-    for command in [&["doctor"][..], &["upgrade", "--dry-run"]] {
+    for command in [&["doctor", "repo"][..], &["upgrade", "--dry-run"]] {
         let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", command);
         assert_eq!(code, 0, "{command:?}: {err}");
     }

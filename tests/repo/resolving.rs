@@ -116,7 +116,7 @@ fn in_the_merge_tool_that_git_is_configured_for() {
     // The first reads as the user had it, so that only its record is different.
     assert!(world.staged().contains(".factory/manifest.toml") && world.staged().contains(TWO), "{}", world.staged());
     world.git("repo", &["commit", "-qm", "settled"]);
-    let (code, out, err) = world.factoryup("repo", &["doctor"]);
+    let (code, out, err) = world.factoryup("repo", &["doctor", "repo"]);
     assert_eq!(code, 0, "{out}{err}");
 }
 
@@ -350,7 +350,7 @@ fn a_proposal_that_is_gone_comes_back_and_notes_beside_it_stay() {
     world.git("repo", &["commit", "-qm", "again"]);
     assert_eq!(world.factoryup("repo", &["resolve", ONE, "--proposal"]).0, 0);
     world.git("repo", &["commit", "-qm", "settled too"]);
-    let (_, out, err) = world.factoryup("repo", &["doctor"]);
+    let (_, out, err) = world.factoryup("repo", &["doctor", "repo"]);
     assert!(!out.contains("belongs to no file") && !err.contains("belongs to no file"), "{out}{err}");
 }
 

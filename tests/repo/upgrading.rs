@@ -191,7 +191,7 @@ fn conflicts_are_named_kept_and_settled() {
         assert!(!world.path("repo/.factory/conflicts").exists());
         assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
         assert_eq!(world.factoryup("repo", &["resolve"]).0, 0);
-        let (code, out, _) = world.factoryup("repo", &["doctor"]);
+        let (code, out, _) = world.factoryup("repo", &["doctor", "repo"]);
         assert_eq!(code, 0, "{out}");
     }
 }
@@ -330,7 +330,7 @@ fn an_upgrade_that_waits_for_a_yes_names_itself() {
         let world = situation();
         let (code, _, err) = world.factoryup("repo", &[&["upgrade"], flags].concat());
         let [show, carry_out] = named;
-        let wanted = format!("read them with `factoryup {show}`, then run `factoryup {carry_out}`");
+        let wanted = format!("review the plan with `factoryup {show}`, then apply it with `factoryup {carry_out}`");
         assert!(code == 64 && err.contains(&wanted), "{err}");
         let words = |line: &'static str| line.split(' ').collect::<Vec<_>>();
         let (code, out, _) = world.factoryup("repo", &words(show));

@@ -42,7 +42,12 @@ impl Pty {
 
     /// Waits for a text, after the last one that was expected.
     pub fn expect(&mut self, text: &str) -> &mut Self {
-        let until = Instant::now() + LIMIT;
+        self.expect_within(LIMIT, text)
+    }
+
+    /// The same for what may take longer.
+    pub fn expect_within(&mut self, limit: Duration, text: &str) -> &mut Self {
+        let until = Instant::now() + limit;
         loop {
             if let Some(at) = self.transcript()[self.seen..].find(text) {
                 self.seen += at + text.len();

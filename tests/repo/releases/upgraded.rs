@@ -68,7 +68,7 @@ impl World {
     pub(super) fn settled(&self) {
         let (code, out, err) = self.factoryup("repo", &["upgrade", "--dry-run"]);
         assert_eq!(code, 0, "{out}{err}");
-        let (code, out, err) = self.factoryup("repo", &["doctor"]);
+        let (code, out, err) = self.factoryup("repo", &["doctor", "repo"]);
         assert!(code == 0 && !out.contains("(not checked: the "), "{out}{err}");
     }
 }

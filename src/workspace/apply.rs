@@ -1,0 +1,170 @@
+//! All targets in order: looked at, confirmed as one, applied.
+
+use std::collections::BTreeSet;
+
+use super::{Made, Workspace};
+use crate::error::{Error, Kind, Result};
+use crate::factory::HostKind;
+use crate::gitlab::hand_over;
+use crate::plan::{Deed, Event, Options, Outcome, Plan, Target, TargetName, carry_out, confirm, prepare};
+
+impl Workspace<'_> {
+    /// Makes and observes targets in order, with `look`, and then the host as it will be after the hand-off, whose changes are in the
+    /// result as well. A target that cannot be looked at does not keep the others from being looked at.
+    ///
+    /// # Errors
+    /// Of the first target that could not be looked at.
+    fn survey(&self, only: Option<TargetName>, look: &mut Look<'_>) -> Result<Vec<Surveyed<'_>>> {
+        let names = self.names(only);
+        let (mut surveyed, mut failure) = (Vec::<Surveyed<'_>>::new(), None);
+        for &name in &names {
+            let looked = self.make(name).and_then(|mut made| {
+                let plan = look(made.target())?;
+                if let (Made::Gitlab(gitlab), Some(plan)) = (&made, &plan)
+                    && let Some(Surveyed { made: Made::Host(host), plan: now, then }) =
+                        surveyed.iter_mut().find(|one| matches!(one.made, Made::Host(_)))
+                {
+                    let now = now.clone().unwrap_or_else(|| Plan::new(TargetName::Host, host.subject()));
+                    *then = Some(host.after(gitlab.coming(plan)?, &now)?).filter(|then| !then.is_empty());
+                }
+                surveyed.push(Surveyed { made, plan, then: None });
+                Ok(())
+            });
+            let Err(error) = looked else { continue };
+            // What ends the process, or cannot be shown, ends the survey as well.
+            if names.len() == 1 || matches!(error.kind(), Kind::Interrupted | Kind::CannotWrite) {
+                return Err(error);
+            }
+            if failure.is_some() {
+                self.watch.warn(&format!("cannot read {name}: {error}"));
+            } else if Some(&name) != names.last() {
+                self.watch.warn(&format!("cannot read {name}; see the error at the end"));
+            }
+            failure.get_or_insert(error);
+        }
+        failure.map_or(Ok(surveyed), Err)
+    }
+
+    /// Shows what would change with `show`. Returns whether changes are pending.
+    ///
+    /// # Errors
+    /// As [`Target::observe`], of the first target that could not be looked at; and what `show` returns.
+    pub fn plan(&self, only: Option<TargetName>, show: &mut dyn FnMut(&Plan) -> Result<()>) -> Result<bool> {
+        let mut pending = false;
+        let surveyed = self.survey(only, &mut |target| {
+            self.watch.busy(&format!("reading the current state of {}", target.subject()));
+            let plan = target.observe(self.watch)?;
+            pending |= !plan.is_empty();
+            show(&plan)?;
+            Ok(Some(plan))
+        })?;
+        surveyed.iter().filter_map(|one| one.then.as_ref()).try_for_each(show)?;
+        Ok(pending)
+    }
+
+    /// Applies targets: all of them are looked at first, then one question is asked, then one after the other is changed, verified
+    /// and proved. `done` is told of each. If the hand-off made tokens, the host is applied once more.
+    ///
+    /// A change that fails in the home of a service user does not stop the targets that follow, since the service user itself can
+    /// cause it; the error comes at the end.
+    ///
+    /// # Errors
+    /// If a target cannot be looked at, with nothing changed; `Interrupted` if the plan is declined; what a target's steps return.
+    pub fn apply(
+        &self,
+        only: Option<TargetName>,
+        options: Options,
+        done: &mut dyn FnMut(TargetName, &Outcome) -> Result<()>,
+    ) -> Result<()> {
+        if self.names(only).len() > 1 {
+            // Asked for now, and not while something waits for it.
+            self.owner_token()?;
+        }
+        let surveyed = self.survey(only, &mut |target| prepare(target, self.watch, &self.state, options));
+        let surveyed = surveyed.inspect_err(|_| self.watch.note("nothing was changed on any target"))?;
+        let plans: Vec<&Plan> = surveyed.iter().flat_map(|one| [&one.plan, &one.then]).flatten().collect();
+        for then in surveyed.iter().filter_map(|one| one.then.as_ref()) {
+            self.watch.event(&Event::Target { name: then.target, subject: &then.subject });
+            self.watch.event(&Event::Planned(then));
+        }
+        confirm(&plans, Deed::Apply, self.watch, options)?;
+        let mut run = Run { confirmed: plans.into_iter().flat_map(ids).collect(), changed: false, left: None };
+        let several = surveyed.len() > 1;
+        let (before, has_host) = (hand_over(&self.factory, &self.state)?, self.names(only).contains(&TargetName::Host));
+        let mut rest = surveyed.into_iter();
+        while let Some(Surveyed { mut made, plan, .. }) = rest.next() {
+            let target = made.target();
+            let Some(plan) = plan else {
+                done(target.name(), &Outcome::AlreadyRight { proofs: 0 })?;
+                continue;
+            };
+            if several {
+                self.watch.event(&Event::Target { name: target.name(), subject: &target.subject() });
+            }
+            let outcome = self.bring(target, plan, options, &mut run)?;
+            if let (Some(left), true) = (&run.left, rest.len() > 0) {
+                self.watch.warn(&format!("{left}; continuing with the next target"));
+            }
+            done(made.name(), &outcome)?;
+        }
+        if self.factory.host.kind == HostKind::None || hand_over(&self.factory, &self.state)?.is(&before) {
+            return run.left.map_or(Ok(()), Err);
+        }
+        if !has_host {
+            self.watch.warn("the host does not have the new tokens yet; copy them: factoryup apply host");
+            return run.left.map_or(Ok(()), Err);
+        }
+        run.left = None;
+        let mut host = self.host()?;
+        if let Some(plan) = prepare(&mut host, self.watch, &self.state, options)? {
+            let outcome = self.bring(&mut host, plan, options, &mut run)?;
+            done(TargetName::Host, &outcome)?;
+        }
+        run.left.map_or(Ok(()), Err)
+    }
+
+    /// Carries out one plan. After an earlier target was changed, the plan is made again: new changes need a confirmation too.
+    fn bring(&self, target: &mut dyn Target, plan: Plan, options: Options, run: &mut Run) -> Result<Outcome> {
+        let plan = if run.changed { target.observe(self.watch)? } else { plan };
+        if !ids(&plan).all(|id| run.confirmed.contains(&id)) {
+            self.watch.event(&Event::Planned(&plan));
+            confirm(&[&plan], target.deed(), self.watch, options)?;
+        }
+        match carry_out(target, &plan, self.watch, &self.state, options) {
+            Err(error) if error.is_partial() => {
+                run.left = Some(error);
+                run.changed = true;
+                Ok(Outcome::Applied { changes: plan.changes.len(), proofs: 0 })
+            }
+            outcome => {
+                let outcome = outcome?;
+                run.changed |= matches!(outcome, Outcome::Applied { .. });
+                Ok(outcome)
+            }
+        }
+    }
+}
+
+/// A look at one target, which says what differs; nothing if the target is done with.
+type Look<'l> = dyn FnMut(&mut dyn Target) -> Result<Option<Plan>> + 'l;
+
+/// A target that was looked at: what differs, and what else will once the hand-off was made.
+struct Surveyed<'w> {
+    made: Made<'w>,
+    plan: Option<Plan>,
+    then: Option<Plan>,
+}
+
+/// How far an apply of several targets is.
+struct Run {
+    /// The changes that were confirmed.
+    confirmed: BTreeSet<(TargetName, String)>,
+    /// Whether anything was changed.
+    changed: bool,
+    /// What could not be done in the homes of service users.
+    left: Option<Error>,
+}
+
+fn ids(plan: &Plan) -> impl Iterator<Item = (TargetName, String)> + '_ {
+    plan.changes.iter().map(|change| (plan.target, change.id.clone()))
+}

@@ -1,0 +1,69 @@
+//! Whether what factoryup promises holds, on every target.
+
+use super::Workspace;
+use crate::error::{Kind, Result};
+use crate::gitlab::token_life;
+use crate::plan::TargetName;
+use crate::repo::doctor::{self, Check};
+
+impl Workspace<'_> {
+    /// Checks what factoryup promises: the files of the control repo, the end of the agent's token, and on each target that nothing
+    /// differs from `factory.toml`.
+    ///
+    /// # Errors
+    /// `Usage` if there is no control repo. A target that cannot be read is a check that fails, not an error.
+    pub fn check(&self, only: Option<TargetName>) -> Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        for name in self.names(only) {
+            if name == TargetName::Repo {
+                checks.extend(doctor::check(&self.dir, &self.factory, &self.text)?);
+                continue;
+            }
+            if name == TargetName::Gitlab {
+                checks.push(self.check_token()?);
+            }
+            checks.push(self.check_target(name)?);
+        }
+        Ok(checks)
+    }
+
+    fn check_target(&self, name: TargetName) -> Result<Check> {
+        let observed = self.make(name).and_then(|mut made| {
+            self.watch.busy(&format!("reading the current state of {}", made.target().subject()));
+            made.target().observe(self.watch)
+        });
+        self.watch.busy("");
+        let (claim, remedy) = match name {
+            TargetName::Host => (
+                "the host matches factory.toml",
+                "review with `factoryup plan host --diff`, then run `factoryup apply host`",
+            ),
+            _ => (
+                "GitLab matches factory.toml",
+                "review with `factoryup plan gitlab --diff`, then run `factoryup apply gitlab`",
+            ),
+        };
+        Ok(match observed {
+            Ok(plan) => Check::new(claim, remedy, plan.changes.into_iter().map(|change| change.summary)),
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => Check::new(
+                claim,
+                "make it reachable, or check the control repo alone: factoryup doctor repo",
+                [format!("cannot tell: {error}")],
+            ),
+        })
+    }
+
+    /// Whether the agent's token, here and on the host, is not about to end.
+    fn check_token(&self) -> Result<Check> {
+        let life = token_life(&self.factory, &self.state)?;
+        let username = &self.factory.agent.username;
+        let fault = life.filter(|life| life.is_due).map(|life| format!("that of {username} ends on {}", life.ends));
+        let check = Check::new(
+            "the agent's token is not about to end",
+            "renew it, in GitLab and on the host, with: factoryup apply",
+            fault,
+        );
+        Ok(Check { skipped: life.is_none().then(|| "no hand-off was made from this machine".to_owned()), ..check })
+    }
+}

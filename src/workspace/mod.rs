@@ -1,0 +1,220 @@
+//! A factory's folder with all that a command needs to work on it: the answers, the keys, the state folder and the dialog.
+//!
+//! A command opens a [`Workspace`] and calls one method. The workspace makes the targets and decides their order; it holds no
+//! policy of any of them. All targets are looked at before the first write on any:
+//!
+//! ```text
+//! survey   observe repo, host, gitlab; and the host as it will be once the hand-off made its tokens
+//! confirm  one question about all of it
+//! apply    one target after the other, verified and proved; then the host once more for the tokens
+//! ```
+
+mod apply;
+mod check;
+mod open;
+mod token;
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+pub use open::{Purpose, factory_in, refuse_new_name};
+
+use crate::error::Result;
+use crate::factory::{FILE_NAME, Factory, HostKind, Renewed, parse};
+use crate::gitlab::{GitlabTarget, hand_over};
+use crate::host::{HostTarget, Reach, RevertTarget};
+use crate::plan::{StateDir, Target, TargetName, Watch};
+use crate::repo::RepoTarget;
+use crate::repo::resolve::Resolver;
+use crate::secret::Secret;
+use crate::transport::{Local, Ssh, SshOptions};
+use open::text_in;
+
+/// How to log in, in addition to what `factory.toml` says. Files rather than values: secrets are read when they are needed.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// A private SSH key.
+    pub identity: Option<PathBuf>,
+    /// The only host key to accept, `SHA256:…`; wins over `host.host_key`.
+    pub host_key: Option<String>,
+    /// A file with the password for sudo on the host.
+    pub sudo_password_file: Option<PathBuf>,
+    /// A file with the GitLab token.
+    pub gitlab_token_file: Option<PathBuf>,
+}
+
+/// See the [module](self).
+pub struct Workspace<'w> {
+    factory: Factory,
+    dir: PathBuf,
+    /// `factory.toml` as it is in the folder, and with what was answered since.
+    read: String,
+    text: String,
+    keys: Keys,
+    state: StateDir,
+    /// The owner's GitLab token, once it was found.
+    token: OnceCell<Secret>,
+    watch: &'w dyn Watch,
+}
+
+impl std::fmt::Debug for Workspace<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workspace").field("dir", &self.dir).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl<'w> Workspace<'w> {
+    /// Opens the control repo in `dir` and its state folder.
+    ///
+    /// # Errors
+    /// `Usage` if there is no `factory.toml`; `Data` with all that is wrong in it, or if the state folder is another factory's;
+    /// `CannotWrite` if another process uses the state folder.
+    pub fn open(dir: &Path, keys: Keys, purpose: Purpose, watch: &'w dyn Watch) -> Result<Self> {
+        let text = text_in(dir)?;
+        let factory = parse(&text, &dir.join(FILE_NAME).display().to_string())?;
+        let state = purpose.state(dir, &factory, watch)?;
+        Ok(Self { factory, dir: dir.to_owned(), read: text.clone(), text, keys, state, token: OnceCell::new(), watch })
+    }
+
+    /// Opens a control repo of an older version: `ask` gets the text of its `factory.toml` with the answers last applied, and
+    /// answers what is new.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and what `ask` returns.
+    pub fn renewed(
+        dir: &Path,
+        keys: Keys,
+        purpose: Purpose,
+        watch: &'w dyn Watch,
+        ask: impl FnOnce(&str, Option<&str>) -> Result<Renewed>,
+    ) -> Result<Self> {
+        let read = text_in(dir)?;
+        let lock = crate::repo::answers_lock(dir)?;
+        let Renewed { factory, text } = ask(&read, lock.as_deref())?;
+        let state = purpose.state(dir, &factory, watch)?;
+        Ok(Self { factory, dir: dir.to_owned(), read, text, keys, state, token: OnceCell::new(), watch })
+    }
+
+    /// A workspace of known answers, whose control repo in `dir` need not exist.
+    ///
+    /// # Errors
+    /// `Internal` if the answers cannot be written as `factory.toml`.
+    pub fn of(factory: Factory, dir: &Path, keys: Keys, state: StateDir, watch: &'w dyn Watch) -> Result<Self> {
+        let text = crate::factory::to_toml(&factory)?;
+        Ok(Self { factory, dir: dir.to_owned(), read: text.clone(), text, keys, state, token: OnceCell::new(), watch })
+    }
+
+    /// The answers.
+    #[must_use]
+    pub fn factory(&self) -> &Factory {
+        &self.factory
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    /// The targets that this factory has, in the order in which they are applied, or the one that was named.
+    fn names(&self, only: Option<TargetName>) -> Vec<TargetName> {
+        let all = [TargetName::Repo, TargetName::Host, TargetName::Gitlab].into_iter();
+        let has = |name: &TargetName| *name != TargetName::Host || self.factory.host.kind != HostKind::None;
+        only.map_or_else(|| all.filter(has).collect(), |only| vec![only])
+    }
+
+    fn make(&self, name: TargetName) -> Result<Made<'_>> {
+        Ok(match name {
+            TargetName::Repo => Made::Repo(Box::new(self.repo()?)),
+            TargetName::Host => Made::Host(Box::new(self.host()?)),
+            TargetName::Gitlab => {
+                let token = self.owner_token()?;
+                Made::Gitlab(Box::new(GitlabTarget::new(&self.factory, token, &self.dir, &self.state)?))
+            }
+        })
+    }
+
+    /// The control repo.
+    ///
+    /// # Errors
+    /// As [`RepoTarget::new`].
+    pub fn repo(&self) -> Result<RepoTarget> {
+        Ok(RepoTarget::new(&self.dir, &self.factory, &self.text)?.instead_of(&self.read))
+    }
+
+    /// The conflicts of the control repo.
+    ///
+    /// # Errors
+    /// As [`Resolver::open`].
+    pub fn resolver(&self) -> Result<Resolver> {
+        Resolver::open(&self.dir, &self.factory, &self.text)
+    }
+
+    /// The host, for what only a host can do.
+    ///
+    /// # Errors
+    /// `Data` if the factory has no host.
+    pub fn host(&self) -> Result<HostTarget<'_>> {
+        let host = HostTarget::new(&self.factory, self.reach(), self.sudo_password()?)?;
+        host.with_hand_over(hand_over(&self.factory, &self.state)?)
+    }
+
+    /// The host on its way back.
+    ///
+    /// # Errors
+    /// As [`host`](Self::host).
+    pub fn way_back(&self) -> Result<RevertTarget<'_>> {
+        RevertTarget::new(&self.factory, self.reach(), self.sudo_password()?)
+    }
+
+    /// A way to the host for the first of the users that it lets in.
+    fn reach(&self) -> Reach<'_> {
+        let host = &self.factory.host;
+        if host.kind == HostKind::Local {
+            return Reach::Here(Box::new(Local));
+        }
+        Reach::Remote(Box::new(move |users| {
+            let pinned = self.keys.host_key.as_deref().unwrap_or(&host.host_key);
+            let mut options = SshOptions::new(&host.address, self.state.file("known_hosts"));
+            options.port = Some(host.port).filter(|&port| port != 22);
+            options.users = users.to_vec();
+            options.identity.clone_from(&self.keys.identity);
+            options.host_key = if pinned.is_empty() { None } else { Some(pinned.parse()?) };
+            Ok(Box::new(Ssh::new(options, self.watch)?))
+        }))
+    }
+
+    fn sudo_password(&self) -> Result<Option<Secret>> {
+        match &self.keys.sudo_password_file {
+            Some(path) => Secret::from_file(path).map(Some),
+            None => {
+                Ok(std::env::var("FACTORYUP_SUDO_PASSWORD").ok().filter(|value| !value.is_empty()).map(Secret::new))
+            }
+        }
+    }
+}
+
+/// A target of its own type, for what only that one can do.
+enum Made<'w> {
+    Repo(Box<RepoTarget>),
+    Host(Box<HostTarget<'w>>),
+    Gitlab(Box<GitlabTarget>),
+}
+
+impl Made<'_> {
+    fn target(&mut self) -> &mut dyn Target {
+        match self {
+            Self::Repo(repo) => repo.as_mut(),
+            Self::Host(host) => host.as_mut(),
+            Self::Gitlab(gitlab) => gitlab.as_mut(),
+        }
+    }
+
+    fn name(&self) -> TargetName {
+        match self {
+            Self::Repo(_) => TargetName::Repo,
+            Self::Host(_) => TargetName::Host,
+            Self::Gitlab(_) => TargetName::Gitlab,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! From a folder to its factory and its state folder.
+
+use std::path::Path;
+
+use crate::dialog::Dialog;
+use crate::error::{Error, Result};
+use crate::factory::fields::by_key;
+use crate::factory::{FILE_NAME, Factory, HostKind, parse, read_text};
+use crate::plan::StateDir;
+
+/// What a command is about to do, as far as the state folder is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Only read, also while another process works on the factory.
+    Look,
+    /// Use what the state folder keeps, and record nothing about the factory in it.
+    Use,
+    /// Work on the control repo, with nothing that the state folder keeps. A folder of no factory becomes this one's.
+    Repo,
+    /// Apply targets. If the factory moved, the user is asked whether it is theirs.
+    Apply,
+    /// Apply the host as well, so that the factory's tokens may go there.
+    ApplyHost,
+}
+
+/// Reads the text of `factory.toml` in `dir`, before anything in it is judged.
+///
+/// # Errors
+/// `Usage` if there is none; `Data` if it cannot be read.
+pub(super) fn text_in(dir: &Path) -> Result<String> {
+    let path = dir.join(FILE_NAME);
+    if path.exists() {
+        return read_text(&path);
+    }
+    Err(crate::repo::bare(dir).unwrap_or_else(|| {
+        Error::usage(format!("no {FILE_NAME} in {}", dir.display()))
+            .hint("run this in a control repo, or name it with --dir DIR")
+            .hint("to begin one: factoryup init DIR")
+    }))
+}
+
+/// Reads the factory whose control repo is in `dir`.
+///
+/// # Errors
+/// As [`Workspace::open`], except for the state folder.
+pub fn factory_in(dir: &Path) -> Result<Factory> {
+    parse(&text_in(dir)?, &dir.join(FILE_NAME).display().to_string())
+}
+
+/// Refuses a factory in `dir` whose name is not the one that its control repo was created with; see [`StateDir::refuse_new_name`].
+///
+/// # Errors
+/// `Data` if the name is another one; `CannotWrite` if git does not run.
+pub fn refuse_new_name(dir: &Path, name: &str) -> Result<()> {
+    let lock = crate::repo::answers_lock(dir)?.and_then(|text| text.parse::<toml::Table>().ok());
+    let former = lock.as_ref().and_then(|lock| lock.get("factory")?.get("name")?.as_str());
+    // The folder may come from anyone, and the name becomes a path.
+    let is_one = |name: &&str| by_key("factory.name").is_some_and(|field| field.check_text(name).is_ok());
+    former.filter(is_one).map_or(Ok(()), |former| StateDir::refuse_new_name(former, name))
+}
+
+impl Purpose {
+    pub(super) fn state(self, dir: &Path, factory: &Factory, dialog: &dyn Dialog) -> Result<StateDir> {
+        refuse_new_name(dir, &factory.factory.name)?;
+        let mut state = StateDir::open(&factory.factory.name)?;
+        if self != Self::Look {
+            state.lock()?;
+        }
+        let project = factory.gitlab.project_url();
+        match self {
+            Self::Look | Self::Use => state.look(dir, &project)?,
+            Self::Repo => state.claim_if_new(dir, &project)?,
+            Self::Apply => state.claim(dir, &project, None, dialog)?,
+            Self::ApplyHost => state.claim(dir, &project, host_of(factory).as_deref(), dialog)?,
+        }
+        Ok(state)
+    }
+}
+
+/// The host as the answers name it: address, port, and the key that is pinned.
+fn host_of(factory: &Factory) -> Option<String> {
+    let host = &factory.host;
+    match host.kind {
+        HostKind::None => None,
+        HostKind::Local => Some("this machine".into()),
+        _ if host.host_key.is_empty() => Some(format!("{}:{}", host.address, host.port)),
+        HostKind::Ssh => Some(format!("{}:{} with the key {}", host.address, host.port, host.host_key)),
+    }
+}

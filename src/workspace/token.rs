@@ -1,0 +1,42 @@
+//! Where the owner's GitLab token comes from.
+
+use super::Workspace;
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+use crate::wizard::discover::{Surroundings, gitlab_token, token_for_another_instance};
+
+impl Workspace<'_> {
+    /// The owner's GitLab token: from the file that was named, from where tokens are found, or asked for. Found once.
+    ///
+    /// # Errors
+    /// `Usage` if there is none and no terminal to ask on.
+    pub fn owner_token(&self) -> Result<Secret> {
+        let token = self.token.get().cloned().map_or_else(|| self.find_token(), Ok)?;
+        Ok(self.token.get_or_init(|| token).clone())
+    }
+
+    fn find_token(&self) -> Result<Secret> {
+        let url = &self.factory.gitlab.url;
+        if let Some(path) = &self.keys.gitlab_token_file {
+            return Secret::from_file(path);
+        }
+        let surroundings = Surroundings::here(&self.dir);
+        if let Some((token, place)) = gitlab_token(&surroundings, url)? {
+            self.watch.note(&format!("the GitLab token is from {place}"));
+            return Ok(token);
+        }
+        let page = format!("{url}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api");
+        if self.watch.is_interactive() {
+            self.watch.note(&format!("a token can be made at {page}"));
+            return self.watch.secret(&format!("Token for {url}, of a group owner, with the scope api"));
+        }
+        let error = Error::usage(format!("no token for {url}"));
+        let error = match token_for_another_instance(&surroundings, url) {
+            Some(why) => error.hint(why),
+            None => error,
+        };
+        Err(error
+            .hint("set FACTORYUP_GITLAB_TOKEN, or name a file with --gitlab-token-file FILE")
+            .hint(format!("to make one with the scope api: {page}")))
+    }
+}
