@@ -10,7 +10,7 @@ mod pty;
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,21 +50,30 @@ fn commands(file: &str) -> Vec<String> {
 /// A user's machine with a terminal: git and ssh are set up, and `factoryup` is on `PATH`.
 struct Desk {
     home: tempfile::TempDir,
-    _keys: lab::Keys,
+    keys: lab::Keys,
     plane: Plane,
-    _host: DisposableHost,
-    address: String,
+    host: Option<DisposableHost>,
 }
 
 impl Desk {
+    /// With a host that the owner's key opens for root.
     fn new() -> Option<Self> {
-        if !support::root() || !lab::can_host() || !support::need("bash") {
+        if !support::root() || !lab::can_host() {
+            return None;
+        }
+        let mut desk = Self::without_a_host()?;
+        let mut host = lab::host(&desk.keys);
+        host.lead_back(desk.plane.stand_in.port()).unwrap();
+        desk.host = Some(host);
+        Some(desk)
+    }
+
+    fn without_a_host() -> Option<Self> {
+        if !support::available(&["bash", "ssh-keygen"]) {
             return None;
         }
         let plane = Plane::start()?;
         let keys = lab::Keys::new();
-        let mut host = lab::host(&keys);
-        host.lead_back(plane.stand_in.port()).unwrap();
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name);
         fs::create_dir(at(".ssh")).unwrap();
@@ -72,9 +81,14 @@ impl Desk {
         fs::copy(keys.path("id.pub"), at(".ssh/id_ed25519.pub")).unwrap();
         fs::create_dir(at("bin")).unwrap();
         symlink(env!("CARGO_BIN_EXE_factoryup"), at("bin/factoryup")).unwrap();
+        fs::write(at("bin/editor"), "#!/bin/sh\necho 'Resolve the conflicts' >>\"$1\"\n").unwrap();
+        fs::set_permissions(at("bin/editor"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(at(".gitconfig"), "[user]\n name = Ada Lovelace\n email = ada@example.org\n").unwrap();
-        let address = host.address().to_string();
-        Some(Self { home, _keys: keys, plane, _host: host, address })
+        Some(Self { home, keys, plane, host: None })
+    }
+
+    fn host(&self) -> &DisposableHost {
+        self.host.as_ref().unwrap()
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -95,7 +109,7 @@ impl Desk {
             ("TERM", "xterm-256color"),
             ("LANG", "C.UTF-8"),
             ("TZ", "UTC"),
-            ("EDITOR", "true"),
+            ("EDITOR", "editor"),
         ] {
             shell.env(name, value);
         }
@@ -108,7 +122,7 @@ impl Desk {
     fn answer_the_wizard(&self, pty: &mut Pty, name: &str) {
         pty.answer("Name of the factory", name);
         pty.answer("Where the agent works", "");
-        pty.answer("Address of the host", &self.address);
+        pty.answer("Address of the host", &self.host().address().to_string());
         pty.answer("Your public SSH key", "");
         pty.answer("URL of GitLab", &self.plane.url());
         pty.answer("GitLab group", "factory");
@@ -118,55 +132,185 @@ impl Desk {
     }
 }
 
-fn type_line(pty: &mut Pty, line: &str) {
+fn type_line(pty: &mut Pty, line: &str, code: u8) {
     pty.send(line).send("\r");
+    ends_with(pty, code);
 }
 
 fn ends_with(pty: &mut Pty, code: u8) {
     pty.expect_within(LIMIT, &format!("<exit {code}> "));
 }
 
+/// A command that builds or installs factoryup itself is run by the file that [`ELSEWHERE`] names.
+fn runs_elsewhere(command: &str) {
+    let found = ELSEWHERE.into_iter().find(|(known, ..)| *known == command);
+    let (_, file, text) = found.unwrap_or_else(|| panic!("nothing types `{command}`"));
+    let there = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    assert!(there.contains(text), "{file} does not run `{command}` any more");
+}
+
 #[test]
 fn the_readme_is_typed_as_it_stands() {
     let Some(desk) = Desk::new() else { return };
-    let mut typed = 0;
     let mut pty = desk.shell();
+    let mut typed = Vec::new();
     for command in commands("README.md") {
         match command.as_str() {
             "factoryup init my-factory" => {
-                type_line(&mut pty, &command);
+                pty.send(&command).send("\r");
                 desk.answer_the_wizard(&mut pty, "my-factory");
                 ends_with(&mut pty, 0);
             }
-            "cd my-factory" => {
-                type_line(&mut pty, &command);
-                ends_with(&mut pty, 0);
-            }
+            "cd my-factory" => type_line(&mut pty, &command, 0),
             "export FACTORYUP_GITLAB_TOKEN=…" => {
-                type_line(&mut pty, &command.replace('…', &desk.plane.owner_token()));
-                ends_with(&mut pty, 0);
+                type_line(&mut pty, &command.replace('…', &desk.plane.owner_token()), 0);
             }
             "factoryup plan --diff" => {
-                type_line(&mut pty, &command);
-                pty.answer("Is that the right host?", "y");
+                pty.send(&command).send("\r").answer("Is that the right host?", "y");
                 ends_with(&mut pty, 2);
             }
             "factoryup apply" => {
-                type_line(&mut pty, &command);
-                pty.expect_within(LIMIT, "to repo, host and gitlab?").send("y\r");
+                pty.send(&command).send("\r").expect_within(LIMIT, "changes to repo, host and gitlab?");
+                pty.send("y\r");
                 ends_with(&mut pty, 0);
             }
             other => {
-                let (_, file, text) = ELSEWHERE
-                    .into_iter()
-                    .find(|(command, ..)| *command == other)
-                    .unwrap_or_else(|| panic!("README.md has a command that nothing types: {other}"));
-                let there = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-                assert!(there.contains(text), "{file} does not run `{other}` any more");
+                runs_elsewhere(other);
                 continue;
             }
         }
-        typed += 1;
+        typed.push(command);
     }
-    assert_eq!(typed, 5);
+    assert_eq!(typed.len(), 5, "{typed:?}");
+
+    // Every other way to name the same directory finds nothing left to do; so does the doctor.
+    for command in [
+        "factoryup",
+        "factoryup apply --yes",
+        "factoryup -C ../my-factory apply --yes",
+        "cd .. && factoryup --dir my-factory apply --yes && cd my-factory",
+        "factoryup doctor",
+    ] {
+        type_line(&mut pty, command, 0);
+    }
+    // The doctor sees what somebody changed on the host and in GitLab.
+    let rule = "echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/00-factoryup.conf";
+    assert!(desk.host().run_inside(&["sh", "-c", rule]).unwrap().status.success());
+    let project = desk.plane.get("/projects/factory%2Fmy-factory").body["id"].as_u64().unwrap();
+    assert_eq!(desk.plane.delete(&format!("/projects/{project}/protected_branches/main")).status, 204);
+    pty.send("factoryup doctor\r");
+    pty.expect("FAILS the host matches factory.toml").expect("00-factoryup.conf").expect("factoryup apply host");
+    pty.expect("FAILS GitLab matches factory.toml").expect("main").expect("factoryup apply gitlab");
+    ends_with(&mut pty, 2);
+    type_line(&mut pty, "factoryup doctor repo", 0);
+    // What is kept in a file says which target each line is about.
+    type_line(&mut pty, "factoryup plan >plan.txt", 2);
+    let plan = fs::read_to_string(desk.folder("my-factory/plan.txt")).unwrap();
+    let headings: Vec<_> = plan.lines().filter_map(|line| Some(line.split_once(": ")?.0)).collect();
+    for target in ["repo", "host", "gitlab"] {
+        assert!(headings.contains(&target), "{plan}");
+    }
+}
+
+#[test]
+fn factoryup_alone_in_an_empty_directory_does_all_of_day_one() {
+    let Some(desk) = Desk::new() else { return };
+    let mut pty = desk.shell();
+    type_line(&mut pty, "mkdir acme && cd acme", 0);
+    pty.send("factoryup\r");
+    desk.answer_the_wizard(&mut pty, "acme");
+    pty.answer("Token for", &desk.plane.owner_token());
+    pty.answer("Is that the right host?", "y");
+    pty.expect_within(LIMIT, "changes to host and gitlab?").send("y\r");
+    ends_with(&mut pty, 0);
+    type_line(&mut pty, "factoryup doctor repo", 0);
+}
+
+#[test]
+fn the_guide_to_upgrades_is_typed_as_it_stands() {
+    let Some(desk) = Desk::without_a_host() else { return };
+    let mut pty = desk.shell();
+    let (url, token) = (desk.plane.url(), desk.plane.owner_token());
+    type_line(&mut pty, &format!("export FACTORYUP_GITLAB_TOKEN={token}"), 0);
+    let answers = format!("--host-kind none --gitlab-url {url} --gitlab-group factory --defaults --yes");
+    type_line(&mut pty, &format!("factoryup init acme {answers} && cd acme && factoryup apply --yes"), 0);
+    // Three files in which the owner and a new answer disagree.
+    let pages = ["decommission", "expired-credentials", "incident"].map(|page| format!("docs/runbooks/{page}.md"));
+    type_line(&mut pty, &format!("sed -i '/^owner:/s/$/ and Bob/' {}", pages.join(" ")), 0);
+    type_line(&mut pty, "git commit -qam 'Two owners' && sed -i 's/Ada Lovelace/Grace Hopper/' factory.toml", 0);
+    type_line(
+        &mut pty,
+        "git config merge.tool theirs; git config mergetool.theirs.cmd 'cp \"$REMOTE\" \"$MERGED\"'",
+        0,
+    );
+    let mut own = false;
+    let latest = |kind: &str| {
+        let names = std::process::Command::new("git")
+            .args(["for-each-ref", "--format=%(refname:short)", &format!("refs/heads/factory/{kind}-*")])
+            .current_dir(desk.folder(if kind == "adoption" { "mine" } else { "acme" }))
+            .output()
+            .unwrap();
+        String::from_utf8(names.stdout).unwrap().trim_end().to_owned()
+    };
+    for command in commands("docs/guide/upgrade.md") {
+        let with = |page: &str| command.replace("PATH", page);
+        match command.as_str() {
+            "factoryup upgrade --dry-run --diff" => type_line(&mut pty, &command, 2),
+            "factoryup upgrade" => {
+                pty.send(&command).send("\r").answer("Apply these", "y");
+                ends_with(&mut pty, 2);
+            }
+            "git restore factory.toml" => type_line(&mut pty, &command, 0),
+            "git merge factory/answers-…" => type_line(&mut pty, &format!("git merge {}", latest("answers")), 0),
+            "factoryup resolve" if own => {
+                pty.send(&command).send("\r").answer("as you have it?", "y");
+                ends_with(&mut pty, 0);
+            }
+            "factoryup resolve" => {
+                pty.send(&command).send("\r").answer("as you have it?", "y");
+                for _ in 0..2 {
+                    pty.answer("as you have it?", "n").answer("Take the proposal", "n").answer("in theirs?", "n");
+                    pty.answer("in your editor?", "n");
+                }
+                ends_with(&mut pty, 2);
+            }
+            "factoryup resolve PATH --show" => type_line(&mut pty, &with(&pages[1]), 2),
+            "factoryup resolve PATH --mine" => type_line(&mut pty, &with(&pages[1]), 2),
+            "factoryup resolve PATH --tool" => type_line(&mut pty, &with(&pages[2]), 0),
+            "git commit" => type_line(&mut pty, &command, 0),
+            "factoryup init" => {
+                own = true;
+                type_line(&mut pty, "cd .. && git init -q mine && cd mine && echo '# Mine' >README.md", 0);
+                type_line(&mut pty, "git add README.md && git commit -qm 'My own'", 0);
+                pty.send(&command).send("\r").answer("Name of the factory", "mine");
+                pty.expect("Where the agent works").send("\u{1b}[B\u{1b}[B").expect("> none").send("\r");
+                pty.answer("URL of GitLab", &url).answer("GitLab group", "factory");
+                for question in ["GitLab subscription", "Coding agent", "Use Cloudflare", "Is all of this right?"] {
+                    pty.answer(question, "");
+                }
+                ends_with(&mut pty, 2);
+            }
+            "git diff HEAD...factory/adoption-…" => {
+                type_line(&mut pty, &format!("git --no-pager diff --stat HEAD...{}", latest("adoption")), 0);
+            }
+            "git merge factory/adoption-…" => type_line(&mut pty, &format!("git merge {}", latest("adoption")), 0),
+            other => panic!("nothing types `{other}`"),
+        }
+    }
+    assert!(own);
+}
+
+/// The commands for the provider's console are run on a hardened host by the tests of the host.
+#[test]
+fn every_guide_with_commands_is_typed_somewhere() {
+    let guides = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide");
+    let mut with_commands: Vec<String> = fs::read_dir(guides)
+        .unwrap()
+        .map(|entry| format!("docs/guide/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .filter(|file| !commands(file).is_empty())
+        .collect();
+    with_commands.sort();
+    assert_eq!(with_commands, ["docs/guide/locked-out.md", "docs/guide/upgrade.md"]);
+    let there = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/host/lockout.rs")).unwrap();
+    assert!(there.contains("/docs/guide/locked-out.md"));
 }
