@@ -1,8 +1,10 @@
 #!/bin/sh
 { # All of this is one command: a copy that was cut short runs nothing.
 
-set -eu
 if [ -n "${ZSH_VERSION-}" ]; then emulate sh; fi
+# The caller may have set options, and variables that hold options of grep, gzip and tar.
+set -eu +aCf
+unset GREP_OPTIONS GZIP TAR_OPTIONS
 export LC_ALL=C
 
 # A release fills these in. None has been made so far.
@@ -15,43 +17,45 @@ usage() {
 Installs factoryup for the current user: one file, no sudo, nothing started.
 
   --from-source DIR    build a source tree: needs cargo, a C compiler, make, perl
-  --from FILE          a release archive on this machine
+  --from FILE          install a release archive on this machine
   --base-url URL       https server with URL/vVERSION/factoryup-VERSION-TARGET.tar.gz
-                       and SHA256SUMS beside it (FACTORYUP_BASE_URL)
-  --uninstall          take away what this script put there
+                       and SHA256SUMS in the same directory (FACTORYUP_BASE_URL)
+  --uninstall          remove what this script installed, if it is unchanged
 
 No release has been published or signed so far: there is no default URL and no
 release key. An archive without a matching checksum is never installed.
 
   --to DIR             default ~/.local/bin (FACTORYUP_INSTALL_DIR)
-  --release VERSION    what to download (FACTORYUP_VERSION)
-  --allow-http         http too, where archive and checksum can be swapped
-  --sha256 HEX         else FILE.sha256 or SHA256SUMS beside the archive
+  --release VERSION    version to download (FACTORYUP_VERSION)
+  --allow-http         allow http, where archive and checksum can be swapped
+  --sha256 HEX         else FILE.sha256 or SHA256SUMS next to the archive
   --signing-key FILE   OpenSSH public key that must have signed the checksums,
                        in FILE.sha256.sig or SHA256SUMS.sig (FACTORYUP_SIGNING_KEY)
-  --require-signature  refuse what only has a checksum
-  --modify-path        put DIR on PATH in your shell's start-up file
-  --dry-run            only say what would be done
+  --require-signature  refuse an archive that only has a checksum
+  --modify-path        add DIR to PATH in your shell's start-up file
+  --dry-run            show what would be done, run and change nothing
   --yes                do not ask (FACTORYUP_YES=1)
   --quiet              print only errors
 
-curl's settings hold: HTTPS_PROXY, CURL_CA_BUNDLE, ~/.netrc.
-Exit codes: 64 usage; 65 bad checksum, signature or archive; 69 not to be had
-(network, platform, tool); 73 cannot write; 130 declined or interrupted.
+curl reads HTTPS_PROXY, CURL_CA_BUNDLE and ~/.netrc, but not ~/.curlrc.
+Exit codes: 64 usage; 65 bad checksum, signature or archive, or a program that
+is not the installed one; 69 network, platform or tool; 73 cannot write;
+129 to 143 declined, interrupted, or the output was closed.
 HELP
 }
 
 die() { # CODE MESSAGE [HINT...]
 	code=$1
-	printf 'install.sh: error: %s\n' "$2" >&2
+	printf 'install.sh: error: %s\n' "$2" >&2 || :
 	shift 2
 	[ -z "$stage" ] || set -- "$@" 'Nothing was installed.'
-	for hint; do printf '  %s\n' "$hint" >&2; done
+	for hint; do printf '  %s\n' "$hint" >&2 || :; done
 	exit "$code"
 }
-say() { [ -n "$quiet" ] || printf '%s\n' "$*"; }
+say() { [ -n "$quiet" ] || printf '%s\n' "$*" || exit 141; }
+plain() { printf %s "$1" | tr -d '[:cntrl:]'; }
 has() { command -v "$1" >/dev/null 2>&1; }
-absolute() { case $1 in /*) printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac }
+absolute() { case $1 in /*) printf %s "$1" ;; *) printf %s "${PWD%/}/$1" ;; esac }
 
 ask() { # QUESTION ANSWER-TO-ENTER
 	[ "$yes" != 1 ] || return 0
@@ -64,11 +68,47 @@ ask() { # QUESTION ANSWER-TO-ENTER
 	esac
 }
 
+existing() { # DIR: it, or the nearest folder above it that exists
+	folder=$1
+	while [ ! -d "$folder/" ]; do folder=${folder%/*}; done
+	printf %s "$folder"
+}
+# shellcheck disable=SC2317
+prune() { # DIR KEPT: removes the empty folders from DIR up to KEPT
+	folder=$1
+	while [ -n "$folder" ] && [ "$folder" != "$2" ]; do
+		rmdir "$folder" 2>/dev/null || [ ! -e "$folder" ] || return 0
+		folder=${folder%/*}
+	done
+}
 # shellcheck disable=SC2317 # called by trap
-cleanup() {
-	[ -z "$stage" ] || rm -rf "$stage"
-	# Folders made here that stayed empty go again.
-	while [ "$made" != "$kept" ] && rmdir "$made" 2>/dev/null; do made=${made%/*}; done
+cleanup() { # CODE: leaves with it, which the shells do not agree on otherwise
+	trap - EXIT
+	trap '' HUP INT QUIT PIPE TERM
+	rm -rf "$stage" "$copy" 2>/dev/null || :
+	[ -z "$fresh" ] || is_ours || rm -f "$fresh" 2>/dev/null || :
+	prune "$made" "$kept"
+	prune "${fresh%/*}" "$kept_records"
+	exit "$1"
+}
+
+claim() { # PREFIX: sets $claimed, the name for this run; removes what killed runs of this host left under theirs
+	for old in "$1.$host".*; do
+		if [ "${old##*.}" = $$ ] || ! kill -0 "${old##*.}" 2>/dev/null; then rm -rf "$old" 2>/dev/null || :; fi
+	done
+	claimed=$1.$host.$$
+}
+
+rewrite() { # FILE OUT [IN]: FILE without the line OUT, then with the line IN; by one rename, through links, mode kept
+	file=$1
+	[ ! -h "$file" ] || file=$(readlink -f "$file") || return
+	claim "$file.factoryup"
+	copy=$claimed
+	{
+		if [ -e "$file" ]; then
+			cp -p "$file" "$copy" && { grep -avxF -e "$2" "$file" >"$copy" || [ $? = 1 ]; }
+		fi && { [ -z "${3-}" ] || printf '%s\n' "$3" >>"$copy"; } && mv -f "$copy" "$file"
+	} 2>/dev/null
 }
 
 sha256() { # of standard input; flags differ between systems, the hex does not
@@ -107,15 +147,30 @@ verify() { # FILE NAME LIST
 		return
 	fi
 	[ -f "$3.sig" ] || die 65 'the checksums are not signed'
-	printf 'release namespaces="factoryup" %s\n' "$key" >"$stage/signers"
-	ssh-keygen -Y verify -f "$stage/signers" -I release -n factoryup -s "$3.sig" <"$3" >/dev/null 2>&1 ||
-		die 65 'the signature is not by that key'
+	printf 'release namespaces="factoryup" %s\n' "$key" >"$stage/signers" || die 73 "cannot write $stage/signers"
+	why=$(ssh-keygen -Y verify -f "$stage/signers" -I release -n factoryup -s "$3.sig" <"$3" 2>&1) ||
+		die 65 'the signature is not by that key' "ssh-keygen says: $(plain "$why")"
 	say 'Checksum and signature match.'
 }
 
 download() { # URL FILE
-	curl --proto "$protocols" --tlsv1.2 -fsSL --netrc-optional --retry 2 --connect-timeout 20 \
-		--max-filesize 200000000 -o "$2" -- "$1" || die 69 "cannot download $1"
+	say "Downloading $1"
+	# Less than 1000 bytes a second for 20 seconds is a stall.
+	curl -q --proto "$protocols" --tlsv1.2 -fsSL --netrc-optional --retry 2 --retry-max-time 20 --connect-timeout 20 \
+		--speed-limit 1000 --speed-time 20 --max-filesize 200000000 -o "$2" -- "$1" || {
+		[ $? != 23 ] || die 73 "cannot write $2"
+		die 69 "cannot download $1"
+	}
+}
+
+unpack() { # ARCHIVE NAME: one member, through a pipe, so that no name inside can choose where it lands
+	why=$(gzip -t <"$1" 2>&1) || die 65 "$2 is cut short or damaged" "gzip says: $(plain "$why")"
+	names=$(gzip -dc <"$1" | tar -tf - 2>/dev/null) || die 65 "$2 is cut short or damaged: tar cannot read it"
+	member=factoryup
+	printf '%s\n' "$names" | grep -qxF $member || member=./factoryup
+	printf '%s\n' "$names" | grep -qxF $member || die 65 "$2 has no factoryup at its top"
+	why=$(gzip -dc <"$1" | tar -xOf - $member 2>&1 >"$new") || die 73 "cannot write $new" "tar says: $(plain "$why")"
+	[ -s "$new" ] || die 65 "$2 has no factoryup at its top"
 }
 
 platform() {
@@ -132,50 +187,66 @@ platform() {
 	esac
 }
 
-# PATH is changed by one marked line, which --uninstall takes out of the files named in $edited.
+is_ours() { { [ -f "$dest" ] && grep -qxF "program$tab$(sha256 <"$dest")$tab$dest" "$record"; } 2>/dev/null; }
+
 modify_path() {
-	case ${SHELL-} in
-	*/zsh) rc=${ZDOTDIR:-$HOME}/.zshrc ;;
-	*/bash) if [ "$(uname -s)" = Darwin ]; then rc=$HOME/.bash_profile; else rc=$HOME/.bashrc; fi ;;
-	*/fish) die 64 'installed, but PATH in fish is yours to change' "type: fish_add_path '$dir'" ;;
-	*) rc=$HOME/.profile ;;
+	shell=${SHELL-}
+	case ${shell##*/} in
+	zsh) rc=${ZDOTDIR:-$HOME}/.zshrc ;;
+	bash)
+		rc=$HOME/.bashrc
+		# Terminals there start a login shell, which reads only the first of these that exists.
+		if [ "$(uname -s)" = Darwin ]; then
+			rc=$HOME/.bash_profile
+			[ -e "$rc" ] || rc=$HOME/.bash_login
+			[ -e "$rc" ] || rc=$HOME/.profile
+		fi
+		;;
+	fish) die 64 'installed, but PATH in fish is yours to change' "type: fish_add_path '$dir'" ;;
+	sh | dash | ash | *ksh | '') rc=$HOME/.profile ;;
+	*) die 64 "installed, but PATH in ${shell##*/} is yours to change" "add $dir" ;;
 	esac
-	grep -qxF "$path_line" "$rc" 2>/dev/null && return
-	add=$path_line
-	# A last line without its newline must not swallow ours.
-	[ -z "$(tail -c 1 "$rc" 2>/dev/null)" ] || add="
-$add"
-	{ mkdir -p "${edited%/*}" && printf '%s\n' "$rc" >>"$edited" && printf '%s\n' "$add" >>"$rc"; } 2>/dev/null ||
-		die 73 "installed, but $rc or $edited cannot be written" "add it yourself: $path_line"
+	grep -qxF -e "$path_line" "$rc" 2>/dev/null && return
+	line=line$tab$rc$tab$path_line
+	{ rewrite "$record" "$line" "$line" && rewrite "$rc" "$path_line" "$path_line"; } ||
+		die 73 "installed, but $rc or $record cannot be written" "add it yourself: $path_line"
 	say "Added $dir to PATH in $rc, for new shells."
 }
 
 uninstall() {
-	[ -e "$dest" ] || [ -f "$edited" ] || {
+	if [ ! -e "$record" ]; then
+		[ -z "$there" ] || die 65 "this script did not install $dest" "to remove it yourself: rm '$dest'"
 		say "Nothing to do: there is no $dest."
 		return
-	}
-	say "Removes $dest and its PATH line. Factories and their state stay."
+	fi
+	[ -z "$there" ] || is_ours || die 65 "$dest is not as this script installed it, so nothing was removed" \
+		"to remove it yourself, before --uninstall removes the rest: rm '$dest'"
+	say "Removes ${there:+$dest and }its lines in shell files. Factories and their state stay."
 	[ -z "$dry_run" ] || return 0
 	ask 'Remove it? [y/N]' n
-	rm -f "$dest" 2>/dev/null || die 73 "cannot remove $dest"
-	others=
-	[ ! -f "$edited" ] || while read -r rc; do
-		if grep -qxF "$path_line" "$rc" 2>/dev/null; then
-			# In place: it may be a link, with permissions of its own.
-			grep -vxF "$path_line" "$rc" >"$rc.factoryup" || [ $? = 1 ] || die 73 "cannot write $rc.factoryup"
-			cat "$rc.factoryup" >"$rc" || die 73 "cannot write $rc; its new text is in $rc.factoryup"
-			rm "$rc.factoryup"
+	claim "$dir/.factoryup-install"
+	if [ -n "$there" ]; then
+		rm -f "$dest" 2>/dev/null || die 73 "cannot remove $dest"
+		say "Removed $dest."
+	fi
+	while IFS=$tab read -r kind file line; do
+		if [ "$kind" = line ] && grep -qxF -e "$line" "$file" 2>/dev/null; then
+			rewrite "$file" "$line" || die 73 "cannot write $file, which still has the line: $line"
+			say "Removed the line for PATH from $file."
 		fi
-		if grep -q "$mark\$" "$rc" 2>/dev/null; then others=1; fi
-	done <"$edited"
-	[ -n "$others" ] || rm -f "$edited"
-	say "Removed $dest."
+	done <"$record"
+	rm -f "$record" || die 73 "cannot remove $record"
+	rmdir "$records" "${records%/*}" 2>/dev/null || :
 }
 
-trap 'exit 130' INT
-trap 'exit 143' TERM
-stage='' mark='# factoryup install.sh'
+stage='' copy='' fresh='' made='' kept='' kept_records='' quiet=''
+mark='# factoryup install.sh' tab='	' host=$(uname -n)
+trap 'cleanup $?' EXIT
+trap 'cleanup 129' HUP
+trap 'cleanup 130' INT
+trap 'cleanup 131' QUIT
+trap 'cleanup 141' PIPE
+trap 'cleanup 143' TERM
 [ -n "${HOME-}" ] || die 64 'HOME is not set'
 dir=${FACTORYUP_INSTALL_DIR:-$HOME/.local/bin}
 base=${FACTORYUP_BASE_URL:-$BASE_URL}
@@ -183,7 +254,7 @@ version=${FACTORYUP_VERSION:-$VERSION}
 key_file=${FACTORYUP_SIGNING_KEY-}
 yes=${FACTORYUP_YES-}
 key=$RELEASE_KEY protocols='=https'
-from='' source='' sha256='' signed='' modify='' remove='' dry_run='' quiet=''
+from='' source='' sha256='' signed='' modify='' remove='' dry_run=''
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -213,11 +284,30 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-dir=$(absolute "${dir%/}")
+version=${version#v}
+has sha256sum || has shasum || has openssl ||
+	die 69 'nothing is installed unchecked, and no sha256sum, shasum or openssl is here'
+# One name for one folder, whatever . and .. it was given with.
+dir=$(absolute "$dir")
+dir=${dir%/}
+kept=$(existing "$dir")
+here=$( (cd -- "$kept/" && pwd) 2>/dev/null) || here=$kept
+dir=${here%/}${dir#"$kept"} kept=${here%/}
+[ -n "$dir" ] || die 64 'the folder is /'
+case $HOME${ZDOTDIR-}$dir in *[[:cntrl:]]*) die 64 'a folder has a control character in its name' ;; esac
+case $dir in *[\':]*) die 64 'the folder has a quote or a colon in its name' ;; esac
 dest=$dir/factoryup
-edited=${XDG_STATE_HOME:-$HOME/.local/state}/factoryup/path-edited
 path_line="export PATH='$dir':\"\$PATH\" $mark"
-case $dir in *[[:cntrl:]\':]*) die 64 'the folder has a quote, a colon or a control character in its name' ;; esac
+# The record of what was installed; docs/guide/install.md describes it.
+case ${XDG_STATE_HOME-} in
+/*) records=$XDG_STATE_HOME ;;
+*) records=$(absolute "$HOME")/.local/state ;;
+esac
+records=${records%/}/factoryup/install.d
+kept_records=$(existing "$records")
+record=$records/$(printf %s "$dest" | sha256) || die 69 'SHA-256 checksums cannot be computed'
+there=
+if [ -e "$dest" ] || [ -h "$dest" ]; then there=1; fi
 if [ -n "$remove" ]; then
 	uninstall
 	exit
@@ -236,12 +326,12 @@ if [ -n "$signed" ]; then
 fi
 
 if [ -n "$source" ]; then
+	[ -z "$from" ] || die 64 'either --from or --from-source'
 	[ -f "$source/Cargo.toml" ] || die 64 "no source tree: $source has no Cargo.toml"
 	has cargo || die 69 'cargo is needed: https://rustup.rs'
 	origin="built from $source"
 else
-	has sha256sum || has shasum || has openssl ||
-		die 69 'nothing is installed unchecked, and no sha256sum, shasum or openssl is here'
+	for tool in gzip tar; do has $tool || die 69 "$tool is needed to unpack the archive"; done
 	if [ -n "$from" ]; then
 		[ -f "$from" ] || die 64 "there is no file $from"
 		archive=${from##*/} origin="from $from" list=$from.sha256
@@ -258,7 +348,7 @@ else
 			'from your own server: sh install.sh --base-url https://...' ;;
 		*) die 64 "$base is not an https URL" ;;
 		esac
-		case $version in *[!0-9A-Za-z.+-]*) die 64 "$version is not a version" ;; esac
+		case $version in [!0-9]* | *[!0-9A-Za-z.+-]* | '') die 64 "$version is not a version" ;; esac
 		has curl || die 69 'curl is needed to download'
 		platform
 		archive=factoryup-$version-$target.tar.gz base=${base%/}/v$version
@@ -266,11 +356,11 @@ else
 	fi
 fi
 
-old=
 [ ! -d "$dest" ] || die 73 "$dest is a folder"
-[ ! -x "$dest" ] || old=$("$dest" --version 2>/dev/null) || old='another program'
+old=${there:+, replacing a file that this script did not install}
+! is_ours || old=', replacing the one that it installed before'
 say "Installs factoryup, $origin"
-say "to $dest${old:+, replacing $old}"
+say "to $dest$old"
 if [ -n "$dry_run" ]; then
 	say 'Nothing was changed (--dry-run).'
 	exit
@@ -278,56 +368,54 @@ fi
 ask 'Go ahead? [Y/n]' y
 
 # Made ready beside the destination: the last step is one rename, and a noexec /tmp does not matter.
-made=$dir kept=$dir
-while [ ! -d "$kept/" ]; do kept=${kept%/*}; done
-trap cleanup EXIT
-work=$dir/.factoryup-install.$$
-{ mkdir -p "$dir/" && (umask 077 && mkdir "$work"); } 2>/dev/null || die 73 "cannot write to $dir; choose another --to DIR"
-stage=$work
+claim "$dir/.factoryup-install"
+stage=$claimed made=$dir
+{ mkdir -p "$dir/" && (umask 077 && mkdir "$stage"); } 2>/dev/null || die 73 "cannot write to $dir; choose another --to DIR"
 new=$stage/factoryup
 
 if [ -n "$source" ]; then
-	built=${CARGO_TARGET_DIR:-$source/target}
+	built=$(absolute "${CARGO_TARGET_DIR:-$source/target}")
 	(cd "$source" && unset CARGO_BUILD_TARGET && cargo build --release --locked ${quiet:+--quiet} --target-dir "$built") ||
 		die 69 'the build failed'
-	cp "$built/release/factoryup" "$new" || die 69 'the build left no program'
+	[ -f "$built/release/factoryup" ] || die 69 'the build left no program'
+	cp "$built/release/factoryup" "$new" || die 73 "cannot write $new"
 else
 	if [ -n "$from" ]; then
 		cp "$from" "$stage/archive" || die 73 "cannot copy $from"
-		[ ! -f "$list" ] || cp "$list" "$stage/list"
-		[ ! -f "$list.sig" ] || cp "$list.sig" "$stage/list.sig"
+		[ ! -f "$list" ] || cp "$list" "$stage/list" || die 73 "cannot copy $list"
+		[ ! -f "$list.sig" ] || cp "$list.sig" "$stage/list.sig" || die 73 "cannot copy $list.sig"
 	else
 		[ -n "$sha256" ] || download "$base/SHA256SUMS" "$stage/list"
 		[ -z "$signed" ] || download "$base/SHA256SUMS.sig" "$stage/list.sig"
 		download "$base/$archive" "$stage/archive"
 	fi
 	verify "$stage/archive" "$archive" "$stage/list"
-	# One member, through a pipe: no name inside the archive can choose where it lands.
-	tar -xzOf "$stage/archive" factoryup >"$new" 2>/dev/null || tar -xzOf "$stage/archive" ./factoryup >"$new" 2>/dev/null || : >"$new"
-	[ -s "$new" ] || die 65 "$archive has no factoryup at its top"
+	unpack "$stage/archive" "$archive"
 fi
 chmod 755 "$new"
-out=$("$new" --version 2>&1) || die 65 "that program does not run here" "it said: $(printf %s "$out" | tr -d '[:cntrl:]')"
+out=$("$new" --version 2>&1) || die 65 "that program does not run here" "it said: $(plain "$out")"
+out=$(plain "$out")
 case $out in
 "factoryup $version") ;;
 'factoryup '[0-9]*) [ -n "$source$from" ] || die 65 "that is $out, not $version" ;;
 *) die 65 'that program is not factoryup' ;;
 esac
+[ -e "$record" ] || fresh=$record
+line=program$tab$(sha256 <"$new")$tab$dest
+{ mkdir -p "$records" 2>/dev/null && rewrite "$record" "$line" "$line"; } ||
+	die 73 "cannot write $record" 'set XDG_STATE_HOME to a folder that you can write'
 mv -f "$new" "$dest" || die 73 "cannot write $dest"
-rm -rf "$stage"
-stage=
+rm -rf "$stage" || :
+stage='' fresh=''
 say "Installed $out."
 
-next=factoryup
+case $dest in *' '*) next="'$dest'" ;; *) next=$dest ;; esac
 case :$PATH: in
 *":$dir:"*)
 	found=$(command -v factoryup) || :
-	[ "$found" = "$dest" ] || say "But PATH finds $found first."
+	if [ "$found" = "$dest" ]; then next=factoryup; else say "But PATH finds $found first."; fi
 	;;
-*)
-	case $dest in *' '*) next="'$dest'" ;; *) next=$dest ;; esac
-	[ -n "$modify" ] || say "To have it on PATH, see --modify-path, or type: ${path_line% "$mark"}"
-	;;
+*) [ -n "$modify" ] || say "To have it on PATH, see --modify-path, or type: ${path_line% "$mark"}" ;;
 esac
 [ -z "$modify" ] || modify_path
 say "Next: $next rehearse   (day one, without an account)"

@@ -2,10 +2,13 @@
 //! with something else than what was asked for.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::situation::{Machine, PROGRAM, archive_name, shells};
+use crate::disk::Small;
+use crate::situation::{Machine, Outcome, PROGRAM, archive_name, script, shells};
 use crate::support;
 
 /// Serves the folder argv[1] over https with the key and certificate argv[2], or over http without; `/away/` redirects to argv[3].
@@ -110,10 +113,96 @@ fn installs_over_https_from_a_server_that_is_trusted() {
         machine.run(&from_there).expect(0);
         assert_eq!(machine.installed(), "factoryup 0.1.0");
         machine.set("FACTORYUP_BASE_URL", &url);
-        machine.run(&["--yes"]).expect(0).prints("replacing factoryup 0.1.0");
+        machine.run(&["--yes"]).expect(0).prints("replacing the one that it installed before");
         machine.run(&["--yes", "--release", "0.9.9"]).expect(69).says("/v0.9.9/SHA256SUMS");
         machine.run(&["--yes", "--release", "../0"]).expect(64).says("not a version");
         machine.run(&["--yes", "--require-signature"]).expect(64).says("no release key yet");
+    }
+}
+
+#[test]
+fn no_file_of_the_users_switches_tls_off() {
+    if !tools_are_there() {
+        return;
+    }
+    for shell in shells() {
+        let (mut machine, certificate) = machine(shell);
+        let server = Server::start(&machine, Some(&certificate), "");
+        let url = format!("https://localhost:{}", server.port);
+        fs::write(machine.home().join(".curlrc"), "insecure\n").unwrap();
+        machine.run(&["--yes", "--base-url", &url]).expect(69).says("cannot download");
+        machine.set("CURL_HOME", machine.home());
+        machine.run(&["--yes", "--base-url", &url]).expect(69).says("cannot download");
+        assert!(!machine.program().exists(), "{shell}");
+    }
+}
+
+#[test]
+fn a_version_may_begin_with_a_v() {
+    if !tools_are_there() {
+        return;
+    }
+    for shell in shells() {
+        let (mut machine, certificate) = machine(shell);
+        machine.set("CURL_CA_BUNDLE", machine.path("public.pem"));
+        let server = Server::start(&machine, Some(&certificate), "");
+        machine.set("FACTORYUP_BASE_URL", format!("https://localhost:{}", server.port));
+        machine.run(&["--yes", "--release", "v0.1.0"]).expect(0).prints("Installed factoryup 0.1.0.");
+        machine.set("FACTORYUP_VERSION", "v0.1.0");
+        machine.run(&["--yes"]).expect(0).prints("Installed factoryup 0.1.0.");
+        for wrong in ["vv0.1.0", "v", "latest"] {
+            machine.run(&["--yes", "--release", wrong]).expect(64).says("not a version");
+        }
+    }
+}
+
+#[test]
+fn gives_up_on_a_download_that_stalls() {
+    if !tools_are_there() {
+        return;
+    }
+    let machine = Machine::new("dash");
+    machine.link("curl");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nslow").unwrap();
+        // Until the client hangs up.
+        let _ = client.read_to_end(&mut Vec::new());
+    });
+    let begun = Instant::now();
+    let mut command = Command::new(which::which("timeout").unwrap());
+    command.arg("50").arg(which::which("dash").unwrap()).arg(script());
+    command.args(["--yes", "--allow-http", "--base-url", &url]);
+    command.env_clear().env("HOME", machine.home()).env("PATH", machine.path("bin"));
+    let run = Outcome::of("dash", command.output().unwrap()).expect(69);
+    run.prints(&format!("Downloading {url}/v0.1.0/SHA256SUMS")).says("cannot download");
+    assert!(begun.elapsed() >= Duration::from_secs(15), "a slow line is no stall");
+    assert_eq!(machine.files(), []);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_full_disk_is_not_called_a_broken_network() {
+    if !tools_are_there() || !support::root() || !support::available(&["mount", "umount"]) {
+        return;
+    }
+    let (machine, _) = machine("dash");
+    let server = Server::start(&machine, None, "");
+    let url = format!("http://localhost:{}", server.port);
+    let home = machine.home();
+    let small = Small::at(&home, 400);
+    for pages in 0.. {
+        small.free(pages * 4);
+        let before = machine.files();
+        let run = machine.run(&["--yes", "--allow-http", "--base-url", &url]);
+        if run.code == Some(0) {
+            assert!(pages > 3, "{pages}");
+            break;
+        }
+        run.expect(73).says("cannot write");
+        assert_eq!(machine.files(), before);
     }
 }
 

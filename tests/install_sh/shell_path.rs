@@ -1,8 +1,8 @@
-//! `PATH` is touched only when asked, by one marked line; `--uninstall` takes away what was put there; questions on a terminal.
+//! `PATH` is touched only when asked, by one marked line; questions on a terminal.
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
@@ -16,7 +16,12 @@ fn says_how_to_get_on_path_and_edits_only_when_asked() {
         machine.run(&["--yes", "--from", &archive]).expect(0).prints("or type: export PATH='");
         assert!(!machine.home().join(".profile").exists());
         for _ in 0..2 {
-            machine.run(&["--yes", "--from", &archive, "--modify-path"]).expect(0);
+            let mut command = machine.command(&script(), &["--yes", "--from", &archive, "--modify-path"]);
+            if shell != "bash" {
+                // bash would look up the user's own.
+                command.env_remove("SHELL");
+            }
+            assert!(command.output().unwrap().status.success(), "{shell}");
         }
         let profile = fs::read_to_string(machine.home().join(".profile")).unwrap();
         let dir = machine.home().join(".local/bin");
@@ -40,49 +45,13 @@ fn the_line_works_in_the_shell_it_was_written_for() {
         let answer = machine.command(&probe, &[]).output().unwrap();
         assert_eq!(String::from_utf8(answer.stdout).unwrap(), "factoryup 0.1.0\n", "{shell}");
     }
-    let mut machine = Machine::new("bash");
-    machine.set("SHELL", "/usr/bin/fish");
-    let archive = machine.release(PROGRAM);
-    machine.run(&["--yes", "--from", &archive, "--modify-path"]).expect(64).says("fish_add_path");
-}
-
-#[test]
-fn uninstall_takes_away_only_what_was_put_there() {
-    for shell in shells() {
-        let mut machine = Machine::new(shell);
-        machine.set("SHELL", "/bin/bash");
+    for (shell, hint) in [("fish", "fish_add_path"), ("tcsh", "PATH in tcsh is yours to change")] {
+        let mut machine = Machine::new("bash");
+        machine.set("SHELL", format!("/usr/bin/{shell}"));
         let archive = machine.release(PROGRAM);
-        let kept = machine.path("dotfiles");
-        let mine = "alias ll='ls -l'\n# my last line has no end";
-        fs::write(&kept, mine).unwrap();
-        symlink(&kept, machine.home().join(".bashrc")).unwrap();
-        let before = machine.files();
-        machine.run(&["--yes", "--from", &archive, "--modify-path"]).expect(0);
-        assert!(fs::read_to_string(&kept).unwrap().starts_with(&format!("{mine}\nexport PATH=")), "{shell}");
-        machine.run(&["--uninstall", "--dry-run"]).expect(0);
-        machine.run(&["--uninstall"]).expect(64).says("no terminal to ask on");
-        assert!(machine.program().exists());
-        machine.run(&["--uninstall", "--yes"]).expect(0).prints("Removed ");
-        assert_eq!(fs::read_to_string(&kept).unwrap(), format!("{mine}\n"), "{shell}");
-        let left = machine.files().into_iter().filter(|(path, _)| !path.is_dir()).collect::<Vec<_>>();
-        assert_eq!(left, before, "{shell}");
-        machine.run(&["--uninstall", "--yes"]).expect(0).prints("Nothing to do");
+        machine.run(&["--yes", "--from", &archive, "--modify-path"]).expect(64).says("installed, but").says(hint);
+        assert!(!machine.home().join(".profile").exists(), "{shell}");
     }
-}
-
-#[test]
-fn uninstalling_one_of_two_leaves_the_other() {
-    let machine = Machine::new("dash");
-    let archive = machine.release(PROGRAM);
-    for dir in ["first", "second"] {
-        machine.run(&["--yes", "--from", &archive, "--modify-path", "--to", dir]).expect(0);
-    }
-    let profile = || fs::read_to_string(machine.home().join(".profile")).unwrap();
-    machine.run(&["--uninstall", "--yes", "--to", "first"]).expect(0);
-    assert!(!profile().contains("first") && profile().contains("second"));
-    assert!(machine.home().join("second/factoryup").exists());
-    machine.run(&["--uninstall", "--yes", "--to", "second"]).expect(0);
-    assert_eq!(profile(), "");
 }
 
 #[test]
@@ -100,7 +69,38 @@ fn tells_when_path_finds_another_factoryup_first() {
             .run(&["--yes", "--from", &archive])
             .expect(0)
             .prints("But PATH finds ")
-            .prints("Next: factoryup rehearse");
+            .prints(&format!("Next: '{}' rehearse", machine.program().display()));
+    }
+}
+
+#[test]
+fn on_macos_the_line_goes_where_bash_reads_it() {
+    // busybox ash runs its own uname, whatever PATH says.
+    for shell in shells().into_iter().filter(|shell| *shell != "busybox ash") {
+        for (there, file) in [
+            (&[".profile"][..], ".profile"),
+            (&[], ".profile"),
+            (&[".profile", ".bash_login"], ".bash_login"),
+            (&[".profile", ".bash_login", ".bash_profile"], ".bash_profile"),
+        ] {
+            let mut machine = Machine::new(shell);
+            machine.set("SHELL", "/bin/bash");
+            machine.fake("uname", "#!/bin/sh\n[ $1 = -s ] && echo Darwin || echo arm64\n");
+            let archive = machine.release(PROGRAM);
+            for name in there {
+                fs::write(machine.home().join(name), "export MINE=1\n").unwrap();
+            }
+            machine.run(&["--yes", "--from", &archive, "--modify-path"]).expect(0).prints(file);
+            let mut login = Command::new("bash");
+            login.args(["-l", "-c", "factoryup --version; echo $MINE"]).env_clear();
+            let out = login.env("HOME", machine.home()).env("PATH", "/usr/bin:/bin").output().unwrap();
+            let mine = if there.is_empty() { "" } else { "1" };
+            assert_eq!(
+                String::from_utf8(out.stdout).unwrap(),
+                format!("factoryup 0.1.0\n{mine}\n"),
+                "{shell}: {there:?}"
+            );
+        }
     }
 }
 

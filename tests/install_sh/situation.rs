@@ -19,10 +19,10 @@ use std::process::{Command, Output, Stdio};
 use crate::support;
 
 /// Each shell that the script must run in, as the words to call it with.
-pub(crate) const SHELLS: [&str; 4] = ["dash", "busybox ash", "bash", "zsh"];
+pub(crate) const SHELLS: [&str; 7] = ["dash", "busybox ash", "bash", "ksh", "mksh", "yash", "zsh"];
 
 /// All that the script may call, on any system, for an archive with a list of checksums.
-const TOOLS: [&str; 15] = [
+const TOOLS: [&str; 17] = [
     "cat",
     "chmod",
     "cp",
@@ -30,6 +30,9 @@ const TOOLS: [&str; 15] = [
     "gzip",
     "mkdir",
     "mv",
+    // mksh has no such builtin.
+    "printf",
+    "readlink",
     "rm",
     "rmdir",
     "sha256sum",
@@ -157,9 +160,19 @@ impl Machine {
 
     /// The command that runs `script` with `args`: no terminal, no input, no variable but the machine's own.
     pub(crate) fn command(&self, script: &Path, args: &[&str]) -> Command {
+        self.call(&[], script, args)
+    }
+
+    /// The command that runs the script under test in a shell that is called with `options`.
+    pub(crate) fn with_options(&self, options: &[&str], args: &[&str]) -> Command {
+        self.call(options, &script(), args)
+    }
+
+    fn call(&self, options: &[&str], script: &Path, args: &[&str]) -> Command {
         let mut words = self.shell.split(' ');
         let mut command = Command::new(which::which("setsid").unwrap());
-        command.arg("--wait").arg(which::which(words.next().unwrap()).unwrap()).args(words).arg(script).args(args);
+        command.arg("--wait").arg(which::which(words.next().unwrap()).unwrap()).args(words).args(options);
+        command.arg(script).args(args);
         command.current_dir(self.home()).env_clear().envs(&self.env).stdin(Stdio::null());
         command
     }
@@ -208,7 +221,7 @@ pub(crate) fn executable(path: &Path, text: &str) {
 /// How a run of the script ended.
 pub(crate) struct Outcome {
     shell: &'static str,
-    code: Option<i32>,
+    pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
