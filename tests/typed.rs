@@ -14,6 +14,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use factoryup::plan::SavedPlan;
 use factoryup::rehearsal::host::DisposableHost;
 use plane::Plane;
 use portable_pty::CommandBuilder;
@@ -21,7 +22,7 @@ use pty::Pty;
 use support::lab;
 
 /// How long one command may take, with packages to install on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What builds or installs factoryup itself, and the file that runs it.
 const ELSEWHERE: [(&str, &str, &str); 5] = [
@@ -170,7 +171,7 @@ fn the_readme_is_typed_as_it_stands() {
                 ends_with(&mut pty, 2);
             }
             "factoryup apply" => {
-                pty.send(&command).send("\r").expect_within(LIMIT, "changes to repo, host and gitlab?");
+                pty.send(&command).send("\r").expect_within(LIMIT, "changes to host and gitlab?");
                 pty.send("y\r");
                 ends_with(&mut pty, 0);
             }
@@ -196,7 +197,7 @@ fn the_readme_is_typed_as_it_stands() {
     // The doctor sees what somebody changed on the host and in GitLab.
     let rule = "echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/00-factoryup.conf";
     assert!(desk.host().run_inside(&["sh", "-c", rule]).unwrap().status.success());
-    let project = desk.plane.get("/projects/factory%2Fmy-factory").body["id"].as_u64().unwrap();
+    let project = desk.plane.get("/projects/factory%2Ffactory").body["id"].as_u64().unwrap();
     assert_eq!(desk.plane.delete(&format!("/projects/{project}/protected_branches/main")).status, 204);
     pty.send("factoryup doctor\r");
     pty.expect("FAILS the host matches factory.toml").expect("00-factoryup.conf").expect("factoryup apply host");
@@ -298,6 +299,43 @@ fn the_guide_to_upgrades_is_typed_as_it_stands() {
         }
     }
     assert!(own);
+}
+
+/// A saved plan is what runs: it is refused once something moved, and the records name its digest.
+#[test]
+fn a_saved_plan_is_applied_exactly_or_refused() {
+    let Some(desk) = Desk::without_a_host() else { return };
+    let mut pty = desk.shell();
+    let (url, token) = (desk.plane.url(), desk.plane.owner_token());
+    type_line(&mut pty, &format!("export FACTORYUP_GITLAB_TOKEN={token}"), 0);
+    let answers = format!("--host-kind none --gitlab-url {url} --gitlab-group factory --defaults --yes");
+    type_line(&mut pty, &format!("factoryup init acme {answers} && cd acme"), 0);
+    type_line(&mut pty, "factoryup plan --out ../plan.json", 2);
+    assert!(!fs::read_to_string(desk.folder("plan.json")).unwrap().contains(&token));
+    // Somebody makes the project in between.
+    desk.plane.project("factory");
+    let writes = desk.plane.log().len();
+    pty.send("factoryup apply ../plan.json\r");
+    pty.expect("does not fit any more; nothing was changed");
+    pty.expect("gitlab: no longer pending: create the private project factory/factory");
+    ends_with(&mut pty, 65);
+    assert!(desk.plane.log()[writes..].iter().all(|request| request.method == "GET"));
+    type_line(&mut pty, "factoryup apply ../no-plan.json", 64);
+    type_line(&mut pty, "factoryup plan --out ../plan.json", 2);
+    type_line(&mut pty, "factoryup apply ../plan.json", 0);
+    let state = desk.folder(".local/state/factoryup/acme");
+    let saved = SavedPlan::read(&desk.folder("plan.json"), "acme").unwrap();
+    let pending: Vec<_> = saved.plans().iter().filter(|plan| !plan.is_empty()).collect();
+    assert!(!pending.is_empty());
+    for plan in pending {
+        for name in ["journal.jsonl", &format!("receipt-{}.json", plan.target), "evidence/log.jsonl"] {
+            let text = fs::read_to_string(state.join(name)).unwrap();
+            assert!(text.contains(&plan.digest()), "{name} does not name the plan of {}", plan.target);
+        }
+    }
+    // Applied once, it does not fit any more.
+    type_line(&mut pty, "factoryup apply ../plan.json", 65);
+    type_line(&mut pty, "factoryup plan", 0);
 }
 
 /// The commands for the provider's console are run on a hardened host by the tests of the host.

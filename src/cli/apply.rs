@@ -1,30 +1,38 @@
 //! `factoryup apply`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::access::{Access, Name};
-use crate::error::Result;
-use crate::plan::Options;
+use crate::error::{Error, Result};
+use crate::plan::{Options, SavedPlan, TargetName};
 use crate::ui::Ui;
-use crate::workspace::{Purpose, Workspace};
+use crate::workspace::{Purpose, What, Workspace, factory_in};
 
-/// Plan, confirm, apply and verify; run it again when it was cut
+/// Apply pending changes after confirmation, then verify them
+///
+/// All targets are looked at before the first change on any. If a run is interrupted, run the same command again: it continues from the
+/// current state.
+///
+/// With a plan that `factoryup plan --out FILE` saved, exactly that plan is applied, without a question. If anything moved since it was
+/// saved, it is refused with exit code 65, and nothing is changed.
 #[derive(Debug, Default, Args)]
 pub(super) struct Apply {
-    /// Which target [default: repo, host and gitlab, in that order, and the host again for the tokens that the hand-off made]
-    target: Option<Name>,
+    /// A target: repo, host or gitlab; or the file of a saved plan [default: repo, host and gitlab, in that order, and the host again
+    /// for the tokens that the hand-off made]
+    #[arg(value_name = "TARGET|FILE", value_parser = super::path())]
+    what: Option<PathBuf>,
 
-    /// Show the texts before and after
+    /// Show a diff of each change
     #[arg(long)]
     pub(super) diff: bool,
 
-    /// Do not ask before applying
+    /// Apply without confirmation
     #[arg(long, short)]
     yes: bool,
 
-    /// Try the forbidden actions again, even when nothing was changed and all were refused the last time
+    /// Run the policy checks again, even if nothing changed
     #[arg(long)]
     prove: bool,
 
@@ -34,12 +42,27 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
-        let purpose = match self.target {
-            None | Some(Name::Host) => Purpose::ApplyHost,
-            Some(Name::Repo | Name::Gitlab) => Purpose::Apply,
+        let what = self.what(dir)?;
+        let purpose = match &what {
+            What::Target(TargetName::Repo | TargetName::Gitlab) => Purpose::Apply,
+            What::Saved(saved) if !saved.targets().contains(&TargetName::Host) => Purpose::Apply,
+            _ => Purpose::ApplyHost,
         };
         let options = Options { yes: self.yes, prove_again: self.prove };
-        let workspace = Workspace::open(dir, self.access.keys(), purpose, ui)?;
-        workspace.apply(self.target.map(Into::into), options, &mut |_, _| Ok(()))
+        Workspace::open(dir, self.access.keys(), purpose, ui)?.apply(&what, options, &mut |_, _| Ok(()))
+    }
+
+    fn what(&self, dir: &Path) -> Result<What> {
+        use clap::ValueEnum as _;
+        let Some(path) = &self.what else { return Ok(What::All) };
+        let typed = super::typed(path);
+        if let Ok(name) = Name::from_str(&typed, false) {
+            return Ok(What::Target(name.into()));
+        }
+        if !path.exists() {
+            return Err(Error::usage(format!("`{typed}` is no target and no file"))
+                .hint("the targets are repo, host and gitlab; a plan is saved with: factoryup plan --out FILE"));
+        }
+        SavedPlan::read(path, &factory_in(dir)?.factory.name).map(What::Saved)
     }
 }

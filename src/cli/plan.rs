@@ -1,6 +1,6 @@
 //! `factoryup plan`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -12,19 +12,25 @@ use crate::plan::Target;
 use crate::ui::Ui;
 use crate::workspace::{Purpose, Workspace};
 
-/// Show what would change, and change nothing; exit code 2 when changes are pending
+/// Show pending changes without applying them
+///
+/// Exit code 2 when changes are pending.
 #[derive(Debug, Default, Args)]
 pub(super) struct Plan {
     /// Which target [default: repo, host and gitlab, in that order]
     target: Option<Name>,
 
-    /// Show the texts before and after
+    /// Show a diff of each change
     #[arg(long)]
     pub(super) diff: bool,
 
-    /// Print the very programs that would run on the host, without their secrets: for `plan host`
-    #[arg(long)]
+    /// Print the shell scripts that would run on the host, without secrets (`plan host` only)
+    #[arg(long, conflicts_with = "out")]
     script: bool,
+
+    /// Save the plan to this file, for `factoryup apply FILE`
+    #[arg(long, value_name = "FILE", value_parser = super::path())]
+    out: Option<PathBuf>,
 
     #[command(flatten)]
     access: Access,
@@ -36,8 +42,12 @@ impl Plan {
         if self.script {
             return self.print_script(&workspace, ui);
         }
-        let pending = workspace.plan(self.target.map(Into::into), &mut |plan| ui.plan(plan))?;
-        Ok(if pending { Ending::Pending } else { Ending::Done })
+        let saved = workspace.plan(self.target.map(Into::into), &mut |plan| ui.plan(plan))?;
+        if let Some(path) = &self.out {
+            saved.write(path)?;
+            ui.tell(&format!("saved as {} (digest {})", path.display(), saved.digest()));
+        }
+        Ok(if saved.plans().iter().all(|plan| plan.is_empty()) { Ending::Done } else { Ending::Pending })
     }
 
     /// The programs for the host as it is; where it cannot be reached, those that come before it was observed.

@@ -349,6 +349,7 @@ fn apply(
         _ => Receipt::new(target.name(), &plan.subject),
     };
     receipt.generator = env!("CARGO_PKG_VERSION").into();
+    receipt.plan = Some(plan.digest());
     journal.append(target.name(), Mark::Begun, None, Some(plan.digest()))?;
     let (run, deed) = (journal.run().to_owned(), target.deed());
     let evidence = |outcome: &str, why: Option<String>| {

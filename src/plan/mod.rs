@@ -22,6 +22,7 @@ mod engine;
 mod evidence;
 mod journal;
 mod receipt;
+mod saved;
 mod state;
 
 pub(crate) use change::hex;
@@ -32,4 +33,5 @@ pub(crate) use engine::{carry_out, confirm, prepare};
 pub use evidence::{Evidence, Statement, Subject};
 pub use journal::{Journal, Unfinished};
 pub use receipt::{Entry, Receipt, Undo};
+pub use saved::SavedPlan;
 pub use state::{StateDir, write_atomically};

@@ -56,6 +56,9 @@ pub struct Receipt {
     pub subject: String,
     /// The version of factoryup that wrote it last.
     pub generator: String,
+    /// The digest of the plan that was applied last; not in receipts that are older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// The changes, oldest first.
     pub entries: Vec<Entry>,
 }
@@ -68,6 +71,7 @@ impl Receipt {
             target,
             subject: subject.into(),
             generator: env!("CARGO_PKG_VERSION").into(),
+            plan: None,
             entries: Vec::new(),
         }
     }

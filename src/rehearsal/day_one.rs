@@ -19,7 +19,7 @@ use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically};
 use crate::process;
 use crate::secret::Secret;
 use crate::transport::{Ssh, SshOptions};
-use crate::workspace::{Keys, Workspace};
+use crate::workspace::{Keys, What, Workspace};
 
 /// Marks a folder as one that a rehearsal made and the next may replace.
 const MARKER: &str = ".factoryup-rehearsal";
@@ -137,7 +137,7 @@ impl Stage {
         // The state folder is the rehearsal's own, which no other process uses.
         let state = StateDir::at(self.state.path())?;
         let workspace = Workspace::of(self.factory.clone(), &self.dir, self.keys.clone(), state, watch)?;
-        workspace.apply(None, Run { yes: true, ..Run::default() }, &mut |name, outcome| {
+        workspace.apply(&What::All, Run { yes: true, ..Run::default() }, &mut |name, outcome| {
             let result = match outcome {
                 Outcome::Applied { changes, .. } if again => {
                     return Err(Error::internal(format!("the second apply of {name} still made {changes} changes")));

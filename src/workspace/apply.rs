@@ -2,11 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Made, Workspace};
+use super::{Made, ORDER, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::factory::HostKind;
 use crate::gitlab::hand_over;
-use crate::plan::{Deed, Event, Options, Outcome, Plan, Target, TargetName, carry_out, confirm, prepare};
+use crate::plan::{Deed, Event, Options, Outcome, Plan, SavedPlan, Target, TargetName, carry_out, confirm, prepare};
+
+/// What to apply.
+#[derive(Debug)]
+pub enum What {
+    /// All targets that the factory has.
+    All,
+    /// One target.
+    Target(TargetName),
+    /// This plan exactly, or nothing.
+    Saved(SavedPlan),
+}
 
 impl Workspace<'_> {
     /// Makes and observes targets in order, with `look`, and then the host as it will be after the hand-off, whose changes are in the
@@ -14,10 +25,9 @@ impl Workspace<'_> {
     ///
     /// # Errors
     /// Of the first target that could not be looked at.
-    fn survey(&self, only: Option<TargetName>, look: &mut Look<'_>) -> Result<Vec<Surveyed<'_>>> {
-        let names = self.names(only);
+    fn survey(&self, names: &[TargetName], look: &mut Look<'_>) -> Result<Vec<Surveyed<'_>>> {
         let (mut surveyed, mut failure) = (Vec::<Surveyed<'_>>::new(), None);
-        for &name in &names {
+        for &name in names {
             let looked = self.make(name).and_then(|mut made| {
                 let plan = look(made.target())?;
                 if let (Made::Gitlab(gitlab), Some(plan)) = (&made, &plan)
@@ -45,21 +55,20 @@ impl Workspace<'_> {
         failure.map_or(Ok(surveyed), Err)
     }
 
-    /// Shows what would change with `show`. Returns whether changes are pending.
+    /// Shows what would change with `show`. Returns the plans, in order.
     ///
     /// # Errors
     /// As [`Target::observe`], of the first target that could not be looked at; and what `show` returns.
-    pub fn plan(&self, only: Option<TargetName>, show: &mut dyn FnMut(&Plan) -> Result<()>) -> Result<bool> {
-        let mut pending = false;
-        let surveyed = self.survey(only, &mut |target| {
+    pub fn plan(&self, only: Option<TargetName>, show: &mut dyn FnMut(&Plan) -> Result<()>) -> Result<SavedPlan> {
+        let surveyed = self.survey(&self.names(only), &mut |target| {
             self.watch.busy(&format!("reading the current state of {}", target.subject()));
             let plan = target.observe(self.watch)?;
-            pending |= !plan.is_empty();
             show(&plan)?;
             Ok(Some(plan))
         })?;
         surveyed.iter().filter_map(|one| one.then.as_ref()).try_for_each(show)?;
-        Ok(pending)
+        let plans = surveyed.into_iter().flat_map(|one| [one.plan, one.then]).flatten();
+        Ok(SavedPlan::new(&self.factory.factory.name, plans.collect()))
     }
 
     /// Applies targets: all of them are looked at first, then one question is asked, then one after the other is changed, verified
@@ -72,25 +81,37 @@ impl Workspace<'_> {
     /// If a target cannot be looked at, with nothing changed; `Interrupted` if the plan is declined; what a target's steps return.
     pub fn apply(
         &self,
-        only: Option<TargetName>,
+        what: &What,
         options: Options,
         done: &mut dyn FnMut(TargetName, &Outcome) -> Result<()>,
     ) -> Result<()> {
-        if self.names(only).len() > 1 {
+        let (names, saved) = match what {
+            What::All => (self.names(None), None),
+            What::Target(name) => (vec![*name], None),
+            What::Saved(saved) => {
+                (ORDER.into_iter().filter(|name| saved.targets().contains(name)).collect(), Some(saved))
+            }
+        };
+        if names.len() > 1 && names.contains(&TargetName::Gitlab) {
             // Asked for now, and not while something waits for it.
             self.owner_token()?;
         }
-        let surveyed = self.survey(only, &mut |target| prepare(target, self.watch, &self.state, options));
+        let surveyed = self.survey(&names, &mut |target| prepare(target, self.watch, &self.state, options));
         let surveyed = surveyed.inspect_err(|_| self.watch.note("nothing was changed on any target"))?;
         let plans: Vec<&Plan> = surveyed.iter().flat_map(|one| [&one.plan, &one.then]).flatten().collect();
         for then in surveyed.iter().filter_map(|one| one.then.as_ref()) {
             self.watch.event(&Event::Target { name: then.target, subject: &then.subject });
             self.watch.event(&Event::Planned(then));
         }
-        confirm(&plans, Deed::Apply, self.watch, options)?;
-        let mut run = Run { confirmed: plans.into_iter().flat_map(ids).collect(), changed: false, left: None };
+        if let Some(saved) = saved {
+            saved.require_same(&plans)?;
+        }
+        // Who saved the plan has confirmed it.
+        confirm(&plans, Deed::Apply, self.watch, Options { yes: options.yes || saved.is_some(), ..options })?;
+        let confirmed = plans.into_iter().flat_map(ids).collect();
+        let mut run = Run { confirmed, is_exact: saved.is_some(), changed: false, left: None };
         let several = surveyed.len() > 1;
-        let (before, has_host) = (hand_over(&self.factory, &self.state)?, self.names(only).contains(&TargetName::Host));
+        let (before, has_host) = (hand_over(&self.factory, &self.state)?, names.contains(&TargetName::Host));
         let mut rest = surveyed.into_iter();
         while let Some(Surveyed { mut made, plan, .. }) = rest.next() {
             let target = made.target();
@@ -125,8 +146,15 @@ impl Workspace<'_> {
 
     /// Carries out one plan. After an earlier target was changed, the plan is made again: new changes need a confirmation too.
     fn bring(&self, target: &mut dyn Target, plan: Plan, options: Options, run: &mut Run) -> Result<Outcome> {
-        let plan = if run.changed { target.observe(self.watch)? } else { plan };
+        let now = if run.changed { target.observe(self.watch)? } else { plan.clone() };
+        // The digest of what was confirmed, wherever that is what is applied.
+        let plan = if now.changes == plan.changes { plan } else { now };
         if !ids(&plan).all(|id| run.confirmed.contains(&id)) {
+            if run.is_exact {
+                let what = format!("{} needs changes that the saved plan does not have", plan.subject);
+                return Err(Error::new(Kind::CutShort, what)
+                    .hint(format!("review them with `factoryup plan {}`, then apply them", plan.target)));
+            }
             self.watch.event(&Event::Planned(&plan));
             confirm(&[&plan], target.deed(), self.watch, options)?;
         }
@@ -159,6 +187,8 @@ struct Surveyed<'w> {
 struct Run {
     /// The changes that were confirmed.
     confirmed: BTreeSet<(TargetName, String)>,
+    /// Whether nothing else may be changed, since they come from a saved plan.
+    is_exact: bool,
     /// Whether anything was changed.
     changed: bool,
     /// What could not be done in the homes of service users.

@@ -17,6 +17,7 @@ mod token;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+pub use apply::What;
 pub use open::{Purpose, factory_in, refuse_new_name};
 
 use crate::error::Result;
@@ -42,6 +43,9 @@ pub struct Keys {
     /// A file with the GitLab token.
     pub gitlab_token_file: Option<PathBuf>,
 }
+
+/// The order in which targets are applied: the hand-off pushes the repo and locks it for the agent, who is on the host by then.
+const ORDER: [TargetName; 3] = [TargetName::Repo, TargetName::Host, TargetName::Gitlab];
 
 /// See the [module](self).
 pub struct Workspace<'w> {
@@ -118,9 +122,8 @@ impl<'w> Workspace<'w> {
 
     /// The targets that this factory has, in the order in which they are applied, or the one that was named.
     fn names(&self, only: Option<TargetName>) -> Vec<TargetName> {
-        let all = [TargetName::Repo, TargetName::Host, TargetName::Gitlab].into_iter();
         let has = |name: &TargetName| *name != TargetName::Host || self.factory.host.kind != HostKind::None;
-        only.map_or_else(|| all.filter(has).collect(), |only| vec![only])
+        only.map_or_else(|| ORDER.into_iter().filter(has).collect(), |only| vec![only])
     }
 
     fn make(&self, name: TargetName) -> Result<Made<'_>> {

@@ -1,0 +1,207 @@
+//! A plan that was saved to a file, to be applied later exactly as it was reviewed, or refused.
+//!
+//! ```json
+//! { "schema": 1, "factory": "acme", "made_at": "2026-11-28T14:00:00Z", "generator": "0.1.0", "digest": "…", "plans": [ … ] }
+//! ```
+//!
+//! Like every plan it contains no secret. The digest names the plans as a whole, so that an edited file is refused.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::change::{Plan, TargetName, hex};
+use super::state::write_atomically;
+use crate::error::{Error, Result};
+
+/// The `schema` number of a saved plan.
+const SCHEMA: u32 = 1;
+/// The largest file that is read, in bytes: a plan of 10,000 files with their texts.
+const LARGEST: u64 = 256 * 1024 * 1024;
+
+/// The plans of all targets that were looked at, in order. A target's second plan is for after the hand-off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedPlan {
+    schema: u32,
+    factory: String,
+    made_at: String,
+    generator: String,
+    digest: String,
+    plans: Vec<Plan>,
+}
+
+impl SavedPlan {
+    /// The plans of the factory of this name, as they are now.
+    #[must_use]
+    pub fn new(factory: &str, plans: Vec<Plan>) -> Self {
+        Self {
+            schema: SCHEMA,
+            factory: factory.to_owned(),
+            made_at: jiff::Timestamp::now().to_string(),
+            generator: env!("CARGO_PKG_VERSION").to_owned(),
+            digest: digest(&plans),
+            plans,
+        }
+    }
+
+    /// Writes it, readable by its owner only.
+    ///
+    /// # Errors
+    /// `CannotWrite` with the path.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::internal(e.to_string()))?;
+        json.push(b'\n');
+        write_atomically(path, &json, 0o600)
+    }
+
+    /// Reads one of the factory of this name.
+    ///
+    /// # Errors
+    /// `Data` if it cannot be read, was edited, is of a newer version, or of another factory.
+    pub fn read(path: &Path, factory: &str) -> Result<Self> {
+        let name = path.display();
+        let again = |error: Error| error.hint(format!("make a new plan: factoryup plan --out {name}"));
+        let cannot = |why: String| again(Error::data(format!("cannot use {name} as a plan: {why}")));
+        let size = std::fs::metadata(path).map_err(|e| cannot(e.to_string()))?;
+        if !size.is_file() || size.len() > LARGEST {
+            return Err(cannot(format!("it is not a file of at most {LARGEST} bytes")));
+        }
+        let text = std::fs::read(path).map_err(|e| cannot(e.to_string()))?;
+        let version: Version = serde_json::from_slice(&text).map_err(|e| cannot(e.to_string()))?;
+        if version.schema != SCHEMA {
+            let why = format!("its schema is {}, and this factoryup knows {SCHEMA}", version.schema);
+            return Err(cannot(why).hint("or use the factoryup that wrote it"));
+        }
+        let saved: Self = serde_json::from_slice(&text).map_err(|e| cannot(e.to_string()))?;
+        if digest(&saved.plans) != saved.digest {
+            return Err(cannot("it was edited: its digest is of another plan".into()));
+        }
+        if saved.factory != factory {
+            return Err(cannot(format!("it is of the factory `{}`, not `{factory}`", saved.factory)));
+        }
+        Ok(saved)
+    }
+
+    /// The targets it is about, each once.
+    #[must_use]
+    pub fn targets(&self) -> Vec<TargetName> {
+        let mut names: Vec<TargetName> = self.plans.iter().map(|plan| plan.target).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// SHA-256, in hexadecimal, of the plans.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The plans in order.
+    #[must_use]
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
+    /// Refuses to go on if what would change now is not what would have changed then.
+    ///
+    /// # Errors
+    /// `Data` with each change that is new, gone or different.
+    pub fn require_same(&self, now: &[&Plan]) -> Result<()> {
+        let moved: Vec<String> = moved(&self.plans, now).collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let count = moved.len();
+        let error = Error::data(format!("the plan of {} does not fit any more; nothing was changed", self.made_at));
+        let error = moved.into_iter().take(12).fold(error, Error::hint);
+        let error = if count > 12 { error.hint(format!("and {} more", count - 12)) } else { error };
+        Err(error.hint("make a new plan with `factoryup plan --out FILE`, and review it"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
+}
+
+fn digest(plans: &[Plan]) -> String {
+    hex(&Sha256::digest(serde_json::to_vec(plans).unwrap_or_default()))
+}
+
+/// What differs in the changes; what is only said of them does not count.
+fn moved<'a>(then: &'a [Plan], now: &'a [&'a Plan]) -> impl Iterator<Item = String> + 'a {
+    let changes = |plan: &'a Plan| plan.changes.iter().map(move |change| (plan.target, &plan.subject, change));
+    let before: Vec<_> = then.iter().flat_map(changes).collect();
+    let after: Vec<_> = now.iter().copied().flat_map(changes).collect();
+    let gone = before.clone().into_iter().filter_map({
+        let after = after.clone();
+        move |(target, _, change)| {
+            let same = after.iter().any(|(on, _, other)| *on == target && other.id == change.id);
+            (!same).then(|| format!("{target}: no longer pending: {}", change.summary))
+        }
+    });
+    let new = after
+        .into_iter()
+        .filter(move |one| !before.contains(one))
+        .map(|(target, _, change)| format!("{target}: new or different: {}", change.summary));
+    gone.chain(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::plan::{Action, Change};
+
+    fn plan(ids: &[&str]) -> Plan {
+        let mut plan = Plan::new(TargetName::Host, "h");
+        ids.iter().for_each(|id| plan.push(Change::new(*id, Action::Update, format!("update {id}"))));
+        plan
+    }
+
+    #[test]
+    fn a_plan_comes_back_as_it_was_and_an_edited_one_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("plan.json");
+        let saved = SavedPlan::new("acme", vec![plan(&["file:a", "file:b"])]);
+        saved.write(&path).unwrap();
+        assert_eq!(SavedPlan::read(&path, "acme").unwrap(), saved);
+        let refused = |text: &str, factory: &str, why: &str| {
+            std::fs::write(&path, text).unwrap();
+            let error = SavedPlan::read(&path, factory).unwrap_err();
+            assert!(error.kind() == Kind::Data && error.to_string().contains(why), "{error}");
+            assert!(!error.hints().is_empty());
+        };
+        let text = std::fs::read_to_string(&path).unwrap();
+        refused(&text.replace("file:b", "file:c"), "acme", "it was edited");
+        refused(&text, "shop", "of the factory `acme`");
+        refused(
+            &text.replace("\"schema\": 1,\n  \"factory\"", "\"schema\": 2,\n  \"factory\""),
+            "acme",
+            "its schema is 2",
+        );
+        refused("{", "acme", "EOF");
+    }
+
+    #[test]
+    fn what_moved_is_named() {
+        let saved = SavedPlan::new("acme", vec![plan(&["file:a", "file:b"])]);
+        let mut same = plan(&["file:a", "file:b"]);
+        same.notes.push("said of it".into());
+        saved.require_same(&[&same]).unwrap();
+        let mut other = plan(&["file:a", "file:c"]);
+        other.changes[0].summary = "update file:a twice".into();
+        let error = saved.require_same(&[&other]).unwrap_err();
+        assert_eq!(
+            error.hints()[..3],
+            [
+                "host: no longer pending: update file:b",
+                "host: new or different: update file:a twice",
+                "host: new or different: update file:c",
+            ]
+        );
+    }
+}
