@@ -27,6 +27,7 @@
           ./Cargo.toml
           ./benches
           ./clippy.toml
+          ./crates
           ./install.sh
           ./rustfmt.toml
           ./src
@@ -53,6 +54,11 @@
 
           # The default features build an OpenSSL of their own, which takes minutes; here it is nixpkgs' one.
           buildNoDefaultFeatures = true;
+          # The other members are for tests.
+          cargoBuildFlags = [
+            "--package"
+            "factoryup"
+          ];
           env.OPENSSL_NO_VENDOR = "1";
           nativeBuildInputs = [
             installShellFiles
@@ -145,7 +151,7 @@
           clippy = factoryup.overrideAttrs (old: {
             pname = "factoryup-clippy";
             nativeBuildInputs = old.nativeBuildInputs ++ [ pkgs.clippy ];
-            buildPhase = "cargo clippy --all-targets --no-default-features --locked --offline";
+            buildPhase = "cargo clippy --workspace --all-targets --no-default-features --locked --offline";
             installPhase = "touch $out";
           });
 

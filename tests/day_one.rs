@@ -17,8 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use canary::{Watcher, find_in_tree, git_objects};
-use factoryup::rehearsal::host::{DisposableHost, ExtraUser, Options};
-use factoryup::secret::Secret;
+use disposable_host::{DisposableHost, ExtraUser, Options};
 use plane::Plane;
 use support::lab;
 
@@ -39,7 +38,7 @@ impl Journey {
         }
         let plane = Plane::start()?;
         let keys = lab::Keys::new();
-        let admin = ExtraUser { name: "admin".into(), password: Secret::new(SUDO_PASSWORD) };
+        let admin = ExtraUser { name: "admin".into(), password: SUDO_PASSWORD.into() };
         let options = Options { authorized_key: keys.public("id"), users: vec![admin], delay: None };
         let mut host = DisposableHost::start(&lab::image(), &options).unwrap();
         host.lead_back(plane.stand_in.port()).unwrap();

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use factoryup::rehearsal::host::delay_proxy::{self, DelayProxy};
-use factoryup::rehearsal::host::{DisposableHost, Options};
+use disposable_host::delay_proxy::{self, DelayProxy};
+use disposable_host::{DisposableHost, Options};
 use tempfile::TempDir;
 
 use crate::measure::{Times, in_turn, ratio, run, show, target};

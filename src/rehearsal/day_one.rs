@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::agent_at_work;
 use super::control_plane::{self, ControlPlane};
-use super::host::{self, DisposableHost, Image, Recipe};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
@@ -20,6 +19,7 @@ use crate::process;
 use crate::secret::Secret;
 use crate::transport::{Ssh, SshOptions};
 use crate::workspace::{Keys, What, Workspace};
+use disposable_host::{DisposableHost, Image, Recipe};
 
 /// Marks a folder as one that a rehearsal made and the next may replace.
 const MARKER: &str = ".factoryup-rehearsal";
@@ -113,8 +113,10 @@ impl Stage {
             parts.push(part("Debian image", "ready".into(), since.elapsed()));
             let since = Instant::now();
             watch.busy("starting the disposable host");
-            let mut host =
-                DisposableHost::start(&image, &host::Options { authorized_key: public, ..Default::default() })?;
+            let mut host = DisposableHost::start(
+                &image,
+                &disposable_host::Options { authorized_key: public, ..Default::default() },
+            )?;
             host.lead_back(control_plane.port())?;
             watch.busy("");
             settings.host.address = host.address().to_string();

@@ -173,6 +173,7 @@ fn builds_from_what_the_crate_needs_and_nothing_else() {
         "Cargo.toml",
         "benches",
         "clippy.toml",
+        "crates",
         "install.sh",
         "rustfmt.toml",
         "src",

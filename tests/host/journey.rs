@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use disposable_host::{DisposableHost, Image, Options as HostOptions};
 use factoryup::dialog::{Dialog, Silent};
 use factoryup::factory::{Factory, RunnerKind};
 use factoryup::host::{Dial, HostTarget, Reach};
 use factoryup::plan::{Event, Options, Outcome, Plan, StateDir, Watch, converge};
-use factoryup::rehearsal::host::{DisposableHost, Image, Options as HostOptions};
 use factoryup::secret::Secret;
 use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Transport};
 use factoryup::{Error, Result};

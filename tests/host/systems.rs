@@ -1,10 +1,10 @@
 //! Other systems than Debian 12, and everything that a factory can have on one.
 
+use disposable_host::{Image, Recipe};
 use factoryup::Kind;
 use factoryup::factory::{HostKind, RunnerKind};
 use factoryup::host::{Drill, HostTarget};
 use factoryup::plan::Outcome;
-use factoryup::rehearsal::host::{Image, Recipe};
 use factoryup::repo::render::render;
 
 use crate::journey::{Journey, Observer};

@@ -13,6 +13,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::print_stderr)]
 
 pub mod dialog;
+#[path = "../../crates/disposable-host/tests/support/lab.rs"]
 pub mod lab;
 
 use std::env;

@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use disposable_host::delay_proxy;
 use factoryup::Kind;
-use factoryup::rehearsal::host::delay_proxy;
 
 use crate::{connect, error, exec, lab};
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use disposable_host::delay_proxy;
 use factoryup::Kind;
 use factoryup::dialog::Silent;
-use factoryup::rehearsal::host::delay_proxy;
 use factoryup::transport::{ConfigFile, Ssh, SshOptions, Transport};
 
 use crate::support::dialog::Scripted;

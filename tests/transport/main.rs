@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use disposable_host::{DisposableHost, delay_proxy};
 use factoryup::Error;
 use factoryup::dialog::Silent;
-use factoryup::rehearsal::host::{DisposableHost, delay_proxy};
 use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Status, Transport};
 use support::lab::{self, Keys, stdout};
 

@@ -99,6 +99,7 @@
               cargoLock,
               meta,
               buildNoDefaultFeatures ? false,
+              cargoBuildFlags ? [ ],
               env ? { },
               nativeBuildInputs ? [ ],
               buildInputs ? [ ],
@@ -119,7 +120,7 @@
                   cp -r "$src" source
                   chmod -R u+w source
                   cd source
-                  cargo build --quiet --offline --locked ${lib.optionalString buildNoDefaultFeatures "--no-default-features"} --target-dir ../target
+                  cargo build --quiet --offline --locked ${lib.optionalString buildNoDefaultFeatures "--no-default-features"} ${builtins.concatStringsSep " " cargoBuildFlags} --target-dir ../target
                   mkdir -p "$out/bin" "$out/share"
                   cp ../target/debug/${pname} "$out/bin"
                   installShellCompletion() { for file; do case $file in --*) ;; *) test -s "$file"; cp "$file" "$out/share" ;; esac; done; }

@@ -31,7 +31,7 @@ const TOOLS: [(&str, &str, &str); 9] = [
 ];
 
 /// Debian's own keys, which other distributions package too.
-pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 impl Requirements {
     /// What is missing on this machine, in the order in which to get it; empty when a disposable host can run.

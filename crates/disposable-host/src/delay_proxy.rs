@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use factoryup::rehearsal::host::delay_proxy;
+//! use disposable_host::delay_proxy;
 //! let proxy = delay_proxy::start("10.0.0.2:22".parse()?, Duration::from_millis(100))?;
 //! println!("ssh -p {} 127.0.0.1", proxy.address().port());
 //! # Ok::<(), Box<dyn std::error::Error>>(())

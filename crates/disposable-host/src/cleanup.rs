@@ -6,20 +6,19 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 
-use super::error::{HostError, run, tail};
-use super::network::Slot;
-use crate::error::Result;
-use crate::process;
+use crate::command::{command, run, tail};
+use crate::error::{Error, Result};
+use crate::network::Slot;
 
 /// What of every host is on record while it lives: one folder per host, gone after a restart of the machine.
-pub(super) const RUN: &str = "/run/factoryup";
+pub(crate) const RUN: &str = "/run/factoryup";
 
 /// The one program that takes a host away.
 const PROGRAM: &str = include_str!("cleanup.sh");
 
 /// A process that outlives this one by a moment: it waits for the end of a pipe that only this process holds, then cleans up.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     child: Child,
     pipe: Option<ChildStdin>,
     id: String,
@@ -27,8 +26,8 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts to keep a host, before anything of it but its folder exists.
-    pub(super) fn start(id: &str) -> Result<Self, HostError> {
-        let mut child = process::command("sh")
+    pub(crate) fn start(id: &str) -> Result<Self> {
+        let mut child = command("sh")
             .args(["-c", PROGRAM, "cleanup"])
             .arg(state_dir(id))
             .arg("keep")
@@ -39,13 +38,13 @@ impl Keeper {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|source| HostError::Spawn { tool: "sh".into(), source })?;
+            .map_err(Error::spawn("sh"))?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe, id: id.to_owned() })
     }
 
     /// Cleans up now, and waits until all is gone.
-    pub(super) fn finish(&mut self) -> Result<(), HostError> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         if self.pipe.take().is_none() {
             return Ok(());
         }
@@ -53,8 +52,8 @@ impl Keeper {
         if let Some(mut stderr) = self.child.stderr.take() {
             let _ = stderr.read_to_end(&mut said);
         }
-        let status = self.child.wait().map_err(|source| HostError::Spawn { tool: "sh".into(), source })?;
-        if status.success() { Ok(()) } else { Err(HostError::Leftover { id: self.id.clone(), left: tail(&said, 4) }) }
+        let status = self.child.wait().map_err(Error::spawn("sh"))?;
+        if status.success() { Ok(()) } else { Err(Error::Leftover { id: self.id.clone(), left: tail(&said, 4) }) }
     }
 }
 
@@ -65,14 +64,14 @@ impl Drop for Keeper {
 }
 
 /// The folder with the record of one host.
-pub(super) fn state_dir(id: &str) -> PathBuf {
+pub(crate) fn state_dir(id: &str) -> PathBuf {
     Path::new(RUN).join("hosts").join(id)
 }
 
 /// Takes away what crashed runs have left on this machine, and returns how many hosts that was. Hosts in use stay.
 ///
 /// # Errors
-/// `CannotWrite` when something cannot be taken away.
+/// [`Error::Tool`] if something cannot be removed.
 pub fn sweep() -> Result<usize> {
     let mut swept = 0;
     let Ok(hosts) = fs::read_dir(Path::new(RUN).join("hosts")) else { return Ok(0) };
@@ -80,7 +79,7 @@ pub fn sweep() -> Result<usize> {
         let id = entry.file_name().to_string_lossy().into_owned();
         // Whoever holds the slot is alive; its host is no leftover.
         let Some(_slot) = Slot::of_id(&id).and_then(Slot::take) else { continue };
-        run(process::command("sh").args(["-c", PROGRAM, "cleanup"]).arg(state_dir(&id)), &[])?;
+        run(command("sh").args(["-c", PROGRAM, "cleanup"]).arg(state_dir(&id)), &[])?;
         swept += 1;
     }
     Ok(swept)

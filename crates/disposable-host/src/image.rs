@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
-use super::error::{HostError, tail};
-use super::requirements::KEYRING;
-use crate::dialog::plain;
-use crate::error::{Error, Kind, Result};
-use crate::process;
+use crate::command::{command, plain, tail};
+use crate::error::{Error, Result};
+use crate::requirements::KEYRING;
 
 /// What is on a host before anyone has done anything: enough for a login, as on a provider's smallest machine. What a factory
 /// installs must not be here, so that provisioning really installs it; nor Python, which nothing here may need.
@@ -77,16 +75,13 @@ impl Image {
     /// the first time. `progress` is told what goes on, one line a step.
     ///
     /// # Errors
-    /// `CannotWrite` when it cannot be built; the builder's last lines are in the message.
+    /// [`Error::Tool`] if it cannot be built, with the builder's last lines; [`Error::Recipe`] if the recipe is not valid.
     pub fn ensure(recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Result<Self> {
         let cache = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
             .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-            .ok_or_else(|| {
-                Error::new(Kind::CannotWrite, "no place for images: neither XDG_CACHE_HOME nor HOME is set")
-                    .hint("set HOME")
-            })?;
+            .ok_or(Error::NoCache)?;
         Self::ensure_in(&cache.join("factoryup/images"), recipe, progress)
     }
 
@@ -100,10 +95,9 @@ impl Image {
         if ![&recipe.suite, &recipe.mirror, &recipe.security_mirror].into_iter().all(|text| valid(text))
             || recipe.suite.contains(['/', '.'])
         {
-            return Err(Error::usage(format!("not a Debian suite and mirrors: {recipe:?}"))
-                .hint("use a code name such as bookworm, and http URLs without spaces"));
+            return Err(Error::Recipe(recipe.clone()));
         }
-        Ok(build_once(images, recipe, progress)?)
+        build_once(images, recipe, progress)
     }
 
     /// Where it is.
@@ -113,12 +107,12 @@ impl Image {
     }
 }
 
-fn build_once(images: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Result<Image, HostError> {
+fn build_once(images: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Result<Image> {
     let path = images.join(recipe.name());
     if path.is_dir() {
         return Ok(Image { path });
     }
-    fs::create_dir_all(images).map_err(HostError::io("make", images))?;
+    fs::create_dir_all(images).map_err(Error::io("make", images))?;
     let _lock = lock(images, progress)?;
     if path.is_dir() {
         return Ok(Image { path });
@@ -126,23 +120,23 @@ fn build_once(images: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) ->
     progress(&format!("building a Debian image ({}), once", recipe.suite));
     let aside = images.join(format!("{}.building", recipe.name()));
     if aside.exists() {
-        fs::remove_dir_all(&aside).map_err(HostError::io("clear", &aside))?;
+        fs::remove_dir_all(&aside).map_err(Error::io("clear", &aside))?;
     }
     build(&aside, recipe, progress)?;
     dress(&aside)?;
-    fs::rename(&aside, &path).map_err(HostError::io("move into place", &path))?;
+    fs::rename(&aside, &path).map_err(Error::io("move into place", &path))?;
     Ok(Image { path })
 }
 
 /// One builder at a time for a folder of images.
-fn lock(images: &Path, progress: &mut dyn FnMut(&str)) -> Result<File, HostError> {
+fn lock(images: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
     let path = images.join("lock");
-    let file = File::options().create(true).append(true).open(&path).map_err(HostError::io("open", &path))?;
+    let file = File::options().create(true).append(true).open(&path).map_err(Error::io("open", &path))?;
     let begun = Instant::now();
     let mut told = false;
     while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         if begun.elapsed() > LOCK_LIMIT {
-            return Err(HostError::ImageLocked { waited_s: begun.elapsed().as_secs(), images: images.to_owned() });
+            return Err(Error::ImageLocked { waited_s: begun.elapsed().as_secs(), images: images.to_owned() });
         }
         if !std::mem::replace(&mut told, true) {
             progress("waiting for another process that is building an image");
@@ -152,9 +146,9 @@ fn lock(images: &Path, progress: &mut dyn FnMut(&str)) -> Result<File, HostError
     Ok(file)
 }
 
-fn build(aside: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
-    let mut command = process::command("mmdebstrap");
-    command
+fn build(aside: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut builder = command("mmdebstrap");
+    builder
         .args(["--mode=root", "--variant=minbase", "--format=directory"])
         .arg(format!("--include={}", PACKAGES.join(",")))
         .arg(format!("--keyring={KEYRING}"))
@@ -168,8 +162,7 @@ fn build(aside: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Resul
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let spawn_error = |source| HostError::Spawn { tool: "mmdebstrap".into(), source };
-    let mut child = command.spawn().map_err(spawn_error)?;
+    let mut child = builder.spawn().map_err(Error::spawn("mmdebstrap"))?;
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(recipe.sources().as_bytes());
     }
@@ -184,13 +177,13 @@ fn build(aside: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Resul
             said.push(b'\n');
         }
     }
-    let status = child.wait().map_err(spawn_error)?;
+    let status = child.wait().map_err(Error::spawn("mmdebstrap"))?;
     if status.success() {
         return Ok(());
     }
     // What is left of it would be taken for rubbish by the next run anyway.
     let _ = fs::remove_dir_all(aside);
-    Err(HostError::Tool {
+    Err(Error::Tool {
         command: format!("mmdebstrap {} {}", recipe.suite, aside.display()),
         status: status.to_string(),
         stderr: tail(&said, 12),
@@ -198,8 +191,8 @@ fn build(aside: &Path, recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Resul
 }
 
 /// This machine's proxies for apt, by scheme, if a host in another network namespace can use them too.
-pub(super) fn outer_proxy() -> Option<(String, String)> {
-    let output = process::command("apt-config").arg("dump").stdin(Stdio::null()).output().ok()?;
+pub(crate) fn outer_proxy() -> Option<(String, String)> {
+    let output = command("apt-config").arg("dump").stdin(Stdio::null()).output().ok()?;
     String::from_utf8_lossy(&output.stdout).lines().find_map(|line| {
         let (key, value) = line.split_once(' ')?;
         let scheme = key.strip_prefix("Acquire::")?.strip_suffix("::Proxy")?;
@@ -210,7 +203,7 @@ pub(super) fn outer_proxy() -> Option<(String, String)> {
 }
 
 /// Makes the bare system look like a machine on its first day.
-fn dress(root: &Path) -> Result<(), HostError> {
+fn dress(root: &Path) -> Result<()> {
     // Identity is for each host to make: a machine id and host keys that all share would hide faults.
     for name in
         ["rsa", "ecdsa", "ed25519"].iter().flat_map(|t| [format!("ssh_host_{t}_key"), format!("ssh_host_{t}_key.pub")])
@@ -227,19 +220,19 @@ fn dress(root: &Path) -> Result<(), HostError> {
     )?;
     // As cloud-init leaves it on many providers' machines. It sorts before most names, and sshd takes the first value it reads.
     write(root, "etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication yes\n", 0o600)?;
-    fs::create_dir_all(root.join("root/.ssh")).map_err(HostError::io("make", root.join("root/.ssh")))?;
+    fs::create_dir_all(root.join("root/.ssh")).map_err(Error::io("make", root.join("root/.ssh")))?;
     mode(&root.join("root/.ssh"), 0o700)
 }
 
 /// Writes a file of the host, below its root.
-pub(super) fn write(root: &Path, name: &str, text: &str, mode_bits: u32) -> Result<(), HostError> {
+pub(crate) fn write(root: &Path, name: &str, text: &str, mode_bits: u32) -> Result<()> {
     let path = root.join(name);
-    fs::write(&path, text).map_err(HostError::io("write", &path))?;
+    fs::write(&path, text).map_err(Error::io("write", &path))?;
     mode(&path, mode_bits)
 }
 
-fn mode(path: &Path, bits: u32) -> Result<(), HostError> {
-    fs::set_permissions(path, fs::Permissions::from_mode(bits)).map_err(HostError::io("set the mode of", path))
+fn mode(path: &Path, bits: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(bits)).map_err(Error::io("set the mode of", path))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! As `ssh -R` would make it, but without a login: a socket belongs to the network namespace in which it was made, so one thread
 //! goes into the host's, opens the port there, and hands the socket out. So one address, `http://127.0.0.1:PORT`, means the
-//! stand-in control plane on both sides.
+//! same server on both sides.
 
 use std::io::{self, copy};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -19,14 +19,14 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// An open way back. Closed when dropped.
 #[derive(Debug)]
-pub(super) struct WayBack {
+pub(crate) struct WayBack {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl WayBack {
     /// Opens `port` in the network namespace at `namespace`.
-    pub(super) fn open(namespace: &str, port: u16) -> io::Result<Self> {
+    pub(crate) fn open(namespace: &str, port: u16) -> io::Result<Self> {
         let listener = listen_in(Path::new(namespace), port)?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use factoryup::rehearsal::host::{DisposableHost, Options, sweep};
+use disposable_host::{DisposableHost, Options, sweep};
 use support::lab::{self, Keys, stdout};
 
 mod support;
@@ -128,7 +128,7 @@ fn a_delay_is_felt() {
     assert_eq!(stdout(&lab::ssh(&host, &keys, "root", "echo far")), "far");
     // Measured for OpenSSH: about 11 round trips.
     assert!(begun.elapsed() > rtt * 7, "{:?}", begun.elapsed());
-    assert_eq!(host.proxy().map(factoryup::rehearsal::host::delay_proxy::DelayProxy::connections), Some(1));
+    assert_eq!(host.proxy().map(disposable_host::delay_proxy::DelayProxy::connections), Some(1));
 }
 
 /// Not a test of its own: what [`a_killed_owner_leaves_nothing`] runs in a process that it can kill.

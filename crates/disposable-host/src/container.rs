@@ -11,17 +11,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
-use super::cleanup::{Keeper, state_dir};
-use super::delay_proxy::{self, DelayProxy};
-use super::error::{HostError, run, tail};
-use super::image::{Image, outer_proxy, write};
-use super::network::{self, Slot, namespace};
-use super::way_back::WayBack;
-use crate::error::{Error, Kind, Result};
-use crate::process;
-use crate::secret::Secret;
+use crate::cleanup::{Keeper, state_dir};
+use crate::command::{command, run, tail};
+use crate::delay_proxy::{self, DelayProxy};
+use crate::error::{Error, Result};
+use crate::image::{Image, outer_proxy, write};
+use crate::network::{self, Slot, namespace};
+use crate::way_back::WayBack;
 
 /// A host needs about 1 s to come up on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
@@ -46,7 +43,7 @@ pub struct ExtraUser {
     /// The login name, as in `admin`.
     pub name: String,
     /// The password, which sudo asks for.
-    pub password: Secret,
+    pub password: String,
 }
 
 /// What the host is like.
@@ -81,12 +78,11 @@ impl DisposableHost {
     /// Starts a host and waits until its sshd answers and lets users in: about 1 s, 30 s at most.
     ///
     /// # Errors
-    /// `CannotWrite` when something of the host cannot be made, `Unreachable` when it does not come up; then nothing of it is
-    /// left.
+    /// [`Error::Boot`] if it does not come up, another error if something of it cannot be created. Then nothing of it is left.
     pub fn start(image: &Image, options: &Options) -> Result<Self> {
-        super::sweep()?;
+        crate::sweep()?;
         let slot = Slot::take_any()?;
-        let random = getrandom::u32().map_err(|e| Error::internal(format!("no random number: {e}")))?;
+        let random = getrandom::u32().map_err(Error::Random)?;
         let id = format!("{:02}{random:08x}", slot.number());
         network::register(&state_dir(&id))?;
         // From here on, leaving this function in any way takes away what was made.
@@ -94,7 +90,7 @@ impl DisposableHost {
         let root = prepare(&id, image, options)?;
         network::make(&id, &slot)?;
         let host_key = fs::read_to_string(root.join("etc/ssh/ssh_host_ed25519_key.pub"))
-            .map_err(HostError::io("read", root.join("etc/ssh/ssh_host_ed25519_key.pub")))?;
+            .map_err(Error::io("read", root.join("etc/ssh/ssh_host_ed25519_key.pub")))?;
         let fingerprint = fingerprint(&host_key)?;
         let container = launch(&id, &root)?;
         let address = SocketAddr::new(slot.address().into(), 22);
@@ -113,7 +109,7 @@ impl DisposableHost {
         host.wait_until_up()?;
         if let Some(rtt) = options.delay {
             let proxy = delay_proxy::start(address, rtt)
-                .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot start the delay proxy: {e}")))?;
+                .map_err(|source| Error::Port { what: "a port for the delay proxy".into(), source })?;
             host.proxy = Some(proxy);
         }
         Ok(host)
@@ -164,13 +160,11 @@ impl DisposableHost {
     /// Opens `port` on the host's own loopback, which leads to the same port of this machine's, until the host is gone.
     ///
     /// # Errors
-    /// `CannotWrite` when the port cannot be had there.
+    /// [`Error::Port`] if the port cannot be opened there.
     pub fn lead_back(&mut self, port: u16) -> Result<()> {
-        let way_back = WayBack::open(&namespace(&self.id), port).map_err(|e| {
-            Error::new(
-                Kind::CannotWrite,
-                format!("cannot open port {port} on the loopback of the disposable host: {e}"),
-            )
+        let way_back = WayBack::open(&namespace(&self.id), port).map_err(|source| Error::Port {
+            what: format!("port {port} on the loopback of the disposable host"),
+            source,
         })?;
         self.ways_back.push(way_back);
         Ok(())
@@ -179,41 +173,39 @@ impl DisposableHost {
     /// Runs a command inside as root, without going through SSH, and waits for it. Its exit status is for the caller to judge.
     ///
     /// # Errors
-    /// `CannotWrite` when it cannot be started.
-    pub fn run_inside<S: AsRef<OsStr>>(&self, command: &[S]) -> Result<Output> {
+    /// [`Error::Spawn`] if it cannot be started.
+    pub fn run_inside<S: AsRef<OsStr>>(&self, words: &[S]) -> Result<Output> {
         let nsenter = which::which("nsenter").unwrap_or_else(|_| "/usr/bin/nsenter".into());
-        let spawn = |source| HostError::Spawn { tool: "nsenter".into(), source };
-        Ok(process::command(nsenter)
+        command(nsenter)
             .args(["--all", "--target", &self.leader.to_string(), "--"])
-            .args(command)
+            .args(words)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", "/root")
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
             .output()
-            .map_err(spawn)?)
+            .map_err(Error::spawn("nsenter"))
     }
 
     /// Cuts the host's power and starts it again: nothing is stopped in order, and what was in memory only is gone. Returns when
     /// logins are open again.
     ///
     /// # Errors
-    /// `CannotWrite` when it cannot be started, `Unreachable` when it does not come up within 30 s.
+    /// [`Error::Spawn`] if it cannot be started, [`Error::Boot`] if it does not come up within 30 s.
     pub fn cut_power(&mut self) -> Result<()> {
         // The kernel's packet filter belongs to the network namespace, which outlives the container.
         self.run_inside(&["sh", "-c", "nft flush ruleset; systemctl reboot --force --force"])?;
         // Outside of a unit of its own, systemd-nspawn ends where the machine would start again.
-        let spawn = |source| HostError::Spawn { tool: "systemd-nspawn".into(), source };
-        self.container.wait().map_err(spawn)?;
+        self.container.wait().map_err(Error::spawn("systemd-nspawn"))?;
         self.container = launch(&self.id, &self.rootfs())?;
-        Ok(self.wait_until_up()?)
+        self.wait_until_up()
     }
 
     /// Stops the host at once and takes everything of it away.
     ///
     /// # Errors
-    /// `CannotWrite` when something stays; the message names it.
+    /// [`Error::Leftover`] if something stays; the message names it.
     pub fn stop(mut self) -> Result<()> {
         self.take_away()
     }
@@ -223,17 +215,17 @@ impl DisposableHost {
         self.ways_back.clear();
         let finished = self.keeper.finish();
         let _ = self.container.wait();
-        Ok(finished?)
+        finished
     }
 
-    fn wait_until_up(&mut self) -> Result<(), HostError> {
+    fn wait_until_up(&mut self) -> Result<()> {
         let begun = Instant::now();
         loop {
             let Some(state) = self.not_up_yet() else { return Ok(()) };
             let ended = self.container.try_wait().ok().flatten();
             if begun.elapsed() > BOOT_LIMIT || ended.is_some() {
                 let console = fs::read(state_dir(&self.id).join("console.log")).unwrap_or_default();
-                return Err(HostError::Boot {
+                return Err(Error::Boot {
                     waited_s: begun.elapsed().as_secs(),
                     state: ended.map_or(state, |status| format!("the container ended ({status})")),
                     console: tail(&console, 20),
@@ -265,18 +257,18 @@ impl Drop for DisposableHost {
 }
 
 /// Lays the overlay and makes the host's own files; returns its root.
-fn prepare(id: &str, image: &Image, options: &Options) -> Result<PathBuf, HostError> {
+fn prepare(id: &str, image: &Image, options: &Options) -> Result<PathBuf> {
     let disk = state_dir(id).join("disk");
-    let make = |path: &Path| fs::create_dir(path).map_err(HostError::io("make", path));
+    let make = |path: &Path| fs::create_dir(path).map_err(Error::io("make", path));
     make(&disk)?;
     // In memory: dpkg syncs every file, and a disposable disk has nothing to keep.
-    run(process::command("mount").args(["-t", "tmpfs", "-o", "size=4g,mode=0755", "factoryup"]).arg(&disk), &[])?;
+    run(command("mount").args(["-t", "tmpfs", "-o", "size=4g,mode=0755", "factoryup"]).arg(&disk), &[])?;
     for name in ["upper", "work", "root"] {
         make(&disk.join(name))?;
     }
     let root = disk.join("root");
     let layers = format!("lowerdir={},upperdir={d}/upper,workdir={d}/work", image.path().display(), d = disk.display());
-    run(process::command("mount").args(["-t", "overlay", "-o", &layers, "factoryup"]).arg(&root), &[])?;
+    run(command("mount").args(["-t", "overlay", "-o", &layers, "factoryup"]).arg(&root), &[])?;
 
     let keys = format!("{}\n", options.authorized_key.trim_end());
     write(&root, "root/.ssh/authorized_keys", &keys, 0o600)?;
@@ -285,7 +277,7 @@ fn prepare(id: &str, image: &Image, options: &Options) -> Result<PathBuf, HostEr
         write(&root, "etc/apt/apt.conf.d/01proxy", &format!("Acquire::{scheme}::Proxy \"{proxy}\";\n"), 0o644)?;
     }
     let inside = || {
-        let mut command = process::command("chroot");
+        let mut command = command("chroot");
         command.arg(&root).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
         command
     };
@@ -293,7 +285,7 @@ fn prepare(id: &str, image: &Image, options: &Options) -> Result<PathBuf, HostEr
     for user in &options.users {
         let name = &user.name;
         run(inside().args(["useradd", "--create-home", "--shell", "/bin/bash", "--groups", "sudo", "--", name]), &[])?;
-        let entry = Zeroizing::new(format!("{name}:{}\n", user.password.expose()));
+        let entry = format!("{name}:{}\n", user.password);
         run(inside().arg("chpasswd"), entry.as_bytes())?;
         run(
             inside().args(["install", "-d", "-m", "0700", "-o", name, "-g", name, &format!("/home/{name}/.ssh")]),
@@ -323,11 +315,11 @@ fn resolvers() -> String {
         .unwrap_or_default()
 }
 
-fn launch(id: &str, root: &Path) -> Result<Child, HostError> {
+fn launch(id: &str, root: &Path) -> Result<Child> {
     let path = state_dir(id).join("console.log");
-    let console = File::create(&path).map_err(HostError::io("write", &path))?;
-    let errors = console.try_clone().map_err(HostError::io("write", &path))?;
-    process::command("sh")
+    let console = File::create(&path).map_err(Error::io("write", &path))?;
+    let errors = console.try_clone().map_err(Error::io("write", &path))?;
+    command("sh")
         .args(["-c", LAUNCH, "launch", id, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"])
         .arg(format!("--machine=factoryup-{id}"))
         .arg(format!("--network-namespace-path={}", namespace(id)))
@@ -350,7 +342,7 @@ fn launch(id: &str, root: &Path) -> Result<Child, HostError> {
         .stdout(console)
         .stderr(errors)
         .spawn()
-        .map_err(|source| HostError::Spawn { tool: "sh".into(), source })
+        .map_err(Error::spawn("sh"))
 }
 
 /// Whether a server at this address says that it speaks SSH (RFC 4253, section 4.2).
@@ -379,7 +371,7 @@ fn fingerprint(public_key: &str) -> Result<String> {
         .split_whitespace()
         .nth(1)
         .and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok())
-        .ok_or_else(|| Error::internal(format!("not a public key: {}", public_key.trim_end())))?;
+        .ok_or_else(|| Error::HostKey(public_key.trim_end().to_owned()))?;
     Ok(format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(Sha256::digest(blob))))
 }
 

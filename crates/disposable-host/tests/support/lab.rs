@@ -7,8 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use factoryup::rehearsal::host::{DisposableHost, ExtraUser, Image, Options, Recipe, Requirements};
-use factoryup::secret::Secret;
+use disposable_host::{DisposableHost, ExtraUser, Image, Options, Recipe, Requirements};
 use tempfile::TempDir;
 
 use super::satisfied;
@@ -61,7 +60,7 @@ impl Keys {
 pub fn options(keys: &Keys) -> Options {
     Options {
         authorized_key: keys.public("id"),
-        users: vec![ExtraUser { name: "admin".into(), password: Secret::new(ADMIN_PASSWORD) }],
+        users: vec![ExtraUser { name: "admin".into(), password: ADMIN_PASSWORD.into() }],
         delay: None,
     }
 }

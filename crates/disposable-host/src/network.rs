@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rustix::fs::FlockOperation;
 
-use super::cleanup::RUN;
-use super::error::{HostError, run};
-use crate::process;
+use crate::cleanup::RUN;
+use crate::command::{command, run};
+use crate::error::{Error, Result};
 
 /// How many hosts can run side by side: one /30 each out of [`RANGE`].
 const SLOTS: u8 = 64;
@@ -19,19 +19,19 @@ const RANGE: [u8; 3] = [10, 213, 77];
 
 /// A place in the range, held for as long as the value lives and by no other process.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     number: u8,
     _lock: File,
 }
 
 impl Slot {
     /// The slot that an id begins with.
-    pub(super) fn of_id(id: &str) -> Option<u8> {
+    pub(crate) fn of_id(id: &str) -> Option<u8> {
         id.get(..2)?.parse().ok().filter(|number| *number < SLOTS)
     }
 
     /// Takes this slot, unless someone has it.
-    pub(super) fn take(number: u8) -> Option<Self> {
+    pub(crate) fn take(number: u8) -> Option<Self> {
         let path = Path::new(RUN).join("slots").join(format!("{number:02}"));
         let file = File::options().create(true).append(true).open(path).ok()?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
@@ -39,26 +39,24 @@ impl Slot {
     }
 
     /// Takes the first slot that is free and whose address is not in use on this machine's networks.
-    pub(super) fn take_any() -> Result<Self, HostError> {
+    pub(crate) fn take_any() -> Result<Self> {
         for folder in ["slots", "hosts"] {
             let path = Path::new(RUN).join(folder);
-            fs::create_dir_all(&path).map_err(HostError::io("make", &path))?;
+            fs::create_dir_all(&path).map_err(Error::io("make", &path))?;
         }
         for number in 0..SLOTS {
             let Some(slot) = Self::take(number) else { continue };
-            let routes = run(
-                process::command("ip").args(["-4", "route", "show", "to", "match"]).arg(slot.address().to_string()),
-                &[],
-            )?;
+            let routes =
+                run(command("ip").args(["-4", "route", "show", "to", "match"]).arg(slot.address().to_string()), &[])?;
             let text = String::from_utf8_lossy(&routes.stdout);
             if text.lines().all(|line| line.starts_with("default") || line.trim().is_empty()) {
                 return Ok(slot);
             }
         }
-        Err(HostError::NoFreeAddress(SLOTS))
+        Err(Error::NoFreeAddress(SLOTS))
     }
 
-    pub(super) fn number(&self) -> u8 {
+    pub(crate) fn number(&self) -> u8 {
         self.number
     }
 
@@ -68,18 +66,18 @@ impl Slot {
     }
 
     /// The host's end.
-    pub(super) fn address(&self) -> Ipv4Addr {
+    pub(crate) fn address(&self) -> Ipv4Addr {
         Ipv4Addr::new(RANGE[0], RANGE[1], RANGE[2], self.number * 4 + 2)
     }
 }
 
 /// Where the namespace `factoryup-ID` can be entered.
-pub(super) fn namespace(id: &str) -> String {
+pub(crate) fn namespace(id: &str) -> String {
     format!("/run/netns/factoryup-{id}")
 }
 
 /// Makes the network of the host `id`. What it makes is named after the id, and `cleanup.sh` takes it away.
-pub(super) fn make(id: &str, slot: &Slot) -> Result<(), HostError> {
+pub(crate) fn make(id: &str, slot: &Slot) -> Result<()> {
     let (gateway, address) = (slot.gateway(), slot.address());
     let (name, outside) = (format!("factoryup-{id}"), format!("fu{id}"));
     let outer = format!(
@@ -108,25 +106,25 @@ pub(super) fn make(id: &str, slot: &Slot) -> Result<(), HostError> {
            }}\n\
          }}\n"
     );
-    run(process::command("ip").args(["-batch", "-"]), outer.as_bytes())?;
-    run(process::command("ip").args(["-netns", &name, "-batch", "-"]), inner.as_bytes())?;
-    run(process::command("nft").args(["-f", "-"]), table.as_bytes())?;
+    run(command("ip").args(["-batch", "-"]), outer.as_bytes())?;
+    run(command("ip").args(["-netns", &name, "-batch", "-"]), inner.as_bytes())?;
+    run(command("nft").args(["-f", "-"]), table.as_bytes())?;
     Ok(())
 }
 
 /// Puts the host on record and turns on forwarding, in one step as far as other processes can see: `cleanup.sh` turns forwarding
 /// off again when it was off before and no host is on record any more.
-pub(super) fn register(state: &Path) -> Result<(), HostError> {
+pub(crate) fn register(state: &Path) -> Result<()> {
     let path = Path::new(RUN).join("lock");
-    let lock = File::options().create(true).append(true).open(&path).map_err(HostError::io("open", &path))?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|e| HostError::io("lock", &path)(e.into()))?;
-    fs::create_dir(state).map_err(HostError::io("make", state))?;
+    let lock = File::options().create(true).append(true).open(&path).map_err(Error::io("open", &path))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|e| Error::io("lock", &path)(e.into()))?;
+    fs::create_dir(state).map_err(Error::io("make", state))?;
     let forwarding = "/proc/sys/net/ipv4/ip_forward";
-    let before = fs::read_to_string(forwarding).map_err(HostError::io("read", forwarding))?;
+    let before = fs::read_to_string(forwarding).map_err(Error::io("read", forwarding))?;
     if before.trim() == "0" {
         let marker = Path::new(RUN).join("forwarding-was-off");
-        fs::write(&marker, "").map_err(HostError::io("write", &marker))?;
-        fs::write(forwarding, "1").map_err(HostError::io("write", forwarding))?;
+        fs::write(&marker, "").map_err(Error::io("write", &marker))?;
+        fs::write(forwarding, "1").map_err(Error::io("write", forwarding))?;
     }
     Ok(())
 }
