@@ -7,7 +7,7 @@
 mod canary;
 #[path = "day_one/moved.rs"]
 mod moved;
-#[path = "support/plane.rs"]
+#[path = "../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
 mod support;
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use disposable_host::{DisposableHost, Image, Recipe};
+use gitlab_stand_in::StandIn;
 use serde::Serialize;
 
 use super::agent_at_work;
-use super::control_plane::{self, ControlPlane};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
@@ -16,10 +17,8 @@ use crate::factory::{
 };
 use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically};
 use crate::process;
-use crate::secret::Secret;
 use crate::transport::{Ssh, SshOptions};
 use crate::workspace::{Keys, What, Workspace};
-use disposable_host::{DisposableHost, Image, Recipe};
 
 /// Marks a folder as one that a rehearsal made and the next may replace.
 const MARKER: &str = ".factoryup-rehearsal";
@@ -74,7 +73,7 @@ pub fn play(options: &Options, watch: &dyn Watch) -> Result<Report> {
         left_out: options.without_host.iter().cloned().collect(),
         control_repo: options.dir.join("control-repo"),
         state: stage.state.path().to_owned(),
-        requests: stage.control_plane.log().len(),
+        requests: stage.stand_in.log().len(),
     };
     let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
     write_atomically(&options.dir.join("report.json"), &json, 0o600)?;
@@ -87,7 +86,7 @@ struct Stage {
     factory: Factory,
     keys: Keys,
     state: StateDir,
-    control_plane: ControlPlane,
+    stand_in: StandIn,
     // Lives as long as the journey.
     host: Option<DisposableHost>,
     parts: Vec<Part>,
@@ -97,12 +96,12 @@ impl Stage {
     fn set(options: &Options, watch: &dyn Watch) -> Result<Self> {
         let mut parts = Vec::new();
         let since = Instant::now();
-        let control_plane = ControlPlane::start(control_plane::Options::new(options.dir.join("stand-in")))?;
-        parts.push(part("stand-in control plane", format!("answers at {}", control_plane.url()), since.elapsed()));
+        let stand_in = StandIn::start(gitlab_stand_in::Options::new(options.dir.join("stand-in")))?;
+        parts.push(part("stand-in control plane", format!("answers at {}", stand_in.url()), since.elapsed()));
 
         let identity = options.dir.join("operator-key");
         let public = make_key(&identity)?;
-        let mut settings = factory(&control_plane.url(), &public);
+        let mut settings = factory(&stand_in.url(), &public);
         let host = if options.without_host.is_some() {
             settings.host.kind = HostKind::None;
             None
@@ -117,7 +116,7 @@ impl Stage {
                 &image,
                 &disposable_host::Options { authorized_key: public, ..Default::default() },
             )?;
-            host.lead_back(control_plane.port())?;
+            host.lead_back(stand_in.port())?;
             watch.busy("");
             settings.host.address = host.address().to_string();
             settings.host.port = host.port();
@@ -126,11 +125,11 @@ impl Stage {
             Some(host)
         };
         let token = options.dir.join("owner-token");
-        keep_secret(&token, &control_plane.owner_token())?;
+        write_atomically(&token, stand_in.owner_token().as_bytes(), 0o600)?;
         let keys = Keys { identity: Some(identity), gitlab_token_file: Some(token), ..Keys::default() };
         let state = StateDir::at(options.dir.join("state"))?;
         let dir = options.dir.join("control-repo");
-        Ok(Self { dir, factory: settings, keys, state, control_plane, host, parts })
+        Ok(Self { dir, factory: settings, keys, state, stand_in, host, parts })
     }
 
     fn converge(&mut self, watch: &dyn Watch, again: bool) -> Result<()> {
@@ -172,7 +171,7 @@ impl Stage {
         options.identity.clone_from(&self.keys.identity);
         options.host_key = Some(self.factory.host.host_key.parse()?);
         let project = format!("{}/{}", self.factory.gitlab.group, self.factory.gitlab.project);
-        self.control_plane.add_issue(&project, "Say that you are here", "An empty commit on a branch is enough.")?;
+        self.stand_in.add_issue(&project, "Say that you are here", "An empty commit on a branch is enough.")?;
         agent_at_work::play(&self.factory, &mut Ssh::new(options, watch)?)?;
         watch.busy("");
         let result = "cloned, read, proposed; refused at main".to_owned();
@@ -202,10 +201,6 @@ fn clear(dir: &Path) -> Result<()> {
     }
     StateDir::at(dir)?;
     write_atomically(&dir.join(MARKER), b"Made by `factoryup rehearse`, which may replace all of it.\n", 0o600)
-}
-
-fn keep_secret(path: &Path, secret: &Secret) -> Result<()> {
-    write_atomically(path, secret.expose().as_bytes(), 0o600)
 }
 
 /// A new key pair for the operator; returns the public line.

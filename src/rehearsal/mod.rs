@@ -4,15 +4,16 @@
 //! which the tests use too: `disposable-host` and `gitlab-stand-in`.
 
 mod agent_at_work;
-pub mod control_plane;
 pub mod day_one;
 pub mod system;
 
+use disposable_host::Error as Host;
+use gitlab_stand_in::Error as StandIn;
+
 use crate::error::{Error, Kind};
 
-impl From<disposable_host::Error> for Error {
-    fn from(error: disposable_host::Error) -> Self {
-        use disposable_host::Error as Host;
+impl From<Host> for Error {
+    fn from(error: Host) -> Self {
         let kind = match &error {
             Host::Recipe(_) => Kind::Usage,
             Host::Boot { .. } => Kind::Unreachable,
@@ -20,10 +21,25 @@ impl From<disposable_host::Error> for Error {
             Host::ImageLocked { .. } => Kind::CutShort,
             _ => Kind::CannotWrite,
         };
-        let mapped = Self::new(kind, error.to_string());
-        match error.remedy() {
-            Some(remedy) => mapped.hint(remedy),
-            None => mapped,
-        }
+        mapped(kind, &error, error.remedy())
+    }
+}
+
+impl From<StandIn> for Error {
+    fn from(error: StandIn) -> Self {
+        let kind = match &error {
+            StandIn::NoGit(_) | StandIn::UserExists(_) | StandIn::NoUser(_) | StandIn::NoProject(_) => Kind::Usage,
+            StandIn::Start { .. } => Kind::CannotWrite,
+            _ => Kind::Internal,
+        };
+        mapped(kind, &error, error.remedy())
+    }
+}
+
+fn mapped(kind: Kind, error: &dyn std::error::Error, remedy: Option<impl Into<String>>) -> Error {
+    let mapped = Error::new(kind, error.to_string());
+    match remedy {
+        Some(remedy) => mapped.hint(remedy),
+        None => mapped,
     }
 }

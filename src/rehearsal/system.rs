@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::process::Stdio;
 
+use disposable_host::{Missing, Requirements};
+
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
 use crate::process;
-use disposable_host::{Missing, Requirements};
 
 /// Whether a disposable host can run here, after installing what is missing if that was agreed to. The text says why not.
 ///

@@ -9,7 +9,7 @@ mod control_repo;
 mod engine;
 #[path = "../host/journey.rs"]
 mod journey;
-#[path = "../support/plane.rs"]
+#[path = "../../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
 #[path = "../support/pty.rs"]
 mod pty;

@@ -1,6 +1,6 @@
 //! Every request is one that GitLab's own description of its API knows, with no unknown name in query or body.
 
-use factoryup::rehearsal::control_plane::{Edition, Options, Tier};
+use gitlab_stand_in::{Edition, Options, Tier};
 use serde_json::json;
 
 use super::openapi::OpenApi;

@@ -1,7 +1,7 @@
 //! What somebody changed behind our back: the plan shows it, applying mends it.
 
 use factoryup::plan::{Action, Outcome};
-use factoryup::rehearsal::control_plane::{Edition, Tier};
+use gitlab_stand_in::{Edition, Tier};
 use serde_json::{Value, json};
 
 use super::plane::expires_in;
@@ -70,7 +70,7 @@ fn a_rule_beside_it_that_opens_the_branch_is_removed() {
 
 #[test]
 fn on_premium_the_rule_is_changed_in_place() {
-    let premium = |options: &mut factoryup::rehearsal::control_plane::Options| {
+    let premium = |options: &mut gitlab_stand_in::Options| {
         options.edition = Edition::Ee;
         options.tier = Tier::Premium;
     };

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use factoryup::dialog::Silent;
 use factoryup::factory::RunnerKind;
 use factoryup::plan::{Action, Outcome, Target};
+use factoryup::secret::Secret;
 use serde_json::json;
 
 use super::plane::{expires_in, git};
@@ -75,7 +76,7 @@ fn the_control_repo_knows_where_it_was_pushed_to_unless_its_owner_said_otherwise
     assert_eq!(origin(), url);
     assert!(!url.contains('@'));
     let config = std::fs::read_to_string(situation.repo.join(".git/config")).unwrap();
-    assert!(!config.contains(situation.plane.stand_in.owner_token().expose()));
+    assert!(!config.contains(situation.plane.stand_in.owner_token()));
     // Gone, it comes back; another one stays.
     git(&situation.repo, &["remote", "remove", "origin"]);
     assert_eq!(situation.pending(), ["remote:origin"]);
@@ -184,6 +185,6 @@ fn a_token_that_ends_tomorrow_is_worth_a_word() {
     let Some(situation) = Situation::handed_off() else { return };
     let tomorrow = expires_in(1).parse().unwrap();
     let token = situation.plane.stand_in.issue_token("owner", &["api"], Some(tomorrow)).unwrap();
-    let plan = situation.target_with(token).observe(&Silent).unwrap();
+    let plan = situation.target_with(Secret::new(token)).observe(&Silent).unwrap();
     assert!(plan.notes.iter().any(|note| note.contains("your GitLab token ends on")), "{:?}", plan.notes);
 }

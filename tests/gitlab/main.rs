@@ -8,9 +8,9 @@
     clippy::disallowed_methods
 )]
 
-#[path = "../support/openapi.rs"]
+#[path = "../../crates/gitlab-stand-in/tests/support/openapi.rs"]
 mod openapi;
-#[path = "../support/plane.rs"]
+#[path = "../../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
 #[path = "../support/mod.rs"]
 mod support;

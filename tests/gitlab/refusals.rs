@@ -5,9 +5,9 @@ use std::time::Duration;
 use factoryup::dialog::Silent;
 use factoryup::gitlab::GitlabTarget;
 use factoryup::plan::{Target, converge};
-use factoryup::rehearsal::control_plane::Fault;
 use factoryup::secret::Secret;
 use factoryup::{Error, Kind};
+use gitlab_stand_in::Fault;
 use serde_json::json;
 
 use super::cutter::Cutter;
@@ -39,7 +39,7 @@ fn a_token_that_ended_or_is_wrong_is_refused_before_anything() {
     let Some(situation) = Situation::new() else { return };
     let today = expires_in(0).parse().unwrap();
     let expired = situation.plane.stand_in.issue_token("owner", &["api"], Some(today)).unwrap();
-    for token in [expired.expose(), "glpat-wrong"] {
+    for token in [expired.as_str(), "glpat-wrong"] {
         let error = refusal(&situation, token);
         assert_eq!(error.kind(), Kind::NotPermitted);
         assert!(error.to_string().starts_with("GET /metadata, as the owner: GitLab refuses with 401"), "{error}");

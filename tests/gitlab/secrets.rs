@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use factoryup::dialog::Silent;
 use factoryup::plan::{Target, converge};
-use factoryup::rehearsal::control_plane::Fault;
 use factoryup::secret::Secret;
+use gitlab_stand_in::Fault;
 
 use super::situation::{PROVE, Recorder, Situation};
 

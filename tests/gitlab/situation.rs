@@ -9,7 +9,6 @@ use factoryup::factory::{
 };
 use factoryup::gitlab::GitlabTarget;
 use factoryup::plan::{Event, Options, Outcome, Plan, Proof, StateDir, Target, Watch, converge};
-use factoryup::rehearsal::control_plane;
 use factoryup::repo::RepoTarget;
 use factoryup::secret::Secret;
 use factoryup::{Error, Result};
@@ -80,7 +79,7 @@ impl Situation {
     }
 
     /// The same, on a stand-in with other options.
-    pub fn with(change: impl FnOnce(&mut control_plane::Options)) -> Option<Self> {
+    pub fn with(change: impl FnOnce(&mut gitlab_stand_in::Options)) -> Option<Self> {
         let plane = Plane::with(change)?;
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::at(directory.path().join("state")).unwrap();
@@ -101,7 +100,7 @@ impl Situation {
     }
 
     pub fn target(&self) -> GitlabTarget {
-        self.target_with(self.plane.stand_in.owner_token())
+        self.target_with(Secret::new(self.plane.stand_in.owner_token()))
     }
 
     pub fn target_with(&self, token: Secret) -> GitlabTarget {

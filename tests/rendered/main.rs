@@ -9,7 +9,7 @@ mod control_repo;
 mod covering;
 #[path = "../support/hcl/mod.rs"]
 mod hcl;
-#[path = "../support/plane.rs"]
+#[path = "../../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
 #[path = "../support/mod.rs"]
 mod support;

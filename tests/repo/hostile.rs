@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use factoryup::repo::git::remote::{fetch, ls_remote, push};
+use factoryup::secret::Secret;
 
 use crate::plane::Plane;
 use crate::support::need;
@@ -147,7 +148,7 @@ fn a_proxy_of_the_repo_gets_no_call() {
     let Some(plane) = Plane::start() else { return };
     plane.project("control");
     let world = control_repo();
-    let token = plane.stand_in.owner_token();
+    let token = Secret::new(plane.stand_in.owner_token());
     let (dir, url) = (world.path("repo"), format!("{}/factory/control.git", plane.url()));
     let (proxy, heard) = spy();
     let specific = format!("http.{}/.proxy", plane.url());
@@ -171,7 +172,7 @@ fn fetches_and_shallow_clones_are_as_in_the_repo_itself() {
     let Some(plane) = Plane::start() else { return };
     plane.project("control");
     let world = control_repo();
-    let token = plane.stand_in.owner_token();
+    let token = Secret::new(plane.stand_in.owner_token());
     let (dir, url, login) = (world.path("repo"), format!("{}/factory/control.git", plane.url()), ("oauth2", &token));
     push(&dir, &url, "refs/heads/main:refs/heads/main", login).unwrap();
     let error = fetch(&dir, &url, "refs/heads/main:refs/heads/main", login).unwrap_err();

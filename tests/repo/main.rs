@@ -3,7 +3,7 @@
 
 #[path = "../support/control_repo.rs"]
 mod control_repo;
-#[path = "../support/plane.rs"]
+#[path = "../../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
 #[path = "../support/pty.rs"]
 mod pty;

@@ -32,7 +32,7 @@ fn url(plane: &Plane) -> String {
 #[test]
 fn a_push_arrives_and_a_second_one_is_up_to_date() {
     let Some((plane, _, world)) = situation() else { return };
-    let token = plane.stand_in.owner_token();
+    let token = Secret::new(plane.stand_in.owner_token());
     let (dir, url) = (world.path("repo"), url(&plane));
     let first = push(&dir, &url, MAIN, ("oauth2", &token)).unwrap();
     assert!(first.accepted && !first.up_to_date && first.reason.is_empty(), "{first:?}");
@@ -49,7 +49,7 @@ fn a_push_arrives_and_a_second_one_is_up_to_date() {
 #[test]
 fn a_refusal_is_an_answer_and_a_bad_token_an_error() {
     let Some((plane, project, world)) = situation() else { return };
-    let owner = plane.stand_in.owner_token();
+    let owner = Secret::new(plane.stand_in.owner_token());
     let agent = Secret::new(plane.member(project, "agent", 30));
     let (dir, url) = (world.path("repo"), url(&plane));
     push(&dir, &url, MAIN, ("oauth2", &owner)).unwrap();
@@ -76,7 +76,7 @@ fn a_refusal_is_an_answer_and_a_bad_token_an_error() {
 #[test]
 fn neither_helpers_nor_rewritten_urls_get_the_token() {
     let Some((plane, _, world)) = situation() else { return };
-    let token = plane.stand_in.owner_token();
+    let token = Secret::new(plane.stand_in.owner_token());
     let (dir, url) = (world.path("repo"), url(&plane));
     let spy = format!("!cat > '{}'; :", world.path("spied").display());
     let elsewhere = "url.http://127.0.0.1:9/.insteadOf";
@@ -103,7 +103,7 @@ fn neither_helpers_nor_rewritten_urls_get_the_token() {
 #[test]
 fn the_token_is_in_no_argument_variable_or_file() {
     let Some((plane, _, world)) = situation() else { return };
-    let token = plane.stand_in.owner_token();
+    let token = Secret::new(plane.stand_in.owner_token());
     let (dir, url) = (world.path("repo"), url(&plane));
     let done = AtomicBool::new(false);
     let seen = std::thread::scope(|scope| {

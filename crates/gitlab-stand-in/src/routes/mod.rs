@@ -1,0 +1,54 @@
+//! The calls of the API, one file per subject; each file ends in a table of its routes.
+
+use crate::router::Route;
+
+pub(crate) mod accounts;
+mod branches;
+mod commits;
+mod credentials;
+mod environments;
+mod files;
+mod groups;
+pub(crate) mod issues;
+mod job_token;
+mod lint;
+mod members;
+mod merge;
+mod merge_requests;
+mod pipelines;
+mod premium;
+mod project_settings;
+mod projects;
+mod protection;
+mod runners;
+mod schedules;
+mod variables;
+
+pub(crate) use environments::tier_of;
+
+/// Every route. Within a file the more literal path stands before the more general.
+pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
+    [
+        accounts::ROUTES,
+        branches::ROUTES,
+        commits::ROUTES,
+        credentials::ROUTES,
+        environments::ROUTES,
+        files::ROUTES,
+        groups::ROUTES,
+        issues::ROUTES,
+        job_token::ROUTES,
+        lint::ROUTES,
+        members::ROUTES,
+        merge_requests::ROUTES,
+        pipelines::ROUTES,
+        premium::ROUTES,
+        projects::ROUTES,
+        protection::ROUTES,
+        runners::ROUTES,
+        schedules::ROUTES,
+        variables::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
+}
