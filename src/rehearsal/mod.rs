@@ -28,7 +28,7 @@ impl From<Host> for Error {
 impl From<StandIn> for Error {
     fn from(error: StandIn) -> Self {
         let kind = match &error {
-            StandIn::NoGit(_) | StandIn::UserExists(_) | StandIn::NoUser(_) | StandIn::NoProject(_) => Kind::Usage,
+            StandIn::NoGit(_) | StandIn::NameTaken(_) | StandIn::NoUser(_) | StandIn::NoProject(_) => Kind::Usage,
             StandIn::Start { .. } => Kind::CannotWrite,
             _ => Kind::Internal,
         };

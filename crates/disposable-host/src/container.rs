@@ -151,6 +151,12 @@ impl DisposableHost {
         self.host_key.trim_end()
     }
 
+    /// The directory on this machine for what belongs to the host. It is removed with the host.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        state_dir(&self.id)
+    }
+
     /// The host's files as this machine sees them. What systemd mounts inside, such as `/run` and `/proc`, is not among them.
     #[must_use]
     pub fn rootfs(&self) -> PathBuf {

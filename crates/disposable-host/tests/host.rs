@@ -178,3 +178,23 @@ fn sweeping_takes_leftovers_and_spares_the_living() {
     assert!(!std::path::Path::new("/run/factoryup/hosts/63deadbeef").exists());
     assert_eq!(stdout(&lab::ssh(&host, &keys, "root", "echo alive")), "alive");
 }
+
+#[test]
+fn the_program_prints_a_login_that_works_and_leaves_nothing() {
+    if !lab::can_host() {
+        return;
+    }
+    lab::image();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_disposable-host"));
+    let mut child = program.args(["--delay", "5"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let login = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("log in:").map(str::to_owned)).unwrap();
+    let login = login.trim();
+    let id = login.split("/hosts/").nth(1).unwrap().split('/').next().unwrap();
+    assert!(traces(id).len() > 4);
+    let script = format!("{login} -F none -o BatchMode=yes -o StrictHostKeyChecking=yes id -un");
+    assert_eq!(stdout(&Command::new("sh").args(["-c", &script]).output().unwrap()), "root");
+    let signaled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signaled.success() && child.wait().unwrap().success());
+    assert_eq!(traces(id), [""; 0]);
+}

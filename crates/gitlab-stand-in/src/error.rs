@@ -20,9 +20,9 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// A user of this name exists.
-    #[error("the GitLab stand-in already has the user {0}")]
-    UserExists(String),
+    /// A user or group of this name exists; GitLab has one namespace for both.
+    #[error("the GitLab stand-in already has a user or group {0}")]
+    NameTaken(String),
     /// No user has this name.
     #[error("the GitLab stand-in has no user {0}")]
     NoUser(String),
@@ -38,6 +38,10 @@ impl Error {
     /// What to do about it, if that is known.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
-        matches!(self, Self::NoGit(_)).then_some("install the package `git`")
+        match self {
+            Self::NoGit(_) => Some("install the package `git`"),
+            Self::NameTaken(_) => Some("choose another name"),
+            _ => None,
+        }
     }
 }

@@ -130,8 +130,13 @@ impl StandIn {
     /// Starts it on a port of 127.0.0.1.
     ///
     /// # Errors
-    /// [`Error::NoGit`] without git; [`Error::Start`] if the state directory or the port cannot be used.
+    /// [`Error::NoGit`] without git; [`Error::NameTaken`] if group, owner and `root` are not three names; [`Error::Start`] if the state directory or the port cannot be used.
     pub fn start(options: Options) -> Result<Self> {
+        let (owner, group) = (options.owner.as_str(), options.group.as_str());
+        let same = [("root", owner), ("root", group), (owner, group)];
+        if let Some((name, _)) = same.into_iter().find(|(one, other)| one.eq_ignore_ascii_case(other)) {
+            return Err(Error::NameTaken(name.to_owned()));
+        }
         let program = which::which("git").map_err(Error::NoGit)?;
         let cannot = |what: &str, source: std::io::Error| Error::Start { what: what.to_owned(), source };
         // Hooks are found by absolute path, wherever git happens to run.
@@ -197,11 +202,11 @@ impl StandIn {
     /// Adds a user without any membership; returns the id.
     ///
     /// # Errors
-    /// [`Error::UserExists`] if the name is taken.
+    /// [`Error::NameTaken`] if the name is taken.
     pub fn add_user(&self, username: &str) -> Result<u64> {
         let mut state = self.shared.state();
         if state.user_named(username).is_some() {
-            return Err(Error::UserExists(username.to_owned()));
+            return Err(Error::NameTaken(username.to_owned()));
         }
         Ok(state.add_user(username, username, false, None))
     }
