@@ -7,7 +7,7 @@
 //! | room | what lives there |
 //! |---|---|
 //! | [`factory`] | `factory.toml`: the typed desired state, its field table, validation and JSON Schema |
-//! | [`migrations`] | what a new version changes besides the texts of files, as a list |
+//! | `migrations` | what a new version changes besides the texts of files, as a list |
 //! | [`wizard`] | asks for what the field table says is missing |
 //! | [`plan`] | the engine: `Target`, `Change`, `Plan`, journal, receipt, evidence; knows no target |
 //! | [`host`] | target *host*: a trusted machine, observed and changed by two POSIX sh programs |
@@ -17,7 +17,7 @@
 //! | [`hand_over`] | what the hand-off makes for the host |
 //! | [`app`] | application repos under the factory's app contract |
 //! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
-//! | [`rehearsal`] | day one against a disposable host and a stand-in control plane |
+//! | `rehearsal` | day one against a disposable host and a GitLab stand-in |
 //! | [`ui`] | the only room that prints or asks |
 //! | [`cli`] | one file per command; no logic |
 //! | [`dialog`] | what any room may say to the person, and ask them |
@@ -25,6 +25,9 @@
 //! | [`process`] | starts other programs without handing them secrets |
 //! | `shell` | text as one word of a shell |
 //! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
+//!
+//! Two more crates of the workspace know nothing about factoryup. `rehearsal` and the tests use them: `disposable_host`, a real
+//! Debian that leaves no trace, and `gitlab_stand_in`, a GitLab in one process.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
@@ -37,10 +40,10 @@ pub mod gitlab;
 pub mod hand_over;
 pub mod host;
 pub mod interrupt;
-pub mod migrations;
+mod migrations;
 pub mod plan;
 pub mod process;
-pub mod rehearsal;
+mod rehearsal;
 pub mod repo;
 pub mod secret;
 mod shell;

@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 /// One entry of the list.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Migration {
+pub(crate) struct Migration {
     /// Names it for ever: `a-z`, `0-9` and `-`.
     pub id: String,
     /// The version of the templates that brings it, `MAJOR.MINOR.PATCH`.
@@ -46,7 +46,7 @@ pub struct Migration {
 /// What a migration does.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Change {
+pub(crate) enum Change {
     /// A key of `factory.toml` has another name.
     RenameAnswer {
         /// `section.key` before.
@@ -95,7 +95,7 @@ pub enum Change {
 impl Migration {
     /// Whether it changes answers; else it changes files.
     #[must_use]
-    pub fn changes_answers(&self) -> bool {
+    pub(crate) fn changes_answers(&self) -> bool {
         matches!(self.change, Change::RenameAnswer { .. } | Change::SetAnswer { .. } | Change::RetireAnswer { .. })
     }
 }
@@ -104,7 +104,7 @@ impl Migration {
 ///
 /// # Errors
 /// `Internal` when it is wrong, which a test keeps from happening.
-pub fn all() -> Result<&'static [Migration]> {
+pub(crate) fn all() -> Result<&'static [Migration]> {
     static LIST: OnceLock<Result<Vec<Migration>, String>> = OnceLock::new();
     match LIST.get_or_init(|| parse(include_str!("list.toml"))) {
         Ok(list) => Ok(list),

@@ -25,7 +25,7 @@ const MARKER: &str = ".factoryup-rehearsal";
 
 /// What to rehearse, and where.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// The folder for everything that is made; replaced when an earlier rehearsal made it.
     pub dir: PathBuf,
     /// Why no host takes part; `None` when one does.
@@ -34,7 +34,7 @@ pub struct Options {
 
 /// One part of the journey.
 #[derive(Clone, Debug, Serialize)]
-pub struct Part {
+pub(crate) struct Part {
     /// What it was.
     pub name: String,
     /// What came of it.
@@ -45,7 +45,7 @@ pub struct Part {
 
 /// What happened.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The parts, in order.
     pub parts: Vec<Part>,
     /// What did not take part, and why.
@@ -62,7 +62,7 @@ pub struct Report {
 ///
 /// # Errors
 /// Whatever stopped a real day one; `Internal` when the second apply found something left to do.
-pub fn play(options: &Options, watch: &dyn Watch) -> Result<Report> {
+pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<Report> {
     clear(&options.dir)?;
     let mut stage = Stage::set(options, watch)?;
     stage.converge(watch, false)?;

@@ -4,8 +4,8 @@
 //! which the tests use too: `disposable-host` and `gitlab-stand-in`.
 
 mod agent_at_work;
-pub mod day_one;
-pub mod system;
+pub(crate) mod day_one;
+pub(crate) mod system;
 
 use disposable_host::Error as Host;
 use gitlab_stand_in::Error as StandIn;

@@ -13,7 +13,7 @@ use crate::process;
 ///
 /// # Errors
 /// `Interrupted` when the person leaves; `CannotWrite` when packages were agreed to and cannot be installed.
-pub fn ready_for_a_host(dialog: &dyn Dialog, yes: bool) -> Result<Option<String>> {
+pub(crate) fn ready_for_a_host(dialog: &dyn Dialog, yes: bool) -> Result<Option<String>> {
     let missing = Requirements::check();
     if missing.is_empty() {
         return Ok(None);
