@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use clap::Parser;
 use factoryup::cli::{self, Cli};
-use factoryup::ui::{Settings, Ui, interrupted};
+use factoryup::ui::{Settings, Ui, interrupted, prompt};
 use factoryup::{Kind, interrupt, process};
 
 fn main() -> ExitCode {
     process::leave_no_core_dump();
+    let said = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        prompt::restore();
+        said(panic);
+    }));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -28,18 +33,23 @@ fn main() -> ExitCode {
 /// clap's own message, but with the exit code that the documentation promises, and as JSON where that was asked for. Help and version
 /// are no errors.
 fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
     let asked = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
-    if asked && error.use_stderr() {
-        let ui = Ui::new(Settings { json: true, ..Settings::default() });
+    let ui = Ui::new(Settings { json: asked, ..Settings::default() });
+    if asked {
         return ExitCode::from(ui.fail(&cli::usage_error(error)));
     }
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(Kind::Usage.exit_code()) } else { ExitCode::SUCCESS }
+    ui.fail_usage(error);
+    ExitCode::from(Kind::Usage.exit_code())
 }
 
 /// Ends an interrupted process, after the clean-ups, and says so; not for long, since nobody may be reading any more.
 #[allow(clippy::exit)]
 fn end(ui: Arc<Ui>) {
+    prompt::restore();
     let (said, heard) = mpsc::channel();
     thread::spawn(move || {
         ui.fail(&interrupted());

@@ -3,7 +3,7 @@
 //! and with which exit code it ends, or which other test runs it. So a command that is changed or added cannot go untried.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
-#[path = "support/plane.rs"]
+#[path = "../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
 #[path = "support/pty.rs"]
 mod pty;
@@ -14,8 +14,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use disposable_host::DisposableHost;
 use factoryup::plan::SavedPlan;
-use factoryup::rehearsal::host::DisposableHost;
+
 use plane::Plane;
 use portable_pty::CommandBuilder;
 use pty::Pty;

@@ -212,8 +212,8 @@ fn the_review_lets_any_answer_be_changed() {
     pty.send(&DOWN.repeat(7)).expect("> Port of sshd").send("\r");
     pty.answer("Port of sshd [22]", "70000").expect("is out of range").send(CTRL_U).send("2222\r");
     pty.expect("2222").expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(ESCAPE);
-    pty.expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(&DOWN.repeat(5)).send("\r");
-    pty.expect("Where the agent works").send(DOWN).expect("> local").send("\r");
+    pty.expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(&DOWN.repeat(5));
+    pty.expect("> Where the agent works: ssh").send("\r").expect("> ssh").send(DOWN).expect("> local").send("\r");
     pty.expect("local").expect("Is all of this right?").send("\r").expect("first commit");
     assert_eq!(pty.end().0, 0);
     let factory = home.factory();
@@ -229,7 +229,7 @@ fn a_refused_answer_does_not_swallow_the_keys_that_explain_and_go_back() {
     // What `?` shows, and the line as it was.
     pty.expect("Example: ").expect("> Not A Name").send(CTRL_U).send("shop\r");
     pty.expect("Where the agent works").send(DOWN).send(DOWN).expect("> none").send("\r");
-    pty.answer("URL of GitLab", "no url").expect("> no url").send("<\r");
+    pty.answer("URL of GitLab", "no url").expect("! ").expect("> no url").send("<\r");
     pty.expect("Where the agent works").expect("> none").send(CTRL_C);
     assert_eq!(pty.end().0, 130);
 }

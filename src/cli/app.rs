@@ -72,7 +72,7 @@ impl App {
             public: command.public,
         })?;
         let project = factory.gitlab.project_url();
-        if ui.is_json() { ui.result(&json(&added)) } else { ui.result(&text(&command.name, &added, &project)) }
+        if ui.is_json() { ui.result(&json(&added)) } else { ui.show(&text(&command.name, &added, &project)) }
     }
 }
 

@@ -42,13 +42,13 @@ impl Doctor {
                 (true, None) => "ok",
             };
             let skipped = check.skipped.as_ref().map_or(String::new(), |why| format!(" (not checked: {why})"));
-            ui.result(&plain(&format!("{verdict:<6}{}{skipped}", check.claim)))?;
+            ui.show(&plain(&format!("{verdict:<6}{}{skipped}", check.claim)))?;
             for fault in &check.faults {
                 // A fault names paths, and a commit can hold any: no line ends, and nothing that acts on a terminal.
-                ui.result(&plain(&format!("      - {}", fault.replace(['\n', '\t'], " "))))?;
+                ui.show(&plain(&format!("      - {}", fault.replace(['\n', '\t'], " "))))?;
             }
             if !check.holds() {
-                ui.result(&format!("      {}", check.remedy))?;
+                ui.show(&format!("      {}", check.remedy))?;
             }
         }
         let sound = checks.iter().all(crate::repo::doctor::Check::holds);

@@ -43,7 +43,7 @@ impl Evidence {
         if ui.is_json() {
             return ui.result(&json!({ "event": "evidence", "statements": count, "head": head }).to_string());
         }
-        ui.result(&format!(
+        ui.show(&format!(
             "{count} statements in {}, each follows from the one before; head {head}\nThat none is missing at the end, only a head that you noted earlier or keep elsewhere can show.",
             path.display()
         ))

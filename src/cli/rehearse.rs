@@ -45,7 +45,7 @@ impl Rehearse {
         if ui.is_json() {
             return ui.result(&json!({ "event": "report", "report": report }).to_string());
         }
-        ui.result(&text(&report))
+        ui.show(&text(&report))
     }
 }
 

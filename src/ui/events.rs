@@ -4,47 +4,46 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Ui, diff, json as machine, prompt};
+use super::{Ui, diff, json as machine, wrap};
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Change, Diff, Event, Outcome, Plan, Risk, Watch};
 use crate::secret::Secret;
 
 impl Ui {
-    /// A plan as people read it: one line per change, with diffs where they were asked for.
-    #[must_use]
-    pub fn plan_text(&self, plan: &Plan) -> String {
+    /// A plan as people read it, in lines of `width` columns: one per change, with diffs where they were asked for.
+    fn plan_text(&self, plan: &Plan, width: usize) -> String {
         let paint = self.out;
         let mut text = String::new();
         for group in plan.changes.chunk_by(|a, b| !self.settings.diff && alike(a, b)) {
             if group.len() > FOLD {
-                let lines = prompt::wrap(&folded(group), self.width.saturating_sub(4).max(20));
-                for (row, line) in lines.iter().enumerate() {
-                    let sign = if row == 0 { Action::Create.sign() } else { ' ' };
-                    text.push_str(&format!("{}\n", paint.good(&format!("  {sign} {line}"))));
-                }
+                let first = format!("  {} ", Action::Create.sign());
+                text.push_str(&format!("{}\n", paint.good(&wrap::fill(&folded(group), width, &first, "    "))));
                 continue;
             }
-            text.push_str(&self.changes_text(group));
+            text.push_str(&self.changes_text(group, width));
         }
         for note in &plan.notes {
-            text.push_str(&format!("  {} {}\n", paint.care("note:"), plain(note)));
+            text.push_str(&wrap::wrap(&format!("  {} {}\n", paint.care("note:"), plain(note)), width));
         }
-        text.push_str(&format!("  {}\n", paint.dim(&self.count(plan))));
+        text.push_str(&wrap::wrap(&format!("  {}\n", paint.dim(&self.count(plan))), width));
         text
     }
 
-    fn changes_text(&self, changes: &[Change]) -> String {
+    /// The texts in a diff keep their lines.
+    fn changes_text(&self, changes: &[Change], width: usize) -> String {
         let paint = self.out;
         let mut text = String::new();
         for change in changes {
-            let line = format!("  {} {}", change.action.sign(), plain(&change.summary));
+            let first = format!("  {} ", change.action.sign());
+            let line = format!("{}{}", plain(&change.summary), risk(change));
+            let line = wrap::fill(&line, width, &first, "    ");
             let line = match change.action {
                 Action::Create => paint.good(&line),
                 Action::Delete => paint.bad(&line),
                 Action::Update | Action::Run => paint.care(&line),
             };
-            text.push_str(&format!("{line}{}\n", risk(change)));
+            text.push_str(&format!("{line}\n"));
             if let Some(texts) = change.diff.as_ref().filter(|_| self.settings.diff) {
                 text.push_str(&diff::text(texts, paint, "      "));
             }
@@ -67,10 +66,11 @@ impl Ui {
             self.result(&machine::value(&Event::Target { name: plan.target, subject: &plan.subject }).to_string())?;
             return self.result(&machine::value(&Event::Planned(plan)).to_string());
         }
-        let heading = plain(&format!("{}: {}", plan.target, plan.subject));
-        let text = format!("\n{}\n{}", self.out.bold(&heading), self.plan_text(plan));
-        // Texts in a diff keep their lines.
-        if self.settings.diff { self.result(&text) } else { self.result(&super::wrap::wrap(&text, self.width)) }
+        let width = self.out_width();
+        let heading = self.out.bold(&wrap::wrap(&plain(&format!("{}: {}", plan.target, plan.subject)), width));
+        self.result(&format!("
+{heading}
+{}", self.plan_text(plan, width)))
     }
 
     fn count(&self, plan: &Plan) -> String {
@@ -208,11 +208,10 @@ impl Watch for Ui {
                 self.busy("looking at what is there");
             }
             Event::Resuming { at, change, summary } => self.warn(&cut(at, change.is_some(), *summary)),
-            Event::Planned(plan) if self.settings.diff => {
+            Event::Planned(plan) => {
                 self.clear();
-                Self::raw(self.plan_text(plan).trim_end());
+                Self::raw(self.plan_text(plan, self.err_width()).trim_end());
             }
-            Event::Planned(plan) => self.line(self.plan_text(plan).trim_end()),
             Event::Started { change, index, total } => {
                 if self.motion {
                     self.busy(&format!("{index}/{total} {}", change.summary));
@@ -236,7 +235,7 @@ impl Watch for Ui {
                 let mut detail = format!("({})", plain(&proof.detail));
                 // On a terminal a promise that holds takes one row; the evidence has all of it.
                 if proof.held {
-                    let room = self.width.saturating_sub(9 + console::measure_text_width(&claim));
+                    let room = self.err_width().saturating_sub(9 + console::measure_text_width(&claim));
                     detail = console::truncate_str(&detail, room, "…)").into_owned();
                 }
                 self.line(&format!("  {word} {claim} {}", self.err.dim(&detail)));

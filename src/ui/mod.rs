@@ -61,8 +61,8 @@ pub struct Ui {
     err: Paint,
     /// Whether standard error is a terminal on which lines can be redrawn.
     motion: bool,
-    /// Columns of the window, or so many that nothing is wrapped.
-    width: usize,
+    /// Whether standard output and standard error are terminals, in whose windows lines have to fit.
+    windows: (bool, bool),
     progress: Mutex<Progress>,
     /// What was last said to be going on, where lines cannot be redrawn, and when.
     said: Mutex<Option<(String, Instant)>>,
@@ -84,17 +84,35 @@ impl Ui {
                 Color::Auto => terminal && !dumb && !no_color,
             },
         };
-        let err_terminal = std::io::stderr().is_terminal();
+        let (out_terminal, err_terminal) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
         let motion = err_terminal && !dumb && !settings.json && std::env::var_os("CI").is_none();
         Self {
             settings,
-            out: paint(std::io::stdout().is_terminal()),
+            out: paint(out_terminal),
             err: paint(err_terminal),
             motion,
-            width: if err_terminal && std::io::stdout().is_terminal() { prompt::columns().into() } else { usize::MAX },
+            windows: (out_terminal, err_terminal),
             progress: Mutex::new(Progress::default()),
             said: Mutex::new(None),
         }
+    }
+
+    /// Writes a result for people to standard output: on a terminal in lines that fit.
+    ///
+    /// # Errors
+    /// As [`result`](Self::result).
+    pub fn show(&self, text: &str) -> Result<()> {
+        self.result(&wrap::wrap(text, self.out_width()))
+    }
+
+    /// Columns of standard output; where it is no terminal, so many that nothing is wrapped.
+    fn out_width(&self) -> usize {
+        if self.windows.0 { prompt::columns_of(std::io::stdout()).into() } else { usize::MAX }
+    }
+
+    /// The same of standard error.
+    fn err_width(&self) -> usize {
+        if self.windows.1 { prompt::columns_of(std::io::stderr()).into() } else { usize::MAX }
     }
 
     /// Writes a result to standard output, as it is given.
@@ -155,9 +173,16 @@ impl Ui {
         if self.settings.json {
             self.emit(&failure::json(error));
         } else {
-            Self::raw(&wrap::wrap(&failure::text(error, self.err), self.width));
+            Self::raw(&wrap::wrap(&failure::text(error, self.err), self.err_width()));
         }
         error.kind().exit_code()
+    }
+
+    /// Shows what clap says of wrong words on the command line, in its own form.
+    pub fn fail_usage(&self, error: &clap::Error) {
+        let text = error.render();
+        let text = if self.err.on { text.ansi().to_string() } else { text.to_string() };
+        Self::raw(&wrap::wrap(text.trim_end(), self.err_width()));
     }
 
     /// Whether this is news: not what was said last, or that a while ago.
@@ -173,7 +198,7 @@ impl Ui {
     fn line(&self, text: &str) {
         if !self.settings.json {
             self.clear();
-            Self::raw(&wrap::wrap(text, self.width));
+            Self::raw(&wrap::wrap(text, self.err_width()));
         }
     }
 

@@ -3,38 +3,53 @@
 use console::measure_text_width;
 
 /// Breaks every line that is longer than `width` columns at a blank, and indents what follows under the line's first text. A word
-/// that is longer than that is left to the terminal, so that paths and commands can be copied.
+/// that is longer than that stays whole on a line of its own, so that paths and commands can be copied.
 pub(super) fn wrap(text: &str, width: usize) -> String {
-    text.split('\n').map(|line| wrap_line(line, width)).collect::<Vec<_>>().join("\n")
+    let wrap_line = |line: &str| {
+        let text = line.trim_start();
+        let first = &line[..line.len() - text.len()];
+        // What follows hangs under the text, not under a mark such as `+` or `next:`, as far as that leaves room.
+        let indent = if first.len() + 2 < width / 2 { first.len() + 2 } else { 0 };
+        fill_line(text, width, first, &" ".repeat(indent))
+    };
+    text.split('\n').map(wrap_line).collect::<Vec<_>>().join("\n")
 }
 
-fn wrap_line(line: &str, width: usize) -> String {
-    if measure_text_width(line) <= width {
-        return line.to_owned();
+/// The same with `first` before the first line, and `rest` before all others.
+pub(super) fn fill(text: &str, width: usize, first: &str, rest: &str) -> String {
+    let mut margin = first;
+    let lines = text.split('\n').map(|line| fill_line(line, width, std::mem::replace(&mut margin, rest), rest));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn fill_line(text: &str, width: usize, first: &str, rest: &str) -> String {
+    let mut used = measure_text_width(first);
+    if measure_text_width(text).saturating_add(used) <= width {
+        return format!("{first}{text}");
     }
-    let first = line.len() - line.trim_start().len();
-    // What follows hangs under the text, not under a mark such as `+` or `next:`, as far as that leaves room.
-    let indent = if first + 2 < width / 2 { first + 2 } else { 0 };
-    let mut wrapped = line[..first].to_owned();
-    let mut used = first;
-    let mut at_start = true;
-    for word in line[first..].split(' ') {
+    let mut filled = first.to_owned();
+    let mut is_start = true;
+    for word in text.split(' ') {
         let columns = measure_text_width(word);
-        if !at_start && used + 1 + columns > width {
-            wrapped.push('\n');
-            wrapped.push_str(&" ".repeat(indent));
-            used = indent;
-            at_start = true;
+        if !is_start && used + 1 + columns > width {
+            let margin = if measure_text_width(rest) + columns > width { "" } else { rest };
+            filled.push('\n');
+            filled.push_str(margin);
+            used = measure_text_width(margin);
+            is_start = true;
         }
-        if !at_start {
-            wrapped.push(' ');
+        if is_start && word.is_empty() {
+            continue;
+        }
+        if !is_start {
+            filled.push(' ');
             used += 1;
         }
-        wrapped.push_str(word);
+        filled.push_str(word);
         used += columns;
-        at_start = false;
+        is_start = false;
     }
-    wrapped
+    filled
 }
 
 #[cfg(test)]
@@ -46,13 +61,25 @@ mod tests {
         let text = "  + create nftables and\n  x";
         assert_eq!(wrap(text, 80), text);
         assert_eq!(wrap(text, 14), "  + create\n    nftables\n    and\n  x");
-        assert_eq!(wrap("a https://a.example/long b", 10), "a\n  https://a.example/long\n  b");
+        assert_eq!(wrap(text, usize::MAX), text);
     }
 
     #[test]
-    fn colours_take_no_room() {
+    fn a_long_word_stays_whole_and_is_not_pushed_out_of_the_window() {
+        assert_eq!(wrap("a https://a.example/long b", 10), "a\nhttps://a.example/long\n  b");
+        assert_eq!(wrap("the 123456789 b", 10), "the\n123456789\n  b");
+    }
+
+    #[test]
+    fn a_margin_is_kept_from_line_to_line() {
+        assert_eq!(fill("one two three\nfour", 9, "! ", "  "), "! one two\n  three\n  four");
+    }
+
+    #[test]
+    fn width_is_that_of_the_screen() {
         let text = "\u{1b}[32mdone\u{1b}[0m it all";
         assert_eq!(wrap(text, 11), text);
         assert_eq!(wrap(text, 8), "\u{1b}[32mdone\u{1b}[0m it\n  all");
+        assert_eq!(wrap("日本 日本 日本", 10), "日本 日本\n  日本");
     }
 }

@@ -23,7 +23,12 @@ pub struct Pty {
 
 impl Pty {
     pub fn start(command: CommandBuilder, columns: u16) -> Self {
-        let pair = native_pty_system().openpty(size(columns)).unwrap();
+        Self::start_in(command, size(columns))
+    }
+
+    /// In a window of this size.
+    pub fn start_in(command: CommandBuilder, size: PtySize) -> Self {
+        let pair = native_pty_system().openpty(size).unwrap();
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().unwrap();
@@ -66,6 +71,11 @@ impl Pty {
         self
     }
 
+    /// Sends a text as a terminal does that was asked to mark what is pasted.
+    pub fn paste(&mut self, text: &str) -> &mut Self {
+        self.send(&format!("\u{1b}[200~{}\u{1b}[201~", text.replace('\n', "\r")))
+    }
+
     /// Expects a text, then sends keys and Enter.
     pub fn answer(&mut self, text: &str, keys: &str) -> &mut Self {
         self.expect(text);
@@ -105,6 +115,6 @@ impl Pty {
     }
 }
 
-fn size(columns: u16) -> PtySize {
+pub fn size(columns: u16) -> PtySize {
     PtySize { rows: 40, cols: columns, pixel_width: 0, pixel_height: 0 }
 }

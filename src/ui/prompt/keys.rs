@@ -1,15 +1,68 @@
 //! Keys from the terminal, one at a time.
 //!
-//! The terminal stays in raw mode from the first question to the last, so that what is typed or pasted between two of them is neither
-//! echoed nor lost. A key is read with a timeout of a tenth of a second, which tells a lone Escape from the beginning of an arrow
-//! key and lets a change of the window's size be seen.
+//! The terminal stays in raw mode from the first question to the last, so that what is typed between two of them is not echoed; it
+//! answers none of them, see [`Keys::drop_ahead`]. A key is read with a timeout of a tenth of a second, which tells a lone Escape from
+//! the beginning of an arrow key and lets a change of the window's size be seen.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{self, InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use zeroize::Zeroizing;
+
+use super::paste;
+
+const CTRL_C: u8 = 0x03;
+const CTRL_D: u8 = 0x04;
+/// How long nothing comes after the last of what was typed or pasted ahead.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// The terminal that is in raw mode, for those who end or stop the process beside the one who asks.
+static RAW: Mutex<Option<Raw>> = Mutex::new(None);
+
+/// How to put a terminal into raw mode and back.
+struct Raw {
+    input: OwnedFd,
+    before: Termios,
+    raw: Termios,
+    /// Whether it takes escape sequences, so that it may mark what is pasted.
+    marks: bool,
+}
+
+impl Raw {
+    fn enter(&self) -> io::Result<()> {
+        termios::tcsetattr(&self.input, OptionalActions::Now, &self.raw)?;
+        self.switch(paste::ON);
+        Ok(())
+    }
+
+    /// What was typed and not read is dropped, so that the rest of a pasted text does not become commands of a shell.
+    fn leave(&self) {
+        self.switch(paste::OFF);
+        let _ = termios::tcsetattr(&self.input, OptionalActions::Flush, &self.before);
+    }
+
+    /// Nothing can be done when that fails.
+    fn switch(&self, marks: &str) {
+        if self.marks {
+            let mut err = io::stderr().lock();
+            let _ = err.write_all(marks.as_bytes()).and_then(|()| err.flush());
+        }
+    }
+}
+
+/// Puts a terminal in raw mode back as it was before, for a process that ends in the middle of a question.
+pub fn restore() {
+    if let Some(raw) = RAW.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        raw.leave();
+    }
+}
 
 /// What was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +86,12 @@ pub(super) enum Key {
     EraseEnd,
     /// Ctrl-W: the word before the cursor.
     EraseWord,
+    /// A text was pasted: see [`Keys::pasted`].
+    Pasted,
     /// Nothing was pressed: the window has another size.
     Resized,
+    /// Nothing was pressed: the process was stopped and goes on, so that something else may be on the screen.
+    Resumed,
     /// Anything else.
     Other,
 }
@@ -42,9 +99,12 @@ pub(super) enum Key {
 /// The terminal in raw mode; the mode from before comes back when this is dropped.
 pub(super) struct Keys {
     input: File,
-    before: Termios,
+    raw: Termios,
     pending: VecDeque<u8>,
+    pasted: Zeroizing<Vec<u8>>,
     columns: u16,
+    /// Whether the process was stopped and goes on, and the handler that says so.
+    resumed: (Arc<AtomicBool>, signal_hook::SigId),
 }
 
 impl std::fmt::Debug for Keys {
@@ -54,8 +114,8 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Standard input when that is a terminal, else `/dev/tty`.
-    pub(super) fn open() -> io::Result<Self> {
+    /// Standard input when that is a terminal, else `/dev/tty`. With `marks`, the terminal marks what is pasted.
+    pub(super) fn open(marks: bool) -> io::Result<Self> {
         let input = if io::stdin().is_terminal() {
             File::from(io::stdin().as_fd().try_clone_to_owned()?)
         } else {
@@ -69,8 +129,19 @@ impl Keys {
             LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
         raw.special_codes[SpecialCodeIndex::VMIN] = 0;
         raw.special_codes[SpecialCodeIndex::VTIME] = 1;
-        termios::tcsetattr(&input, OptionalActions::Now, &raw)?;
-        Ok(Self { input, before, pending: VecDeque::new(), columns: columns() })
+        let resumed = Arc::new(AtomicBool::new(false));
+        let handler = signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&resumed))?;
+        let way = Raw { input: input.as_fd().try_clone_to_owned()?, before, raw: raw.clone(), marks };
+        way.enter()?;
+        *RAW.lock().unwrap_or_else(PoisonError::into_inner) = Some(way);
+        Ok(Self {
+            input,
+            raw,
+            pending: VecDeque::new(),
+            pasted: Zeroizing::default(),
+            columns: columns(),
+            resumed: (resumed, handler),
+        })
     }
 
     /// Waits for the next key.
@@ -82,6 +153,11 @@ impl Keys {
             if crate::interrupt::pending() {
                 return Ok(Key::Leave);
             }
+            // A shell gives a program that goes on its own mode of the terminal.
+            if self.resumed.0.swap(false, Ordering::Relaxed) {
+                Self::way(Raw::enter)?;
+                return Ok(Key::Resumed);
+            }
             let columns = columns();
             if columns != self.columns {
                 self.columns = columns;
@@ -90,10 +166,91 @@ impl Keys {
         }
     }
 
+    /// Drops what was typed or pasted before a question was shown, since that was not meant for it; whether there was any. Only Ctrl-C is
+    /// meant for all.
+    pub(super) fn drop_ahead(&mut self) -> io::Result<bool> {
+        let (mut found, mut leaves, mut was_quiet) = (false, false, true);
+        loop {
+            match self.byte_at_once()? {
+                Some(byte) => {
+                    let key = self.key(byte)?;
+                    leaves |= key == Key::Leave && byte != CTRL_D;
+                    (found, was_quiet) = (true, false);
+                }
+                // What is pasted without marks comes in several parts.
+                None if !was_quiet => {
+                    std::thread::sleep(QUIET);
+                    was_quiet = true;
+                }
+                None => break,
+            }
+        }
+        self.pasted = Zeroizing::default();
+        if leaves {
+            self.pending.push_back(CTRL_C);
+        }
+        Ok(found)
+    }
+
+    /// The next byte, if it is there already.
+    fn byte_at_once(&mut self) -> io::Result<Option<u8>> {
+        if !self.pending.is_empty() {
+            return self.byte();
+        }
+        let mut at_once = self.raw.clone();
+        at_once.special_codes[SpecialCodeIndex::VTIME] = 0;
+        termios::tcsetattr(&self.input, OptionalActions::Now, &at_once)?;
+        let byte = self.byte();
+        termios::tcsetattr(&self.input, OptionalActions::Now, &self.raw)?;
+        byte
+    }
+
+    /// The text of the last [`Key::Pasted`], or how many lines it has.
+    pub(super) fn pasted(&mut self) -> Result<Zeroizing<String>, usize> {
+        paste::one_line(&std::mem::take(&mut self.pasted))
+    }
+
+    /// Reads on to the mark after a pasted text. Only a Ctrl-C that comes by itself ends it before.
+    fn paste(&mut self) -> io::Result<Key> {
+        let mut text = Zeroizing::new(Vec::new());
+        let mut was_quiet = false;
+        while !text.ends_with(paste::END) {
+            match self.byte()? {
+                Some(CTRL_C) if was_quiet => return Ok(Key::Leave),
+                Some(byte) => {
+                    text.push(byte);
+                    was_quiet = false;
+                }
+                None if crate::interrupt::pending() => return Ok(Key::Leave),
+                None => was_quiet = true,
+            }
+        }
+        let length = text.len() - paste::END.len();
+        text.truncate(length);
+        self.pasted = text;
+        Ok(Key::Pasted)
+    }
+
+    /// Ctrl-Z: gives the terminal back and stops, with all of its process group, until a shell lets it go on.
+    fn suspend() -> io::Result<Key> {
+        Self::way(|raw| {
+            raw.leave();
+            Ok(())
+        })?;
+        kill_current_process_group(Signal::TSTP)?;
+        Self::way(Raw::enter)?;
+        Ok(Key::Resumed)
+    }
+
+    fn way(go: impl FnOnce(&Raw) -> io::Result<()>) -> io::Result<()> {
+        RAW.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Ok(()), go)
+    }
+
     fn key(&mut self, byte: u8) -> io::Result<Key> {
         Ok(match byte {
             b'\r' | b'\n' => Key::Enter,
-            0x03 | 0x04 => Key::Leave,
+            CTRL_C | CTRL_D => Key::Leave,
+            0x1a => Self::suspend()?,
             0x08 | 0x7f => Key::Backspace,
             0x01 => Key::Home,
             0x05 => Key::End,
@@ -145,6 +302,7 @@ impl Keys {
         while let Some(byte) = self.byte()? {
             match byte {
                 0x20..0x40 => parameters.push(byte),
+                b'~' if parameters == paste::BEGIN => return self.paste(),
                 0x40..0x7f => return Ok(named(&parameters, byte)),
                 _ => break,
             }
@@ -172,7 +330,8 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        let _ = termios::tcsetattr(&self.input, OptionalActions::Now, &self.before);
+        restore();
+        signal_hook::low_level::unregister(self.resumed.1);
     }
 }
 
@@ -189,9 +348,14 @@ fn named(parameters: &[u8], last: u8) -> Key {
     }
 }
 
-/// The window's width in columns; 80 when it is not known.
+/// The width in columns of the window behind standard error; 80 when it is not known.
 pub(in crate::ui) fn columns() -> u16 {
-    termios::tcgetwinsize(io::stderr()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
+    columns_of(io::stderr())
+}
+
+/// The width in columns of the window behind a stream; 80 when it is not known.
+pub(in crate::ui) fn columns_of(stream: impl AsFd) -> u16 {
+    termios::tcgetwinsize(stream).ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
 }
 
 /// The window's height in rows; 24 when it is not known.

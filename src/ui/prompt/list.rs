@@ -77,7 +77,6 @@ impl<'a> List<'a> {
 /// With the arrow keys, drawn in place.
 pub(super) fn rich(terminal: &Terminal, question: &Question<'_>, list: &mut List<'_>) -> Result<Reply<()>> {
     terminal.ask(question, "")?;
-    terminal.write("\x1b[?25l")?;
     let reply = arrows(terminal, question, list);
     terminal.write("\x1b[?25h")?;
     if matches!(reply, Ok(Reply::Given(()))) {
@@ -112,6 +111,12 @@ fn arrows(terminal: &Terminal, question: &Question<'_>, list: &mut List<'_>) -> 
                 erase(terminal, &mut drawn)?;
                 terminal.explain(question)?;
             }
+            Key::Resumed => drawn.clear(),
+            Key::Pasted => {
+                drop(terminal.pasted());
+                erase(terminal, &mut drawn)?;
+                terminal.warn("Pasted text is ignored here: use the arrow keys and Enter.");
+            }
             Key::Enter | Key::Escape | Key::Left | Key::Char('<') | Key::Leave => {
                 erase(terminal, &mut drawn)?;
                 return match key {
@@ -130,7 +135,8 @@ fn redraw(terminal: &Terminal, list: &List<'_>, drawn: &mut Vec<usize>) -> Resul
     let width = usize::from(columns()).saturating_sub(3).max(8);
     let room = usize::from(rows()).saturating_sub(4).max(3);
     let first = (list.at + 1).saturating_sub(room);
-    let mut text = up(drawn);
+    // Hidden each time, since a shell shows the cursor while this is stopped.
+    let mut text = format!("\x1b[?25l{}", up(drawn));
     drawn.clear();
     for index in first..list.options.len().min(first + room) {
         let label = truncate_str(&list.label(index), width, "…").into_owned();
@@ -160,13 +166,13 @@ fn up(drawn: &[usize]) -> String {
 pub(super) fn plain(terminal: &Terminal, question: &Question<'_>, list: &mut List<'_>) -> Result<Reply<()>> {
     terminal.ask(question, "")?;
     for index in 0..list.options.len() {
-        terminal.write(&format!("  {}) {}\n", index + 1, list.label(index)))?;
+        terminal.write(&format!("{}\n", terminal.fit(&format!("  {}) {}", index + 1, list.label(index)))))?;
     }
     let preset = match &list.taken {
         None => format!("a number, or Enter for {}", list.at + 1),
         Some(_) => "numbers with commas, 0 for none, or Enter for those marked".to_owned(),
     };
-    terminal.write(&format!("({preset})\n"))?;
+    terminal.write(&format!("{}\n", terminal.fit(&format!("({preset})"))))?;
     let label = list.chosen();
     let shown = Question { preset: &label, ..*question };
     loop {

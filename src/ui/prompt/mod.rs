@@ -3,8 +3,11 @@
 //! Keys come from the terminal even when standard input is a pipe, so that `curl … | sh` can ask; what is asked goes to standard
 //! error. Every question can be left by Ctrl-C, explained by `?` and, in a series of questions, undone by Escape or `<`.
 //!
+//! Only what was typed for a question answers it. A pasted text goes into the line of one question and waits for Enter; it answers no
+//! yes or no, and chooses nothing from a list. What came before a question was shown is dropped.
+//!
 //! There are two ways to look: on a terminal that can move its cursor, lists are chosen from with the arrow keys; with `NO_COLOR` or
-//! `TERM=dumb`, questions and answers follow each other in plain lines without any escape sequence.
+//! `TERM=dumb`, questions and answers follow each other in plain lines; with the latter, without any escape sequence.
 //!
 //! A series of questions is asked through [`Asker`], so that its logic can be tested without a terminal; the real one is
 //! [`Terminal`].
@@ -12,15 +15,16 @@
 mod keys;
 mod line;
 mod list;
+mod paste;
 mod terminal;
 
 use std::io::IsTerminal;
 
 use zeroize::Zeroizing;
 
-pub(super) use keys::columns;
+pub(super) use keys::columns_of;
+pub use keys::restore;
 pub use terminal::Terminal;
-pub(super) use terminal::wrap;
 
 use crate::error::{Error, Kind, Result};
 use crate::factory::Fault;
@@ -98,13 +102,22 @@ fn cannot_ask(error: std::io::Error) -> Error {
 /// `Interrupted` when the person leaves, `Usage` when the terminal goes away.
 pub fn confirm(question: &str, default: bool) -> Result<bool> {
     let terminal = Terminal::open()?;
-    terminal.write(&format!("{question} {} ", if default { "[Y/n]" } else { "[y/N]" }))?;
+    terminal.drop_ahead()?;
+    let asked = terminal.fit_before_answer(&format!("{question} {}", if default { "[Y/n]" } else { "[y/N]" }));
+    terminal.write(&format!("{asked} "))?;
     let answer = loop {
         match terminal.key()? {
             Key::Enter => break Some(default),
             Key::Char('y' | 'Y') => break Some(true),
             Key::Char('n' | 'N') => break Some(false),
             Key::Escape | Key::Leave => break None,
+            Key::Pasted => {
+                drop(terminal.pasted());
+                terminal.write("\n")?;
+                terminal.warn("Pasted text is ignored here: press y or n.");
+                terminal.write(&format!("{asked} "))?;
+            }
+            Key::Resumed => terminal.write(&format!("{asked} "))?,
             _ => {}
         }
     };
@@ -116,13 +129,16 @@ pub fn confirm(question: &str, default: bool) -> Result<bool> {
     answer.ok_or_else(|| left(question))
 }
 
-/// Asks for a secret without echo. Escape and Ctrl-C leave; control characters are not taken.
+/// Asks for a secret without echo. Escape and Ctrl-C leave; control characters are not taken. A pasted secret waits for Enter too, so
+/// that the line break that often comes with it ends nothing.
 ///
 /// # Errors
 /// As [`confirm`].
 pub fn secret(prompt: &str) -> Result<Secret> {
     let terminal = Terminal::open()?;
-    terminal.write(&format!("{prompt} (not shown): "))?;
+    terminal.drop_ahead()?;
+    let asked = terminal.fit_before_answer(&format!("{prompt} (not shown):"));
+    terminal.write(&format!("{asked} "))?;
     let mut text = Zeroizing::new(String::new());
     let entered = loop {
         match terminal.key()? {
@@ -131,6 +147,17 @@ pub fn secret(prompt: &str) -> Result<Secret> {
             Key::Backspace => drop(text.pop()),
             Key::EraseStart => text.clear(),
             Key::Char(character) => text.push(character),
+            Key::Resumed => terminal.write(&format!("{asked} "))?,
+            Key::Pasted => match terminal.pasted() {
+                Ok(pasted) => {
+                    text.push_str(&pasted);
+                    terminal.write("\n(pasted; press Enter) ")?;
+                }
+                Err(lines) => {
+                    terminal.refuse_lines(lines)?;
+                    terminal.write(&format!("{asked} "))?;
+                }
+            },
             _ => {}
         }
     };

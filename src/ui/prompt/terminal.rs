@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{Stderr, Write};
 
 use console::{measure_text_width, truncate_str};
+use zeroize::Zeroizing;
 
 use super::keys::{Key, Keys, columns};
 use super::line::Line;
@@ -12,7 +13,7 @@ use super::{Asker, Question, Reply, cannot_ask, left};
 use crate::dialog::plain;
 use crate::error::Result;
 use crate::factory::Fault;
-use crate::ui::Paint;
+use crate::ui::{Paint, wrap};
 
 /// A terminal with a person at it, in raw mode until this is dropped.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Terminal {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let rich = !dumb && !no_color;
-        let keys = Keys::open().map_err(cannot_ask)?;
+        let keys = Keys::open(!dumb).map_err(cannot_ask)?;
         Ok(Self { keys: RefCell::new(keys), err: std::io::stderr(), rich, paint: Paint { on: rich } })
     }
 
@@ -46,18 +47,45 @@ impl Terminal {
         self.keys.borrow_mut().next().map_err(cannot_ask)
     }
 
+    /// What was pasted, after [`Key::Pasted`], or how many lines it has.
+    pub(super) fn pasted(&self) -> Result<Zeroizing<String>, usize> {
+        self.keys.borrow_mut().pasted()
+    }
+
+    /// Drops what was typed or pasted before the question that is about to be shown.
+    pub(super) fn drop_ahead(&self) -> Result<()> {
+        if self.keys.borrow_mut().drop_ahead().map_err(cannot_ask)? {
+            self.warn("Input from before this question is ignored.");
+        }
+        Ok(())
+    }
+
+    /// Says that a pasted text of several lines is no answer.
+    pub(super) fn refuse_lines(&self, lines: usize) -> Result<()> {
+        self.write("\n")?;
+        self.warn(&format!("The pasted text has {lines} lines, but an answer is one line: nothing was inserted."));
+        Ok(())
+    }
+
+    /// A text in lines that fit into the window.
+    pub(super) fn fit(&self, text: &str) -> String {
+        wrap::wrap(text, columns().into())
+    }
+
+    /// The same with room behind the last line for a blank and `yes`.
+    pub(super) fn fit_before_answer(&self, text: &str) -> String {
+        wrap::wrap(text, usize::from(columns()).saturating_sub(4))
+    }
+
     pub(super) fn ask(&self, question: &Question<'_>, preset: &str) -> Result<()> {
+        self.drop_ahead()?;
         let preset = truncate_str(preset, 60, "…").into_owned();
         let preset = if preset.is_empty() { String::new() } else { self.paint.dim(&format!(" [{}]", plain(&preset))) };
-        self.write(&format!("\n{}{preset}\n", self.paint.bold(question.prompt)))
+        self.write(&format!("\n{}\n", self.fit(&format!("{}{preset}", self.paint.bold(question.prompt)))))
     }
 
     pub(super) fn explain(&self, question: &Question<'_>) -> Result<()> {
-        let width = usize::from(columns()).saturating_sub(4).max(20);
-        for line in wrap(question.explain, width) {
-            self.write(&format!("  {line}\n"))?;
-        }
-        Ok(())
+        self.write(&format!("{}\n", wrap::fill(question.explain, columns().into(), "  ", "  ")))
     }
 
     /// One line of input, begun with `text`.
@@ -79,7 +107,8 @@ impl Terminal {
                     self.write("\n")?;
                     return Err(left(question.prompt));
                 }
-                Key::Resized => {}
+                Key::Resized | Key::Resumed => {}
+                Key::Pasted => self.insert(&mut line, question)?,
                 _ if self.rich => drop(line.edit(key)),
                 _ => self.echo(&mut line, key)?,
             }
@@ -91,6 +120,28 @@ impl Terminal {
         let taken = if text.is_empty() { plain(question.preset) } else { String::new() };
         self.write(&format!("{}\n", truncate_str(&taken, usize::from(columns()).saturating_sub(3), "…")))?;
         Ok(if text == "<" { Reply::Back } else { Reply::Given(text) })
+    }
+
+    /// Puts a pasted text in, as it would be typed, without the Enter.
+    fn insert(&self, line: &mut Line, question: &Question<'_>) -> Result<()> {
+        let shown = match self.pasted() {
+            Ok(text) => {
+                for character in text.chars() {
+                    line.edit(Key::Char(character));
+                }
+                text
+            }
+            Err(lines) => {
+                self.refuse_lines(lines)?;
+                self.write("> ")?;
+                Zeroizing::new(line.text())
+            }
+        };
+        match (self.rich, (question.masks)(&line.text())) {
+            (true, _) => Ok(()),
+            (false, true) => self.write(&"*".repeat(shown.chars().count())),
+            (false, false) => self.write(&shown),
+        }
     }
 
     fn draw(&self, line: &Line, question: &Question<'_>) -> Result<()> {
@@ -142,6 +193,7 @@ impl Asker for Terminal {
             match check(&text) {
                 Ok(()) => return Ok(Reply::Given(text)),
                 Err(fault) => {
+                    self.drop_ahead()?;
                     self.warn(&format!("{} {fault}", question.prompt));
                     begun = if fault.secret { String::new() } else { text };
                 }
@@ -171,31 +223,11 @@ impl Asker for Terminal {
 
     fn say(&self, text: &str) {
         // Nothing can be done when that fails; the next question will tell.
-        let _ = self.write(&format!("{}\n", plain(text)));
+        let _ = self.write(&format!("{}\n", self.fit(&plain(text))));
     }
 
     fn warn(&self, text: &str) {
-        let width = usize::from(columns()).saturating_sub(4).max(20);
-        for (index, line) in wrap(&plain(text), width).iter().enumerate() {
-            let mark = if index == 0 { "! " } else { "  " };
-            let _ = self.write(&format!("{}\n", self.paint.care(&format!("{mark}{line}"))));
-        }
+        let text = wrap::fill(&plain(text), columns().into(), "! ", "  ");
+        let _ = self.write(&format!("{}\n", self.paint.care(&text)));
     }
-}
-
-/// A text in lines of at most `width` columns, broken at spaces.
-pub(in crate::ui) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let Some(line) = lines.last_mut() else { continue };
-        if line.is_empty() {
-            word.clone_into(line);
-        } else if measure_text_width(line) + 1 + measure_text_width(word) <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
