@@ -241,3 +241,35 @@ fn what_is_not_a_terminal_is_not_wrapped() {
     assert_fits(&screen, 40);
     assert!(read("doctor").lines().any(|line| line.len() > 40));
 }
+
+#[test]
+fn a_command_that_waits_for_an_answer_keeps_none_from_reading_and_is_named_to_others() {
+    let home = with_a_change();
+    let mut pty = terminal(&home, &["apply", "gitlab"], 100);
+    pty.expect("(not shown): ");
+    let waiting = home.process(BINARY);
+    for (arguments, code) in [
+        (&["doctor"][..], 0),
+        (&["plan", "repo"], 2),
+        (&["upgrade", "--dry-run", "--defaults"], 2),
+        (&["resolve"], 0),
+        (&["evidence", "verify"], 0),
+    ] {
+        let (ended, out, err) = run(&home, &[&["-C", "acme"], arguments].concat());
+        assert_eq!(ended, Some(code), "{arguments:?}: {out}{err}");
+    }
+    // The host is none, and the token is not known: both are looked at all the same.
+    for arguments in [&["plan"][..], &[]] {
+        let (_, out, err) = run(&home, &[&["-C", "acme"], arguments].concat());
+        assert!(err.contains("no token for https://gitlab.com") && !err.contains("another factoryup"), "{out}{err}");
+    }
+    for arguments in [&["apply", "repo", "--yes"][..], &["upgrade", "--yes", "--no-push"], &["resolve", "--mine"]] {
+        let (ended, _, err) = run(&home, &[&["-C", "acme"], arguments].concat());
+        let holder = format!("another factoryup (process {waiting}, `factoryup apply`, since 20");
+        assert_eq!(ended, Some(73), "{arguments:?}: {err}");
+        assert!(err.contains(&holder) && err.contains("next: answer its question"), "{err}");
+    }
+    pty.send(CTRL_C);
+    assert_eq!(pty.end().0, 130);
+    assert_eq!(run(&home, &["-C", "acme", "apply", "repo", "--yes"]).0, Some(0));
+}

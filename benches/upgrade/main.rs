@@ -103,7 +103,7 @@ fn as_factoryup(how: &str, dir: &Path, pack: &Path) {
     let text = std::fs::read_to_string(dir.join("factory.toml")).unwrap();
     let factory = factoryup::factory::parse(&text, "factory.toml").unwrap();
     let mut state = StateDir::open(&factory.factory.name).unwrap();
-    state.lock().unwrap();
+    state.lock("upgrade").unwrap();
     let tree = Renderer::read(pack).unwrap().tree(&factory).unwrap();
     let mut target = RepoTarget::of_tree(dir, &factory, &text, tree).unwrap().in_place(how == "in-place");
     converge(&mut target, &Silent, &state, Options { yes: true, ..Options::default() }).unwrap();

@@ -102,7 +102,7 @@ fn say_taken(taken: &[Taken], ui: &Ui) -> Result<()> {
 fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<Option<Report>> {
     refuse_new_name(dir, &settled.factory.factory.name)?;
     let mut state = StateDir::open(&settled.factory.factory.name)?;
-    state.lock()?;
+    state.lock("init")?;
     state.claim_if_new(dir, &settled.factory.gitlab.project_url())?;
     let mut target = RepoTarget::new(dir, &settled.factory, &settled.text)?.adopting(true);
     converge(&mut target, ui, &state, Options { yes: true, ..Options::default() })?;

@@ -49,7 +49,8 @@ pub(super) struct Resolve {
 
 impl Resolve {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
-        let workspace = Workspace::open(dir, Keys::default(), Purpose::Use, ui)?;
+        let purpose = if self.only_looks(ui) { Purpose::Look } else { Purpose::Hold("resolve") };
+        let workspace = Workspace::open(dir, Keys::default(), purpose, ui)?;
         let target = workspace.repo()?;
         let ended = !self.only_looks(ui) && target.recover()?;
         if ended {

@@ -50,7 +50,7 @@ enum Revertible {
 impl Revert {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
         let Revertible::Host = self.target;
-        let purpose = if self.dry_run { Purpose::Look } else { Purpose::Use };
+        let purpose = if self.dry_run { Purpose::Look } else { Purpose::Hold("revert") };
         let workspace = Workspace::open(dir, self.access.keys(), purpose, ui)?;
         let mut host = workspace.way_back()?;
         if self.dry_run {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -92,13 +93,25 @@ impl Evidence {
         })
     }
 
+    /// The whole log. A line without its end may be one that another process writes right now.
+    fn read(&self) -> std::io::Result<String> {
+        for _ in 0..10 {
+            let text = std::fs::read_to_string(&self.path)?;
+            if text.is_empty() || text.ends_with('\n') {
+                return Ok(text);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::read_to_string(&self.path)
+    }
+
     /// Checks every link. Returns the number of statements and the hash of the last line.
     ///
     /// # Errors
     /// `Data` when there is no log, or naming the first line that is damaged or does not follow from the one before.
     pub fn verify(&self) -> Result<(usize, String)> {
         let mut prev = "0".repeat(64);
-        let text = std::fs::read_to_string(&self.path).map_err(|e| {
+        let text = self.read().map_err(|e| {
             Error::data(format!("cannot read the evidence log {}: {e}", self.path.display()))
                 .hint("it is written by what makes changes: `factoryup init` and `factoryup apply`")
         })?;

@@ -21,6 +21,7 @@ mod deed;
 mod engine;
 mod evidence;
 mod journal;
+mod lock;
 mod receipt;
 mod saved;
 mod state;

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::Lock;
 use crate::dialog::{Dialog, Silent};
 use crate::error::{Error, Kind, Result};
 use crate::shell;
 
-/// `$XDG_STATE_HOME/factoryup/NAME/`, mode 0700: journal, receipts, evidence, generated keys. One process at a time holds it.
+/// `$XDG_STATE_HOME/factoryup/NAME/`, mode 0700: journal, receipts, evidence, generated keys. One process at a time changes it.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    lock: Option<File>,
+    lock: Option<Lock>,
 }
 
 impl StateDir {
@@ -90,25 +91,13 @@ impl StateDir {
         Ok(Self { path, lock: None })
     }
 
-    /// Takes the folder for this process until it is dropped, so that two runs do not work on one factory at once.
+    /// Takes the folder for `command` of this process until it is dropped, so that two runs do not change one factory at once. Who only
+    /// reads does not need it: every file in the folder is replaced whole or grows by whole lines.
     ///
     /// # Errors
-    /// `CannotWrite` when another process holds it.
-    pub fn lock(&mut self) -> Result<()> {
-        let path = self.path.join("lock");
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot open {}: {e}", path.display())))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            Error::new(
-                Kind::CannotWrite,
-                format!("another factoryup is at work on this factory (it holds {})", path.display()),
-            )
-            .hint("wait for it to end, then run this again")
-        })?;
-        self.lock = Some(file);
+    /// `CannotWrite` when another process holds it; it is named.
+    pub fn lock(&mut self, command: &str) -> Result<()> {
+        self.lock = Some(Lock::take(&self.file("lock"), command)?);
         Ok(())
     }
 
@@ -299,11 +288,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let mut first = StateDir::at(temp.path().join("a/b")).unwrap();
         assert_eq!(fs::metadata(first.path()).unwrap().permissions().mode() & 0o777, 0o700);
-        first.lock().unwrap();
+        first.lock("apply").unwrap();
         let mut second = StateDir::at(first.path()).unwrap();
-        assert_eq!(second.lock().unwrap_err().kind(), Kind::CannotWrite);
+        assert_eq!(second.lock("apply").unwrap_err().kind(), Kind::CannotWrite);
         drop(first);
-        second.lock().unwrap();
+        second.lock("apply").unwrap();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -120,7 +121,8 @@ impl KnownHost {
     pub(super) fn remember(&self, file: &Path, kind: &str, key: &[u8]) -> Result<()> {
         let cannot = |e: std::io::Error| Error::new(Kind::CannotWrite, format!("cannot write {}: {e}", file.display()));
         if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder).map_err(cannot)?;
+            // The folder may be the factory's own, which is private.
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
         }
         let mut text = match fs::read(file) {
             Ok(text) => text,

@@ -13,8 +13,8 @@ use crate::plan::StateDir;
 pub enum Purpose {
     /// Only read, also while another process works on the factory.
     Look,
-    /// Use what the state folder keeps, and record nothing about the factory in it.
-    Use,
+    /// Change what is not in the state folder, as this command.
+    Hold(&'static str),
     /// Work on the control repo, with nothing that the state folder keeps. A folder of no factory becomes this one's.
     Repo,
     /// Apply targets. If the factory moved, the user is asked whether it is theirs.
@@ -62,13 +62,21 @@ pub fn refuse_new_name(dir: &Path, name: &str) -> Result<()> {
 impl Purpose {
     pub(super) fn state(self, dir: &Path, factory: &Factory, dialog: &dyn Dialog) -> Result<StateDir> {
         refuse_new_name(dir, &factory.factory.name)?;
-        let mut state = StateDir::open(&factory.factory.name)?;
-        if self != Self::Look {
-            state.lock()?;
-        }
         let project = factory.gitlab.project_url();
+        let command = match self {
+            Self::Look => {
+                let state = StateDir::locate(&factory.factory.name)?;
+                state.look(dir, &project)?;
+                return Ok(state);
+            }
+            Self::Hold(command) => command,
+            Self::Repo => "upgrade",
+            Self::Apply | Self::ApplyHost => "apply",
+        };
+        let mut state = StateDir::open(&factory.factory.name)?;
+        state.lock(command)?;
         match self {
-            Self::Look | Self::Use => state.look(dir, &project)?,
+            Self::Look | Self::Hold(_) => state.look(dir, &project)?,
             Self::Repo => state.claim_if_new(dir, &project)?,
             Self::Apply => state.claim(dir, &project, None, dialog)?,
             Self::ApplyHost => state.claim(dir, &project, host_of(factory).as_deref(), dialog)?,
