@@ -127,6 +127,8 @@ fn values_that_break_a_rule() {
     refuses("url_slash", "[gitlab]\n", "[gitlab]\nurl = \"https://gitlab.com/\"\n");
     refuses("group_reserved", "group = \"acme\"", "group = \"dashboard\"");
     refuses("project_with_group", "[gitlab]\n", "[gitlab]\nproject = \"acme/factory\"\n");
+    refuses("zone_unknown", "[host]\n", "timezone = \"Europe/Wien\"\n[host]\n");
+    refuses("branch_with_a_command", "[gitlab]\n", "[gitlab]\ndefault_branch = \"main;id\"\n");
     refuses("branch_two_dots", "[gitlab]\n", "[gitlab]\ndefault_branch = \"a..b\"\n");
     refuses(
         "age_mistyped",

@@ -13,6 +13,7 @@ use crate::repo::desired::blob;
 use crate::repo::error::RepoResult;
 use crate::repo::git::Git;
 use crate::repo::git::write::{Edit, NewCommit};
+use crate::repo::ground::refuse_unfit;
 use crate::repo::render::Renderer;
 use crate::repo::stage::Stage;
 use crate::repo::tree::{RenderedFile, Tree};
@@ -89,6 +90,7 @@ pub(super) fn create(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> R
             }
         }
     }
+    refuse_unfit(&folder)?;
     let edits: Vec<Edit> = scaffold.files.iter().map(blob).map(Edit::Put).collect();
     let message =
         format!("Begin the application {}\n\nMade by factoryup {}.\n", request.name, env!("CARGO_PKG_VERSION"));

@@ -72,6 +72,7 @@ impl Init {
     /// The same, without a word about what comes next. The report is of what stands on a branch of a repo that was there before.
     pub(super) fn make(&self, dir: &Path, ui: &Ui) -> Result<Option<Report>> {
         let folder = self.folder.as_deref().unwrap_or(dir);
+        crate::repo::refuse_unfit(folder)?;
         let settled = settle(&Request {
             folder,
             flags: &self.answers,

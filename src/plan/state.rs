@@ -65,6 +65,11 @@ impl StateDir {
 
     /// Where the folder of the factory `name` is, or would be.
     fn place(name: &str) -> Result<PathBuf> {
+        Ok(Self::all()?.join(name))
+    }
+
+    /// Where the folders of all factories are.
+    pub(crate) fn all() -> Result<PathBuf> {
         let home = std::env::var_os("XDG_STATE_HOME")
             .map(PathBuf::from)
             .filter(|p| p.is_absolute())
@@ -73,7 +78,7 @@ impl StateDir {
                 Error::new(Kind::CannotWrite, "no place for factoryup's state: neither XDG_STATE_HOME nor HOME is set")
                     .hint("set HOME, or XDG_STATE_HOME to an absolute path")
             })?;
-        Ok(home.join("factoryup").join(name))
+        Ok(home.join("factoryup"))
     }
 
     /// A state folder at a given path.
@@ -111,7 +116,7 @@ impl StateDir {
     pub fn claim(&self, repo: &Path, project: &str, host: Option<&str>, dialog: &dyn Dialog) -> Result<()> {
         let known = self.known(repo, project)?;
         let host = host.map(str::to_owned).or_else(|| known.as_ref().and_then(|known| known.host.clone()));
-        let claim = Claim { schema: CLAIM_SCHEMA, repo: absolute(repo), project: project.to_owned(), host };
+        let claim = Claim { schema: CLAIM_SCHEMA, repo: real_place(repo), project: project.to_owned(), host };
         if known.as_ref() == Some(&claim) {
             return Ok(());
         }
@@ -148,7 +153,7 @@ impl StateDir {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display()))),
         };
-        if known.repo != absolute(repo) && known.project != project {
+        if known.repo != real_place(repo) && known.project != project {
             return Err(known.is_another(&self.path));
         }
         Ok(Some(known))
@@ -185,8 +190,8 @@ impl StateDir {
     }
 }
 
-/// The repo's place with links followed, also before its folder is made: `init` says where it will be, `apply` where it is.
-fn absolute(repo: &Path) -> PathBuf {
+/// A repo's place with links followed, also before its folder is made: `init` says where it will be, `apply` where it is.
+pub(crate) fn real_place(repo: &Path) -> PathBuf {
     let place = std::path::absolute(repo).unwrap_or_else(|_| repo.to_owned());
     let known = place.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     match known {

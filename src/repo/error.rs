@@ -52,6 +52,8 @@ pub(crate) enum RepoError {
     Io { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot generate a control repo in {}: {why}", dir.display())]
     Occupied { dir: PathBuf, why: String },
+    #[error("cannot create a repo in {}: {why}", dir.display())]
+    Unfit { dir: PathBuf, why: String },
     #[error("{} holds a repo that factoryup did not make", .0.display())]
     Foreign(PathBuf),
     #[error("{} holds a repo without a commit", .0.display())]
@@ -145,6 +147,7 @@ impl From<RepoError> for Error {
             RepoError::Io { source, path, .. } => of_io(source, path, text),
             RepoError::Occupied { .. } => Self::new(Kind::CannotWrite, text)
                 .hint("give a folder that is empty or not there yet; at most a factory.toml may be in it"),
+            RepoError::Unfit { .. } => Self::usage(text).hint("choose a folder for projects, such as ~/my-factory"),
             RepoError::Foreign(dir) => Self::new(Kind::CannotWrite, text).hint(format!(
                 "to bring factoryup's files into it, on a branch of their own and over none of yours: factoryup init {}",
                 shell::word(&dir.display().to_string())

@@ -44,6 +44,7 @@ pub(crate) mod desired;
 mod digest;
 pub(crate) mod error;
 mod failpoint;
+pub(crate) mod ground;
 mod in_place;
 mod journal;
 mod migrate;
@@ -315,6 +316,11 @@ impl RepoTarget {
         plan.push(Change::new(format!("branch:{name}"), Action::Create, summary));
         Ok(Some(Step::Branch { repo, comparison: Box::new(comparison), name }))
     }
+}
+
+/// Refuses a folder in which no new control repo belongs; one that is there already stays where it is.
+pub(crate) fn refuse_unfit(dir: &Path) -> crate::Result<()> {
+    if dir.join(manifest::PATH).exists() { Ok(()) } else { Ok(ground::refuse_unfit(dir)?) }
 }
 
 /// Why nothing can be done in `dir`, when it is a bare repo.

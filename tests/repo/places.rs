@@ -202,3 +202,39 @@ fn two_factories_of_one_name_do_not_share_their_state() {
     }
     assert_eq!(world.factoryup("moved", &["doctor", "repo"]).0, 0);
 }
+
+#[test]
+fn no_repo_is_made_among_settings_or_the_files_of_the_system() {
+    if !need("git") {
+        return;
+    }
+    let world = World::new();
+    world.apply("repo");
+    fs::create_dir_all(world.path("home/.ssh")).unwrap();
+    symlink("home/.ssh", world.path("link")).unwrap();
+    let before = snapshot(&world.path(""));
+    let at = |name: &str| world.path(name).display().to_string();
+    for (folder, why) in [
+        (at("home/.ssh"), "its name begins with a dot"),
+        (at("home/.ssh/x"), "home/.ssh holds settings"),
+        (at("link/x/y"), "home/.ssh holds settings"),
+        (at("home/x/../.config/y"), "it goes up from a folder that does not exist"),
+        (at("home"), "it is a home folder"),
+        (at("repo/.git/x"), "where git keeps its own files"),
+        (at("state/factoryup/x"), "factoryup keeps its records in"),
+        ("/etc/factoryup-test/x".to_owned(), "/etc belongs to the system"),
+        ("/usr".to_owned(), "it is a folder of the system"),
+    ] {
+        let app = ["app", "add", "shop", "--kind", "http", "--path", &folder];
+        let init = ["init", &folder, "--defaults", "--name", "shop", "--host-kind", "none", "--gitlab-group", "shop"];
+        for arguments in [&app[..], &init] {
+            let (code, _, said) = world.factoryup("repo", arguments);
+            // What is not empty is refused before it is looked at any closer.
+            let occupied = arguments[0] == "app" && code == 73 && said.contains("is not empty");
+            assert!(occupied || code == 64 && said.contains(why), "{arguments:?}: {code} {said}");
+            assert!(occupied || said.contains("next: choose a folder for projects"), "{said}");
+        }
+    }
+    assert_eq!(snapshot(&world.path("")), before);
+    assert_eq!(world.git("repo", &["branch", "--list", "factory/*"]), "");
+}

@@ -16,7 +16,7 @@ mod nearest;
 mod table;
 mod value;
 
-pub use nearest::nearest;
+pub use nearest::{nearest, nearest_few};
 pub use table::{FIELDS, SECTIONS};
 pub use value::Value;
 

@@ -4,14 +4,18 @@
 /// characters, and one at least. A swap of two neighbours counts as one.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_few(word, candidates, 1).pop()
+}
+
+/// The same for several candidates, `count` at most, the nearest first.
+#[must_use]
+pub fn nearest_few<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
     let word = normal(word);
     let allowed = (word.chars().count() / 3).max(1);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(&word, &normal(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let near = candidates.into_iter().map(|candidate| (distance(&word, &normal(candidate)), candidate));
+    let mut near: Vec<(usize, &str)> = near.filter(|(distance, _)| *distance <= allowed).collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    near.into_iter().take(count).map(|(_, candidate)| candidate).collect()
 }
 
 fn normal(word: &str) -> String {

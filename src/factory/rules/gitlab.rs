@@ -117,12 +117,13 @@ fn slug(part: &str) -> Result<(), Fault> {
     ensure(part.len() <= 255, "has a part longer than 255 characters", PART)
 }
 
-/// A branch as `git check-ref-format --branch` takes it, and one that is not taken for a commit id.
+/// A branch as `git check-ref-format --branch` takes it, that is not taken for a commit id, and that a shell takes as one word, since
+/// it stands in commands of the runbooks.
 pub(crate) fn branch(text: &str) -> Result<(), Fault> {
-    let remedy = "git takes letters, digits and . _ - / between them; `main` will do";
+    let remedy = "use letters and digits, with . _ - / + @ = between them, such as `main`";
     ensure(!text.is_empty(), "is empty", remedy)?;
-    let forbidden = |c: &char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(*c);
-    if let Some(odd) = text.chars().find(forbidden) {
+    let usual = |c: &char| c.is_alphanumeric() || "._-/@+=".contains(*c);
+    if let Some(odd) = text.chars().find(|c| !usual(c)) {
         return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
     }
     let sequence = ["..", "@{", "//"].into_iter().find(|sequence| text.contains(sequence));
@@ -207,6 +208,17 @@ mod tests {
             "a.lock/b",
             "a.",
             "refs/heads/main",
+            "main;id",
+            "$(id)",
+            "a`id`",
+            "a|b",
+            "a&b",
+            "a>b",
+            "a'b",
+            "a\"b",
+            "a{b,c}",
+            "a#b",
+            "a!b",
             &id,
         ];
         for bad in bad {

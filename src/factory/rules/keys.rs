@@ -53,11 +53,14 @@ fn key_blob(kind: &str, bytes: &[u8]) -> Result<(), Fault> {
     let whole = match kind {
         "ssh-ed25519" => lengths == [32],
         "sk-ssh-ed25519@openssh.com" => lengths.len() == 2 && lengths[0] == 32,
-        "ecdsa-sha2-nistp256" => lengths == [8, 65],
-        "ecdsa-sha2-nistp384" => lengths == [8, 97],
-        "ecdsa-sha2-nistp521" => lengths == [8, 133],
-        "sk-ecdsa-sha2-nistp256@openssh.com" => lengths.len() == 3 && lengths[..2] == [8, 65],
-        _ => lengths.len() == 2,
+        "ecdsa-sha2-nistp256" => lengths == [8, 65] && is_point(&fields[1..], "nistp256"),
+        "ecdsa-sha2-nistp384" => lengths == [8, 97] && is_point(&fields[1..], "nistp384"),
+        "ecdsa-sha2-nistp521" => lengths == [8, 133] && is_point(&fields[1..], "nistp521"),
+        "sk-ecdsa-sha2-nistp256@openssh.com" => {
+            lengths.len() == 3 && lengths[..2] == [8, 65] && is_point(&fields[1..], "nistp256")
+        }
+        // An exponent that is even or 1 makes no key.
+        _ => lengths.len() == 2 && bit_length(fields[1]) > 1 && fields[1].last().is_some_and(|last| last % 2 == 1),
     };
     if !whole {
         return Err(cut());
@@ -68,6 +71,11 @@ fn key_blob(kind: &str, bytes: &[u8]) -> Result<(), Fault> {
         ensure(bits >= RSA_BITS, format!("is an RSA key of {bits} bits; {RSA_BITS} are the fewest taken"), remedy)?;
     }
     Ok(())
+}
+
+/// Whether the fields are the name of a curve and an uncompressed point, the only form that OpenSSH takes (SEC 1 §2.3.3).
+fn is_point(fields: &[&[u8]], curve: &str) -> bool {
+    fields[0] == curve.as_bytes() && fields[1].first() == Some(&4)
 }
 
 fn wire_fields(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
@@ -195,6 +203,25 @@ mod tests {
         }
         assert!(reason(authorized_key(&format!("restrict {ED25519}"))).contains("options"));
         assert!(reason(authorized_key("ssh-dss AAAA")).contains("DSA"));
+    }
+
+    #[test]
+    fn a_key_of_another_curve_or_without_an_exponent_does_not() {
+        let blob = |fields: &[&[u8]]| {
+            let field = |content: &&[u8]| [&u32::try_from(content.len()).unwrap().to_be_bytes(), *content].concat();
+            STANDARD.encode(fields.iter().map(field).collect::<Vec<_>>().concat())
+        };
+        let point = |first: u8| [vec![first], vec![7; 64]].concat();
+        let ecdsa = |curve: &str, first: u8| {
+            let kind = "ecdsa-sha2-nistp256";
+            format!("{kind} {}", blob(&[kind.as_bytes(), curve.as_bytes(), &point(first)]))
+        };
+        assert_eq!(authorized_key(&ecdsa("nistp256", 4)), Ok(()));
+        assert!(authorized_key(&ecdsa("nistp384", 4)).is_err() && authorized_key(&ecdsa("nistp256", 9)).is_err());
+        let number = [vec![0], vec![0x80; 384]].concat();
+        for exponent in [&[][..], &[1], &[1, 0, 0]] {
+            assert!(authorized_key(&format!("ssh-rsa {}", blob(&[b"ssh-rsa", exponent, &number]))).is_err());
+        }
     }
 
     #[test]

