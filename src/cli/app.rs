@@ -26,6 +26,8 @@ enum Command {
 ///
 /// The control repo gets a branch factory/app-NAME with one new file, infra/apps/NAME.json. Merging it makes the application's
 /// project in GitLab and its way through the edge.
+///
+/// The folder of --path cannot be a home folder, in a dot folder of one such as ~/.ssh, or a folder of the system.
 #[derive(Debug, Args)]
 struct Add {
     /// 2 to 32 of a-z, 0-9 and single -, beginning with a letter

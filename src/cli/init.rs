@@ -22,6 +22,8 @@ use crate::workspace::refuse_new_name;
 /// In the top folder of a git repo with commits of your own, the files come on a branch of their own: your work tree stays as it is, a
 /// file that you have already stays yours, and the one from the templates waits under .factory/conflicts for factoryup resolve.
 ///
+/// DIR cannot be a home folder, in a dot folder of one such as ~/.ssh, or a folder of the system.
+///
 /// Exit code 2 when such files wait.
 #[derive(Debug, Default, Args)]
 pub(super) struct Init {

@@ -30,14 +30,14 @@ static RAW: Mutex<Option<Raw>> = Mutex::new(None);
 struct Raw {
     input: OwnedFd,
     before: Termios,
-    raw: Termios,
+    during: Termios,
     /// Whether it takes escape sequences, so that it may mark what is pasted.
     marks: bool,
 }
 
 impl Raw {
     fn enter(&self) -> io::Result<()> {
-        termios::tcsetattr(&self.input, OptionalActions::Now, &self.raw)?;
+        termios::tcsetattr(&self.input, OptionalActions::Now, &self.during)?;
         self.switch(paste::ON);
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Keys {
         raw.special_codes[SpecialCodeIndex::VTIME] = 1;
         let resumed = Arc::new(AtomicBool::new(false));
         let handler = signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&resumed))?;
-        let way = Raw { input: input.as_fd().try_clone_to_owned()?, before, raw: raw.clone(), marks };
+        let way = Raw { input: input.as_fd().try_clone_to_owned()?, before, during: raw.clone(), marks };
         way.enter()?;
         *RAW.lock().unwrap_or_else(PoisonError::into_inner) = Some(way);
         Ok(Self {

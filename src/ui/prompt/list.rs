@@ -3,7 +3,7 @@
 use console::{measure_text_width, truncate_str};
 
 use super::keys::{Key, columns, rows};
-use super::terminal::Terminal;
+use super::terminal::{Terminal, fit};
 use super::{Asker, Question, Reply, left};
 use crate::dialog::plain as without_controls;
 use crate::error::Result;
@@ -166,13 +166,13 @@ fn up(drawn: &[usize]) -> String {
 pub(super) fn plain(terminal: &Terminal, question: &Question<'_>, list: &mut List<'_>) -> Result<Reply<()>> {
     terminal.ask(question, "")?;
     for index in 0..list.options.len() {
-        terminal.write(&format!("{}\n", terminal.fit(&format!("  {}) {}", index + 1, list.label(index)))))?;
+        terminal.write(&format!("{}\n", fit(&format!("  {}) {}", index + 1, list.label(index)))))?;
     }
     let preset = match &list.taken {
         None => format!("a number, or Enter for {}", list.at + 1),
         Some(_) => "numbers with commas, 0 for none, or Enter for those marked".to_owned(),
     };
-    terminal.write(&format!("{}\n", terminal.fit(&format!("({preset})"))))?;
+    terminal.write(&format!("{}\n", fit(&format!("({preset})"))))?;
     let label = list.chosen();
     let shown = Question { preset: &label, ..*question };
     loop {

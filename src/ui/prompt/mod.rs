@@ -30,6 +30,7 @@ use crate::error::{Error, Kind, Result};
 use crate::factory::Fault;
 use crate::secret::Secret;
 use keys::Key;
+use terminal::fit_before_answer;
 
 /// What a person did with a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ fn cannot_ask(error: std::io::Error) -> Error {
 pub fn confirm(question: &str, default: bool) -> Result<bool> {
     let terminal = Terminal::open()?;
     terminal.drop_ahead()?;
-    let asked = terminal.fit_before_answer(&format!("{question} {}", if default { "[Y/n]" } else { "[y/N]" }));
+    let asked = fit_before_answer(&format!("{question} {}", if default { "[Y/n]" } else { "[y/N]" }));
     terminal.write(&format!("{asked} "))?;
     let answer = loop {
         match terminal.key()? {
@@ -137,7 +138,7 @@ pub fn confirm(question: &str, default: bool) -> Result<bool> {
 pub fn secret(prompt: &str) -> Result<Secret> {
     let terminal = Terminal::open()?;
     terminal.drop_ahead()?;
-    let asked = terminal.fit_before_answer(&format!("{prompt} (not shown):"));
+    let asked = fit_before_answer(&format!("{prompt} (not shown):"));
     terminal.write(&format!("{asked} "))?;
     let mut text = Zeroizing::new(String::new());
     let entered = loop {

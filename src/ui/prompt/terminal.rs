@@ -67,21 +67,11 @@ impl Terminal {
         Ok(())
     }
 
-    /// A text in lines that fit into the window.
-    pub(super) fn fit(&self, text: &str) -> String {
-        wrap::wrap(text, columns().into())
-    }
-
-    /// The same with room behind the last line for a blank and `yes`.
-    pub(super) fn fit_before_answer(&self, text: &str) -> String {
-        wrap::wrap(text, usize::from(columns()).saturating_sub(4))
-    }
-
     pub(super) fn ask(&self, question: &Question<'_>, preset: &str) -> Result<()> {
         self.drop_ahead()?;
         let preset = truncate_str(preset, 60, "…").into_owned();
         let preset = if preset.is_empty() { String::new() } else { self.paint.dim(&format!(" [{}]", plain(&preset))) };
-        self.write(&format!("\n{}\n", self.fit(&format!("{}{preset}", self.paint.bold(question.prompt)))))
+        self.write(&format!("\n{}\n", fit(&format!("{}{preset}", self.paint.bold(question.prompt)))))
     }
 
     pub(super) fn explain(&self, question: &Question<'_>) -> Result<()> {
@@ -223,11 +213,21 @@ impl Asker for Terminal {
 
     fn say(&self, text: &str) {
         // Nothing can be done when that fails; the next question will tell.
-        let _ = self.write(&format!("{}\n", self.fit(&plain(text))));
+        let _ = self.write(&format!("{}\n", fit(&plain(text))));
     }
 
     fn warn(&self, text: &str) {
         let text = wrap::fill(&plain(text), columns().into(), "! ", "  ");
         let _ = self.write(&format!("{}\n", self.paint.care(&text)));
     }
+}
+
+/// A text in lines that fit into the window.
+pub(super) fn fit(text: &str) -> String {
+    wrap::wrap(text, columns().into())
+}
+
+/// The same with room behind the last line for a blank and `yes`.
+pub(super) fn fit_before_answer(text: &str) -> String {
+    wrap::wrap(text, usize::from(columns()).saturating_sub(4))
 }
