@@ -1,7 +1,7 @@
 //! The lock on a state folder: one process at a time changes a factory.
 //!
-//! The lock is the kernel's, on the open file, so that it ends with its process, however that ends. The file says who holds it; what it
-//! says counts only while somebody does.
+//! The lock is the kernel's, on the open file, so that it ends with its process, however that ends. The file says who holds it, and
+//! is valid only while the lock is held.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

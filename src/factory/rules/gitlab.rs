@@ -117,8 +117,8 @@ fn slug(part: &str) -> Result<(), Fault> {
     ensure(part.len() <= 255, "has a part longer than 255 characters", PART)
 }
 
-/// A branch as `git check-ref-format --branch` takes it, that is not taken for a commit id, and that a shell takes as one word, since
-/// it stands in commands of the runbooks.
+/// A branch as `git check-ref-format --branch` takes it, that is not taken for a commit id, and that a shell reads as one word, since
+/// runbooks use it in commands.
 pub(crate) fn branch(text: &str) -> Result<(), Fault> {
     let remedy = "use letters and digits, with . _ - / + @ = between them, such as `main`";
     ensure(!text.is_empty(), "is empty", remedy)?;

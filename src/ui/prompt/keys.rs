@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Signal, kill_current_process_group};
@@ -23,8 +23,8 @@ const CTRL_D: u8 = 0x04;
 /// How long nothing comes after the last of what was typed or pasted ahead.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// The terminal that is in raw mode, for those who end or stop the process beside the one who asks.
-static RAW: Mutex<Option<Raw>> = Mutex::new(None);
+/// The terminals in raw mode, the last one in use, for code that ends the process while a question is open.
+static RAW: Mutex<Vec<Raw>> = Mutex::new(Vec::new());
 
 /// How to put a terminal into raw mode and back.
 struct Raw {
@@ -59,9 +59,13 @@ impl Raw {
 
 /// Puts a terminal in raw mode back as it was before, for a process that ends in the middle of a question.
 pub fn restore() {
-    if let Some(raw) = RAW.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    while let Some(raw) = raw_terminals().pop() {
         raw.leave();
     }
+}
+
+fn raw_terminals() -> MutexGuard<'static, Vec<Raw>> {
+    RAW.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What was pressed.
@@ -133,7 +137,7 @@ impl Keys {
         let handler = signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&resumed))?;
         let way = Raw { input: input.as_fd().try_clone_to_owned()?, before, during: raw.clone(), marks };
         way.enter()?;
-        *RAW.lock().unwrap_or_else(PoisonError::into_inner) = Some(way);
+        raw_terminals().push(way);
         Ok(Self {
             input,
             raw,
@@ -243,7 +247,7 @@ impl Keys {
     }
 
     fn way(go: impl FnOnce(&Raw) -> io::Result<()>) -> io::Result<()> {
-        RAW.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Ok(()), go)
+        raw_terminals().last().map_or(Ok(()), go)
     }
 
     fn key(&mut self, byte: u8) -> io::Result<Key> {
@@ -330,7 +334,13 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        restore();
+        let mut terminals = raw_terminals();
+        if let Some(raw) = terminals.pop() {
+            raw.leave();
+        }
+        if let Some(outer) = terminals.last() {
+            let _ = outer.enter();
+        }
         signal_hook::low_level::unregister(self.resumed.1);
     }
 }
