@@ -3,14 +3,15 @@
 //! | here | what lives there |
 //! |---|---|
 //! | `profile/` | from `factory.toml` and what the host is like, the list of resources |
-//! | `resources/` | one file per kind: what it is, asks, compares, writes |
+//! | `resources/` | one file per kind: what it is, asks, compares, writes, undoes; its shell beside it |
+//! | `accounts` | the names of the accounts |
 //! | `program/` | resources compiled to a *probe* and an *apply*, POSIX sh |
-//! | `lib/` | the shell that both are made of |
+//! | `lib/` | the shell that all kinds share |
 //! | `observed/` | what a probe saw, typed |
 //! | `event`, `follow` | what a running program says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
-//! | [`RevertTarget`], `undo` | the way back, from the receipt on the host |
+//! | [`RevertTarget`] | the way back, from the receipt on the host |
 //! | [`HostTarget`] | observe and apply, as the engine wants them |
 //!
 //! What does not live here: how a session is made ([`crate::transport`]), and showing, asking and journaling
@@ -33,6 +34,7 @@
 //! # }
 //! ```
 
+mod accounts;
 mod event;
 mod follow;
 mod guard;
@@ -45,7 +47,6 @@ mod revert;
 mod root;
 mod script;
 mod target;
-mod undo;
 
 pub use profile::Drill;
 pub use revert::RevertTarget;

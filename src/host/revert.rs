@@ -12,24 +12,26 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::accounts::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
 use super::event::Line;
 use super::follow::Follow;
 use super::observed::Observed;
-use super::profile::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, SUDOERS};
-use super::program::guard::Staged;
-use super::program::{Run, Show, Step, receipt, undo};
+use super::profile::SUDOERS;
+use super::program::{Run, receipt, undo};
+use super::resources::{Back, ways_back};
 use super::target::{HostTarget, Reach};
-use super::undo;
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
-use crate::plan::{Deed, Entry, Log, Plan, Receipt, Risk, Target, TargetName, Undo, Watch};
+use crate::plan::{Action, Deed, Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
 use crate::secret::Secret;
 
 /// A host on its way back.
 pub struct RevertTarget<'d> {
     host: HostTarget<'d>,
     entries: Vec<Entry>,
+    /// Those of the changes in the plan.
+    ways_back: Vec<Back>,
     /// Paths of files that are not any more what factoryup wrote.
     edited: BTreeSet<String>,
     /// The accounts that paths depend on.
@@ -45,7 +47,13 @@ impl<'d> RevertTarget<'d> {
     pub fn new(factory: &Factory, reach: Reach<'d>, password: Option<Secret>) -> Result<Self> {
         let mut host = HostTarget::new(factory, reach, password)?;
         host.provider_first = true;
-        Ok(Self { host, entries: Vec::new(), edited: BTreeSet::new(), seen: Observed::default() })
+        Ok(Self {
+            host,
+            entries: Vec::new(),
+            ways_back: Vec::new(),
+            edited: BTreeSet::new(),
+            seen: Observed::default(),
+        })
     }
 
     /// Has the state before sshd and the firewall were changed be taken back after so many seconds, if nobody gets in under it.
@@ -103,9 +111,9 @@ impl<'d> RevertTarget<'d> {
         follow.outcome(result)
     }
 
-    /// The first file of an entry that somebody edited.
-    fn edited(&self, id: &str) -> Option<String> {
-        undo::files(id).into_iter().filter_map(|path| path.on(&self.seen)).find(|path| self.edited.contains(path))
+    /// The first file that it is about and that somebody edited.
+    fn edited(&self, back: &Back) -> Option<String> {
+        back.files.iter().filter_map(|path| path.on(&self.seen)).find(|path| self.edited.contains(path))
     }
 
     /// What is said of workers whose accounts were there before factoryup. They are somebody's own, with what runs as them, so they
@@ -115,7 +123,7 @@ impl<'d> RevertTarget<'d> {
             let id = format!("user:{user}");
             self.entries.iter().any(|entry| entry.id == id && matches!(entry.undo, Undo::Remove))
         };
-        [AGENT, DEPLOY, RUNNER]
+        WORKERS
             .into_iter()
             .filter(|user| !self.entries.is_empty() && self.seen.accounts.contains_key(*user) && !made_here(user))
             .map(|user| {
@@ -153,32 +161,34 @@ impl Target for RevertTarget<'_> {
     fn observe(&mut self, watch: &dyn Watch) -> Result<Plan> {
         self.entries.clear();
         self.read(watch)?;
+        self.ways_back.clear();
         let user = self.host.root(watch)?.user().to_owned();
         let mut plan = Plan::new(TargetName::Host, &self.host.subject);
         let mut own = false;
-        for entry in self.entries.iter().rev() {
-            let edited = self.edited(&entry.id);
-            match undo::change(&entry.id, &entry.undo) {
-                _ if self.is_own(&entry.id, &user) => own = true,
-                // Their state before does not depend on each other, but everybody's way in depends on both.
-                Some(mut change) if change.risk == Risk::Access => {
-                    if let Some(path) = edited {
-                        change.summary += &format!("; {path} was edited since, and a copy of it is kept");
-                    }
-                    plan.push(change);
+        for (entry, back) in self.entries.iter().zip(ways_back(&self.entries)?).rev() {
+            let mut back = match back {
+                _ if self.is_own(&entry.id, &user) => {
+                    own = true;
+                    continue;
                 }
-                Some(_) if let Some(path) = edited => {
+                Ok(back) => back,
+                Err(stays) => {
+                    plan.notes.push(stays);
+                    continue;
+                }
+            };
+            if let Some(path) = self.edited(&back) {
+                // The state before of one part does not depend on that of another, but everybody's way in depends on all.
+                if back.staged.is_none() {
                     plan.notes.push(format!(
                         "{path} was edited since, and stays as it is: remove it yourself if you do not need it"
                     ));
+                    continue;
                 }
-                Some(change) => plan.push(change),
-                None => {
-                    if let Undo::Never { reason } = &entry.undo {
-                        plan.notes.push(format!("{} stays: {reason}", undo::title(&entry.id)));
-                    }
-                }
+                back.change.summary += &format!("; {path} was edited since, and a copy of it is kept");
             }
+            plan.push(back.change.clone());
+            self.ways_back.push(back);
         }
         plan.notes.dedup();
         plan.notes.extend(self.stay());
@@ -198,27 +208,19 @@ impl Target for RevertTarget<'_> {
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
         let run = Run { id: log.run().to_owned(), subject: self.host.subject.clone() };
         let (mut first, mut steps, mut staged) = (Vec::new(), Vec::new(), Vec::new());
-        for change in &plan.changes {
-            if let Some(entry) = self.entries.iter().find(|entry| entry.id == change.id) {
-                let mut step = Step::new(&change.id, change.action, Show::Run);
-                undo::write(&mut step, &entry.id, &entry.undo);
-                let list = if undo::comes_first(&entry.id) { &mut first } else { &mut steps };
-                list.push(step);
-                let mut step = Step::new(&change.id, change.action, Show::Run);
-                if let Some(part) = undo::stage(&mut step, &entry.id, &entry.undo) {
-                    staged.push(Staged { step, part });
-                }
-            }
+        for back in self.ways_back.drain(..) {
+            let list = if back.comes_first { &mut first } else { &mut steps };
+            list.push(back.step);
+            staged.extend(back.staged);
         }
         if !staged.is_empty() {
             self.host.can_guard(log.watch())?;
         }
         let goes = |user: &&str| {
             let id = format!("user:{user}");
-            plan.changes.iter().any(|change| change.id == id)
-                && self.entries.iter().any(|entry| entry.id == id && matches!(entry.undo, Undo::Remove))
+            plan.changes.iter().any(|change| change.id == id && change.action == Action::Delete)
         };
-        let workers: Vec<&str> = [AGENT, DEPLOY, RUNNER].into_iter().filter(goes).collect();
+        let workers: Vec<&str> = WORKERS.into_iter().filter(goes).collect();
         self.run(&undo(&run, &workers, &first), plan, &run, log)?;
         if !staged.is_empty() {
             self.host.confirm_as = Some(self.host.root(log.watch())?.user().to_owned());

@@ -212,20 +212,24 @@ impl<'d> HostTarget<'d> {
         for resource in &self.resources {
             let verdict = resource.compare(&self.seen)?;
             plan.notes.extend(verdict.note);
-            let unsettled = resource.guarded().is_some() && self.seen.facts.contains_key(UNSETTLED);
+            let unsettled = resource.guarded(&self.seen).is_some() && self.seen.facts.contains_key(UNSETTLED);
             let cut = self.seen.unfinished.as_deref() == Some(&resource.id());
-            match verdict.change {
-                Some(change) => plan.push(change),
+            let change = match verdict.change {
+                Some(change) => change,
                 None if unsettled => {
                     let summary = format!("settle what a cut run left unconfirmed: {}", resource.id());
-                    plan.push(Change::new(resource.id(), Action::Run, summary).with_risk(Risk::Access));
+                    Change::new(resource.id(), Action::Run, summary).with_risk(Risk::Access)
                 }
                 None if cut => {
                     let summary = format!("finish what a cut run began: {}", resource.id());
-                    plan.push(Change::new(resource.id(), Action::Run, summary));
+                    Change::new(resource.id(), Action::Run, summary)
                 }
-                None => plan.unchanged += 1,
-            }
+                None => {
+                    plan.unchanged += 1;
+                    continue;
+                }
+            };
+            plan.push(Change { stays: resource.stays(&self.seen), ..change });
         }
         Ok(plan)
     }
@@ -235,9 +239,8 @@ impl<'d> HostTarget<'d> {
         let (mut steps, mut staged) = (Vec::new(), Vec::new());
         for change in &plan.changes {
             let Some(resource) = self.resources.iter().find(|resource| resource.id() == change.id) else { continue };
-            let mut step = Step::new(&change.id, change.action, show);
-            resource.write(&self.seen, &mut step);
-            match resource.guarded() {
+            let step = resource.step(change, &self.seen, show);
+            match resource.guarded(&self.seen) {
                 None => steps.push(step),
                 Some(part) => staged.push(Staged { step, part }),
             }

@@ -71,8 +71,6 @@ pub enum Risk {
     Disruptive,
     /// It can shut people out of the machine, so it is made only under the armed revert.
     Access,
-    /// It cannot be undone.
-    Irreversible,
 }
 
 /// A text before and after. A side is `None` where there is no such text; secrets are never texts here.
@@ -99,12 +97,15 @@ pub struct Change {
     /// What it could cost.
     #[serde(default)]
     pub risk: Risk,
+    /// Why a later revert does not undo it, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
 }
 
 impl Change {
     /// A change without diff and risk.
     pub fn new(id: impl Into<String>, action: Action, summary: impl Into<String>) -> Self {
-        Self { id: id.into(), action, summary: summary.into(), diff: None, risk: Risk::None }
+        Self { id: id.into(), action, summary: summary.into(), diff: None, risk: Risk::None, stays: None }
     }
 
     /// Adds the texts before and after.

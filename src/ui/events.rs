@@ -43,7 +43,13 @@ impl Ui {
                 Action::Delete => paint.bad(&line),
                 Action::Update | Action::Run => paint.care(&line),
             };
-            text.push_str(&format!("{line}\n"));
+            text.push_str(&format!("{line}
+"));
+            if let Some(reason) = &change.stays {
+                let reason = wrap::fill(&format!("not reverted: {}", plain(reason)), width, "      ", "      ");
+                text.push_str(&format!("{}
+", paint.dim(&reason)));
+            }
             if let Some(texts) = change.diff.as_ref().filter(|_| self.settings.diff) {
                 text.push_str(&diff::text(texts, paint, "      "));
             }
@@ -118,7 +124,6 @@ fn risk(change: &Change) -> &'static str {
         Risk::None => "",
         Risk::Disruptive => "  (restarts something in use)",
         Risk::Access => "  (under an armed revert: it could shut people out)",
-        Risk::Irreversible => "  (cannot be undone)",
     }
 }
 
@@ -267,6 +272,19 @@ pub fn interrupted() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::TargetName;
+
+    #[test]
+    fn a_change_that_is_not_reverted_is_planned_as_such() {
+        let mut plan = Plan::new(TargetName::Host, "x");
+        plan.push(Change {
+            stays: Some("packages stay".into()),
+            ..Change::new("package:a", Action::Create, "install a")
+        });
+        let text = Ui::new(super::super::Settings::default()).plan_text(&plan);
+        assert!(text.contains("  + install a\n      not reverted: packages stay\n"), "{text}");
+        assert_eq!(serde_json::to_value(&plan).unwrap()["changes"][0]["stays"], "packages stay");
+    }
 
     #[test]
     fn a_cut_run_is_told_in_words_for_people() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use factoryup::hand_over::{HandOver, Token};
-use factoryup::plan::{Action, Outcome, Target};
+use factoryup::plan::{Action, Outcome, Target, Undo};
 use factoryup::secret::Secret;
 
 use crate::journey::Journey;
@@ -83,6 +83,13 @@ fn everything_is_on_record(journey: &Journey) {
     let here = factoryup::plan::Receipt::read(&journey.state.path().join("receipt-host.json")).unwrap().unwrap();
     let of_client: Vec<&str> = here.entries.iter().map(|entry| entry.id.as_str()).collect();
     assert_eq!(of_host, of_client);
+    // What is not undone was planned as such.
+    let planned = &journey.watch.plans.borrow()[0].changes;
+    let stay = |id: &str| planned.iter().any(|change| change.id == id && change.stays.is_some());
+    for entry in &receipt.entries {
+        assert_eq!(stay(&entry.id), matches!(entry.undo, Undo::Never { .. }), "{entry:?}");
+    }
+    assert!(stay("package:base"));
     assert_eq!(journey.inside("find /var/lib/factoryup -maxdepth 1 '(' ! -user root -o -perm /077 ')'"), "");
     let mut last = BTreeMap::new();
     for line in journey.read("/var/lib/factoryup/journal.jsonl").lines() {

@@ -50,6 +50,18 @@ fn a_provisioned_host_is_brought_back() {
     journey.provision();
     assert!(!journey.lets_in("root") && journey.lets_in("operator"));
 
+    // A receipt that a newer factoryup has written to is refused, and nothing is undone.
+    let receipt = "/var/lib/factoryup/receipt.json";
+    let entry = r#",{"id":"quota:agent","action":"create","at":"2027-01-01T00:00:00Z","undo":{"how":"remove"}}"#;
+    journey.inside(&format!("cp {receipt} /root/; sed -i '2a {entry}' {receipt}"));
+    let state = "ls -l --time-style=full-iso /var/lib/factoryup; getent shadow agent; nft list ruleset; sshd -T";
+    let provisioned = journey.inside(state);
+    let error = revert(&journey).unwrap_err();
+    assert_eq!(error.kind(), Kind::Data);
+    assert!(error.to_string().contains("a newer factoryup: it names the kind `quota`"), "{error}");
+    assert_eq!(journey.inside(state), provisioned);
+    journey.inside(&format!("mv /root/receipt.json {receipt}"));
+
     // Killed before the new login that would make it stay: the host takes it back.
     let Reach::Remote(dial) = journey.reach() else { unreachable!() };
     let logins = AtomicUsize::new(0);

@@ -46,11 +46,14 @@ wrote() {
     } >"$STATE/written.new" && sync "$STATE/written.new" && mv -f "$STATE/written.new" "$STATE/written"
 }
 
-# keep PATH [USER]: copies what is there, so that it can be brought back.
+# keep USER PATH: copies the file that is there, so that it can be brought back, and puts that on record. A folder is no file.
 keep() {
-    if is_kept "$1"; then
-        back_up "$@"
-        undo "{\"how\":\"restore\",\"before\":\"$BACKUPS$1\"}"
+    if [ -d "$2" ] && [ ! -L "$2" ]; then
+        fail "$2 is a folder where none must be"
+    fi
+    if is_kept "$2"; then
+        back_up "$2" "$1"
+        undo "{\"how\":\"restore\",\"before\":\"$BACKUPS$2\"}"
     else
         undo '{"how":"remove"}'
     fi
@@ -73,10 +76,6 @@ NEW_FILE='umask 077; rm -rf -- "$1"; set -C; cat >"$1" || { rm -f -- "$1"; exit 
 put() {
     actor=$1 path=$2 mode=$3 owner=$4 sum=$5
     shift 5
-    if [ -d "$path" ] && [ ! -L "$path" ]; then
-        fail "$path is a folder where a file must be"
-    fi
-    keep "$path" "$actor"
     parents "$actor" "$path"
     new=$path.factoryup-new
     as "$actor" sh -c "$NEW_FILE" sh "$new"
@@ -94,75 +93,4 @@ put() {
     wrote "$path" "$sum"
     as "$actor" mv -fT -- "$new" "$path"
     as "$actor" sync "${path%/*}"
-}
-
-# folder USER PATH MODE OWNER:GROUP
-folder() {
-    if [ -L "$2" ]; then
-        fail "$2 is a link where a folder must be"
-    fi
-    parents "$1" "$2"
-    as "$1" mkdir -p -- "$2"
-    if [ "$1" = root ]; then
-        chown -- "$4" "$2"
-    fi
-    as "$1" chmod -- "$3" "$2"
-}
-
-# point USER PATH TARGET: makes PATH a link to TARGET.
-point() {
-    if [ -d "$2" ] && [ ! -L "$2" ]; then
-        fail "$2 is a folder where a link must be"
-    fi
-    keep "$2" "$1"
-    parents "$1" "$2"
-    as "$1" ln -sfT -- "$3" "$2.factoryup-new"
-    as "$1" mv -fT -- "$2.factoryup-new" "$2"
-}
-
-# authorize USER FILE KEY: adds a line, keeps all others.
-authorize() {
-    keep "$2" "$1"
-    # shellcheck disable=SC2016 # the inner shell expands it
-    as "$1" sh -c '
-        set -eu
-        umask 077
-        rm -rf -- "$1.factoryup-new"
-        set -C
-        if [ -f "$1" ]; then sed -e "\$a\\" "$1" >"$1.factoryup-new"; else : >"$1.factoryup-new"; fi
-        printf "%s\n" "$2" >>"$1.factoryup-new"
-        mv -fT -- "$1.factoryup-new" "$1"
-    ' sh "$2" "$3"
-}
-
-# put_secret USER PATH OWNER: as USER, makes standard input the content of a file that nobody else reads. What was there is not
-# kept, and how to undo it is on record already.
-put_secret() {
-    if [ -d "$2" ] && [ ! -L "$2" ]; then
-        fail "$2 is a folder where a file must be"
-    fi
-    parents "$1" "$2"
-    as "$1" sh -c "$NEW_FILE" sh "$2.factoryup-new"
-    if [ "$1" = root ]; then
-        chown -- "$3:$3" "$2.factoryup-new"
-    fi
-    as "$1" sync "$2.factoryup-new"
-    as "$1" mv -fT -- "$2.factoryup-new" "$2"
-    as "$1" sync "${2%/*}"
-}
-
-# drop_secret USER PATH: nothing of it is kept.
-drop_secret() {
-    as "$1" rm -f -- "$2"
-}
-
-# include_config USER FILE INCLUDED: has git's configuration FILE include another one, and keeps all else it says.
-include_config() {
-    keep "$2" "$1"
-    as "$1" env HOME="${2%/*}" git config --file "$2" --add include.path "$3" && return
-    code=$?
-    if as "$1" test -e "$2.lock"; then
-        echo "$2.lock is in the way: a git of $1's is at work, or was killed; remove it if none is at work" >&2
-    fi
-    return "$code"
 }

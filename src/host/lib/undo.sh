@@ -1,6 +1,5 @@
 # shellcheck shell=sh
-# What leads back to the time before factoryup, one kind of resource after the other. What is taken away or replaced here is
-# backed up first, like everything else.
+# What all kinds need to undo a change. What is taken away or replaced is backed up first, like everything else.
 
 # forget ID: the receipt's line about a change that is undone.
 forget() {
@@ -46,41 +45,6 @@ bring_back() {
     as "$1" mv -fT -- "$2.factoryup-new" "$2"
 }
 
-# undo_include USER FILE INCLUDED: the line goes, and the file with it when it holds nothing else and was not there before.
-undo_include() {
-    [ -f "$2" ] || return 0
-    pattern=$(printf '%s' "$3" | sed 's/[.]/\\./g')
-    as "$1" env HOME="${2%/*}" git config --file "$2" --unset-all include.path "^$pattern\$" || [ $? -eq 5 ]
-    if [ "$#" -gt 3 ] && [ ! -s "$2" ]; then
-        as "$1" rm -f -- "$2"
-    fi
-}
-
-# undo_folder USER PATH [MODE OWNER:GROUP]: a folder with something in it stays.
-undo_folder() {
-    [ -d "$2" ] && [ ! -L "$2" ] || return 0
-    if [ $# -lt 3 ]; then
-        as "$1" rmdir --ignore-fail-on-non-empty -- "$2"
-        return
-    fi
-    if [ "$1" = root ]; then
-        chown -- "$4" "$2"
-    fi
-    as "$1" chmod -- "$3" "$2"
-}
-
-# undo_key USER FILE FINGERPRINT
-undo_key() {
-    [ -f "$2" ] || return 0
-    back_up "$2" "$1"
-    as "$1" head -c 16777216 -- "$2" >"$WORK/keys-before"
-    while IFS= read -r line; do
-        printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null | grep -qF " $3 " || printf '%s\n' "$line"
-    done <"$WORK/keys-before" >"$WORK/keys"
-    as "$1" sh -c "$NEW_FILE" sh "$2.factoryup-new" <"$WORK/keys"
-    as "$1" mv -fT -- "$2.factoryup-new" "$2"
-}
-
 # quell USER: takes a worker out of action, so that it cannot stand in the way of what follows: no login and no job of cron's, no
 # service without a login, and no process.
 quell() {
@@ -118,66 +82,6 @@ best_effort() {
     code=$?
     set -e
     [ "$code" -eq 0 ] || echo "$3 stays as it is (exit code $code)" >>"$WORK/left"
-}
-
-# undo_user NAME: the account goes, its home stays. A group that the system brought, and the user only shared, stays too.
-undo_user() {
-    getent passwd "$1" >/dev/null || return 0
-    quell "$1"
-    gid=$(getent group "$1" | cut -d: -f3)
-    # userdel leaves a group that has another member.
-    gpasswd --add root "$1"
-    code=0
-    userdel "$1" || code=$?
-    gpasswd --delete root "$1"
-    [ "$code" -eq 0 ] || return "$code"
-    if [ "${gid:-0}" -ge 1000 ]; then
-        groupdel "$1"
-    fi
-}
-
-undo_group() {
-    ! getent group "$1" >/dev/null || groupdel "$1"
-}
-
-# undo_unit NAME STATE ACTIVE
-undo_unit() {
-    case $2 in
-        disabled | none) systemctl disable "$1" ;;
-        masked) systemctl mask "$1" ;;
-    esac
-    [ "$3" = active ] || systemctl stop "$1"
-}
-
-# What could shut everybody out is put back by the guard first, so these two find it done, and see to the rest.
-
-# undo_sshd BACKUPS: sshd checks what it had before it gets it back.
-undo_sshd() {
-    for path in /etc/ssh/sshd_config.d/00-factoryup.conf /etc/ssh/sshd_config; do
-        if [ -e "$1$path" ]; then
-            undo_path root "$path" "$1$path"
-        elif [ "$path" != /etc/ssh/sshd_config ]; then
-            undo_path root "$path"
-        fi
-    done
-    mkdir -p /run/sshd
-    chmod 0755 /run/sshd
-    sshd -t
-    reload_sshd
-}
-
-# undo_firewall BACKUPS
-undo_firewall() {
-    if [ -e "$1/etc/factory/firewall.nft" ]; then
-        undo_path root /etc/factory/firewall.nft "$1/etc/factory/firewall.nft"
-        nft -f /etc/factory/firewall.nft
-        return
-    fi
-    systemctl disable --now factory-firewall.service || :
-    nft delete table inet factoryup || :
-    undo_path root /etc/factory/firewall.nft
-    undo_path root /etc/systemd/system/factory-firewall.service
-    rm -f "$STATE/firewall.loaded"
 }
 
 # edited: the files that are not any more what factoryup wrote, by its record. A file that is gone is none of them.

@@ -1,6 +1,6 @@
 //! Work and its fruit: the `factory` command, the command that starts the runners, and the home of applications' releases.
 
-use super::DEPLOY;
+use crate::host::accounts::DEPLOY;
 use crate::host::program::HostPath;
 use crate::host::resources::{Directory, File, Resource};
 

@@ -3,17 +3,14 @@
 //! The agent's token is a credential of git's for the control plane's origin and no other, so that `git` and the control repo's
 //! scripts work in the agent's shell with nothing typed. The runners' tokens are root's: jobs run as other users.
 
-use super::{AGENT, Wishes};
+use super::Wishes;
 use crate::factory::{Factory, RunnerKind};
 use crate::hand_over::Token;
+use crate::host::accounts::AGENT;
 use crate::host::program::HostPath;
-use crate::host::resources::{Directory, File, GitInclude, Resource, SecretFile, Wish};
+use crate::host::resources::{Directory, File, GitInclude, INCLUDED, Resource, SecretFile, Wish};
 use crate::secret::Secret;
 
-/// Below the agent's home: what of git's configuration is the factory's.
-const CONFIG: &str = ".config/factory/gitconfig";
-/// The same as it stands in the agent's own configuration.
-pub(crate) const INCLUDED: &str = "~/.config/factory/gitconfig";
 /// Below the agent's home: the credential, in the form of `git-credential(1)`.
 const CREDENTIAL: &str = ".config/factory/gitlab-credential";
 
@@ -43,10 +40,10 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     }));
     if is_known {
         let mut file = File::system("", configuration(factory, made.account));
-        file.path = HostPath::home(AGENT, CONFIG);
+        file.path = HostPath::home(AGENT, INCLUDED);
         (file.owner, file.group) = (AGENT.into(), AGENT.into());
         resources.push(Box::new(file));
-        resources.push(Box::new(GitInclude { user: AGENT.into(), file: INCLUDED }));
+        resources.push(Box::new(GitInclude { user: AGENT.into() }));
     }
     let podman = factory.runner.kind == RunnerKind::Podman;
     for (name, what, is_here) in

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{AGENT, RUNNER};
 use crate::factory::{Factory, RunnerKind};
+use crate::host::accounts::{AGENT, RUNNER};
 use crate::host::observed::Observed;
 use crate::host::resources::{Nftables, Resource};
 

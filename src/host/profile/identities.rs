@@ -1,7 +1,8 @@
 //! The identities of a factory: operator, agent, deploy and, with Podman, runner.
 
-use super::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, Wishes};
+use super::Wishes;
 use crate::factory::{RunnerKind, Sudo};
+use crate::host::accounts::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
 use crate::host::program::HostPath;
 use crate::host::resources::{AuthorizedKey, Directory, File, Group, PasswordWish, Resource, Then, User, key_parts};
 
@@ -37,7 +38,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     if wishes.factory.runner.kind == RunnerKind::Podman {
         add_worker(resources, RUNNER, "untrusted runner", true);
     }
-    let workers = [AGENT, DEPLOY, RUNNER].join("|");
+    let workers = WORKERS.join("|");
     let umask = format!(
         "# Written by factoryup: what these users write is not for others to read.\ncase $USER in\n    {workers}) umask 027 ;;\nesac\n"
     );

@@ -14,30 +14,15 @@ mod packages;
 mod secure_shell;
 mod upkeep;
 
-pub(crate) use credentials::INCLUDED;
 pub(crate) use identities::SUDOERS;
 
+use super::accounts::WORKERS;
 use crate::error::{Error, Result};
 use crate::factory::Factory;
 use crate::hand_over::HandOver;
 use crate::host::observed::Observed;
-use crate::host::program::HostPath;
 use crate::host::resources::{Directory, Resource};
 use crate::secret::Secret;
-
-/// The agent's account.
-pub(crate) const AGENT: &str = "agent";
-/// The account of the protected runner.
-pub(crate) const DEPLOY: &str = "deploy";
-/// The account of the runner for what is not trusted.
-pub(crate) const RUNNER: &str = "runner";
-/// Whose members may log in over SSH.
-pub(crate) const LOGIN_GROUP: &str = "factory-ssh";
-
-/// Whether a path lies in a worker's home, where the worker could have put something in the way.
-pub(crate) fn is_of_worker(path: &HostPath) -> bool {
-    path.inside_home_of().is_some_and(|user| [AGENT, DEPLOY, RUNNER].contains(&user))
-}
 
 /// What the profile depends on beside the host.
 #[derive(Clone, Debug)]
@@ -68,7 +53,7 @@ pub struct Drill {
 pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
     let factory = wishes.factory;
     let operator = &factory.host.operator;
-    if ["root", AGENT, DEPLOY, RUNNER].contains(&operator.as_str()) {
+    if operator == "root" || WORKERS.contains(&operator.as_str()) {
         return Err(Error::data(format!("`operator = \"{operator}\"` under [host] is the name of another identity"))
             .hint("choose a name of your own, such as `operator`"));
     }
@@ -83,4 +68,32 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     secure_shell::add(&mut resources, &factory.host, seen, wishes.drill.sshd);
     firewall::add(&mut resources, factory, seen, wishes.drill.firewall);
     Ok(resources)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::factory::{RunnerKind, Sudo};
+    use crate::hand_over::Token;
+    use crate::host::resources::KINDS;
+
+    /// What is on no list could not be undone. What a host is like changes texts and ports, and no kind.
+    #[test]
+    fn every_kind_that_a_host_is_made_of_is_on_the_list() {
+        let text = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n\
+                    [gitlab]\ngroup = \"acme\"\n";
+        let mut factory: Factory = toml::from_str(text).unwrap();
+        factory.runner.kind = RunnerKind::Podman;
+        factory.host.sudo = Sudo::Password;
+        factory.host.authorized_keys = vec!["ssh-ed25519 AAAA ada".into()];
+        let hand_over = HandOver { agent: Token::Coming, ..HandOver::default() };
+        let wishes = Wishes { factory: &factory, new_password: None, hand_over, drill: Drill::default() };
+        let made: BTreeSet<_> =
+            resources(&wishes, &Observed::default()).unwrap().iter().map(|r| r.named().0.name).collect();
+        let listed: BTreeSet<_> = KINDS.iter().map(|kind| kind.name).collect();
+        assert_eq!(made, listed);
+        assert_eq!(listed.len(), KINDS.len());
+    }
 }

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_NO_PAD as BASE64_NO_PAD};
 use sha2::{Digest, Sha256};
 
-use super::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER};
 use crate::factory::Host;
+use crate::host::accounts::{LOGIN_GROUP, WORKERS};
 use crate::host::observed::Observed;
 use crate::host::resources::{HOST_KEYS, Resource, Sshd, key_parts};
 
@@ -81,7 +81,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Ob
 fn sshd(host: &Host, seen: &Observed) -> Sshd {
     let mut settings: Vec<(&'static str, String)> =
         PLAIN.iter().map(|&(keyword, value)| (keyword, value.to_owned())).collect();
-    settings.push(("DenyUsers", [AGENT, DEPLOY, RUNNER].join(" ")));
+    settings.push(("DenyUsers", WORKERS.join(" ")));
     settings.push(("LogLevel", "VERBOSE".into()));
     let mut algorithms = |keyword, kind: &str, wanted: &[&str]| {
         let known = seen.algorithms.get(kind);

@@ -9,8 +9,6 @@ use crate::plan::Action;
 
 const APPLY: &str = include_str!("../lib/apply.sh");
 const FILES: &str = include_str!("../lib/files.sh");
-const SYSTEM: &str = include_str!("../lib/system.sh");
-
 const UNDO: &str = include_str!("../lib/undo.sh");
 
 /// What a program says of itself in the host's journal and receipt.
@@ -36,13 +34,12 @@ impl Run {
 /// The library that an apply, and everything like it, begins with.
 pub(crate) fn prologue(run: &Run) -> String {
     format!(
-        "RUN={}\n{}\n{}\n{}\n{}\n{}\n",
+        "RUN={}\n{}\n{}\n{}\n{}\n",
         Word::text(&run.id),
         library(COMMON),
         library(ACCOUNTS),
         library(APPLY),
-        library(FILES),
-        library(SYSTEM)
+        library(FILES)
     )
 }
 
@@ -52,9 +49,7 @@ pub(crate) fn apply(run: &Run, steps: &[Step]) -> String {
 }
 
 fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step], is_left: fn(&Step) -> bool) -> String {
-    for (index, step) in steps.iter().enumerate() {
-        body.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
-    }
+    body.push_str(&functions(steps.iter()));
     body.push_str(&format!("begin {}\n", Word::text(&run.receipt_header())));
     for user in quelled {
         let id = Word::text(&serde_json::Value::from(format!("user:{user}")).to_string());
@@ -67,6 +62,22 @@ fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step], is_left: 
     }
     body.push_str("finish\n");
     frame(&run.id, &body)
+}
+
+/// One function for each step, after those of their kinds.
+pub(super) fn functions<'s>(steps: impl Iterator<Item = &'s Step> + Clone) -> String {
+    let mut text = String::new();
+    let mut known = Vec::new();
+    for shell in steps.clone().map(Step::shell).filter(|shell| !shell.is_empty()) {
+        if !known.contains(&shell) {
+            known.push(shell);
+            text.push_str(&format!("{}\n", library(shell)));
+        }
+    }
+    for (index, step) in steps.enumerate() {
+        text.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
+    }
+    text
 }
 
 /// The program that undoes changes, after the users in `quelled` were taken out of action.

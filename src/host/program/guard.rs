@@ -1,9 +1,8 @@
 //! The programs around a change that could shut everybody out: put it in place under a timer, confirm it, or look what became of
 //! it.
 
-use super::apply::{prologue, words};
-use super::{COMMON, Payload, Run, Show, Step, Word, frame, library};
-use crate::host::resources::Guarded;
+use super::apply::{functions, prologue, words};
+use super::{COMMON, Guarded, Payload, Run, Show, Step, Word, frame, library};
 
 pub(super) const REVERT: &str = include_str!("../lib/revert.sh");
 const GUARD: &str = include_str!("../lib/guard.sh");
@@ -30,10 +29,7 @@ fn revert_program() -> String {
 /// on the way back, another program does that.
 pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32, announced: bool) -> String {
     let mut body = library_of(run);
-    for (index, change) in staged.iter().enumerate() {
-        let step = &change.step;
-        body.push_str(&format!("# {}\nstep_{index}() {{\n{}}}\n", step.id(), step.body()));
-    }
+    body.push_str(&functions(staged.iter().map(|change| &change.step)));
     body.push_str(&format!("begin {}\nguard_begin\n", Word::text(&run.receipt_header())));
     for (index, change) in staged.iter().enumerate() {
         let id = serde_json::Value::from(change.step.id()).to_string();

@@ -24,7 +24,7 @@ mod word;
 pub(crate) use apply::{Run, apply, receipt, undo};
 pub(crate) use payload::{Payload, Show};
 pub(crate) use probe::{Expect, Questions};
-pub(crate) use step::{Step, Undoing};
+pub(crate) use step::{Before, Guarded, Step};
 pub(crate) use word::{HostPath, Word};
 
 /// First in every program.

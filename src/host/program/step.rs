@@ -1,19 +1,39 @@
-//! One change as shell: the body of a function that the apply program runs under `set -eu`, with its output going to the log.
+//! One change as shell: the body of a function that a program runs under `set -eu`, with its output going to the log.
 
 use std::collections::BTreeSet;
 
 use super::payload::line;
 use super::{HostPath, Payload, Show, Word};
-use crate::host::profile::is_of_worker;
-use crate::plan::{Action, Undo};
+use crate::plan::{Action, Change, Undo};
 
-/// What a step's undoing looks like before the step runs: known here, or found by the library when it makes a backup.
+/// What the receipt gets to know of the state before a change. It is on record before the change is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Undoing {
-    /// The library's `put`, `point` or `authorize` keeps what is there.
-    Kept,
+pub(crate) enum Before {
+    /// What is at this path, if anything: the host keeps a copy.
+    Path(HostPath),
     /// Known from the observation.
     Known(Undo),
+    /// The guard keeps it, with that of all else that it changes.
+    Guarded(Guarded),
+}
+
+/// What a change that could shut everybody out is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guarded {
+    /// sshd's configuration.
+    Sshd,
+    /// The packet filter.
+    Firewall,
+}
+
+impl Guarded {
+    /// As the shell library calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sshd => "sshd",
+            Self::Firewall => "firewall",
+        }
+    }
 }
 
 /// The shell of one change.
@@ -21,23 +41,44 @@ pub(crate) enum Undoing {
 pub(crate) struct Step {
     id: String,
     action: Action,
+    /// The functions of its kind.
+    shell: &'static str,
     body: String,
     users: BTreeSet<String>,
     of_worker: bool,
+    backwards: bool,
     show: Show,
 }
 
 impl Step {
-    /// An empty step for a change.
-    pub(crate) fn new(id: &str, action: Action, show: Show) -> Self {
-        Self { id: id.to_owned(), action, body: String::new(), users: BTreeSet::new(), of_worker: false, show }
+    /// An empty step for a change, which may call the functions in `shell` beside those of the library.
+    pub(crate) fn new(change: &Change, shell: &'static str, show: Show) -> Self {
+        Self {
+            id: change.id.clone(),
+            action: change.action,
+            shell,
+            body: String::new(),
+            users: BTreeSet::new(),
+            of_worker: false,
+            backwards: false,
+            show,
+        }
     }
 
-    /// Puts on record how the change can be undone. Comes before what it undoes.
-    pub(crate) fn undoing(&mut self, undoing: &Undoing) {
-        if let Undoing::Known(undo) = undoing {
-            let json = serde_json::to_string(undo).unwrap_or_else(|_| "null".into());
-            self.call("undo", &[Word::text(&json)]);
+    /// The same on the way back.
+    pub(crate) fn back(change: &Change, shell: &'static str) -> Self {
+        Self { backwards: true, ..Self::new(change, shell, Show::Run) }
+    }
+
+    /// Puts the state before on record.
+    pub(crate) fn before(&mut self, before: &Before) {
+        match before {
+            Before::Path(path) => self.at("keep", path, &[]),
+            Before::Known(undo) => {
+                let json = serde_json::to_string(undo).unwrap_or_else(|_| "null".into());
+                self.call("undo", &[Word::text(&json)]);
+            }
+            Before::Guarded(_) => {}
         }
     }
 
@@ -47,16 +88,37 @@ impl Step {
         self.body.push('\n');
     }
 
+    /// A call `COMMAND USER PATH WORDS…`: in a home folder its user does it, who could have put a link where root would follow. On
+    /// the way back, what fails in a worker's home stays as it is, and the rest goes on.
+    pub(crate) fn at(&mut self, command: &'static str, path: &HostPath, words: &[&str]) {
+        if self.backwards && path.is_of_worker() {
+            self.body.push_str("best_effort ");
+        }
+        let words = self.words_at(path, words);
+        self.call(command, &words);
+    }
+
+    /// The same with a text on its standard input.
+    pub(crate) fn feed_at(&mut self, command: &'static str, path: &HostPath, words: &[&str], payload: &Payload) {
+        let words = self.words_at(path, words);
+        self.feed(command, &words, payload);
+    }
+
+    fn words_at(&mut self, path: &HostPath, words: &[&str]) -> Vec<Word> {
+        self.users.extend(path.accounts().into_iter().map(str::to_owned));
+        self.of_worker |= path.is_of_worker();
+        let actor = Word::text(path.inside_home_of().unwrap_or("root"));
+        [actor, path.word()].into_iter().chain(words.iter().map(|word| Word::text(word))).collect()
+    }
+
+    /// Takes the receipt's line about the change away.
+    pub(crate) fn forget(&mut self) {
+        self.call("forget", &[Word::text(&serde_json::Value::from(self.id.as_str()).to_string())]);
+    }
+
     /// A command with a text on its standard input.
     pub(crate) fn feed(&mut self, command: &'static str, words: &[Word], payload: &Payload) {
         self.body.push_str(&payload.feed(&line(command, words), self.show));
-    }
-
-    /// A path as a word, with the accounts that it needs looked up.
-    pub(crate) fn path(&mut self, path: &HostPath) -> Word {
-        self.users.extend(path.accounts().into_iter().map(str::to_owned));
-        self.of_worker |= is_of_worker(path);
-        path.word()
     }
 
     /// The change it makes.
@@ -67,6 +129,11 @@ impl Step {
     /// The change's action.
     pub(crate) fn action(&self) -> Action {
         self.action
+    }
+
+    /// The functions that it needs beside the library.
+    pub(crate) fn shell(&self) -> &'static str {
+        self.shell
     }
 
     /// Whether it works where a worker could make it fail, so that the rest must be made without it.

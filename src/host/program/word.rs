@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::host::accounts::WORKERS;
 use crate::host::observed::Observed;
 use crate::shell;
 
@@ -108,6 +109,11 @@ impl HostPath {
             [Part::Home(user), Part::Text(below), ..] if below.len() > 1 => Some(user),
             _ => None,
         }
+    }
+
+    /// Whether it lies in a worker's home, where the worker could have put something in the way.
+    pub(crate) fn is_of_worker(&self) -> bool {
+        self.inside_home_of().is_some_and(|user| WORKERS.contains(&user))
     }
 
     fn parts(&self) -> Vec<Part<'_>> {

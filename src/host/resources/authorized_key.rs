@@ -4,11 +4,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_NO_PAD as BASE64_NO_PAD};
 use sha2::{Digest, Sha256};
 
-use super::{Resource, Verdict};
+use super::{Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::{Observed, PathState};
-use crate::host::program::{HostPath, Questions, Step, Undoing, Word};
+use crate::host::program::{Before, HostPath, Questions, Step};
 use crate::plan::{Action, Change};
+
+/// Named by user and fingerprint. The state before is a copy of the file, of which the way back needs nothing: the key goes, and
+/// all others stay.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "authorized_key",
+    shell: include_str!("authorized_key.sh"),
+    title: |name| format!("key {name}"),
+    way_back: WayBack::Write(|name, _, back| {
+        let (user, fingerprint) = name.split_once('/').unwrap_or((name, ""));
+        back.at("undo_key", &path(user), &[fingerprint]);
+    }),
+};
+
+fn path(user: &str) -> HostPath {
+    HostPath::home(user, ".ssh/authorized_keys")
+}
 
 /// One key of one user, in `~/.ssh/authorized_keys`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +44,6 @@ pub(crate) fn key_parts(line: &str) -> Option<(&str, &str)> {
 }
 
 impl AuthorizedKey {
-    fn path(&self) -> HostPath {
-        HostPath::home(&self.user, ".ssh/authorized_keys")
-    }
-
     /// As `ssh-keygen -l` shows it.
     fn fingerprint(&self) -> String {
         let blob = key_parts(&self.key).and_then(|(_, blob)| BASE64.decode(blob).ok()).unwrap_or_default();
@@ -46,19 +58,20 @@ impl AuthorizedKey {
 }
 
 impl Resource for AuthorizedKey {
-    fn id(&self) -> String {
-        format!("authorized_key:{}/{}", self.user, self.fingerprint())
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, format!("{}/{}", self.user, self.fingerprint()))
     }
 
     fn ask(&self, questions: &mut Questions) {
         questions.users.insert(self.user.clone());
-        questions.text(&self.path());
+        questions.text(&path(&self.user));
     }
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let comment = self.key.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
         let what = format!("{} {comment}", self.fingerprint());
-        let path = self.path().on(seen);
+        let file = path(&self.user);
+        let path = file.on(seen);
         let state = path.as_ref().and_then(|path| seen.paths.get(path));
         let (Some(path), Some(state)) = (path.as_ref(), state) else {
             let summary = format!("let key {} log in as {}", what.trim(), self.user);
@@ -70,17 +83,19 @@ impl Resource for AuthorizedKey {
             return Ok(Verdict::right());
         }
         let summary = if is_there {
-            format!("make {} a file that only {} writes", self.path(), self.user)
+            format!("make {file} a file that only {} writes", self.user)
         } else {
             format!("let key {} log in as {}", what.trim(), self.user)
         };
         Ok(Verdict::differs(Change::new(self.id(), Action::Update, summary)))
     }
 
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Path(path(&self.user))
+    }
+
     fn write(&self, _seen: &Observed, step: &mut Step) {
-        step.undoing(&Undoing::Kept);
-        let path = step.path(&self.path());
-        step.call("authorize", &[Word::text(&self.user), path, Word::text(&self.key)]);
+        step.at("authorize", &path(&self.user), &[&self.key]);
     }
 }
 

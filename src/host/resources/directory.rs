@@ -1,10 +1,25 @@
 //! A folder with its mode and owner. What is in it is not looked at.
 
-use super::{Resource, Verdict, in_the_way};
+use super::{Resource, ResourceKind, Verdict, WayBack, in_the_way};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{HostPath, Questions, Step, Undoing, Word};
+use crate::host::program::{Before, HostPath, Questions, Step};
 use crate::plan::{Action, Change, Undo};
+
+/// The state before is its mode and owner.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "directory",
+    shell: include_str!("directory.sh"),
+    title: |name| format!("folder {name}"),
+    way_back: WayBack::Write(|name, before, back| {
+        if before.is_none() {
+            // Nothing of anybody's goes with it.
+            back.change.summary += ", unless something is left in it";
+        }
+        let words: Vec<&str> = before.into_iter().flat_map(|state| state.split(' ')).collect();
+        back.at("undo_folder", &HostPath::shown(name), &words);
+    }),
+};
 
 /// A folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +46,8 @@ impl Directory {
 }
 
 impl Resource for Directory {
-    fn id(&self) -> String {
-        format!("directory:{}", self.path)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.path.to_string())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -56,18 +71,15 @@ impl Resource for Directory {
         Ok(Verdict::differs(change.with_diff(Some(is), Some(wish))))
     }
 
-    fn write(&self, seen: &Observed, step: &mut Step) {
-        let before = self.path.on(seen).and_then(|path| seen.paths.get(&path));
-        step.undoing(&Undoing::Known(match before {
+    fn before(&self, seen: &Observed) -> Before {
+        Before::Known(match self.path.on(seen).and_then(|path| seen.paths.get(&path)) {
             Some(state) => Undo::Restore { before: format!("{} {}:{}", state.mode, state.owner, state.group) },
             None => Undo::Remove,
-        }));
-        let path = step.path(&self.path);
-        let actor = Word::text(self.path.inside_home_of().unwrap_or("root"));
-        step.call(
-            "folder",
-            &[actor, path, Word::text(self.mode), Word::text(&format!("{}:{}", self.owner, self.group))],
-        );
+        })
+    }
+
+    fn write(&self, _seen: &Observed, step: &mut Step) {
+        step.at("folder", &self.path, &[self.mode, &format!("{}:{}", self.owner, self.group)]);
     }
 }
 

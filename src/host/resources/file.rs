@@ -1,10 +1,22 @@
 //! A file with its content, mode and owner, and what must happen after it changed.
 
-use super::{Resource, Verdict, in_the_way};
+use super::{Resource, ResourceKind, Verdict, WayBack, in_the_way};
 use crate::error::Result;
 use crate::host::observed::{Observed, PathState};
-use crate::host::program::{Expect, HostPath, Payload, Questions, Step, Undoing, Word};
+use crate::host::program::{Before, Expect, HostPath, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change};
+
+/// The state before is a copy.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "file",
+    shell: "",
+    title: str::to_owned,
+    way_back: WayBack::Write(|name, before, back| {
+        let path = HostPath::shown(name);
+        back.path(&path, before);
+        back.files.push(path);
+    }),
+};
 
 /// What makes the system take notice of a changed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +121,8 @@ impl File {
 }
 
 impl Resource for File {
-    fn id(&self) -> String {
-        format!("file:{}", self.path)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.path.to_string())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -137,15 +149,13 @@ impl Resource for File {
         Ok(Verdict { change: self.update(seen, &path, state), note: None })
     }
 
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Path(self.path.clone())
+    }
+
     fn write(&self, _seen: &Observed, step: &mut Step) {
-        step.undoing(&Undoing::Kept);
-        let path = step.path(&self.path);
-        let actor = self.path.inside_home_of().unwrap_or("root");
-        let owner = format!("{}:{}", self.owner, self.group);
-        let mut words = vec![Word::text(actor), path];
-        words.extend([self.mode, &owner, &self.content.sha256()].map(Word::text));
-        words.extend(self.check.iter().map(|word| Word::text(word)));
-        step.feed("put", &words, &self.content);
+        let (owner, hash) = (format!("{}:{}", self.owner, self.group), self.content.sha256());
+        step.feed_at("put", &self.path, &[&[self.mode, &owner, &hash], self.check].concat(), &self.content);
         if let Some(then) = self.then {
             then.write(step);
         }

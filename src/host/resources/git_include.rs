@@ -1,66 +1,86 @@
 //! A line in a user's git configuration that includes a file of the factory's. All else that the user has there stays.
 
-use super::{Resource, Verdict};
+use super::{Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{HostPath, Questions, Step, Undoing, Word};
+use crate::host::program::{Before, HostPath, Questions, Step};
 use crate::plan::{Action, Change};
+
+/// What is included: the factory's part of a user's configuration, below the home folder.
+pub(crate) const INCLUDED: &str = ".config/factory/gitconfig";
+
+/// The state before is a copy, of which the way back needs no more than whether there is one: whatever else the file holds by then
+/// stays.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "git_include",
+    shell: include_str!("git_include.sh"),
+    title: |user| format!("the factory's include in {}", path(user)),
+    way_back: WayBack::Write(|user, before, back| {
+        back.change.action = Action::Update;
+        back.change.summary = format!("take the factory's include out of {}", path(user));
+        let included = included();
+        let words = [included.as_str(), "new"];
+        back.at("undo_include", &path(user), if before.is_some() { &words[..1] } else { &words });
+    }),
+};
+
+fn path(user: &str) -> HostPath {
+    HostPath::home(user, ".gitconfig")
+}
+
+/// As it stands in the user's configuration.
+fn included() -> String {
+    format!("~/{INCLUDED}")
+}
 
 /// An `include.path` in `~/.gitconfig`: `git-config(1)`, "Includes".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GitInclude {
     /// Whose configuration.
     pub(crate) user: String,
-    /// The file that it includes, as it stands there: from `~/` on.
-    pub(crate) file: &'static str,
 }
 
-impl GitInclude {
-    fn path(&self) -> HostPath {
-        HostPath::home(&self.user, ".gitconfig")
-    }
-
-    /// Whether a configuration has the line. It is looked for in any section, since no other one has a `path` like that.
-    fn is_in(&self, text: &str) -> bool {
-        text.lines().filter_map(|line| line.split_once('=')).any(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("path") && value.trim().trim_matches('"') == self.file
-        })
-    }
+/// Whether a configuration has the line. It is looked for in any section, since no other one has a `path` like that.
+fn has_include(text: &str) -> bool {
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .any(|(name, value)| name.trim().eq_ignore_ascii_case("path") && value.trim().trim_matches('"') == included())
 }
 
 impl Resource for GitInclude {
-    fn id(&self) -> String {
-        format!("git_include:{}", self.user)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.user.clone())
     }
 
     fn ask(&self, questions: &mut Questions) {
-        questions.text(&self.path());
+        questions.text(&path(&self.user));
     }
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
-        let path = self.path().on(seen);
-        let state = path.as_ref().and_then(|path| seen.paths.get(path));
-        let text = path.as_ref().and_then(|path| seen.text(path));
+        let (file, included) = (path(&self.user), included());
+        let on_host = file.on(seen);
+        let state = on_host.as_ref().and_then(|path| seen.paths.get(path));
+        let text = on_host.as_ref().and_then(|path| seen.text(path));
         if state.is_some() && text.is_none() {
             let note = format!(
-                "{} is no text that its user can read, or longer than 256 KiB, and stays as it is: it should include {}",
-                self.path(),
-                self.file
+                "{file} is no text that its user can read, or longer than 256 KiB, and stays as it is: it should include {included}"
             );
             return Ok(Verdict { change: None, note: Some(note) });
         }
-        if self.is_in(&text.unwrap_or_default()) {
+        if has_include(&text.unwrap_or_default()) {
             return Ok(Verdict::right());
         }
         let action = if state.is_some() { Action::Update } else { Action::Create };
-        let summary = format!("have {} include {}", self.path(), self.file);
+        let summary = format!("have {file} include {included}");
         Ok(Verdict::differs(Change::new(self.id(), action, summary)))
     }
 
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Path(path(&self.user))
+    }
+
     fn write(&self, _seen: &Observed, step: &mut Step) {
-        step.undoing(&Undoing::Kept);
-        let path = step.path(&self.path());
-        step.call("include_config", &[Word::text(&self.user), path, Word::text(self.file)]);
+        step.at("include_config", &path(&self.user), &[&included()]);
     }
 }
 
@@ -85,8 +105,7 @@ mod tests {
                 seen.texts.insert("/home/a/.gitconfig".into(), text.into());
             }
         }
-        let include = GitInclude { user: "a".into(), file: "~/.config/factory/gitconfig" };
-        include.compare(&seen).unwrap()
+        GitInclude { user: "a".into() }.compare(&seen).unwrap()
     }
 
     #[test]

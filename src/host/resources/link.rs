@@ -1,10 +1,18 @@
 //! A symbolic link.
 
-use super::{Resource, Then, Verdict};
-use crate::error::{Error, Result};
+use super::{Resource, ResourceKind, Then, Verdict, WayBack, in_the_way};
+use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{HostPath, Questions, Step, Undoing, Word};
+use crate::host::program::{Before, HostPath, Questions, Step};
 use crate::plan::{Action, Change};
+
+/// The state before is a copy.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "link",
+    shell: include_str!("link.sh"),
+    title: str::to_owned,
+    way_back: WayBack::Write(|name, before, back| back.path(&HostPath::shown(name), before)),
+};
 
 /// A link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +26,8 @@ pub(crate) struct Link {
 }
 
 impl Resource for Link {
-    fn id(&self) -> String {
-        format!("link:{}", self.path)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.path.to_string())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -34,8 +42,7 @@ impl Resource for Link {
         };
         match state.kind {
             'l' if state.link == *target => Ok(Verdict::right()),
-            'd' => Err(Error::data(format!("{} is there and is a folder", self.path))
-                .hint("look at it, move it away, then run this again; the factory needs a link there")),
+            'd' => in_the_way(&self.path, "a folder", "a link"),
             kind => {
                 let change = Change::new(self.id(), Action::Update, format!("point {} to {target}", self.path));
                 let before = if kind == 'l' { state.link.clone() } else { "a file".to_owned() };
@@ -44,11 +51,12 @@ impl Resource for Link {
         }
     }
 
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Path(self.path.clone())
+    }
+
     fn write(&self, _seen: &Observed, step: &mut Step) {
-        step.undoing(&Undoing::Kept);
-        let path = step.path(&self.path);
-        let actor = Word::text(self.path.inside_home_of().unwrap_or("root"));
-        step.call("point", &[actor, path, Word::text(&self.target)]);
+        step.at("point", &self.path, &[&self.target]);
         if let Some(then) = self.then {
             then.write(step);
         }

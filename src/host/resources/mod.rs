@@ -1,14 +1,21 @@
 //! What a trusted host is made of: one kind of resource per file.
 //!
-//! Each file holds all that its kind is: a plain struct that says what should be, what the probe must find out to judge it, the
-//! comparison in words for people, the shell that makes it so, and how that is undone. The order among resources, and which there
-//! are, is for the [profile](crate::host::profile) to say.
+//! Each file holds all that its kind is:
+//!
+//! - a plain struct that says what should be, and is a [`Resource`]: what the probe must find out to judge it, the comparison in
+//!   words for people, what of the state before goes on record, and the shell that makes it so;
+//! - a [`ResourceKind`] that says how a change is undone, given no more than its entry in the receipt;
+//! - where that takes more shell than a few calls, the functions, in a `.sh` beside it.
+//!
+//! [`KINDS`] lists them. To add one: its file, its line there, and where it is wanted a line in the
+//! [profile](crate::host::profile), which says what resources there are and in which order.
 
 mod authorized_key;
 mod directory;
 mod file;
 mod git_include;
 mod group;
+mod kind;
 mod link;
 mod nftables;
 mod package;
@@ -21,10 +28,11 @@ mod user;
 pub(crate) use authorized_key::{AuthorizedKey, key_parts};
 pub(crate) use directory::Directory;
 pub(crate) use file::{File, Then};
-pub(crate) use git_include::GitInclude;
+pub(crate) use git_include::{GitInclude, INCLUDED};
 pub(crate) use group::Group;
+pub(crate) use kind::{Back, ResourceKind, WayBack};
 pub(crate) use link::Link;
-pub(crate) use nftables::{Nftables, RULES, UNIT_FILE};
+pub(crate) use nftables::Nftables;
 pub(crate) use package::Packages;
 pub(crate) use secret_file::{SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
@@ -32,11 +40,49 @@ pub(crate) use sysctl::Sysctl;
 pub(crate) use unit::Unit;
 pub(crate) use user::{PasswordWish, User};
 
+use crate::dialog::plain;
 use crate::error::{Error, Result};
 use crate::host::observed::Observed;
-use crate::host::profile::is_of_worker;
-use crate::host::program::{HostPath, Questions, Step};
-use crate::plan::Change;
+use crate::host::program::{Before, Guarded, HostPath, Questions, Show, Step};
+use crate::plan::{Change, Entry, Undo};
+
+/// All kinds. A receipt that names another one is refused.
+pub(crate) static KINDS: [&ResourceKind; 13] = [
+    &authorized_key::KIND,
+    &directory::KIND,
+    &file::KIND,
+    &git_include::KIND,
+    &group::KIND,
+    &link::KIND,
+    &nftables::KIND,
+    &package::KIND,
+    &secret_file::KIND,
+    &sshd::KIND,
+    &sysctl::KIND,
+    &unit::KIND,
+    &user::KIND,
+];
+
+/// The ways back from all entries of a receipt, in its order; or why a change stays, in words for the plan.
+///
+/// # Errors
+/// `Data` when the receipt names a kind that this factoryup does not know: then none of it may be undone, since the rest can depend
+/// on that.
+pub(crate) fn ways_back(entries: &[Entry]) -> Result<Vec<std::result::Result<Back, String>>> {
+    let way_back = |entry: &Entry| {
+        let (name_of_kind, name) = entry.id.split_once(':').unwrap_or((&entry.id, ""));
+        let kind = KINDS.iter().find(|kind| kind.name == name_of_kind).ok_or_else(|| {
+            Error::data(format!(
+                "this receipt was written by a newer factoryup: it names the kind `{}`, which {} does not know",
+                plain(name_of_kind),
+                env!("CARGO_PKG_VERSION")
+            ))
+            .hint("use the factoryup that wrote it, or a newer one; nothing was changed")
+        })?;
+        Ok(kind.back(name, entry))
+    };
+    entries.iter().map(way_back).collect()
+}
 
 /// What came of comparing.
 #[derive(Debug, Default)]
@@ -63,7 +109,7 @@ impl Verdict {
 /// where the worker could have put it to stop just that, it is noted, and the rest of the host is brought right.
 fn in_the_way(path: &HostPath, is: &str, needed: &str) -> Result<Verdict> {
     let said = format!("{path} is there and is {is}");
-    if is_of_worker(path) {
+    if path.is_of_worker() {
         let note = format!("{said}, and stays: move it away, then run this again; the factory needs {needed} there");
         return Ok(Verdict { change: None, note: Some(note) });
     }
@@ -71,29 +117,10 @@ fn in_the_way(path: &HostPath, is: &str, needed: &str) -> Result<Verdict> {
         .hint(format!("look at it, move it away, then run this again; the factory needs {needed} there")))
 }
 
-/// What a change that could shut everybody out is to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guarded {
-    /// sshd's configuration.
-    Sshd,
-    /// The packet filter.
-    Firewall,
-}
-
-impl Guarded {
-    /// As the shell library calls it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Sshd => "sshd",
-            Self::Firewall => "firewall",
-        }
-    }
-}
-
 /// One desired fact about a host.
 pub(crate) trait Resource: std::fmt::Debug {
-    /// `kind:name`, stable between runs.
-    fn id(&self) -> String;
+    /// Its kind, and its name: unique in the kind and stable between runs.
+    fn named(&self) -> (&'static ResourceKind, String);
 
     /// What must be found out to compare.
     fn ask(&self, questions: &mut Questions);
@@ -104,12 +131,41 @@ pub(crate) trait Resource: std::fmt::Debug {
     /// When what is there must not be changed: another use of the same name, for one.
     fn compare(&self, seen: &Observed) -> Result<Verdict>;
 
+    /// What goes on record of the state before. Its kind's way back gets it.
+    fn before(&self, seen: &Observed) -> Before;
+
     /// The shell that makes it so. Runs only where [`compare`](Self::compare) saw a difference, or where a run was cut at it; it
-    /// may find the change half or wholly made.
+    /// may find the change half or wholly made. For what is [guarded](Before::Guarded) it only stages and checks.
     fn write(&self, seen: &Observed, step: &mut Step);
 
-    /// For what could shut everybody out: then [`write`](Self::write) only stages and checks, and the guard does the rest.
-    fn guarded(&self) -> Option<Guarded> {
-        None
+    /// `kind:name`.
+    fn id(&self) -> String {
+        let (kind, name) = self.named();
+        format!("{}:{name}", kind.name)
+    }
+
+    /// What could shut everybody out, and is changed by the guard.
+    fn guarded(&self, seen: &Observed) -> Option<Guarded> {
+        match self.before(seen) {
+            Before::Guarded(part) => Some(part),
+            _ => None,
+        }
+    }
+
+    /// Why a change to it is not undone, where it is not.
+    fn stays(&self, seen: &Observed) -> Option<String> {
+        match (self.before(seen), &self.named().0.way_back) {
+            (Before::Known(Undo::Never { reason }), _) => Some(reason),
+            (_, WayBack::None(reason)) => Some((*reason).to_owned()),
+            _ => None,
+        }
+    }
+
+    /// A change to it as a step.
+    fn step(&self, change: &Change, seen: &Observed, show: Show) -> Step {
+        let mut step = Step::new(change, self.named().0.shell, show);
+        step.before(&self.before(seen));
+        self.write(seen, &mut step);
+        step
     }
 }

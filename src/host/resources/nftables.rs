@@ -4,17 +4,30 @@
 //! The kernel lists rules in another form than they are written in. So the listing right after loading is kept on the host, and
 //! a later listing is compared with that.
 
-use super::{File, Guarded, Resource, Unit, Verdict};
+use super::{File, Resource, ResourceKind, Unit, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{HostPath, Questions, Step, Word};
+use crate::host::program::{Before, Guarded, HostPath, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk};
 
+/// Named by the table. The state before is the folder of the guard's copies.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "nftables",
+    shell: include_str!("nftables.sh"),
+    title: |_| "the firewall".into(),
+    way_back: WayBack::Write(|_, before, back| {
+        let copies = Word::text(before.unwrap_or_default());
+        back.under_guard(Guarded::Firewall).call("stage_back", &[copies.clone(), Word::text(RULES)]);
+        back.step.call("undo_firewall", &[copies]);
+        back.files.extend([RULES, UNIT_FILE].map(HostPath::new));
+    }),
+};
+
 /// Where the rules are. The shell library knows the same path.
-pub(crate) const RULES: &str = "/etc/factory/firewall.nft";
+const RULES: &str = "/etc/factory/firewall.nft";
 /// What loads them at boot. The shell library knows the same name.
 const UNIT: &str = "factory-firewall.service";
-pub(crate) const UNIT_FILE: &str = "/etc/systemd/system/factory-firewall.service";
+const UNIT_FILE: &str = "/etc/systemd/system/factory-firewall.service";
 
 /// Loaded before the network is up, like Debian's `nftables.service`, and again whenever that one, which flushes all tables, is
 /// reloaded or restarted.
@@ -68,8 +81,8 @@ impl Nftables {
 }
 
 impl Resource for Nftables {
-    fn id(&self) -> String {
-        "nftables:inet factoryup".into()
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, "inet factoryup".into())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -116,8 +129,8 @@ impl Resource for Nftables {
         }
     }
 
-    fn guarded(&self) -> Option<Guarded> {
-        Some(Guarded::Firewall)
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Guarded(Guarded::Firewall)
     }
 }
 

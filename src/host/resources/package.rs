@@ -1,10 +1,21 @@
 //! Packages of the system's own repositories, with apt. Many in one resource, since apt installs many at the price of one.
 
-use super::{Resource, Verdict};
+use super::{Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{Questions, Step, Undoing, Word};
+use crate::host::program::{Before, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk, Undo};
+
+/// Why they are not removed again.
+const STAY: &str = "packages stay, since others may need them by now; apt-get remove takes them away";
+
+/// Named by what they are for.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "package",
+    shell: include_str!("../lib/system.sh"),
+    title: |purpose| format!("what was installed ({purpose})"),
+    way_back: WayBack::None(STAY),
+};
 
 /// Packages that must be installed, in whatever version the system offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +33,8 @@ impl Packages {
 }
 
 impl Resource for Packages {
-    fn id(&self) -> String {
-        format!("package:{}", self.purpose)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.purpose.to_owned())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -39,9 +50,11 @@ impl Resource for Packages {
         Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary).with_risk(Risk::None)))
     }
 
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Known(Undo::Never { reason: STAY.into() })
+    }
+
     fn write(&self, seen: &Observed, step: &mut Step) {
-        let reason = "packages stay, since others may need them by now; apt-get remove takes them away";
-        step.undoing(&Undoing::Known(Undo::Never { reason: reason.into() }));
         let missing = self.missing(seen);
         let names = if missing.is_empty() { &self.names } else { &missing };
         step.call("install_packages", &names.iter().map(|name| Word::text(name)).collect::<Vec<_>>());

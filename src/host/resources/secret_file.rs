@@ -3,12 +3,23 @@
 //! It is known by its digest only, and never shown. What it replaces or removes is not kept: a secret that is over should be
 //! nowhere, and the way back from one is to remove it.
 
-use super::{Resource, Verdict, in_the_way};
+use super::{Resource, ResourceKind, Verdict, WayBack, in_the_way};
 use crate::error::Result;
 use crate::host::observed::{Observed, PathState};
-use crate::host::program::{Expect, HostPath, Payload, Questions, Step, Undoing, Word};
+use crate::host::program::{Before, Expect, HostPath, Payload, Questions, Step};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
+
+/// Nothing is kept of the state before.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "secret",
+    shell: include_str!("secret_file.sh"),
+    title: |name| format!("the secret in {name}"),
+    way_back: WayBack::Write(|name, _, back| {
+        back.at("drop_secret", &HostPath::shown(name), &[]);
+        back.comes_first = true;
+    }),
+};
 
 /// The only mode.
 const MODE: &str = "600";
@@ -52,8 +63,8 @@ impl SecretFile {
 }
 
 impl Resource for SecretFile {
-    fn id(&self) -> String {
-        format!("secret:{}", self.path)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.path.to_string())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -95,19 +106,19 @@ impl Resource for SecretFile {
         })
     }
 
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Known(match self.wish {
+            Wish::Nothing => Undo::Never { reason: "a secret that is over is not kept".into() },
+            _ => Undo::Remove,
+        })
+    }
+
     fn write(&self, _seen: &Observed, step: &mut Step) {
-        let path = step.path(&self.path);
-        let actor = Word::text(self.path.inside_home_of().unwrap_or("root"));
         match &self.wish {
             Wish::Text(text) => {
-                step.undoing(&Undoing::Known(Undo::Remove));
-                step.feed("put_secret", &[actor, path, Word::text(&self.owner)], &Payload::Sealed(text.clone()));
+                step.feed_at("put_secret", &self.path, &[&self.owner], &Payload::Sealed(text.clone()));
             }
-            Wish::Nothing => {
-                let reason = "a secret that is over is not kept".to_owned();
-                step.undoing(&Undoing::Known(Undo::Never { reason }));
-                step.call("drop_secret", &[actor, path]);
-            }
+            Wish::Nothing => step.at("drop_secret", &self.path, &[]),
             Wish::Any | Wish::Coming => {}
         }
     }
@@ -178,9 +189,8 @@ mod tests {
     #[test]
     fn the_program_holds_the_text_only_to_run_and_keeps_nothing_of_what_was_there() {
         let text = |wish, show| {
-            let mut step = Step::new("secret:/etc/x-token", Action::Update, show);
-            file(wish).write(&seen("old\n", "600"), &mut step);
-            step.body()
+            let change = Change::new("secret:/etc/x-token", Action::Update, "");
+            file(wish).step(&change, &seen("old\n", "600"), show).body()
         };
         let run = text(Wish::Text(Secret::new("hunter2\n")), Show::Run);
         assert!(run.contains("put_secret root /etc/x-token root <<'END'\nhunter2\nEND\n"), "{run}");

@@ -1,13 +1,29 @@
 //! sshd's configuration: one drop-in that is read before all others, since sshd takes the first value it sees.
 
-use super::{File, Guarded, Resource, Verdict};
+use super::{File, Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{HostPath, Payload, Questions, Step, Word};
+use crate::host::program::{Before, Guarded, HostPath, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk};
 
 /// Before `50-cloud-init.conf`, which turns passwords on.
-pub(crate) const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-factoryup.conf";
+const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-factoryup.conf";
+
+/// Named by the drop-in. The state before is the folder of the guard's copies.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "sshd",
+    shell: include_str!("sshd.sh"),
+    title: str::to_owned,
+    way_back: WayBack::Write(|name, before, back| {
+        let copies = Word::text(before.unwrap_or_default());
+        let stage = back.under_guard(Guarded::Sshd);
+        stage.call("stage_back", &[copies.clone(), Word::text(name)]);
+        stage.call("stage_back_if_kept", &[copies.clone(), Word::text("/etc/ssh/sshd_config")]);
+        stage.call("check_sshd_back", &[]);
+        back.step.call("undo_sshd", &[copies]);
+        back.files.push(HostPath::new(name));
+    }),
+};
 
 /// The host's own keys, without `.pub`: best first.
 pub(crate) const HOST_KEYS: [&str; 3] =
@@ -70,8 +86,8 @@ fn lines(settings: &[(String, String)]) -> String {
 }
 
 impl Resource for Sshd {
-    fn id(&self) -> String {
-        format!("sshd:{DROP_IN}")
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, DROP_IN.into())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -115,8 +131,8 @@ impl Resource for Sshd {
         }
     }
 
-    fn guarded(&self) -> Option<Guarded> {
-        Some(Guarded::Sshd)
+    fn before(&self, _seen: &Observed) -> Before {
+        Before::Guarded(Guarded::Sshd)
     }
 }
 

@@ -3,11 +3,27 @@
 //! In a container most settings belong to the machine below it. What cannot be written here is left out of the comparison and
 //! named in a note, so that the plan never promises a change that cannot be made.
 
-use super::{File, Resource, Verdict};
+use super::{File, Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Questions, Step, Word};
 use crate::plan::{Action, Change};
+
+/// Named by its file. The state before is a copy of that; live values stay until the next start.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "sysctl",
+    shell: include_str!("sysctl.sh"),
+    title: |name| format!("kernel settings {name}"),
+    way_back: WayBack::Write(|name, before, back| {
+        let path = HostPath::new(path(name));
+        back.path(&path, before);
+        back.files.push(path);
+    }),
+};
+
+fn path(name: &str) -> String {
+    format!("/etc/sysctl.d/{name}.conf")
+}
 
 /// Settings that belong together.
 #[derive(Clone, Debug)]
@@ -25,7 +41,7 @@ impl Sysctl {
         for (name, value) in &self.values {
             text.push_str(&format!("-{name} = {value}\n"));
         }
-        File::system(format!("/etc/sysctl.d/{}.conf", self.name), text)
+        File::system(path(self.name), text)
     }
 
     /// Settings that can be set and are not.
@@ -56,8 +72,8 @@ impl Sysctl {
 }
 
 impl Resource for Sysctl {
-    fn id(&self) -> String {
-        format!("sysctl:{}", self.name)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.name.to_owned())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -89,6 +105,10 @@ impl Resource for Sysctl {
             )
         };
         Ok(Verdict { change: Some(change), note })
+    }
+
+    fn before(&self, seen: &Observed) -> Before {
+        self.file().before(seen)
     }
 
     fn write(&self, seen: &Observed, step: &mut Step) {

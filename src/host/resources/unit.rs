@@ -1,10 +1,21 @@
 //! A systemd unit that must be enabled and running. Its files are [`File`](super::File)s.
 
-use super::{Resource, Verdict};
+use super::{Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::{Observed, UnitState};
-use crate::host::program::{Questions, Step, Undoing, Word};
+use crate::host::program::{Before, Questions, Step, Word};
 use crate::plan::{Action, Change, Undo};
+
+/// The state before is the state of its file, and whether it ran.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "unit",
+    shell: include_str!("unit.sh"),
+    title: |name| format!("unit {name}"),
+    way_back: WayBack::Write(|name, before, back| {
+        let (file, active) = before.and_then(|state| state.split_once(' ')).unwrap_or(("disabled", "inactive"));
+        back.step.call("undo_unit", &[name, file, active].map(Word::text));
+    }),
+};
 
 /// States of a unit file in which it starts with the system, or has no choice: `systemctl(1)`, is-enabled.
 const ENABLED: [&str; 7] = ["enabled", "static", "alias", "indirect", "generated", "linked", "enabled-runtime"];
@@ -28,8 +39,8 @@ fn show(state: &UnitState) -> String {
 }
 
 impl Resource for Unit {
-    fn id(&self) -> String {
-        format!("unit:{}", self.name)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.name.clone())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -52,10 +63,14 @@ impl Resource for Unit {
         Ok(Verdict::differs(change.with_diff(Some(show(&state)), Some("enabled, active".into()))))
     }
 
-    fn write(&self, seen: &Observed, step: &mut Step) {
+    fn before(&self, seen: &Observed) -> Before {
         let state = self.state(seen);
         let before = format!("{} {}", if state.file.is_empty() { "none" } else { &state.file }, state.active);
-        step.undoing(&Undoing::Known(Undo::Restore { before }));
+        Before::Known(Undo::Restore { before })
+    }
+
+    fn write(&self, seen: &Observed, step: &mut Step) {
+        let state = self.state(seen);
         let name = Word::text(&self.name);
         step.call("systemctl daemon-reload", &[]);
         if state.load == "masked" {

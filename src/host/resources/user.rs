@@ -1,12 +1,37 @@
 //! A user with its groups, shell, password state, lingering and subordinate ids. The home folder's mode is a
 //! [`Directory`](super::Directory)'s business.
 
-use super::{Resource, Verdict};
+use super::{Resource, ResourceKind, Verdict, WayBack};
 use crate::error::{Error, Result};
 use crate::host::observed::{Observed, Password};
-use crate::host::program::{Payload, Questions, Step, Undoing, Word};
+use crate::host::program::{Before, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
+
+/// The state before is a line for each thing that was another way; see [`User::differences`].
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "user",
+    shell: include_str!("user.sh"),
+    title: |name| format!("user {name}"),
+    way_back: WayBack::Write(|name, before, back| match before {
+        None => back.step.call("undo_user", &[Word::text(name)]),
+        Some(before) => before.lines().for_each(|line| undo(name, line, &mut back.step)),
+    }),
+};
+
+/// What leads back to one line of the state before. What is not here stays: subordinate ids, and that a worker is in action.
+fn undo(name: &str, line: &str, step: &mut Step) {
+    let name = Word::text(name);
+    if let Some(group) = line.strip_prefix("not in ") {
+        step.call("gpasswd --delete", &[name, Word::text(group)]);
+    } else if let Some(group) = line.strip_prefix("in ") {
+        step.call("usermod --append --groups", &[Word::text(group), name]);
+    } else if line == "password" {
+        step.call("usermod --unlock", &[name]);
+    } else if line == "no services of its own" {
+        step.call("loginctl disable-linger", &[name]);
+    }
+}
 
 /// Below this number are the system's own users: `login.defs(5)`, `UID_MIN`.
 const FIRST_PERSON: u32 = 1000;
@@ -104,8 +129,8 @@ impl User {
 }
 
 impl Resource for User {
-    fn id(&self) -> String {
-        format!("user:{}", self.name)
+    fn named(&self) -> (&'static ResourceKind, String) {
+        (&KIND, self.name.clone())
     }
 
     fn ask(&self, questions: &mut Questions) {
@@ -140,16 +165,19 @@ impl Resource for User {
         Ok(Verdict::differs(change.with_diff(Some(before.join("\n")), Some(after.join("\n")))))
     }
 
+    fn before(&self, seen: &Observed) -> Before {
+        if !seen.accounts.contains_key(&self.name) {
+            return Before::Known(Undo::Remove);
+        }
+        let before: Vec<_> = self.differences(seen).into_iter().map(|difference| difference.before).collect();
+        Before::Known(Undo::Restore { before: before.join("\n") })
+    }
+
     fn write(&self, seen: &Observed, step: &mut Step) {
-        let name = Word::text(&self.name);
-        if seen.accounts.contains_key(&self.name) {
-            let before: Vec<_> = self.differences(seen).into_iter().map(|difference| difference.before).collect();
-            step.undoing(&Undoing::Known(Undo::Restore { before: before.join("\n") }));
-        } else {
-            step.undoing(&Undoing::Known(Undo::Remove));
+        if !seen.accounts.contains_key(&self.name) {
             // Where PAM is not used, sshd takes `!` for a locked account and `*` for one without a password: sshd(8).
             let password = if matches!(self.password, PasswordWish::Locked) { "!" } else { "*" };
-            step.call("ensure_user", &[name.clone(), Word::text(password), Word::text(self.comment)]);
+            step.call("ensure_user", &[&self.name, password, self.comment].map(Word::text));
         }
         for difference in self.differences(seen) {
             step.call(difference.command, &difference.words);
@@ -198,9 +226,7 @@ mod tests {
             change.summary,
             "change user agent: in work, not in docker, no password, services run without a login"
         );
-        let mut step = Step::new("user:agent", Action::Update, Show::Run);
-        agent().write(&seen(1005), &mut step);
-        let body = step.body();
+        let body = agent().step(&change, &seen(1005), Show::Run).body();
         assert!(body.contains("gpasswd --delete agent docker\n") && body.contains("usermod --lock agent\n"), "{body}");
         assert!(!body.contains("ensure_user"));
     }
@@ -218,11 +244,8 @@ mod tests {
     fn a_password_is_set_only_where_there_is_none_and_is_sealed() {
         let mut operator = User { password: PasswordWish::Needed(Some(Secret::new("hunter2"))), ..agent() };
         operator.not_in = Vec::new();
-        let text = |seen: &Observed, show| {
-            let mut step = Step::new("user:agent", Action::Update, show);
-            operator.write(seen, &mut step);
-            step.body()
-        };
+        let text =
+            |seen: &Observed, show| operator.step(&Change::new("user:agent", Action::Update, ""), seen, show).body();
         assert!(!text(&seen(1005), Show::Run).contains("chpasswd"));
         assert!(text(&Observed::default(), Show::Run).contains("agent:hunter2"));
         assert!(!text(&Observed::default(), Show::Read).contains("hunter2"));
