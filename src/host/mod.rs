@@ -5,6 +5,7 @@
 //! | `profile/` | from `factory.toml` and what the host is like, the list of resources |
 //! | `resources/` | one file per kind: what it is, asks, compares, writes, undoes; its shell beside it |
 //! | `accounts` | the names of the accounts |
+//! | `word` | quoting, and paths on the host |
 //! | `program/` | resources compiled to a *probe* and an *apply*, POSIX sh |
 //! | `lib/` | the shell that all kinds share |
 //! | `observed/` | what a probe saw, typed |
@@ -47,6 +48,7 @@ mod revert;
 mod root;
 mod script;
 mod target;
+mod word;
 
 pub use profile::Drill;
 pub use revert::RevertTarget;

@@ -54,7 +54,7 @@ fn a_provisioned_host_is_brought_back() {
     let receipt = "/var/lib/factoryup/receipt.json";
     let entry = r#",{"id":"quota:agent","action":"create","at":"2027-01-01T00:00:00Z","undo":{"how":"remove"}}"#;
     journey.inside(&format!("cp {receipt} /root/; sed -i '2a {entry}' {receipt}"));
-    let state = "ls -l --time-style=full-iso /var/lib/factoryup; getent shadow agent; nft list ruleset; sshd -T";
+    let state = "ls -l --time-style=full-iso /var/lib/factoryup; getent shadow agent; nft -s -t list ruleset; sshd -T";
     let provisioned = journey.inside(state);
     let error = revert(&journey).unwrap_err();
     assert_eq!(error.kind(), Kind::Data);

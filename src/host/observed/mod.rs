@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use crate::host::program::HostPath;
+use crate::host::word::{HostPath, Part};
 
 /// A user, from `passwd(5)` and, reduced to one word on the host, `shadow(5)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +161,19 @@ impl Observed {
         let upstream = version.split_once(':').map_or(version.as_str(), |(_, rest)| rest);
         let mut numbers = upstream.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
         Some((numbers.next()?, numbers.next().unwrap_or(0)))
+    }
+}
+
+impl HostPath {
+    /// The path on a host that was observed; none while an account that it needs is not there.
+    pub(crate) fn on(&self, seen: &Observed) -> Option<String> {
+        self.parts().into_iter().try_fold(String::new(), |path, part| {
+            Some(match part {
+                Part::Text(text) => path + text,
+                Part::Home(user) => path + &seen.accounts.get(user)?.home,
+                Part::Uid(user) => path + &seen.accounts.get(user)?.uid.to_string(),
+            })
+        })
     }
 }
 

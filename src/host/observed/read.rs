@@ -188,7 +188,7 @@ fn append(text: &mut Option<String>, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::program::HostPath;
+    use crate::host::word::HostPath;
 
     fn read(lines: &[(&str, &str)]) -> Observed {
         let mut seen = Observed::default();

@@ -1,8 +1,8 @@
 //! Work and its fruit: the `factory` command, the command that starts the runners, and the home of applications' releases.
 
 use crate::host::accounts::DEPLOY;
-use crate::host::program::HostPath;
 use crate::host::resources::{Directory, File, Resource};
+use crate::host::word::HostPath;
 
 /// The same file that the control repo has as `scripts/host/factory`.
 const FACTORY: &str = include_str!("../../../templates/scripts/host/factory");

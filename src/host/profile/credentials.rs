@@ -7,8 +7,8 @@ use super::Wishes;
 use crate::factory::{Factory, RunnerKind};
 use crate::hand_over::Token;
 use crate::host::accounts::AGENT;
-use crate::host::program::HostPath;
 use crate::host::resources::{Directory, File, GitInclude, INCLUDED, Resource, SecretFile, Wish};
+use crate::host::word::HostPath;
 use crate::secret::Secret;
 
 /// Below the agent's home: the credential, in the form of `git-credential(1)`.

@@ -3,8 +3,8 @@
 use super::Wishes;
 use crate::factory::{RunnerKind, Sudo};
 use crate::host::accounts::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
-use crate::host::program::HostPath;
 use crate::host::resources::{AuthorizedKey, Directory, File, Group, PasswordWish, Resource, Then, User, key_parts};
+use crate::host::word::HostPath;
 
 /// Groups that are root by another name, or read what only root should: no identity but the operator may be in one.
 const POWERFUL: [&str; 10] = ["root", "sudo", "adm", "docker", "lxd", "incus", "libvirt", "disk", "shadow", "kvm"];

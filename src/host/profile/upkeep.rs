@@ -1,8 +1,8 @@
 //! What keeps the host in order without anybody looking: security updates, a log that survives a restart, no restart by three
 //! keys at the console.
 
-use crate::host::program::HostPath;
 use crate::host::resources::{File, Link, Resource, Then, Unit};
+use crate::host::word::HostPath;
 
 /// `unattended-upgrades` takes security updates as the system's own `50unattended-upgrades` says; here it is switched on, and
 /// kept from restarting the machine under a working agent.

@@ -1,7 +1,7 @@
 //! Resources compiled to two POSIX sh programs: the *probe*, which only reads, and the *apply*, which makes the chosen changes.
 //!
 //! A program is one text that travels on standard input to `sh -s`. It is made of parts of the shell library in `src/host/lib/`,
-//! which can be read and checked there, and of calls to them. Here live quoting ([`word`]), here-documents ([`payload`]), the
+//! which can be read and checked there, and of calls to them. Here live here-documents ([`payload`]), the
 //! frame that makes a cut text harmless ([`frame`]), the [`Questions`] a probe answers and the [`Step`]s an apply takes. What is
 //! asked and done is for the resources to say.
 //!
@@ -19,13 +19,13 @@ pub(crate) mod guard;
 mod payload;
 mod probe;
 mod step;
-mod word;
 
 pub(crate) use apply::{Run, apply, receipt, undo};
 pub(crate) use payload::{Payload, Show};
 pub(crate) use probe::{Expect, Questions};
 pub(crate) use step::{Before, Guarded, Step};
-pub(crate) use word::{HostPath, Word};
+
+pub(crate) use super::word::{HostPath, Word};
 
 /// First in every program.
 const COMMON: &str = include_str!("../lib/common.sh");
@@ -48,7 +48,7 @@ pub(crate) fn library(text: &str) -> &str {
 
 /// Shell that looks up the accounts whose data the text uses, when it uses any.
 pub(crate) fn accounts(text: &str, users: &[&str]) -> String {
-    use word::{home_variable, uid_variable};
+    use super::word::{home_variable, uid_variable};
     let mut shell = String::new();
     for user in users {
         let mut variables = String::new();

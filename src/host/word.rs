@@ -6,7 +6,6 @@
 use std::fmt;
 
 use crate::host::accounts::WORKERS;
-use crate::host::observed::Observed;
 use crate::shell;
 
 /// One argument, quoted for a POSIX shell.
@@ -38,9 +37,13 @@ impl fmt::Display for Word {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostPath(String);
 
-enum Part<'a> {
+/// A piece of a path.
+pub(crate) enum Part<'a> {
+    /// As it is.
     Text(&'a str),
+    /// A user's home folder.
     Home(&'a str),
+    /// A user's number.
     Uid(&'a str),
 }
 
@@ -81,17 +84,6 @@ impl HostPath {
         Word(word)
     }
 
-    /// The path on a host that was observed; none while an account that it needs is not there.
-    pub(crate) fn on(&self, seen: &Observed) -> Option<String> {
-        self.parts().into_iter().try_fold(String::new(), |path, part| {
-            Some(match part {
-                Part::Text(text) => path + text,
-                Part::Home(user) => path + &seen.accounts.get(user)?.home,
-                Part::Uid(user) => path + &seen.accounts.get(user)?.uid.to_string(),
-            })
-        })
-    }
-
     /// The accounts that must be looked up before the path can be used.
     pub(crate) fn accounts(&self) -> Vec<&str> {
         self.parts()
@@ -116,7 +108,8 @@ impl HostPath {
         self.inside_home_of().is_some_and(|user| WORKERS.contains(&user))
     }
 
-    fn parts(&self) -> Vec<Part<'_>> {
+    /// Its text and its placeholders, in order.
+    pub(crate) fn parts(&self) -> Vec<Part<'_>> {
         let mut parts = Vec::new();
         let mut rest = self.0.as_str();
         while let Some(at) = rest.find('{') {
