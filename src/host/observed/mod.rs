@@ -60,6 +60,14 @@ pub(crate) struct PathState {
     pub(crate) link: String,
 }
 
+#[cfg(test)]
+impl PathState {
+    /// One of an owner with a group of the same name.
+    pub(crate) fn of(kind: char, mode: &str, owner: &str) -> Self {
+        Self { kind, mode: mode.into(), owner: owner.into(), group: owner.into(), link: String::new() }
+    }
+}
+
 /// What `systemctl show` says of a unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnitState {

@@ -2,7 +2,7 @@
 //! it.
 
 use super::apply::{functions, prologue, words};
-use super::{COMMON, Guarded, Payload, Run, Show, Step, Word, frame, library};
+use super::{COMMON, Payload, Run, Show, Step, Word, frame, library};
 
 pub(super) const REVERT: &str = include_str!("../lib/revert.sh");
 const GUARD: &str = include_str!("../lib/guard.sh");
@@ -11,8 +11,8 @@ const GUARD: &str = include_str!("../lib/guard.sh");
 pub(crate) struct Staged {
     /// Stages and checks.
     pub(crate) step: Step,
-    /// What has to read it.
-    pub(crate) part: Guarded,
+    /// What has to read it: `sshd` or `firewall`.
+    pub(crate) part: &'static str,
 }
 
 fn library_of(run: &Run) -> String {
@@ -34,7 +34,7 @@ pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32, announced: bool)
     for (index, change) in staged.iter().enumerate() {
         let id = serde_json::Value::from(change.step.id()).to_string();
         body.push_str(&format!("examine {} step_{index}\n", Word::text(&id)));
-        body.push_str(&format!(": >\"$GUARD/{}\"\n", change.part.name()));
+        body.push_str(&format!(": >\"$GUARD/{}\"\n", change.part));
     }
     for change in staged.iter().filter(|_| announced) {
         let id = serde_json::Value::from(change.step.id()).to_string();

@@ -23,7 +23,7 @@ mod step;
 pub(crate) use apply::{Run, apply, receipt, undo};
 pub(crate) use payload::{Payload, Show};
 pub(crate) use probe::{Expect, Questions};
-pub(crate) use step::{Before, Guarded, Step};
+pub(crate) use step::{Before, Step};
 
 pub(crate) use super::word::{HostPath, Word};
 

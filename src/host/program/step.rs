@@ -13,27 +13,8 @@ pub(crate) enum Before {
     Path(HostPath),
     /// Known from the observation.
     Known(Undo),
-    /// The guard keeps it, with that of all else that it changes.
-    Guarded(Guarded),
-}
-
-/// What a change that could shut everybody out is to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guarded {
-    /// sshd's configuration.
-    Sshd,
-    /// The packet filter.
-    Firewall,
-}
-
-impl Guarded {
-    /// As the shell library calls it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Sshd => "sshd",
-            Self::Firewall => "firewall",
-        }
-    }
+    /// The guard keeps it, with that of all else that it changes. What has to read the change: `sshd` or `firewall`.
+    Guarded(&'static str),
 }
 
 /// The shell of one change.
@@ -46,7 +27,6 @@ pub(crate) struct Step {
     body: String,
     users: BTreeSet<String>,
     of_worker: bool,
-    backwards: bool,
     show: Show,
 }
 
@@ -60,14 +40,8 @@ impl Step {
             body: String::new(),
             users: BTreeSet::new(),
             of_worker: false,
-            backwards: false,
             show,
         }
-    }
-
-    /// The same on the way back.
-    pub(crate) fn back(change: &Change, shell: &'static str) -> Self {
-        Self { backwards: true, ..Self::new(change, shell, Show::Run) }
     }
 
     /// Puts the state before on record.
@@ -82,18 +56,19 @@ impl Step {
         }
     }
 
+    /// Lets the next call fail: then it says what stays as it is, and the rest goes on.
+    pub(crate) fn best_effort(&mut self) {
+        self.body.push_str("best_effort ");
+    }
+
     /// A command, or a call of a function in the library. `command` is constant text of this program.
     pub(crate) fn call(&mut self, command: &'static str, words: &[Word]) {
         self.body.push_str(&line(command, words));
         self.body.push('\n');
     }
 
-    /// A call `COMMAND USER PATH WORDS…`: in a home folder its user does it, who could have put a link where root would follow. On
-    /// the way back, what fails in a worker's home stays as it is, and the rest goes on.
+    /// A call `COMMAND USER PATH WORDS…`: in a home folder its user does it, who could have put a link where root would follow.
     pub(crate) fn at(&mut self, command: &'static str, path: &HostPath, words: &[&str]) {
-        if self.backwards && path.is_of_worker() {
-            self.body.push_str("best_effort ");
-        }
         let words = self.words_at(path, words);
         self.call(command, &words);
     }

@@ -111,8 +111,7 @@ mod tests {
         let account = Account { uid: 1000, gid: 1000, home: "/home/ops".into(), shell: "/bin/bash".into() };
         seen.accounts.insert("ops".into(), account);
         let path = "/home/ops/.ssh/authorized_keys";
-        let state =
-            PathState { kind: 'f', mode: mode.into(), owner: "ops".into(), group: "ops".into(), link: String::new() };
+        let state = PathState::of('f', mode, "ops");
         seen.paths.insert(path.into(), state);
         seen.texts.insert(path.into(), text.into());
         seen

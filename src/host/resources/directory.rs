@@ -90,8 +90,7 @@ mod tests {
 
     fn seen(kind: char, mode: &str) -> Observed {
         let mut seen = Observed::default();
-        let state =
-            PathState { kind, mode: mode.into(), owner: "root".into(), group: "root".into(), link: String::new() };
+        let state = PathState::of(kind, mode, "root");
         seen.paths.insert("/etc/factory".into(), state);
         seen
     }

@@ -11,11 +11,7 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     name: "file",
     shell: "",
     title: str::to_owned,
-    way_back: WayBack::Write(|name, before, back| {
-        let path = HostPath::shown(name);
-        back.path(&path, before);
-        back.files.push(path);
-    }),
+    way_back: WayBack::Write(|name, before, back| back.path(HostPath::shown(name), before)),
 };
 
 /// What makes the system take notice of a changed file.
@@ -170,8 +166,7 @@ mod tests {
 
     fn seen(text: &str, mode: &str) -> Observed {
         let mut seen = Observed::default();
-        let state =
-            PathState { kind: 'f', mode: mode.into(), owner: "root".into(), group: "root".into(), link: String::new() };
+        let state = PathState::of('f', mode, "root");
         seen.paths.insert("/etc/motd".into(), state);
         seen.hashes.insert("/etc/motd".into(), sha256(text.as_bytes()));
         seen.texts.insert("/etc/motd".into(), text.into());

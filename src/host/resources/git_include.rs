@@ -98,8 +98,7 @@ mod tests {
         let account = Account { uid: 1000, gid: 1000, home: "/home/a".into(), shell: "/bin/bash".into() };
         seen.accounts.insert("a".into(), account);
         if let Some(text) = text {
-            let state =
-                PathState { kind: 'f', mode: "644".into(), owner: "a".into(), group: "a".into(), link: String::new() };
+            let state = PathState::of('f', "644", "a");
             seen.paths.insert("/home/a/.gitconfig".into(), state);
             if readable {
                 seen.texts.insert("/home/a/.gitconfig".into(), text.into());

@@ -1,7 +1,7 @@
 //! What is true of all resources of one kind. It is enough to undo a change of which only the receipt is left.
 
 use crate::host::program::guard::Staged;
-use crate::host::program::{Guarded, HostPath, Step};
+use crate::host::program::{HostPath, Show, Step};
 use crate::plan::{Action, Change, Entry, Risk, Undo};
 
 /// One kind of resource. Its [`Resource`](super::Resource)s say what should be; this says how a change to one is undone.
@@ -39,21 +39,25 @@ pub(crate) struct Back {
 }
 
 impl Back {
-    /// A call as [`Step::at`]. What lies in a worker's home comes first.
+    /// A call as [`Step::at`]. What lies in a worker's home comes first, and stays as it is where that fails.
     pub(crate) fn at(&mut self, command: &'static str, path: &HostPath, words: &[&str]) {
-        self.comes_first |= path.is_of_worker();
+        if path.is_of_worker() {
+            self.comes_first = true;
+            self.step.best_effort();
+        }
         self.step.at(command, path, words);
     }
 
     /// Brings a file or link back from its copy, or removes it where there is none.
-    pub(crate) fn path(&mut self, path: &HostPath, copy: Option<&str>) {
-        self.at("undo_path", path, copy.as_slice());
+    pub(crate) fn path(&mut self, path: HostPath, copy: Option<&str>) {
+        self.at("undo_path", &path, copy.as_slice());
+        self.files.push(path);
     }
 
     /// The step that stages it for the guard.
-    pub(crate) fn under_guard(&mut self, part: Guarded) -> &mut Step {
+    pub(crate) fn under_guard(&mut self, part: &'static str) -> &mut Step {
         self.change.risk = Risk::Access;
-        &mut self.staged.insert(Staged { step: Step::back(&self.change, self.step.shell()), part }).step
+        &mut self.staged.insert(Staged { step: Step::new(&self.change, self.step.shell(), Show::Run), part }).step
     }
 }
 
@@ -74,7 +78,7 @@ impl ResourceKind {
             }
         };
         let change = Change::new(&entry.id, action, summary);
-        let step = Step::back(&change, self.shell);
+        let step = Step::new(&change, self.shell, Show::Run);
         let mut back = Back { change, step, files: Vec::new(), staged: None, comes_first: false };
         write(name, before, &mut back);
         back.step.forget();
@@ -126,7 +130,7 @@ mod tests {
                     }
                     said += &back.step.body();
                     if let Some(staged) = back.staged {
-                        said += &format!("{:?}, {:?}:\n{}", staged.part, back.change.risk, staged.step.body());
+                        said += &format!("staged for {}, {:?}:\n{}", staged.part, back.change.risk, staged.step.body());
                     }
                     said.push('\n');
                 }

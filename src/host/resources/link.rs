@@ -11,7 +11,7 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     name: "link",
     shell: include_str!("link.sh"),
     title: str::to_owned,
-    way_back: WayBack::Write(|name, before, back| back.path(&HostPath::shown(name), before)),
+    way_back: WayBack::Write(|name, before, back| back.path(HostPath::shown(name), before)),
 };
 
 /// A link.
@@ -73,13 +73,7 @@ mod tests {
         let link = Link { path: HostPath::new("/usr/local/bin/x"), target: "/opt/x".into(), then: None };
         let mut seen = Observed::default();
         assert_eq!(link.compare(&seen).unwrap().change.unwrap().action, Action::Create);
-        let mut state = PathState {
-            kind: 'l',
-            mode: "777".into(),
-            owner: "root".into(),
-            group: "root".into(),
-            link: "/opt/y".into(),
-        };
+        let mut state = PathState { link: "/opt/y".into(), ..PathState::of('l', "777", "root") };
         seen.paths.insert("/usr/local/bin/x".into(), state.clone());
         assert_eq!(link.compare(&seen).unwrap().change.unwrap().summary, "point /usr/local/bin/x to /opt/x");
         state.link = "/opt/x".into();

@@ -43,7 +43,7 @@ pub(crate) use user::{PasswordWish, User};
 use crate::dialog::plain;
 use crate::error::{Error, Result};
 use crate::host::observed::Observed;
-use crate::host::program::{Before, Guarded, HostPath, Questions, Show, Step};
+use crate::host::program::{Before, HostPath, Questions, Show, Step};
 use crate::plan::{Change, Entry, Undo};
 
 /// All kinds. A receipt that names another one is refused.
@@ -144,8 +144,8 @@ pub(crate) trait Resource: std::fmt::Debug {
         format!("{}:{name}", kind.name)
     }
 
-    /// What could shut everybody out, and is changed by the guard.
-    fn guarded(&self, seen: &Observed) -> Option<Guarded> {
+    /// What has to read the change, where that is made by the guard, since it could shut everybody out.
+    fn guarded(&self, seen: &Observed) -> Option<&'static str> {
         match self.before(seen) {
             Before::Guarded(part) => Some(part),
             _ => None,

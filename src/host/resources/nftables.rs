@@ -7,7 +7,7 @@
 use super::{File, Resource, ResourceKind, Unit, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{Before, Guarded, HostPath, Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk};
 
 /// Named by the table. The state before is the folder of the guard's copies.
@@ -17,7 +17,7 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     title: |_| "the firewall".into(),
     way_back: WayBack::Write(|_, before, back| {
         let copies = Word::text(before.unwrap_or_default());
-        back.under_guard(Guarded::Firewall).call("stage_back", &[copies.clone(), Word::text(RULES)]);
+        back.under_guard("firewall").call("stage_back", &[copies.clone(), Word::text(RULES)]);
         back.step.call("undo_firewall", &[copies]);
         back.files.extend([RULES, UNIT_FILE].map(HostPath::new));
     }),
@@ -130,7 +130,7 @@ impl Resource for Nftables {
     }
 
     fn before(&self, _seen: &Observed) -> Before {
-        Before::Guarded(Guarded::Firewall)
+        Before::Guarded("firewall")
     }
 }
 
@@ -142,8 +142,7 @@ mod tests {
     fn up() -> Observed {
         let mut seen = Observed::default();
         for (path, text) in [(RULES, "rules\n"), (UNIT_FILE, UNIT_TEXT)] {
-            let root = || "root".to_owned();
-            let state = PathState { kind: 'f', mode: "644".into(), owner: root(), group: root(), link: String::new() };
+            let state = PathState::of('f', "644", "root");
             seen.paths.insert(path.into(), state);
             seen.hashes.insert(path.into(), sha256(text.as_bytes()));
         }

@@ -136,8 +136,7 @@ mod tests {
 
     fn seen(text: &str, mode: &str) -> Observed {
         let mut seen = Observed::default();
-        let state =
-            PathState { kind: 'f', mode: mode.into(), owner: "root".into(), group: "root".into(), link: String::new() };
+        let state = PathState::of('f', mode, "root");
         seen.paths.insert("/etc/x-token".into(), state);
         seen.hashes.insert("/etc/x-token".into(), sha256(text.as_bytes()));
         seen

@@ -3,7 +3,7 @@
 use super::{File, Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{Before, Guarded, HostPath, Payload, Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk};
 
 /// Before `50-cloud-init.conf`, which turns passwords on.
@@ -16,7 +16,7 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     title: str::to_owned,
     way_back: WayBack::Write(|name, before, back| {
         let copies = Word::text(before.unwrap_or_default());
-        let stage = back.under_guard(Guarded::Sshd);
+        let stage = back.under_guard("sshd");
         stage.call("stage_back", &[copies.clone(), Word::text(name)]);
         stage.call("stage_back_if_kept", &[copies.clone(), Word::text("/etc/ssh/sshd_config")]);
         stage.call("check_sshd_back", &[]);
@@ -132,7 +132,7 @@ impl Resource for Sshd {
     }
 
     fn before(&self, _seen: &Observed) -> Before {
-        Before::Guarded(Guarded::Sshd)
+        Before::Guarded("sshd")
     }
 }
 
@@ -150,8 +150,7 @@ mod tests {
         let mut seen = Observed::default();
         let text = String::from_utf8(sshd().file().content.visible().unwrap().to_vec()).unwrap();
         seen.hashes.insert(DROP_IN.into(), sha256(text.as_bytes()));
-        let root = || "root".to_owned();
-        let state = PathState { kind: 'f', mode: "600".into(), owner: root(), group: root(), link: String::new() };
+        let state = PathState::of('f', "600", "root");
         seen.paths.insert(DROP_IN.into(), state);
         seen.sshd = lines.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         seen

@@ -14,11 +14,7 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     name: "sysctl",
     shell: include_str!("sysctl.sh"),
     title: |name| format!("kernel settings {name}"),
-    way_back: WayBack::Write(|name, before, back| {
-        let path = HostPath::new(path(name));
-        back.path(&path, before);
-        back.files.push(path);
-    }),
+    way_back: WayBack::Write(|name, before, back| back.path(HostPath::new(path(name)), before)),
 };
 
 fn path(name: &str) -> String {
@@ -140,13 +136,7 @@ mod tests {
         let text = "# Written by factoryup. A line that begins with - is passed over where it cannot be set.\n\
                     -kernel.a = 1\n-net.b = 0\n-dev.absent = 1\n";
         seen.hashes.insert("/etc/sysctl.d/80-x.conf".into(), sha256(text.as_bytes()));
-        let state = PathState {
-            kind: 'f',
-            mode: "644".into(),
-            owner: "root".into(),
-            group: "root".into(),
-            link: String::new(),
-        };
+        let state = PathState::of('f', "644", "root");
         seen.paths.insert("/etc/sysctl.d/80-x.conf".into(), state);
         assert!(sysctl.compare(&seen).unwrap().change.is_none());
     }
