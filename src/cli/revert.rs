@@ -21,7 +21,11 @@ use crate::workspace::{Purpose, Workspace};
 /// When nobody gets in at all, docs/guide/locked-out.md says what the host takes back by itself, and what can be done as root in the
 /// provider's console.
 ///
-/// Exit codes: 0 undone, or nothing to undo; 2 with --dry-run when there is something to undo; 76 when nobody could log in under
+/// The control repo and GitLab are not covered. In the repo, revert the commit. In GitLab, change the settings by hand:
+/// receipt-gitlab.json in the state folder has what was there before.
+///
+/// Exit codes: 0 undone, or nothing to undo; 2 with --dry-run when there is something to undo; 65 when a newer factoryup wrote the
+/// receipt, and nothing was changed; 76 when nobody could log in under
 /// the old settings of sshd and the firewall, so that the new ones stayed; the others as for apply.
 #[derive(Debug, Args)]
 pub(super) struct Revert {
@@ -40,7 +44,7 @@ pub(super) struct Revert {
     access: Access,
 }
 
-/// A target with a way back. In the control repo and in GitLab, the way back is a commit and a role.
+/// A target that can be reverted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Revertible {
     /// The trusted host

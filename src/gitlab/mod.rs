@@ -48,6 +48,10 @@ use crate::factory::Factory;
 use crate::plan::{Log, Plan, Proof, StateDir, Target, TargetName, Watch};
 use crate::secret::Secret;
 
+/// Why nothing undoes a change.
+const NOT_REVERTED: &str =
+    "`factoryup revert` does not cover GitLab; receipt-gitlab.json in the state folder has what was there before";
+
 /// One project on one GitLab instance.
 #[derive(Debug)]
 pub struct GitlabTarget {
@@ -90,7 +94,9 @@ impl Target for GitlabTarget {
     }
 
     fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
-        self.look().map_err(Error::from)
+        let mut plan = self.look()?;
+        plan.changes.iter_mut().for_each(|change| change.stays = Some(NOT_REVERTED.into()));
+        Ok(plan)
     }
 
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {

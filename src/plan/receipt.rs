@@ -32,6 +32,13 @@ pub enum Undo {
     },
 }
 
+impl Undo {
+    /// The earlier form as JSON, for those who can make of it what it was.
+    pub(crate) fn restore(before: &impl Serialize) -> Self {
+        Self::Restore { before: serde_json::to_string(before).unwrap_or_default() }
+    }
+}
+
 /// One resource that factoryup changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {

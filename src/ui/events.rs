@@ -15,13 +15,14 @@ impl Ui {
     fn plan_text(&self, plan: &Plan, width: usize) -> String {
         let paint = self.out;
         let mut text = String::new();
-        for group in plan.changes.chunk_by(|a, b| !self.settings.diff && alike(a, b)) {
-            if group.len() > FOLD {
-                let first = format!("  {} ", Action::Create.sign());
-                text.push_str(&format!("{}\n", paint.good(&wrap::fill(&folded(group), width, &first, "    "))));
-                continue;
+        for same in plan.changes.chunk_by(|a, b| a.stays == b.stays) {
+            for group in same.chunk_by(|a, b| !self.settings.diff && alike(a, b)) {
+                text.push_str(&self.changes_text(group, width));
             }
-            text.push_str(&self.changes_text(group, width));
+            if let Some(reason) = &same[0].stays {
+                let reason = wrap::fill(&format!("not reverted: {}", plain(reason)), width, "    ", "    ");
+                text.push_str(&format!("{}\n", paint.dim(&reason)));
+            }
         }
         for note in &plan.notes {
             text.push_str(&wrap::wrap(&format!("  {} {}\n", paint.care("note:"), plain(note)), width));
@@ -33,6 +34,10 @@ impl Ui {
     /// The texts in a diff keep their lines.
     fn changes_text(&self, changes: &[Change], width: usize) -> String {
         let paint = self.out;
+        if changes.len() > FOLD {
+            let first = format!("  {} ", Action::Create.sign());
+            return format!("{}\n", paint.good(&wrap::fill(&folded(changes), width, &first, "    ")));
+        }
         let mut text = String::new();
         for change in changes {
             let first = format!("  {} ", change.action.sign());
@@ -43,13 +48,7 @@ impl Ui {
                 Action::Delete => paint.bad(&line),
                 Action::Update | Action::Run => paint.care(&line),
             };
-            text.push_str(&format!("{line}
-"));
-            if let Some(reason) = &change.stays {
-                let reason = wrap::fill(&format!("not reverted: {}", plain(reason)), width, "      ", "      ");
-                text.push_str(&format!("{}
-", paint.dim(&reason)));
-            }
+            text.push_str(&format!("{line}\n"));
             if let Some(texts) = change.diff.as_ref().filter(|_| self.settings.diff) {
                 text.push_str(&diff::text(texts, paint, "      "));
             }
@@ -277,12 +276,15 @@ mod tests {
     #[test]
     fn a_change_that_is_not_reverted_is_planned_as_such() {
         let mut plan = Plan::new(TargetName::Host, "x");
-        plan.push(Change {
-            stays: Some("packages stay".into()),
-            ..Change::new("package:a", Action::Create, "install a")
-        });
+        for name in ["a", "b"] {
+            let change = Change::new(format!("package:{name}"), Action::Create, format!("install {name}"));
+            plan.push(Change { stays: Some("packages stay".into()), ..change });
+        }
+        plan.push(Change::new("group:c", Action::Create, "create c"));
         let text = Ui::new(super::super::Settings::default()).plan_text(&plan);
-        assert!(text.contains("  + install a\n      not reverted: packages stay\n"), "{text}");
+        let lines =
+            ["  + install a", "  + install b", "    not reverted: packages stay", "  + create c", ""].join("\n");
+        assert!(text.starts_with(&lines), "{text}");
         assert_eq!(serde_json::to_value(&plan).unwrap()["changes"][0]["stays"], "packages stay");
     }
 

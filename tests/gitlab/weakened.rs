@@ -1,8 +1,10 @@
 //! One rule at a time is weakened by somebody who may: the plan or the proof tells, and what the plan tells is put back by
 //! applying it.
 
+use std::collections::BTreeMap;
+
 use factoryup::dialog::Silent;
-use factoryup::plan::Target;
+use factoryup::plan::{Receipt, Target, Undo};
 use serde_json::{Value, json};
 
 use super::cutter::Cutter;
@@ -115,6 +117,23 @@ fn every_weakened_rule_is_told_and_put_back() {
         let after = situation.plan();
         assert!(after.is_empty() && after.notes.len() == notes, "{what}: {after:?}");
     }
+    what_was_there_is_on_record_as_gitlab_said_it(&situation);
+}
+
+/// Nothing undoes it yet, so it has to be something that one day can be sent back.
+fn what_was_there_is_on_record_as_gitlab_said_it(situation: &Situation) {
+    let receipt = Receipt::read(&situation.state.file("receipt-gitlab.json")).unwrap().unwrap();
+    let mut before = BTreeMap::new();
+    for entry in receipt.entries {
+        if let Undo::Restore { before: text } = &entry.undo {
+            let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{}: {e}: {text}", entry.id));
+            before.insert(entry.id, value);
+        }
+    }
+    let expect = |id: &str, key: &str, value: Value| assert_eq!(before[id][key], value, "{id}: {before:?}");
+    expect("protected-branch:main", "allow_force_push", json!(false));
+    assert_eq!(before["protected-branch:ma*"]["merge_access_levels"][0]["access_level"], 30, "{before:?}");
+    expect("protected-tag:v-*", "name", json!("v-*"));
 }
 
 fn holds(situation: &Situation) -> bool {

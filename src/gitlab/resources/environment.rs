@@ -79,7 +79,7 @@ impl Resource for Environments {
                     let call = Call::put(ONE, &[&site.id, &present.id]);
                     site.owner.write::<Environment>(&call, &json!({ "tier": wanted.tier }))?;
                 }
-                Ok(Undo::Restore { before })
+                Ok(Undo::restore(&json!({ "tier": before })))
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Who a protection rule lets in, as GitLab lists it, and the names that a rule covers.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dialog::plain;
 use crate::gitlab::desired::{DEVELOPER, MAINTAINER, NO_ONE, role};
 
 /// One line of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(in crate::gitlab) struct Grant {
     /// Its id; only the Enterprise Edition needs it.
     pub(super) id: Option<u64>,

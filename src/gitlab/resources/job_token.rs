@@ -2,7 +2,7 @@
 //!
 //! Source: <https://docs.gitlab.com/api/project_job_token_scopes/>.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Found, Resource};
@@ -18,7 +18,7 @@ const SCOPE: &str = "/projects/:id/job_token_scope";
 /// See the [module](self).
 pub(in crate::gitlab) struct JobToken;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Scope {
     inbound_enabled: bool,
 }
@@ -48,9 +48,10 @@ impl Resource for JobToken {
     }
 
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
-        if !read(site)?.inbound_enabled {
+        let before = read(site)?;
+        if !before.inbound_enabled {
             site.owner.send(&Call::patch(SCOPE, &[&site.id]), &json!({ "enabled": true }))?;
         }
-        Ok(Undo::Restore { before: "any project".into() })
+        Ok(Undo::restore(&before))
     }
 }

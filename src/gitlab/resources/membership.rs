@@ -4,7 +4,7 @@
 //! Source: <https://docs.gitlab.com/api/project_members/>.
 
 use jiff::civil::Date;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Found, Resource};
@@ -22,7 +22,7 @@ const DIRECT: &str = "/projects/:id/members/:user_id";
 /// See the [module](self).
 pub(in crate::gitlab) struct Membership;
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Member {
     access_level: u8,
     expires_at: Option<Date>,
@@ -111,7 +111,7 @@ impl Resource for Membership {
             Some(member) if compare(agent, &member).is_none() => Undo::Never { reason: "it was right already".into() },
             Some(member) => {
                 site.owner.send(&Call::put(DIRECT, &[&site.id, &account.id]), &body)?;
-                Undo::Restore { before: member.text() }
+                Undo::restore(&member)
             }
         };
         match effective(site, &account)? {

@@ -1,5 +1,6 @@
 //! What a project under the factory's policy is made of: one file per kind of resource, each with how it is read, compared,
-//! written and undone, and its words for the owner.
+//! written, and its words for the owner. What was there before goes into the receipt as GitLab said it; nothing sends that back yet,
+//! and the plan says so.
 //!
 //! The [order](all) is the hand-off's: content first, then the locks, and only when they hold the accounts that they
 //! lock out. Each write begins by reading again, so that a change that is made already is left alone.

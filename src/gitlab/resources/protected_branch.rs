@@ -8,7 +8,7 @@
 //! the branch is never open in between, a second, strict rule covers it for that moment. On Premium `PATCH` keeps what else hangs
 //! on the rule. Source: <https://docs.gitlab.com/api/protected_branches/>.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, words};
@@ -28,7 +28,7 @@ const RULE: &str = "/projects/:id/protected_branches/:name";
 pub(in crate::gitlab) struct ProtectedBranches;
 
 /// A rule.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Rule {
     name: String,
     #[serde(default)]
@@ -138,7 +138,7 @@ impl Resource for ProtectedBranches {
                 return Ok(Undo::Never { reason: "it was gone already".into() });
             };
             site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))?;
-            return Ok(Undo::Restore { before: rule.text() });
+            return Ok(Undo::restore(rule));
         }
         match rules.iter().find(|rule| rule.name == *branch) {
             Some(rule) => replace(site, rule, &rules),
@@ -165,7 +165,7 @@ fn protect(site: &Site<'_>, name: &str) -> GitlabResult<()> {
 
 fn replace(site: &Site<'_>, rule: &Rule, rules: &[Rule]) -> GitlabResult<Undo> {
     let branch = &site.desired.branch;
-    let undo = Undo::Restore { before: rule.text() };
+    let undo = Undo::restore(rule);
     if rule.is_right() || (site.premium && patch(site, rule)?) {
         return Ok(undo);
     }

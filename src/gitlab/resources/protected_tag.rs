@@ -4,7 +4,7 @@
 //! make such tags must go. There is no call to change a rule, so it takes `DELETE` and `POST`, and for that moment a second
 //! rule with another spelling of the same pattern covers the tags. Source: <https://docs.gitlab.com/api/protected_tags/>.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::grant::{Grant, admit_agent, are_exactly, words};
@@ -25,7 +25,7 @@ const GUARD: &str = "v**";
 /// See the [module](self).
 pub(in crate::gitlab) struct ProtectedTags;
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Rule {
     name: String,
     #[serde(default)]
@@ -109,7 +109,7 @@ impl Resource for ProtectedTags {
         if name(change) != RELEASE_TAGS {
             let Some(rule) = known else { return Ok(Undo::Never { reason: "it was gone already".into() }) };
             remove(&rule.name)?;
-            return Ok(Undo::Restore { before: rule.text() });
+            return Ok(Undo::restore(rule));
         }
         let Some(rule) = known else {
             return protect(site, RELEASE_TAGS).map(|()| Undo::Remove);
@@ -122,7 +122,7 @@ impl Resource for ProtectedTags {
             protect(site, RELEASE_TAGS)?;
             remove(GUARD)?;
         }
-        Ok(Undo::Restore { before: rule.text() })
+        Ok(Undo::restore(rule))
     }
 }
 

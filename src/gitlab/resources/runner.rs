@@ -193,7 +193,7 @@ impl Resource for Runners {
             let made: Made = site.owner.fetch(&call)?;
             keep(site, wanted, listed.id, made.token)?;
         }
-        Ok(Undo::Restore { before: present.settings().to_string() })
+        Ok(Undo::restore(&present.settings()))
     }
 }
 

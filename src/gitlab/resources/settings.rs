@@ -67,12 +67,13 @@ impl Resource for Settings {
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         let present = site.attributes()?;
         let different = different(site.desired, &present);
-        let before = lines(different.iter().map(|(name, _)| (*name, present.get(*name))));
+        let before: Map<String, Value> =
+            different.iter().filter_map(|(name, _)| Some(((*name).to_owned(), present.get(*name)?.clone()))).collect();
         if !different.is_empty() {
             let body: Map<String, Value> =
                 different.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             site.owner.write::<Project>(&Call::put("/projects/:id", &[&site.id]), &body)?;
         }
-        Ok(Undo::Restore { before })
+        Ok(Undo::restore(&before))
     }
 }

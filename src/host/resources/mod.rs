@@ -47,7 +47,7 @@ use crate::host::program::{Before, HostPath, Questions, Show, Step};
 use crate::plan::{Change, Entry, Undo};
 
 /// All kinds. A receipt that names another one is refused.
-pub(crate) static KINDS: [&ResourceKind; 13] = [
+pub(crate) static KINDS: &[&ResourceKind] = &[
     &authorized_key::KIND,
     &directory::KIND,
     &file::KIND,
