@@ -12,7 +12,7 @@ const STAY: &str = "packages stay, since others may need them by now; apt-get re
 /// Named by what they are for.
 pub(super) const KIND: ResourceKind = ResourceKind {
     name: "package",
-    shell: include_str!("../lib/system.sh"),
+    shell: include_str!("package.sh"),
     title: |purpose| format!("what was installed ({purpose})"),
     way_back: WayBack::None(STAY),
 };

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# Packages.
 
 # install_packages NAME...: waits for others who use apt, mends what a power cut left, and never asks.
 install_packages() {
