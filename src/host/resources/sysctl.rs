@@ -9,12 +9,15 @@ use crate::host::observed::Observed;
 use crate::host::program::{Before, HostPath, Questions, Step, Word};
 use crate::plan::{Action, Change};
 
-/// Named by its file. The state before is a copy of that; live values stay until the next start.
+/// Named by its file. The state before is a copy of that.
 pub(super) const KIND: ResourceKind = ResourceKind {
     name: "sysctl",
     shell: include_str!("sysctl.sh"),
     title: |name| format!("kernel settings {name}"),
-    way_back: WayBack::Write(|name, before, back| back.path(HostPath::new(path(name)), before)),
+    way_back: WayBack::Write(|name, before, back| {
+        back.change.summary += "; the values in force stay until the next start";
+        back.path(HostPath::new(path(name)), before);
+    }),
 };
 
 fn path(name: &str) -> String {
