@@ -79,5 +79,7 @@ mod tests {
         state.link = "/opt/x".into();
         seen.paths.insert("/usr/local/bin/x".into(), state);
         assert!(link.compare(&seen).unwrap().change.is_none());
+        seen.paths.insert("/usr/local/bin/x".into(), PathState::of('d', "755", "root"));
+        assert!(link.compare(&seen).is_err());
     }
 }

@@ -19,7 +19,8 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     }),
 };
 
-/// What leads back to one line of the state before. What is not here stays: subordinate ids, and that a worker is in action.
+/// Undoes one line of the state before. A line that is not known here is left alone: subordinate ids stay, and so does an account that
+/// was out of action.
 fn undo(name: &str, line: &str, step: &mut Step) {
     let name = Word::text(name);
     if let Some(group) = line.strip_prefix("not in ") {
