@@ -1,45 +1,244 @@
-//! Ctrl-C.
+//! Ctrl-C, SIGTERM and SIGHUP.
 //!
-//! An interruption gives the work in hand a moment to end by itself, since a prompt that reads keys notices it and saves its
-//! answers; then the cursor is shown again and the process ends with 130. Nothing else needs to be put away: what must not
-//! outlive the process (a disposable host) has a keeper of its own, and what must (a program running on a host) goes on.
+//! | what is going on | the first signal | the second |
+//! |---|---|---|
+//! | work here | the process ends after a moment, in which a prompt saves its answers; exit code 130 | |
+//! | a program changes a host ([`Work`]) | the program is asked to stop between two changes, and waited for; then 130 | the process ends at once, and says what goes on and where to watch |
+//!
+//! Nothing else needs to be put away: what must not outlive the process (a disposable host) has a keeper of its own.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
-/// How long the work in hand has to end by itself.
+/// How long work here has to end by itself.
 const GRACE: Duration = Duration::from_millis(400);
+/// How long until a program that could not be asked to stop is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long the second signal leaves the first to reach the program.
+const TO_ASK: Duration = Duration::from_secs(2);
 
 static PENDING: AtomicBool = AtomicBool::new(false);
+static WORK: Mutex<Vec<State>> = Mutex::new(Vec::new());
 
 /// Whether the process was interrupted and is about to end.
 #[must_use]
 pub fn pending() -> bool {
-    PENDING.load(Ordering::Relaxed)
+    PENDING.load(Ordering::SeqCst)
 }
 
-/// Watches for SIGINT, SIGTERM and SIGHUP from now on; `end` is called to end the process.
+/// Stops what comes next in an interrupted process.
+///
+/// # Errors
+/// `Interrupted` when the process was interrupted.
+pub fn check() -> Result<()> {
+    if pending() { Err(interrupted()) } else { Ok(()) }
+}
+
+/// An interruption, in the words of an error.
+#[must_use]
+pub fn interrupted() -> Error {
+    Error::new(Kind::Interrupted, "interrupted")
+        .hint("run the same command again: it looks at what is there before it does anything")
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    number: u64,
+    place: String,
+    log: String,
+    change: Option<String>,
+    asked: bool,
+    reverts_within: Option<u32>,
+}
+
+/// A program that changes something elsewhere. While this lives, the first signal does not end the process.
+#[derive(Debug)]
+pub struct Work(u64);
+
+impl Work {
+    /// Begins work on `place`. A person can watch it in the file `log` there.
+    ///
+    /// # Errors
+    /// `Interrupted` when the process was interrupted before.
+    pub fn begin(place: &str, log: &str) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut all = work();
+        check()?;
+        let (place, log) = (place.to_owned(), log.to_owned());
+        all.push(State { number, place, log, change: None, asked: false, reverts_within: None });
+        Ok(Self(number))
+    }
+
+    /// The change that is being made now, in the words of the plan; none between two changes.
+    pub fn is_at(&self, change: Option<&str>) {
+        self.update(|state| state.change = change.map(str::to_owned));
+    }
+
+    /// The program knows that it has to stop.
+    pub fn asked(&self) {
+        self.update(|state| state.asked = true);
+    }
+
+    /// The change reverts by itself within so many seconds, unless this process confirms it.
+    pub fn reverts_within(&self, seconds: u32) {
+        self.update(|state| state.reverts_within = Some(seconds));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        if let Some(state) = work().iter_mut().find(|state| state.number == self.0) {
+            change(state);
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        work().retain(|state| state.number != self.0);
+    }
+}
+
+impl State {
+    /// Whether the program does not know yet that it has to stop. One under an armed revert needs not.
+    fn is_to_be_asked(&self) -> bool {
+        !self.asked && self.reverts_within.is_none()
+    }
+
+    /// What is said at the first signal.
+    fn stopping(&self) -> String {
+        let place = &self.place;
+        let change = self.change.as_deref();
+        match self.reverts_within {
+            Some(_) => format!(
+                "stopping after the change to sshd and the firewall of {place} is confirmed or reverted; press Ctrl-C again to leave at once, and it reverts by itself"
+            ),
+            None => format!(
+                "stopping {}; press Ctrl-C again to leave it running on {place}",
+                change.map_or("before the next change".into(), |change| format!("after the current change: {change}"))
+            ),
+        }
+    }
+
+    /// What is left behind when the process ends now.
+    fn left(&self) -> Error {
+        let Self { place, log, .. } = self;
+        let error = |what: String| Error::new(Kind::Interrupted, format!("interrupted: {what}"));
+        let error = match (self.reverts_within, &self.change) {
+            (Some(seconds), _) => error(format!(
+                "the change to sshd and the firewall of {place} is not confirmed, and reverts by itself within {seconds} s"
+            )),
+            (None, change) => {
+                let now = change.as_ref().map_or("still at work".into(), |change| format!("still at: {change}"));
+                let then = if self.asked { "it stops after that" } else { "it goes on with the changes that are left" };
+                error(format!("{place} is {now}; {then}"))
+            }
+        };
+        error
+            .hint(format!("watch it there, as root: tail -f {log}"))
+            .hint("run the same command again: it waits until the host is done, then makes the changes that are left")
+    }
+}
+
+fn work() -> MutexGuard<'static, Vec<State>> {
+    WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When a program has to be asked to stop.
+#[derive(Debug, Default)]
+pub struct Asking {
+    last: Option<Instant>,
+    done: bool,
+}
+
+impl Asking {
+    /// Whether it is to be asked now: the process was interrupted, and the program does not know it yet.
+    pub fn is_due(&mut self) -> bool {
+        let due = !self.done && pending() && self.last.is_none_or(|last| last.elapsed() >= ASK_AGAIN);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+
+    /// It knows.
+    pub fn done(&mut self) {
+        self.done = true;
+    }
+}
+
+/// Watches for SIGINT, SIGTERM and SIGHUP from now on. `say` is told that a program elsewhere is being stopped; `end` is called to
+/// end the process, with what to say about it.
 ///
 /// # Errors
 /// `Internal` when the handlers cannot be installed.
-pub fn watch(end: impl FnOnce() + Send + 'static) -> Result<()> {
+pub fn watch(say: impl Fn(&str) + Send + 'static, end: impl FnOnce(Error) + Send + 'static) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|e| Error::internal(format!("cannot watch for interruptions: {e}")))?;
     std::thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            PENDING.store(true, Ordering::Relaxed);
-            std::thread::sleep(GRACE);
+        for signal in signals.forever() {
+            let again = PENDING.swap(true, Ordering::SeqCst);
+            // The kernel and the shell both tell of a terminal that closes, and that is one event.
+            if again && signal == SIGHUP {
+                continue;
+            }
+            if !again {
+                let stopping = work().last().map(State::stopping);
+                if let Some(text) = stopping {
+                    say(&text);
+                    continue;
+                }
+                std::thread::sleep(GRACE);
+            }
+            let since = Instant::now();
+            while since.elapsed() < TO_ASK && work().last().is_some_and(State::is_to_be_asked) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let left = work().last().map_or_else(interrupted, State::left);
             let terminal = console::Term::stderr();
             if terminal.is_term() {
                 let _ = terminal.show_cursor();
             }
-            end();
+            end(left);
+            return;
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_said() {
+        let mut state = State {
+            number: 0,
+            place: "ssh://host".into(),
+            log: "/var/log/x".into(),
+            change: Some("install 2 packages".into()),
+            asked: false,
+            reverts_within: None,
+        };
+        assert_eq!(
+            state.stopping(),
+            "stopping after the current change: install 2 packages; press Ctrl-C again to leave it running on ssh://host"
+        );
+        let left = |state: &State| (state.left().to_string(), state.left().hints().join("\n"));
+        let (message, hints) = left(&state);
+        assert!(message.ends_with("is still at: install 2 packages; it goes on with the changes that are left"));
+        assert!(hints.contains("tail -f /var/log/x"));
+        state.asked = true;
+        assert!(left(&state).0.ends_with("it stops after that"));
+        state.change = None;
+        assert!(state.stopping().starts_with("stopping before the next change;"));
+        state.reverts_within = Some(120);
+        assert!(state.stopping().contains("reverts by itself") && left(&state).0.contains("within 120 s"));
+    }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use factoryup::cli::{self, Cli};
-use factoryup::ui::{Settings, Ui, interrupted, prompt};
-use factoryup::{Kind, interrupt, process};
+use factoryup::dialog::Dialog as _;
+use factoryup::ui::{Settings, Ui, prompt};
+use factoryup::{Error, Kind, interrupt, process};
 
 fn main() -> ExitCode {
     process::leave_no_core_dump();
@@ -22,8 +23,9 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let ui = Arc::new(Ui::new(cli.settings()));
-    let for_end = Arc::clone(&ui);
-    let result = interrupt::watch(move || end(for_end)).and_then(|()| cli.run(&ui));
+    let (to_say, to_end) = (Arc::clone(&ui), Arc::clone(&ui));
+    let watching = interrupt::watch(move |text| to_say.warn(text), move |error| end(to_end, error));
+    let result = watching.and_then(|()| cli.run(&ui));
     match result {
         Ok(ending) => ExitCode::from(ending.exit_code()),
         Err(error) => ExitCode::from(ui.fail(&error)),
@@ -46,13 +48,13 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-/// Ends an interrupted process, after the clean-ups, and says so; not for long, since nobody may be reading any more.
+/// Ends an interrupted process and says why; not for long, since nobody may be reading any more.
 #[allow(clippy::exit)]
-fn end(ui: Arc<Ui>) {
+fn end(ui: Arc<Ui>, error: Error) {
     prompt::restore();
     let (said, heard) = mpsc::channel();
     thread::spawn(move || {
-        ui.fail(&interrupted());
+        ui.fail(&error);
         let _ = said.send(());
     });
     let _ = heard.recv_timeout(Duration::from_millis(400));

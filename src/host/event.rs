@@ -29,7 +29,30 @@ pub(crate) enum Line {
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
     /// Another run holds the host; this one waits for it.
-    Waiting,
+    Waiting {
+        /// For so many seconds at most.
+        seconds: u32,
+    },
+    /// It waits for cloud-init to end.
+    CloudInit {
+        /// For so many seconds at most.
+        seconds: u32,
+    },
+    /// cloud-init has not ended in time, and the program goes on.
+    NoCloudInit {
+        /// How long it waited.
+        seconds: u32,
+    },
+    /// The current change installs packages, and this is what apt says of its progress; see [`Apt`](super::apt::Apt).
+    Apt {
+        /// A line of it.
+        line: String,
+    },
+    /// It stops between two changes, because it was asked to.
+    Stopped {
+        /// The change that had begun, and had changed nothing yet.
+        id: Option<String>,
+    },
     /// It waited long enough; nothing was done.
     Busy,
     /// A change begins.

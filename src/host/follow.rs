@@ -1,42 +1,56 @@
 //! Follows a program that changes things, and passes on to the engine what it says.
 
+use super::apt::{self, Apt, Said};
 use super::event::{Event, Line};
 use super::program::Run;
 use crate::dialog::plain;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::Work;
 use crate::plan::{Change, Log, Plan, Undo};
+
+/// How a program ended by itself.
+enum End {
+    /// All of it was done.
+    Whole,
+    /// It stopped between two changes, as it was asked to.
+    Stopped,
+}
 
 /// What came of a program, beside the changes that were passed on.
 pub(super) struct Follow<'a, 'l> {
     plan: &'a Plan,
     log: &'a mut Log<'l>,
     run: &'a Run,
+    work: &'a Work,
     /// Whether a change that is done takes one back.
     backwards: bool,
     failure: Option<Error>,
+    /// The change that is being made, and how far apt has come with it.
+    current: Option<(Change, Apt)>,
     /// What could not be made in a worker's home: the change, and what was said.
     pub(super) left: Vec<String>,
     /// The guarded changes are in place, and the clock is running.
     pub(super) armed: bool,
     /// They were taken back; what the host says about it.
     pub(super) reverted: Option<String>,
-    /// It came to its end.
-    ended: bool,
+    end: Option<End>,
 }
 
 impl<'a, 'l> Follow<'a, 'l> {
     /// Follows one program that makes changes of `plan`.
-    pub(super) fn new(plan: &'a Plan, log: &'a mut Log<'l>, run: &'a Run) -> Self {
+    pub(super) fn new(plan: &'a Plan, log: &'a mut Log<'l>, run: &'a Run, work: &'a Work) -> Self {
         Self {
             plan,
             log,
             run,
+            work,
             backwards: false,
             failure: None,
+            current: None,
             left: Vec::new(),
             armed: false,
             reverted: None,
-            ended: false,
+            end: None,
         }
     }
 
@@ -61,10 +75,20 @@ impl<'a, 'l> Follow<'a, 'l> {
 
     fn event(&mut self, event: &Event) -> Result<()> {
         match event {
+            Event::Done { .. } | Event::Left { code: Some(_), .. } | Event::Failed { .. } | Event::Stopped { .. } => {
+                self.current = None;
+                self.work.is_at(None);
+            }
+            _ => {}
+        }
+        match event {
             Event::Started { id } => {
                 let change = self.change(id)?;
                 self.log.started(&change)?;
+                self.work.is_at(Some(&plain(&change.summary)));
+                self.current = Some((change, Apt::default()));
             }
+            Event::Apt { line } => self.apt(line),
             Event::Done { id, undo } => {
                 let change = self.change(id)?;
                 if self.backwards {
@@ -84,11 +108,27 @@ impl<'a, 'l> Follow<'a, 'l> {
             }
             Event::Failed { id, code, log } => {
                 let change = self.change(id)?;
-                self.log.failed(&change, &plain(log))?;
-                return Err(self.failed(&change, *code, &plain(log)));
+                let error = self.failed(&change, *code, &plain(log));
+                self.log.failed(&change, &error.to_string())?;
+                return Err(error);
             }
             Event::Refused { id, log } => return Err(self.refused(id.as_deref(), &plain(log))),
-            Event::Waiting => self.log.watch().busy("another run is still at work on the host; waiting for it to end"),
+            Event::Waiting { seconds } => self.busy(&format!(
+                "another run is still at work on the host; waiting up to {seconds} s for it to end"
+            )),
+            Event::CloudInit { seconds } => {
+                self.busy(&format!("cloud-init is still at work on the host; waiting up to {seconds} s for it to end"));
+            }
+            Event::NoCloudInit { seconds } => self.log.watch().warn(&format!(
+                "cloud-init on the host did not end within {seconds} s; going on without it (`cloud-init status --long` there shows why)"
+            )),
+            Event::Stopped { id } => {
+                self.end = Some(End::Stopped);
+                if let Some(id) = id {
+                    let change = self.change(id)?;
+                    self.log.failed(&change, "stopped before it changed anything")?;
+                }
+            }
             Event::Busy => {
                 return Err(Error::new(Kind::CutShort, format!("another run still holds {}", self.run.subject)).hint(
                     "wait until it ends, then run this again; as root there, this shows its processes: `find /proc/[0-9]*/fd -lname /var/lib/factoryup/lock 2>/dev/null | cut -d / -f 3 | xargs -r ps -o pid,lstart,args -p`",
@@ -96,16 +136,39 @@ impl<'a, 'l> Follow<'a, 'l> {
             }
             Event::Armed => self.armed = true,
             Event::Reverted { log } => self.reverted = Some(plain(log)),
-            Event::End => self.ended = true,
+            Event::End => self.end = Some(End::Whole),
         }
         Ok(())
     }
 
+    fn busy(&self, text: &str) {
+        self.log.watch().busy(text);
+    }
+
+    /// What apt says of its progress; of a change that has ended, it is too late.
+    fn apt(&mut self, line: &str) {
+        let Some((change, apt)) = &mut self.current else { return };
+        match apt.take(line) {
+            Some(Said::Busy(text)) => self.log.watch().busy(&text),
+            Some(Said::Step { text, done, total }) => {
+                self.log.watch().event(&crate::plan::Event::Progress { change, text: &text, done, total });
+            }
+            None => {}
+        }
+    }
+
     fn failed(&self, change: &Change, code: i32, said: &str) -> Error {
-        let subject = &self.run.subject;
-        Error::new(Kind::CannotWrite, format!("on {subject}, could not {} (exit code {code}): {said}", change.summary))
-            .hint(format!("all that the host said is there in /var/lib/factoryup/log/{}.log", self.run.id))
-            .hint("mend the cause, then run the same command again; it goes on with what is left")
+        let what = format!("on {}, could not {}", self.run.subject, change.summary);
+        let log = format!("everything that the host said is in {} there", self.run.log());
+        match apt::fault(said).filter(|_| change.kind() == "package") {
+            Some(fault) => Error::new(Kind::CannotWrite, format!("{what}: {}", fault.reason))
+                .hint(fault.remedy)
+                .hint("then run the same command again: it makes the changes that are left")
+                .hint(log),
+            None => Error::new(Kind::CannotWrite, format!("{what} (exit code {code}): {}", said.trim_end()))
+                .hint(log)
+                .hint("fix the cause, then run the same command again: it makes the changes that are left"),
+        }
     }
 
     fn refused(&self, id: Option<&str>, said: &str) -> Error {
@@ -131,9 +194,10 @@ impl<'a, 'l> Follow<'a, 'l> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        result?;
-        if self.ended {
-            return Ok(());
+        match self.end {
+            Some(End::Stopped) => return Err(self.log.interrupted()),
+            Some(End::Whole) => return result,
+            None => result?,
         }
         Err(Error::new(Kind::CutShort, format!("the program on {} ended before it was done", self.run.subject))
             .hint("run the same command again: it resumes where it was cut"))

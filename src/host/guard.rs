@@ -13,13 +13,14 @@
 use std::time::{Duration, Instant};
 
 use super::follow::Follow;
-use super::program::Run;
 use super::program::guard::{Staged, confirm, confirm_back, guard, hello, take_back};
+use super::program::{Run, stop};
 use super::root::Root;
 use super::target::{HostTarget, Reach};
 use crate::dialog::{Dialog, Silent};
 use crate::error::{Error, Kind, Result};
 use crate::factory::Sudo;
+use crate::interrupt::Work;
 use crate::plan::{Log, Plan};
 
 /// How long the host waits for the confirmation. Two logins at a bad connection take less than half of it.
@@ -43,9 +44,16 @@ impl HostTarget<'_> {
         Ok(())
     }
 
-    /// Makes the guarded changes.
-    pub(super) fn make_guarded(&mut self, run: &Run, plan: &Plan, staged: &[Staged], log: &mut Log<'_>) -> Result<()> {
-        let programs = [guard(run, staged, self.revert_after, true), confirm(run, staged)];
+    /// Makes the guarded changes. They are the `first` of the run where no others come before them.
+    pub(super) fn make_guarded(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        staged: &[Staged],
+        first: bool,
+        log: &mut Log<'_>,
+    ) -> Result<()> {
+        let programs = [guard(run, staged, self.revert_after, true, first), confirm(run, staged)];
         let failed = self.under_guard(run, plan, &programs, log);
         if let Err((error, true)) = &failed {
             for change in staged {
@@ -66,7 +74,7 @@ impl HostTarget<'_> {
         staged: &[Staged],
         log: &mut Log<'_>,
     ) -> Result<()> {
-        let programs = [guard(run, staged, self.revert_after, false), confirm_back(run)];
+        let programs = [guard(run, staged, self.revert_after, false, false), confirm_back(run)];
         self.under_guard(run, plan, &programs, log).map_err(|(error, _)| error)
     }
 
@@ -81,10 +89,13 @@ impl HostTarget<'_> {
     ) -> std::result::Result<(), (Error, bool)> {
         let not_made = |error| (error, false);
         self.prove_login(log.watch()).map_err(not_made)?;
+        let work = Work::begin(&self.subject, &run.log()).map_err(|_| not_made(log.interrupted()))?;
+        work.reverts_within(self.revert_after);
         let since = Instant::now();
-        let mut follow = Follow::new(plan, log, run);
+        let mut follow = Follow::new(plan, log, run, &work);
+        let stop = stop(run);
         let root = self.root(&Silent).map_err(not_made)?;
-        let result = root.run(change, &Silent, &mut |line| follow.take(&line));
+        let result = root.run_until(change, Some((&stop, &work)), &Silent, &mut |line| follow.take(&line));
         let (armed, reverted) = (follow.armed, follow.reverted.take());
         if let Some(why) = reverted {
             return Err(not_made(self.was_reverted("the host could not put them in place", Some(why))));
@@ -94,8 +105,8 @@ impl HostTarget<'_> {
         if !armed && !cut {
             return outcome.map_err(not_made);
         }
-        self.confirm_by_login(run, plan, confirm, log, since)
-            .map_err(|reason| (self.see_to_revert(run, &reason, since), true))
+        self.confirm_by_login(run, plan, confirm, log, since, &work)
+            .map_err(|reason| (self.see_to_revert(run, &reason, since, log.watch()), true))
     }
 
     /// Who has to get in anew: the operator, unless somebody else was said.
@@ -142,6 +153,7 @@ impl HostTarget<'_> {
         program: &str,
         log: &mut Log<'_>,
         since: Instant,
+        work: &Work,
     ) -> Result<()> {
         let operator = self.confirmer();
         let window = Duration::from_secs(self.revert_after.into()).mul_f32(TRY_FOR);
@@ -153,7 +165,7 @@ impl HostTarget<'_> {
             if !log.watch().confirm(&question, false)? {
                 return Err(Error::new(Kind::Interrupted, "the second login was not confirmed"));
             }
-            let mut follow = Follow::new(plan, log, run);
+            let mut follow = Follow::new(plan, log, run, work);
             let result = self.root(&Silent)?.run(program, &Silent, &mut |line| follow.take(&line));
             return confirmed(follow, result);
         }
@@ -161,9 +173,12 @@ impl HostTarget<'_> {
             log.watch().busy(&format!("logging in anew as {operator}"));
             let error = match self.dial_operator() {
                 Ok(mut root) => {
-                    let mut follow = Follow::new(plan, log, run);
+                    let mut follow = Follow::new(plan, log, run, work);
                     let result = root.run(program, &Silent, &mut |line| follow.take(&line));
-                    return confirmed(follow, result);
+                    confirmed(follow, result)?;
+                    // The user of the other session may be locked out now, and not every session is one connection.
+                    self.root = Some(root);
+                    return Ok(());
                 }
                 Err(error) => error,
             };
@@ -185,7 +200,7 @@ impl HostTarget<'_> {
     }
 
     /// Has the changes taken back where a session is left, else waits for the timer; then says what the host says.
-    fn see_to_revert(&mut self, run: &Run, reason: &Error, since: Instant) -> Error {
+    fn see_to_revert(&mut self, run: &Run, reason: &Error, since: Instant, dialog: &dyn Dialog) -> Error {
         let what = format!("nobody could log in under them: {reason}");
         let program = take_back(run);
         let ask = |root: &mut Root| {
@@ -202,7 +217,12 @@ impl HostTarget<'_> {
         }
         self.root = None;
         let deadline = Duration::from_secs(self.revert_after.into());
-        std::thread::sleep(deadline.saturating_sub(since.elapsed()) + PAUSE);
+        let left = deadline.saturating_sub(since.elapsed()) + PAUSE;
+        dialog.busy(&format!(
+            "no new login works ({reason}); waiting {} s for the host to revert sshd and the firewall by itself",
+            left.as_secs()
+        ));
+        std::thread::sleep(left);
         loop {
             match self.root(&Silent).and_then(ask) {
                 Ok(Some(said)) => return self.was_reverted(&what, Some(said)),

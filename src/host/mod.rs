@@ -9,7 +9,7 @@
 //! | `program/` | resources compiled to a *probe* and an *apply*, POSIX sh |
 //! | `lib/` | the shell that all kinds share |
 //! | `observed/` | what a probe saw, typed |
-//! | `event`, `follow` | what a running program says, and what the engine hears of it |
+//! | `event`, `apt`, `follow` | what a running program says, what apt says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
 //! | [`RevertTarget`] | the way back, from the receipt on the host |
@@ -36,6 +36,7 @@
 //! ```
 
 mod accounts;
+mod apt;
 mod event;
 mod follow;
 mod guard;

@@ -17,12 +17,13 @@ use super::event::Line;
 use super::follow::Follow;
 use super::observed::Observed;
 use super::profile::SUDOERS;
-use super::program::{Run, receipt, undo};
+use super::program::{Run, receipt, stop, undo};
 use super::resources::{Back, ways_back};
 use super::target::{HostTarget, Reach};
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
+use crate::interrupt::Work;
 use crate::plan::{Action, Deed, Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
 use crate::secret::Secret;
 
@@ -106,8 +107,11 @@ impl<'d> RevertTarget<'d> {
 
     /// Runs a program that undoes changes.
     fn run(&mut self, program: &str, plan: &Plan, run: &Run, log: &mut Log<'_>) -> Result<()> {
-        let mut follow = Follow::new(plan, log, run).backwards();
-        let result = self.host.root(&Silent)?.run(program, &Silent, &mut |line| follow.take(&line));
+        let work = Work::begin(&run.subject, &run.log()).map_err(|_| log.interrupted())?;
+        let mut follow = Follow::new(plan, log, run, &work).backwards();
+        let stop = stop(run);
+        let root = self.host.root(&Silent)?;
+        let result = root.run_until(program, Some((&stop, &work)), &Silent, &mut |line| follow.take(&line));
         follow.outcome(result)
     }
 

@@ -7,8 +7,9 @@ use super::observed::Observed;
 use super::program::{Questions, Word};
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::Work;
 use crate::secret::Secret;
-use crate::transport::{Exit, Session, Status};
+use crate::transport::{Exit, Session, Status, Stop};
 
 const BOOTSTRAP: &str = include_str!("lib/bootstrap.sh");
 /// The longest answers that are taken, in bytes: those of a host with all it can have are far below 1 MiB.
@@ -65,10 +66,24 @@ impl Root {
     /// `NotPermitted` when there is no way to root, `CutShort` when the connection is lost, `Internal` when the shell does not
     /// take the program.
     pub(crate) fn run(&mut self, program: &str, dialog: &dyn Dialog, on_line: &mut dyn FnMut(Line)) -> Result<()> {
+        self.run_until(program, None, dialog, on_line)
+    }
+
+    /// The same for a program that stops between two changes once another one, `stop`, was run.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn run_until(
+        &mut self,
+        program: &str,
+        stop: Option<(&str, &Work)>,
+        dialog: &dyn Dialog,
+        on_line: &mut dyn FnMut(Line),
+    ) -> Result<()> {
         let mut attempt = 0;
         loop {
             let mut refused = None;
-            let exit = self.exec(program, &mut |line| match line {
+            let exit = self.exec(program, stop, &mut |line| match line {
                 Line::NoRoot { root } => refused = Some(root),
                 line => on_line(line),
             })?;
@@ -105,13 +120,21 @@ impl Root {
         Ok(seen)
     }
 
-    fn exec(&mut self, program: &str, on_line: &mut dyn FnMut(Line)) -> Result<Exit> {
+    /// What goes to the host so that a program runs: the password that sudo wants, and the program.
+    fn stdin(&self, program: &str) -> Zeroizing<Vec<u8>> {
         let password = self.password.as_ref().filter(|_| self.wanted).map_or("", Secret::expose);
         let mut stdin = Zeroizing::new(Vec::with_capacity(password.len() + 1 + program.len()));
         stdin.extend_from_slice(password.as_bytes());
         stdin.push(b'\n');
         stdin.extend_from_slice(program.as_bytes());
-        self.session.exec(&command(), &stdin, &mut |text| {
+        stdin
+    }
+
+    fn exec(&mut self, program: &str, stop: Option<(&str, &Work)>, on_line: &mut dyn FnMut(Line)) -> Result<Exit> {
+        let stdin = self.stdin(program);
+        let stop = stop.map(|(program, work)| (self.stdin(program), work));
+        let stop = stop.as_ref().map(|(stdin, work)| Stop { stdin, work });
+        self.session.exec(&command(), &stdin, stop, &mut |text| {
             if let Some(line) = Line::read(text) {
                 on_line(line);
             }
@@ -192,7 +215,13 @@ mod tests {
     }
 
     impl Session for Host {
-        fn exec(&mut self, _command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit> {
+        fn exec(
+            &mut self,
+            _command: &str,
+            stdin: &[u8],
+            _stop: Option<Stop<'_>>,
+            on_line: &mut dyn FnMut(&str),
+        ) -> Result<Exit> {
             let first = String::from_utf8_lossy(stdin).lines().next().unwrap_or_default().to_owned();
             let asks = self.asks && first.is_empty();
             self.got.lock().unwrap().push(first);

@@ -39,7 +39,7 @@ impl HostTarget<'_> {
         }
         if !staged.is_empty() {
             let about = "Changes sshd and the firewall, after a new login has shown that the operator gets in, and has the host take it back by itself.";
-            scripts.push(script("guard", about, guard(&run, &staged, self.revert_after, true)));
+            scripts.push(script("guard", about, guard(&run, &staged, self.revert_after, true, steps.is_empty())));
             let about = "Makes that change stay; runs only over one more new login.";
             scripts.push(script("confirm", about, confirm(&run, &staged)));
         }

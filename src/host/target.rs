@@ -7,13 +7,14 @@ use super::guard;
 use super::observed::Observed;
 use super::profile::{self, Drill, Wishes};
 use super::program::guard::Staged;
-use super::program::{Questions, Run, Show, Step, apply};
+use super::program::{Questions, Run, Show, Step, apply, stop};
 use super::resources::Resource;
 use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{Factory, HostKind, Sudo};
 use crate::hand_over::HandOver;
+use crate::interrupt::Work;
 use crate::plan::{Action, Change, Log, Plan, Risk, Target, TargetName, Watch};
 use crate::secret::Secret;
 use crate::transport::Transport;
@@ -186,7 +187,8 @@ impl<'d> HostTarget<'d> {
     /// Waits for a moment when another run is at work on the host, or has left a change that is about to settle; says whether it did.
     pub(super) fn waited(&self, seen: &Observed, since: Instant, dialog: &dyn Dialog) -> Result<bool> {
         if seen.facts.contains_key("busy") && since.elapsed() < BUSY_LIMIT {
-            dialog.busy("another run is still at work on the host; waiting for it to end");
+            let limit = BUSY_LIMIT.as_secs();
+            dialog.busy(&format!("another run is still at work on the host; waiting up to {limit} s for it to end"));
         } else if seen.facts.get(UNSETTLED).is_some_and(|state| state == "waits") {
             if since.elapsed() > BUSY_LIMIT {
                 return Err(Error::new(
@@ -198,7 +200,7 @@ impl<'d> HostTarget<'d> {
                 )
                 .hint("on the host, `systemctl list-timers factoryup-revert.timer` shows when they will be"));
             }
-            dialog.busy("another run's change to sshd and the firewall waits to be confirmed or taken back");
+            dialog.busy("another run's change to sshd and the firewall waits to be confirmed or reverted");
         } else {
             return Ok(false);
         }
@@ -272,8 +274,11 @@ impl Target for HostTarget<'_> {
         let (steps, staged) = self.steps(plan, Show::Run);
         let mut left = Vec::new();
         if !steps.is_empty() {
-            let mut follow = Follow::new(plan, log, &run);
-            let result = self.root(&Silent)?.run(&apply(&run, &steps), &Silent, &mut |line| follow.take(&line));
+            let work = Work::begin(&self.subject, &run.log()).map_err(|_| log.interrupted())?;
+            let mut follow = Follow::new(plan, log, &run, &work);
+            let (program, stop) = (apply(&run, &steps), stop(&run));
+            let root = self.root(&Silent)?;
+            let result = root.run_until(&program, Some((&stop, &work)), &Silent, &mut |line| follow.take(&line));
             left = std::mem::take(&mut follow.left);
             let outcome = follow.outcome(result);
             if outcome.as_ref().is_err_and(|error| error.kind() == Kind::CutShort) {
@@ -282,7 +287,7 @@ impl Target for HostTarget<'_> {
             outcome?;
         }
         if !staged.is_empty() {
-            self.make_guarded(&run, plan, &staged, log)?;
+            self.make_guarded(&run, plan, &staged, steps.is_empty(), log)?;
         }
         if left.is_empty() { Ok(()) } else { Err(left_in_homes(&run, &left)) }
     }
@@ -309,7 +314,7 @@ fn left_in_homes(run: &Run, left: &[String]) -> Error {
     );
     Error::new(Kind::CannotWrite, message)
         .partial()
-        .hint(format!("all that the host said is there in /var/lib/factoryup/log/{}.log", run.id))
+        .hint(format!("everything that the host said is in {} there", run.log()))
         .hint("if nobody else did, the worker itself put something in the way: look at what it names, mend it, then run the same command again")
 }
 

@@ -1,6 +1,5 @@
 //! The one way everything goes: observe → plan → confirm → apply → verify → receipt + evidence → prove.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -10,10 +9,11 @@ use super::change::{Change, Plan, TargetName};
 use super::deed::Deed;
 use super::evidence::Evidence;
 use super::journal::{Event as Mark, Journal};
-use super::receipt::{Receipt, Undo};
+use super::receipt::Receipt;
 use super::state::StateDir;
 use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 
 /// Something that can be brought to a desired state.
 pub trait Target {
@@ -91,6 +91,17 @@ pub enum Event<'a> {
         /// How many there are.
         total: usize,
     },
+    /// A change that takes long has come so far.
+    Progress {
+        /// Which.
+        change: &'a Change,
+        /// What is done now.
+        text: &'a str,
+        /// The place of that among its steps, from 1.
+        done: usize,
+        /// How many steps there are.
+        total: usize,
+    },
     /// A change ended.
     Ended {
         /// Which.
@@ -148,79 +159,6 @@ pub enum Outcome {
         /// Promises that were tried and held.
         proofs: usize,
     },
-}
-
-/// What a target tells the engine while it applies.
-pub struct Log<'a> {
-    watch: &'a dyn Watch,
-    journal: &'a mut Journal,
-    receipt: &'a mut Receipt,
-    /// Where the receipt lies; written at each change, so that a kill loses no way back.
-    receipt_path: &'a Path,
-    target: TargetName,
-    total: usize,
-    index: usize,
-    since: Instant,
-}
-
-impl Log<'_> {
-    /// The one who follows the run, for questions and notes.
-    #[must_use]
-    pub fn watch(&self) -> &dyn Watch {
-        self.watch
-    }
-
-    /// The id of the run: letters, digits, `-` and `.` only.
-    #[must_use]
-    pub fn run(&self) -> &str {
-        self.journal.run()
-    }
-
-    /// A change is about to be made. Synced to the journal before this returns.
-    ///
-    /// # Errors
-    /// `CannotWrite` when the journal cannot be written: then the change must not be made.
-    pub fn started(&mut self, change: &Change) -> Result<()> {
-        self.journal.append(self.target, Mark::Started, Some(&change.id), Some(change.summary.clone()))?;
-        self.index += 1;
-        self.since = Instant::now();
-        self.watch.event(&Event::Started { change, index: self.index, total: self.total });
-        Ok(())
-    }
-
-    /// The change was made, and this is how to undo it.
-    ///
-    /// # Errors
-    /// `CannotWrite` when the receipt or the journal cannot be written.
-    pub fn done(&mut self, change: &Change, undo: Undo) -> Result<()> {
-        self.receipt.record(&change.id, change.action, undo);
-        self.receipt.write(self.receipt_path)?;
-        self.journal.append(self.target, Mark::Done, Some(&change.id), None)?;
-        self.watch.event(&Event::Ended { change, failure: None, took: self.since.elapsed() });
-        Ok(())
-    }
-
-    /// An earlier change was taken back, so that nothing of it is left to undo.
-    ///
-    /// # Errors
-    /// `CannotWrite` when the receipt or the journal cannot be written.
-    pub fn undone(&mut self, change: &Change) -> Result<()> {
-        self.receipt.forget(&change.id);
-        self.receipt.write(self.receipt_path)?;
-        self.journal.append(self.target, Mark::Done, Some(&change.id), None)?;
-        self.watch.event(&Event::Ended { change, failure: None, took: self.since.elapsed() });
-        Ok(())
-    }
-
-    /// The change failed.
-    ///
-    /// # Errors
-    /// `CannotWrite` when the journal cannot be written.
-    pub fn failed(&mut self, change: &Change, why: &str) -> Result<()> {
-        self.journal.append(self.target, Mark::Failed, Some(&change.id), Some(why.to_owned()))?;
-        self.watch.event(&Event::Ended { change, failure: Some(why), took: self.since.elapsed() });
-        Ok(())
-    }
 }
 
 /// Brings `target` to its desired state. See the [module](super) for the order of things.
@@ -367,11 +305,17 @@ fn apply(
         receipt: &mut receipt,
         receipt_path: &path,
         target: target.name(),
+        subject: &plan.subject,
         total: plan.changes.len(),
         index: 0,
+        made: 0,
         since: Instant::now(),
     };
-    let result = target.apply(plan, &mut log).and_then(|()| receipt.write(&path));
+    let mut result = target.apply(plan, &mut log);
+    if result.is_ok() && interrupt::pending() {
+        result = Err(log.interrupted());
+    }
+    let result = result.and_then(|()| receipt.write(&path));
     if let Err(error) = result {
         let mut record = evidence("failed", Some(error.to_string()));
         if error.kind() != Kind::CutShort {
@@ -432,5 +376,7 @@ fn prove(target: &mut dyn Target, plan: &Plan, watch: &dyn Watch, state: &StateD
     .hint("do not let the agent work on this factory until they hold"))
 }
 
+mod log;
+pub use log::Log;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ const DONE: &str = "factoryup: the agent could do its work and no more";
 pub(super) fn play(factory: &Factory, transport: &mut dyn Transport) -> Result<()> {
     let mut session: Box<dyn Session> = transport.connect()?;
     let mut said = String::new();
-    let exit = session.exec("sudo -n -H -u agent sh -s 2>&1", script(factory).as_bytes(), &mut |line| {
+    let exit = session.exec("sudo -n -H -u agent sh -s 2>&1", script(factory).as_bytes(), None, &mut |line| {
         let _ = writeln!(said, "{}", crate::dialog::plain(line));
     })?;
     if exit.success() && said.lines().last() == Some(DONE) {

@@ -12,8 +12,9 @@ use super::host_key::HostKey;
 use super::output::{Lines, Tail};
 use super::ssh::Timeouts;
 use super::ssh_config::{Family, SshConfig};
-use super::{Exit, Session, Status};
+use super::{Exit, Session, Status, Stop};
 use crate::error::Result;
+use crate::interrupt::Asking;
 
 /// libssh2's codes for algorithms that the two sides do not share: `LIBSSH2_ERROR_KEX_FAILURE`, `_KEY_EXCHANGE_FAILURE`,
 /// `_METHOD_NONE`.
@@ -77,6 +78,27 @@ impl Connection {
         Box::new(Libssh2Session { connection: self, user: user.to_owned() })
     }
 
+    /// Runs a command. `beside` is called now and then while it runs, and says whether it used the connection for something else.
+    fn exec(
+        &self,
+        command: &str,
+        stdin: &[u8],
+        on_line: &mut dyn FnMut(&str),
+        beside: &mut dyn FnMut() -> bool,
+    ) -> Result<Exit> {
+        let session = &self.session;
+        let lost = |e: ssh2::Error| self.cut("before a command was started", e.message());
+        session.set_blocking(true);
+        let mut channel = session.channel_session().map_err(lost)?;
+        channel.exec(command).map_err(lost)?;
+        session.set_blocking(false);
+        let mut running = Running { connection: self, last_heard: Instant::now() };
+        let stderr = running.pump(&mut channel, stdin, on_line, beside)?;
+        session.set_blocking(true);
+        let status = running.end(&mut channel)?;
+        Ok(Exit { status, stderr })
+    }
+
     fn cut(&self, doing: &'static str, why: &str) -> TransportError {
         TransportError::Cut { address: self.address.clone(), doing, reason: why.to_lowercase() }
     }
@@ -130,18 +152,24 @@ struct Libssh2Session {
 }
 
 impl Session for Libssh2Session {
-    fn exec(&mut self, command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit> {
-        let session = &self.connection.session;
-        let lost = |e: ssh2::Error| self.connection.cut("before a command was started", e.message());
-        session.set_blocking(true);
-        let mut channel = session.channel_session().map_err(lost)?;
-        channel.exec(command).map_err(lost)?;
-        session.set_blocking(false);
-        let mut running = Running { connection: &self.connection, last_heard: Instant::now() };
-        let stderr = running.pump(&mut channel, stdin, on_line)?;
-        session.set_blocking(true);
-        let status = running.end(&mut channel)?;
-        Ok(Exit { status, stderr })
+    fn exec(
+        &mut self,
+        command: &str,
+        stdin: &[u8],
+        stop: Option<Stop<'_>>,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Exit> {
+        let mut asking = Asking::default();
+        self.connection.exec(command, stdin, on_line, &mut || {
+            let Some(stop) = stop.filter(|_| asking.is_due()) else { return false };
+            // A channel of its own over the same connection, while the other one waits.
+            let asked = self.connection.exec(command, stop.stdin, &mut |_| (), &mut || false);
+            if asked.is_ok_and(|exit| exit.success()) {
+                asking.done();
+                stop.work.asked();
+            }
+            true
+        })
     }
 
     fn user(&self) -> &str {
@@ -159,7 +187,13 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Writes standard input and reads both outputs, each as far as it goes without waiting, until the command's output ends.
-    fn pump(&mut self, channel: &mut Channel, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<String> {
+    fn pump(
+        &mut self,
+        channel: &mut Channel,
+        stdin: &[u8],
+        on_line: &mut dyn FnMut(&str),
+        beside: &mut dyn FnMut() -> bool,
+    ) -> Result<String> {
         let (mut lines, mut errors) = (Lines::default(), Tail::default());
         let mut buffer = vec![0; 32 * 1024];
         let (mut sent, mut closed) = (0, false);
@@ -201,7 +235,10 @@ impl Running<'_> {
                 done.map_err(|e| self.connection.cut(RUNNING, e.message()))?;
                 closed = true;
             }
-            if moved == 0 {
+            if closed && beside() {
+                self.connection.session.set_blocking(false);
+                self.last_heard = Instant::now();
+            } else if moved == 0 {
                 self.wait(PollFlags::IN)?;
             }
         }
@@ -228,12 +265,12 @@ impl Running<'_> {
         }
     }
 
-    /// Waits for the socket, a second at most. Keeps the connection alive, and gives it up when the host has been silent for too
+    /// Waits for the socket, for a moment at most. Keeps the connection alive, and gives it up when the host has been silent for too
     /// long in spite of that: an answer to each keepalive is asked for.
     fn wait(&mut self, direction: PollFlags) -> Result<(), TransportError> {
         let mut fds = [PollFd::new(&self.connection.socket, direction | PollFlags::IN)];
-        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-        let ready = match poll(&mut fds, Some(&second)) {
+        let moment = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+        let ready = match poll(&mut fds, Some(&moment)) {
             Ok(ready) => ready,
             Err(rustix::io::Errno::INTR) => 0,
             Err(e) => return Err(self.connection.cut(RUNNING, &reason(&e.into()))),

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::error::TransportError;
-use super::{Exit, Session, Transport, process};
+use super::{Exit, Session, Stop, Transport, process};
 use crate::error::Result;
 
 /// A shell on this machine, as the user that factoryup runs as.
@@ -36,8 +36,19 @@ struct LocalSession {
 }
 
 impl Session for LocalSession {
-    fn exec(&mut self, command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit> {
-        let run = process::run(process::command("sh").args(["-c", command]), stdin, on_line);
+    fn exec(
+        &mut self,
+        command: &str,
+        stdin: &[u8],
+        stop: Option<Stop<'_>>,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Exit> {
+        let shell = || {
+            let mut shell = process::command("sh");
+            shell.args(["-c", command]);
+            shell
+        };
+        let run = process::run_until(&shell, stdin, stop, on_line);
         let (status, stderr) = run.map_err(|e: io::Error| failed(&e.to_string()))?;
         Ok(Exit { status: process::status(status), stderr })
     }
@@ -55,7 +66,7 @@ mod tests {
 
     fn exec(session: &mut dyn Session, command: &str, stdin: &[u8]) -> (Vec<String>, crate::transport::Exit) {
         let mut lines = Vec::new();
-        let exit = session.exec(command, stdin, &mut |line| lines.push(line.to_owned())).unwrap();
+        let exit = session.exec(command, stdin, None, &mut |line| lines.push(line.to_owned())).unwrap();
         (lines, exit)
     }
 

@@ -19,7 +19,7 @@
 //! options.users = vec!["operator".into(), "root".into()];
 //! let mut ssh = Ssh::new(options, &Silent)?;
 //! let mut session = ssh.connect()?;
-//! let exit = session.exec("sh -s", b"echo hello", &mut |line| assert_eq!(line, "hello"))?;
+//! let exit = session.exec("sh -s", b"echo hello", None, &mut |line| assert_eq!(line, "hello"))?;
 //! assert!(exit.success());
 //! let proof = ssh.connect()?;
 //! # Ok::<(), factoryup::Error>(())
@@ -29,6 +29,7 @@
 //! secret goes through standard input.
 
 use crate::error::Result;
+use crate::interrupt::Work;
 
 mod auth;
 mod error;
@@ -65,16 +66,34 @@ pub trait Transport {
 pub trait Session: Send {
     /// Runs `command` with `stdin` as its standard input, to its end.
     ///
+    /// When the process is [interrupted](crate::interrupt), the command goes on. It runs a second time in parallel, with `stop`
+    /// as its standard input, until that ends with exit code 0: this is how the first is asked to stop.
+    ///
     /// `on_line` gets every line of its standard output as it comes, without the line ending; what is not UTF-8 is replaced by
     /// U+FFFD, and control characters are kept: whoever shows a line to a person strips them
     /// ([`plain`](crate::dialog::plain)). A command that fails is no error of this call.
     ///
     /// # Errors
     /// `CutShort` when the connection is lost before the command's end is known; the command may still be running.
-    fn exec(&mut self, command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit>;
+    fn exec(
+        &mut self,
+        command: &str,
+        stdin: &[u8],
+        stop: Option<Stop<'_>>,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Exit>;
 
     /// The user that is logged in.
     fn user(&self) -> &str;
+}
+
+/// How a command is asked to stop when the process is interrupted.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop<'a> {
+    /// The standard input of the second run.
+    pub stdin: &'a [u8],
+    /// Told once the command knows.
+    pub work: &'a Work,
 }
 
 /// How a command ended.

@@ -10,7 +10,7 @@ use super::error::{TransportError, reason};
 use super::host_key::HostKey;
 use super::ssh::SshOptions;
 use super::ssh_config::{SshConfig, arguments};
-use super::{Exit, Session, Status, process};
+use super::{Exit, Session, Status, Stop, process};
 use crate::error::{Error, Kind, Result};
 
 /// ssh's exit code for a failure of its own. A command that ends with it, or by a signal, looks the same but for the messages.
@@ -148,10 +148,12 @@ impl Client {
         stdin: &[u8],
         on_line: &mut dyn FnMut(&str),
     ) -> Result<(Status, String), TransportError> {
-        let failed =
-            |e: std::io::Error| TransportError::Client { address: self.options.host.clone(), reason: reason(&e) };
-        let (status, stderr) = process::run(command, stdin, on_line).map_err(failed)?;
+        let (status, stderr) = process::run(command, stdin, on_line).map_err(|e| self.not_run(&e))?;
         Ok((process::status(status), stderr))
+    }
+
+    fn not_run(&self, error: &std::io::Error) -> TransportError {
+        TransportError::Client { address: self.options.host.clone(), reason: reason(error) }
     }
 
     /// What ssh's messages mean when nobody was logged in.
@@ -215,10 +217,21 @@ struct ClientSession {
 }
 
 impl Session for ClientSession {
-    fn exec(&mut self, command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit> {
+    fn exec(
+        &mut self,
+        command: &str,
+        stdin: &[u8],
+        stop: Option<Stop<'_>>,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Exit> {
         let client = &self.client;
-        let (status, stderr) =
-            client.run(client.call(&self.user, &client.known_hosts, &[]).arg(command), stdin, on_line)?;
+        let call = || {
+            let mut call = client.call(&self.user, &client.known_hosts, &[]);
+            call.arg(command);
+            call
+        };
+        let (status, stderr) = process::run_until(&call, stdin, stop, on_line).map_err(|e| client.not_run(&e))?;
+        let status = process::status(status);
         let message = stderr.lines().last().unwrap_or_default();
         if status == CLIENT_FAILED
             && (CLIENT_MESSAGES.iter().any(|own| message.starts_with(own)) || refused(message).is_some())

@@ -1,11 +1,14 @@
 //! A program on this machine, run with standard input and output as a session wants it.
 
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
-use super::Status;
 use super::output::{Lines, Tail};
+use super::{Status, Stop};
+use crate::interrupt::Asking;
 use crate::process;
 
 /// What a child may know of this process's environment. Tokens that the user has set for factoryup are not for others.
@@ -26,9 +29,13 @@ const ENVIRONMENT: [&str; 14] = [
     "DBUS_SESSION_BUS_ADDRESS",
 ];
 
-/// A command that gets no more of the environment than it needs.
+/// How long an interruption may go unnoticed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A command that gets no more of the environment than it needs. Ctrl-C at the terminal is for factoryup, which decides what ends.
 pub(super) fn command(program: &str) -> Command {
     let mut command = process::command(program);
+    command.process_group(0);
     command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }
@@ -58,6 +65,31 @@ pub(super) fn run(
     });
     let status = child.wait()?;
     read.map(|()| (status, stderr))
+}
+
+/// The same for a command that can be asked to stop, which `make` makes once more for that.
+pub(super) fn run_until(
+    make: &(dyn Fn() -> Command + Sync),
+    stdin: &[u8],
+    stop: Option<Stop<'_>>,
+    on_line: &mut dyn FnMut(&str),
+) -> io::Result<(ExitStatus, String)> {
+    let Some(stop) = stop else { return run(&mut make(), stdin, on_line) };
+    std::thread::scope(|scope| {
+        let (running, ended) = channel::<()>();
+        scope.spawn(move || {
+            let mut asking = Asking::default();
+            while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if asking.is_due() && run(&mut make(), stop.stdin, &mut |_| ()).is_ok_and(|(end, _)| end.success()) {
+                    asking.done();
+                    stop.work.asked();
+                }
+            }
+        });
+        let result = run(&mut make(), stdin, on_line);
+        drop(running);
+        result
+    })
 }
 
 fn read_lines(from: Option<impl Read>, on_line: &mut dyn FnMut(&str)) -> io::Result<()> {

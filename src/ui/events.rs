@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Ui, diff, json as machine, wrap};
 use crate::dialog::{Dialog, plain};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::plan::{Action, Change, Diff, Event, Outcome, Plan, Risk, Watch};
 use crate::secret::Secret;
 
@@ -188,8 +188,12 @@ impl Dialog for Ui {
 
     fn busy(&self, text: &str) {
         let text = plain(text);
-        if text.is_empty() || self.settings.json {
+        if text.is_empty() {
             self.clear();
+        } else if self.settings.json {
+            if self.is_news(&text) {
+                self.emit(&json!({ "event": "busy", "text": text }));
+            }
         } else if self.motion {
             if let Ok(mut progress) = self.progress.lock() {
                 progress.show(&text);
@@ -221,14 +225,20 @@ impl Watch for Ui {
                     self.busy(&format!("{index}/{total} {}", change.summary));
                 }
             }
+            Event::Progress { change, text, done, total } => {
+                if self.motion {
+                    self.busy(&format!("{text}, {done} of {total}: {}", change.summary));
+                }
+            }
             Event::Ended { change, failure: None, took } => self.line(&format!(
                 "  {} {} {}",
                 self.err.good("done"),
                 plain(&change.summary),
                 self.err.dim(&seconds(*took))
             )),
-            Event::Ended { change, failure: Some(why), .. } => {
-                self.line(&format!("  {} {}: {}", self.err.bad("failed"), plain(&change.summary), plain(why)));
+            // Why it failed is in the error that ends the run.
+            Event::Ended { change, failure: Some(_), .. } => {
+                self.line(&format!("  {} {}", self.err.bad("failed"), plain(&change.summary)));
             }
             Event::Verified => {
                 self.line(&format!("  {} looked again: all of it is as it should be", self.err.good("verified")));
@@ -261,13 +271,6 @@ impl Watch for Ui {
     }
 }
 
-/// An interruption, in the words of an error.
-#[must_use]
-pub fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "interrupted")
-        .hint("run the same command again: it looks at what is there before it does anything")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,7 +284,7 @@ mod tests {
             plan.push(Change { stays: Some("packages stay".into()), ..change });
         }
         plan.push(Change::new("group:c", Action::Create, "create c"));
-        let text = Ui::new(super::super::Settings::default()).plan_text(&plan);
+        let text = Ui::new(super::super::Settings::default()).plan_text(&plan, usize::MAX);
         let lines =
             ["  + install a", "  + install b", "    not reverted: packages stay", "  + create c", ""].join("\n");
         assert!(text.starts_with(&lines), "{text}");

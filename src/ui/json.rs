@@ -14,6 +14,9 @@ pub(crate) fn value(event: &Event<'_>) -> Value {
         Event::Started { change, index, total } => {
             json!({ "event": "change-started", "id": change.id, "index": index, "total": total })
         }
+        Event::Progress { change, text, done, total } => {
+            json!({ "event": "change-progress", "id": change.id, "text": text, "done": done, "total": total })
+        }
         Event::Ended { change, failure, took } => json!({
             "event": "change-ended", "id": change.id, "failure": failure, "seconds": took.as_secs_f64(),
         }),

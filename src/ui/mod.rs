@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use console::Style;
 
-pub use events::{interrupted, seconds};
+pub use events::seconds;
 pub use table::Table;
 
 use crate::dialog::{Dialog, plain};

@@ -6,6 +6,7 @@ use super::{Made, ORDER, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::factory::HostKind;
 use crate::gitlab::hand_over;
+use crate::interrupt;
 use crate::plan::{Deed, Event, Options, Outcome, Plan, SavedPlan, Target, TargetName, carry_out, confirm, prepare};
 
 /// What to apply.
@@ -114,6 +115,7 @@ impl Workspace<'_> {
         let (before, has_host) = (hand_over(&self.factory, &self.state)?, names.contains(&TargetName::Host));
         let mut rest = surveyed.into_iter();
         while let Some(Surveyed { mut made, plan, .. }) = rest.next() {
+            interrupt::check()?;
             let target = made.target();
             let Some(plan) = plan else {
                 done(target.name(), &Outcome::AlreadyRight { proofs: 0 })?;

@@ -15,7 +15,7 @@ use factoryup::factory::{Factory, RunnerKind};
 use factoryup::host::{Dial, HostTarget, Reach};
 use factoryup::plan::{Event, Options, Outcome, Plan, StateDir, Watch, converge};
 use factoryup::secret::Secret;
-use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Transport};
+use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Stop, Transport};
 use factoryup::{Error, Result};
 use tempfile::TempDir;
 
@@ -45,9 +45,15 @@ impl<T: Transport> Transport for Counted<T> {
 }
 
 impl Session for Counted<Box<dyn Session>> {
-    fn exec(&mut self, command: &str, stdin: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Exit> {
+    fn exec(
+        &mut self,
+        command: &str,
+        stdin: &[u8],
+        stop: Option<Stop<'_>>,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Exit> {
         self.counts.execs.fetch_add(1, Ordering::Relaxed);
-        self.inner.exec(command, stdin, on_line)
+        self.inner.exec(command, stdin, stop, on_line)
     }
 
     fn user(&self) -> &str {

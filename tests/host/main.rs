@@ -1,6 +1,7 @@
 //! The host target against a real host: systemd, sshd, apt, nftables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
+mod command;
 mod fresh;
 mod full_disk;
 mod hostile;
@@ -10,8 +11,10 @@ mod lockout;
 mod programs;
 mod resume;
 mod revert;
+mod stopping;
 mod sudo;
 mod systems;
+mod waiting;
 
 #[path = "../support/mod.rs"]
 mod support;

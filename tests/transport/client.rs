@@ -49,7 +49,7 @@ fn jump_hosts_and_proxy_commands_go_through_the_system_client() {
         let mut session = connect(options.clone()).unwrap();
         assert_eq!(session.user(), "root");
         works(&mut *session);
-        let cut = session.exec("kill -KILL $PPID; sleep 20", b"", &mut |_| ()).unwrap_err();
+        let cut = session.exec("kill -KILL $PPID; sleep 20", b"", None, &mut |_| ()).unwrap_err();
         assert_eq!(cut.kind(), Kind::CutShort, "{cut}");
 
         options.host_key = None;

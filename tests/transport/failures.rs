@@ -52,14 +52,14 @@ fn a_connection_that_is_lost_is_told_from_a_command_that_fails() {
     let proxy = delay_proxy::start(lab.direct(), Duration::ZERO).unwrap();
     let (options, _folder) = lab.known(proxy.address());
     let mut session = connect(options.clone()).unwrap();
-    let cut = session.exec("echo begun; sleep 20", b"", &mut |_| proxy.cut()).unwrap_err();
+    let cut = session.exec("echo begun; sleep 20", b"", None, &mut |_| proxy.cut()).unwrap_err();
     assert_eq!(cut.kind(), Kind::CutShort, "{cut}");
     assert!(cut.hints()[0].contains("resumes"), "{cut:?}");
-    assert_eq!(session.exec("true", b"", &mut |_| ()).unwrap_err().kind(), Kind::CutShort);
+    assert_eq!(session.exec("true", b"", None, &mut |_| ()).unwrap_err().kind(), Kind::CutShort);
 
     // The server's process for this connection is killed: no exit status, so no success.
     let mut session = connect(options.clone()).unwrap();
-    let killed = session.exec("kill -KILL $PPID; sleep 20", b"", &mut |_| ()).unwrap_err();
+    let killed = session.exec("kill -KILL $PPID; sleep 20", b"", None, &mut |_| ()).unwrap_err();
     assert_eq!(killed.kind(), Kind::CutShort, "{killed}");
 
     // The other side is there, and silent.
@@ -71,7 +71,7 @@ fn a_connection_that_is_lost_is_told_from_a_command_that_fails() {
     assert!(exec(&mut *session, "sleep 7", b"").1.success());
     // ...until it stops to answer at all.
     let begun = Instant::now();
-    let stopped = session.exec("echo $PPID; kill -STOP $PPID; sleep 30", b"", &mut |_| ()).unwrap_err();
+    let stopped = session.exec("echo $PPID; kill -STOP $PPID; sleep 30", b"", None, &mut |_| ()).unwrap_err();
     assert_eq!(stopped.kind(), Kind::CutShort);
     assert!(stopped.to_string().contains("nothing was heard for 5 s"), "{stopped}");
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());

@@ -80,7 +80,7 @@ fn error(options: SshOptions) -> Error {
 
 fn exec(session: &mut dyn Session, command: &str, stdin: &[u8]) -> (Vec<String>, Exit) {
     let mut lines = Vec::new();
-    let exit = session.exec(command, stdin, &mut |line| lines.push(line.to_owned())).unwrap();
+    let exit = session.exec(command, stdin, None, &mut |line| lines.push(line.to_owned())).unwrap();
     (lines, exit)
 }
 

@@ -6,6 +6,8 @@ LOG=$STATE/log/$RUN.log
 # shellcheck disable=SC2034 # keep, in files.sh, uses it
 BACKUPS=$STATE/backups/$RUN
 WORK=$STATE/work
+# There when the user wants the run to stop. In memory, so that it needs no room on a full disk.
+STOP=/run/factoryup-stop.$RUN
 
 emit() {
     printf '%s\n' "$1"
@@ -28,22 +30,64 @@ begin() {
     chown root:root "$STATE"
     chmod 0700 "$STATE"
     exec 9>"$STATE/lock"
-    if ! flock -n 9; then
-        emit '{"event":"waiting"}'
-        if ! flock -w "${LOCK_WAIT:-300}" 9; then
-            emit '{"event":"busy"}'
-            exit 75
-        fi
-    fi
+    flock -n 9 || wait_for_lock
     rm -rf "$WORK"
     mkdir "$WORK" || cannot_write
     : >>"$LOG" || cannot_write
     if [ ! -s "$STATE/receipt.json" ]; then
         { printf '%s\n' "$1" ']}' >"$STATE/receipt.new" && put_receipt; } || cannot_write
     fi
-    if command -v cloud-init >/dev/null; then
-        timeout 600 cloud-init status --wait >>"$LOG" 2>&1
-    fi
+}
+
+# wait_for_lock: until the run that holds the host ends, or this one is asked to stop.
+wait_for_lock() {
+    left=${LOCK_WAIT:-300}
+    emit "{\"event\":\"waiting\",\"seconds\":$left}"
+    until flock -w 1 9; do
+        if [ -e "$STOP" ]; then
+            rm -f "$STOP"
+            emit '{"event":"stopped"}'
+            exit 3
+        fi
+        left=$((left - 1))
+        if [ "$left" -le 0 ]; then
+            emit '{"event":"busy"}'
+            exit 75
+        fi
+    done
+}
+
+# wait_for_cloud_init: it could change what comes next, so its end is waited for; not without end, and only before the first change
+# of a run, never while a revert is armed.
+wait_for_cloud_init() {
+    command -v cloud-init >/dev/null || return 0
+    limit=${CLOUD_INIT_WAIT:-600}
+    timeout "$limit" cloud-init status --wait >>"$LOG" 2>&1 </dev/null 9>&- &
+    waiter=$!
+    tries=0
+    while kill -0 "$waiter" 2>/dev/null; do
+        if [ -e "$STOP" ]; then
+            kill "$waiter"
+            stop_if_asked
+        fi
+        [ "$tries" -ne 5 ] || emit "{\"event\":\"cloud-init\",\"seconds\":$limit}"
+        tries=$((tries + 1))
+        sleep 0.2
+    done
+    code=0
+    wait "$waiter" || code=$?
+    [ "$code" -ne 124 ] || emit "{\"event\":\"no-cloud-init\",\"seconds\":$limit}"
+}
+
+# stop_if_asked [ID]: between two changes, ends a run that the user wants to stop. With an ID, this change has begun and has
+# changed nothing yet.
+stop_if_asked() {
+    [ -e "$STOP" ] || return 0
+    change=${1:-null}
+    journal stopped
+    rm -rf "$WORK" "$STOP"
+    emit "{\"event\":\"stopped\",\"id\":$change}"
+    exit 3
 }
 
 # journal WHAT: one line about the current change, on disk before the next thing happens; whole, or not at all.
@@ -91,13 +135,34 @@ undo() {
 # give_up CODE: the current change failed, and the run with it.
 give_up() {
     emit "{\"event\":\"failed\",\"id\":$change,\"code\":$1,\"log\":$(last_words "$WORK/log")}"
-    rm -rf "$WORK"
+    rm -rf "$WORK" "$STOP"
     exit 3
+}
+
+# watch_apt: from now on, passes on what apt says of its progress. tail ends when this shell does, however that happens; so it is not
+# waited for.
+watch_apt() {
+    : >"$WORK/apt-status"
+    tail -n +1 -f --pid=$$ "$WORK/apt-status" </dev/null 2>/dev/null 9>&- |
+        sed -n -u -e '/^end:/q' -e 's/[[:cntrl:]]/ /g' -e 's/["\\]/\\&/g' -e 's/.*/{"event":"apt","line":"&"}/p' 2>/dev/null 9>&- &
+    watcher=$!
+}
+
+# end_watch: once all is passed on; half a second is enough for that.
+end_watch() {
+    echo end: >>"$WORK/apt-status"
+    tries=10
+    while kill -0 "$watcher" 2>/dev/null && [ "$tries" -gt 0 ]; do
+        tries=$((tries - 1))
+        sleep 0.05
+    done
+    kill "$watcher" 2>/dev/null
 }
 
 # take ID ACTION FUNCTION [or_leave]: makes one change. One that fails ends the run, unless it is to be left then: in a worker's
 # home, where the worker could have seen to that, so that nothing else is made.
 take() {
+    stop_if_asked
     change=$1
     action=$2
     if ! { journal started && printf '%s\n' "$change" >"$STATE/unfinished" && sync "$STATE/unfinished"; } 2>"$WORK/log"; then
@@ -105,15 +170,22 @@ take() {
     fi
     emit "{\"event\":\"started\",\"id\":$change}"
     printf null >"$WORK/undo"
+    printf -- '-- %s\n' "$change" >>"$LOG"
+    from=$(stat -c %s "$LOG")
+    watcher=
+    case $change in
+        '"package:'*) watch_apt ;;
+    esac
     (
         trap - PIPE
         set -eu
         "$3"
-    ) >"$WORK/log" 2>&1 </dev/null 9>&-
+    ) >>"$LOG" 2>&1 </dev/null 9>&-
     code=$?
-    printf -- '-- %s\n' "$change" >>"$LOG"
-    cat "$WORK/log" >>"$LOG"
+    [ -z "$watcher" ] || end_watch
+    [ ! -e "$WORK/untouched" ] || stop_if_asked "$change"
     if [ "$code" -ne 0 ]; then
+        tail -c "+$((from + 1))" "$LOG" | tail -n 20 >"$WORK/log"
         journal failed
         [ "${4-}" = or_leave ] || give_up "$code"
         rm -f "$STATE/unfinished"
@@ -149,6 +221,6 @@ last_words() {
 }
 
 finish() {
-    rm -rf "$WORK"
+    rm -rf "$WORK" "$STOP"
     emit '{"event":"end"}'
 }

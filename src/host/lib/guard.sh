@@ -5,7 +5,8 @@
 guard_begin() {
     tries=${LOCK_WAIT:-300}
     while unsettled && [ "$tries" -gt 0 ]; do
-        [ "$tries" -lt "${LOCK_WAIT:-300}" ] || emit '{"event":"waiting"}'
+        [ "$tries" -lt "${LOCK_WAIT:-300}" ] || emit "{\"event\":\"waiting\",\"seconds\":$tries}"
+        stop_if_asked
         tries=$((tries - 1))
         if timer_runs; then
             sleep 1
@@ -73,6 +74,12 @@ examine() {
         rm -rf "$WORK" "$GUARD"
         exit 3
     fi
+}
+
+# stop_before_guard: the last moment at which the run can stop with nothing changed.
+stop_before_guard() {
+    [ ! -e "$STOP" ] || rm -rf "$GUARD"
+    stop_if_asked
 }
 
 # announce ID: the change is about to be made.

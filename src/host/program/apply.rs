@@ -21,6 +21,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The file on the host with all that its tools say.
+    pub(crate) fn log(&self) -> String {
+        format!("/var/lib/factoryup/log/{}.log", self.id)
+    }
+
     /// The receipt's first line; entries and `]}` follow, one line each, so that a shell can add to it.
     pub(crate) fn receipt_header(&self) -> String {
         let header = json!({
@@ -48,9 +53,17 @@ pub(crate) fn apply(run: &Run, steps: &[Step]) -> String {
     make(run, prologue(run), &[], steps, Step::is_left_if_it_fails)
 }
 
+/// The program that asks a running one to stop between two changes. It needs no room on the disk.
+pub(crate) fn stop(run: &Run) -> String {
+    frame(
+        &run.id,
+        &format!("{}\nRUN={}\n{}\n", library(COMMON), Word::text(&run.id), ": >\"/run/factoryup-stop.$RUN\""),
+    )
+}
+
 fn make(run: &Run, mut body: String, quelled: &[&str], steps: &[Step], is_left: fn(&Step) -> bool) -> String {
     body.push_str(&functions(steps.iter()));
-    body.push_str(&format!("begin {}\n", Word::text(&run.receipt_header())));
+    body.push_str(&format!("begin {}\nwait_for_cloud_init\n", Word::text(&run.receipt_header())));
     for user in quelled {
         let id = Word::text(&serde_json::Value::from(format!("user:{user}")).to_string());
         let quell = format!("quell {} >\"$WORK/log\" 2>&1 </dev/null 9>&- || give_up $?", Word::text(user));

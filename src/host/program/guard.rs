@@ -25,17 +25,24 @@ fn revert_program() -> String {
     format!("when=${{1-}}\n{}", frame("revert", &body))
 }
 
-/// Stages, checks, arms the timer and puts all changes in place. They are announced when it is `announced` that they are made;
+/// Stages, checks, arms the timer and puts all changes in place. The `first` program of a run waits for cloud-init, before the timer
+/// runs. The changes are announced when it is `announced` that they are made;
 /// on the way back, another program does that.
-pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32, announced: bool) -> String {
+pub(crate) fn guard(run: &Run, staged: &[Staged], seconds: u32, announced: bool, first: bool) -> String {
     let mut body = library_of(run);
     body.push_str(&functions(staged.iter().map(|change| &change.step)));
-    body.push_str(&format!("begin {}\nguard_begin\n", Word::text(&run.receipt_header())));
+    body.push_str(&format!("begin {}\n", Word::text(&run.receipt_header())));
+    if first {
+        body.push_str("wait_for_cloud_init\n");
+    }
+    body.push_str("guard_begin\n");
     for (index, change) in staged.iter().enumerate() {
         let id = serde_json::Value::from(change.step.id()).to_string();
         body.push_str(&format!("examine {} step_{index}\n", Word::text(&id)));
         body.push_str(&format!(": >\"$GUARD/{}\"\n", change.part));
     }
+    // From here on, it is one change.
+    body.push_str("stop_before_guard\n");
     for change in staged.iter().filter(|_| announced) {
         let id = serde_json::Value::from(change.step.id()).to_string();
         body.push_str(&format!("announce {}\n", Word::text(&id)));

@@ -20,7 +20,7 @@ mod payload;
 mod probe;
 mod step;
 
-pub(crate) use apply::{Run, apply, receipt, undo};
+pub(crate) use apply::{Run, apply, receipt, stop, undo};
 pub(crate) use payload::{Payload, Show};
 pub(crate) use probe::{Expect, Questions};
 pub(crate) use step::{Before, Step};

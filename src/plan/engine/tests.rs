@@ -3,6 +3,7 @@
 use super::*;
 use crate::dialog::Silent;
 use crate::plan::Action;
+use crate::plan::Undo;
 
 #[derive(Default)]
 struct Shelf {

@@ -1,0 +1,98 @@
+//! What a target reports while it applies, and where that is put on record.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Event, Watch};
+use crate::error::{Error, Kind, Result};
+use crate::plan::change::{Change, TargetName};
+use crate::plan::journal::{Event as Mark, Journal};
+use crate::plan::receipt::{Receipt, Undo};
+
+/// What a target tells the engine while it applies.
+pub struct Log<'a> {
+    pub(super) watch: &'a dyn Watch,
+    pub(super) journal: &'a mut Journal,
+    pub(super) receipt: &'a mut Receipt,
+    /// Where the receipt lies; written at each change, so that a kill loses no way back.
+    pub(super) receipt_path: &'a Path,
+    pub(super) target: TargetName,
+    pub(super) subject: &'a str,
+    pub(super) total: usize,
+    pub(super) index: usize,
+    pub(super) made: usize,
+    pub(super) since: Instant,
+}
+
+impl Log<'_> {
+    /// The one who follows the run, for questions and notes.
+    #[must_use]
+    pub fn watch(&self) -> &dyn Watch {
+        self.watch
+    }
+
+    /// The id of the run: letters, digits, `-` and `.` only.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        self.journal.run()
+    }
+
+    /// The run stops here, between two changes, because the process was interrupted.
+    #[must_use]
+    pub fn interrupted(&self) -> Error {
+        let Self { made, total, subject, .. } = self;
+        Error::new(
+            Kind::Interrupted,
+            format!("interrupted after {made} of {total} changes on {subject}; none is half made"),
+        )
+        .hint("run the same command again: it makes the changes that are left")
+    }
+
+    /// A change is about to be made. Synced to the journal before this returns.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be written: then the change must not be made.
+    pub fn started(&mut self, change: &Change) -> Result<()> {
+        self.journal.append(self.target, Mark::Started, Some(&change.id), Some(change.summary.clone()))?;
+        self.index += 1;
+        self.since = Instant::now();
+        self.watch.event(&Event::Started { change, index: self.index, total: self.total });
+        Ok(())
+    }
+
+    /// The change was made, and this is how to undo it.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the receipt or the journal cannot be written.
+    pub fn done(&mut self, change: &Change, undo: Undo) -> Result<()> {
+        self.receipt.record(&change.id, change.action, undo);
+        self.receipt.write(self.receipt_path)?;
+        self.journal.append(self.target, Mark::Done, Some(&change.id), None)?;
+        self.made += 1;
+        self.watch.event(&Event::Ended { change, failure: None, took: self.since.elapsed() });
+        Ok(())
+    }
+
+    /// An earlier change was taken back, so that nothing of it is left to undo.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the receipt or the journal cannot be written.
+    pub fn undone(&mut self, change: &Change) -> Result<()> {
+        self.receipt.forget(&change.id);
+        self.receipt.write(self.receipt_path)?;
+        self.journal.append(self.target, Mark::Done, Some(&change.id), None)?;
+        self.made += 1;
+        self.watch.event(&Event::Ended { change, failure: None, took: self.since.elapsed() });
+        Ok(())
+    }
+
+    /// The change failed.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be written.
+    pub fn failed(&mut self, change: &Change, why: &str) -> Result<()> {
+        self.journal.append(self.target, Mark::Failed, Some(&change.id), Some(why.to_owned()))?;
+        self.watch.event(&Event::Ended { change, failure: Some(why), took: self.since.elapsed() });
+        Ok(())
+    }
+}
