@@ -18,6 +18,8 @@ use crate::workspace::{Purpose, Workspace};
 /// in. Packages, home folders and the records in /var/lib/factoryup stay, and so does the account that this runs as: run it again as
 /// the user of host.login, and that goes too.
 ///
+/// Ctrl-C stops the host between two changes, as for apply.
+///
 /// When nobody gets in at all, docs/guide/locked-out.md says what the host takes back by itself, and what can be done as root in the
 /// provider's console.
 ///

@@ -39,6 +39,25 @@ fn help(words: &[String]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The events in the source of the room that prints.
+fn events() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    let pattern = Regex::new(r#""event": "([a-z-]+)""#).unwrap();
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let texts: Vec<String> = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    texts.iter().flat_map(|text| pattern.captures_iter(text)).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn every_event_of_the_json_output_is_documented() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/json-events.md")).unwrap();
+    let events = events();
+    assert!(events.len() > 10, "{events:?}");
+    for event in events {
+        assert!(page.contains(&format!("`{event}`")), "{event}");
+    }
+}
+
 /// A text without its line breaks, by which help is wrapped.
 fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
