@@ -73,9 +73,12 @@ impl Ui {
         }
         let width = self.out_width();
         let heading = self.out.bold(&wrap::wrap(&plain(&format!("{}: {}", plan.target, plan.subject)), width));
-        self.result(&format!("
+        self.result(&format!(
+            "
 {heading}
-{}", self.plan_text(plan, width)))
+{}",
+            self.plan_text(plan, width)
+        ))
     }
 
     fn count(&self, plan: &Plan) -> String {
