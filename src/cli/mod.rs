@@ -137,7 +137,7 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 fn absolute(typed: &Path) -> std::result::Result<PathBuf, String> {
-    std::path::absolute(typed).map_err(|error| format!("cannot use the path {typed:?}: {error}"))
+    std::path::absolute(typed).map_err(|error| format!("cannot use the path `{}`: {error}", typed.display()))
 }
 
 /// A directory the way a user in the current one would type it: relative where it lies below, empty where it is this one.

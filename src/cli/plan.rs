@@ -47,7 +47,7 @@ impl Plan {
             saved.write(path)?;
             ui.tell(&format!("saved as {} (digest {})", path.display(), saved.digest()));
         }
-        Ok(if saved.plans().iter().all(|plan| plan.is_empty()) { Ending::Done } else { Ending::Pending })
+        Ok(if saved.plans().iter().all(crate::plan::Plan::is_empty) { Ending::Done } else { Ending::Pending })
     }
 
     /// The programs for the host as it is; where it cannot be reached, those that come before it was observed.

@@ -158,7 +158,9 @@ mod tests {
 
     fn plan(ids: &[&str]) -> Plan {
         let mut plan = Plan::new(TargetName::Host, "h");
-        ids.iter().for_each(|id| plan.push(Change::new(*id, Action::Update, format!("update {id}"))));
+        for id in ids {
+            plan.push(Change::new(*id, Action::Update, format!("update {id}")));
+        }
         plan
     }
 
