@@ -262,7 +262,7 @@ fn the_guide_to_upgrades_is_typed_as_it_stands() {
                 pty.send(&command).send("\r").answer("Apply these", "y");
                 ends_with(&mut pty, 2);
             }
-            "git restore factory.toml" => type_line(&mut pty, &command, 0),
+            "git restore factory.toml" | "git commit" => type_line(&mut pty, &command, 0),
             "git merge factory/answers-…" => type_line(&mut pty, &format!("git merge {}", latest("answers")), 0),
             "factoryup resolve" if own => {
                 pty.send(&command).send("\r").answer("as you have it?", "y");
@@ -276,10 +276,10 @@ fn the_guide_to_upgrades_is_typed_as_it_stands() {
                 }
                 ends_with(&mut pty, 2);
             }
-            "factoryup resolve PATH --show" => type_line(&mut pty, &with(&pages[1]), 2),
-            "factoryup resolve PATH --mine" => type_line(&mut pty, &with(&pages[1]), 2),
+            "factoryup resolve PATH --show" | "factoryup resolve PATH --mine" => {
+                type_line(&mut pty, &with(&pages[1]), 2);
+            }
             "factoryup resolve PATH --tool" => type_line(&mut pty, &with(&pages[2]), 0),
-            "git commit" => type_line(&mut pty, &command, 0),
             "factoryup init" => {
                 own = true;
                 type_line(&mut pty, "cd .. && git init -q mine && cd mine && echo '# Mine' >README.md", 0);
