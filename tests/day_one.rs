@@ -9,6 +9,8 @@ mod canary;
 mod moved;
 #[path = "../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
+#[path = "day_one/refused.rs"]
+mod refused;
 mod support;
 
 use std::collections::BTreeSet;

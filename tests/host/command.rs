@@ -1,6 +1,7 @@
 //! The program itself, as a child that can be sent signals, on a journey's host.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +27,9 @@ impl<'a> Owner<'a> {
     pub fn of(journey: &'a Journey) -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("factory.toml"), to_toml(&journey.factory).unwrap()).unwrap();
+        // A file, since another test watches every process for this password.
+        fs::write(home.path().join("sudo-password"), lab::ADMIN_PASSWORD).unwrap();
+        fs::set_permissions(home.path().join("sudo-password"), fs::Permissions::from_mode(0o600)).unwrap();
         Self { journey, home }
     }
 
@@ -44,12 +48,12 @@ impl<'a> Owner<'a> {
         let out = File::create(&said).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_factoryup"))
             .args(arguments)
+            .args(["--sudo-password-file", "sudo-password"])
             .current_dir(self.home.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.home.path())
             .env("XDG_STATE_HOME", self.home.path().join("state"))
-            .env("FACTORYUP_SUDO_PASSWORD", lab::ADMIN_PASSWORD)
             .env("FACTORYUP_IDENTITY", self.journey.keys.path("id"))
             .env("FACTORYUP_HOST_KEY", self.journey.host.host_key_fingerprint())
             .stdin(Stdio::null())

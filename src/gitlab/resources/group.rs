@@ -61,7 +61,7 @@ pub(in crate::gitlab) fn observe(owner: &Client, desired: &Desired, user: u64) -
             require_maintainer(level(owner, &group, user)?, place)?;
         }
         None if desired.base.is_gitlab_com() => return Err(made_in_the_browser(desired).into()),
-        None => {}
+        None => require_free(owner, &desired.group)?,
     }
     Ok(missing
         .iter()
@@ -79,17 +79,25 @@ fn level(owner: &Client, group: &Group, user: u64) -> GitlabResult<u8> {
     Ok(if user.is_admin { 60 } else { 0 })
 }
 
-/// A path that is taken by what this account cannot see.
-fn hidden(path: &str, error: GitlabError) -> GitlabError {
-    match &error {
-        GitlabError::Refused { said, .. } if said.contains("taken") => Error::new(
-            Kind::NotPermitted,
-            format!("the group {path} cannot be made: the path is taken, by something hidden from your account"),
-        )
-        .hint(format!("ask an Owner of {path} to make you a member, or choose another gitlab.group in factory.toml"))
-        .into(),
-        _ => error,
-    }
+#[derive(Deserialize)]
+struct Existence {
+    exists: bool,
+}
+
+/// Refuses a top-level group whose path is taken by what this account cannot see.
+/// Source: <https://docs.gitlab.com/api/namespaces/#verify-namespace-availability>.
+fn require_free(owner: &Client, path: &str) -> GitlabResult<()> {
+    let top = path.split('/').next().unwrap_or_default();
+    let found: Existence = owner.fetch(&Call::get("/namespaces/:id/exists", &[&top]))?;
+    if found.exists { Err(hidden(top).into()) } else { Ok(()) }
+}
+
+fn hidden(path: &str) -> Error {
+    Error::new(
+        Kind::NotPermitted,
+        format!("the group {path} cannot be made: the path is taken, by something hidden from your account"),
+    )
+    .hint(format!("ask an Owner of {path} to make you a member, or choose another gitlab.group in factory.toml"))
 }
 
 fn made_in_the_browser(desired: &Desired) -> Error {
@@ -113,6 +121,10 @@ pub(in crate::gitlab) fn write(owner: &Client, path: &str) -> GitlabResult<Undo>
         let parent: Group = owner.fetch(&Call::get("/groups/:id", &[&parent]))?;
         body["parent_id"] = parent.id.into();
     }
-    owner.write::<Group>(&Call::post("/groups", &[]), &body).map_err(|error| hidden(path, error))?;
+    owner.write::<Group>(&Call::post("/groups", &[]), &body).map_err(|error| match &error {
+        // Somebody took it since the plan.
+        GitlabError::Refused { said, .. } if said.contains("taken") => hidden(path).into(),
+        _ => error,
+    })?;
     Ok(Undo::Remove)
 }

@@ -42,6 +42,10 @@ supported() {
     [ -e /run/docker.sock ] && echo 'docker yes'
     [ -e /etc/apparmor.d/abi/4.0 ] && echo 'apparmor 4'
     grep -qiE '^[[:space:]]*include[[:space:]]+"?(/etc/ssh/)?sshd_config\.d/\*\.conf' /etc/ssh/sshd_config && echo 'sshd-include yes'
+    df -Pk / /usr /var /var/cache/apt/archives 2>/dev/null |
+        awk 'NR > 1 && (least == "" || $4 < least) { least = $4 } END { if (least != "") print "free-kib " least }'
+    holder=$(apt_holder)
+    [ -z "$holder" ] || echo "apt-holder ${holder%% *}"
     [ -e "$STATE/lock" ] && ! flock -n -s "$STATE/lock" true && echo 'busy yes'
     if [ -e "$STATE/guard/armed" ] || [ -e "$STATE/guard/firing" ]; then
         if systemctl is-active --quiet factoryup-revert.timer factoryup-revert.service; then

@@ -1,7 +1,7 @@
 //! Packages of the system's own repositories, with apt. Many in one resource, since apt installs many at the price of one.
 
 use super::{Resource, ResourceKind, Verdict, WayBack};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::host::observed::Observed;
 use crate::host::program::{Before, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk, Undo};
@@ -46,8 +46,12 @@ impl Resource for Packages {
         if missing.is_empty() {
             return Ok(Verdict::right());
         }
+        require_room(seen)?;
+        let waits =
+            |pid| format!("process {pid} on the host uses apt or dpkg; apply waits for it, for at most 5 minutes");
+        let note = seen.facts.get("apt-holder").map(waits);
         let summary = format!("install {} for {}: {}", count(missing.len()), self.purpose, missing.join(" "));
-        Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary).with_risk(Risk::None)))
+        Ok(Verdict { note, ..Verdict::differs(Change::new(self.id(), Action::Create, summary).with_risk(Risk::None)) })
     }
 
     fn before(&self, _seen: &Observed) -> Before {
@@ -59,6 +63,21 @@ impl Resource for Packages {
         let names = if missing.is_empty() { &self.names } else { &missing };
         step.call("install_packages", &names.iter().map(|name| Word::text(name)).collect::<Vec<_>>());
     }
+}
+
+/// What a factory's packages take on a plain Debian, with the downloaded archives, and as much again: in MiB.
+const ROOM: u64 = 512;
+
+/// Refuses a host on which a file system that packages are written to has too little room.
+fn require_room(seen: &Observed) -> Result<()> {
+    let free = seen.facts.get("free-kib").and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib / 1024);
+    let Some(free) = free.filter(|free| *free < ROOM) else { return Ok(()) };
+    Err(Error::new(
+        Kind::CannotWrite,
+        format!("too little room on the host to install packages: {free} MiB of {ROOM} MiB"),
+    )
+    .hint("free some, such as with `apt-get clean` and `journalctl --vacuum-size=100M` on the host")
+    .hint("`df -h / /usr /var /var/cache/apt/archives` on the host shows which file system is full"))
 }
 
 fn count(packages: usize) -> String {
@@ -76,6 +95,9 @@ mod tests {
         seen.packages.insert("git".into(), "1:2.39".into());
         let change = packages.compare(&seen).unwrap().change.unwrap();
         assert_eq!(change.summary, "install 1 package for base: tmux");
+        seen.facts.insert("free-kib".into(), "65536".into());
+        let error = packages.compare(&seen).unwrap_err();
+        assert!(error.kind() == Kind::CannotWrite && error.to_string().contains("64 MiB of 512 MiB"), "{error}");
         seen.packages.insert("tmux".into(), "3.3".into());
         assert!(packages.compare(&seen).unwrap().change.is_none());
     }

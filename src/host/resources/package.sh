@@ -45,16 +45,6 @@ apt_get() {
     done
 }
 
-# apt_holder: the process that has one of the locks of apt and dpkg, and the lock; nothing when they are free.
-apt_holder() {
-    for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
-        inode=$(stat -c %i "$lock" 2>/dev/null) || continue
-        awk -v inode="$inode" '$2 == "POSIX" && $6 ~ (":" inode "$") { print $5 }' /proc/locks | while IFS= read -r pid; do
-            [ -z "$(find "/proc/$pid/fd" -lname "$lock" -print -quit 2>/dev/null)" ] || echo "$pid $lock"
-        done
-    done | head -n 1
-}
-
 # wait_for_apt: waits until `wait_until` for others who use apt, and says for whom. After that time the change fails; and when the run
 # is to stop, it ends with nothing changed.
 wait_for_apt() {

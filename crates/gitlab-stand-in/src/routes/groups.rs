@@ -144,6 +144,14 @@ fn namespace(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::ok(namespace_json(call.state, call.settings, namespace)))
 }
 
+/// Whether a path is taken, by what the caller can see or not. Source: <https://docs.gitlab.com/api/namespaces/>.
+fn namespace_exists(call: &mut Call<'_>) -> Outcome {
+    let (path, parent) = (call.param(0).to_owned(), call.id("parent_id")?);
+    let exists = call.state.namespaces.values().any(|n| n.parent == parent && n.path.eq_ignore_ascii_case(&path));
+    let suggests = if exists { vec![format!("{path}1")] } else { Vec::new() };
+    Ok(Reply::ok(json!({ "exists": exists, "suggests": suggests })))
+}
+
 pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/version", Need::ReadUser, &[], version),
     Route::new("GET", "/metadata", Need::ReadUser, &[], metadata),
@@ -158,4 +166,5 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/groups/:id", Need::Read, &["with_projects", "with_custom_attributes"], group),
     Route::new("GET", "/namespaces", Need::Read, &["search", "owned_only", "top_level_only"], namespaces),
     Route::new("GET", "/namespaces/:id", Need::Read, &[], namespace),
+    Route::new("GET", "/namespaces/:id/exists", Need::Read, &["parent_id"], namespace_exists),
 ];
