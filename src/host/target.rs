@@ -20,7 +20,7 @@ use crate::secret::Secret;
 use crate::transport::Transport;
 
 /// How long a probe waits for a run that still works on the host.
-const BUSY_LIMIT: Duration = Duration::from_secs(600);
+const BUSY_LIMIT: Duration = Duration::from_mins(10);
 
 /// The fact that guarded changes are in place which nobody has confirmed: `waits` while a timer will take them back, else `stuck`.
 const UNSETTLED: &str = "unsettled";

@@ -105,7 +105,7 @@ fn what_does_not_pass_is_an_end_with_a_word() {
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().starts_with("GET /metadata: GitLab fails with 500"), "{error}");
 
-    let long = Fault::TooManyRequests { retry_after: Duration::from_secs(3600) };
+    let long = Fault::TooManyRequests { retry_after: Duration::from_hours(1) };
     situation.plane.stand_in.fail_next(1, long);
     let error = situation.target().observe(&Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::CutShort);

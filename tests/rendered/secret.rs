@@ -183,7 +183,7 @@ impl OpenBao {
         let bao = Self { server, address: format!("http://127.0.0.1:{port}"), _folder: folder };
         let begun = std::time::Instant::now();
         while !bao.call("owners", &["status"], "").status.success() {
-            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "OpenBao does not answer");
+            assert!(begun.elapsed() < std::time::Duration::from_mins(1), "OpenBao does not answer");
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
         bao

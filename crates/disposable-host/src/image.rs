@@ -23,7 +23,7 @@ const PACKAGES: [&str; 8] =
 const REVISION: u32 = 1;
 
 /// Building takes 20 to 90 s; a second process waits this long for the first.
-const LOCK_LIMIT: Duration = Duration::from_secs(15 * 60);
+const LOCK_LIMIT: Duration = Duration::from_mins(15);
 
 /// What to build.
 #[derive(Clone, Debug, PartialEq, Eq)]

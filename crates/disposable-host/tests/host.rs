@@ -139,7 +139,7 @@ fn owner_that_is_killed() {
     let host = lab::host(&keys);
     println!("\nID {}", id(&host));
     std::io::stdout().flush().unwrap();
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 /// How long to wait for a connection, name resolution and TLS included.
 pub(in crate::gitlab) const CONNECT: Duration = Duration::from_secs(10);
 /// How long one exchange may take altogether.
-pub(in crate::gitlab) const TOTAL: Duration = Duration::from_secs(60);
+pub(in crate::gitlab) const TOTAL: Duration = Duration::from_mins(1);
 /// The largest answer taken, in bytes. A page of 100 projects with every attribute has about 1 MiB.
 const LARGEST: u64 = 16 * 1024 * 1024;
 /// Names the program and where its owner can read what it does.
