@@ -47,6 +47,9 @@ mod rehearsal;
 pub mod repo;
 pub mod secret;
 mod shell;
+#[cfg(test)]
+#[path = "../tests/support/skip.rs"]
+mod skip;
 pub mod transport;
 pub mod ui;
 pub mod wizard;

@@ -180,20 +180,15 @@ mod tests {
             "ä€𝄞",
             "\u{1}\u{7f}",
         ];
-        for shell in ["dash", "bash", "busybox"] {
-            if which::which(shell).is_err() {
-                continue;
-            }
+        for shell in crate::skip::host_shells() {
             for text in texts {
-                let mut command = Command::new(shell);
-                if shell == "busybox" {
-                    command.arg("ash");
-                }
-                let mut child = command.arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let mut command = Command::new(shell[0]);
+                command.args(&shell[1..]).arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped());
+                let mut child = command.spawn().unwrap();
                 let program = format!("printf '%s.' {}", Word::text(text));
                 child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
                 let output = child.wait_with_output().unwrap();
-                assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{text}."), "{shell}");
+                assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{text}."), "{shell:?}");
             }
         }
     }

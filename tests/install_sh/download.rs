@@ -94,7 +94,7 @@ fn publish(machine: &Machine) {
 }
 
 fn tools_are_there() -> bool {
-    support::available(&["curl", "openssl", "python3"])
+    support::available(&["curl", "openssl", "python3", "ssh-keygen"])
 }
 
 #[test]

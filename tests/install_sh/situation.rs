@@ -79,7 +79,8 @@ impl Machine {
         machine.set("PATH", machine.path("bin"));
         machine.set("TMPDIR", "/nonexistent");
         machine.set("SHELL", "/bin/sh");
-        for tool in TOOLS {
+        // A machine without ssh-keygen can do all but check signatures, as the script can.
+        for tool in TOOLS.into_iter().filter(|tool| *tool != "ssh-keygen" || support::need(tool)) {
             machine.link(tool);
         }
         machine

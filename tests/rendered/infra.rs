@@ -199,7 +199,7 @@ fn an_unreadable_plan_is_not_an_empty_one() {
 
 #[test]
 fn statements_name_commit_files_and_result() {
-    if !ready() {
+    if !support::need("ssh-keygen") || !ready() {
         return;
     }
     let repo = ControlRepo::new("defaults");

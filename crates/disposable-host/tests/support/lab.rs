@@ -18,7 +18,9 @@ pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
 /// Whether a disposable host can run here; see [`satisfied`].
 pub fn can_host() -> bool {
     let missing: Vec<_> = Requirements::check().into_iter().map(|m| m.what).collect();
-    satisfied(&missing.join(", "), missing.is_empty()) && super::available(&["ssh", "ssh-keygen"])
+    super::time()
+        && satisfied(&missing.join(", "), missing.is_empty())
+        && super::available(&["ps", "ssh", "ssh-keygen"])
 }
 
 /// The cached image, built if need be.
