@@ -1,8 +1,9 @@
 # A stand-in for nixpkgs, to evaluate factoryup's flake without a network and on a Nix that is too old for the real one.
 #
 # It is strict: every argument is forced, and a name or an attribute that is not listed here is an error. All names are those
-# of nixpkgs (pkgs/by-name, pkgs/build-support/rust/build-rust-package, pkgs/build-support/mkshell, lib/fileset). With a
-# host.json beside it, buildRustPackage runs the cargo of this machine instead of describing a build.
+# of nixpkgs (pkgs/by-name, pkgs/build-support/rust/build-rust-package, pkgs/build-support/mkshell, lib/fileset). As in nixpkgs,
+# a system that was dropped throws. With a host.json beside it, buildRustPackage runs the cargo of this machine instead of
+# describing a build.
 {
   description = "A strict stand-in for nixpkgs";
 
@@ -120,9 +121,15 @@
                   cp -r "$src" source
                   chmod -R u+w source
                   cd source
-                  cargo build --quiet --offline --locked ${lib.optionalString buildNoDefaultFeatures "--no-default-features"} ${builtins.concatStringsSep " " cargoBuildFlags} --target-dir ../target
+                  export CARGO_TARGET_DIR='${host.work}/target'
+                  if [ -n "''${buildPhase-}" ]; then
+                    eval "$buildPhase"
+                    eval "$installPhase"
+                    exit
+                  fi
+                  cargo build --quiet --offline --locked ${lib.optionalString buildNoDefaultFeatures "--no-default-features"} ${builtins.concatStringsSep " " cargoBuildFlags}
                   mkdir -p "$out/bin" "$out/share"
-                  cp ../target/debug/${pname} "$out/bin"
+                  cp "$CARGO_TARGET_DIR/debug/${pname}" "$out/bin"
                   installShellCompletion() { for file; do case $file in --*) ;; *) test -s "$file"; cp "$file" "$out/share" ;; esac; done; }
                   installManPage() { for page; do test -s "$page"; cp "$page" "$out/share"; done; }
                   eval "$postInstall"
@@ -159,6 +166,8 @@
     in
     {
       inherit lib;
-      legacyPackages = lib.genAttrs lib.platforms.unix packagesFor;
+      legacyPackages = lib.genAttrs lib.platforms.unix packagesFor // {
+        x86_64-darwin = throw "Nixpkgs 26.11 has dropped support for x86_64-darwin";
+      };
     };
 }
