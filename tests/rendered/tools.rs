@@ -25,8 +25,11 @@ impl Bench {
         fs::create_dir_all(&programs).unwrap();
         let curl = "#!/bin/sh\nwhile [ $# -gt 1 ]; do [ \"$1\" != -o ] || out=$2; shift; done\n\
                     cp \"$(dirname \"$0\")/../mirror/${1##*/}\" \"$out\"\n";
-        fs::write(programs.join("curl"), curl).unwrap();
-        fs::set_permissions(programs.join("curl"), fs::Permissions::from_mode(0o755)).unwrap();
+        // The script asks for unzip too, whatever the archive; here none is a zip.
+        for (name, text) in [("curl", curl), ("unzip", "#!/bin/sh\nexit 1\n")] {
+            fs::write(programs.join(name), text).unwrap();
+            fs::set_permissions(programs.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         Self { repo, mirror }
     }
 
