@@ -21,8 +21,8 @@ fn a_signal_leaves_the_terminal_as_it_was() {
     let script = format!("{binary} init acme; code=$?; {settings}; echo code $code");
     let mut pty = Pty::start(home.command("sh", &["-c", &script], &[]), 100);
     pty.expect("Name of the factory").expect("> ");
-    let pid = home.process(binary);
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let pid = rustix::process::Pid::from_raw(home.process(binary).parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     pty.expect("icanon").expect("echo").expect("code 130");
     let (_, screen) = pty.end();
     let (on, off) = (screen.rfind("\u{1b}[?2004h").unwrap(), screen.rfind("\u{1b}[?2004l").unwrap());
