@@ -50,6 +50,7 @@ fn the_closing_line_counts_what_was_skipped_and_names_what_would_run_it() {
         assert_eq!(skip::summary(&entries), expected);
     }
     assert_eq!(skip::summary(""), "0 tests skipped");
+    assert_eq!(skip::summary("repo\ta_test\troot\n"), "1 test skipped, maybe only in part; to run it: root");
 }
 
 #[test]

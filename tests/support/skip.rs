@@ -151,6 +151,7 @@ pub fn summary(ledger: &str) -> String {
     remedies.extend(other.iter().map(|&need| need.to_owned()));
     match tests.len() {
         0 => "0 tests skipped".to_owned(),
+        1 => format!("1 test skipped, maybe only in part; to run it: {}", remedies.join("; ")),
         count => format!("{count} tests skipped, some only in part; to run them: {}", remedies.join("; ")),
     }
 }
