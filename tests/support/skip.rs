@@ -1,7 +1,7 @@
 //! What a test does when a tool or a right is missing, and how a run counts such tests.
 //!
 //! Test programs run one after the other, and what a test that passes prints is not shown. So each skip adds a line to a ledger
-//! beside the test programs, and `tests/zz_skipped.rs`, the last of them, sums it up for everybody to see. The unit tests use
+//! beside the test programs, and `zz_skipped` of the stand-in, the last of them, sums it up for everybody to see. The unit tests use
 //! this file too.
 #![allow(dead_code, unreachable_pub, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,10 +1,11 @@
-//! The last test program that cargo runs, since it goes by their names: says how many tests were skipped, and what would run them.
+//! The last test program that cargo runs, since it goes by the names of packages and programs: says how many tests of all members
+//! were skipped, and what would run them.
 //!
 //! It has no test harness, which would capture what it says. The ledger is that of one run of cargo (`support/skip.rs`), so that
 //! a run of a part, `cargo test --test repo`, leaves nothing for the next one to count.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-#[path = "support/skip.rs"]
+#[path = "../../../tests/support/skip.rs"]
 mod skip;
 
 use std::path::Path;
