@@ -86,7 +86,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{what} never happened, it ended with {status}:\n{}", self.said());
             }
-            assert!(since.elapsed() < Duration::from_secs(60), "{what} never happened:\n{}", self.said());
+            assert!(since.elapsed() < Duration::from_mins(1), "{what} never happened:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -104,7 +104,7 @@ impl Running {
     pub fn end(mut self) -> (i32, String) {
         let since = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
-            if since.elapsed() > Duration::from_secs(120) {
+            if since.elapsed() > Duration::from_mins(2) {
                 let _ = self.child.kill();
                 panic!("still running:\n{}", self.said());
             }
