@@ -184,6 +184,10 @@ fn settings(branch: &str, shared_runners: bool) -> Vec<(&'static str, Value)> {
         ("ci_push_repository_for_job_token_allowed", json!(false)),
         ("auto_devops_enabled", json!(false)),
         ("shared_runners_enabled", json!(shared_runners)),
+        // A runner of the group would take jobs by their tags alone, with the tokens that they get.
+        ("group_runners_enabled", json!(false)),
+        // GitLab's default keeps the title only, and with it what was handed over in the description is lost.
+        ("squash_commit_template", json!("%{title}\n\n%{description}")),
     ]
 }
 

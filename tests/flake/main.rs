@@ -286,12 +286,16 @@ fn included() -> Vec<PathBuf> {
 #[test]
 fn the_crates_package_has_all_that_the_code_includes() {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["package", "--list", "--allow-dirty", "--offline"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo
+        .args(["package", "--list", "--package", "factoryup", "--allow-dirty", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
     let list = String::from_utf8(cargo.output().unwrap().stdout).unwrap();
     let packed: BTreeSet<_> = list.lines().map(Path::new).collect();
     assert!(packed.contains(Path::new("src/lib.rs")), "{list}");
     let included = included();
     assert!(included.len() > 30, "{included:?}");
-    let missing: Vec<_> = included.iter().filter(|file| !packed.contains(file.as_path())).collect();
+    // What tests share with the other members is in the repository only, like those.
+    let own = included.iter().filter(|file| !file.starts_with("crates"));
+    let missing: Vec<_> = own.filter(|file| !packed.contains(file.as_path())).collect();
     assert_eq!(missing, Vec::<&PathBuf>::new());
 }

@@ -24,6 +24,7 @@ fn an_empty_group_becomes_a_project_under_the_policy() {
         ("visibility", "private"),
         ("merge_method", "ff"),
         ("squash_option", "always"),
+        ("squash_commit_template", "%{title}\n\n%{description}"),
         ("ci_pipeline_variables_minimum_override_role", "no_one_allowed"),
         ("default_branch", "main"),
     ] {
@@ -38,6 +39,7 @@ fn an_empty_group_becomes_a_project_under_the_policy() {
         ("ci_push_repository_for_job_token_allowed", false),
         ("auto_devops_enabled", false),
         ("shared_runners_enabled", false),
+        ("group_runners_enabled", false),
     ] {
         assert_eq!(project[key], value, "{key}");
     }

@@ -141,9 +141,9 @@ fn issues_reviews_and_logs_are_read_without_what_a_terminal_would_obey() {
             "merge_requests/9/pipelines" => json!([{"id": 5, "status": "failed"}]),
             "pipelines/5/jobs" => json!([
                 {"id": 1, "name": "validate", "stage": "validate", "status": "success"},
-                {"id": 2, "name": "test", "stage": "test", "status": "failed"},
+                {"id": 2, "name": "te\u{1b}[2Jst", "stage": "test", "status": "failed"},
             ]),
-            "jobs/2/trace" => json!("first line\nlast line\n"),
+            "jobs/2/trace" => json!("first\u{1b}]52;c;Y2F0\u{7} line\nlast line\n"),
             other => panic!("{other}"),
         }
     });
@@ -159,6 +159,7 @@ fn issues_reviews_and_logs_are_read_without_what_a_terminal_would_obey() {
     assert_eq!(review, "== OPEN README.md:3\nada: Why?\n== done\nada: Good.\n");
     assert_eq!(repo.run(&["scripts/pipeline", "wait"]).status.code(), Some(1));
     let failed = passed(&repo.run(&["scripts/pipeline", "failed"]));
-    assert_eq!(failed, "== test (job 2)\nfirst line\nlast line\n");
-    assert_eq!(passed(&repo.run(&["scripts/pipeline", "log", "2"])), "first line\nlast line\n");
+    assert_eq!(failed, "== te[2Jst (job 2)\nfirst]52;c;Y2F0 line\nlast line\n");
+    assert_eq!(passed(&repo.run(&["scripts/pipeline", "log", "2"])), "first]52;c;Y2F0 line\nlast line\n");
+    assert!(!stdout(&repo.run(&["scripts/pipeline", "status"])).contains('\u{1b}'));
 }

@@ -90,7 +90,7 @@ fn changes(name: &str, job: &Value, factory: &Factory, say: &mut impl FnMut(Stri
     if ["plan", "apply"].contains(&kind) && job["resource_group"] != root {
         say("does not wait for others that work on the same root".into());
     }
-    if kind == "plan" && (job["artifacts"]["access"] != "developer" || job["artifacts"]["expire_in"].is_null()) {
+    if kind == "plan" && (job["artifacts"]["access"] != "maintainer" || job["artifacts"]["expire_in"].is_null()) {
         say("lets guests read the plan, or keeps it for ever".into());
     }
     if kind != "apply" {
@@ -124,7 +124,7 @@ plan:production:
   resource_group: production
   script: [scripts/infra plan production]
   rules: [{if: $CI_COMMIT_REF_PROTECTED != "true", when: never}, {if: $CI_PIPELINE_SOURCE == "web"}]
-  artifacts: {access: developer, expire_in: 1 day}
+  artifacts: {access: maintainer, expire_in: 1 day}
 apply:production:
   stage: apply
   tags: [trusted]

@@ -17,6 +17,7 @@ resource "gitlab_project" "this" {
   only_allow_merge_if_pipeline_succeeds            = true
   merge_method                                     = "ff"
   squash_option                                    = "always"
+  squash_commit_template                           = "%%{title}\n\n%%{description}"
   remove_source_branch_after_merge                 = true
 
   auto_devops_enabled                         = false
@@ -26,6 +27,7 @@ resource "gitlab_project" "this" {
   ci_separated_caches                         = true
   public_jobs                                 = false
   shared_runners_enabled                      = var.shared_runners
+  group_runners_enabled                       = false
 }
 
 resource "gitlab_branch_protection" "default" {
