@@ -94,6 +94,7 @@ cleanup() { # CODE: leaves with it, which the shells do not agree on otherwise
 
 claim() { # PREFIX: sets $claimed, the name for this run; removes what killed runs of this host left under theirs
 	for old in "$1.$host".*; do
+		case ${old##*.} in *[!0-9]* | '') continue ;; esac
 		if [ "${old##*.}" = $$ ] || ! kill -0 "${old##*.}" 2>/dev/null; then rm -rf "$old" 2>/dev/null || :; fi
 	done
 	claimed=$1.$host.$$

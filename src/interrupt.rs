@@ -173,14 +173,22 @@ impl Asking {
     }
 }
 
-/// Watches for SIGINT, SIGTERM and SIGHUP from now on. `say` is told that a program elsewhere is being stopped; `end` is called to
+/// Whether who started the process has it ignore a signal, as `nohup` does with SIGHUP. Known on Linux; see proc(5), `SigIgn`.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
+}
+
+/// Watches for SIGINT, SIGTERM and SIGHUP from now on, except for those that the process was started to ignore. `say` is told that a program elsewhere is being stopped; `end` is called to
 /// end the process, with what to say about it.
 ///
 /// # Errors
 /// `Internal` when the handlers cannot be installed.
 pub fn watch(say: impl Fn(&str) + Send + 'static, end: impl FnOnce(Error) + Send + 'static) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|e| Error::internal(format!("cannot watch for interruptions: {e}")))?;
+    let all = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+    let mut signals = Signals::new(all).map_err(|e| Error::internal(format!("cannot watch for interruptions: {e}")))?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
             let again = PENDING.swap(true, Ordering::SeqCst);

@@ -323,6 +323,24 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
     ends_with(&mut pty, 65);
     assert!(desk.plane.log()[writes..].iter().all(|request| request.method == "GET"));
     type_line(&mut pty, "factoryup apply ../no-plan.json", 64);
+    // A commit that nobody reviewed is not pushed: neither one made while the question waits, nor one made after the plan was saved.
+    let commit = |message: &str| {
+        let made = std::process::Command::new("git")
+            .args(["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--allow-empty", "-qm", message])
+            .current_dir(desk.folder("acme"))
+            .status();
+        assert!(made.unwrap().success());
+    };
+    pty.send("factoryup apply\r").expect("changes to http");
+    commit("Made while the question waits");
+    pty.send("y\r").expect("push commit").expect("changes to http");
+    pty.send("n\r");
+    ends_with(&mut pty, 130);
+    type_line(&mut pty, "factoryup plan --out ../plan.json", 2);
+    commit("Made after the plan was saved");
+    pty.send("factoryup apply ../plan.json\r").expect("gitlab: new or different: push commit");
+    ends_with(&mut pty, 65);
+    assert!(desk.plane.log()[writes..].iter().all(|request| request.method == "GET"));
     type_line(&mut pty, "factoryup plan --out ../plan.json", 2);
     type_line(&mut pty, "factoryup apply ../plan.json", 0);
     let state = desk.folder(".local/state/factoryup/acme");
@@ -335,8 +353,10 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
             assert!(text.contains(&plan.digest()), "{name} does not name the plan of {}", plan.target);
         }
     }
-    // Applied once, it does not fit any more.
-    type_line(&mut pty, "factoryup apply ../plan.json", 65);
+    // Applied once, nothing of it is left.
+    type_line(&mut pty, "factoryup apply ../plan.json", 0);
+    type_line(&mut pty, "factoryup plan --out factory.toml", 64);
+    type_line(&mut pty, "factoryup plan --out ../gitlab && factoryup apply ../gitlab", 0);
     type_line(&mut pty, "factoryup plan", 0);
 }
 

@@ -1,12 +1,13 @@
 //! `factoryup apply`
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Args;
 
 use super::access::{Access, Name};
 use crate::error::{Error, Result};
-use crate::plan::{Options, SavedPlan, TargetName};
+use crate::plan::{Options, Outcome, SavedPlan, TargetName};
 use crate::ui::Ui;
 use crate::workspace::{Purpose, What, Workspace, factory_in};
 
@@ -25,8 +26,8 @@ use crate::workspace::{Purpose, What, Workspace, factory_in};
 pub(super) struct Apply {
     /// A target: repo, host or gitlab; or the file of a saved plan [default: repo, host and gitlab, in that order, and the host again
     /// for the tokens that the hand-off made]
-    #[arg(value_name = "TARGET|FILE", value_parser = super::path())]
-    what: Option<PathBuf>,
+    #[arg(value_name = "TARGET|FILE")]
+    what: Option<OsString>,
 
     /// Show a diff of each change
     #[arg(long)]
@@ -53,20 +54,32 @@ impl Apply {
             _ => Purpose::ApplyHost,
         };
         let options = Options { yes: self.yes, prove_again: self.prove };
-        Workspace::open(dir, self.access.keys(), purpose, ui)?.apply(&what, options, &mut |_, _| Ok(()))
+        let workspace = Workspace::open(dir, self.access.keys(), purpose, ui)?;
+        let mut changes = 0;
+        workspace.apply(&what, options, &mut |_, outcome| {
+            changes += if let Outcome::Applied { changes, .. } = outcome { *changes } else { 0 };
+            Ok(())
+        })?;
+        if changes > 0 && matches!(what, What::All) {
+            let project = workspace.factory().gitlab.project_url();
+            ui.say(&format!("\nApplied {changes} changes; GitLab has the project at {project}"));
+            ui.say("Next: \"First day\" in README.md of the control repo.");
+        }
+        Ok(())
     }
 
     fn what(&self, dir: &Path) -> Result<What> {
         use clap::ValueEnum as _;
-        let Some(path) = &self.what else { return Ok(What::All) };
-        let typed = super::typed(path);
-        if let Ok(name) = Name::from_str(&typed, false) {
+        let Some(typed) = &self.what else { return Ok(What::All) };
+        // A file of a target's name is ./host.
+        if let Some(name) = typed.to_str().and_then(|word| Name::from_str(word, false).ok()) {
             return Ok(What::Target(name.into()));
         }
+        let path = super::absolute(Path::new(typed)).map_err(Error::usage)?;
         if !path.exists() {
-            return Err(Error::usage(format!("`{typed}` is no target and no file"))
+            return Err(Error::usage(format!("`{}` is no target and no file", typed.to_string_lossy()))
                 .hint("the targets are repo, host and gitlab; a plan is saved with: factoryup plan --out FILE"));
         }
-        SavedPlan::read(path, &factory_in(dir)?.factory.name).map(What::Saved)
+        SavedPlan::read(&path, &factory_in(dir)?.factory.name).map(What::Saved)
     }
 }

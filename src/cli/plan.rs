@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Ending;
 use super::access::{Access, Name};
 use crate::error::{Error, Kind, Result};
-use crate::plan::Target;
+use crate::plan::{SavedPlan, Target};
 use crate::ui::Ui;
 use crate::workspace::{Purpose, Workspace};
 
@@ -38,6 +38,9 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<Ending> {
+        if let Some(path) = &self.out {
+            SavedPlan::may_be_at(path)?;
+        }
         let workspace = Workspace::open(dir, self.access.keys(), Purpose::Look, ui)?;
         if self.script {
             return self.print_script(&workspace, ui);

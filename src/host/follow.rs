@@ -31,6 +31,8 @@ pub(super) struct Follow<'a, 'l> {
     pub(super) left: Vec<String>,
     /// The guarded changes are in place, and the clock is running.
     pub(super) armed: bool,
+    /// Seconds from then until they are taken back.
+    reverts_within: Option<u32>,
     /// They were taken back; what the host says about it.
     pub(super) reverted: Option<String>,
     end: Option<End>,
@@ -49,6 +51,7 @@ impl<'a, 'l> Follow<'a, 'l> {
             current: None,
             left: Vec::new(),
             armed: false,
+            reverts_within: None,
             reverted: None,
             end: None,
         }
@@ -57,6 +60,11 @@ impl<'a, 'l> Follow<'a, 'l> {
     /// The same for a program that takes changes back.
     pub(super) fn backwards(self) -> Self {
         Self { backwards: true, ..self }
+    }
+
+    /// The same for a program that arms a revert after so many seconds.
+    pub(super) fn reverting_within(self, seconds: u32) -> Self {
+        Self { reverts_within: Some(seconds), ..self }
     }
 
     /// Takes one line.
@@ -134,7 +142,10 @@ impl<'a, 'l> Follow<'a, 'l> {
                     "wait until it ends, then run this again; as root there, this shows its processes: `find /proc/[0-9]*/fd -lname /var/lib/factoryup/lock 2>/dev/null | cut -d / -f 3 | xargs -r ps -o pid,lstart,args -p`",
                 ));
             }
-            Event::Armed => self.armed = true,
+            Event::Armed => {
+                self.armed = true;
+                self.reverts_within.into_iter().for_each(|seconds| self.work.reverts_within(seconds));
+            }
             Event::Reverted { log } => self.reverted = Some(plain(log)),
             Event::End => self.end = Some(End::Whole),
         }

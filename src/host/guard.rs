@@ -90,9 +90,8 @@ impl HostTarget<'_> {
         let not_made = |error| (error, false);
         self.prove_login(log.watch()).map_err(not_made)?;
         let work = Work::begin(&self.subject, &run.log()).map_err(|_| not_made(log.interrupted()))?;
-        work.reverts_within(self.revert_after);
         let since = Instant::now();
-        let mut follow = Follow::new(plan, log, run, &work);
+        let mut follow = Follow::new(plan, log, run, &work).reverting_within(self.revert_after);
         let stop = stop(run);
         let root = self.root(&Silent).map_err(not_made)?;
         let result = root.run_until(change, Some((&stop, &work)), &Silent, &mut |line| follow.take(&line));

@@ -131,6 +131,15 @@ impl Journal {
         Ok(last.is_none_or(|line| line.event == Event::Begun))
     }
 
+    /// Whether a run on `target` has begun with the plan of this digest.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the journal cannot be read.
+    pub fn began(&self, target: TargetName, digest: &str) -> Result<bool> {
+        let begun = |line: &Line| line.target == target && line.event == Event::Begun;
+        Ok(self.lines()?.iter().any(|line| begun(line) && line.detail.as_deref() == Some(digest)))
+    }
+
     /// What can be read of the journal; a line that a crash cut is passed over.
     fn lines(&self) -> Result<Vec<Line>> {
         let bytes = std::fs::read(&self.path).map_err(|e| self.cannot("read", &e))?;

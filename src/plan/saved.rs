@@ -46,11 +46,30 @@ impl SavedPlan {
         }
     }
 
-    /// Writes it, readable by its owner only.
+    /// Refuses a place where something other than a saved plan is. A link is not followed.
     ///
     /// # Errors
-    /// `CannotWrite` with the path.
+    /// `Usage` with what is there.
+    pub fn may_be_at(path: &Path) -> Result<()> {
+        let is_plan = |path: &Path| {
+            let text = std::fs::read(path).unwrap_or_default();
+            serde_json::from_slice::<Self>(&text).is_ok()
+        };
+        let name = path.display();
+        match std::fs::symlink_metadata(path) {
+            Err(_) => Ok(()),
+            Ok(there) if there.is_file() && there.len() <= LARGEST && is_plan(path) => Ok(()),
+            Ok(_) => Err(Error::usage(format!("{name} is there and is no saved plan"))
+                .hint("name another file with --out FILE; only a saved plan is replaced")),
+        }
+    }
+
+    /// Writes it, readable by its owner only, over an earlier one.
+    ///
+    /// # Errors
+    /// `Usage` as [`may_be_at`](Self::may_be_at); `CannotWrite` with the path.
     pub fn write(&self, path: &Path) -> Result<()> {
+        Self::may_be_at(path)?;
         let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::internal(e.to_string()))?;
         json.push(b'\n');
         write_atomically(path, &json, 0o600)
@@ -105,12 +124,32 @@ impl SavedPlan {
         &self.plans
     }
 
-    /// Refuses to go on if what would change now is not what would have changed then.
+    /// Refuses to go on if what would change now is not what would have changed then. A change that is gone is fine where `begun`
+    /// says that this very plan was applied before, and interrupted.
     ///
     /// # Errors
-    /// `Data` with each change that is new, gone or different.
-    pub fn require_same(&self, now: &[&Plan]) -> Result<()> {
-        let moved: Vec<String> = moved(&self.plans, now).collect();
+    /// `Data` with each change that is new, gone or different; what `begun` returns.
+    pub fn require_same(&self, now: &[&Plan], begun: &dyn Fn(&Plan) -> Result<bool>) -> Result<()> {
+        let mut moved = Vec::new();
+        for plan in &self.plans {
+            let now =
+                |id: &str| now.iter().any(|now| now.target == plan.target && now.changes.iter().any(|c| c.id == id));
+            let gone: Vec<_> = plan.changes.iter().filter(|change| !now(&change.id)).collect();
+            if !gone.is_empty() && !begun(plan)? {
+                moved.extend(
+                    gone.iter().map(|change| format!("{}: no longer pending: {}", plan.target, change.summary)),
+                );
+            }
+        }
+        for plan in now {
+            let then = |change| {
+                self.plans.iter().any(|then| {
+                    then.target == plan.target && then.subject == plan.subject && then.changes.contains(change)
+                })
+            };
+            let new = plan.changes.iter().filter(|change| !then(change));
+            moved.extend(new.map(|change| format!("{}: new or different: {}", plan.target, change.summary)));
+        }
         if moved.is_empty() {
             return Ok(());
         }
@@ -129,25 +168,6 @@ struct Version {
 
 fn digest(plans: &[Plan]) -> String {
     hex(&Sha256::digest(serde_json::to_vec(plans).unwrap_or_default()))
-}
-
-/// What differs in the changes; what is only said of them does not count.
-fn moved<'a>(then: &'a [Plan], now: &'a [&'a Plan]) -> impl Iterator<Item = String> + 'a {
-    let changes = |plan: &'a Plan| plan.changes.iter().map(move |change| (plan.target, &plan.subject, change));
-    let before: Vec<_> = then.iter().flat_map(changes).collect();
-    let after: Vec<_> = now.iter().copied().flat_map(changes).collect();
-    let gone = before.clone().into_iter().filter_map({
-        let after = after.clone();
-        move |(target, _, change)| {
-            let same = after.iter().any(|(on, _, other)| *on == target && other.id == change.id);
-            (!same).then(|| format!("{target}: no longer pending: {}", change.summary))
-        }
-    });
-    let new = after
-        .into_iter()
-        .filter(move |one| !before.contains(one))
-        .map(|(target, _, change)| format!("{target}: new or different: {}", change.summary));
-    gone.chain(new)
 }
 
 #[cfg(test)]
@@ -186,6 +206,9 @@ mod tests {
             "its schema is 2",
         );
         refused("{", "acme", "EOF");
+        assert_eq!(saved.write(&path).unwrap_err().kind(), Kind::Usage);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");
+        assert!(SavedPlan::may_be_at(Path::new("/dev/null")).is_err());
     }
 
     #[test]
@@ -193,10 +216,11 @@ mod tests {
         let saved = SavedPlan::new("acme", vec![plan(&["file:a", "file:b"])]);
         let mut same = plan(&["file:a", "file:b"]);
         same.notes.push("said of it".into());
-        saved.require_same(&[&same]).unwrap();
+        let never = |_: &Plan| Ok(false);
+        saved.require_same(&[&same], &never).unwrap();
         let mut other = plan(&["file:a", "file:c"]);
         other.changes[0].summary = "update file:a twice".into();
-        let error = saved.require_same(&[&other]).unwrap_err();
+        let error = saved.require_same(&[&other], &never).unwrap_err();
         assert_eq!(
             error.hints()[..3],
             [

@@ -6,12 +6,14 @@ use super::desired::Desired;
 use super::error::RepoResult;
 use super::git::write::{NewCommit, ObjectFormat};
 use super::{Step, branch, create, in_place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::factory::FILE_NAME;
 use crate::plan::{Change, Log, Plan, Undo};
 
 pub(super) fn apply(
     dir: &Path,
     desired: &Desired,
+    read: &str,
     format: ObjectFormat,
     step: Option<Step>,
     plan: &Plan,
@@ -21,6 +23,9 @@ pub(super) fn apply(
     let Some((change, step)) = plan.changes.last().zip(step) else {
         return Err(Error::internal("the control repo was not observed before it was to be changed"));
     };
+    if let Step::Branch { .. } = &step {
+        refuse_new_answers(dir, read)?;
+    }
     log.started(change)?;
     let (made, undo) = match &step {
         Step::Create => (create(dir, desired, format), Undo::Remove),
@@ -33,6 +38,18 @@ pub(super) fn apply(
         Step::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),
     };
     report(change, made.map_err(Error::from), undo, log)
+}
+
+/// Refuses to commit answers that are not those of the work tree any more: the branch would be said to hold the owner's edit.
+fn refuse_new_answers(dir: &Path, read: &str) -> Result<()> {
+    match std::fs::read(dir.join(FILE_NAME)) {
+        Ok(now) if now != read.as_bytes() => Err(Error::new(
+            Kind::CutShort,
+            format!("{FILE_NAME} was changed while factoryup was running; nothing was written"),
+        )
+        .hint("run the same command again: it takes the new answers")),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the control repo in `dir`.

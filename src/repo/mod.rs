@@ -383,6 +383,6 @@ impl Target for RepoTarget {
     }
 
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
-        apply::apply(self.git.dir(), &self.desired, self.format, self.step.take(), plan, log)
+        apply::apply(self.git.dir(), &self.desired, &self.read, self.format, self.step.take(), plan, log)
     }
 }

@@ -1,13 +1,13 @@
 //! All targets in order: looked at, confirmed as one, applied.
 
-use std::collections::BTreeSet;
-
 use super::{Made, ORDER, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::factory::HostKind;
 use crate::gitlab::hand_over;
 use crate::interrupt;
-use crate::plan::{Deed, Event, Options, Outcome, Plan, SavedPlan, Target, TargetName, carry_out, confirm, prepare};
+use crate::plan::{
+    Change, Deed, Event, Journal, Options, Outcome, Plan, SavedPlan, Target, TargetName, carry_out, confirm, prepare,
+};
 
 /// What to apply.
 #[derive(Debug)]
@@ -105,12 +105,16 @@ impl Workspace<'_> {
             self.watch.event(&Event::Planned(then));
         }
         if let Some(saved) = saved {
-            saved.require_same(&plans)?;
+            let journal = Journal::open(&self.state.file("journal.jsonl"))?;
+            saved.require_same(&plans, &|plan| journal.began(plan.target, &plan.digest()))?;
         }
         // Who saved the plan has confirmed it.
         confirm(&plans, Deed::Apply, self.watch, Options { yes: options.yes || saved.is_some(), ..options })?;
-        let confirmed = plans.into_iter().flat_map(ids).collect();
-        let mut run = Run { confirmed, is_exact: saved.is_some(), changed: false, left: None };
+        let now = surveyed.iter().filter_map(|one| Some((one.plan.clone()?, false)));
+        let then = surveyed.iter().filter_map(|one| Some((one.then.clone()?, true)));
+        let confirmed = now.chain(then).collect();
+        let waited = !options.yes || saved.is_some();
+        let mut run = Run { confirmed, is_exact: saved.is_some(), waited, changed: false, left: None };
         let several = surveyed.len() > 1;
         let (before, has_host) = (hand_over(&self.factory, &self.state)?, names.contains(&TargetName::Host));
         let mut rest = surveyed.into_iter();
@@ -146,12 +150,13 @@ impl Workspace<'_> {
         run.left.map_or(Ok(()), Err)
     }
 
-    /// Carries out one plan. After an earlier target was changed, the plan is made again: new changes need a confirmation too.
+    /// Carries out one plan. After a question or a change on an earlier target, the plan is made again: what is new or different needs
+    /// a confirmation too.
     fn bring(&self, target: &mut dyn Target, plan: Plan, options: Options, run: &mut Run) -> Result<Outcome> {
-        let now = if run.changed { target.observe(self.watch)? } else { plan.clone() };
+        let now = if run.changed || run.waited { target.observe(self.watch)? } else { plan.clone() };
         // The digest of what was confirmed, wherever that is what is applied.
         let plan = if now.changes == plan.changes { plan } else { now };
-        if !ids(&plan).all(|id| run.confirmed.contains(&id)) {
+        if !plan.changes.iter().all(|change| run.covers(plan.target, change)) {
             if run.is_exact {
                 let what = format!("{} needs changes that the saved plan does not have", plan.subject);
                 return Err(Error::new(Kind::CutShort, what)
@@ -187,16 +192,29 @@ struct Surveyed<'w> {
 
 /// How far an apply of several targets is.
 struct Run {
-    /// The changes that were confirmed.
-    confirmed: BTreeSet<(TargetName, String)>,
+    /// The plans that were confirmed, and whether each is for after the hand-off.
+    confirmed: Vec<(Plan, bool)>,
     /// Whether nothing else may be changed, since they come from a saved plan.
     is_exact: bool,
+    /// Whether time passed since the plans were made: for an answer, or in a file.
+    waited: bool,
     /// Whether anything was changed.
     changed: bool,
     /// What could not be done in the homes of service users.
     left: Option<Error>,
 }
 
-fn ids(plan: &Plan) -> impl Iterator<Item = (TargetName, String)> + '_ {
-    plan.changes.iter().map(|change| (plan.target, change.id.clone()))
+impl Run {
+    /// Whether this change was confirmed as it is. What an earlier target of the same run makes could not be in the plan yet: the tokens
+    /// of the hand-off, and the first commit of a new repo. Such a change has no text in the plan, and its id is enough.
+    fn covers(&self, target: TargetName, change: &Change) -> bool {
+        self.confirmed.iter().filter(|(plan, _)| plan.target == target).any(|(plan, is_later)| {
+            let may_differ = self.changed && (*is_later || change.kind() == "seed");
+            let covers = |known: &Change| {
+                known == change
+                    || may_differ && known.diff.is_none() && known.id == change.id && known.action == change.action
+            };
+            plan.changes.iter().any(covers)
+        })
+    }
 }

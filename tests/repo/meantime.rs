@@ -58,6 +58,32 @@ fn an_upgrade_in_place_takes_back_nothing_that_came_while_it_asked() {
     }
 }
 
+#[test]
+fn an_upgrade_on_a_branch_holds_no_other_answers_than_it_says() {
+    if !need("git") {
+        return;
+    }
+    let world = in_place::situation();
+    let mut pty = Pty::start(world.terminal("repo", &["upgrade", "--no-push"]), 250);
+    pty.expect("Apply these");
+    let path = world.path("repo/factory.toml");
+    let mine = fs::read_to_string(&path).unwrap() + "# Mine since.\n";
+    fs::write(&path, &mine).unwrap();
+    pty.send("y");
+    let (code, said) = pty.end();
+    assert!(
+        code == 75 && said.contains("was changed while factoryup was running; nothing was written"),
+        "{code} {said}"
+    );
+    assert_eq!(world.git("repo", &["for-each-ref", "refs/heads/factory"]), "");
+    assert_eq!(fs::read_to_string(&path).unwrap(), mine);
+    // The same command again takes them.
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--no-push", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    let branch = world.git("repo", &["for-each-ref", "--format=%(refname:short)", "refs/heads/factory"]);
+    assert!(world.git("repo", &["show", &format!("{}:factory.toml", branch.trim())]).contains("# Mine since."));
+}
+
 /// A script that does `deed` in the repo, then takes the lines that conflict out of `$1` and adds one.
 fn editor(world: &World, deed: &str) -> String {
     let path = world.path("editor");

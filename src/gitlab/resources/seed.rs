@@ -11,7 +11,7 @@ use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
-use crate::plan::{Action, Change, Undo};
+use crate::plan::{Action, Change, Diff, Undo};
 use crate::repo::git::{Git, remote};
 
 const KIND: &str = "seed";
@@ -43,7 +43,10 @@ fn create(desired: &Desired, commit: Option<&str>) -> Change {
     let what = commit.map_or("the control repo's first commit".to_owned(), |commit| {
         format!("commit {} of the control repo", short(commit))
     });
-    Change::new(format!("{KIND}:{}", desired.branch), Action::Create, format!("push {what} to {}", desired.branch))
+    let change =
+        Change::new(format!("{KIND}:{}", desired.branch), Action::Create, format!("push {what} to {}", desired.branch));
+    // The whole id is what was confirmed, and what is pushed.
+    Change { diff: commit.map(|commit| Diff { before: None, after: Some(format!("commit {commit}\n")) }), ..change }
 }
 
 fn short(commit: &str) -> &str {
@@ -75,13 +78,18 @@ impl Resource for Seed {
         Ok(found)
     }
 
-    fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
+    fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
         let nothing = || {
             Error::new(Kind::Usage, format!("there is no control repo in {} to push", site.desired.repo.display()))
                 .hint("make it first: factoryup apply repo")
         };
         let local = Local::open(site.desired)?.ok_or_else(nothing)?;
         let head = local.head()?.ok_or_else(nothing)?;
+        if change.diff.is_some() && *change != create(site.desired, Some(&head)) {
+            return Err(Error::new(Kind::CutShort, format!("the control repo is at commit {} by now", short(&head)))
+                .hint("nothing was pushed; run the same command again to see the plan for that commit")
+                .into());
+        }
         if branch(site)?.is_some() {
             return Ok(Undo::Never { reason: "it was there already".into() });
         }

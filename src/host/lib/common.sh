@@ -18,6 +18,8 @@ apt_holder() {
     for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
         inode=$(stat -c %i "$lock" 2>/dev/null) || continue
         awk -v inode="$inode" '$2 == "POSIX" && $6 ~ (":" inode "$") { print $5 }' /proc/locks | while IFS= read -r pid; do
+            # The locks are root's: a process of others has a file of the same number elsewhere.
+            [ "$(stat -c %u "/proc/$pid" 2>/dev/null)" = 0 ] || continue
             [ -z "$(find "/proc/$pid/fd" -lname "$lock" -print -quit 2>/dev/null)" ] || echo "$pid $lock"
         done
     done | head -n 1

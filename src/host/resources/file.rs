@@ -104,8 +104,14 @@ impl File {
             return Some(update(format!("set {} to {wish}", self.path)).with_diff(Some(is), Some(wish)));
         }
         let change = update(format!("change {}", self.path));
+        let digest = |hash: &str| Some(format!("sha256 {hash}\n"));
         Some(match (seen.text(path), self.shown()) {
             (Some(before), Some(after)) => change.with_diff(Some(before), Some(after)),
+            // Too long to be shown, yet what is replaced has to be the same when the plan is applied.
+            (None, Some(_)) => match seen.hashes.get(path) {
+                Some(hash) => change.with_diff(digest(hash), digest(&self.content.sha256())),
+                None => change,
+            },
             _ => change,
         })
     }

@@ -46,7 +46,7 @@ impl Resource for Packages {
         if missing.is_empty() {
             return Ok(Verdict::right());
         }
-        require_room(seen)?;
+        require_room(seen, missing.len())?;
         let waits =
             |pid| format!("process {pid} on the host uses apt or dpkg; apply waits for it, for at most 5 minutes");
         let note = seen.facts.get("apt-holder").map(waits);
@@ -67,14 +67,17 @@ impl Resource for Packages {
 
 /// What a factory's packages take on a plain Debian, with the downloaded archives, and as much again: in MiB.
 const ROOM: u64 = 512;
+/// What one package may take of it.
+const EACH: u64 = 128;
 
 /// Refuses a host on which a file system that packages are written to has too little room.
-fn require_room(seen: &Observed) -> Result<()> {
+fn require_room(seen: &Observed, missing: usize) -> Result<()> {
+    let room = ROOM.min(EACH * missing as u64);
     let free = seen.facts.get("free-kib").and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib / 1024);
-    let Some(free) = free.filter(|free| *free < ROOM) else { return Ok(()) };
+    let Some(free) = free.filter(|free| *free < room) else { return Ok(()) };
     Err(Error::new(
         Kind::CannotWrite,
-        format!("too little room on the host to install packages: {free} MiB of {ROOM} MiB"),
+        format!("too little room on the host to install packages: {free} MiB of {room} MiB"),
     )
     .hint("free some, such as with `apt-get clean` and `journalctl --vacuum-size=100M` on the host")
     .hint("`df -h / /usr /var /var/cache/apt/archives` on the host shows which file system is full"))
@@ -97,7 +100,7 @@ mod tests {
         assert_eq!(change.summary, "install 1 package for base: tmux");
         seen.facts.insert("free-kib".into(), "65536".into());
         let error = packages.compare(&seen).unwrap_err();
-        assert!(error.kind() == Kind::CannotWrite && error.to_string().contains("64 MiB of 512 MiB"), "{error}");
+        assert!(error.kind() == Kind::CannotWrite && error.to_string().contains("64 MiB of 128 MiB"), "{error}");
         seen.packages.insert("tmux".into(), "3.3".into());
         assert!(packages.compare(&seen).unwrap().change.is_none());
     }

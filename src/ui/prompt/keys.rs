@@ -196,6 +196,24 @@ impl Keys {
         Ok(found)
     }
 
+    /// Whether the key that was read last came with more than an Enter after it, as in a text that is pasted without marks: nobody types
+    /// so fast. All of it is dropped then.
+    pub(super) fn comes_with_more(&mut self) -> io::Result<bool> {
+        std::thread::sleep(QUIET);
+        let mut more = Vec::new();
+        while more.len() < 3
+            && let Some(byte) = self.byte_at_once()?
+        {
+            more.push(byte);
+        }
+        if matches!(more[..], [] | [b'\r' | b'\n'] | [b'\r', b'\n']) {
+            return Ok(false);
+        }
+        self.pending.extend(more.iter().filter(|byte| **byte == CTRL_C));
+        self.drop_ahead()?;
+        Ok(true)
+    }
+
     /// The next byte, if it is there already.
     fn byte_at_once(&mut self) -> io::Result<Option<u8>> {
         if !self.pending.is_empty() {

@@ -107,7 +107,9 @@ pub fn confirm(question: &str, default: bool) -> Result<bool> {
     let asked = fit_before_answer(&format!("{question} {}", if default { "[Y/n]" } else { "[y/N]" }));
     terminal.write(&format!("{asked} "))?;
     let answer = loop {
-        match terminal.key()? {
+        let key = terminal.key()?;
+        let key = if terminal.is_pasted(&key)? { Key::Pasted } else { key };
+        match key {
             Key::Enter => break Some(default),
             Key::Char('y' | 'Y') => break Some(true),
             Key::Char('n' | 'N') => break Some(false),

@@ -15,9 +15,15 @@ pub(super) const BEGIN: &[u8] = b"200";
 /// The mark after.
 pub(super) const END: &[u8] = b"\x1b[201~";
 
-/// A pasted text without the line breaks around it; or how many lines it has, when there are several.
+/// The longest text that is taken, in bytes: no answer is longer.
+const LONGEST: usize = 4096;
+
+/// A pasted text without the line breaks around it; or how many lines it has, when there are several. Of a longer text than an answer
+/// can be, only the beginning counts.
 pub(super) fn one_line(bytes: &[u8]) -> Result<Zeroizing<String>, usize> {
-    let text = Zeroizing::new(String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n"));
+    let text = Zeroizing::new(
+        String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).replace("\r\n", "\n").replace('\r', "\n"),
+    );
     let text = text.trim_matches('\n');
     match text.matches('\n').count() {
         0 => Ok(Zeroizing::new(text.replace('\t', " ").chars().filter(|character| !character.is_control()).collect())),

@@ -52,6 +52,12 @@ impl Terminal {
         self.keys.borrow_mut().pasted()
     }
 
+    /// Whether a key that answers is part of a pasted text; see [`Keys::comes_with_more`].
+    pub(super) fn is_pasted(&self, key: &Key) -> Result<bool> {
+        let answers = matches!(key, Key::Enter | Key::Char('y' | 'Y' | 'n' | 'N'));
+        Ok(answers && self.keys.borrow_mut().comes_with_more().map_err(cannot_ask)?)
+    }
+
     /// Drops what was typed or pasted before the question that is about to be shown.
     pub(super) fn drop_ahead(&self) -> Result<()> {
         if self.keys.borrow_mut().drop_ahead().map_err(cannot_ask)? {
