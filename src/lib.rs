@@ -24,6 +24,7 @@
 //! | [`interrupt`] | Ctrl-C |
 //! | [`process`] | starts other programs without handing them secrets |
 //! | `shell` | text as one word of a shell |
+//! | `digest` | SHA-256 in hexadecimal |
 //! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
 //!
 //! Two more crates of the workspace know nothing about factoryup. `rehearsal` and the tests use them: `disposable_host`, a real
@@ -34,6 +35,7 @@
 pub mod app;
 pub mod cli;
 pub mod dialog;
+mod digest;
 pub mod error;
 pub mod factory;
 pub mod gitlab;

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::error::GitlabResult;
 use super::http::BaseUrl;
 use crate::factory::{Factory, RunnerKind, Tier};
-use crate::secret::Secret;
 
 /// Nobody.
 pub(super) const NO_ONE: u8 = 0;
@@ -51,8 +50,6 @@ pub(super) struct Desired {
     pub(super) runners: Vec<Runner>,
     /// The agent's account.
     pub(super) agent: Agent,
-    /// CI/CD variables with values that the owner gave.
-    pub(super) variables: Vec<Variable>,
 }
 
 /// An environment that jobs deploy to.
@@ -84,15 +81,6 @@ pub(super) struct Agent {
     pub(super) name: String,
     /// The life of its token and membership, in days.
     pub(super) days: u16,
-}
-
-/// A CI/CD variable that trusted jobs need.
-#[derive(Clone, Debug)]
-pub(super) struct Variable {
-    pub(super) key: String,
-    pub(super) value: Secret,
-    /// Name of the environment, or `*`.
-    pub(super) scope: String,
 }
 
 impl Desired {
@@ -129,7 +117,6 @@ impl Desired {
                 name: format!("{name} agent"),
                 days: factory.agent.token_days.clamp(1, 30),
             },
-            variables: Vec::new(),
         })
     }
 

@@ -2,10 +2,9 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `gitlab.json` | which project the rest belongs to; ids of runners; fingerprints of variables; whose token the agent's is |
+//! | `gitlab.json` | which project the rest belongs to; ids of runners; whose token the agent's is |
 //! | `agent-token` | the agent's token, which the host target brings to the host |
 //! | `runner-trusted-token`, `runner-untrusted-token` | the runners' tokens, likewise |
-//! | `fingerprint-key` | the key that the fingerprints are made with |
 //!
 //! All of them have mode 0600 in a folder of mode 0700. The text of a token is the file's only line. Losing them costs a new token
 //! each, and nothing else.
@@ -13,10 +12,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
 use super::error::GitlabResult;
 use crate::error::Error;
@@ -26,7 +23,6 @@ use crate::secret::Secret;
 /// The agent's token.
 pub(super) const AGENT_TOKEN: &str = "agent-token";
 const MEMORY: &str = "gitlab.json";
-const KEY: &str = "fingerprint-key";
 const SCHEMA: u32 = 1;
 
 /// The part of the state folder that this target writes.
@@ -37,8 +33,8 @@ pub(super) struct Keep {
 }
 
 /// `gitlab.json`.
+// A key too many is no damage: earlier files have an empty `variables`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Memory {
     /// Format number.
     pub(super) schema: u32,
@@ -46,8 +42,6 @@ pub(super) struct Memory {
     pub(super) project: String,
     /// Ids of the runners, by name.
     pub(super) runners: BTreeMap<String, u64>,
-    /// HMAC-SHA256 of the variables' values, by `KEY@SCOPE`.
-    pub(super) variables: BTreeMap<String, String>,
     /// Whose the kept agent token is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) agent: Option<TokenMemory>,
@@ -82,13 +76,7 @@ impl Keep {
     /// What is remembered about this project; nothing when the file is about another one.
     pub(super) fn memory(&self) -> GitlabResult<Memory> {
         let path = self.path(MEMORY);
-        let fresh = || Memory {
-            schema: SCHEMA,
-            project: self.project.clone(),
-            runners: BTreeMap::new(),
-            variables: BTreeMap::new(),
-            agent: None,
-        };
+        let fresh = || Memory { schema: SCHEMA, project: self.project.clone(), runners: BTreeMap::new(), agent: None };
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(fresh()),
@@ -151,32 +139,6 @@ impl Keep {
         }
         self.remember(|_| ())
     }
-
-    /// A keyed fingerprint: who has it cannot test guesses at the value without the key, which is only here.
-    pub(super) fn fingerprint(&self, name: &str, value: &Secret) -> GitlabResult<String> {
-        let key = self.key()?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes())
-            .map_err(|e| Error::internal(format!("the fingerprint key has no usable length: {e}")))?;
-        for part in [self.project.as_bytes(), name.as_bytes(), value.expose().as_bytes()] {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        Ok(crate::plan::hex(&mac.finalize().into_bytes()))
-    }
-
-    fn key(&self) -> GitlabResult<Secret> {
-        let path = self.path(KEY);
-        if path.exists() {
-            return Ok(Secret::from_file(&path)?);
-        }
-        let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
-        getrandom::fill(&mut *bytes)
-            .map_err(|e| Error::internal(format!("the system's random source does not answer: {e}")))?;
-        let key = Secret::new(crate::plan::hex(&*bytes));
-        let line = zeroize::Zeroizing::new(format!("{}\n", key.expose()));
-        write_atomically(&path, line.as_bytes(), 0o600)?;
-        Ok(key)
-    }
 }
 
 #[cfg(test)]
@@ -206,16 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_depends_on_key_name_and_value() {
-        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let keep = Keep::new(one.path(), "https://a/x".into());
-        let print = |keep: &Keep, name: &str, value: &str| keep.fingerprint(name, &Secret::new(value)).unwrap();
-        let first = print(&keep, "A@*", "v");
-        assert_eq!(first, print(&keep, "A@*", "v"));
-        assert_eq!(first.len(), 64);
-        assert_ne!(first, print(&keep, "A@*", "w"));
-        assert_ne!(first, print(&keep, "B@*", "v"));
-        assert_ne!(first, print(&Keep::new(two.path(), "https://a/x".into()), "A@*", "v"));
+    fn a_memory_with_fingerprints_of_variables_is_read() {
+        let temp = tempfile::tempdir().unwrap();
+        let text = r#"{ "schema": 1, "project": "x", "runners": { "trusted": 7 }, "variables": {} }"#;
+        std::fs::write(temp.path().join(MEMORY), text).unwrap();
+        assert_eq!(Keep::new(temp.path(), "x".into()).memory().unwrap().runners["trusted"], 7);
     }
 
     #[test]

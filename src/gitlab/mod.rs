@@ -39,7 +39,7 @@ use std::path::Path;
 pub use handed::{TokenLife, hand_over, token_life};
 
 use client::Client;
-use desired::{Desired, Variable};
+use desired::Desired;
 use keep::Keep;
 use preflight::Facts;
 
@@ -73,14 +73,6 @@ impl GitlabTarget {
         let owner = Client::new(desired.base.clone(), owner, "the owner").map_err(Error::from)?;
         let keep = Keep::new(state.path(), desired.url());
         Ok(Self { desired, owner, keep, facts: None, licensed: None })
-    }
-
-    /// Adds a CI/CD variable for jobs on protected refs, such as `CLOUDFLARE_API_TOKEN`; `scope` is the name of an environment, or
-    /// `*` for all. It is set protected, masked and hidden, and again whenever `value` is another one than was set from here.
-    #[must_use]
-    pub fn with_variable(mut self, key: impl Into<String>, value: Secret, scope: impl Into<String>) -> Self {
-        self.desired.variables.push(Variable { key: key.into(), value, scope: scope.into() });
-        self
     }
 }
 

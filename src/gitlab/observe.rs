@@ -5,7 +5,7 @@ use super::desired::Desired;
 use super::error::GitlabResult;
 use super::http::Call;
 use super::preflight::{self, Facts, require_maintainer, too_old};
-use super::resources::{self, account, group, project};
+use super::resources::{self, account, group, project, variable};
 use super::site::{Project, Site};
 use crate::factory::Tier;
 use crate::plan::{Plan, Target};
@@ -33,6 +33,7 @@ impl GitlabTarget {
             plan.unchanged += found.unchanged;
             plan.notes.extend(found.notes);
         }
+        plan.notes.extend(variable::notes(&site)?);
         Ok(plan)
     }
 

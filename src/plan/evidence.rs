@@ -11,9 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::change::hex;
 use crate::error::{Error, Kind, Result};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
@@ -130,7 +128,7 @@ impl Evidence {
             if statement.prev != prev {
                 return Err(broken(index + 1, "it does not follow from the line before"));
             }
-            prev = hex(&Sha256::digest(line.as_bytes()));
+            prev = crate::digest::sha256(line.as_bytes());
         }
         Ok((text.lines().count(), prev))
     }

@@ -26,7 +26,6 @@ mod receipt;
 mod saved;
 mod state;
 
-pub(crate) use change::hex;
 pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
 pub use deed::Deed;
 pub use engine::{Event, Log, Options, Outcome, Proof, Target, Watch, converge};

@@ -9,10 +9,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::change::{Plan, TargetName, hex};
+use super::change::{Plan, TargetName};
 use super::state::write_atomically;
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 
 /// The `schema` number of a saved plan.
@@ -167,7 +167,7 @@ struct Version {
 }
 
 fn digest(plans: &[Plan]) -> String {
-    hex(&Sha256::digest(serde_json::to_vec(plans).unwrap_or_default()))
+    sha256(&serde_json::to_vec(plans).unwrap_or_default())
 }
 
 #[cfg(test)]

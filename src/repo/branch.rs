@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use super::compare::Comparison;
 use super::desired::Desired;
-use super::digest::{sha256, sha256_of_parts};
 use super::error::{RepoError, RepoResult};
 use super::git::write::{Edit, NewCommit};
 use super::observe::ControlRepo;
 use super::record::{self, base_digest};
+use crate::digest::{sha256, sha256_of_parts};
 use crate::factory::FILE_NAME;
 
 /// The name of the branch for these differences. It names where they start from and what they are, so that the same differences

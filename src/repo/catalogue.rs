@@ -12,9 +12,9 @@ use rust_embed::Embed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::digest::{sha256, sha256_of_parts};
 use super::error::{RepoError, RepoResult};
 use super::path;
+use crate::digest::{sha256, sha256_of_parts};
 
 /// In a path or id: the name of the environment that the file is rendered for.
 pub(crate) const ENVIRONMENT: &str = "ENVIRONMENT";

@@ -10,13 +10,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::git::read::TreeEntry;
 use super::journal::place;
 use super::observe::SUBMODULE;
 use super::tree::Mode;
+use crate::digest::sha256;
 
 /// Git's mode of a folder.
 pub(crate) const FOLDER: &str = "040000";

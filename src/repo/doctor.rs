@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::catalogue::Class;
 use super::desired::Desired;
-use super::digest::{sha256, sha256_of_json};
 use super::git::Git;
 use super::manifest::{FileRecord, State};
 use super::merge::has_markers;
@@ -18,6 +17,7 @@ use super::observe::{ControlRepo, Current, Observed, observe, resolve};
 use super::record::{ANSWERS, BASE, base_digest};
 use super::render::render;
 use super::tree::owned;
+use crate::digest::{sha256, sha256_of_json};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
 

@@ -4,11 +4,11 @@
 //! git ignores or does not know is never written over.
 
 use super::clean::{changed, has_modes, is, present, refuse_overlooked};
-use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::git::write::Edit;
 use super::journal::{Steps, place};
+use crate::digest::sha256;
 use crate::factory::FILE_NAME;
 
 /// Whether the work tree holds what `edits` make.

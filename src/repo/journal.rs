@@ -27,12 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use super::clean::{FOLDER as DIRECTORY, Side, has_modes, is, present, stage};
 use super::create::sync;
-use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::failpoint::reached;
 use super::git::Git;
 use super::git::write::Edit;
 use super::tree::Mode;
+use crate::digest::sha256;
 use replay::Replay;
 
 /// Format number of the journal. The first had no `stage`.

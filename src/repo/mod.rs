@@ -41,7 +41,6 @@ mod compare;
 mod context;
 pub(crate) mod create;
 pub(crate) mod desired;
-mod digest;
 pub(crate) mod error;
 mod failpoint;
 pub(crate) mod ground;

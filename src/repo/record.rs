@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::catalogue::Class;
-use super::digest::{sha256, sha256_of_json};
 use super::error::{RepoError, RepoResult};
 use super::manifest::{self, Manifest};
 use super::tree::{Mode, Tree};
+use crate::digest::{sha256, sha256_of_json};
 use crate::factory::Factory;
 
 /// The answers last applied, in the form of `factory.toml`: the base, when `factory.toml` is the new.

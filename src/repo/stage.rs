@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 
-use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
+use crate::digest::sha256;
 
 const PREFIX: &str = ".factoryup-";
 const LOCK: &str = "lock";

@@ -2,7 +2,7 @@
 
 use super::block;
 use super::catalogue::Class;
-use super::digest::sha256;
+use crate::digest::sha256;
 
 /// What git keeps of a file's type and permission bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

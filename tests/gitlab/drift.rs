@@ -208,28 +208,6 @@ fn a_token_that_ends_soon_or_was_revoked_or_is_too_wide_is_replaced() {
 }
 
 #[test]
-fn variables_are_protected_hidden_and_known_by_fingerprint() {
-    let Some(mut situation) = Situation::new() else { return };
-    situation.variables.push(("CLOUDFLARE_API_TOKEN".into(), "canary-variable-one".into(), "*".into()));
-    situation.apply(QUIET).unwrap();
-    let set = situation.get("/variables/CLOUDFLARE_API_TOKEN");
-    for (key, value) in [("protected", true), ("masked", true), ("hidden", true), ("raw", true)] {
-        assert_eq!(set[key], value, "{key}");
-    }
-    situation.plane.stand_in.clear_log();
-    situation.apply(QUIET).unwrap();
-    assert_eq!(situation.writes(), Vec::<String>::new());
-
-    situation.variables[0].1 = "canary-variable-two".into();
-    mends(&situation, &["variable:CLOUDFLARE_API_TOKEN@*"]);
-    situation.plane.delete(&situation.path("/variables/CLOUDFLARE_API_TOKEN"));
-    let open = json!({ "key": "CLOUDFLARE_API_TOKEN", "value": "canary-variable-two", "protected": false });
-    situation.plane.post(&situation.path("/variables"), &open);
-    mends(&situation, &["variable:CLOUDFLARE_API_TOKEN@*"]);
-    assert_eq!(situation.get("/variables/CLOUDFLARE_API_TOKEN")["hidden"], true);
-}
-
-#[test]
 fn local_commits_are_pointed_out_and_never_pushed() {
     let Some(situation) = Situation::handed_off() else { return };
     let commit = super::plane::git(&situation.repo, &["commit", "--quiet", "--allow-empty", "--message", "Local"]);

@@ -23,9 +23,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn secrets_are_in_their_files_and_nowhere_else() {
-    let Some(mut situation) = Situation::new() else { return };
-    let variable = "canary-variable-8d1f";
-    situation.variables.push(("CLOUDFLARE_API_TOKEN".into(), variable.into(), "*".into()));
+    let Some(situation) = Situation::new() else { return };
     let recorder = Recorder::default();
     let mut target = situation.target();
     converge(&mut target, &recorder, &situation.state, PROVE).unwrap();
@@ -36,9 +34,8 @@ fn secrets_are_in_their_files_and_nowhere_else() {
     let mut all = Vec::new();
     files(situation.directory(), &mut all);
     assert!(all.len() > 20);
-    for (home, secret) in [(None, owner.as_str()), (None, variable)]
-        .into_iter()
-        .chain(kept.iter().map(|(home, text)| (Some(*home), text.as_str())))
+    for (home, secret) in
+        [(None, owner.as_str())].into_iter().chain(kept.iter().map(|(home, text)| (Some(*home), text.as_str())))
     {
         assert!(!told.contains(secret), "said aloud: {home:?}");
         for path in &all {
@@ -53,7 +50,7 @@ fn secrets_are_in_their_files_and_nowhere_else() {
 
 #[test]
 fn errors_never_repeat_a_secret() {
-    let Some(mut situation) = Situation::new() else { return };
+    let Some(situation) = Situation::new() else { return };
     let owner = situation.plane.owner_token();
     let mut texts = Vec::new();
     for fault in [Fault::ServerError, Fault::Drop] {
@@ -67,11 +64,6 @@ fn errors_never_repeat_a_secret() {
     let _ = situation.target_with(Secret::new("glpat-canary")).observe(&Silent);
     let error = situation.target_with(Secret::new("glpat-canary")).observe(&Silent).unwrap_err();
     texts.push(format!("{error} {error:?}"));
-    // A value that GitLab refuses to mask.
-    situation.variables.push(("CLOUDFLARE_API_TOKEN".into(), "canary with spaces".into(), "*".into()));
-    let error = situation.apply(PROVE).unwrap_err();
-    texts.push(format!("{error} {error:?} {:?}", error.hints()));
-    assert!(texts[3].contains("value is invalid"), "{texts:?}");
     for text in texts {
         assert!(!text.contains(&owner) && !text.contains("canary"), "{text}");
     }

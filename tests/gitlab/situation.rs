@@ -23,7 +23,6 @@ pub struct Situation {
     pub factory: Factory,
     pub state: StateDir,
     pub repo: PathBuf,
-    pub variables: Vec<(String, String, String)>,
     directory: TempDir,
 }
 
@@ -88,7 +87,7 @@ impl Situation {
         let text = factoryup::factory::to_toml(&factory).unwrap();
         let mut target = RepoTarget::new(&repo, &factory, &text).unwrap();
         converge(&mut target, &Silent, &state, QUIET).unwrap();
-        Some(Self { plane, factory, state, repo, variables: Vec::new(), directory })
+        Some(Self { plane, factory, state, repo, directory })
     }
 
     /// A situation whose hand-off is done.
@@ -104,11 +103,7 @@ impl Situation {
     }
 
     pub fn target_with(&self, token: Secret) -> GitlabTarget {
-        let mut target = GitlabTarget::new(&self.factory, token, &self.repo, &self.state).unwrap();
-        for (key, value, scope) in &self.variables {
-            target = target.with_variable(key, Secret::new(value.as_str()), scope);
-        }
-        target
+        GitlabTarget::new(&self.factory, token, &self.repo, &self.state).unwrap()
     }
 
     pub fn plan(&self) -> Plan {

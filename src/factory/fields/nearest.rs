@@ -12,7 +12,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 pub fn nearest_few<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
     let word = normal(word);
     let allowed = (word.chars().count() / 3).max(1);
-    let near = candidates.into_iter().map(|candidate| (distance(&word, &normal(candidate)), candidate));
+    let near = candidates.into_iter().map(|candidate| (strsim::osa_distance(&word, &normal(candidate)), candidate));
     let mut near: Vec<(usize, &str)> = near.filter(|(distance, _)| *distance <= allowed).collect();
     near.sort_by_key(|(distance, _)| *distance);
     near.into_iter().take(count).map(|(_, candidate)| candidate).collect()
@@ -20,25 +20,6 @@ pub fn nearest_few<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>
 
 fn normal(word: &str) -> String {
     word.to_lowercase().replace('-', "_")
-}
-
-/// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
-fn distance(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
-    for i in 1..=from.len() {
-        let mut row = vec![i];
-        for j in 1..=to.len() {
-            let same = from[i - 1] == to[j - 1];
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + usize::from(!same));
-            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[from.len()][to.len()]
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! The [order](all) is the hand-off's: content first, then the locks, and only when they hold the accounts that they
 //! lock out. Each write begins by reading again, so that a change that is made already is left alone.
 //!
-//! [`group`] and [`project`] stand apart, since everything else lives in a project.
+//! [`group`] and [`project`] stand apart, since everything else lives in a project, and so does [`variable`], which is only read.
 
 pub(super) mod account;
 pub(super) mod agent_token;
@@ -72,7 +72,7 @@ impl Found {
 }
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 12] {
+pub(super) fn all() -> [&'static dyn Resource; 11] {
     [
         &seed::Seed,
         &protected_branch::ProtectedBranches,
@@ -80,7 +80,6 @@ pub(super) fn all() -> [&'static dyn Resource; 12] {
         &settings::Settings,
         &job_token::JobToken,
         &environment::Environments,
-        &variable::Variables,
         &runner::Runners,
         &account::ServiceAccount,
         &membership::Membership,

@@ -228,13 +228,8 @@ mod tests {
         };
         let listed = |id, description: &str| Listed { id, description: Some(description.into()) };
         let all = [listed(1, "factoryup a: trusted"), listed(2, "renamed"), listed(3, "other")];
-        let mut memory = Memory {
-            schema: 1,
-            project: "x".into(),
-            runners: [("trusted".to_owned(), 2)].into(),
-            variables: std::collections::BTreeMap::new(),
-            agent: None,
-        };
+        let mut memory =
+            Memory { schema: 1, project: "x".into(), runners: [("trusted".to_owned(), 2)].into(), agent: None };
         assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(2));
         memory.runners.insert("trusted".into(), 9);
         assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(1));

@@ -7,8 +7,6 @@ mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
-
 use crate::host::word::{HostPath, Part};
 
 /// A user, from `passwd(5)` and, reduced to one word on the host, `shadow(5)`.
@@ -183,15 +181,6 @@ impl HostPath {
             })
         })
     }
-}
-
-/// SHA-256 of some content, in hexadecimal as `sha256sum` prints it.
-pub(crate) fn sha256(content: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(content).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

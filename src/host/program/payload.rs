@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::Word;
-use crate::host::observed::sha256;
+use crate::digest::sha256;
 use crate::secret::Secret;
 
 /// Whether a program is to run, or to be shown to a person.

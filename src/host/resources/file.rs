@@ -167,7 +167,7 @@ impl Resource for File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::observed::sha256;
+    use crate::digest::sha256;
     use crate::secret::Secret;
 
     fn seen(text: &str, mode: &str) -> Observed {

@@ -137,7 +137,8 @@ impl Resource for Nftables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::observed::{PathState, UnitState, sha256};
+    use crate::digest::sha256;
+    use crate::host::observed::{PathState, UnitState};
 
     fn up() -> Observed {
         let mut seen = Observed::default();

@@ -127,7 +127,7 @@ impl Resource for SecretFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::observed::sha256;
+    use crate::digest::sha256;
     use crate::host::program::Show;
 
     fn file(wish: Wish) -> SecretFile {

@@ -139,7 +139,8 @@ impl Resource for Sshd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::observed::{PathState, sha256};
+    use crate::digest::sha256;
+    use crate::host::observed::PathState;
 
     fn sshd() -> Sshd {
         let settings = vec![("PermitRootLogin", "no".into()), ("DenyUsers", "agent deploy".into())];

@@ -121,7 +121,8 @@ impl Resource for Sysctl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::observed::{PathState, Setting, sha256};
+    use crate::digest::sha256;
+    use crate::host::observed::{PathState, Setting};
 
     #[test]
     fn what_cannot_be_set_is_a_note_and_no_change() {

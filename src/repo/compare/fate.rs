@@ -1,9 +1,9 @@
 //! What becomes of one file, by its class.
 
 use super::base_text;
+use crate::digest::sha256;
 use crate::repo::block;
 use crate::repo::catalogue::Class;
-use crate::repo::digest::sha256;
 use crate::repo::manifest::FileRecord;
 use crate::repo::merge::{Base, Conflict, Decision, Version, decide, has_markers};
 use crate::repo::observe::{ControlRepo, Current};

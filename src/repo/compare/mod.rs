@@ -12,13 +12,13 @@ pub(crate) mod paths;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::Desired;
-use super::digest::sha256;
 use super::manifest::{FileRecord, Manifest, State, Tombstone};
 use super::merge::Conflict;
 use super::observe::{ControlRepo, Current};
 use super::record::{BASE, Blob, CONFLICTS};
 use super::report::{Finding, Report, Sort};
 use super::tree::{Mode, RenderedFile, owned};
+use crate::digest::sha256;
 use crate::factory::FILE_NAME;
 use crate::migrations::{Change, Migration};
 use fate::Fate;

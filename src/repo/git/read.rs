@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Git;
-use crate::plan::hex;
+use crate::digest::hex;
 use crate::repo::error::{RepoError, RepoResult};
 
 /// An entry of a commit's tree that is not a folder.

@@ -181,7 +181,7 @@ impl Replay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repo::digest::sha256;
+    use crate::digest::sha256;
 
     struct Room {
         _temp: tempfile::TempDir,

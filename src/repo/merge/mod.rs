@@ -29,9 +29,9 @@ mod place;
 mod regions;
 mod structure;
 
-use super::digest::sha256;
 use super::render::is_conflict_marker;
 use super::tree::Mode;
+use crate::digest::sha256;
 
 /// One version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,6 @@ use super::catalogue::Class;
 use super::clean::{Changed, changed, refuse_overlooked};
 use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
-use super::digest::sha256;
 use super::error::{RepoError, RepoResult};
 use super::git::Git;
 use super::git::write::Edit;
@@ -27,6 +26,7 @@ use super::merge::has_markers;
 use super::observe::{ControlRepo, Observed, observe, resolve};
 use super::record::{BASE, Blob, CONFLICTS};
 use super::tree::{Mode, RenderedFile, owned};
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::factory::Factory;
 

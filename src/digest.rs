@@ -1,4 +1,4 @@
-//! SHA-256 as this room writes it: lower-case hexadecimal of raw bytes.
+//! SHA-256 in lower-case hexadecimal, as `sha256sum` prints it.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -6,7 +6,14 @@ use sha2::{Digest, Sha256};
 
 /// SHA-256 of `bytes`.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    crate::plan::hex(&Sha256::digest(bytes))
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// SHA-256 over named parts: of the text with one line `DIGEST  NAME` for each, as `sha256sum` prints it.
