@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::entry::Entry;
+use super::entry::AppEntry;
 use super::{AppError, Request};
 use crate::factory::Factory;
 use crate::repo::git::Git;
@@ -26,13 +26,13 @@ const NEEDED: [&str; 4] = [
 pub(super) struct Control {
     git: Git,
     commit: String,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, AppEntry>,
 }
 
 /// An entry that is there.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) entry: Entry,
+    pub(super) entry: AppEntry,
     /// The branch that waits to be merged, unless the default branch has the entry.
     pub(super) branch: Option<String>,
 }
@@ -89,7 +89,7 @@ impl Control {
     pub(super) fn taken(&self) -> Result<BTreeSet<u16>, AppError> {
         let pattern = format!("refs/heads/{BRANCHES}*");
         let listing = self.git.run(&["for-each-ref", "--format=%(objectname)", &pattern])?;
-        let mut all: Vec<Entry> = self.entries.values().cloned().collect();
+        let mut all: Vec<AppEntry> = self.entries.values().cloned().collect();
         for commit in String::from_utf8_lossy(&listing).lines() {
             all.extend(entries(&self.git, commit)?.into_values());
         }
@@ -97,7 +97,7 @@ impl Control {
     }
 
     /// Makes the branch that brings the entry; returns its name.
-    pub(super) fn propose(&self, request: &Request<'_>, entry: &Entry) -> Result<String, AppError> {
+    pub(super) fn propose(&self, request: &Request<'_>, entry: &AppEntry) -> Result<String, AppError> {
         let name = request.name;
         let branch = format!("{BRANCHES}{name}");
         let section = &request.factory.factory;
@@ -118,7 +118,7 @@ impl Control {
 }
 
 /// The entries in a commit, by application.
-fn entries(git: &Git, commit: &str) -> Result<BTreeMap<String, Entry>, AppError> {
+fn entries(git: &Git, commit: &str) -> Result<BTreeMap<String, AppEntry>, AppError> {
     let files = git.tree(commit)?;
     let found: Vec<_> = files
         .iter()
@@ -132,6 +132,6 @@ fn entries(git: &Git, commit: &str) -> Result<BTreeMap<String, Entry>, AppError>
     found
         .iter()
         .zip(texts)
-        .map(|((path, name, _), text)| Ok(((*name).to_owned(), Entry::parse(path, &text)?)))
+        .map(|((path, name, _), text)| Ok(((*name).to_owned(), AppEntry::parse(path, &text)?)))
         .collect()
 }

@@ -16,7 +16,7 @@ const TIERS: [&str; 5] = ["production", "staging", "testing", "development", "ot
 /// The file's content, version 1: it has no number of its own, as the code that reads it stands beside it in the control repo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(super) struct AppEntry {
     /// One line about the application.
     #[serde(default)]
     pub(super) description: String,
@@ -36,7 +36,7 @@ pub(super) struct Place {
     pub(super) public: bool,
 }
 
-impl Entry {
+impl AppEntry {
     /// A new application's entry, with ports that are not `taken`: production's first, then the others'.
     pub(super) fn new(request: &Request<'_>, taken: &BTreeSet<u16>) -> Result<Self, AppError> {
         let names = &request.factory.environments.names;
@@ -113,7 +113,7 @@ mod tests {
             let place = serde_json::json!({ "tier": tier, "port": port, "public": false });
             serde_json::json!({ "description": description, "environments": { name: place } }).to_string()
         };
-        let parse = |text: String| Entry::parse("infra/apps/shop.json", text.as_bytes());
+        let parse = |text: String| AppEntry::parse("infra/apps/shop.json", text.as_bytes());
         assert!(parse(text("The web shop", "staging", "staging", 8100)).is_ok());
         for (wrong, word) in [
             (text("a\n\n# Orders", "staging", "staging", 8100), "one line"),

@@ -31,7 +31,7 @@ use crate::error::Result;
 use crate::factory::Factory;
 
 use control::Control;
-use entry::Entry;
+use entry::AppEntry;
 use error::AppError;
 
 /// The branch of an adopted repo that brings what it lacks.
@@ -117,7 +117,7 @@ pub fn add(request: &Request<'_>) -> Result<Added> {
     let found = control.find(request.name)?;
     let entry = match &found {
         Some(found) => found.entry.clone(),
-        None => Entry::new(request, &control.taken()?)?,
+        None => AppEntry::new(request, &control.taken()?)?,
     };
     let scaffold = scaffold::render(request, &entry, control.commit())?;
     let (folder, made) = if let Some(folder) = &request.adopt {

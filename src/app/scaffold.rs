@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::entry::Entry;
+use super::entry::AppEntry;
 use super::{ADOPT_BRANCH, AppError, AppKind, Made, Request};
 use crate::repo::ObjectFormat;
 use crate::repo::catalogue::{Class, Pack};
@@ -47,7 +47,7 @@ struct PortKeys<'a> {
 }
 
 /// Renders the scaffold.
-pub(super) fn render(request: &Request<'_>, entry: &Entry, components: &str) -> RepoResult<Tree> {
+pub(super) fn render(request: &Request<'_>, entry: &AppEntry, components: &str) -> RepoResult<Tree> {
     let names = &request.factory.environments.names;
     let ports = names
         .iter()

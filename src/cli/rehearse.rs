@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::plan::StateDir;
-use crate::rehearsal::day_one::{self, Options, Report};
+use crate::rehearsal::day_one::{self, Options, RehearsalReport};
 use crate::rehearsal::system;
 use crate::ui::{Table, Ui, seconds};
 
@@ -49,7 +49,7 @@ impl Rehearse {
     }
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &RehearsalReport) -> String {
     let mut table = Table::new(["part", "took", "result"]);
     for part in &report.parts {
         table.row([part.name.clone(), seconds(Duration::from_secs_f64(part.seconds)), part.result.clone()]);

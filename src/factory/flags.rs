@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::answers::{Answers, Source};
-use super::fields::{FIELDS, Field, Kind};
+use super::fields::{FIELDS, Field, ValueKind};
 use super::rules::Fault;
 use crate::error::{Error, Result};
 
@@ -80,7 +80,7 @@ impl clap::Args for AnswerFlags {
 
 fn arg(field: &'static Field) -> Arg {
     let range = match field.kind {
-        Kind::Number { min, max } => format!(", {min} to {max}"),
+        ValueKind::Number { min, max } => format!(", {min} to {max}"),
         _ => String::new(),
     };
     let default = field.default.filter(|default| !default.is_empty());
@@ -88,14 +88,14 @@ fn arg(field: &'static Field) -> Arg {
     let help = format!("{}{range}{default} [env: {}]", field.help, field.env());
     let arg = Arg::new(field.key).long(field.flag).help(help).help_heading("Answers");
     match field.kind {
-        Kind::Text => arg.value_name("TEXT"),
-        Kind::Number { .. } => arg.value_name("NUMBER").allow_negative_numbers(true),
-        Kind::Choice(choices) => {
+        ValueKind::Text => arg.value_name("TEXT"),
+        ValueKind::Number { .. } => arg.value_name("NUMBER").allow_negative_numbers(true),
+        ValueKind::Choice(choices) => {
             let words = choices.iter().map(|choice| PossibleValue::new(choice.value).help(choice.label));
             arg.value_name("WORD").value_parser(PossibleValuesParser::new(words))
         }
-        Kind::Bool => arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Kind::List { commas, .. } => {
+        ValueKind::Bool => arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true"),
+        ValueKind::List { commas, .. } => {
             arg.value_name(if commas { "LIST" } else { "LINE|FILE" }).action(ArgAction::Append)
         }
     }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::answers::{Answers, Source};
-use super::fields::{FIELDS, Field, Kind, SECTIONS, Value, When, by_key, nearest};
+use super::fields::{FIELDS, Field, SECTIONS, Value, ValueKind, When, by_key, nearest};
 use super::former::{Brought, Former, renamed};
 use super::problem::{self, Problem};
 use super::rules::{Fault, find_secrets};
@@ -290,18 +290,20 @@ impl<'a> Reader<'a> {
     /// The value, when it is of the field's sort.
     fn typed(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) -> Option<Value> {
         let wanted = match (field.kind, value.get_ref()) {
-            (Kind::Text | Kind::Choice(_), DeValue::String(text)) => return Some(Value::Text(text.to_string())),
-            (Kind::Bool, DeValue::Boolean(yes)) => return Some(Value::Bool(*yes)),
-            (Kind::Number { .. }, DeValue::Integer(number)) => {
+            (ValueKind::Text | ValueKind::Choice(_), DeValue::String(text)) => {
+                return Some(Value::Text(text.to_string()));
+            }
+            (ValueKind::Bool, DeValue::Boolean(yes)) => return Some(Value::Bool(*yes)),
+            (ValueKind::Number { .. }, DeValue::Integer(number)) => {
                 // What 64 bits cannot hold is out of every field's range.
                 let number = i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(i64::MAX);
                 return Some(Value::Number(number));
             }
-            (Kind::List { .. }, DeValue::Array(items)) => return self.typed_items(field, items),
-            (Kind::Text | Kind::Choice(_), _) => "a text in quotes",
-            (Kind::Bool, _) => "`true` or `false`, without quotes",
-            (Kind::Number { .. }, _) => "a number, without quotes",
-            (Kind::List { .. }, _) => "a list in brackets",
+            (ValueKind::List { .. }, DeValue::Array(items)) => return self.typed_items(field, items),
+            (ValueKind::Text | ValueKind::Choice(_), _) => "a text in quotes",
+            (ValueKind::Bool, _) => "`true` or `false`, without quotes",
+            (ValueKind::Number { .. }, _) => "a number, without quotes",
+            (ValueKind::List { .. }, _) => "a list in brackets",
         };
         let reason = format!("is {}", type_name(value.get_ref()));
         let remedy = format!("write {wanted}, such as `{}`", field.example_line());

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::fields::{FIELDS, Field, Kind, SECTIONS, Value, When};
+use super::fields::{FIELDS, Field, SECTIONS, Value, ValueKind, When};
 use super::former;
 use super::{RETIRED, SCHEMA};
 
@@ -63,11 +63,11 @@ fn always_required(field: &Field) -> bool {
 
 fn describe(field: &Field) -> Json {
     let mut schema = match field.kind {
-        Kind::Text => json!({ "type": "string" }),
-        Kind::Bool => json!({ "type": "boolean" }),
-        Kind::Choice(choices) => json!({ "enum": choices.iter().map(|choice| choice.value).collect::<Vec<_>>() }),
-        Kind::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Kind::List { min, max, .. } => {
+        ValueKind::Text => json!({ "type": "string" }),
+        ValueKind::Bool => json!({ "type": "boolean" }),
+        ValueKind::Choice(choices) => json!({ "enum": choices.iter().map(|choice| choice.value).collect::<Vec<_>>() }),
+        ValueKind::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        ValueKind::List { min, max, .. } => {
             let min = if field.may_be_empty() { 0 } else { min };
             json!({ "type": "array", "items": { "type": "string" }, "minItems": min, "maxItems": max, "uniqueItems": true })
         }
@@ -118,7 +118,7 @@ fn condition(when: When) -> Option<Json> {
     let filled: Map<_, _> = needed
         .iter()
         .map(|field| {
-            let least = if matches!(field.kind, Kind::List { .. }) { "minItems" } else { "minLength" };
+            let least = if matches!(field.kind, ValueKind::List { .. }) { "minItems" } else { "minLength" };
             (field.name().to_owned(), json!({ least: 1 }))
         })
         .collect();
@@ -182,11 +182,11 @@ fn facts(field: &Field) -> String {
 
 fn takes(field: &Field) -> String {
     match field.kind {
-        Kind::Text => "text".to_owned(),
-        Kind::Bool => "`true` or `false`".to_owned(),
-        Kind::Number { min, max } => format!("a number from {min} to {max}"),
-        Kind::List { min, max, .. } => format!("a list of {min} to {max} texts"),
-        Kind::Choice(choices) => {
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Bool => "`true` or `false`".to_owned(),
+        ValueKind::Number { min, max } => format!("a number from {min} to {max}"),
+        ValueKind::List { min, max, .. } => format!("a list of {min} to {max} texts"),
+        ValueKind::Choice(choices) => {
             let words: Vec<_> = choices.iter().map(|choice| format!("`{}` ({})", choice.value, choice.label)).collect();
             words.join(", ")
         }

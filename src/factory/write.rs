@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use toml_edit::{DocumentMut, Item, Key, Table};
 
 use super::answers::Answers;
-use super::fields::{FIELDS, Field, Kind, SECTIONS, Value};
+use super::fields::{FIELDS, Field, SECTIONS, Value, ValueKind};
 use super::{Factory, SCHEMA, parse};
 use crate::error::{Error, Result};
 
@@ -34,11 +34,11 @@ pub fn to_toml(factory: &Factory) -> Result<String> {
 /// The comment above a field: its line of help, and what it takes where that is not any text.
 fn comment(field: &Field) -> String {
     let takes = match field.kind {
-        Kind::Choice(choices) => {
+        ValueKind::Choice(choices) => {
             format!(": {}", choices.iter().map(|choice| choice.value).collect::<Vec<_>>().join(", "))
         }
-        Kind::Number { min, max } => format!(", {min} to {max}"),
-        Kind::Text | Kind::Bool | Kind::List { .. } => String::new(),
+        ValueKind::Number { min, max } => format!(", {min} to {max}"),
+        ValueKind::Text | ValueKind::Bool | ValueKind::List { .. } => String::new(),
     };
     format!("# {}{takes}.\n", field.help)
 }

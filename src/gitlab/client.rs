@@ -40,7 +40,7 @@ pub(super) struct Answer {
     /// HTTP status, 200 to 499.
     pub(super) status: u16,
     /// What was made, when it was done and the answer says so.
-    pub(super) made: Made,
+    pub(super) made: Created,
     /// GitLab's words about a refusal, harmless to show; empty for a success.
     pub(super) said: String,
     /// The scope that GitLab says the token lacks.
@@ -49,7 +49,7 @@ pub(super) struct Answer {
 
 /// What is needed of an object that was made, to take it back.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Made {
+pub(super) struct Created {
     /// Its id.
     #[serde(default)]
     pub(super) id: Option<u64>,
@@ -210,8 +210,11 @@ impl Client {
                 let success = (200..300).contains(&status);
                 let said = if success { String::new() } else { self.said(&response) };
                 let scope = if success { None } else { missing_scope(&response) };
-                let made =
-                    if success { serde_json::from_slice(&response.body).unwrap_or_default() } else { Made::default() };
+                let made = if success {
+                    serde_json::from_slice(&response.body).unwrap_or_default()
+                } else {
+                    Created::default()
+                };
                 Ok((response, Answer { status, made, said, scope }))
             }
         }

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind};
 use crate::factory::Tier;
 
 /// The first version with service accounts on Free. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
-const SERVICE_ACCOUNTS: Version = Version { major: 18, minor: 11 };
+const SERVICE_ACCOUNTS: GitlabVersion = GitlabVersion { major: 18, minor: 11 };
 /// What the owner's token must be allowed.
 const SCOPE: &str = "api";
 /// A token that ends within so many days is worth a word.
@@ -22,12 +22,12 @@ const SOON: i64 = 2;
 
 /// GitLab's version, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version {
+pub(super) struct GitlabVersion {
     major: u32,
     minor: u32,
 }
 
-impl Version {
+impl GitlabVersion {
     fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(['.', '-']);
         Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
@@ -67,7 +67,7 @@ pub(super) struct TokenFacts {
 /// Asks GitLab about itself and the token. Two requests.
 pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
     let metadata: Metadata = owner.fetch(&Call::get("/metadata", &[])).map_err(|error| not_gitlab(owner, error))?;
-    let version = Version::parse(&metadata.version).ok_or_else(|| GitlabError::NotGitlab {
+    let version = GitlabVersion::parse(&metadata.version).ok_or_else(|| GitlabError::NotGitlab {
         url: owner.base().as_str().to_owned(),
         why: format!("it calls its version {}", plain(&metadata.version)),
     })?;
@@ -158,8 +158,8 @@ mod tests {
             ("18.9.0", false),
             ("17.12.1", false),
         ] {
-            assert_eq!(Version::parse(text).is_some_and(|v| v >= SERVICE_ACCOUNTS), enough, "{text}");
+            assert_eq!(GitlabVersion::parse(text).is_some_and(|v| v >= SERVICE_ACCOUNTS), enough, "{text}");
         }
-        assert_eq!(Version::parse("yes"), None);
+        assert_eq!(GitlabVersion::parse("yes"), None);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::change::{Change, Plan, TargetName};
 use super::deed::Deed;
 use super::evidence::Evidence;
-use super::journal::{Event as Mark, Journal};
+use super::journal::{Journal, Mark};
 use super::receipt::Receipt;
 use super::state::StateDir;
 use crate::dialog::Dialog;

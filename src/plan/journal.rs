@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Line {
+pub(crate) struct JournalLine {
     /// Run this line belongs to.
     pub(crate) run: String,
     /// When, RFC 3339 UTC.
@@ -22,7 +22,7 @@ pub(crate) struct Line {
     /// On which target.
     pub(crate) target: TargetName,
     /// What happened.
-    pub(crate) event: Event,
+    pub(crate) event: Mark,
     /// The change it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) change: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Line {
 /// What a line records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Event {
+pub(crate) enum Mark {
     /// A plan was confirmed and begins.
     Begun,
     /// A change is about to be made.
@@ -102,19 +102,19 @@ impl Journal {
         let mut open: Option<Unfinished> = None;
         for line in self.lines()?.into_iter().filter(|line| line.target == target) {
             match line.event {
-                Event::Begun => open = Some(Unfinished { at: line.at, change: None, summary: None }),
-                Event::Started => {
+                Mark::Begun => open = Some(Unfinished { at: line.at, change: None, summary: None }),
+                Mark::Started => {
                     if let Some(run) = &mut open {
                         (run.change, run.summary) = (line.change, line.detail);
                     }
                 }
-                Event::Done | Event::Failed => {
+                Mark::Done | Mark::Failed => {
                     if let Some(run) = &mut open {
                         (run.change, run.summary) = (None, None);
                     }
                 }
-                Event::Ended => open = None,
-                Event::Proved => {}
+                Mark::Ended => open = None,
+                Mark::Proved => {}
             }
         }
         Ok(open)
@@ -127,8 +127,8 @@ impl Journal {
     pub fn proof_due(&self, target: TargetName) -> Result<bool> {
         let lines = self.lines()?;
         let last =
-            lines.iter().rev().filter(|l| l.target == target).find(|l| matches!(l.event, Event::Begun | Event::Proved));
-        Ok(last.is_none_or(|line| line.event == Event::Begun))
+            lines.iter().rev().filter(|l| l.target == target).find(|l| matches!(l.event, Mark::Begun | Mark::Proved));
+        Ok(last.is_none_or(|line| line.event == Mark::Begun))
     }
 
     /// Whether a run on `target` has begun with the plan of this digest.
@@ -141,7 +141,7 @@ impl Journal {
     }
 
     /// What can be read of the journal; a line that a crash cut is passed over.
-    fn lines(&self) -> Result<Vec<Line>> {
+    fn lines(&self) -> Result<Vec<JournalLine>> {
         let bytes = std::fs::read(&self.path).map_err(|e| self.cannot("read", &e))?;
         // What a crash left of the last line need not be UTF-8.
         let text = String::from_utf8_lossy(&bytes);
@@ -151,11 +151,11 @@ impl Journal {
     pub(crate) fn append(
         &mut self,
         target: TargetName,
-        event: Event,
+        event: Mark,
         change: Option<&str>,
         detail: Option<String>,
     ) -> Result<()> {
-        let line = Line {
+        let line = JournalLine {
             run: self.run.clone(),
             at: jiff::Timestamp::now().to_string(),
             target,
@@ -192,10 +192,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("journal.jsonl");
         let mut journal = Journal::open(&path).unwrap();
-        journal.append(TargetName::Host, Event::Begun, None, None).unwrap();
-        journal.append(TargetName::Host, Event::Started, Some("file:/a"), None).unwrap();
-        journal.append(TargetName::Host, Event::Done, Some("file:/a"), None).unwrap();
-        journal.append(TargetName::Host, Event::Started, Some("file:/b"), Some("write /b".into())).unwrap();
+        journal.append(TargetName::Host, Mark::Begun, None, None).unwrap();
+        journal.append(TargetName::Host, Mark::Started, Some("file:/a"), None).unwrap();
+        journal.append(TargetName::Host, Mark::Done, Some("file:/a"), None).unwrap();
+        journal.append(TargetName::Host, Mark::Started, Some("file:/b"), Some("write /b".into())).unwrap();
         File::options().append(true).open(&path).unwrap().write_all(b"{\"run\":\"cut").unwrap();
         let cut = journal.unfinished(TargetName::Host).unwrap().unwrap();
         assert_eq!((cut.change.as_deref(), cut.summary.as_deref()), (Some("file:/b"), Some("write /b")));
@@ -208,7 +208,7 @@ mod tests {
         let path = temp.path().join("journal.jsonl");
         std::fs::write(&path, b"{\"run\":\"Z\xc3").unwrap();
         let mut journal = Journal::open(&path).unwrap();
-        journal.append(TargetName::Host, Event::Begun, None, None).unwrap();
+        journal.append(TargetName::Host, Mark::Begun, None, None).unwrap();
         assert!(journal.unfinished(TargetName::Host).unwrap().is_some());
         assert_eq!(std::fs::read(&path).unwrap().split(|b| *b == b'\n').count(), 3);
     }
@@ -217,8 +217,8 @@ mod tests {
     fn an_ended_run_is_finished() {
         let temp = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(&temp.path().join("j")).unwrap();
-        journal.append(TargetName::Repo, Event::Begun, None, None).unwrap();
-        journal.append(TargetName::Repo, Event::Ended, None, None).unwrap();
+        journal.append(TargetName::Repo, Mark::Begun, None, None).unwrap();
+        journal.append(TargetName::Repo, Mark::Ended, None, None).unwrap();
         assert_eq!(journal.unfinished(TargetName::Repo).unwrap(), None);
     }
 }

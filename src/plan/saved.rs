@@ -88,7 +88,7 @@ impl SavedPlan {
             return Err(cannot(format!("it is not a file of at most {LARGEST} bytes")));
         }
         let text = std::fs::read(path).map_err(|e| cannot(e.to_string()))?;
-        let version: Version = serde_json::from_slice(&text).map_err(|e| cannot(e.to_string()))?;
+        let version: Schema = serde_json::from_slice(&text).map_err(|e| cannot(e.to_string()))?;
         if version.schema != SCHEMA {
             let why = format!("its schema is {}, and this factoryup knows {SCHEMA}", version.schema);
             return Err(cannot(why).hint("or use the factoryup that wrote it"));
@@ -162,7 +162,7 @@ impl SavedPlan {
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct Schema {
     schema: u32,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Part {
 
 /// What happened.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct RehearsalReport {
     /// The parts, in order.
     pub parts: Vec<Part>,
     /// What did not take part, and why.
@@ -62,13 +62,13 @@ pub(crate) struct Report {
 ///
 /// # Errors
 /// Whatever stopped a real day one; `Internal` when the second apply found something left to do.
-pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<Report> {
+pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<RehearsalReport> {
     clear(&options.dir)?;
     let mut stage = Stage::set(options, watch)?;
     stage.converge(watch, false)?;
     stage.converge(watch, true)?;
     stage.work_as_agent(watch)?;
-    let report = Report {
+    let report = RehearsalReport {
         parts: stage.parts,
         left_out: options.without_host.iter().cloned().collect(),
         control_repo: options.dir.join("control-repo"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::desired::Desired;
 use super::error::RepoResult;
 use super::git::write::{NewCommit, ObjectFormat};
-use super::{Step, branch, create, in_place};
+use super::{Pending, branch, create, in_place};
 use crate::error::{Error, Kind, Result};
 use crate::factory::FILE_NAME;
 use crate::plan::{Change, Log, Plan, Undo};
@@ -15,7 +15,7 @@ pub(super) fn apply(
     desired: &Desired,
     read: &str,
     format: ObjectFormat,
-    step: Option<Step>,
+    step: Option<Pending>,
     plan: &Plan,
     log: &mut Log<'_>,
 ) -> Result<()> {
@@ -23,19 +23,19 @@ pub(super) fn apply(
     let Some((change, step)) = plan.changes.last().zip(step) else {
         return Err(Error::internal("the control repo was not observed before it was to be changed"));
     };
-    if let Step::Branch { .. } = &step {
+    if let Pending::Branch { .. } = &step {
         refuse_new_answers(dir, read)?;
     }
     log.started(change)?;
     let (made, undo) = match &step {
-        Step::Create => (create(dir, desired, format), Undo::Remove),
-        Step::Finish => (create::finish(dir), Undo::Never { reason: "the files belong to the first commit".into() }),
-        Step::InPlace { repo, comparison, read } => {
+        Pending::Create => (create(dir, desired, format), Undo::Remove),
+        Pending::Finish => (create::finish(dir), Undo::Never { reason: "the files belong to the first commit".into() }),
+        Pending::InPlace { repo, comparison, read } => {
             let edits = branch::edits(desired, repo, comparison);
             let written = edits.and_then(|edits| in_place::write(&repo.git, &repo.head, &edits, read));
             (written, Undo::Never { reason: "git has what was there: git restore .".into() })
         }
-        Step::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),
+        Pending::Branch { repo, comparison, name } => (branch::commit(desired, repo, comparison, name), Undo::Remove),
     };
     report(change, made.map_err(Error::from), undo, log)
 }

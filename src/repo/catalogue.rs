@@ -45,7 +45,7 @@ pub enum Class {
 /// One row of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct CatalogueRow {
     /// Names the file across renames.
     pub id: String,
     /// Where it lands, relative to the repo's root; `ENVIRONMENT` is replaced when `each` is given.
@@ -80,7 +80,7 @@ pub enum Each {
     Environments,
 }
 
-impl Entry {
+impl CatalogueRow {
     /// The template's path below `templates/`.
     #[must_use]
     pub fn template(&self) -> &str {
@@ -96,7 +96,7 @@ pub struct Pack {
     /// SHA-256 over the catalogue and every template, in hexadecimal.
     pub sha256: String,
     /// The rows, in the catalogue's order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CatalogueRow>,
     pub(crate) files: BTreeMap<String, Cow<'static, [u8]>>,
 }
 
@@ -105,7 +105,7 @@ pub struct Pack {
 struct Document {
     version: String,
     #[serde(rename = "file")]
-    files: Vec<Entry>,
+    files: Vec<CatalogueRow>,
 }
 
 impl Pack {

@@ -48,13 +48,13 @@ struct Journal {
     /// Whether the paths are staged when all are written.
     #[serde(default)]
     stage: bool,
-    steps: Vec<Step>,
+    steps: Vec<FileStep>,
 }
 
 /// One path: what is there, what will be.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Step {
+struct FileStep {
     path: String,
     before: Side,
     after: Side,
@@ -64,7 +64,7 @@ struct Step {
 #[derive(Debug)]
 pub(crate) struct Steps<'a> {
     git: &'a Git,
-    steps: Vec<(Step, &'a [u8])>,
+    steps: Vec<(FileStep, &'a [u8])>,
 }
 
 impl<'a> Steps<'a> {
@@ -72,7 +72,7 @@ impl<'a> Steps<'a> {
     ///
     /// Fails when one cannot be written: on its way or in its place is something that none of the edits removes.
     pub(crate) fn new(git: &'a Git, edits: impl IntoIterator<Item = &'a Edit>) -> RepoResult<Self> {
-        let mut steps: Vec<(Step, &[u8])> = Vec::new();
+        let mut steps: Vec<(FileStep, &[u8])> = Vec::new();
         for edit in edits {
             let (path, after, bytes) = match edit {
                 Edit::Put(blob) => {
@@ -82,7 +82,7 @@ impl<'a> Steps<'a> {
             };
             let before = there(&place(git.dir(), path)?)?;
             steps.retain(|(step, _)| step.path != *path);
-            steps.push((Step { before, path: path.clone(), after }, bytes));
+            steps.push((FileStep { before, path: path.clone(), after }, bytes));
         }
         // What goes makes room for what comes.
         steps.sort_by_key(|(step, _)| step.after.is_some());
@@ -243,8 +243,9 @@ fn replay(git: &Git, folder: &Path) -> RepoResult<()> {
     if journal.stage {
         // git takes no paths that neither it knows nor are there.
         let index = git.index()?;
-        let known = |step: &&Step| index.contains_key(&step.path) || fs::symlink_metadata(dir.join(&step.path)).is_ok();
-        let mode = |step: &'_ Step| step.after.as_ref().map(|(mode, _)| mode.clone());
+        let known =
+            |step: &&FileStep| index.contains_key(&step.path) || fs::symlink_metadata(dir.join(&step.path)).is_ok();
+        let mode = |step: &'_ FileStep| step.after.as_ref().map(|(mode, _)| mode.clone());
         let paths = journal.steps.iter().filter(known).map(|step| (step.path.as_str(), mode(step)));
         stage(git, paths, replay.has_modes)?;
         reached("in-index");
@@ -256,7 +257,7 @@ fn replay(git: &Git, folder: &Path) -> RepoResult<()> {
 
 /// Whether a step is one that this program wrote: the journal lies in a folder that somebody else may have packed. No path leads out of
 /// the work tree, and what is to be written is what was put aside, and not a file from elsewhere.
-fn check(dir: &Path, folder: &Path, step: &Step) -> Result<(), String> {
+fn check(dir: &Path, folder: &Path, step: &FileStep) -> Result<(), String> {
     place(dir, &step.path).map_err(|error| error.to_string())?;
     let Some((mode, digest)) = &step.after else { return Ok(()) };
     if Mode::parse(mode).is_none() {
@@ -330,7 +331,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         fs::create_dir_all(temp.path().join("folder/deep")).unwrap();
         let before = Some(("100644".to_owned(), sha256(b"old")));
-        let step = Step { path: "folder/deep/b".into(), before, after: None };
+        let step = FileStep { path: "folder/deep/b".into(), before, after: None };
         let replay = Replay { git: &Git::new(temp.path()).unwrap(), folder: temp.path(), has_modes: true };
         replay.take(0, &step).unwrap();
         assert!(!temp.path().join("folder").exists());

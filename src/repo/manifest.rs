@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::Class;
 use super::error::{RepoError, RepoResult};
 use super::path;
-use super::tree::{Kind, RenderedFile, Tree};
+use super::tree::{ContentKind, RenderedFile, Tree};
 use crate::migrations::numbers;
 
 /// Where it is in the control repo.
@@ -77,7 +77,7 @@ pub struct FileRecord {
     /// Whose it is.
     pub class: Class,
     /// How its content is to be read.
-    pub kind: Kind,
+    pub kind: ContentKind,
     /// Git's mode: `100644`, `100755` or `120000`.
     pub mode: String,
     /// Its line endings.
@@ -150,7 +150,7 @@ impl FileRecord {
             class: file.class,
             kind: file.kind,
             mode: file.mode.as_str().into(),
-            eol: if file.kind == Kind::Text { Eol::Lf } else { Eol::None },
+            eol: if file.kind == ContentKind::Text { Eol::Lf } else { Eol::None },
             base: sha256.clone(),
             written: sha256,
             state: State::Ok,
@@ -172,7 +172,7 @@ impl FileRecord {
     /// Whether the pristine text is kept under `.factory/base/`.
     #[must_use]
     pub fn keeps_base(&self) -> bool {
-        self.kind == Kind::Text && matches!(self.class, Class::Merge | Class::Block) && !self.base.is_empty()
+        self.kind == ContentKind::Text && matches!(self.class, Class::Merge | Class::Block) && !self.base.is_empty()
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
             id: id.into(),
             path: path.into(),
             class,
-            mode: if kind == Kind::Link { Mode::Link } else { Mode::File },
+            mode: if kind == ContentKind::Link { Mode::Link } else { Mode::File },
             kind,
             bytes: bytes.into(),
         };
@@ -294,8 +294,8 @@ mod tests {
             version: "1.0.0".into(),
             pack_sha256: "0".repeat(64),
             files: vec![
-                file("readme", "README.md", Class::Merge, Kind::Text, b"# acme\n"),
-                file("skills", ".claude/skills", Class::Managed, Kind::Link, b"../.agents/skills"),
+                file("readme", "README.md", Class::Merge, ContentKind::Text, b"# acme\n"),
+                file("skills", ".claude/skills", Class::Managed, ContentKind::Link, b"../.agents/skills"),
             ],
         };
         let mut manifest = Manifest::new(&tree, "1".repeat(64));

@@ -77,7 +77,7 @@ pub struct RepoTarget {
     /// `factory.toml` as it was read.
     read: String,
     format: ObjectFormat,
-    step: Option<Step>,
+    step: Option<Pending>,
     report: Option<Report>,
     in_place: bool,
     adopting: bool,
@@ -87,7 +87,7 @@ pub struct RepoTarget {
 
 /// What the plan that was last observed comes down to.
 #[derive(Debug)]
-enum Step {
+enum Pending {
     Create,
     Finish,
     InPlace { repo: Box<ControlRepo>, comparison: Box<Comparison>, read: String },
@@ -250,7 +250,7 @@ impl RepoTarget {
         }
     }
 
-    fn plan_branch(&mut self, plan: &mut Plan, repo: Box<ControlRepo>) -> Result<Option<Step>> {
+    fn plan_branch(&mut self, plan: &mut Plan, repo: Box<ControlRepo>) -> Result<Option<Pending>> {
         let mut repo = self.renew(repo)?;
         let ran = migrate::run(crate::migrations::all()?, &mut repo)?;
         let mut comparison = compare::compare(&self.desired, &repo);
@@ -303,7 +303,7 @@ impl RepoTarget {
             let summary = "write them into the work tree, all or none";
             plan.push(Change::new("work-tree:files", Action::Run, summary));
             let read = self.read.clone();
-            return Ok(Some(Step::InPlace { repo, comparison: Box::new(comparison), read }));
+            return Ok(Some(Pending::InPlace { repo, comparison: Box::new(comparison), read }));
         }
         self.say_branch(&name);
         let (on, wanted) = (repo.branch.as_deref(), &self.desired.factory.gitlab.default_branch);
@@ -313,7 +313,7 @@ impl RepoTarget {
         let on = repo.branch.as_deref().unwrap_or(&repo.head);
         let summary = format!("commit them on the new branch {name}, from {on}; the work tree stays as it is");
         plan.push(Change::new(format!("branch:{name}"), Action::Create, summary));
-        Ok(Some(Step::Branch { repo, comparison: Box::new(comparison), name }))
+        Ok(Some(Pending::Branch { repo, comparison: Box::new(comparison), name }))
     }
 }
 
@@ -367,12 +367,12 @@ impl Target for RepoTarget {
         self.step = match observe::observe(&self.git, &self.desired)? {
             Observed::Vacant { inside } => {
                 self.plan_creation(&mut plan, inside.as_deref());
-                Some(Step::Create)
+                Some(Pending::Create)
             }
             Observed::CutShort => {
                 let summary = "finish the work tree that a killed run left incomplete";
                 plan.push(Change::new("work-tree:files", Action::Run, summary));
-                Some(Step::Finish)
+                Some(Pending::Finish)
             }
             Observed::Control(repo) => self.plan_branch(&mut plan, repo)?,
             Observed::Foreign(repo) if self.adopting => self.plan_branch(&mut plan, repo)?,

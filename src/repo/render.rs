@@ -13,11 +13,11 @@ use serde_json::Value;
 use tera::{ErrorKind, Tera};
 
 use super::block;
-use super::catalogue::{Class, Condition, ENVIRONMENT, Each, Entry, Pack};
+use super::catalogue::{CatalogueRow, Class, Condition, ENVIRONMENT, Each, Pack};
 use super::context::Context;
 use super::error::{RepoError, RepoResult};
 use super::path;
-use super::tree::{Kind, Mode, RenderedFile, Tree};
+use super::tree::{ContentKind, Mode, RenderedFile, Tree};
 use crate::error::Result;
 use crate::factory::Factory;
 
@@ -97,18 +97,24 @@ impl Renderer {
         Ok(Tree { version: self.pack.version.clone(), pack_sha256: self.pack.sha256.clone(), files })
     }
 
-    fn file(&self, entry: &Entry, id: String, path: String, context: &tera::Context) -> RepoResult<RenderedFile> {
+    fn file(
+        &self,
+        entry: &CatalogueRow,
+        id: String,
+        path: String,
+        context: &tera::Context,
+    ) -> RepoResult<RenderedFile> {
         if let Some(why) = path::problem(&path) {
             return Err(rendered(&path, why));
         }
         let mode = if entry.mode.as_deref() == Some("755") { Mode::Executable } else { Mode::File };
         let source = self.pack.files.get(entry.template()).map_or(&[][..], |bytes| bytes);
         let (mode, kind, bytes) = if let Some(destination) = &entry.link {
-            (Mode::Link, Kind::Link, destination.clone().into_bytes())
+            (Mode::Link, ContentKind::Link, destination.clone().into_bytes())
         } else if entry.raw {
-            (mode, if is_text(source) { Kind::Text } else { Kind::Binary }, source.to_vec())
+            (mode, if is_text(source) { ContentKind::Text } else { ContentKind::Binary }, source.to_vec())
         } else {
-            (mode, Kind::Text, text_file(&path, filled(entry.template(), source, context)?)?)
+            (mode, ContentKind::Text, text_file(&path, filled(entry.template(), source, context)?)?)
         };
         let file = RenderedFile { id, path, class: entry.class, mode, kind, bytes };
         if entry.class == Class::Block && std::str::from_utf8(&file.bytes).ok().and_then(block::body).is_none() {
@@ -133,7 +139,7 @@ fn quoted(text: &str, _: tera::Kwargs, _: &tera::State) -> String {
     Value::from(text).to_string()
 }
 
-fn wanted(entry: &Entry, context: &Value) -> RepoResult<bool> {
+fn wanted(entry: &CatalogueRow, context: &Value) -> RepoResult<bool> {
     let Some(when) = &entry.when else { return Ok(true) };
     Condition::parse(when)
         .and_then(|condition| condition.holds(context))

@@ -36,7 +36,7 @@ impl Mode {
 /// How a file's content is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum ContentKind {
     /// UTF-8 with LF line endings.
     Text,
     /// Anything else.
@@ -57,7 +57,7 @@ pub struct RenderedFile {
     /// Type and permission bits.
     pub mode: Mode,
     /// How the content is to be read.
-    pub kind: Kind,
+    pub kind: ContentKind,
     /// The content: for a link its destination.
     pub bytes: Vec<u8>,
 }

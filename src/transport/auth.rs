@@ -57,7 +57,7 @@ impl Refusal {
 }
 
 /// What came of one key.
-enum Answer {
+enum KeyAttempt {
     In,
     Refused,
     /// The connection is of no more use: the server counts failures.
@@ -123,10 +123,10 @@ impl Keys<'_> {
                 continue;
             }
             match answer(agent.userauth(user, &identity)) {
-                Answer::In => return true,
-                Answer::Refused => refusal.tried.push(format!("{name}: refused")),
-                Answer::Failed(reason) => refusal.tried.push(format!("{name}: {reason}")),
-                Answer::Closed(reason) => {
+                KeyAttempt::In => return true,
+                KeyAttempt::Refused => refusal.tried.push(format!("{name}: refused")),
+                KeyAttempt::Failed(reason) => refusal.tried.push(format!("{name}: {reason}")),
+                KeyAttempt::Closed(reason) => {
                     refusal.tried.push(format!("{name}: {reason}"));
                     refusal.hints.push(
                         "the agent holds too many keys for this server: name the right one with --identity".into(),
@@ -158,10 +158,10 @@ impl Keys<'_> {
                 Some(true) => self.try_encrypted(session, user, file, refusal)?,
             };
             match tried {
-                Answer::In => return Ok(true),
-                Answer::Refused => refusal.tried.push(format!("{name}: refused")),
-                Answer::Failed(reason) => refusal.tried.push(format!("{name}: {reason}")),
-                Answer::Closed(reason) => {
+                KeyAttempt::In => return Ok(true),
+                KeyAttempt::Refused => refusal.tried.push(format!("{name}: refused")),
+                KeyAttempt::Failed(reason) => refusal.tried.push(format!("{name}: {reason}")),
+                KeyAttempt::Closed(reason) => {
                     refusal.tried.push(format!("{name}: {reason}"));
                     return Ok(false);
                 }
@@ -176,11 +176,11 @@ impl Keys<'_> {
         user: &str,
         file: &KeyFile,
         refusal: &mut Refusal,
-    ) -> Result<Answer> {
+    ) -> Result<KeyAttempt> {
         if let Some(public) = &file.public
             && !would_take(session, user, public)
         {
-            return Ok(Answer::Refused);
+            return Ok(KeyAttempt::Refused);
         }
         let attempt = |passphrase: &Secret| {
             answer(session.userauth_pubkey_file(user, None, &file.path, Some(passphrase.expose())))
@@ -193,21 +193,21 @@ impl Keys<'_> {
                 "`ssh-add {}` first, so that the agent has the key without its passphrase",
                 file.path.display()
             ));
-            return Ok(Answer::Failed("needs its passphrase, and there is no terminal to ask".into()));
+            return Ok(KeyAttempt::Failed("needs its passphrase, and there is no terminal to ask".into()));
         }
         for _ in 0..PASSPHRASE_TRIES {
             let passphrase = self.dialog.secret(&format!("Passphrase of {}", file.path.display()))?;
             match attempt(&passphrase) {
                 // With the right passphrase the server has the last word.
-                Answer::In => {
+                KeyAttempt::In => {
                     self.passphrases.insert(file.path.clone(), passphrase);
-                    return Ok(Answer::In);
+                    return Ok(KeyAttempt::In);
                 }
-                Answer::Failed(_) => self.dialog.warn("That is not its passphrase."),
+                KeyAttempt::Failed(_) => self.dialog.warn("That is not its passphrase."),
                 other => return Ok(other),
             }
         }
-        Ok(Answer::Failed("its passphrase was not given".into()))
+        Ok(KeyAttempt::Failed("its passphrase was not given".into()))
     }
 }
 
@@ -221,14 +221,16 @@ fn would_take(session: &Session, user: &str, public: &[u8]) -> bool {
     result.is_err_and(|e| e.code() != AUTHENTICATION_FAILED && !lost(&e))
 }
 
-fn answer(result: Result<(), ssh2::Error>) -> Answer {
+fn answer(result: Result<(), ssh2::Error>) -> KeyAttempt {
     match result {
-        Ok(()) => Answer::In,
-        Err(e) if e.code() == AUTHENTICATION_FAILED => Answer::Refused,
-        Err(e) if lost(&e) => Answer::Closed("the server closed the connection".into()),
-        Err(e) if e.code() == PUBLICKEY_UNVERIFIED && e.message().starts_with("Invalid signature") => Answer::Refused,
-        Err(e) if e.code() == PUBLICKEY_UNVERIFIED => Answer::Failed("no signature could be made with it".into()),
-        Err(e) => Answer::Failed(plain(e.message())),
+        Ok(()) => KeyAttempt::In,
+        Err(e) if e.code() == AUTHENTICATION_FAILED => KeyAttempt::Refused,
+        Err(e) if lost(&e) => KeyAttempt::Closed("the server closed the connection".into()),
+        Err(e) if e.code() == PUBLICKEY_UNVERIFIED && e.message().starts_with("Invalid signature") => {
+            KeyAttempt::Refused
+        }
+        Err(e) if e.code() == PUBLICKEY_UNVERIFIED => KeyAttempt::Failed("no signature could be made with it".into()),
+        Err(e) => KeyAttempt::Failed(plain(e.message())),
     }
 }
 

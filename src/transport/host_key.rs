@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::error::TransportError;
-use super::known_hosts::{KnownHost, Verdict};
+use super::known_hosts::{KeyStatus, KnownHost};
 use super::ssh_config::Strict;
 use crate::dialog::Dialog;
 use crate::error::Result;
@@ -80,21 +80,21 @@ impl Judge<'_> {
         let host = self.known.name.clone();
         let (kind, fingerprint) = (key.kind.clone(), key.fingerprint());
         match self.known.judge(&key.kind, &key.blob) {
-            Verdict::Revoked(entry) => {
+            KeyStatus::Revoked(entry) => {
                 return Err(TransportError::KeyRevoked { host, file: entry.file, line: entry.line }.into());
             }
-            Verdict::Changed(entry) => {
+            KeyStatus::Changed(entry) => {
                 let (file, line) = (entry.file, entry.line);
                 return Err(TransportError::KeyChanged { host, kind, fingerprint, file, line }.into());
             }
-            Verdict::Known | Verdict::Unknown if self.pinned.is_some_and(|pinned| pinned != fingerprint) => {
+            KeyStatus::Known | KeyStatus::Unknown if self.pinned.is_some_and(|pinned| pinned != fingerprint) => {
                 let expected = self.pinned.unwrap_or(fingerprint);
                 return Err(
                     TransportError::KeyNotPinned { host, expected, found: format!("{kind} {fingerprint}") }.into()
                 );
             }
-            Verdict::Known => return Ok(()),
-            Verdict::Unknown => {}
+            KeyStatus::Known => return Ok(()),
+            KeyStatus::Unknown => {}
         }
         if self.pinned.is_none() {
             match self.strict {
@@ -112,7 +112,7 @@ impl Judge<'_> {
 
     /// Whether what is on record speaks against this key; over that no pin helps.
     pub(super) fn contradicted(&self, key: &HostKey) -> bool {
-        matches!(self.known.judge(&key.kind, &key.blob), Verdict::Changed(_) | Verdict::Revoked(_))
+        matches!(self.known.judge(&key.kind, &key.blob), KeyStatus::Changed(_) | KeyStatus::Revoked(_))
     }
 
     fn question(&self, key: &HostKey) -> String {

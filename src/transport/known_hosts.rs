@@ -24,7 +24,7 @@ pub(super) const KINDS: [(&str, &str); 5] = [
 
 /// A line that applies to a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct KnownKey {
     pub(super) file: PathBuf,
     pub(super) line: usize,
     pub(super) kind: String,
@@ -46,16 +46,16 @@ enum Marker {
 pub(super) struct KnownHost {
     /// The name it has in the files: `host`, or `[host]:port` for another port than 22.
     pub(super) name: String,
-    entries: Vec<Entry>,
+    entries: Vec<KnownKey>,
 }
 
 /// What the record says about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum KeyStatus {
     Known,
     Unknown,
-    Changed(Entry),
-    Revoked(Entry),
+    Changed(KnownKey),
+    Revoked(KnownKey),
 }
 
 impl KnownHost {
@@ -86,7 +86,7 @@ impl KnownHost {
     }
 
     /// The line with an authority that signs for this host, which only the system's ssh client can check.
-    pub(super) fn authority(&self) -> Option<&Entry> {
+    pub(super) fn authority(&self) -> Option<&KnownKey> {
         self.entries.iter().find(|entry| entry.marker == Marker::Authority)
     }
 
@@ -103,18 +103,18 @@ impl KnownHost {
         first.iter().map(|(_, algorithms)| *algorithms).collect::<Vec<_>>().join(",")
     }
 
-    pub(super) fn judge(&self, kind: &str, key: &[u8]) -> Verdict {
+    pub(super) fn judge(&self, kind: &str, key: &[u8]) -> KeyStatus {
         if let Some(entry) = self.entries.iter().find(|entry| entry.marker == Marker::Revoked && entry.key == key) {
-            return Verdict::Revoked(entry.clone());
+            return KeyStatus::Revoked(entry.clone());
         }
         let mut plain = self.entries.iter().filter(|entry| entry.marker == Marker::None);
         if plain.clone().any(|entry| entry.key == key) {
-            return Verdict::Known;
+            return KeyStatus::Known;
         }
         // A host that is known at another port may well have another key here.
         plain
             .find(|entry| entry.exact && entry.kind == kind)
-            .map_or(Verdict::Unknown, |entry| Verdict::Changed(entry.clone()))
+            .map_or(KeyStatus::Unknown, |entry| KeyStatus::Changed(entry.clone()))
     }
 
     /// Puts a key on record in `file`, which is made if need be.
@@ -138,7 +138,7 @@ impl KnownHost {
 }
 
 /// The line's entry if it applies to the host: `name` with the port if that is not 22, `host` without.
-fn parse(line: &str, file: &Path, number: usize, name: &str, host: &str) -> Option<Entry> {
+fn parse(line: &str, file: &Path, number: usize, name: &str, host: &str) -> Option<KnownKey> {
     let mut words = line.split_whitespace();
     let mut hosts = words.next().filter(|word| !word.starts_with('#'))?;
     let marker = match hosts {
@@ -155,7 +155,7 @@ fn parse(line: &str, file: &Path, number: usize, name: &str, host: &str) -> Opti
     }
     let kind = words.next()?.to_owned();
     let key = STANDARD.decode(words.next()?).ok()?;
-    Some(Entry { file: file.to_owned(), line: number, kind, marker, key, exact })
+    Some(KnownKey { file: file.to_owned(), line: number, kind, marker, key, exact })
 }
 
 /// Whether a list of patterns, or a hash, stands for this name.
@@ -199,7 +199,7 @@ fn hashed(hash: &str, name: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{KnownHost, Verdict};
+    use super::{KeyStatus, KnownHost};
     use std::fs;
 
     const ONE: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
@@ -209,20 +209,20 @@ mod tests {
         base64::Engine::decode(&super::STANDARD, text).unwrap()
     }
 
-    fn judge(text: &str, host: &str, port: u16) -> Verdict {
+    fn judge(text: &str, host: &str, port: u16) -> KeyStatus {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("known_hosts");
         fs::write(&file, text).unwrap();
         KnownHost::look_up(&[dir.path().join("absent"), file], host, port).unwrap().judge("ssh-ed25519", &key(ONE))
     }
 
-    fn is_changed(verdict: &Verdict, at: usize) -> bool {
-        matches!(verdict, Verdict::Changed(entry) if entry.line == at)
+    fn is_changed(verdict: &KeyStatus, at: usize) -> bool {
+        matches!(verdict, KeyStatus::Changed(entry) if entry.line == at)
     }
 
     #[test]
     fn names_ports_and_patterns() {
-        let known = |line: &str, host, port| judge(line, host, port) == Verdict::Known;
+        let known = |line: &str, host, port| judge(line, host, port) == KeyStatus::Known;
         assert!(known(&format!("# comment\n\nhost.example,10.0.0.1 ssh-ed25519 {ONE} me"), "Host.Example", 22));
         assert!(known(&format!("[host.example]:2222 ssh-ed25519 {ONE}"), "host.example", 2222));
         assert!(known(&format!("host.example ssh-ed25519 {ONE}"), "host.example", 2222));
@@ -240,8 +240,8 @@ mod tests {
         let port = "|1|/37K1YW1ANzL2XeEvRhCtfW2ulM=|ER+/2Tc5dqUooP7vV61c+GiLtMc=";
         for (hash, number) in [(plain, 22), (port, 2222)] {
             let line = format!("{hash} ssh-ed25519 {ONE}");
-            assert_eq!(judge(&line, "host.example", number), Verdict::Known, "{line}");
-            assert_eq!(judge(&line, "other.example", number), Verdict::Unknown);
+            assert_eq!(judge(&line, "host.example", number), KeyStatus::Known, "{line}");
+            assert_eq!(judge(&line, "other.example", number), KeyStatus::Unknown);
         }
     }
 
@@ -250,17 +250,17 @@ mod tests {
         let other = format!("\nhost.example ssh-ed25519 {TWO}\n");
         assert!(is_changed(&judge(&other, "host.example", 22), 2));
         // Known at port 22 says nothing about another port, nor does a key of another type.
-        assert_eq!(judge(&other, "host.example", 2222), Verdict::Unknown);
-        assert_eq!(judge(&other.replace("ed25519 ", "rsa "), "host.example", 22), Verdict::Unknown);
+        assert_eq!(judge(&other, "host.example", 2222), KeyStatus::Unknown);
+        assert_eq!(judge(&other.replace("ed25519 ", "rsa "), "host.example", 22), KeyStatus::Unknown);
         // One right key among several is enough.
-        assert_eq!(judge(&format!("{other}host.example ssh-ed25519 {ONE}\n"), "host.example", 22), Verdict::Known);
+        assert_eq!(judge(&format!("{other}host.example ssh-ed25519 {ONE}\n"), "host.example", 22), KeyStatus::Known);
     }
 
     #[test]
     fn a_revoked_key_stays_revoked() {
         let line = format!("host.example ssh-ed25519 {ONE}\n@revoked * ssh-ed25519 {ONE}\n");
-        assert!(matches!(judge(&line, "host.example", 22), Verdict::Revoked(entry) if entry.line == 2));
-        assert_eq!(judge(&format!("@revoked * ssh-ed25519 {TWO}\n"), "host.example", 22), Verdict::Unknown);
+        assert!(matches!(judge(&line, "host.example", 22), KeyStatus::Revoked(entry) if entry.line == 2));
+        assert_eq!(judge(&format!("@revoked * ssh-ed25519 {TWO}\n"), "host.example", 22), KeyStatus::Unknown);
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         assert!(!look_up().is_known() && look_up().preferred().starts_with("ssh-ed25519,"));
         look_up().remember(&file, "ssh-rsa", &key(TWO)).unwrap();
         look_up().remember(&file, "ssh-ed25519", &key(ONE)).unwrap();
-        assert_eq!(look_up().judge("ssh-ed25519", &key(ONE)), Verdict::Known);
+        assert_eq!(look_up().judge("ssh-ed25519", &key(ONE)), KeyStatus::Known);
         assert_eq!(look_up().preferred().split(',').next(), Some("ssh-ed25519"));
         fs::write(&file, format!("[::1]:2222 ssh-rsa {TWO}")).unwrap();
         assert!(look_up().preferred().starts_with("rsa-sha2-512,rsa-sha2-256,ssh-ed25519"));

@@ -9,7 +9,7 @@ use super::review;
 use crate::dialog::plain;
 use crate::error::{Error, Kind, Result};
 use crate::factory::answers::{Answers, Source};
-use crate::factory::fields::{Ask, FIELDS, Field, Kind as Sort, Value};
+use crate::factory::fields::{Ask, FIELDS, Field, Value, ValueKind};
 use crate::factory::{Factory, looks_secret};
 use crate::ui::prompt::{Asker, Question, Reply};
 
@@ -265,8 +265,8 @@ impl Wizard<'_> {
 
     fn ask(&self, field: &Field) -> Result<Reply<Value>> {
         match (field.kind, field.key) {
-            (Sort::Bool, _) => self.ask_yes_or_no(field),
-            (Sort::Choice(choices), _) => {
+            (ValueKind::Bool, _) => self.ask_yes_or_no(field),
+            (ValueKind::Choice(choices), _) => {
                 let options: Vec<String> = choices.iter().map(|c| format!("{} – {}", c.value, c.label)).collect();
                 let preset = self.preset(field);
                 let at = choices.iter().position(|choice| choice.value == preset).unwrap_or(0);

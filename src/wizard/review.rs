@@ -5,7 +5,7 @@ use console::{measure_text_width, pad_str};
 use super::discover::Discovered;
 use crate::dialog::plain;
 use crate::factory::answers::{Answers, Source};
-use crate::factory::fields::{FIELDS, Field, Kind, SECTIONS, Value};
+use crate::factory::fields::{FIELDS, Field, SECTIONS, Value, ValueKind};
 
 /// Every field that applies, with its value and where it came from.
 pub(super) fn text(answers: &Answers, found: &Discovered) -> String {
@@ -35,7 +35,7 @@ pub(super) fn short(field: &Field, answers: &Answers) -> String {
         None => "–".to_owned(),
         Some(value) if value.is_empty() => "–".to_owned(),
         Some(Value::Bool(yes)) => if yes { "yes" } else { "no" }.to_owned(),
-        Some(Value::List(items)) if matches!(field.kind, Kind::List { commas: false, .. }) => {
+        Some(Value::List(items)) if matches!(field.kind, ValueKind::List { commas: false, .. }) => {
             items.iter().map(|item| short_key(item)).collect::<Vec<_>>().join(", ")
         }
         Some(value) => value.to_string(),

@@ -8,7 +8,7 @@ use super::memory::Memory;
 use super::{Scope, run};
 use crate::error::{Error, Result};
 use crate::factory::answers::{Answers, Source};
-use crate::factory::fields::{FIELDS, Field, Kind};
+use crate::factory::fields::{FIELDS, Field, ValueKind};
 use crate::factory::{self, AnswerFlags, Factory};
 use crate::ui::prompt::Terminal;
 
@@ -115,7 +115,7 @@ fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) ->
 /// All that is missing in one message: flag, variable and what it is.
 pub(super) fn incomplete(missing: &[&Field], command: &str) -> Error {
     let flag = |field: &Field| {
-        let value = if matches!(field.kind, Kind::Number { .. }) { "NUMBER" } else { "TEXT" };
+        let value = if matches!(field.kind, ValueKind::Number { .. }) { "NUMBER" } else { "TEXT" };
         format!("--{} {value}", field.flag)
     };
     let width = missing.iter().map(|field| flag(field).len()).max().unwrap_or_default();

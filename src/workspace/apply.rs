@@ -1,6 +1,6 @@
 //! All targets in order: looked at, confirmed as one, applied.
 
-use super::{Made, ORDER, Workspace};
+use super::{AnyTarget, ORDER, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::factory::HostKind;
 use crate::gitlab::hand_over;
@@ -31,9 +31,9 @@ impl Workspace<'_> {
         for &name in names {
             let looked = self.make(name).and_then(|mut made| {
                 let plan = look(made.target())?;
-                if let (Made::Gitlab(gitlab), Some(plan)) = (&made, &plan)
-                    && let Some(Surveyed { made: Made::Host(host), plan: now, then }) =
-                        surveyed.iter_mut().find(|one| matches!(one.made, Made::Host(_)))
+                if let (AnyTarget::Gitlab(gitlab), Some(plan)) = (&made, &plan)
+                    && let Some(Surveyed { made: AnyTarget::Host(host), plan: now, then }) =
+                        surveyed.iter_mut().find(|one| matches!(one.made, AnyTarget::Host(_)))
                 {
                     let now = now.clone().unwrap_or_else(|| Plan::new(TargetName::Host, host.subject()));
                     *then = Some(host.after(gitlab.coming(plan)?, &now)?).filter(|then| !then.is_empty());
@@ -185,7 +185,7 @@ type Look<'l> = dyn FnMut(&mut dyn Target) -> Result<Option<Plan>> + 'l;
 
 /// A target that was looked at: what differs, and what else will once the hand-off was made.
 struct Surveyed<'w> {
-    made: Made<'w>,
+    made: AnyTarget<'w>,
     plan: Option<Plan>,
     then: Option<Plan>,
 }

@@ -126,13 +126,13 @@ impl<'w> Workspace<'w> {
         only.map_or_else(|| ORDER.into_iter().filter(has).collect(), |only| vec![only])
     }
 
-    fn make(&self, name: TargetName) -> Result<Made<'_>> {
+    fn make(&self, name: TargetName) -> Result<AnyTarget<'_>> {
         Ok(match name {
-            TargetName::Repo => Made::Repo(Box::new(self.repo()?)),
-            TargetName::Host => Made::Host(Box::new(self.host()?)),
+            TargetName::Repo => AnyTarget::Repo(Box::new(self.repo()?)),
+            TargetName::Host => AnyTarget::Host(Box::new(self.host()?)),
             TargetName::Gitlab => {
                 let token = self.owner_token()?;
-                Made::Gitlab(Box::new(GitlabTarget::new(&self.factory, token, &self.dir, &self.state)?))
+                AnyTarget::Gitlab(Box::new(GitlabTarget::new(&self.factory, token, &self.dir, &self.state)?))
             }
         })
     }
@@ -198,13 +198,13 @@ impl<'w> Workspace<'w> {
 }
 
 /// A target of its own type, for what only that one can do.
-enum Made<'w> {
+enum AnyTarget<'w> {
     Repo(Box<RepoTarget>),
     Host(Box<HostTarget<'w>>),
     Gitlab(Box<GitlabTarget>),
 }
 
-impl Made<'_> {
+impl AnyTarget<'_> {
     fn target(&mut self) -> &mut dyn Target {
         match self {
             Self::Repo(repo) => repo.as_mut(),

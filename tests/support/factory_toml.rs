@@ -1,7 +1,7 @@
 //! A good `factory.toml` to make bad ones from, and values to try in each field.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
-use factoryup::factory::fields::{self, Kind, Value};
+use factoryup::factory::fields::{self, Value, ValueKind};
 
 pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJnsBe7SWfOLDDpmmIM9BNxYUTtCIpsZMPUiINWD8SX8 ada@laptop";
 
@@ -44,17 +44,17 @@ pub fn candidates(field: &fields::Field) -> Vec<Value> {
         field.example,
     ];
     match field.kind {
-        Kind::Text => odd.map(|text| Value::Text(text.to_owned())).to_vec(),
-        Kind::Choice(choices) => {
+        ValueKind::Text => odd.map(|text| Value::Text(text.to_owned())).to_vec(),
+        ValueKind::Choice(choices) => {
             choices.iter().map(|choice| choice.value).chain(odd).map(|text| Value::Text(text.to_owned())).collect()
         }
-        Kind::Bool => vec![Value::Bool(true), Value::Bool(false)],
-        Kind::Number { min, max } => {
+        ValueKind::Bool => vec![Value::Bool(true), Value::Bool(false)],
+        ValueKind::Number { min, max } => {
             [min.into(), max.into(), i64::from(min) - 1, i64::from(max) + 1, i64::MIN, i64::MAX]
                 .map(Value::Number)
                 .to_vec()
         }
-        Kind::List { .. } => {
+        ValueKind::List { .. } => {
             let one = field.example.split(", ").map(str::to_owned).collect::<Vec<_>>();
             let twice = [one.clone(), one.clone()].concat();
             let odd = odd[..13].iter().map(|text| Value::List(vec![(*text).to_owned()]));

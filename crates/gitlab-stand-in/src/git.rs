@@ -31,7 +31,7 @@ pub(crate) struct Commit {
 
 /// One entry of a tree.
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub(crate) struct TreeEntry {
     pub(crate) mode: String,
     pub(crate) kind: String,
     pub(crate) sha: String,
@@ -141,7 +141,7 @@ impl Git {
     }
 
     /// Every blob below a commit's tree by its path.
-    pub(crate) fn files(&self, repository: &Path, sha: &str) -> Result<BTreeMap<String, Entry>, GitError> {
+    pub(crate) fn files(&self, repository: &Path, sha: &str) -> Result<BTreeMap<String, TreeEntry>, GitError> {
         Ok(self.tree(repository, sha, "", true)?.into_iter().map(|entry| (entry.path.clone(), entry)).collect())
     }
 
@@ -152,7 +152,7 @@ impl Git {
         sha: &str,
         path: &str,
         recursive: bool,
-    ) -> Result<Vec<Entry>, GitError> {
+    ) -> Result<Vec<TreeEntry>, GitError> {
         let prefix = if path.is_empty() { String::new() } else { format!("{}/", path.trim_matches('/')) };
         let mut arguments = vec!["ls-tree", "-z", "--full-tree"];
         if recursive {
@@ -168,7 +168,7 @@ impl Git {
             .filter_map(|line| {
                 let (meta, path) = line.split_once('\t')?;
                 let mut meta = meta.split(' ').map(str::to_owned);
-                Some(Entry { mode: meta.next()?, kind: meta.next()?, sha: meta.next()?, path: path.to_owned() })
+                Some(TreeEntry { mode: meta.next()?, kind: meta.next()?, sha: meta.next()?, path: path.to_owned() })
             })
             .collect())
     }

@@ -30,7 +30,7 @@ pub(crate) enum Source<'a> {
 }
 
 /// What came of it.
-pub(crate) enum Made {
+pub(crate) enum PipelineResult {
     /// The pipeline of this id.
     Pipeline(u64),
     /// Nothing: the commit has no configuration.
@@ -53,31 +53,31 @@ impl Source<'_> {
 }
 
 /// Makes the pipeline that a configuration asks for on this occasion.
-pub(crate) fn make(state: &mut State, settings: &Settings, new: &NewPipeline<'_>) -> Result<Made, Refusal> {
+pub(crate) fn make(state: &mut State, settings: &Settings, new: &NewPipeline<'_>) -> Result<PipelineResult, Refusal> {
     let project = state.projects.get(&new.project).ok_or_else(|| not_found("Project"))?;
     let path = state.project_path(project);
     let configured = project.settings.get("ci_config_path").and_then(|path| path.as_str()).unwrap_or(".gitlab-ci.yml");
     let Some(text) = settings.git.blob(&project.repository, new.sha, configured) else {
-        return Ok(Made::NoConfiguration);
+        return Ok(PipelineResult::NoConfiguration);
     };
     let source = ci::Source { git: &settings.git, repository: &project.repository, sha: Some(new.sha), project: &path };
     let config = ci::read(&source, &String::from_utf8_lossy(&text));
     let occasion = occasion(settings, project, &path, &config, new)?;
     match config.select(&occasion) {
-        Ok(jobs) if jobs.is_empty() => Ok(Made::NoJobs),
+        Ok(jobs) if jobs.is_empty() => Ok(PipelineResult::NoJobs),
         Ok(jobs) => {
             for job in &jobs {
                 if let Some(name) = &job.environment {
                     ensure_environment(state, new.project, name, job.tier.as_deref());
                 }
             }
-            record(state, new, jobs, None).map(Made::Pipeline)
+            record(state, new, jobs, None).map(PipelineResult::Pipeline)
         }
         Err(errors) => {
             if matches!(new.source, Source::Push { .. }) {
                 record(state, new, Vec::new(), Some(errors.join("; ")))?;
             }
-            Ok(Made::Invalid(errors))
+            Ok(PipelineResult::Invalid(errors))
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct Field {
     /// A valid value, as one would type it.
     pub example: &'static str,
     /// What sort of value it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The value when nothing is said, as one would type it; `None` when there must be an answer.
     pub default: Option<&'static str>,
     /// A better guess than the default, made from the other answers.
@@ -70,7 +70,7 @@ pub struct Field {
 
 /// What sort of value a field takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// Text on one line.
     Text,
     /// Yes or no.
@@ -137,7 +137,7 @@ impl Field {
         help: "",
         explain: "",
         example: "",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: None,
         suggest: None,
         when: None,
@@ -209,7 +209,7 @@ impl Field {
             return Err(found);
         }
         let tidied = match self.tidy {
-            Some(tidy) if matches!(self.kind, Kind::List { .. }) => {
+            Some(tidy) if matches!(self.kind, ValueKind::List { .. }) => {
                 let lines = text.lines().map(tidy).collect::<Result<Vec<_>, _>>()?;
                 lines.join("\n")
             }
@@ -268,7 +268,7 @@ impl Field {
         if text.trim() != text {
             return Err(Fault::new("begins or ends with a space", "remove the space around it"));
         }
-        if let Kind::Choice(choices) = self.kind {
+        if let ValueKind::Choice(choices) = self.kind {
             return Value::check_choice(choices, text);
         }
         self.check.map_or(Ok(()), |check| check(text))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Choice, Kind};
+use super::{Choice, ValueKind};
 use crate::factory::rules::Fault;
 
 /// What a field holds.
@@ -23,20 +23,20 @@ impl Value {
     ///
     /// # Errors
     /// When it is not that sort of value.
-    pub fn from_text(kind: Kind, text: &str) -> Result<Self, Fault> {
+    pub fn from_text(kind: ValueKind, text: &str) -> Result<Self, Fault> {
         let text = text.trim();
         match kind {
-            Kind::Text | Kind::Choice(_) => Ok(Self::Text(text.to_owned())),
-            Kind::Bool => match text.to_lowercase().as_str() {
+            ValueKind::Text | ValueKind::Choice(_) => Ok(Self::Text(text.to_owned())),
+            ValueKind::Bool => match text.to_lowercase().as_str() {
                 "true" | "yes" | "y" | "1" | "on" => Ok(Self::Bool(true)),
                 "false" | "no" | "n" | "0" | "off" => Ok(Self::Bool(false)),
                 _ => Err(Fault::new("is neither yes nor no", "write `true` or `false`")),
             },
-            Kind::Number { min, max } => text
+            ValueKind::Number { min, max } => text
                 .parse()
                 .map(Self::Number)
                 .map_err(|_| Fault::new("is not a whole number", format!("write a number from {min} to {max}"))),
-            Kind::List { commas, .. } => Ok(Self::List(
+            ValueKind::List { commas, .. } => Ok(Self::List(
                 text.split(|c| c == '\n' || (commas && c == ','))
                     .map(str::trim)
                     .filter(|item| !item.is_empty())
@@ -89,9 +89,9 @@ impl Value {
         }
     }
 
-    pub(super) fn check_range(kind: Kind, number: i64) -> Result<(), Fault> {
+    pub(super) fn check_range(kind: ValueKind, number: i64) -> Result<(), Fault> {
         match kind {
-            Kind::Number { min, max } if !(i64::from(min)..=i64::from(max)).contains(&number) => {
+            ValueKind::Number { min, max } if !(i64::from(min)..=i64::from(max)).contains(&number) => {
                 Err(Fault::new("is out of range", format!("write a number from {min} to {max}")))
             }
             _ => Ok(()),
@@ -110,8 +110,8 @@ impl Value {
         })
     }
 
-    pub(super) fn check_count(&self, kind: Kind) -> Result<(), Fault> {
-        let (Self::List(items), Kind::List { min, max, .. }) = (self, kind) else { return Ok(()) };
+    pub(super) fn check_count(&self, kind: ValueKind) -> Result<(), Fault> {
+        let (Self::List(items), ValueKind::List { min, max, .. }) = (self, kind) else { return Ok(()) };
         if items.len() < min {
             let names = if min == 1 { "one".to_owned() } else { min.to_string() };
             return Err(Fault::new("is empty", format!("write {names} at least")));

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::stage::Stage;
-use super::verdict::{Verdict, judge, proof, words};
-use crate::gitlab::client::{Answer, Made};
+use super::verdict::{Attempted, judge, proof, words};
+use crate::gitlab::client::{Answer, Created};
 use crate::gitlab::desired::{AGENT_SCOPES, DEVELOPER, MAINTAINER, NO_ONE};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
@@ -37,7 +37,7 @@ enum Mend {
     /// By these calls.
     Calls(Vec<OwnersCall>),
     /// By a call that names what was made.
-    Made(fn(&Stage<'_>, &Made) -> GitlabResult<Vec<OwnersCall>>),
+    Created(fn(&Stage<'_>, &Created) -> GitlabResult<Vec<OwnersCall>>),
 }
 
 #[derive(Deserialize)]
@@ -87,7 +87,7 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Proof> {
     let mut detail = format!("{}: {}", attempt.call, words(&own));
     let mut verdict = judge(&own, attempt.hidden);
     let mut last = own;
-    if verdict == Verdict::Scope {
+    if verdict == Attempted::Scope {
         let wide = stage.wide()?.attempt(&attempt.call, attempt.body.as_ref())?;
         detail =
             format!("{}: its own token lacks the scope, and one with the scope api is {}", attempt.call, words(&wide));
@@ -95,19 +95,19 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Proof> {
         last = wide;
     }
     match verdict {
-        Verdict::Person => {}
-        Verdict::Done => detail = format!("{detail}; {}", mend(stage, attempt, &last)),
-        Verdict::Otherwise => detail.push_str("; that is no refusal of the agent"),
-        Verdict::Scope => detail.push_str("; whether the role forbids it is not known"),
+        Attempted::Person => {}
+        Attempted::Done => detail = format!("{detail}; {}", mend(stage, attempt, &last)),
+        Attempted::Otherwise => detail.push_str("; that is no refusal of the agent"),
+        Attempted::Scope => detail.push_str("; whether the role forbids it is not known"),
     }
-    Ok(proof(&attempt.claim, verdict == Verdict::Person, detail))
+    Ok(proof(&attempt.claim, verdict == Attempted::Person, detail))
 }
 
 fn mend(stage: &mut Stage<'_>, attempt: &Attempt, answer: &Answer) -> String {
     let calls = match &attempt.mend {
         Mend::Nothing => return "it changed nothing".into(),
         Mend::Calls(calls) => Ok(calls.clone()),
-        Mend::Made(calls) => calls(stage, &answer.made),
+        Mend::Created(calls) => calls(stage, &answer.made),
     };
     let owner = stage.site.owner;
     let done = calls.is_ok_and(|calls| {
@@ -176,7 +176,7 @@ fn repository(stage: &Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<Vec<At
 
 fn pipelines(stage: &mut Stage<'_>) -> GitlabResult<Vec<Attempt>> {
     let (id, main) = (stage.site.id, stage.site.desired.branch.clone());
-    let made = |stage: &Stage<'_>, made: &Made| {
+    let made = |stage: &Stage<'_>, made: &Created| {
         let made = made.id.unwrap_or_default();
         let values: [&dyn std::fmt::Display; 2] = [&stage.site.id, &made];
         Ok(vec![(Call::post("/projects/:id/pipelines/:pipeline_id/cancel", &values), None)])
@@ -186,7 +186,7 @@ fn pipelines(stage: &mut Stage<'_>) -> GitlabResult<Vec<Attempt>> {
         Call::post("/projects/:id/pipeline", &[&id]),
         Some(json!({ "ref": main })),
         Call::get("/projects/:id/repository/branches/:branch", &[&id, &main]),
-        Mend::Made(made),
+        Mend::Created(made),
     )];
     let schedules = Call::get("/projects/:id/pipeline_schedules", &[&id]);
     let schedule = json!({
@@ -200,7 +200,7 @@ fn pipelines(stage: &mut Stage<'_>) -> GitlabResult<Vec<Attempt>> {
         Call::post("/projects/:id/pipeline_schedules", &[&id]),
         Some(schedule),
         schedules,
-        Mend::Made(|stage, made| {
+        Mend::Created(|stage, made| {
             let made = made.id.unwrap_or_default();
             let values: [&dyn std::fmt::Display; 2] = [&stage.site.id, &made];
             Ok(vec![(Call::delete("/projects/:id/pipeline_schedules/:pipeline_schedule_id", &values), None)])
@@ -299,7 +299,7 @@ fn project(stage: &Stage<'_>) -> GitlabResult<Vec<Attempt>> {
             Call::post("/user/runners", &[]),
             Some(runner),
             Call::get("/projects/:id/runners", &[&id]),
-            Mend::Made(|_, made| Ok(vec![(Call::delete("/runners/:id", &[&made.id.unwrap_or_default()]), None)])),
+            Mend::Created(|_, made| Ok(vec![(Call::delete("/runners/:id", &[&made.id.unwrap_or_default()]), None)])),
         ),
         attempt(
             format!("the agent cannot unprotect {main}"),
@@ -324,14 +324,14 @@ fn accounts(stage: &Stage<'_>) -> Vec<Attempt> {
             Call::post(tokens, &values),
             Some(json!({ "name": stage.branch, "scopes": AGENT_SCOPES, "expires_at": end })),
             Call::get(tokens, &values),
-            Mend::Made(end_token),
+            Mend::Created(end_token),
         )),
         may_be_missing(attempt(
             "the agent cannot make a project access token",
             Call::post("/projects/:id/access_tokens", &[&id]),
             Some(json!({ "name": stage.branch, "scopes": ["read_api"], "access_level": DEVELOPER, "expires_at": end })),
             Call::get("/projects/:id/access_tokens", &[&id]),
-            Mend::Made(end_token),
+            Mend::Created(end_token),
         )),
         attempt(
             "the agent cannot add a member",
@@ -355,7 +355,7 @@ fn accounts(stage: &Stage<'_>) -> Vec<Attempt> {
 }
 
 /// A token is best ended by itself.
-fn end_token(stage: &Stage<'_>, made: &Made) -> GitlabResult<Vec<OwnersCall>> {
+fn end_token(stage: &Stage<'_>, made: &Created) -> GitlabResult<Vec<OwnersCall>> {
     if let Some(token) = &made.token {
         let client = stage.agent.with_token(token.clone(), "a token that the agent made");
         client.delete(&Call::delete("/personal_access_tokens/self", &[]))?;

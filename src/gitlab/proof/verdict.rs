@@ -5,7 +5,7 @@ use crate::plan::Proof;
 
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Attempted {
     /// GitLab does not let this person do it.
     Person,
     /// GitLab does not let this token do it, whoever has it.
@@ -20,14 +20,14 @@ pub(super) enum Verdict {
 const NOT_YOU: [&str; 2] = ["permission", "not authorized"];
 
 /// Judges an API answer. `hidden` says that 404 is a refusal here, since the owner has just seen the thing.
-pub(super) fn judge(answer: &Answer, hidden: bool) -> Verdict {
+pub(super) fn judge(answer: &Answer, hidden: bool) -> Attempted {
     match answer.status {
-        200..300 => Verdict::Done,
-        403 if answer.scope.is_some() => Verdict::Scope,
-        401 | 403 => Verdict::Person,
-        404 if hidden => Verdict::Person,
-        400 if NOT_YOU.iter().any(|words| answer.said.contains(words)) => Verdict::Person,
-        _ => Verdict::Otherwise,
+        200..300 => Attempted::Done,
+        403 if answer.scope.is_some() => Attempted::Scope,
+        401 | 403 => Attempted::Person,
+        404 if hidden => Attempted::Person,
+        400 if NOT_YOU.iter().any(|words| answer.said.contains(words)) => Attempted::Person,
+        _ => Attempted::Otherwise,
     }
 }
 
@@ -54,34 +54,34 @@ pub(super) fn proof(claim: &str, held: bool, detail: impl Into<String>) -> Proof
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gitlab::client::Made;
+    use crate::gitlab::client::Created;
 
     fn answer(status: u16, said: &str, scope: Option<&str>) -> Answer {
-        Answer { status, made: Made::default(), said: said.into(), scope: scope.map(str::to_owned) }
+        Answer { status, made: Created::default(), said: said.into(), scope: scope.map(str::to_owned) }
     }
 
     #[test]
     fn only_a_refusal_of_the_person_is_one() {
         let no_run = "base You do not have sufficient permission to run a pipeline on 'main'";
         for (status, said, scope, hidden, verdict) in [
-            (201, "", None, false, Verdict::Done),
-            (401, "401 Unauthorized", None, false, Verdict::Person),
-            (403, "403 Forbidden", None, false, Verdict::Person),
-            (403, "insufficient_scope", Some("api"), false, Verdict::Scope),
-            (404, "404 Not found", None, false, Verdict::Otherwise),
-            (404, "404 Not found", None, true, Verdict::Person),
-            (400, no_run, None, false, Verdict::Person),
+            (201, "", None, false, Attempted::Done),
+            (401, "401 Unauthorized", None, false, Attempted::Person),
+            (403, "403 Forbidden", None, false, Attempted::Person),
+            (403, "insufficient_scope", Some("api"), false, Attempted::Scope),
+            (404, "404 Not found", None, false, Attempted::Otherwise),
+            (404, "404 Not found", None, true, Attempted::Person),
+            (400, no_run, None, false, Attempted::Person),
             (
                 400,
                 "base The current user is not authorized to create the pipeline schedule",
                 None,
                 false,
-                Verdict::Person,
+                Attempted::Person,
             ),
-            (400, "400 Bad request - Unplayable Job", None, false, Verdict::Otherwise),
-            (405, "405 Method Not Allowed", None, false, Verdict::Otherwise),
-            (409, "SHA does not match HEAD of source branch", None, false, Verdict::Otherwise),
-            (422, "Branch cannot be merged", None, false, Verdict::Otherwise),
+            (400, "400 Bad request - Unplayable Job", None, false, Attempted::Otherwise),
+            (405, "405 Method Not Allowed", None, false, Attempted::Otherwise),
+            (409, "SHA does not match HEAD of source branch", None, false, Attempted::Otherwise),
+            (422, "Branch cannot be merged", None, false, Attempted::Otherwise),
         ] {
             assert_eq!(judge(&answer(status, said, scope), hidden), verdict, "{status} {said}");
         }

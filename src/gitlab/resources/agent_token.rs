@@ -33,7 +33,7 @@ pub(in crate::gitlab) struct AgentToken;
 
 /// The answer that shows a token.
 #[derive(Deserialize)]
-pub(in crate::gitlab) struct Made {
+pub(in crate::gitlab) struct CreatedToken {
     pub(in crate::gitlab) token: String,
 }
 
@@ -137,7 +137,7 @@ impl Resource for AgentToken {
         }
         let all = list(site, &account)?;
         let usable = all.iter().rfind(|t| t.name == NAME && t.active && has_right_scopes(t));
-        let made: Made = match usable {
+        let made: CreatedToken = match usable {
             Some(token) => rotate(site, &account, token.id, end(wanted))?,
             None => mint(site, &account, NAME, &AGENT_SCOPES, end(wanted))?,
         };
@@ -159,7 +159,12 @@ pub(in crate::gitlab) fn list(site: &Site<'_>, account: &Account) -> GitlabResul
 }
 
 /// Ends a token and makes another in its place, whoever has the old one's text.
-pub(in crate::gitlab) fn rotate(site: &Site<'_>, account: &Account, token: u64, end: Date) -> GitlabResult<Made> {
+pub(in crate::gitlab) fn rotate(
+    site: &Site<'_>,
+    account: &Account,
+    token: u64,
+    end: Date,
+) -> GitlabResult<CreatedToken> {
     let call = Call::post(ROTATE, &[&site.id, &account.id, &token]);
     site.owner.write(&call, &json!({ "expires_at": end.to_string() }))
 }
@@ -171,7 +176,7 @@ pub(in crate::gitlab) fn mint(
     name: &str,
     scopes: &[&str],
     end: Date,
-) -> GitlabResult<Made> {
+) -> GitlabResult<CreatedToken> {
     let body = json!({ "name": name, "scopes": scopes, "expires_at": end.to_string() });
     site.owner.write(&Call::post(TOKENS, &[&site.id, &account.id]), &body)
 }

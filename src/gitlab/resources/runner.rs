@@ -45,7 +45,7 @@ struct Runner {
 
 /// The answer that shows a token.
 #[derive(Deserialize)]
-struct Made {
+struct CreatedRunner {
     id: Option<u64>,
     token: String,
 }
@@ -180,7 +180,7 @@ impl Resource for Runners {
             body["runner_type"] = "project_type".into();
             body["project_id"] = site.id.into();
             body["description"] = wanted.description.as_str().into();
-            let made: Made = site.owner.write(&Call::post("/user/runners", &[]), &body)?;
+            let made: CreatedRunner = site.owner.write(&Call::post("/user/runners", &[]), &body)?;
             keep(site, wanted, made.id.unwrap_or_default(), made.token)?;
             return Ok(Undo::Remove);
         };
@@ -190,7 +190,7 @@ impl Resource for Runners {
         }
         if !has_token(site, wanted, &present)? {
             let call = Call::post("/runners/:id/reset_authentication_token", &[&listed.id]);
-            let made: Made = site.owner.fetch(&call)?;
+            let made: CreatedRunner = site.owner.fetch(&call)?;
             keep(site, wanted, listed.id, made.token)?;
         }
         Ok(Undo::restore(&present.settings()))

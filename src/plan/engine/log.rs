@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Event, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::plan::change::{Change, TargetName};
-use crate::plan::journal::{Event as Mark, Journal};
+use crate::plan::journal::{Journal, Mark};
 use crate::plan::receipt::{Receipt, Undo};
 
 /// What a target tells the engine while it applies.

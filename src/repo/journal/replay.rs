@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::exchange::{exchange, move_where_nothing_is};
-use super::{Step, place, remove_empty, there};
+use super::{FileStep, place, remove_empty, there};
 use crate::repo::clean::{is, restore};
 use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::failpoint::reached;
@@ -27,7 +27,7 @@ pub(super) struct Replay<'a> {
 
 impl Replay<'_> {
     /// Whether a step was taken; an error when what is there is neither what was nor what will be.
-    pub(super) fn is_taken(&self, step: &Step) -> RepoResult<bool> {
+    pub(super) fn is_taken(&self, step: &FileStep) -> RepoResult<bool> {
         let there = there(&place(self.git.dir(), &step.path)?)?;
         if there == step.after {
             return Ok(true);
@@ -42,7 +42,7 @@ impl Replay<'_> {
     }
 
     /// What to type so that a step finds again what it left, where somebody else has been there since.
-    fn way_back(&self, step: &Step) -> RepoResult<String> {
+    fn way_back(&self, step: &FileStep) -> RepoResult<String> {
         let path = shell::word(&step.path);
         let git_has = match &step.before {
             Some((_, digest)) => restore(self.git, &step.path, digest)?,
@@ -58,7 +58,7 @@ impl Replay<'_> {
     }
 
     /// Takes one step, unless it was taken already.
-    pub(super) fn take(&self, index: usize, step: &Step) -> RepoResult<()> {
+    pub(super) fn take(&self, index: usize, step: &FileStep) -> RepoResult<()> {
         let dir = self.git.dir();
         let place = place(dir, &step.path)?;
         let parent = place.parent().unwrap_or(dir);
@@ -111,7 +111,7 @@ impl Replay<'_> {
     }
 
     /// Puts what is `beside` in its place.
-    fn put(&self, index: usize, step: &Step, place: &Path, beside: &Path) -> RepoResult<()> {
+    fn put(&self, index: usize, step: &FileStep, place: &Path, beside: &Path) -> RepoResult<()> {
         if step.before.is_none() {
             // A folder that nothing is in; where something is in it, the next line fails.
             let _ = fs::remove_dir(place);
@@ -134,7 +134,7 @@ impl Replay<'_> {
     }
 
     /// Takes away what is there.
-    fn remove(&self, index: usize, step: &Step, place: &Path, beside: &Path) -> RepoResult<()> {
+    fn remove(&self, index: usize, step: &FileStep, place: &Path, beside: &Path) -> RepoResult<()> {
         fs::rename(place, beside).map_err(RepoError::io("remove", place))?;
         reached(&format!("step-{index}"));
         self.bring_back(step, place, beside)?;
@@ -143,13 +143,13 @@ impl Replay<'_> {
     }
 
     /// Whether a file holds one side of a step.
-    fn is_ours(&self, step: &Step, file: &Path) -> bool {
+    fn is_ours(&self, step: &FileStep, file: &Path) -> bool {
         let found = there(file).unwrap_or_default();
         found.is_some() && (is(&found, &step.before, self.has_modes) || is(&found, &step.after, self.has_modes))
     }
 
     /// Looks at what came out of a file's place. What somebody else saved there goes back, and is an error; all else goes.
-    fn bring_back(&self, step: &Step, place: &Path, beside: &Path) -> RepoResult<()> {
+    fn bring_back(&self, step: &FileStep, place: &Path, beside: &Path) -> RepoResult<()> {
         if fs::symlink_metadata(beside).is_err() {
             return Ok(());
         }
@@ -170,7 +170,7 @@ impl Replay<'_> {
         Err(self.met(step))
     }
 
-    fn met(&self, step: &Step) -> RepoError {
+    fn met(&self, step: &FileStep) -> RepoError {
         match self.way_back(step) {
             Ok(back) => RepoError::Met { path: step.path.clone(), folder: self.folder.to_owned(), back },
             Err(error) => error,
@@ -228,9 +228,9 @@ mod tests {
         }
     }
 
-    fn step(before: Option<&str>, after: Option<&str>) -> Step {
+    fn step(before: Option<&str>, after: Option<&str>) -> FileStep {
         let side = |text: Option<&str>| text.map(|text| ("100644".to_owned(), sha256(text.as_bytes())));
-        Step { path: "a".into(), before: side(before), after: side(after) }
+        FileStep { path: "a".into(), before: side(before), after: side(after) }
     }
 
     fn only(name: &str, text: &str) -> Vec<(String, String)> {

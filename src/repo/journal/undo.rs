@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use super::replay::Replay;
-use super::{Journal, SCHEMA, Step, decide, has_modes, place, read, replay, sha256};
+use super::{FileStep, Journal, SCHEMA, decide, has_modes, place, read, replay, sha256};
 use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::git::Git;
 use crate::repo::tree::Mode;
 
 /// Keeps what is there before a step, whole and as it was looked at.
-pub(super) fn put_aside(dir: &Path, folder: &Path, step: &Step) -> RepoResult<()> {
+pub(super) fn put_aside(dir: &Path, folder: &Path, step: &FileStep) -> RepoResult<()> {
     let Some((mode, digest)) = &step.before else { return Ok(()) };
     let place = place(dir, &step.path)?;
     let bytes = match Mode::parse(mode) {
@@ -99,7 +99,7 @@ mod tests {
         fs::write(temp.path().join("a"), "new").unwrap();
         // What was there before is nowhere.
         let side = |text: &str| Some(("100644".to_owned(), sha256(text.as_bytes())));
-        let step = Step { path: "a".into(), before: side("old"), after: side("new") };
+        let step = FileStep { path: "a".into(), before: side("old"), after: side("new") };
         decide(&folder, &Journal { schema: SCHEMA, stage: false, steps: vec![step] }).unwrap();
         let error = Error::from(take_back(&git, &folder, RepoError::Meanwhile("b was changed".into())));
         assert!(error.to_string().starts_with("b was changed in the meantime; and what was written"), "{error}");

@@ -102,11 +102,11 @@ when = "cloudflare.enabled"
     assert_eq!(
         seen,
         [
-            ("skills", ".claude/skills", Mode::Link, Kind::Link),
-            ("env/dev", "infra/dev.tfvars", Mode::File, Kind::Text),
-            ("env/live", "infra/live.tfvars", Mode::File, Kind::Text),
-            ("logo", "logo.png", Mode::File, Kind::Binary),
-            ("check", "scripts/check", Mode::Executable, Kind::Text),
+            ("skills", ".claude/skills", Mode::Link, ContentKind::Link),
+            ("env/dev", "infra/dev.tfvars", Mode::File, ContentKind::Text),
+            ("env/live", "infra/live.tfvars", Mode::File, ContentKind::Text),
+            ("logo", "logo.png", Mode::File, ContentKind::Binary),
+            ("check", "scripts/check", Mode::Executable, ContentKind::Text),
         ]
     );
     assert_eq!(tree.files[2].bytes, b"live\n");
@@ -144,7 +144,7 @@ fn the_embedded_templates_name_only_what_the_context_has() {
     let pack = Pack::embedded().unwrap();
     let factory = factory("");
     let context = Context::new(&factory, "1.0.0").to_json();
-    for name in pack.entries.iter().filter(|entry| !entry.raw && entry.link.is_none()).map(Entry::template) {
+    for name in pack.entries.iter().filter(|entry| !entry.raw && entry.link.is_none()).map(CatalogueRow::template) {
         for dotted in names(std::str::from_utf8(&pack.files[name]).unwrap()) {
             let mut parts = dotted.split('.');
             let root = parts.next().and_then(|root| context.get(root));

@@ -6,13 +6,13 @@ use super::keys::Key;
 
 /// The text before and after the cursor.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct InputLine {
     before: Vec<char>,
     /// In reverse, so that its last character is the one at the cursor.
     after: Vec<char>,
 }
 
-impl Line {
+impl InputLine {
     pub(super) fn new(text: &str) -> Self {
         Self { before: text.chars().collect(), after: Vec::new() }
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn typed(keys: &[Key]) -> String {
-        let mut line = Line::new("one two three");
+        let mut line = InputLine::new("one two three");
         for key in keys {
             assert!(line.edit(*key), "{key:?}");
         }
@@ -88,11 +88,11 @@ mod tests {
 
     #[test]
     fn the_window_follows_the_cursor() {
-        let mut line = Line::new("0123456789");
+        let mut line = InputLine::new("0123456789");
         assert_eq!(line.window(5, false), ("6789".into(), 4));
         assert_eq!(line.window(5, true), ("****".into(), 4));
         line.edit(Key::Home);
         assert_eq!(line.window(5, false), ("0123".into(), 0));
-        assert_eq!(Line::new("日本語").window(5, false), ("本語".into(), 4));
+        assert_eq!(InputLine::new("日本語").window(5, false), ("本語".into(), 4));
     }
 }

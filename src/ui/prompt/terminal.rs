@@ -7,7 +7,7 @@ use console::{measure_text_width, truncate_str};
 use zeroize::Zeroizing;
 
 use super::keys::{Key, Keys, columns};
-use super::line::Line;
+use super::line::InputLine;
 use super::list::{self, List};
 use super::{Asker, Question, Reply, cannot_ask, left};
 use crate::dialog::plain;
@@ -86,7 +86,7 @@ impl Terminal {
 
     /// One line of input, begun with `text`.
     pub(super) fn line(&self, question: &Question<'_>, text: &str) -> Result<Reply<String>> {
-        let mut line = Line::new(if self.rich { text } else { "" });
+        let mut line = InputLine::new(if self.rich { text } else { "" });
         self.write("> ")?;
         if self.rich {
             self.draw(&line, question)?;
@@ -119,7 +119,7 @@ impl Terminal {
     }
 
     /// Puts a pasted text in, as it would be typed, without the Enter.
-    fn insert(&self, line: &mut Line, question: &Question<'_>) -> Result<()> {
+    fn insert(&self, line: &mut InputLine, question: &Question<'_>) -> Result<()> {
         let shown = match self.pasted() {
             Ok(text) => {
                 for character in text.chars() {
@@ -140,14 +140,14 @@ impl Terminal {
         }
     }
 
-    fn draw(&self, line: &Line, question: &Question<'_>) -> Result<()> {
+    fn draw(&self, line: &InputLine, question: &Question<'_>) -> Result<()> {
         let width = usize::from(columns()).saturating_sub(2).max(4);
         let (text, cursor) = line.window(width, (question.masks)(&line.text()));
         self.write(&format!("\r\x1b[2K> {text}\r\x1b[{}C", cursor + 2))
     }
 
     /// Without cursor movements only the end of the line can be edited.
-    fn echo(&self, line: &mut Line, key: Key) -> Result<()> {
+    fn echo(&self, line: &mut InputLine, key: Key) -> Result<()> {
         let before = line.text();
         match key {
             Key::Char(character) => {

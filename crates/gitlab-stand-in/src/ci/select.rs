@@ -19,7 +19,7 @@ pub(crate) struct Occasion {
 }
 
 /// What a list of rules makes of a job.
-enum Verdict {
+enum RuleResult {
     Out,
     In { when: Option<String>, allow_failure: Option<bool> },
 }
@@ -32,7 +32,7 @@ pub(super) fn select(
 ) -> Result<Vec<PlannedJob>, Vec<String>> {
     if let Some(rules) = merged.get("workflow").and_then(|workflow| workflow.get("rules")) {
         let verdict = judge(rules, occasion).map_err(|error| vec![format!("workflow:rules: {error}")])?;
-        if matches!(verdict, Verdict::Out) {
+        if matches!(verdict, RuleResult::Out) {
             return Ok(Vec::new());
         }
     }
@@ -41,12 +41,12 @@ pub(super) fn select(
     for job in jobs {
         let verdict = match job.definition.get("rules") {
             Some(rules) => judge(rules, occasion),
-            None if for_merge_request && !job.definition.contains_key("only") => Ok(Verdict::Out),
-            None => Ok(Verdict::In { when: None, allow_failure: None }),
+            None if for_merge_request && !job.definition.contains_key("only") => Ok(RuleResult::Out),
+            None => Ok(RuleResult::In { when: None, allow_failure: None }),
         };
         match verdict {
-            Ok(Verdict::Out) => {}
-            Ok(Verdict::In { when, allow_failure }) => {
+            Ok(RuleResult::Out) => {}
+            Ok(RuleResult::In { when, allow_failure }) => {
                 let by_rule = when.is_some();
                 let when = when.or_else(|| job.definition.get("when")?.as_str().map(str::to_owned));
                 if when.as_deref() == Some("never") {
@@ -75,7 +75,7 @@ pub(super) fn select(
 }
 
 /// The first rule that matches decides; when none does, it is out.
-fn judge(rules: &Value, occasion: &Occasion) -> Result<Verdict, String> {
+fn judge(rules: &Value, occasion: &Occasion) -> Result<RuleResult, String> {
     for rule in rules.as_array().into_iter().flatten().flat_map(flattened) {
         let condition = match rule.get("if") {
             Some(Value::String(expression)) => holds(expression, &occasion.variables)?,
@@ -90,13 +90,13 @@ fn judge(rules: &Value, occasion: &Occasion) -> Result<Verdict, String> {
         if condition && changes && exists {
             let when = rule.get("when").and_then(Value::as_str).map(str::to_owned);
             if when.as_deref() == Some("never") {
-                return Ok(Verdict::Out);
+                return Ok(RuleResult::Out);
             }
             let allow_failure = rule.get("allow_failure").map(|value| value == true || value.is_object());
-            return Ok(Verdict::In { when, allow_failure });
+            return Ok(RuleResult::In { when, allow_failure });
         }
     }
-    Ok(Verdict::Out)
+    Ok(RuleResult::Out)
 }
 
 /// A rule, or the rules of a nested list.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::auth::Need;
 use crate::call::Call;
 use crate::commits::{self, Change, valid_path};
-use crate::git::{Entry, Identity};
+use crate::git::{Identity, TreeEntry};
 use crate::hooks::{Moved, Push};
 use crate::model::{DEVELOPER, Project, REPORTER};
 use crate::pushes;
@@ -114,7 +114,7 @@ fn plan(
     call: &Call<'_>,
     project: &Project,
     parent: Option<&str>,
-    files: &BTreeMap<String, Entry>,
+    files: &BTreeMap<String, TreeEntry>,
     action: &Value,
     changes: &mut Vec<Change>,
 ) -> Result<(), Refusal> {

@@ -23,12 +23,12 @@ enum Of {
 
 /// Which of GitLab's two families of calls it is.
 #[derive(Clone, Copy)]
-enum Kind {
+enum Family {
     Group,
     Project,
 }
 
-impl Kind {
+impl Family {
     fn find(self, call: &mut Call<'_>, role: u8) -> Result<Of, Refusal> {
         match self {
             Self::Group => call.group(role).map(Of::Group),
@@ -77,7 +77,7 @@ fn member_json(call: &Call<'_>, user: u64, member: &Member) -> Value {
     value
 }
 
-fn list(call: &mut Call<'_>, kind: Kind, inherited: bool) -> Outcome {
+fn list(call: &mut Call<'_>, kind: Family, inherited: bool) -> Outcome {
     let of = kind.find(call, GUEST)?;
     if inherited {
         return Ok(Reply::list(effective(call, of)?.into_values()));
@@ -98,7 +98,7 @@ fn one(call: &mut Call<'_>, of: Of, user: u64) -> Result<Value, Refusal> {
     members.get(&user).map(|member| member_json(call, user, member)).ok_or_else(|| not_found(""))
 }
 
-fn get(call: &mut Call<'_>, kind: Kind, inherited: bool) -> Outcome {
+fn get(call: &mut Call<'_>, kind: Family, inherited: bool) -> Outcome {
     let of = kind.find(call, GUEST)?;
     let user = call.param_id(1)?;
     if inherited {
@@ -120,8 +120,8 @@ fn asked_level(call: &Call<'_>) -> Result<u8, Refusal> {
     Ok(level)
 }
 
-fn add(call: &mut Call<'_>, kind: Kind) -> Outcome {
-    let role = if matches!(kind, Kind::Group) { OWNER } else { MAINTAINER };
+fn add(call: &mut Call<'_>, kind: Family) -> Outcome {
+    let role = if matches!(kind, Family::Group) { OWNER } else { MAINTAINER };
     let of = kind.find(call, role)?;
     let level = asked_level(call)?;
     let user = match (call.id("user_id")?, call.text("username")) {
@@ -152,8 +152,8 @@ fn add(call: &mut Call<'_>, kind: Kind) -> Outcome {
     one(call, of, user).map(Reply::created)
 }
 
-fn change(call: &mut Call<'_>, kind: Kind) -> Outcome {
-    let role = if matches!(kind, Kind::Group) { OWNER } else { MAINTAINER };
+fn change(call: &mut Call<'_>, kind: Family) -> Outcome {
+    let role = if matches!(kind, Family::Group) { OWNER } else { MAINTAINER };
     let of = kind.find(call, role)?;
     let (user, level) = (call.param_id(1)?, asked_level(call)?);
     let own = call.role.unwrap_or(0);
@@ -170,8 +170,8 @@ fn change(call: &mut Call<'_>, kind: Kind) -> Outcome {
     one(call, of, user).map(Reply::ok)
 }
 
-fn remove(call: &mut Call<'_>, kind: Kind) -> Outcome {
-    let role = if matches!(kind, Kind::Group) { OWNER } else { MAINTAINER };
+fn remove(call: &mut Call<'_>, kind: Family) -> Outcome {
+    let role = if matches!(kind, Family::Group) { OWNER } else { MAINTAINER };
     let of = kind.find(call, role)?;
     let user = call.param_id(1)?;
     direct(call, of)?.remove(&user).map(|_| Reply::no_content()).ok_or_else(|| not_found(""))
@@ -181,18 +181,18 @@ const ADD: &[&str] = &["user_id", "username", "access_level", "expires_at"];
 const CHANGE: &[&str] = &["access_level", "expires_at"];
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new("GET", "/projects/:id/members", Need::Read, &["query"], |call| list(call, Kind::Project, false)),
-    Route::new("GET", "/projects/:id/members/all", Need::Read, &["query"], |call| list(call, Kind::Project, true)),
-    Route::new("GET", "/projects/:id/members/all/:user_id", Need::Read, &[], |call| get(call, Kind::Project, true)),
-    Route::new("GET", "/projects/:id/members/:user_id", Need::Read, &[], |call| get(call, Kind::Project, false)),
-    Route::new("POST", "/projects/:id/members", Need::Write, ADD, |call| add(call, Kind::Project)),
-    Route::new("PUT", "/projects/:id/members/:user_id", Need::Write, CHANGE, |call| change(call, Kind::Project)),
-    Route::new("DELETE", "/projects/:id/members/:user_id", Need::Write, &[], |call| remove(call, Kind::Project)),
-    Route::new("GET", "/groups/:id/members", Need::Read, &["query"], |call| list(call, Kind::Group, false)),
-    Route::new("GET", "/groups/:id/members/all", Need::Read, &["query"], |call| list(call, Kind::Group, true)),
-    Route::new("GET", "/groups/:id/members/all/:user_id", Need::Read, &[], |call| get(call, Kind::Group, true)),
-    Route::new("GET", "/groups/:id/members/:user_id", Need::Read, &[], |call| get(call, Kind::Group, false)),
-    Route::new("POST", "/groups/:id/members", Need::Write, ADD, |call| add(call, Kind::Group)),
-    Route::new("PUT", "/groups/:id/members/:user_id", Need::Write, CHANGE, |call| change(call, Kind::Group)),
-    Route::new("DELETE", "/groups/:id/members/:user_id", Need::Write, &[], |call| remove(call, Kind::Group)),
+    Route::new("GET", "/projects/:id/members", Need::Read, &["query"], |call| list(call, Family::Project, false)),
+    Route::new("GET", "/projects/:id/members/all", Need::Read, &["query"], |call| list(call, Family::Project, true)),
+    Route::new("GET", "/projects/:id/members/all/:user_id", Need::Read, &[], |call| get(call, Family::Project, true)),
+    Route::new("GET", "/projects/:id/members/:user_id", Need::Read, &[], |call| get(call, Family::Project, false)),
+    Route::new("POST", "/projects/:id/members", Need::Write, ADD, |call| add(call, Family::Project)),
+    Route::new("PUT", "/projects/:id/members/:user_id", Need::Write, CHANGE, |call| change(call, Family::Project)),
+    Route::new("DELETE", "/projects/:id/members/:user_id", Need::Write, &[], |call| remove(call, Family::Project)),
+    Route::new("GET", "/groups/:id/members", Need::Read, &["query"], |call| list(call, Family::Group, false)),
+    Route::new("GET", "/groups/:id/members/all", Need::Read, &["query"], |call| list(call, Family::Group, true)),
+    Route::new("GET", "/groups/:id/members/all/:user_id", Need::Read, &[], |call| get(call, Family::Group, true)),
+    Route::new("GET", "/groups/:id/members/:user_id", Need::Read, &[], |call| get(call, Family::Group, false)),
+    Route::new("POST", "/groups/:id/members", Need::Write, ADD, |call| add(call, Family::Group)),
+    Route::new("PUT", "/groups/:id/members/:user_id", Need::Write, CHANGE, |call| change(call, Family::Group)),
+    Route::new("DELETE", "/groups/:id/members/:user_id", Need::Write, &[], |call| remove(call, Family::Group)),
 ];

@@ -11,7 +11,7 @@ use crate::auth::Need;
 use crate::call::Call;
 use crate::ci::Variables;
 use crate::model::{DEVELOPER, GUEST, Job, Pipeline, REPORTER};
-use crate::pipelines::{Made, NewPipeline, Source, make};
+use crate::pipelines::{NewPipeline, PipelineResult, Source, make};
 use crate::reply::{Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found};
 use crate::router::Route;
 
@@ -136,16 +136,16 @@ fn create(call: &mut Call<'_>) -> Outcome {
     let source = Source::Api { variables };
     let new = NewPipeline { project: id, user, name: &name, tag, sha: &sha, source };
     let made = match make(call.state, call.settings, &new)? {
-        Made::Pipeline(id) => id,
-        Made::NoConfiguration => return Err(base("Missing CI config file".to_owned())),
-        Made::NoJobs => {
+        PipelineResult::Pipeline(id) => id,
+        PipelineResult::NoConfiguration => return Err(base("Missing CI config file".to_owned())),
+        PipelineResult::NoJobs => {
             return Err(base(
                 "Pipeline will not run for the selected trigger. The rules configuration prevented any jobs from being added to \
                  the pipeline."
                     .to_owned(),
             ));
         }
-        Made::Invalid(errors) => return Err(message(400, json!({ "base": errors }))),
+        PipelineResult::Invalid(errors) => return Err(message(400, json!({ "base": errors }))),
     };
     let pipeline = call.at(id)?.pipelines.iter().find(|pipeline| pipeline.id == made);
     pipeline.map(|pipeline| Reply::created(details_json(call, id, pipeline))).ok_or_else(|| not_found("Pipeline"))

@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::reply::Refusal;
 
 /// What values an attribute takes, and the one it starts with.
-enum Kind {
+enum SettingType {
     Switch(bool),
     /// A switch that is unset at first.
     Unset,
@@ -21,12 +21,12 @@ enum Kind {
     Licensed,
 }
 
-use Kind::{Licensed, Number, OneOf, Switch, Text, Texts, Unset};
+use SettingType::{Licensed, Number, OneOf, Switch, Text, Texts, Unset};
 
 const LEVELS: &[&str] = &["disabled", "private", "enabled"];
 const PUBLIC_LEVELS: &[&str] = &["disabled", "private", "enabled", "public"];
 
-const SETTINGS: &[(&str, Kind)] = &[
+const SETTINGS: &[(&str, SettingType)] = &[
     ("allow_merge_on_skipped_pipeline", Unset),
     ("analytics_access_level", OneOf(LEVELS, "enabled")),
     ("auto_cancel_pending_pipelines", OneOf(&["disabled", "enabled"], "enabled")),
@@ -126,7 +126,7 @@ const EDIT_ONLY: &[&str] = &[
 
 /// What a new project's attributes are.
 pub(super) fn defaults() -> Map<String, Value> {
-    let value = |kind: &Kind| match kind {
+    let value = |kind: &SettingType| match kind {
         Switch(value) => json!(value),
         Unset => Value::Null,
         Text(value) => json!(value),

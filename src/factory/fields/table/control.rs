@@ -1,6 +1,6 @@
 //! Rows of `[gitlab]` and `[agent]`: the control plane, and the identity that works under it.
 
-use super::super::{Ask, Field, Kind};
+use super::super::{Ask, Field, ValueKind};
 use super::{PATH, choice};
 use crate::factory::rules;
 
@@ -65,7 +65,7 @@ pub(super) const CONTROL: [Field; 8] = [
         explain: "Free protects branches, variables and runners, which is enough for one owner. Premium adds approval rules, \
                   code owners and protected environments. Ultimate adds policies.",
         example: "free",
-        kind: Kind::Choice(&[
+        kind: ValueKind::Choice(&[
             choice("free", "Free, or self-managed without a licence"),
             choice("premium", "Premium"),
             choice("ultimate", "Ultimate"),
@@ -80,7 +80,11 @@ pub(super) const CONTROL: [Field; 8] = [
         help: "Which coding agent works on the host",
         explain: "Both read the same AGENTS.md and skills; each gets its own settings. One is enough.",
         example: "claude-code",
-        kind: Kind::Choice(&[choice("claude-code", "Claude Code"), choice("codex", "Codex"), choice("both", "both")]),
+        kind: ValueKind::Choice(&[
+            choice("claude-code", "Claude Code"),
+            choice("codex", "Codex"),
+            choice("both", "both"),
+        ]),
         default: Some("claude-code"),
         ..Field::PLAIN
     },
@@ -106,7 +110,7 @@ pub(super) const CONTROL: [Field; 8] = [
         help: "Life of the agent's GitLab token in days",
         explain: "The shorter, the less a leaked token is worth. A pipeline rotates it in time.",
         example: "30",
-        kind: Kind::Number { min: 1, max: 30 },
+        kind: ValueKind::Number { min: 1, max: 30 },
         default: Some("30"),
         ask: Ask::IfUnknown,
         ..Field::PLAIN

@@ -1,6 +1,6 @@
 //! Rows of what ships: `[infra]`, `[cloudflare]`, `[secrets]`, `[runner]`, `[environments]`.
 
-use super::super::{Ask, Field, Kind, When};
+use super::super::{Ask, Field, ValueKind, When};
 use super::{NAME, choice};
 use crate::factory::rules;
 
@@ -15,7 +15,7 @@ pub(super) const DELIVERY: [Field; 9] = [
         help: "What plans and applies the infrastructure",
         explain: "Both read the same files. OpenTofu also encrypts state and plans.",
         example: "opentofu",
-        kind: Kind::Choice(&[choice("opentofu", "OpenTofu"), choice("terraform", "Terraform")]),
+        kind: ValueKind::Choice(&[choice("opentofu", "OpenTofu"), choice("terraform", "Terraform")]),
         default: Some("opentofu"),
         ask: Ask::IfUnknown,
         ..Field::PLAIN
@@ -27,7 +27,7 @@ pub(super) const DELIVERY: [Field; 9] = [
         help: "Whether Cloudflare is the edge",
         explain: "Adds DNS, a tunnel to the host and a first Worker to infra/. Can be switched on later.",
         example: "true",
-        kind: Kind::Bool,
+        kind: ValueKind::Bool,
         default: Some("false"),
         ..Field::PLAIN
     },
@@ -75,7 +75,7 @@ pub(super) const DELIVERY: [Field; 9] = [
         explain: "sops-age keeps them encrypted in the control repo and needs no service. The others keep them elsewhere; the \
                   repo then says how pipelines fetch them.",
         example: "sops-age",
-        kind: Kind::Choice(&[
+        kind: ValueKind::Choice(&[
             choice("sops-age", "encrypted files in the control repo (SOPS with age)"),
             choice("gitlab-variables", "GitLab CI/CD variables"),
             choice("openbao", "OpenBao"),
@@ -110,7 +110,7 @@ pub(super) const DELIVERY: [Field; 9] = [
         explain: "Podman runs them on the host, rootless, under a user of its own. Shared runners are GitLab's own machines. \
                   What deploys always runs on the host's protected runner.",
         example: "podman",
-        kind: Kind::Choice(&[
+        kind: ValueKind::Choice(&[
             choice("podman", "rootless containers on the host"),
             choice("shared", "the instance's shared runners"),
             choice("kubernetes", "a Kubernetes cluster"),
@@ -130,7 +130,7 @@ pub(super) const DELIVERY: [Field; 9] = [
         help: "Environments in the order of promotion, separated by commas; the last is production",
         explain: "Each gets its own state, variables and deployment job. 1 to 5 names of a-z, 0-9 and -.",
         example: "staging, production",
-        kind: Kind::List { min: 1, max: 5, commas: true },
+        kind: ValueKind::List { min: 1, max: 5, commas: true },
         default: Some("staging, production"),
         ask: Ask::IfUnknown,
         check: Some(rules::environment),

@@ -1,6 +1,6 @@
 //! Rows of `[factory]` and `[host]`: whose it is, and where the work is done.
 
-use super::super::{Ask, Field, Kind, When};
+use super::super::{Ask, Field, ValueKind, When};
 use super::{ACCOUNT, NAME, choice};
 use crate::factory::rules;
 
@@ -78,7 +78,7 @@ pub(super) const OWNER: [Field; 13] = [
                   `local` changes this very machine: users, firewall, sshd. `none` leaves hosts alone and makes only the \
                   control repo and the hand-off.",
         example: "ssh",
-        kind: Kind::Choice(&[
+        kind: ValueKind::Choice(&[
             choice("ssh", "a machine that I reach over SSH"),
             choice("local", "this machine"),
             choice("none", "no host now"),
@@ -106,7 +106,7 @@ pub(super) const OWNER: [Field; 13] = [
         help: "TCP port of sshd on the host",
         explain: "22, unless the provider moved it. It stays where it is.",
         example: "22",
-        kind: Kind::Number { min: 1, max: 65535 },
+        kind: ValueKind::Number { min: 1, max: 65535 },
         default: Some("22"),
         when: OVER_SSH,
         ask: Ask::IfUnknown,
@@ -149,7 +149,7 @@ pub(super) const OWNER: [Field; 13] = [
         explain: "With `key`, whoever holds your SSH key is root, and nothing more is asked. With `password`, sudo asks for a \
                   password that you set on the host, and factoryup asks you for it.",
         example: "key",
-        kind: Kind::Choice(&[
+        kind: ValueKind::Choice(&[
             choice("key", "nothing: the SSH key is the credential"),
             choice("password", "the operator's password"),
         ]),
@@ -166,7 +166,7 @@ pub(super) const OWNER: [Field; 13] = [
         explain: "After hardening, the host takes keys only, so without the right one nobody comes in. Give the .pub file, or \
                   its line; a second key on another device is a good spare. Ed25519, ECDSA, hardware keys, or RSA from 3072 bits.",
         example: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJnsBe7SWfOLDDpmmIM9BNxYUTtCIpsZMPUiINWD8SX8 ada@laptop",
-        kind: Kind::List { min: 1, max: 50, commas: false },
+        kind: ValueKind::List { min: 1, max: 50, commas: false },
         when: OVER_SSH,
         check: Some(rules::authorized_key),
         pattern: Some("^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-[a-z0-9-]+@openssh\\.com)[ \\t]"),

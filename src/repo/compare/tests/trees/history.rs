@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::random::Random;
 use crate::repo::catalogue::Class;
 use crate::repo::path;
-use crate::repo::tree::{Kind, Mode, RenderedFile};
+use crate::repo::tree::{ContentKind, Mode, RenderedFile};
 
 /// What a file of the templates holds.
 #[derive(Clone, Debug)]
@@ -167,18 +167,18 @@ fn change(random: &mut Random, content: &mut Content) {
 fn rendered(item: &Item) -> RenderedFile {
     let lines = |lines: &[String]| lines.iter().fold(String::new(), |text, line| format!("{text}{line}\n"));
     let (kind, bytes) = match &item.content {
-        Content::Text(text) => (Kind::Text, lines(text).into_bytes()),
+        Content::Text(text) => (ContentKind::Text, lines(text).into_bytes()),
         Content::Jobs(jobs) => {
             let job = |(name, body): &(String, Vec<String>)| {
                 body.iter().fold(format!("{name}:\n"), |text, line| format!("{text}  {line}\n")) + "\n"
             };
-            (Kind::Text, jobs.iter().map(job).collect::<String>().into_bytes())
+            (ContentKind::Text, jobs.iter().map(job).collect::<String>().into_bytes())
         }
-        Content::Binary(version) => (Kind::Binary, vec![0, 1, *version]),
-        Content::Link(destination) => (Kind::Link, destination.clone().into_bytes()),
+        Content::Binary(version) => (ContentKind::Binary, vec![0, 1, *version]),
+        Content::Link(destination) => (ContentKind::Link, destination.clone().into_bytes()),
     };
     let mode = match (kind, item.executable) {
-        (Kind::Link, _) => Mode::Link,
+        (ContentKind::Link, _) => Mode::Link,
         (_, true) => Mode::Executable,
         (_, false) => Mode::File,
     };
