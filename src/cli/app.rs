@@ -64,14 +64,11 @@ impl App {
         };
         let factory = factory_in(dir)?;
         let added = add(&Request {
-            control: dir,
-            factory: &factory,
-            name: &command.name,
             description: command.description.clone(),
-            kind,
             folder: command.path.clone(),
             adopt: command.adopt.clone(),
             public: command.public,
+            ..Request::new(dir, &factory, &command.name, kind)
         })?;
         let project = factory.gitlab.project_url();
         if ui.is_json() { ui.result(&json(&added)) } else { ui.show(&text(&command.name, &added, &project)) }

@@ -11,10 +11,6 @@ use crate::error::Result;
 pub struct Local;
 
 impl Transport for Local {
-    fn describe(&self) -> String {
-        "this machine".into()
-    }
-
     fn connect(&mut self) -> Result<Box<dyn Session>> {
         let mut user = String::new();
         let (status, stderr) =

@@ -51,9 +51,6 @@ pub use ssh::{ConfigFile, Ssh, SshOptions, Timeouts};
 
 /// A way to a host.
 pub trait Transport {
-    /// The host for messages, such as `ssh://root@203.0.113.7:22`.
-    fn describe(&self) -> String;
-
     /// Makes a new connection and logs in.
     ///
     /// # Errors

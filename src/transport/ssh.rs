@@ -266,12 +266,6 @@ impl From<TransportError> for Failure {
 }
 
 impl Transport for Ssh<'_> {
-    fn describe(&self) -> String {
-        let host =
-            if self.config.host.contains(':') { format!("[{}]", self.config.host) } else { self.config.host.clone() };
-        format!("ssh://{}@{host}:{}", self.users[0], self.config.port)
-    }
-
     fn connect(&mut self) -> Result<Box<dyn Session>> {
         if let Some(because) = self.client_because.clone() {
             return self.connect_client(&because);

@@ -34,10 +34,6 @@ struct Counted<T> {
 }
 
 impl<T: Transport> Transport for Counted<T> {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
     fn connect(&mut self) -> Result<Box<dyn Session>> {
         self.counts.connections.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Counted { inner: self.inner.connect()?, counts: self.counts.clone() }))

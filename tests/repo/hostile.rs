@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use factoryup::repo::git::remote::{fetch, ls_remote, push};
+use factoryup::repo::git::remote::{fetch, push};
 use factoryup::secret::Secret;
 
 use crate::plane::Plane;
@@ -158,7 +158,7 @@ fn a_proxy_of_the_repo_gets_no_call() {
     let login = ("oauth2", &token);
     let tip = world.git("repo", &["rev-parse", "HEAD"]);
     assert!(push(&dir, &url, "refs/heads/main:refs/heads/main", login).unwrap().accepted);
-    assert_eq!(ls_remote(&dir, &url, login).unwrap()["refs/heads/main"], tip);
+    assert_eq!(world.refs(&url, token.expose())["refs/heads/main"], tip);
     fetch(&dir, &url, "refs/heads/main:refs/remotes/x/main", login).unwrap();
     assert_eq!(world.git("repo", &["rev-parse", "refs/remotes/x/main"]), tip);
     assert_eq!(over(&proxy, heard), 0, "the repo's proxy was called");
@@ -191,10 +191,7 @@ fn fetches_and_shallow_clones_are_as_in_the_repo_itself() {
     assert_ne!(world.git("repo", &["rev-parse", "x"]), ahead);
     let pushed = push(&world.path("shallow"), &url, "HEAD:refs/heads/shallow", login).unwrap();
     assert!(pushed.accepted, "{pushed:?}");
-    assert_eq!(
-        ls_remote(&dir, &url, login).unwrap()["refs/heads/shallow"],
-        world.git("shallow", &["rev-parse", "HEAD"])
-    );
+    assert_eq!(world.refs(&url, token.expose())["refs/heads/shallow"], world.git("shallow", &["rev-parse", "HEAD"]));
 }
 
 /// A company's proxy is in the user's configuration, maybe for some folders only, and is used.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use factoryup::Kind;
-use factoryup::repo::git::remote::{fetch, ls_remote, push};
+use factoryup::repo::git::remote::{fetch, push};
 use factoryup::secret::Secret;
 
 use crate::plane::Plane;
@@ -38,7 +38,7 @@ fn a_push_arrives_and_a_second_one_is_up_to_date() {
     assert!(first.accepted && !first.up_to_date && first.reason.is_empty(), "{first:?}");
     let second = push(&dir, &url, MAIN, ("oauth2", &token)).unwrap();
     assert!(second.accepted && second.up_to_date, "{second:?}");
-    let refs = ls_remote(&dir, &url, ("oauth2", &token)).unwrap();
+    let refs = world.refs(&url, token.expose());
     assert_eq!(refs["refs/heads/main"], world.git("repo", &["rev-parse", "main"]));
     world.git("", &["init", "-q", "other"]);
     fetch(&world.path("other"), &url, "refs/heads/main:refs/remotes/x/main", ("oauth2", &token)).unwrap();
@@ -63,7 +63,7 @@ fn a_refusal_is_an_answer_and_a_bad_token_an_error() {
     assert_eq!(error.kind(), Kind::NotPermitted, "{error}");
     assert!(!format!("{error} {:?} {:?}", error.hints(), error.causes()).contains(canary.expose()));
     let gone = "http://127.0.0.1:9/factory/control.git";
-    assert_eq!(ls_remote(&dir, gone, ("oauth2", &canary)).unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(fetch(&dir, gone, "HEAD:refs/heads/x", ("oauth2", &canary)).unwrap_err().kind(), Kind::Unreachable);
     for wrong in ["file:///tmp", "git@gitlab.com:a/b.git", "https://oauth2:x@gitlab.com/a/b.git"] {
         assert_eq!(push(&dir, wrong, MAIN, ("oauth2", &canary)).unwrap_err().kind(), Kind::Usage);
     }
@@ -95,7 +95,7 @@ fn neither_helpers_nor_rewritten_urls_get_the_token() {
     }
     world.git("repo", &["tag", "-a", "-m", "t", "v1"]);
     assert!(push(&dir, &url, MAIN, ("oauth2", &token)).unwrap().accepted);
-    let refs = ls_remote(&dir, &url, ("oauth2", &token)).unwrap();
+    let refs = world.refs(&url, token.expose());
     assert!(!refs.keys().any(|name| name.starts_with("refs/tags/")), "{refs:?}");
     assert!(!world.path("spied").exists());
 }

@@ -223,6 +223,13 @@ impl World {
         String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()
     }
 
+    /// The refs of a remote with their object ids, as git itself sees them.
+    pub(crate) fn refs(&self, url: &str, token: &str) -> BTreeMap<String, String> {
+        let url = url.replacen("://", &format!("://oauth2:{token}@"), 1);
+        let text = self.git("", &["ls-remote", "--quiet", &url]);
+        text.lines().filter_map(|l| l.split_once('\t')).map(|(oid, name)| (name.to_owned(), oid.to_owned())).collect()
+    }
+
     /// Checks a control repo through and through: sound, clean, whole, as recorded, and with nothing left beside it.
     pub(crate) fn assert_whole(&self, dir: impl AsRef<Path>) {
         let dir = self.path("").join(dir);

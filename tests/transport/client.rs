@@ -34,7 +34,6 @@ fn jump_hosts_and_proxy_commands_go_through_the_system_client() {
         let mut options = SshOptions::new("inner", folder.path().join("own"));
         options.config = jump_config(lab, folder.path(), line);
         let mut ssh = Ssh::new(options.clone(), &Silent).unwrap();
-        assert_eq!(ssh.describe(), "ssh://root@127.0.0.1:22");
         assert_eq!(ssh.uses_client_because().map(|why| &why[..5]), Some("Proxy"));
 
         // The host key policy is the same as without the client.
@@ -101,7 +100,6 @@ fn an_alias_brings_its_user_port_and_key() {
     let mut options = SshOptions::new("box", folder.path().join("own"));
     options.config = ConfigFile::Path(path);
     let mut ssh = Ssh::new(options, &Silent).unwrap();
-    assert_eq!(ssh.describe(), format!("ssh://admin@{}:2204", lab.host.address()));
     assert_eq!(ssh.connect().unwrap().user(), "admin");
     assert_eq!(ssh.uses_client_because(), None);
 }

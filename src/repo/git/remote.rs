@@ -22,7 +22,6 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -93,20 +92,6 @@ pub fn push_with_options(dir: &Path, url: &str, refspec: &str, options: &[&str],
     let accepted = flag != "!";
     let reason = if accepted { String::new() } else { said(&output, summary, login.1) };
     Ok(Pushed { accepted, up_to_date: flag == "=", reason })
-}
-
-/// The refs of the remote: full name and object id.
-///
-/// # Errors
-/// As [`push`].
-pub fn ls_remote(dir: &Path, url: &str, login: Login<'_>) -> Result<BTreeMap<String, String>> {
-    let git = Git::new(dir)?;
-    let output = call(&Relay::new(&git)?, &["ls-remote", "--quiet"], url, &[], login)?;
-    if !output.status.success() {
-        return Err(failure(url, &output, login.1).into());
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().filter_map(|l| l.split_once('\t')).map(|(oid, name)| (name.to_owned(), oid.to_owned())).collect())
 }
 
 /// Fetches one `refspec` from `url` into the repo in `dir`. No tags come along and `FETCH_HEAD` is not written.
