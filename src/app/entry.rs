@@ -21,13 +21,13 @@ pub(super) struct AppEntry {
     #[serde(default)]
     pub(super) description: String,
     /// Where its releases go.
-    pub(super) environments: BTreeMap<String, Place>,
+    pub(super) environments: BTreeMap<String, Deployment>,
 }
 
 /// An application in one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Place {
+pub(super) struct Deployment {
     /// GitLab's word for the environment.
     pub(super) tier: String,
     /// Where it listens, on 127.0.0.1 of the host.
@@ -46,7 +46,8 @@ impl AppEntry {
             let port = free.next().ok_or(AppError::NoPort)?;
             let tier = tier(name, index + 1 == names.len()).to_owned();
             // Whoever is not yet let into production need not see what comes before it.
-            environments.insert(name.clone(), Place { tier, port, public: request.public && index + 1 == names.len() });
+            environments
+                .insert(name.clone(), Deployment { tier, port, public: request.public && index + 1 == names.len() });
         }
         Ok(Self { description: request.description.clone(), environments })
     }

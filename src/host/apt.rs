@@ -76,7 +76,7 @@ impl Apt {
 
 /// Why packages could not be installed, in one line, and what helps.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct AptFault {
     /// What is wrong.
     pub(super) reason: String,
     /// What to do.
@@ -84,8 +84,8 @@ pub(super) struct Fault {
 }
 
 /// The fault in what apt said, where it is one of those that people meet; the one that explains the others comes first.
-pub(super) fn fault(said: &str) -> Option<Fault> {
-    let fault = |reason: String, remedy: String| Some(Fault { reason, remedy });
+pub(super) fn fault(said: &str) -> Option<AptFault> {
+    let fault = |reason: String, remedy: String| Some(AptFault { reason, remedy });
     let line_with = |word: &str| said.lines().rev().find(|line| line.contains(word));
     if let Some(line) = line_with(" still has the lock ") {
         let pid = line.split(' ').nth(1).unwrap_or_default();

@@ -34,7 +34,7 @@ pub(crate) struct Options {
 
 /// One part of the journey.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Part {
+pub(crate) struct PartReport {
     /// What it was.
     pub name: String,
     /// What came of it.
@@ -47,7 +47,7 @@ pub(crate) struct Part {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RehearsalReport {
     /// The parts, in order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PartReport>,
     /// What did not take part, and why.
     pub left_out: Vec<String>,
     /// The control repo that was made.
@@ -89,7 +89,7 @@ struct Stage {
     stand_in: StandIn,
     // Lives as long as the journey.
     host: Option<DisposableHost>,
-    parts: Vec<Part>,
+    parts: Vec<PartReport>,
 }
 
 impl Stage {
@@ -180,8 +180,8 @@ impl Stage {
     }
 }
 
-fn part(name: &str, result: String, took: Duration) -> Part {
-    Part { name: name.to_owned(), result, seconds: took.as_secs_f64() }
+fn part(name: &str, result: String, took: Duration) -> PartReport {
+    PartReport { name: name.to_owned(), result, seconds: took.as_secs_f64() }
 }
 
 fn describe(what: &str, proofs: usize) -> String {

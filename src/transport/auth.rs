@@ -21,7 +21,7 @@ const PUBLICKEY_UNVERIFIED: ErrorCode = ErrorCode::Session(-19);
 const PASSPHRASE_TRIES: u8 = 3;
 
 /// What a login can be made with.
-pub(super) struct Keys<'a> {
+pub(super) struct LoginKeys<'a> {
     pub(super) config: &'a SshConfig,
     /// Whether the key files were named for this run, so that one that is missing is worth telling.
     pub(super) named: bool,
@@ -66,7 +66,7 @@ enum KeyAttempt {
     Failed(String),
 }
 
-impl Keys<'_> {
+impl LoginKeys<'_> {
     /// Tries to log in as `user`: none when it worked, else why not.
     pub(super) fn log_in(&mut self, session: &Session, user: &str) -> Result<Option<Refusal>> {
         let offered = match session.auth_methods(user) {

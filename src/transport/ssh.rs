@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::auth::{Keys, Refusal};
+use super::auth::{LoginKeys, Refusal};
 use super::error::TransportError;
 use super::host_key::{Fingerprint, HostKey, Judge};
 use super::known_hosts::{KINDS, KnownHost};
@@ -158,20 +158,20 @@ impl<'d> Ssh<'d> {
     }
 
     /// Connects through libssh2 and tries each user on a connection of its own: a server counts failures per connection.
-    fn connect_libssh2(&mut self) -> Result<Box<dyn Session>, Failure> {
+    fn connect_libssh2(&mut self) -> Result<Box<dyn Session>, ConnectFailure> {
         let mut refused = Refusal::default();
         let mut address = String::new();
         for index in 0..self.users.len() {
             let connection = self.open()?;
             connection.address().clone_into(&mut address);
             let user = self.users[index].clone();
-            let mut keys = Keys {
+            let mut keys = LoginKeys {
                 config: &self.config,
                 named: self.options.identity.is_some(),
                 passphrases: &mut self.passphrases,
                 dialog: self.dialog,
             };
-            match keys.log_in(&connection.session, &user).map_err(Failure::Final)? {
+            match keys.log_in(&connection.session, &user).map_err(ConnectFailure::Final)? {
                 None => {
                     self.prefer(index);
                     return Ok(connection.logged_in(&user));
@@ -189,21 +189,21 @@ impl<'d> Ssh<'d> {
         }
         let error = TransportError::Login { address, users: self.users.clone(), offered, tried, hints }.into();
         Err(match needs_client {
-            Some(because) => Failure::ClientMay { because, error },
-            None => Failure::Final(error),
+            Some(because) => ConnectFailure::ClientMay { because, error },
+            None => ConnectFailure::Final(error),
         })
     }
 
     /// A connection to the host, whose key was accepted.
-    fn open(&self) -> Result<Connection, Failure> {
-        let known = self.known().map_err(Failure::Final)?;
+    fn open(&self) -> Result<Connection, ConnectFailure> {
+        let known = self.known().map_err(ConnectFailure::Final)?;
         let connect = |algorithms: &str| {
             let connection = Connection::open(&self.config, self.options.timeouts, algorithms)?;
             let key = connection.host_key()?;
             Ok::<_, TransportError>((connection, key))
         };
         let first = connect(&known.preferred())?;
-        self.accept(&known, first, |algorithms| connect(algorithms).ok()).map_err(Failure::Final)
+        self.accept(&known, first, |algorithms| connect(algorithms).ok()).map_err(ConnectFailure::Final)
     }
 
     /// Decides about the host's key. A host has several, and a pin may be that of another one than it shows first; so with a pin
@@ -245,7 +245,7 @@ impl<'d> Ssh<'d> {
 }
 
 /// Why libssh2 did not get in.
-enum Failure {
+enum ConnectFailure {
     /// The system's client may be able to.
     ClientMay {
         because: String,
@@ -254,7 +254,7 @@ enum Failure {
     Final(crate::Error),
 }
 
-impl From<TransportError> for Failure {
+impl From<TransportError> for ConnectFailure {
     fn from(error: TransportError) -> Self {
         match &error {
             TransportError::KeyExchange { reason, .. } => {
@@ -272,8 +272,8 @@ impl Transport for Ssh<'_> {
         }
         match self.connect_libssh2() {
             Ok(session) => Ok(session),
-            Err(Failure::Final(error)) => Err(error),
-            Err(Failure::ClientMay { because, error }) => {
+            Err(ConnectFailure::Final(error)) => Err(error),
+            Err(ConnectFailure::ClientMay { because, error }) => {
                 if which::which("ssh").is_err() {
                     return Err(error.hint("install openssh-client, which can do what is missing here"));
                 }

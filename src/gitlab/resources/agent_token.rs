@@ -38,7 +38,7 @@ pub(in crate::gitlab) struct CreatedToken {
 }
 
 /// What the kept token is worth.
-enum Kept {
+enum TokenState {
     /// There is none, or GitLab does not take it any more, or it is somebody else's.
     Useless,
     /// It works, and these are its facts.
@@ -63,8 +63,8 @@ fn has_right_scopes(token: &TokenFacts) -> bool {
     token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
 }
 
-fn compare(agent: &Agent, kept: &Kept) -> Option<Change> {
-    let Kept::Works(token) = kept else { return Some(create(agent)) };
+fn compare(agent: &Agent, kept: &TokenState) -> Option<Change> {
+    let TokenState::Works(token) = kept else { return Some(create(agent)) };
     let summary = if !has_right_scopes(token) {
         format!("replace the token of {}: {}", agent.username, AGENT_SCOPES.join(" and "))
     } else if needs_renewal(agent, token.expires_at) {
@@ -94,12 +94,12 @@ pub(in crate::gitlab) fn agent(site: &Site<'_>) -> GitlabResult<Option<Client>> 
     Ok(site.keep.secret(AGENT_TOKEN)?.map(|token| site.owner.with_token(token, WHO)))
 }
 
-fn kept(site: &Site<'_>, account: &Account) -> GitlabResult<Kept> {
-    let Some(agent) = agent(site)? else { return Ok(Kept::Useless) };
+fn kept(site: &Site<'_>, account: &Account) -> GitlabResult<TokenState> {
+    let Some(agent) = agent(site)? else { return Ok(TokenState::Useless) };
     match agent.fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
-        Ok(token) if token.user_id == account.id && token.active => Ok(Kept::Works(token)),
-        Ok(_) => Ok(Kept::Useless),
-        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(Kept::Useless),
+        Ok(token) if token.user_id == account.id && token.active => Ok(TokenState::Works(token)),
+        Ok(_) => Ok(TokenState::Useless),
+        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(TokenState::Useless),
         Err(error) => Err(error),
     }
 }
@@ -118,7 +118,7 @@ impl Resource for AgentToken {
         let Some(account) = site.account()? else { return Ok(Found::one(Some(create(agent)))) };
         let kept = kept(site, &account)?;
         let mut found = Found::one(compare(agent, &kept));
-        if let Kept::Works(own) = &kept {
+        if let TokenState::Works(own) = &kept {
             let all = match list(site, &account) {
                 Err(error) if matches!(error.status(), Some(403 | 404)) => Vec::new(),
                 all => all?,
@@ -144,7 +144,7 @@ impl Resource for AgentToken {
         let old = agent(site)?;
         site.keep.put_secret(AGENT_TOKEN, &Secret::new(made.token))?;
         site.keep.remember(|memory| memory.agent = Some(TokenMemory { account: account.id, ends: end(wanted) }))?;
-        if let (Some(old), Kept::Works(token)) = (old, now)
+        if let (Some(old), TokenState::Works(token)) = (old, now)
             && !has_right_scopes(&token)
         {
             old.delete(&Call::delete("/personal_access_tokens/self", &[]))?;

@@ -59,13 +59,14 @@ impl Resource for Seed {
     }
 
     fn fresh(&self, desired: &Desired) -> Vec<Change> {
-        let local = Local::open(desired).and_then(|local| local.map_or(Ok(None), |local| local.head())).ok().flatten();
+        let local =
+            LocalRepo::open(desired).and_then(|local| local.map_or(Ok(None), |local| local.head())).ok().flatten();
         vec![create(desired, local.as_deref())]
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
-        let local = Local::open(site.desired)?;
-        let head = local.as_ref().map_or(Ok(None), Local::head)?;
+        let local = LocalRepo::open(site.desired)?;
+        let head = local.as_ref().map_or(Ok(None), LocalRepo::head)?;
         let Some(there) = branch(site)? else {
             return Ok(Found::one(Some(create(site.desired, head.as_deref()))));
         };
@@ -83,7 +84,7 @@ impl Resource for Seed {
             Error::new(Kind::Usage, format!("there is no control repo in {} to push", site.desired.repo.display()))
                 .hint("make it first: factoryup apply repo")
         };
-        let local = Local::open(site.desired)?.ok_or_else(nothing)?;
+        let local = LocalRepo::open(site.desired)?.ok_or_else(nothing)?;
         let head = local.head()?.ok_or_else(nothing)?;
         if change.diff.is_some() && *change != create(site.desired, Some(&head)) {
             return Err(Error::new(Kind::CutShort, format!("the control repo is at commit {} by now", short(&head)))
@@ -107,7 +108,7 @@ impl Resource for Seed {
 }
 
 /// What is worth knowing when the two differ; an error when they have nothing to do with each other.
-fn compare(site: &Site<'_>, local: &Local, head: &str, there: &str) -> GitlabResult<Option<String>> {
+fn compare(site: &Site<'_>, local: &LocalRepo, head: &str, there: &str) -> GitlabResult<Option<String>> {
     let branch = &site.desired.branch;
     if local.has(there) {
         return Ok(Some(if local.contains(head, there) {
@@ -138,9 +139,9 @@ fn compare(site: &Site<'_>, local: &Local, head: &str, there: &str) -> GitlabRes
 }
 
 /// The control repo on this machine.
-struct Local(Git, String);
+struct LocalRepo(Git, String);
 
-impl Local {
+impl LocalRepo {
     fn open(desired: &Desired) -> GitlabResult<Option<Self>> {
         if !desired.repo.join(".git").exists() {
             return Ok(None);

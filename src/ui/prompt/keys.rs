@@ -1,7 +1,7 @@
 //! Keys from the terminal, one at a time.
 //!
 //! The terminal stays in raw mode from the first question to the last, so that what is typed between two of them is not echoed; it
-//! answers none of them, see [`Keys::drop_ahead`]. A key is read with a timeout of a tenth of a second, which tells a lone Escape from
+//! answers none of them, see [`KeyReader::drop_ahead`]. A key is read with a timeout of a tenth of a second, which tells a lone Escape from
 //! the beginning of an arrow key and lets a change of the window's size be seen.
 
 use std::collections::VecDeque;
@@ -90,7 +90,7 @@ pub(super) enum Key {
     EraseEnd,
     /// Ctrl-W: the word before the cursor.
     EraseWord,
-    /// A text was pasted: see [`Keys::pasted`].
+    /// A text was pasted: see [`KeyReader::pasted`].
     Pasted,
     /// Nothing was pressed: the window has another size.
     Resized,
@@ -101,7 +101,7 @@ pub(super) enum Key {
 }
 
 /// The terminal in raw mode; the mode from before comes back when this is dropped.
-pub(super) struct Keys {
+pub(super) struct KeyReader {
     input: File,
     raw: Termios,
     pending: VecDeque<u8>,
@@ -111,13 +111,13 @@ pub(super) struct Keys {
     resumed: (Arc<AtomicBool>, signal_hook::SigId),
 }
 
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for KeyReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Keys")
     }
 }
 
-impl Keys {
+impl KeyReader {
     /// Standard input when that is a terminal, else `/dev/tty`. With `marks`, the terminal marks what is pasted.
     pub(super) fn open(marks: bool) -> io::Result<Self> {
         let input = if io::stdin().is_terminal() {
@@ -350,7 +350,7 @@ impl Keys {
     }
 }
 
-impl Drop for Keys {
+impl Drop for KeyReader {
     fn drop(&mut self) {
         let mut terminals = raw_terminals();
         if let Some(raw) = terminals.pop() {

@@ -6,7 +6,7 @@ use std::io::{Stderr, Write};
 use console::{measure_text_width, truncate_str};
 use zeroize::Zeroizing;
 
-use super::keys::{Key, Keys, columns};
+use super::keys::{Key, KeyReader, columns};
 use super::line::InputLine;
 use super::list::{self, List};
 use super::{Asker, Question, Reply, cannot_ask, left};
@@ -18,7 +18,7 @@ use crate::ui::{Paint, wrap};
 /// A terminal with a person at it, in raw mode until this is dropped.
 #[derive(Debug)]
 pub struct Terminal {
-    keys: RefCell<Keys>,
+    keys: RefCell<KeyReader>,
     err: Stderr,
     /// Whether the cursor may be moved and colours used.
     pub(super) rich: bool,
@@ -34,7 +34,7 @@ impl Terminal {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let rich = !dumb && !no_color;
-        let keys = Keys::open(!dumb).map_err(cannot_ask)?;
+        let keys = KeyReader::open(!dumb).map_err(cannot_ask)?;
         Ok(Self { keys: RefCell::new(keys), err: std::io::stderr(), rich, paint: Paint { on: rich } })
     }
 

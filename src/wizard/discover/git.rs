@@ -13,18 +13,18 @@ pub(super) fn identity(around: &Surroundings, found: &mut Discovered) {
 
 /// A remote's host and the path of its project.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Remote {
+pub(super) struct RemoteUrl {
     pub(super) host: String,
     pub(super) path: String,
 }
 
 /// The remote `origin` of the folder.
-pub(super) fn origin(around: &Surroundings) -> Option<Remote> {
+pub(super) fn origin(around: &Surroundings) -> Option<RemoteUrl> {
     parse(around.ask("git", &["config", "--get", "remote.origin.url"])?.trim())
 }
 
 /// Reads the three forms of a remote (`man git-fetch`, GIT URLS): `https://HOST/PATH`, `ssh://USER@HOST:PORT/PATH`, `USER@HOST:PATH`.
-fn parse(url: &str) -> Option<Remote> {
+fn parse(url: &str) -> Option<RemoteUrl> {
     let (host, path) = match url.split_once("://") {
         Some((scheme @ ("https" | "ssh"), rest)) => {
             let (authority, path) = rest.split_once('/')?;
@@ -42,7 +42,7 @@ fn parse(url: &str) -> Option<Remote> {
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
     let usable = !host.is_empty() && !host.contains('/') && path.contains('/');
-    usable.then(|| Remote { host: host.to_lowercase(), path: path.to_owned() })
+    usable.then(|| RemoteUrl { host: host.to_lowercase(), path: path.to_owned() })
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn remotes_have_three_forms() {
-        let remote = |host: &str| Some(Remote { host: host.into(), path: "acme/tools/factory".into() });
+        let remote = |host: &str| Some(RemoteUrl { host: host.into(), path: "acme/tools/factory".into() });
         assert_eq!(parse("git@gitlab.com:acme/tools/factory.git"), remote("gitlab.com"));
         assert_eq!(parse("ssh://git@GitLab.example.org:2222/acme/tools/factory"), remote("gitlab.example.org"));
         assert_eq!(
