@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::GitlabResult;
 use crate::error::Error;
-use crate::plan::write_atomically;
+use crate::plan::{write_atomically, write_json};
 use crate::secret::Secret;
 
 /// The agent's token.
@@ -97,9 +97,7 @@ impl Keep {
     pub(super) fn remember(&self, change: impl FnOnce(&mut Memory)) -> GitlabResult<()> {
         let mut memory = self.memory()?;
         change(&mut memory);
-        let mut json = serde_json::to_vec_pretty(&memory).map_err(|e| Error::internal(e.to_string()))?;
-        json.push(b'\n');
-        Ok(write_atomically(&self.path(MEMORY), &json, 0o600)?)
+        Ok(write_json(&self.path(MEMORY), &memory)?)
     }
 
     /// A kept secret of this project.

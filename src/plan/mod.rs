@@ -34,5 +34,5 @@ pub use evidence::{Evidence, Statement, Subject};
 pub use journal::{Journal, Unfinished};
 pub use receipt::{Entry, Receipt, Undo};
 pub use saved::SavedPlan;
-pub(crate) use state::real_place;
 pub use state::{StateDir, write_atomically};
+pub(crate) use state::{real_place, write_json};

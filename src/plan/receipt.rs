@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Action, TargetName};
-use super::state::write_atomically;
+use super::state::write_json;
 use crate::error::{Error, Kind, Result};
 
 /// The `schema` number of a receipt.
@@ -126,9 +126,7 @@ impl Receipt {
     /// # Errors
     /// `CannotWrite` with the path.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::internal(e.to_string()))?;
-        json.push(b'\n');
-        write_atomically(path, &json, 0o600)
+        write_json(path, self)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Plan, TargetName};
-use super::state::write_atomically;
+use super::state::write_json;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 
@@ -70,9 +70,7 @@ impl SavedPlan {
     /// `Usage` as [`may_be_at`](Self::may_be_at); `CannotWrite` with the path.
     pub fn write(&self, path: &Path) -> Result<()> {
         Self::may_be_at(path)?;
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::internal(e.to_string()))?;
-        json.push(b'\n');
-        write_atomically(path, &json, 0o600)
+        write_json(path, self)
     }
 
     /// Reads one of the factory of this name.

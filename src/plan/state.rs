@@ -124,9 +124,7 @@ impl StateDir {
         if !changes.is_empty() {
             self.confirm(&changes.join("; "), dialog)?;
         }
-        let mut json = serde_json::to_vec_pretty(&claim).map_err(|e| Error::internal(e.to_string()))?;
-        json.push(b'\n');
-        write_atomically(&self.file(CLAIM), &json, 0o600)
+        write_json(&self.file(CLAIM), &claim)
     }
 
     /// Makes the folder this factory's when it is nobody's yet; else only looks, since nothing is taken from it.
@@ -282,6 +280,13 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     temp.as_file().sync_all().map_err(cannot)?;
     temp.persist(path).map_err(|e| cannot(e.error))?;
     File::open(folder).and_then(|f| f.sync_all()).map_err(cannot)
+}
+
+/// Writes `value` as JSON that only the user may read, [whole or not at all](write_atomically).
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|e| Error::internal(e.to_string()))?;
+    json.push(b'\n');
+    write_atomically(path, &json, 0o600)
 }
 
 #[cfg(test)]

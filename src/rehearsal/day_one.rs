@@ -15,7 +15,7 @@ use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
     Tier,
 };
-use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically};
+use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically, write_json};
 use crate::process;
 use crate::transport::{Ssh, SshOptions};
 use crate::workspace::{Keys, What, Workspace};
@@ -75,8 +75,7 @@ pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<RehearsalRepo
         state: stage.state.path().to_owned(),
         requests: stage.stand_in.log().len(),
     };
-    let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
-    write_atomically(&options.dir.join("report.json"), &json, 0o600)?;
+    write_json(&options.dir.join("report.json"), &report)?;
     Ok(report)
 }
 

@@ -6,10 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use factoryup::dialog::Silent;
 use factoryup::plan::Target;
 use factoryup::repo::RepoTarget;
-use sha2::{Digest, Sha256};
 
 use crate::support::need;
-use crate::world::{Ended, World};
+use crate::world::{Ended, World, digest};
 
 #[test]
 fn a_folder_that_is_not_there_becomes_a_control_repo() {
@@ -106,7 +105,7 @@ fn the_manifest_tells_the_truth() {
             assert_eq!(metadata.permissions().mode() & 0o111 != 0, field("mode") == "100755", "{}", path.display());
             let bytes = fs::read(&path).unwrap();
             if field("class") != "block" {
-                assert_eq!(field("written"), hex(&Sha256::digest(&bytes)));
+                assert_eq!(field("written"), digest(&bytes));
             }
             if field("class") == "merge" && field("kind") == "text" {
                 assert_eq!(fs::read(world.path("repo/.factory/base").join(field("base"))).unwrap(), bytes);
@@ -135,8 +134,4 @@ fn the_plan_names_every_file_of_the_commit_and_writes_nothing() {
         assert!(change.diff.as_ref().unwrap().after.is_some(), "{name}");
     }
     assert_eq!(plan.changes.last().unwrap().id, "commit:main");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
