@@ -1,8 +1,8 @@
 //! Target *gitlab*: the hand-off of a control repo to GitLab, and the proof that its policy holds.
 //!
 //! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `observe` reads what is there,
-//! and `apply` makes what differs so, one [kind of resource](resources) after the other in an order that never leaves a gap:
-//! branches and tags are locked before the agent, whom they lock out, exists. [`proof`] then tries with the agent's own
+//! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
+//! branches and tags are locked before the agent, whom they lock out, exists. `proof` then tries with the agent's own
 //! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
 //! `keep`.
 //!

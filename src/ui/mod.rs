@@ -1,10 +1,10 @@
 //! The only room that prints or asks.
 //!
-//! [`Ui`] is what the other rooms see as [`Dialog`](crate::dialog::Dialog) and [`Watch`](crate::plan::Watch). It speaks in one of
+//! [`Ui`] is what the other rooms see as [`Dialog`] and [`Watch`](crate::plan::Watch). It speaks in one of
 //! two ways: to people (progress on standard error, results on standard output, colour and motion only on a terminal that wants
 //! them), or, with `--json`, to machines: one JSON object per line on standard output, each with an `event` key.
 //!
-//! What is printed came from a host or the network more often than not, so every text passes [`plain`](crate::dialog::plain).
+//! What is printed came from a host or the network more often than not, so every text passes [`plain`].
 
 mod diff;
 mod events;

@@ -42,7 +42,7 @@ pub(super) fn text_in(dir: &Path) -> Result<String> {
 /// Reads the factory whose control repo is in `dir`.
 ///
 /// # Errors
-/// As [`Workspace::open`], except for the state folder.
+/// As [`Workspace::open`](super::Workspace::open), except for the state folder.
 pub fn factory_in(dir: &Path) -> Result<Factory> {
     parse(&text_in(dir)?, &dir.join(FILE_NAME).display().to_string())
 }

@@ -3,7 +3,7 @@
 //! It is settled in the work tree, since that is where the user looks at the result: the file, its record, and the proposal, which
 //! goes. Only over paths that are as the commit has them that was read, while it is checked out, and staged, so that `git commit` ends
 //! it. One conflict is settled as a whole: killed in the middle, it waits as before, or the next start ends it
-//! ([`journal`](super::journal)).
+//! (`journal`).
 
 mod keep;
 mod tool;
