@@ -23,6 +23,7 @@
 //! | [`dialog`] | what any room may say to the person, and ask them |
 //! | [`interrupt`] | Ctrl-C |
 //! | [`process`] | starts other programs without handing them secrets |
+//! | [`trace`] | `--trace FILE`: a record of requests, host programs and git commands, without secrets |
 //! | `shell` | text as one word of a shell |
 //! | `digest` | SHA-256 in hexadecimal |
 //! | [`secret`], [`error`] | a value that cannot be shown by accident; one error with kind, hints and exit code |
@@ -52,6 +53,7 @@ mod shell;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]
 mod skip;
+pub mod trace;
 pub mod transport;
 pub mod ui;
 pub mod wizard;

@@ -9,7 +9,8 @@ use clap::Parser;
 use factoryup::cli::{self, Cli};
 use factoryup::dialog::Dialog as _;
 use factoryup::ui::{Settings, Ui, prompt};
-use factoryup::{Error, Kind, interrupt, process};
+use factoryup::{Error, Kind, interrupt, process, trace};
+use serde_json::json;
 
 fn main() -> ExitCode {
     process::leave_no_core_dump();
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
     let (to_say, to_end) = (Arc::clone(&ui), Arc::clone(&ui));
     let watching = interrupt::watch(move |text| to_say.warn(text), move |error| end(to_end, error));
     let result = watching.and_then(|()| cli.run(&ui));
+    ended(result.as_ref().map(|ending| ending.exit_code()));
+    if let Some(missing) = trace::lost() {
+        ui.warn(&missing);
+    }
     match result {
         Ok(ending) => ExitCode::from(ending.exit_code()),
         Err(error) => ExitCode::from(ui.fail(&error)),
@@ -48,10 +53,22 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(Kind::Usage.exit_code())
 }
 
+/// Records how the run ended.
+fn ended(result: Result<u8, &Error>) {
+    trace::note("end", || match result {
+        Ok(code) => json!({"code": code}),
+        Err(error) => {
+            let (kind, hints) = (error.kind(), error.hints());
+            json!({"code": kind.exit_code(), "error": error.to_string(), "causes": error.causes(), "hints": hints})
+        }
+    });
+}
+
 /// Ends an interrupted process and says why; not for long, since nobody may be reading any more.
 #[allow(clippy::exit)]
 fn end(ui: Arc<Ui>, error: Error) {
     prompt::restore();
+    ended(Err(&error));
     let (said, heard) = mpsc::channel();
     thread::spawn(move || {
         ui.fail(&error);

@@ -24,7 +24,9 @@ pub struct Secret(Zeroizing<String>);
 impl Secret {
     /// Takes ownership of a secret text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
+        let text = Zeroizing::new(text.into());
+        crate::trace::hide(&text);
+        Self(text)
     }
 
     /// Reads a secret from the first line of a file, without its line ending.

@@ -72,6 +72,10 @@ pub struct Cli {
     /// The control repo to work on [default: the current directory]
     #[arg(long, short = 'C', global = true, value_name = "DIR", value_parser = path())]
     dir: Option<PathBuf>,
+
+    /// Append a record of requests, host programs and git commands to FILE, without secrets, for debugging and bug reports
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
+    trace: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +113,9 @@ impl Cli {
     /// # Errors
     /// Whatever stopped it; its kind is the exit code.
     pub fn run(&self, ui: &Ui) -> Result<Ending> {
+        if let Some(file) = &self.trace {
+            crate::trace::start(file)?;
+        }
         let dir = self.dir.clone().map_or_else(|| absolute(Path::new(".")), Ok).map_err(Error::usage)?;
         match &self.command {
             None => return start::run(&dir, ui),

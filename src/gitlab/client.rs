@@ -4,15 +4,17 @@
 //! and stripped of what acts on a terminal before anyone sees it.
 
 use std::fmt;
+use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::{GitlabError, GitlabResult};
-use super::http::{BaseUrl, Call, Policy, Response, Transport};
+use super::http::{BaseUrl, Call, Failure, Policy, Response, Transport};
 use crate::dialog::plain;
 use crate::secret::Secret;
+use crate::trace;
 
 /// The most pages of 100 that a list is read for.
 const PAGES: usize = 100;
@@ -175,12 +177,39 @@ impl Client {
         })
     }
 
+    fn trace(
+        &self,
+        call: &Call,
+        page: Option<&str>,
+        body: Option<&[u8]>,
+        begun: Instant,
+        result: &Result<Response, Failure>,
+    ) {
+        trace::note("request", || {
+            let mut record = json!({
+                "method": call.method().as_str(), "route": call.route(), "path": call.path(), "page": page, "as": self.who,
+                "ms": trace::ms(begun), "sent_bytes": body.map_or(0, <[u8]>::len), "sent": body.map(trace::body),
+            });
+            match result {
+                Ok(response) => {
+                    record["status"] = response.status.into();
+                    record["received_bytes"] = response.body.len().into();
+                    record["received"] = trace::body(&response.body);
+                }
+                Err(failure) => record["failure"] = format!("{:?}", failure.reason).into(),
+            }
+            record
+        });
+    }
+
     /// Makes the call, again where that is safe, and sorts out what is neither done nor refused.
     fn answer(&self, call: &Call, page: Option<&str>, body: Option<&[u8]>) -> GitlabResult<(Response, Answer)> {
         let mut made = 0;
         let result = loop {
+            let begun = Instant::now();
             let result = self.transport.exchange(call, page, &self.token, body);
             made += 1;
+            self.trace(call, page, body, begun, &result);
             match self.policy.after(call.method(), &result, made, random()) {
                 Some(wait) => std::thread::sleep(wait),
                 None => break result,

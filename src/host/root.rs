@@ -1,5 +1,8 @@
 //! Root's shell on a host, over one session: how a program gets there, and what happens when sudo wants a password.
 
+use std::time::Instant;
+
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::event::Line;
@@ -9,6 +12,7 @@ use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Work;
 use crate::secret::Secret;
+use crate::trace;
 use crate::transport::{Exit, Session, Status, Stop};
 
 const BOOTSTRAP: &str = include_str!("lib/bootstrap.sh");
@@ -131,14 +135,26 @@ impl Root {
     }
 
     fn exec(&mut self, program: &str, stop: Option<(&str, &Work)>, on_line: &mut dyn FnMut(Line)) -> Result<Exit> {
+        // Without the line in front of it, which can be a password.
+        trace::note("program", || json!({"on": self.subject, "user": self.session.user(), "program": program}));
+        let begun = Instant::now();
         let stdin = self.stdin(program);
         let stop = stop.map(|(program, work)| (self.stdin(program), work));
         let stop = stop.as_ref().map(|(stdin, work)| Stop { stdin, work });
-        self.session.exec(&command(), &stdin, stop, &mut |text| {
+        let result = self.session.exec(&command(), &stdin, stop, &mut |text| {
+            trace::note("line", || json!({"on": self.subject, "line": text}));
             if let Some(line) = Line::read(text) {
                 on_line(line);
             }
-        })
+        });
+        trace::note("program-end", || {
+            let (status, stderr) = match &result {
+                Ok(exit) => (exit.status.to_string(), exit.stderr.as_str()),
+                Err(error) => (error.to_string(), ""),
+            };
+            json!({"on": self.subject, "status": status, "ms": trace::ms(begun), "stderr": stderr})
+        });
+        result
     }
 
     /// A program says itself how it ended; what is left here is that it did not run.

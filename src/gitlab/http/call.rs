@@ -103,6 +103,11 @@ impl Call {
         self.method
     }
 
+    /// The route, with names in place of values.
+    pub(in crate::gitlab) fn route(&self) -> &'static str {
+        self.route
+    }
+
     /// Path and query below `/api/v4`, percent-encoded.
     pub(in crate::gitlab) fn path(&self) -> String {
         if self.query.is_empty() {

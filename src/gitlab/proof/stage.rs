@@ -19,7 +19,7 @@ use crate::gitlab::resources::{account, agent_token};
 use crate::gitlab::site::{Account, Site};
 use crate::repo::ObjectFormat;
 use crate::repo::git::remote::{self, Login, Pushed};
-use crate::repo::git::{Git, remote::push_with_options};
+use crate::repo::git::{self, Git, remote::push_with_options};
 use crate::secret::Secret;
 
 /// What the token with the scope `api` is called in GitLab.
@@ -150,8 +150,7 @@ impl<'a> Stage<'a> {
         for (variable, value) in [("NAME", username.as_str()), ("EMAIL", &email)] {
             command.env(format!("GIT_AUTHOR_{variable}"), value).env(format!("GIT_COMMITTER_{variable}"), value);
         }
-        let output =
-            command.args(arguments).output().map_err(|e| Error::internal(format!("git cannot be run: {e}")))?;
+        let output = git::output(command.args(arguments))?;
         let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() && is_object_id(&id) {
             return Ok(id);

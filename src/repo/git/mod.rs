@@ -19,10 +19,14 @@ pub(crate) mod write;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::json;
 
 use super::error::{RepoError, RepoResult};
+use crate::trace;
 use objects::{Object, Objects};
 
 /// The variables of git that are the user's business: where configuration and certificates are.
@@ -96,7 +100,7 @@ impl Git {
 
     /// Runs `git ARGS` and returns what it printed.
     pub(crate) fn run(&self, args: &[&str]) -> RepoResult<Vec<u8>> {
-        let output = self.command().args(args).output().map_err(RepoError::GitDoesNotRun)?;
+        let output = output(self.command().args(args))?;
         self.checked(args, output)
     }
 
@@ -108,13 +112,16 @@ impl Git {
 
     /// Runs `git ARGS` with `input` on its standard input.
     pub(crate) fn feed(&self, args: &[&str], input: &[u8]) -> RepoResult<Vec<u8>> {
-        let mut child = self.command().args(args).stdin(Stdio::piped()).spawn().map_err(RepoError::GitDoesNotRun)?;
+        let begun = Instant::now();
+        let mut command = self.command();
+        let mut child = command.args(args).stdin(Stdio::piped()).spawn().map_err(RepoError::GitDoesNotRun)?;
         let stdin = child.stdin.take();
         // Both pipes can fill up: one thread writes while this one reads. That git stops reading early shows in its exit.
         let output = std::thread::scope(|scope| {
             scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input)));
             child.wait_with_output()
         });
+        note(&command, begun, output.as_ref().ok().map(ended));
         self.checked(args, output.map_err(RepoError::GitDoesNotRun)?)
     }
 
@@ -150,4 +157,36 @@ impl Git {
         let stderr = if stderr.is_empty() { format!("it ended with {}", output.status) } else { stderr };
         Err(RepoError::Git { verb: args.first().copied().unwrap_or_default().into(), dir: self.dir.clone(), stderr })
     }
+}
+
+/// Runs a git command to its end.
+pub(crate) fn output(command: &mut Command) -> RepoResult<Output> {
+    let begun = Instant::now();
+    let output = command.output().map_err(RepoError::GitDoesNotRun);
+    note(command, begun, output.as_ref().ok().map(ended));
+    output
+}
+
+fn ended(output: &Output) -> (ExitStatus, &[u8]) {
+    (output.status, &output.stderr)
+}
+
+/// Records a git command for `--trace`, without the settings of every call: how it ended and its standard error, where that is known.
+pub(crate) fn note(command: &Command, begun: Instant, end: Option<(ExitStatus, &[u8])>) {
+    trace::note("git", || {
+        let mut words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+        let mut arguments = Vec::new();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--no-pager" => {}
+                "-c" if arguments.is_empty() => drop(words.next()),
+                _ => arguments.push(word),
+            }
+        }
+        let stderr = end.map(|(_, stderr)| String::from_utf8_lossy(stderr).into_owned());
+        json!({
+            "arguments": arguments, "dir": command.get_current_dir().map(|dir| dir.to_string_lossy()), "ms": trace::ms(begun),
+            "code": end.and_then(|(status, _)| status.code()), "stderr": stderr,
+        })
+    });
 }

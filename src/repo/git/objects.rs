@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
 
 /// Bytes of names that are sent before the answers are read. A pipe takes at least so much, see pipe(7), so that neither side ever
 /// waits for the other to read.
@@ -42,7 +43,9 @@ impl Objects {
     fn start_with(mut command: Command, complaints: Option<File>) -> io::Result<Self> {
         let stderr = complaints.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
         command.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let begun = Instant::now();
         let mut child = command.stderr(stderr).spawn()?;
+        super::note(&command, begun, None);
         let (requests, answers) = (child.stdin.take(), child.stdout.take());
         let answers = BufReader::new(answers.ok_or(io::ErrorKind::BrokenPipe)?);
         Ok(Self { child, requests, answers, complaints })

@@ -30,8 +30,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use super::Git;
 use super::relay::Relay;
+use super::{Git, output};
 use crate::dialog::plain;
 use crate::error::{Kind, Result};
 use crate::repo::error::{RepoError, RepoResult};
@@ -116,7 +116,7 @@ fn call(relay: &Relay<'_>, options: &[&str], url: &str, rest: &[&str], login: Lo
     let credential = Credential::new(login)?;
     let mut command = relay.command();
     configure(&mut command, url, &origin, &credential.file);
-    command.args(options).arg("--").arg(url).args(rest).output().map_err(RepoError::GitDoesNotRun)
+    output(command.args(options).arg("--").arg(url).args(rest))
 }
 
 fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) {

@@ -5,12 +5,13 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::time::Instant;
 
 use super::{Pending, Resolver};
 use crate::error::{Error, Result};
 use crate::repo::error::{RepoError, RepoResult};
-use crate::repo::git::Git;
 use crate::repo::git::write::ObjectFormat;
+use crate::repo::git::{Git, note};
 use crate::repo::manifest;
 use crate::repo::merge::has_markers;
 
@@ -48,7 +49,9 @@ impl Resolver {
         }
         command.args(["-c", "mergetool.keepBackup=false", "mergetool", "--no-prompt"]);
         command.arg(format!("--tool={tool}")).args(["--", file]);
+        let begun = Instant::now();
         let status = command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).status();
+        note(&command, begun, status.as_ref().ok().map(|status| (*status, &b""[..])));
         if !status.is_ok_and(|status| status.success()) {
             return Err(Error::usage(format!(
                 "the merge tool `{tool}` did not settle it; {} is as it was",

@@ -5,6 +5,7 @@ use std::fs;
 use super::{Pending, Resolver};
 use crate::error::{Error, Result};
 use crate::repo::error::RepoError;
+use crate::repo::git::output;
 use crate::repo::manifest;
 use crate::repo::merge::has_markers;
 
@@ -34,7 +35,7 @@ impl Resolver {
         }
         arguments.extend(paths.iter().map(String::as_str));
         let run = |arguments: &[&str]| -> Result<(bool, String)> {
-            let output = self.repo.git.command().args(arguments).output().map_err(RepoError::GitDoesNotRun)?;
+            let output = output(self.repo.git.command().args(arguments))?;
             // git-merge-file(1): the number of conflicts, or 255 for an error.
             match output.status.code() {
                 Some(code) if code < 128 => Ok((code > 0, String::from_utf8_lossy(&output.stdout).into_owned())),
