@@ -12,6 +12,8 @@ mod plane;
 #[path = "day_one/refused.rs"]
 mod refused;
 mod support;
+#[path = "day_one/traced.rs"]
+mod traced;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -55,9 +57,15 @@ impl Journey {
         self.home.path().join("state/factoryup/acme")
     }
 
+    fn trace(&self) -> PathBuf {
+        self.home.path().join("trace.jsonl")
+    }
+
     /// Runs factoryup with the secrets in its environment, as CI or a password manager would hand them over.
     fn factoryup(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_factoryup"))
+            .arg("--trace")
+            .arg(self.trace())
             .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -201,14 +209,17 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
 
     let renewed = secrets(&journey);
     let old = made.into_iter().filter(|old| renewed.iter().all(|new| new.text != old.text)).map(Secrecy::over);
-    for secret in renewed.iter().cloned().chain(old) {
+    let all: Vec<_> = renewed.iter().cloned().chain(old).collect();
+    for secret in &all {
         for output in &runs {
             assert!(!said(output).contains(&secret.text), "{} was printed", secret.name);
         }
-        only_where_it_belongs(&journey, &secret, true);
+        only_where_it_belongs(&journey, secret, true);
     }
     moved::another_host_gets_nothing_unasked(&journey);
     way_back(&journey, &renewed);
+    traced::holds_no_secret(&journey.trace(), all.iter().map(|secret| (secret.name.as_str(), secret.text.as_str())));
+    traced::shows_the_run(&journey.trace(), ".config/factory/gitlab-credential");
 }
 
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.
