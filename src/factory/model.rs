@@ -53,6 +53,18 @@ pub struct FactorySection {
     pub timezone: String,
 }
 
+impl Default for FactorySection {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            description: String::new(),
+            owner_name: String::new(),
+            owner_email: String::new(),
+            timezone: utc(),
+        }
+    }
+}
+
 fn utc() -> String {
     "UTC".into()
 }
@@ -149,6 +161,18 @@ pub struct Gitlab {
     /// Subscription.
     #[serde(default)]
     pub tier: Tier,
+}
+
+impl Default for Gitlab {
+    fn default() -> Self {
+        Self {
+            url: gitlab_com(),
+            group: String::new(),
+            project: control_repo(),
+            default_branch: main_branch(),
+            tier: Tier::default(),
+        }
+    }
 }
 
 impl Gitlab {

@@ -13,7 +13,6 @@ use super::agent_at_work;
 use crate::error::{Error, Kind, Result};
 use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
-    Tier,
 };
 use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically, write_json};
 use crate::process;
@@ -232,16 +231,10 @@ fn factory(url: &str, key: &str) -> Factory {
             description: "Day one, rehearsed".into(),
             owner_name: "Ada Lovelace".into(),
             owner_email: "ada@example.org".into(),
-            timezone: "UTC".into(),
+            ..FactorySection::default()
         },
         host: Host { authorized_keys: vec![key.to_owned()], ..Host::default() },
-        gitlab: Gitlab {
-            url: url.to_owned(),
-            group: "factory".into(),
-            project: "control".into(),
-            default_branch: "main".into(),
-            tier: Tier::Free,
-        },
+        gitlab: Gitlab { url: url.to_owned(), group: "factory".into(), project: "control".into(), ..Gitlab::default() },
         agent: Agent::default(),
         infra: Infra::default(),
         cloudflare: Cloudflare::default(),

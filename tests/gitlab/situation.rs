@@ -166,16 +166,10 @@ pub fn factory(url: &str) -> Factory {
             description: "What Acme runs on".into(),
             owner_name: "Ada Lovelace".into(),
             owner_email: "ada@example.org".into(),
-            timezone: "UTC".into(),
+            ..FactorySection::default()
         },
         host: Host { kind: HostKind::None, ..Host::default() },
-        gitlab: Gitlab {
-            url: url.to_owned(),
-            group: "factory".into(),
-            project: "control".into(),
-            default_branch: "main".into(),
-            tier: Tier::Free,
-        },
+        gitlab: Gitlab { url: url.to_owned(), group: "factory".into(), project: "control".into(), ..Gitlab::default() },
         agent: Agent::default(),
         infra: Infra::default(),
         cloudflare: Cloudflare::default(),

@@ -4,7 +4,7 @@ use super::super::{Ask, Field, ValueKind};
 use super::{PATH, choice};
 use crate::factory::rules;
 
-pub(super) const CONTROL: [Field; 8] = [
+pub(super) const CONTROL: &[Field] = &[
     Field {
         key: "gitlab.url",
         flag: "gitlab-url",

@@ -7,7 +7,7 @@ use crate::factory::rules;
 const WITH_CLOUDFLARE: Option<When> = Some(When { key: "cloudflare.enabled", any: &["true"] });
 const WITH_SOPS: Option<When> = Some(When { key: "secrets.provider", any: &["sops-age"] });
 
-pub(super) const DELIVERY: [Field; 9] = [
+pub(super) const DELIVERY: &[Field] = &[
     Field {
         key: "infra.engine",
         flag: "engine",

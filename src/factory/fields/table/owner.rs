@@ -7,7 +7,7 @@ use crate::factory::rules;
 const OVER_SSH: Option<When> = Some(When { key: "host.kind", any: &["ssh"] });
 const WITH_HOST: Option<When> = Some(When { key: "host.kind", any: &["ssh", "local"] });
 
-pub(super) const OWNER: [Field; 13] = [
+pub(super) const OWNER: &[Field] = &[
     Field {
         key: "factory.name",
         flag: "name",
