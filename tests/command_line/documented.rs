@@ -146,8 +146,8 @@ fn below(folder: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
 /// What people read about factoryup.
 fn documentation() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let top =
-        ["README.md", "CHANGELOG.md"].map(|name| (PathBuf::from(name), fs::read_to_string(root.join(name)).unwrap()));
+    let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+        .map(|name| (PathBuf::from(name), fs::read_to_string(root.join(name)).unwrap()));
     top.into_iter().chain(below("docs", &["md"])).collect()
 }
 

@@ -136,3 +136,16 @@ fn a_file_that_others_can_read_is_no_trace_and_a_cut_line_stays_alone() {
     std::os::unix::fs::symlink("/dev/full", &trace).unwrap();
     ends_with(&gitlab_alone(&plane, home.path(), &["schema"]), 64);
 }
+
+#[test]
+fn a_trace_that_could_not_be_written_is_reported_and_stops_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let run = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+    let program = env!("CARGO_BIN_EXE_factoryup");
+    let long = format!("/{}", "long/".repeat(400));
+    let args = ["-c", run, "sh", program, "--trace", "t", "-C", &long, "schema"];
+    let output = Command::new("sh").args(args).current_dir(home.path()).output().unwrap();
+    ends_with(&output, 0);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is incomplete: "), "{output:?}");
+    assert!(output.stdout.len() > 1000);
+}
