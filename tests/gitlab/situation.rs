@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use factoryup::dialog::{Dialog, Silent};
 use factoryup::factory::{
-    Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, Secrets, Tier,
+    Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, Secrets,
 };
 use factoryup::gitlab::GitlabTarget;
 use factoryup::plan::{Event, Options, Outcome, Plan, Proof, StateDir, Target, Watch, converge};
