@@ -49,7 +49,7 @@ pub(super) fn shows_the_run(trace: &Path, token_file: &str) {
     assert!(records.iter().all(|record| record["time"].as_str().unwrap().ends_with('Z')));
     assert_eq!(all("program").len(), all("program-end").len());
     assert!(all("program-end").iter().all(|end| end["status"].is_string() && end["ms"].is_u64()));
-    // The program that brings a token to the host is there, and the token is not.
+    // The program that installs a token on the host is there, and the token is not.
     let programs: Vec<_> = all("program").iter().map(|record| record["program"].as_str().unwrap()).collect();
     assert!(programs.iter().any(|program| program.contains(token_file) && program.contains("[secret]")));
     assert!(all("line").iter().any(|line| line["line"].as_str().unwrap().contains(r#""event":"done""#)));
@@ -87,7 +87,7 @@ fn a_trace_shows_requests_and_git_commands_without_their_tokens() {
     let token = fs::read_to_string(state.join("agent-token")).unwrap();
     let secrets = [("owner token", plane.owner_token()), ("agent token", token.trim().to_owned())];
     holds_no_secret(&trace, secrets.iter().map(|(name, text)| (*name, text.as_str())));
-    // Nor one that nobody kept: every token that GitLab made begins like these.
+    // Nor a token that was not kept: every token of GitLab begins like these.
     for prefix in ["glpat-", "glrt-"] {
         assert_eq!(canary::find_in_tree(&trace, prefix), [] as [&Path; 0]);
     }
