@@ -136,7 +136,7 @@ impl Journal {
     /// # Errors
     /// `CannotWrite` when the journal cannot be read.
     pub fn began(&self, target: TargetName, digest: &str) -> Result<bool> {
-        let begun = |line: &Line| line.target == target && line.event == Event::Begun;
+        let begun = |line: &JournalLine| line.target == target && line.event == Mark::Begun;
         Ok(self.lines()?.iter().any(|line| begun(line) && line.detail.as_deref() == Some(digest)))
     }
 
