@@ -3,8 +3,10 @@
 //! Rooms that do work never print: they take a `&dyn Dialog`. The real one is [`crate::ui::Ui`], which knows terminals, colours and
 //! `--json`; tests use [`Silent`], which refuses every question as a run without a terminal would.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 
 /// A person at a terminal, or nobody.
 pub trait Dialog {
@@ -58,16 +60,24 @@ impl Dialog for Silent {
     fn busy(&self, _text: &str) {}
 }
 
-/// `text` with everything removed that could act on a terminal: control characters (C0, C1, DEL) other than newline and tab, and
-/// the invisible characters that reorder text. For all text that came from a host or the network.
+/// `text` as it may be shown: without what could act on a terminal, which is control characters (C0, C1, DEL) other than newline and tab
+/// and the invisible characters that reorder text, and without the [secrets](crate::secret::redact) of this process. For all text that
+/// came from a host or the network.
+///
+/// Shorten a text only after this: half a secret is not found.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    text.chars()
+    let text: String = text
+        .chars()
         .filter(|&c| {
             let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             c == '\n' || c == '\t' || (!c.is_control() && !reorders)
         })
-        .collect()
+        .collect();
+    match redact(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
+    }
 }
 
 #[cfg(test)]

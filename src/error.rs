@@ -9,8 +9,12 @@
 //!     .hint("check the address and that port 22 is open to you");
 //! assert_eq!(error.kind().exit_code(), 69);
 //! ```
+//!
+//! What it says is without the [secrets](crate::secret::redact) of this process from the start, wherever it ends up.
 
 use std::fmt;
+
+use crate::secret::redact;
 
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -81,7 +85,8 @@ struct Inner {
 impl Error {
     /// An error with a message that says what failed, on what.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hints: Vec::new(), is_partial: false, source: None }))
+        let message = redact(&message.into()).into_owned();
+        Self(Box::new(Inner { kind, message, hints: Vec::new(), is_partial: false, source: None }))
     }
 
     /// Wrong or missing flags and answers.
@@ -102,7 +107,7 @@ impl Error {
     /// Adds a remedy: what to type or change next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hints.push(hint.into());
+        self.0.hints.push(redact(&hint.into()).into_owned());
         self
     }
 
@@ -144,7 +149,7 @@ impl Error {
         let mut causes = Vec::new();
         let mut next = std::error::Error::source(self);
         while let Some(cause) = next {
-            causes.push(cause.to_string());
+            causes.push(redact(&cause.to_string()).into_owned());
             next = cause.source();
         }
         causes

@@ -71,11 +71,11 @@ impl App {
             ..Request::new(dir, &factory, &command.name, kind)
         })?;
         let project = factory.gitlab.project_url();
-        if ui.is_json() { ui.result(&json(&added)) } else { ui.show(&text(&command.name, &added, &project)) }
+        if ui.is_json() { ui.json(json(&added)) } else { ui.show(&text(&command.name, &added, &project)) }
     }
 }
 
-fn json(added: &Added) -> String {
+fn json(added: &Added) -> serde_json::Value {
     let (made, files, kept) = match &added.made {
         Made::Created => ("created", &[][..], &[][..]),
         Made::Adopted { files, kept } => ("adopted", files.as_slice(), kept.as_slice()),
@@ -86,7 +86,6 @@ fn json(added: &Added) -> String {
         "event": "app", "folder": added.folder, "made": made, "files": files, "kept": kept,
         "branch": added.branch, "branch_is_new": added.branch_is_new, "ports": ports,
     })
-    .to_string()
 }
 
 fn text(name: &str, added: &Added, project: &str) -> String {

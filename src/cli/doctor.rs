@@ -33,7 +33,7 @@ impl Doctor {
         let checks = workspace.check(self.target.map(Into::into))?;
         for check in &checks {
             if ui.is_json() {
-                ui.result(&json!({ "event": "check", "holds": check.holds(), "check": check }).to_string())?;
+                ui.json(json!({ "event": "check", "holds": check.holds(), "check": check }))?;
                 continue;
             }
             let verdict = match (check.holds(), &check.skipped) {

@@ -41,7 +41,7 @@ impl Evidence {
         };
         let (count, head) = Log::at(&path).verify()?;
         if ui.is_json() {
-            return ui.result(&json!({ "event": "evidence", "statements": count, "head": head }).to_string());
+            return ui.json(json!({ "event": "evidence", "statements": count, "head": head }));
         }
         ui.show(&format!(
             "{count} statements in {}, each follows from the one before; head {head}\nThat none is missing at the end, only a head that you noted earlier or keep elsewhere can show.",

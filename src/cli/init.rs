@@ -61,7 +61,7 @@ impl Init {
     fn adopted(report: &Report, ui: &Ui) -> Result<Ending> {
         let waits = report.conflicts().next().is_some();
         if ui.is_json() {
-            ui.result(&json!({ "event": "adoption", "report": report }).to_string())?;
+            ui.json(json!({ "event": "adoption", "report": report }))?;
         } else if let Some(branch) = &report.branch {
             let settle = if waits { ", then settle what you both have with factoryup resolve" } else { "" };
             ui.say(&format!(
@@ -91,7 +91,7 @@ impl Init {
 fn say_taken(taken: &[Taken], ui: &Ui) -> Result<()> {
     if ui.is_json() {
         for Taken { flag, value, source } in taken {
-            ui.result(&json!({ "event": "taken", "flag": flag, "value": value, "source": source }).to_string())?;
+            ui.json(json!({ "event": "taken", "flag": flag, "value": value, "source": source }))?;
         }
     } else if !taken.is_empty() {
         let width = taken.iter().map(|one| one.flag.len()).max().unwrap_or_default();

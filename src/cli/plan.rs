@@ -75,7 +75,7 @@ impl Plan {
             if ui.is_json() {
                 let value =
                     json!({ "event": "script", "name": script.name, "about": script.about, "text": script.text });
-                ui.result(&value.to_string())?;
+                ui.json(value)?;
             } else {
                 ui.result(&format!("# === {}: {}\n{}\n", script.name, script.about, script.text.trim_end()))?;
             }

@@ -43,7 +43,7 @@ impl Rehearse {
         };
         let report = day_one::play(&Options { dir, without_host }, ui)?;
         if ui.is_json() {
-            return ui.result(&json!({ "event": "report", "report": report }).to_string());
+            return ui.json(json!({ "event": "report", "report": report }));
         }
         ui.show(&text(&report))
     }

@@ -81,7 +81,7 @@ impl Resolve {
         }
         let left = resolver.pending().len() + lost.len();
         if ui.is_json() {
-            ui.result(&json!({ "event": "conflicts", "left": left }).to_string())?;
+            ui.json(json!({ "event": "conflicts", "left": left }))?;
         } else {
             ui.say(&match left {
                 0 if chosen.is_empty() && !ended => "There are no conflicts.".to_owned(),
@@ -109,7 +109,7 @@ impl Resolve {
             let text = resolver.with_markers(pending)?;
             if ui.is_json() {
                 let line = json!({ "event": "conflict-text", "id": pending.id, "path": pending.path, "text": text });
-                ui.result(&line.to_string())?;
+                ui.json(line)?;
             } else {
                 ui.result(&text)?;
             }
@@ -163,7 +163,7 @@ impl Resolve {
     fn list(pending: &Pending, ui: &Ui) -> Result<()> {
         if ui.is_json() {
             let line = json!({ "event": "conflict", "id": pending.id, "path": pending.path });
-            return ui.result(&line.to_string());
+            return ui.json(line);
         }
         ui.result(&pending.path)
     }

@@ -140,7 +140,7 @@ impl Upgrade {
     /// For machines: what became of each edited file. People read it in the plan.
     fn show(&self, report: &Report, made: Option<&RepoTarget>, ui: &Ui) -> Result<()> {
         if ui.is_json() {
-            return ui.result(&json!({ "event": "upgrade", "report": report }).to_string());
+            return ui.json(json!({ "event": "upgrade", "report": report }));
         }
         if report.conflicts().next().is_some() {
             ui.say(&match (made, report.branch.as_deref()) {

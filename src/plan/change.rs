@@ -1,8 +1,12 @@
 //! The words of a plan: plain data that is shown, serialised and hashed.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256;
+
+use crate::secret::redact;
 
 /// One of the three things that factoryup brings to a desired state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,6 +167,22 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// The same plan as it may be written down: its texts without the secrets of this process.
+    #[must_use]
+    pub(super) fn redacted(mut self) -> Self {
+        let texts = self.changes.iter_mut().flat_map(|change| {
+            let diff = change.diff.as_mut().map(|diff| [&mut diff.before, &mut diff.after]);
+            let optional = diff.into_iter().flatten().chain([&mut change.stays]).filter_map(Option::as_mut);
+            [&mut change.id, &mut change.summary].into_iter().chain(optional)
+        });
+        for text in texts.chain(&mut self.notes).chain([&mut self.subject]) {
+            if let Cow::Owned(shown) = redact(text) {
+                *text = shown;
+            }
+        }
+        self
     }
 
     /// SHA-256, in hexadecimal, of the plan's compact JSON: names exactly what was confirmed.

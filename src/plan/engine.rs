@@ -283,7 +283,7 @@ fn apply(
 ) -> Result<()> {
     let path = state.file(&format!("receipt-{}.json", target.name()));
     let mut receipt = match Receipt::read(&path)? {
-        Some(known) if known.subject == plan.subject => known,
+        Some(known) if known.is_about(&plan.subject) => known,
         _ => Receipt::new(target.name(), &plan.subject),
     };
     receipt.generator = env!("CARGO_PKG_VERSION").into();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::TargetName;
 use crate::error::{Error, Kind, Result};
+use crate::secret::redact;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,8 +161,8 @@ impl Journal {
             at: jiff::Timestamp::now().to_string(),
             target,
             event,
-            change: change.map(str::to_owned),
-            detail,
+            change: change.map(|id| redact(id).into_owned()),
+            detail: detail.map(|text| redact(&text).into_owned()),
         };
         let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::internal(e.to_string()))?;
         bytes.push(b'\n');

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{Action, TargetName};
 use super::state::write_json;
 use crate::error::{Error, Kind, Result};
+use crate::secret::{redact, redact_json};
 
 /// The `schema` number of a receipt.
 pub(crate) const SCHEMA: u32 = 1;
@@ -106,9 +107,14 @@ impl Receipt {
         Ok(Some(receipt))
     }
 
+    /// Whether it is about `subject`, as far as that may be written.
+    pub(super) fn is_about(&self, subject: &str) -> bool {
+        self.subject == redact(subject)
+    }
+
     /// Adds a change, keeping the first way to undo it.
     pub fn record(&mut self, id: &str, action: Action, undo: Undo) {
-        let at = jiff::Timestamp::now().to_string();
+        let (id, at) = (&*redact(id), jiff::Timestamp::now().to_string());
         if let Some(known) = self.entries.iter_mut().find(|e| e.id == id) {
             known.at = at;
         } else {
@@ -118,6 +124,7 @@ impl Receipt {
 
     /// Removes a change that was taken back.
     pub fn forget(&mut self, id: &str) {
+        let id = redact(id);
         self.entries.retain(|entry| entry.id != id);
     }
 
@@ -126,7 +133,9 @@ impl Receipt {
     /// # Errors
     /// `CannotWrite` with the path.
     pub fn write(&self, path: &Path) -> Result<()> {
-        write_json(path, self)
+        let mut value = serde_json::to_value(self).map_err(|e| Error::internal(e.to_string()))?;
+        redact_json(&mut value);
+        write_json(path, &value)
     }
 }
 

@@ -36,6 +36,7 @@ impl SavedPlan {
     /// The plans of the factory of this name, as they are now.
     #[must_use]
     pub fn new(factory: &str, plans: Vec<Plan>) -> Self {
+        let plans: Vec<Plan> = plans.into_iter().map(Plan::redacted).collect();
         Self {
             schema: SCHEMA,
             factory: factory.to_owned(),
@@ -128,6 +129,7 @@ impl SavedPlan {
     /// # Errors
     /// `Data` with each change that is new, gone or different; what `begun` returns.
     pub fn require_same(&self, now: &[&Plan], begun: &dyn Fn(&Plan) -> Result<bool>) -> Result<()> {
+        let now: Vec<Plan> = now.iter().map(|plan| (*plan).clone().redacted()).collect();
         let mut moved = Vec::new();
         for plan in &self.plans {
             let now =
@@ -139,7 +141,7 @@ impl SavedPlan {
                 );
             }
         }
-        for plan in now {
+        for plan in &now {
             let then = |change| {
                 self.plans.iter().any(|then| {
                     then.target == plan.target && then.subject == plan.subject && then.changes.contains(change)

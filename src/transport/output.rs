@@ -7,6 +7,9 @@ use crate::dialog::plain;
 /// How much of standard error is kept, in bytes.
 const KEPT: usize = 64 * 1024;
 
+/// How much more is looked at, and then dropped: longer than a secret that the start of what is kept could cut in two.
+const MARGIN: usize = 4 * 1024;
+
 /// The longest line that is taken: a host's answer about a large file is well below it.
 const LONGEST: usize = 16 * 1024 * 1024;
 
@@ -55,19 +58,23 @@ pub(super) struct Tail(VecDeque<u8>);
 
 impl Tail {
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.0.extend(&bytes[bytes.len().saturating_sub(KEPT)..]);
-        self.0.drain(..self.0.len().saturating_sub(KEPT));
+        self.0.extend(&bytes[bytes.len().saturating_sub(KEPT + MARGIN)..]);
+        self.0.drain(..self.0.len().saturating_sub(KEPT + MARGIN));
     }
 
     /// What was kept, fit to be shown.
     pub(super) fn text(mut self) -> String {
-        plain(&String::from_utf8_lossy(self.0.make_contiguous())).trim_end().to_owned()
+        let is_cut = self.0.len() == KEPT + MARGIN;
+        let text = plain(&String::from_utf8_lossy(self.0.make_contiguous()));
+        let start = text.len().saturating_sub(KEPT).max(if is_cut { MARGIN } else { 0 });
+        let start = (start..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        text[start..].trim_end().to_owned()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, LONGEST, Lines, Tail, TooLong};
+    use super::{KEPT, LONGEST, Lines, MARGIN, Tail, TooLong};
 
     #[test]
     fn lines_are_whole_however_the_bytes_come() {
@@ -88,6 +95,22 @@ mod tests {
         assert_eq!(lines.push(&piece, &mut |_| ()), Ok(()));
         assert_eq!(lines.push(&piece, &mut |_| ()), Ok(()));
         assert_eq!(lines.push(b"x", &mut |_| ()), Err(TooLong));
+    }
+
+    #[test]
+    fn a_secret_is_not_cut_in_two() {
+        let secret = "canary-0123456789-tail";
+        let _kept = crate::secret::Secret::new(secret);
+        for kept in 1..secret.len() {
+            let mut tail = Tail::default();
+            tail.push(secret.as_bytes());
+            tail.push(&vec![b' '; KEPT - kept]);
+            assert!(!tail.text().contains(&secret[secret.len() - kept..]), "{kept}");
+            let mut tail = Tail::default();
+            tail.push(secret.as_bytes());
+            tail.push(&vec![b'.'; KEPT + MARGIN - kept]);
+            assert!(!tail.text().contains(&secret[secret.len() - kept..]), "{kept}");
+        }
     }
 
     #[test]

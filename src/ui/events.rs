@@ -175,7 +175,7 @@ impl Dialog for Ui {
 
     fn note(&self, text: &str) {
         if self.settings.json {
-            self.emit(&json!({ "event": "note", "text": text }));
+            self.emit(json!({ "event": "note", "text": text }));
         } else {
             self.line(&format!("  {}", plain(text)));
         }
@@ -183,7 +183,7 @@ impl Dialog for Ui {
 
     fn warn(&self, text: &str) {
         if self.settings.json {
-            self.emit(&json!({ "event": "warning", "text": text }));
+            self.emit(json!({ "event": "warning", "text": text }));
         } else {
             self.line(&format!("  {} {}", self.err.care("warning:"), plain(text)));
         }
@@ -195,7 +195,7 @@ impl Dialog for Ui {
             self.clear();
         } else if self.settings.json {
             if self.is_news(&text) {
-                self.emit(&json!({ "event": "busy", "text": text }));
+                self.emit(json!({ "event": "busy", "text": text }));
             }
         } else if self.motion {
             if let Ok(mut progress) = self.progress.lock() {
@@ -210,7 +210,7 @@ impl Dialog for Ui {
 impl Watch for Ui {
     fn event(&self, event: &Event<'_>) {
         if self.settings.json {
-            self.emit(&machine::value(event));
+            self.emit(machine::value(event));
             return;
         }
         match event {

@@ -4,7 +4,8 @@
 //! two ways: to people (progress on standard error, results on standard output, colour and motion only on a terminal that wants
 //! them), or, with `--json`, to machines: one JSON object per line on standard output, each with an `event` key.
 //!
-//! What is printed came from a host or the network more often than not, so every text passes [`plain`].
+//! What is printed came from a host or the network more often than not, so every text passes [`plain`](crate::dialog::plain). The two
+//! functions that write to a stream search it for the secrets of this process once more.
 
 mod diff;
 mod events;
@@ -20,12 +21,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use console::Style;
+use serde_json::Value;
 
 pub use events::seconds;
 pub use table::Table;
 
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind, Result};
+use crate::secret::{redact, redact_json};
 use progress::Progress;
 
 /// Whether to use colour.
@@ -119,8 +122,21 @@ impl Ui {
     ///
     /// # Errors
     /// `CannotWrite` when it cannot be written; a reader that went away (`| head`) is not an error.
-    #[allow(clippy::print_stdout)]
     pub fn result(&self, text: &str) -> Result<()> {
+        self.write(&redact(text))
+    }
+
+    /// Writes a JSON value to standard output, on a line of its own.
+    ///
+    /// # Errors
+    /// As [`result`](Self::result).
+    pub fn json(&self, mut value: Value) -> Result<()> {
+        redact_json(&mut value);
+        self.write(&value.to_string())
+    }
+
+    #[allow(clippy::print_stdout)]
+    fn write(&self, text: &str) -> Result<()> {
         self.clear();
         let mut out = std::io::stdout().lock();
         let written = out
@@ -171,7 +187,7 @@ impl Ui {
     pub fn fail(&self, error: &Error) -> u8 {
         self.clear();
         if self.settings.json {
-            self.emit(&failure::json(error));
+            self.emit(failure::json(error));
         } else {
             Self::raw(&wrap::wrap(&failure::text(error, self.err), self.err_width()));
         }
@@ -205,11 +221,11 @@ impl Ui {
     /// Writes a line to standard error. Nothing can be done when that fails.
     fn raw(text: &str) {
         let mut err = std::io::stderr().lock();
-        let _ = writeln!(err, "{text}");
+        let _ = writeln!(err, "{}", redact(text));
     }
 
-    fn emit(&self, value: &serde_json::Value) {
-        let _ = self.result(&value.to_string());
+    fn emit(&self, value: Value) {
+        let _ = self.json(value);
     }
 
     fn clear(&self) {

@@ -87,10 +87,10 @@ pub fn push_with_options(dir: &Path, url: &str, refspec: &str, options: &[&str],
         fields.next()?;
         Some((flag, fields.next()?))
     }) else {
-        return Err(failure(url, &output, login.1).into());
+        return Err(failure(url, &output).into());
     };
     let accepted = flag != "!";
-    let reason = if accepted { String::new() } else { said(&output, summary, login.1) };
+    let reason = if accepted { String::new() } else { said(&output, summary) };
     Ok(Pushed { accepted, up_to_date: flag == "=", reason })
 }
 
@@ -106,7 +106,7 @@ pub fn fetch(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<(
     relay.know_refs()?;
     let output = call(&relay, &options, url, &[refspec], login)?;
     if !output.status.success() {
-        return Err(failure(url, &output, login.1).into());
+        return Err(failure(url, &output).into());
     }
     Ok(relay.hand_over(refspec)?)
 }
@@ -227,17 +227,17 @@ impl Credential {
 }
 
 /// What the server said, else git's summary.
-fn said(output: &Output, summary: &str, token: &Secret) -> String {
+fn said(output: &Output, summary: &str) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let remote: Vec<_> =
         stderr.lines().filter_map(|l| l.strip_prefix("remote: ")).map(str::trim).filter(|l| !l.is_empty()).collect();
     let text = if remote.is_empty() { summary.to_owned() } else { format!("{summary}: {}", remote.join(" ")) };
-    plain(&token.redact(&text))
+    plain(&text)
 }
 
-fn failure(url: &str, output: &Output, token: &Secret) -> RepoError {
+fn failure(url: &str, output: &Output) -> RepoError {
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let why = plain(&token.redact(stderr.trim())).replace('\n', " ");
+    let why = plain(stderr.trim()).replace('\n', " ");
     let refused =
         ["Authentication failed", "could not read Username", "could not read Password", "error: 401", "error: 403"];
     let unreachable =
