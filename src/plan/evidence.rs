@@ -3,16 +3,23 @@
 //! Each line is an [in-toto Statement v1](https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md) with two more
 //! keys: `prev`, the SHA-256 of the previous line as it stands in the file (64 zeros for the first), and `at`. Changing or removing
 //! a line breaks every later link; [`Evidence::verify`] says at which line.
+//!
+//! A crash, a full disk or an editor can leave a last line without its end. [`Evidence::append`] repairs that first: it adds the line
+//! ending to a whole statement, and moves a torn one to a file beside the log (`log.jsonl.torn`), since what it was to announce never
+//! began. Neither changes the bytes of a statement, so the links stay what they were.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::state::write_atomically;
 use crate::error::{Error, Kind, Result};
+use crate::secret::{redact, redact_json};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 
@@ -56,20 +63,20 @@ impl Evidence {
         Self { path: path.into() }
     }
 
-    /// Appends a statement about `name`, whose state `sha256` names, and syncs it.
+    /// Appends a statement about `name`, whose state `sha256` names, and syncs it. A last line that was cut is repaired first.
     ///
     /// # Errors
     /// `Data` when the log so far does not verify, `CannotWrite` when it cannot be appended to.
-    pub fn append(&self, name: &str, sha256: &str, predicate: &str, value: serde_json::Value) -> Result<()> {
-        let cannot = |e: std::io::Error| {
-            Error::new(Kind::CannotWrite, format!("cannot write the evidence log {}: {e}", self.path.display()))
-        };
+    pub fn append(&self, name: &str, sha256: &str, predicate: &str, mut value: serde_json::Value) -> Result<()> {
+        let cannot = |e| self.cannot_write(&e);
+        self.repair()?;
+        redact_json(&mut value);
         let is_new = std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0) || !self.path.exists();
         let prev = if is_new { "0".repeat(64) } else { self.verify()?.1 };
         let statement = Statement {
             kind: STATEMENT.into(),
             subject: vec![Subject {
-                name: name.to_owned(),
+                name: redact(name).into_owned(),
                 digest: BTreeMap::from([("sha256".to_owned(), sha256.to_owned())]),
             }],
             predicate_type: format!("urn:factoryup:evidence:{predicate}:v1"),
@@ -91,47 +98,105 @@ impl Evidence {
         })
     }
 
+    fn cannot_write(&self, error: &std::io::Error) -> Error {
+        Error::new(Kind::CannotWrite, format!("cannot write the evidence log {}: {error}", self.path.display()))
+    }
+
+    /// Gives every whole statement a line of its own, and moves what a crash left of a last one to a file beside the log.
+    fn repair(&self) -> Result<()> {
+        let Ok(bytes) = self.read() else { return Ok(()) };
+        let (mut whole, mut torn) = (Vec::with_capacity(bytes.len() + 1), &[][..]);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (statements, rest) = statements(line);
+            // What is neither glued nor torn stays, byte for byte: if it is damaged, that is for `verify` to report.
+            if line.ends_with(b"\n") && (statements.len() < 2 || !rest.is_empty()) {
+                whole.extend_from_slice(line);
+                continue;
+            }
+            for statement in statements {
+                whole.extend_from_slice(statement);
+                whole.push(b'\n');
+            }
+            torn = rest;
+        }
+        if whole == bytes {
+            return Ok(());
+        }
+        let cannot = |e| self.cannot_write(&e);
+        if !torn.is_empty() {
+            let mut aside = self.path.clone().into_os_string();
+            aside.push(".torn");
+            let mut aside = File::options().create(true).append(true).open(aside).map_err(cannot)?;
+            aside.write_all(&[torn, b"\n"].concat()).and_then(|()| aside.sync_data()).map_err(cannot)?;
+        }
+        let mode = std::fs::metadata(&self.path).map_err(cannot)?.permissions().mode() & 0o777;
+        write_atomically(&self.path, &whole, mode)
+    }
+
     /// The whole log. A line without its end may be one that another process writes right now.
-    fn read(&self) -> std::io::Result<String> {
+    fn read(&self) -> std::io::Result<Vec<u8>> {
         for _ in 0..10 {
-            let text = std::fs::read_to_string(&self.path)?;
-            if text.is_empty() || text.ends_with('\n') {
-                return Ok(text);
+            let bytes = std::fs::read(&self.path)?;
+            if bytes.is_empty() || bytes.ends_with(b"\n") {
+                return Ok(bytes);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        std::fs::read_to_string(&self.path)
+        std::fs::read(&self.path)
     }
 
     /// Checks every link. Returns the number of statements and the hash of the last line.
     ///
     /// # Errors
-    /// `Data` when there is no log, or naming the first line that is damaged or does not follow from the one before.
+    /// `Data` when there is no log, or naming the first line that is damaged, torn, glued to the next one, or does not follow from the
+    /// one before.
     pub fn verify(&self) -> Result<(usize, String)> {
-        let mut prev = "0".repeat(64);
-        let text = self.read().map_err(|e| {
+        let (mut prev, mut count) = ("0".repeat(64), 0);
+        let bytes = self.read().map_err(|e| {
             Error::data(format!("cannot read the evidence log {}: {e}", self.path.display()))
                 .hint("it is written by what makes changes: `factoryup init` and `factoryup apply`")
         })?;
-        let broken = |line: usize, why: &str| {
-            Error::data(format!("{}:{line}: the evidence does not hold: {why}", self.path.display()))
-                .hint("compare with the copy in the control repo; keep this file as it is for the inquiry")
-        };
-        if text.is_empty() {
+        if bytes.is_empty() {
             return Err(Error::data(format!("the evidence log {} is empty", self.path.display())).hint(
                 "factoryup never leaves one so unless the disk was full: if something was applied, its record is gone",
             ));
         }
-        for (index, line) in text.lines().enumerate() {
-            let statement: Statement =
-                serde_json::from_str(line).map_err(|e| broken(index + 1, &format!("not a statement: {e}")))?;
-            if statement.prev != prev {
-                return Err(broken(index + 1, "it does not follow from the line before"));
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            count += 1;
+            let broken =
+                |why: &str| Error::data(format!("{}:{count}: the evidence does not hold: {why}", self.path.display()));
+            let of_a_crash = |why: &str| {
+                broken(why).hint("a crash or an editor leaves such a line; the next `factoryup apply` that makes a change repairs it")
+            };
+            let inquiry = "compare with the copy in the control repo; keep this file as it is for the inquiry";
+            match statements(line).0[..] {
+                [_, _, ..] => return Err(of_a_crash("two statements are on one line: a line ending is missing")),
+                _ if line.last() != Some(&b'\n') => {
+                    return Err(of_a_crash("the line is torn: its end is missing"));
+                }
+                _ => {}
             }
-            prev = crate::digest::sha256(line.as_bytes());
+            let statement: Statement =
+                serde_json::from_slice(line).map_err(|e| broken(&format!("not a statement: {e}")).hint(inquiry))?;
+            if statement.prev != prev {
+                return Err(broken("it does not follow from the line before").hint(inquiry));
+            }
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            prev = crate::digest::sha256(line.strip_suffix(b"\r").unwrap_or(line));
         }
-        Ok((text.lines().count(), prev))
+        Ok((count, prev))
     }
+}
+
+/// The statements at the start of a line, each as it stands there, and the rest that is none.
+fn statements(line: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let (mut found, mut end) = (Vec::new(), 0);
+    let mut stream = serde_json::Deserializer::from_slice(line).into_iter::<Statement>();
+    while let Some(Ok(_)) = stream.next() {
+        found.push(line[end..stream.byte_offset()].trim_ascii_start());
+        end = stream.byte_offset();
+    }
+    (found, line[end..].trim_ascii())
 }
 
 #[cfg(test)]
@@ -145,6 +210,66 @@ mod tests {
         let error = Evidence::at(temp.path().join("log.jsonl")).verify().unwrap_err();
         assert_eq!(error.kind(), Kind::Data);
         assert!(error.to_string().contains("log.jsonl"), "{error}");
+    }
+
+    /// A log of `count` statements.
+    fn log(count: usize) -> (tempfile::TempDir, PathBuf) {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("log.jsonl");
+        for n in 0..count {
+            Evidence::at(&path).append("repo", &"a".repeat(64), "apply", json!({ "n": n, "of": "Zürich" })).unwrap();
+        }
+        (temp, path)
+    }
+
+    #[test]
+    fn a_last_line_that_was_cut_is_reported_and_repaired() {
+        let (_temp, path) = log(3);
+        let text = std::fs::read(&path).unwrap();
+        let second = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let third = second + text[second..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for length in third + 1..text.len() {
+            std::fs::write(&path, &text[..length]).unwrap();
+            if length % 128 == 0 || length + 2 > text.len() {
+                // It waits a little for a process that may be writing, so not each of them.
+                let error = Evidence::at(&path).verify().unwrap_err();
+                assert!(error.to_string().contains(":3: ") && error.to_string().contains("torn"), "{error}");
+                Evidence::at(&path).append("repo", &"b".repeat(64), "apply", json!({})).unwrap();
+                let whole = length == text.len() - 1;
+                assert_eq!(Evidence::at(&path).verify().unwrap().0, if whole { 4 } else { 3 });
+                let aside = path.with_extension("jsonl.torn");
+                let torn = std::fs::read(&aside).unwrap_or_default();
+                let _ = std::fs::remove_file(&aside);
+                assert_eq!(torn, if whole { vec![] } else { [&text[third..length], b"\n"].concat() });
+                assert_eq!(std::fs::read(&path).unwrap()[..third], text[..third]);
+            }
+        }
+    }
+
+    #[test]
+    fn two_statements_on_one_line_are_reported_and_repaired() {
+        let (_temp, path) = log(3);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for lines in [text.replacen('\n', "", 1), text.replacen('\n', "", 2)] {
+            std::fs::write(&path, lines).unwrap();
+            let error = Evidence::at(&path).verify().unwrap_err();
+            assert!(error.to_string().contains(":1: ") && error.to_string().contains("one line"), "{error}");
+            Evidence::at(&path).append("repo", &"b".repeat(64), "apply", json!({})).unwrap();
+            assert_eq!(Evidence::at(&path).verify().unwrap().0, 4);
+            assert!(std::fs::read_to_string(&path).unwrap().starts_with(&text));
+        }
+    }
+
+    #[test]
+    fn damage_that_no_crash_leaves_is_not_repaired() {
+        let (_temp, path) = log(3);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for damaged in [text.replacen('\n', " \n", 1), text.replacen("}\n", "\n", 1), text.replacen('\n', "x\n", 1)] {
+            std::fs::write(&path, &damaged).unwrap();
+            let error = Evidence::at(&path).append("repo", &"b".repeat(64), "apply", json!({})).unwrap_err();
+            assert_eq!(error.kind(), Kind::Data);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
+        }
     }
 
     #[test]
