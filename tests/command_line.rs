@@ -157,3 +157,55 @@ fn each_command_has_its_manual_page() {
     fs::write(dir.path().join("file"), "").unwrap();
     assert_eq!(factoryup(dir.path(), &["man", "--all", "file/x"]).status.code(), Some(73));
 }
+
+#[test]
+fn a_damaged_line_ending_is_a_problem_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("factory.toml"), "\"\r\n").unwrap();
+    let line = error(dir.path(), 65, &["--json", "plan"]);
+    assert!(line["message"].as_str().unwrap().contains("factory.toml:1:2: "), "{line}");
+}
+
+#[test]
+fn a_panic_is_one_internal_error_without_secrets() {
+    let temp = tempfile::tempdir().unwrap();
+    let (home, dir) = (temp.path(), temp.path().join("factory"));
+    let answers = [
+        "--name",
+        "acme",
+        "--owner-name",
+        "Ada",
+        "--owner-email",
+        "ada@example.org",
+        "--host-kind",
+        "none",
+        "--gitlab-group",
+        "g",
+    ];
+    let made = factoryup(home, &[&["init", "factory", "--yes"], &answers[..]].concat());
+    assert!(dir.join("factory.toml").is_file(), "{made:?}");
+    for json in [true, false] {
+        let output = Command::new(env!("CARGO_BIN_EXE_factoryup"))
+            .args(if json { &["plan", "gitlab", "--json"][..] } else { &["plan", "gitlab"] })
+            .current_dir(&dir)
+            .env("HOME", home)
+            .env("XDG_STATE_HOME", home.join("state"))
+            .env("FACTORYUP_GITLAB_TOKEN", "glpat-canary-4711")
+            .env("FACTORYUP_PANIC_AT", "owner-token")
+            .env("FACTORYUP_PANIC_TEXT", "with glpat-canary-4711")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(70), "{output:?}");
+        let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        assert!(!out.contains("canary") && !err.contains("canary"), "{out}{err}");
+        if json {
+            let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let errors: Vec<_> = events.iter().filter(|event| event["event"] == "error").collect();
+            assert_eq!((errors.len(), events.last()), (1, errors.first().copied()), "{out}");
+            assert_eq!((&errors[0]["kind"], &errors[0]["exit_code"]), (&"internal".into(), &70.into()));
+            assert!(errors[0]["message"].as_str().unwrap().contains("with [secret]") && err.is_empty(), "{out}{err}");
+        } else {
+            assert!(err.contains("error: factoryup panicked at src/") && err.contains("with [secret]"), "{err}");
+        }
+    }
+}

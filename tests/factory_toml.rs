@@ -279,3 +279,90 @@ fn an_edit_leaves_all_else_as_it_is() {
     let wrong = factory::edit(&text, "f", &[(group, Value::Text("-".into()))]).expect_err("must be refused");
     assert!(wrong.to_string().contains("`gitlab.group`"), "{wrong}");
 }
+
+/// Numbers that are the same in each run (xorshift64*).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % end
+    }
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    let threads: Vec<_> = (1..=2).map(|seed| std::thread::spawn(move || mutate(seed))).collect();
+    let tried: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(tried.iter().sum::<u32>() > 10_000, "{tried:?} in 4 s");
+}
+
+/// Reads 200,000 mutated texts, or as many as there is time for.
+fn mutate(seed: u64) -> u32 {
+    let pieces = [
+        "\r\n",
+        "\r",
+        "\n",
+        "\"",
+        "\"\"\"",
+        "'",
+        "'''",
+        "\\",
+        "\\u",
+        "[",
+        "]",
+        "[[",
+        "=",
+        "#",
+        ",",
+        "{",
+        "}",
+        ".",
+        " ",
+        "\t",
+        "\0",
+        "ä",
+        "€",
+        "😀",
+        "\u{feff}",
+        "\u{85}",
+        "\u{2028}",
+        "schema = 2",
+        "[host]\r\n",
+        "port = 1_",
+        "glpat-aaaaaaaaaaaaaaaaaaaa",
+        "a = 1\r\na = 2",
+    ];
+    let whole = [good(), good().replace('\n', "\r\n"), good().replace("Ada Lovelace", "Ädä €😀")];
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(4);
+    let (mut numbers, mut tried) = (Numbers(seed), 0);
+    while tried < 200_000 && (tried % 256 != 0 || std::time::Instant::now() < deadline) {
+        let mut text: Vec<char> = whole[numbers.below(whole.len())].chars().collect();
+        // Mostly a part: much faster to read, and as odd.
+        if numbers.below(64) > 0 {
+            let start = numbers.below(text.len());
+            text = text.into_iter().skip(start).take(numbers.below(40)).collect();
+        }
+        for _ in 0..numbers.below(4) {
+            let at = numbers.below(text.len() + 1);
+            let end = (at + numbers.below(3)).min(text.len());
+            text.splice(at..end, pieces[numbers.below(pieces.len())].chars());
+        }
+        let text: String = text.into_iter().collect();
+        match std::panic::catch_unwind(|| factory::parse(&text, "factory.toml")) {
+            Err(_) => panic!("it panics at {text:?}"),
+            Ok(Err(error)) => assert_eq!(error.kind().exit_code(), 65, "{text:?}"),
+            Ok(Ok(_)) => {}
+        }
+        tried += 1;
+    }
+    tried
+}
+
+#[test]
+fn a_problem_inside_a_line_ending_of_two_characters_is_shown() {
+    let said = message("\"\r\n");
+    assert!(said.contains("factory.toml:1:2: ") && said.contains("1 | \"\n"), "{said}");
+}

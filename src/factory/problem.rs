@@ -73,6 +73,8 @@ impl Source {
         let start = self.boundary(span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
+        // A span may begin inside a line ending of two characters, which is no part of the line.
+        let start = start.min(line_start + line.len());
         let number = self.text[..start].matches('\n').count() + 1;
         let column = self.text[line_start..start].chars().count() + 1;
         let end = self.boundary(span.end.clamp(start, line_start + line.len()).max(start));

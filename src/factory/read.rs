@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
     fn not_toml(&mut self, error: &toml::de::Error) {
         let span = error.span().unwrap_or(0..0);
         if error.message() == "duplicate key" {
-            let subject = format!("`{}`", self.text[span.clone()].trim());
+            let subject = format!("`{}`", self.text.get(span.clone()).unwrap_or_default().trim());
             self.fault(span, subject, Fault::new("is here for the second time", "keep one of the two"));
         } else {
             self.broken = true;

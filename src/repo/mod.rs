@@ -42,7 +42,7 @@ mod context;
 pub(crate) mod create;
 pub(crate) mod desired;
 pub(crate) mod error;
-mod failpoint;
+pub(crate) mod failpoint;
 pub(crate) mod ground;
 mod in_place;
 mod journal;

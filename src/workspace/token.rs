@@ -12,6 +12,7 @@ impl Workspace<'_> {
     /// `Usage` if there is none and no terminal to ask on.
     pub fn owner_token(&self) -> Result<Secret> {
         let token = self.token.get().cloned().map_or_else(|| self.find_token(), Ok)?;
+        crate::repo::failpoint::reached("owner-token");
         Ok(self.token.get_or_init(|| token).clone())
     }
 
