@@ -20,6 +20,7 @@ mod contract;
 mod cutter;
 mod drift;
 mod hand_off;
+mod parrot;
 mod proof;
 mod refusals;
 mod secrets;

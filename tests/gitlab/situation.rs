@@ -90,6 +90,15 @@ impl Situation {
         Some(Self { plane, factory, state, repo, directory })
     }
 
+    /// Makes another control repo, whose GitLab has another address, such as that of a proxy.
+    pub fn behind(&mut self, url: &str) {
+        self.factory = factory(url);
+        self.repo = self.directory().join("behind");
+        let text = factoryup::factory::to_toml(&self.factory).unwrap();
+        let mut target = RepoTarget::new(&self.repo, &self.factory, &text).unwrap();
+        converge(&mut target, &Silent, &self.state, QUIET).unwrap();
+    }
+
     /// A situation whose hand-off is done.
     pub fn handed_off() -> Option<Self> {
         let situation = Self::new()?;
