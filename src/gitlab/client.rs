@@ -124,14 +124,14 @@ impl Client {
 
     /// Writes, and reads the object that GitLab answers with.
     pub(super) fn write<T: DeserializeOwned>(&self, call: &Call, body: &impl Serialize) -> GitlabResult<T> {
-        let json = self.json(call, body)?;
+        let json = json(call, body)?;
         let response = self.done(call, None, Some(&json))?;
         read(call, &response)
     }
 
     /// Writes, where GitLab answers with nothing worth reading.
     pub(super) fn send(&self, call: &Call, body: &impl Serialize) -> GitlabResult<()> {
-        let json = self.json(call, body)?;
+        let json = json(call, body)?;
         self.done(call, None, Some(&json)).map(drop)
     }
 
@@ -145,18 +145,12 @@ impl Client {
 
     /// Tries, where a refusal is a result and no error. To be asked to wait for too long is an error.
     pub(super) fn attempt(&self, call: &Call, body: Option<&Value>) -> GitlabResult<Answer> {
-        let json = body.map(|body| self.json(call, body)).transpose()?;
+        let json = body.map(|body| json(call, body)).transpose()?;
         let (response, answer) = self.answer(call, None, json.as_ref().map(|json| json.as_slice()))?;
         if answer.status == 429 {
             return Err(GitlabError::Limited { call: call.to_string(), wait: response.retry_after });
         }
         Ok(answer)
-    }
-
-    fn json(&self, call: &Call, body: &impl Serialize) -> GitlabResult<zeroize::Zeroizing<Vec<u8>>> {
-        serde_json::to_vec(body)
-            .map(zeroize::Zeroizing::new)
-            .map_err(|e| GitlabError::Unreadable { call: call.to_string(), why: clean(&e.to_string()) })
     }
 
     fn done(&self, call: &Call, page: Option<&str>, body: Option<&[u8]>) -> GitlabResult<Response> {
@@ -224,7 +218,7 @@ impl Client {
             Err(failure) => return Err(GitlabError::NoAnswer { call: name, url, reason: failure.reason }),
         };
         match response.status {
-            500.. => Err(GitlabError::Failing { call: name, status: response.status, said: self.said(&response) }),
+            500.. => Err(GitlabError::Failing { call: name, status: response.status, said: said(&response) }),
             300..400 => {
                 let to = clean(response.location.as_deref().unwrap_or("nowhere"));
                 Err(GitlabError::Redirected { call: name, url, to })
@@ -237,7 +231,7 @@ impl Client {
             }
             status => {
                 let success = (200..300).contains(&status);
-                let said = if success { String::new() } else { self.said(&response) };
+                let said = if success { String::new() } else { said(&response) };
                 let scope = if success { None } else { missing_scope(&response) };
                 let made = if success {
                     serde_json::from_slice(&response.body).unwrap_or_default()
@@ -248,20 +242,26 @@ impl Client {
             }
         }
     }
+}
 
-    /// GitLab's own words in a refusal.
-    fn said(&self, response: &Response) -> String {
-        let value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        let words: Vec<_> = ["message", "error", "error_description"]
-            .iter()
-            .filter_map(|key| value.get(key).map(flat))
-            .filter(|text| !text.is_empty())
-            .collect();
-        let text = clean(&words.join(": "));
-        // GitLab repeats the status: `403 Forbidden`.
-        let status = format!("{} ", response.status);
-        text.strip_prefix(&status).map(str::to_owned).unwrap_or(text)
-    }
+fn json(call: &Call, body: &impl Serialize) -> GitlabResult<zeroize::Zeroizing<Vec<u8>>> {
+    serde_json::to_vec(body)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|e| GitlabError::Unreadable { call: call.to_string(), why: clean(&e.to_string()) })
+}
+
+/// GitLab's own words in a refusal.
+fn said(response: &Response) -> String {
+    let value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let words: Vec<_> = ["message", "error", "error_description"]
+        .iter()
+        .filter_map(|key| value.get(key).map(flat))
+        .filter(|text| !text.is_empty())
+        .collect();
+    let text = clean(&words.join(": "));
+    // GitLab repeats the status: `403 Forbidden`.
+    let status = format!("{} ", response.status);
+    text.strip_prefix(&status).map(str::to_owned).unwrap_or(text)
 }
 
 /// Text from elsewhere as it may be shown: without secrets, without what acts on a terminal, short.
@@ -340,9 +340,9 @@ mod tests {
     fn refusals_are_flattened_to_one_line() {
         let body = json!({ "message": { "path": ["has already been taken", "is reserved"] } });
         let response = Response { body: body.to_string().into_bytes().into(), ..Response::default() };
-        assert_eq!(client().said(&response), "path has already been taken, is reserved");
+        assert_eq!(said(&response), "path has already been taken, is reserved");
         let body = json!({ "message": "403 Forbidden - no" }).to_string().into_bytes().into();
-        assert_eq!(client().said(&Response { status: 403, body, ..Response::default() }), "Forbidden - no");
+        assert_eq!(said(&Response { status: 403, body, ..Response::default() }), "Forbidden - no");
     }
 
     #[test]

@@ -207,7 +207,7 @@ mod tests {
 
     /// As a careless peer would encode it: every byte.
     fn percent(text: &str) -> String {
-        text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+        text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat()
     }
 
     fn is_hidden(text: &str) {

@@ -4,8 +4,8 @@
 //! two ways: to people (progress on standard error, results on standard output, colour and motion only on a terminal that wants
 //! them), or, with `--json`, to machines: one JSON object per line on standard output, each with an `event` key.
 //!
-//! What is printed came from a host or the network more often than not, so every text passes [`plain`](crate::dialog::plain). The two
-//! functions that write to a stream search it for the secrets of this process once more.
+//! What is printed came from a host or the network more often than not, so every text passes [`plain`](crate::dialog::plain). What
+//! writes to a stream searches the text for the secrets of this process once more.
 
 mod diff;
 mod events;

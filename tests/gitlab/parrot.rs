@@ -86,7 +86,7 @@ pub fn forms(secret: &str) -> Vec<String> {
         format!("Basic {}", STANDARD.encode(format!("oauth2:{secret}"))),
         format!("Bearer {}", STANDARD.encode(secret)),
         URL_SAFE_NO_PAD.encode(format!("a:{secret}")),
-        secret.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+        secret.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat(),
         secret.replace('-', "%2d"),
     ]
 }
@@ -108,7 +108,7 @@ fn serve(mut request: Request, behind: &str, attack: &Mutex<Option<Attack>>, hea
     let echo = credentials(&request).map(|token| forms(&token).join(" or "));
     let (Some(attack), Some(echo)) = (attack, echo) else {
         let (status, headers, body) = pass(&mut request, behind);
-        return answer(request, status, headers, body);
+        return answer(request, status, headers, &body);
     };
     *heard.lock().unwrap() += 1;
     let header = |name: &str, value: &str| Header::from_bytes(name, value).unwrap();
@@ -159,7 +159,7 @@ fn serve(mut request: Request, behind: &str, attack: &Mutex<Option<Attack>>, hea
             (status, headers, value.to_string().into_bytes())
         }
     };
-    answer(request, status, headers, body);
+    answer(request, status, headers, &body);
 }
 
 /// Adds the text to fields, at any depth.
@@ -205,7 +205,7 @@ fn pass(request: &mut Request, behind: &str) -> Answer {
     (answer.status().as_u16(), headers, bytes)
 }
 
-fn answer(request: Request, status: u16, headers: Vec<Header>, body: Vec<u8>) {
+fn answer(request: Request, status: u16, headers: Vec<Header>, body: &[u8]) {
     let length = body.len();
-    let _ = request.respond(Response::new(status.into(), headers, body.as_slice(), Some(length), None));
+    let _ = request.respond(Response::new(status.into(), headers, body, Some(length), None));
 }

@@ -13,6 +13,7 @@ use super::{Asker, Question, Reply, cannot_ask, left};
 use crate::dialog::plain;
 use crate::error::Result;
 use crate::factory::Fault;
+use crate::secret::redact;
 use crate::ui::{Paint, wrap};
 
 /// A terminal with a person at it, in raw mode until this is dropped.
@@ -40,7 +41,7 @@ impl Terminal {
 
     pub(super) fn write(&self, text: &str) -> Result<()> {
         let mut err = self.err.lock();
-        err.write_all(text.as_bytes()).and_then(|()| err.flush()).map_err(cannot_ask)
+        err.write_all(redact(text).as_bytes()).and_then(|()| err.flush()).map_err(cannot_ask)
     }
 
     pub(super) fn key(&self) -> Result<Key> {
