@@ -352,7 +352,7 @@ fn mutate(seed: u64) -> u32 {
         }
         let text: String = text.into_iter().collect();
         match std::panic::catch_unwind(|| factory::parse(&text, "factory.toml")) {
-            Err(_) => panic!("it panics at {text:?}"),
+            Err(panic) => panic!("it panics at {text:?}: {:?}", panic.downcast_ref::<String>()),
             Ok(Err(error)) => assert_eq!(error.kind().exit_code(), 65, "{text:?}"),
             Ok(Ok(_)) => {}
         }
