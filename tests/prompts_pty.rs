@@ -200,7 +200,7 @@ fn plans_errors_and_questions_break_lines_between_words() {
         for (arguments, text) in [
             (&["plan", "repo"][..], "--diff shows the texts"),
             (&["plan", "repo", "--diff"], "description = \"Tea\""),
-            (&["doctor"], "these templates, with the answers last applied, render what was recorded"),
+            (&["doctor", "repo"], "these templates, with the answers last applied, render what was recorded"),
             (&["evidence", "verify"], "only a head that you noted earlier or keep elsewhere can show."),
             (&["app", "add", "shop"], "app add needs --kind, which says what the application is"),
             (&["app", "add", "--kond"], "a similar argument exists: '--kind'"),
@@ -228,10 +228,10 @@ fn what_is_not_a_terminal_is_not_wrapped() {
         let script = format!("{BINARY} -C acme {command}");
         Pty::start(home.command("sh", &["-c", &script], &WITHOUT_TOKEN), 40).end()
     };
-    script("doctor >doctor; true");
+    script("doctor repo >doctor; true");
     script("apply gitlab --yes --gitlab-token-file nowhere 2>said");
     let read = |name: &str| fs::read_to_string(home.0.path().join(name)).unwrap();
-    assert_eq!(read("doctor"), run(&home, &["-C", "acme", "doctor"]).1);
+    assert_eq!(read("doctor"), run(&home, &["-C", "acme", "doctor", "repo"]).1);
     assert_eq!(
         read("said"),
         run(&home, &["-C", "acme", "apply", "gitlab", "--yes", "--gitlab-token-file", "nowhere"]).2
@@ -249,7 +249,7 @@ fn a_command_that_waits_for_an_answer_keeps_none_from_reading_and_is_named_to_ot
     pty.expect("(not shown): ");
     let waiting = home.process(BINARY);
     for (arguments, code) in [
-        (&["doctor"][..], 0),
+        (&["doctor", "repo"][..], 0),
         (&["plan", "repo"], 2),
         (&["upgrade", "--dry-run", "--defaults"], 2),
         (&["resolve"], 0),

@@ -32,7 +32,7 @@ const ELSEWHERE: [(&str, &str, &str); 6] = [
     ("cargo test", ".ci/bare", "try_it | sed"),
     ("cargo install --path .", "tests/install_sh/main.rs", "\"--from-source\""),
     ("sh install.sh --from-source .", "tests/install_sh/main.rs", "\"--from-source\""),
-    ("nix run .", "tests/flake/main.rs", "nix run ."),
+    ("nix run .", "tests/flake/main.rs", "&[\"run\", \".\"]"),
 ];
 
 /// A line of a `sh` block, without its comment.

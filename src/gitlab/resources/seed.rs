@@ -86,7 +86,7 @@ impl Resource for Seed {
         };
         let local = LocalRepo::open(site.desired)?.ok_or_else(nothing)?;
         let head = local.head()?.ok_or_else(nothing)?;
-        if change.diff.is_some() && *change != create(site.desired, Some(&head)) {
+        if change.diff.is_some() && change.diff != create(site.desired, Some(&head)).diff {
             return Err(Error::new(Kind::CutShort, format!("the control repo is at commit {} by now", short(&head)))
                 .hint("nothing was pushed; run the same command again to see the plan for that commit")
                 .into());

@@ -108,7 +108,7 @@ pub fn confirm(question: &str, default: bool) -> Result<bool> {
     terminal.write(&format!("{asked} "))?;
     let answer = loop {
         let key = terminal.key()?;
-        let key = if terminal.is_pasted(&key)? { Key::Pasted } else { key };
+        let key = if terminal.is_pasted(key)? { Key::Pasted } else { key };
         match key {
             Key::Enter => break Some(default),
             Key::Char('y' | 'Y') => break Some(true),

@@ -54,7 +54,7 @@ impl Terminal {
     }
 
     /// Whether a key that answers is part of a pasted text; see [`Keys::comes_with_more`].
-    pub(super) fn is_pasted(&self, key: &Key) -> Result<bool> {
+    pub(super) fn is_pasted(&self, key: Key) -> Result<bool> {
         let answers = matches!(key, Key::Enter | Key::Char('y' | 'Y' | 'n' | 'N'));
         Ok(answers && self.keys.borrow_mut().comes_with_more().map_err(cannot_ask)?)
     }
