@@ -67,17 +67,17 @@ impl Dialog for Silent {
 /// Shorten a text only after this: half a secret is not found.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .filter(|&c| {
-            let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            c == '\n' || c == '\t' || (!c.is_control() && !reorders)
-        })
-        .collect();
+    let text: String = text.chars().filter(|&c| c == '\n' || c == '\t' || !acts_on_a_terminal(c)).collect();
     match redact(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(shown) => shown,
     }
+}
+
+/// Whether a character is a control character, or an invisible one that reorders text.
+#[must_use]
+pub fn acts_on_a_terminal(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -101,6 +101,10 @@ impl<'d> RevertTarget<'d> {
         if receipt.schema > 1 {
             return Err(damaged(format!("its schema is {}, and this factoryup knows 1", receipt.schema)));
         }
+        // An id becomes a line of a program that root runs.
+        if let Some(entry) = receipt.entries.iter().find(|entry| entry.id.contains(char::is_control)) {
+            return Err(damaged(format!("it names `{}`, with control characters", plain(&entry.id))));
+        }
         self.entries = receipt.entries;
         Ok(())
     }

@@ -26,7 +26,7 @@ use serde_json::Value;
 pub use events::seconds;
 pub use table::Table;
 
-use crate::dialog::{Dialog, plain};
+use crate::dialog::{Dialog, acts_on_a_terminal, plain};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{redact, redact_json};
 use progress::Progress;
@@ -132,7 +132,7 @@ impl Ui {
     /// As [`result`](Self::result).
     pub fn json(&self, mut value: Value) -> Result<()> {
         redact_json(&mut value);
-        self.write(&value.to_string())
+        self.write(&escaped(&value.to_string()))
     }
 
     #[allow(clippy::print_stdout)]
@@ -267,9 +267,32 @@ impl Paint {
     }
 }
 
+/// JSON in which everything that acts on a terminal is escaped: serde escapes C0 only.
+fn escaped(json: &str) -> String {
+    if !json.chars().any(acts_on_a_terminal) {
+        return json.to_owned();
+    }
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        if acts_on_a_terminal(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_shows_nothing_that_acts_on_a_terminal() {
+        let value = serde_json::json!("a\u{9b}2J\u{202e}\u{7f}é\n");
+        let text = escaped(&value.to_string());
+        assert_eq!(text, "\"a\\u009b2J\\u202e\\u007fé\\n\"");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn the_same_is_said_once_in_a_while() {
