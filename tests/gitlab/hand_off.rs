@@ -76,6 +76,8 @@ fn the_control_repo_knows_where_it_was_pushed_to_unless_its_owner_said_otherwise
     assert!(situation.plan().changes.iter().any(|change| change.summary == summary));
     situation.apply(QUIET).unwrap();
     assert_eq!(origin(), url);
+    let follows = git(&situation.repo, &["config", "--get-regexp", r"^branch\.main\."]).output;
+    assert_eq!(follows, "branch.main.remote origin\nbranch.main.merge refs/heads/main\n");
     assert!(!url.contains('@'));
     let config = std::fs::read_to_string(situation.repo.join(".git/config")).unwrap();
     assert!(!config.contains(situation.plane.stand_in.owner_token()));

@@ -62,6 +62,14 @@ impl Resource for Remote {
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         if let Some((git, false)) = local(site.desired)? {
             git.run(&["remote", "add", NAME, &site.desired.git_url()]).map_err(Error::from)?;
+            // So that a plain `git pull` works once a merge request is merged.
+            let branch = &site.desired.branch;
+            for (key, value) in [("remote", NAME.to_owned()), ("merge", format!("refs/heads/{branch}"))] {
+                let key = format!("branch.{branch}.{key}");
+                if git.run(&["config", "--local", "--get", &key]).is_err() {
+                    git.run(&["config", "--local", &key, &value]).map_err(Error::from)?;
+                }
+            }
         }
         Ok(Undo::Remove)
     }
