@@ -181,7 +181,10 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     ends_with(&runs[7], 73);
     let partial = said(&runs[7]);
     assert!(partial.contains("1 change in the home of a worker could not be made, and all else was: "), "{partial}");
-    assert!(partial.contains("continuing with the next target") && partial.contains("promises hold"), "{partial}");
+    assert!(
+        partial.contains("continuing with the next target") && partial.contains("policy checks passed"),
+        "{partial}"
+    );
     assert!(partial.contains("error: on ssh://") && partial.contains("3 changes in the homes of workers"), "{partial}");
     assert!(journey.as_agent("chmod 700 ~/.config").status.success());
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));

@@ -169,7 +169,7 @@ impl HostTarget<'_> {
             return confirmed(follow, result);
         }
         loop {
-            log.watch().busy(&format!("logging in anew as {operator}"));
+            log.watch().busy(&format!("testing a new login as {operator}"));
             let error = match self.dial_operator() {
                 Ok(mut root) => {
                     let mut follow = Follow::new(plan, log, run, work);

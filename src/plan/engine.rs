@@ -333,7 +333,12 @@ fn apply(
         let what: Vec<_> = left.changes.iter().map(|c| c.summary.as_str()).collect();
         return Err(Error::new(
             Kind::CutShort,
-            format!("after applying, {} still differs in {}: {}", plan.subject, left.changes.len(), what.join("; ")),
+            format!(
+                "{} still has {} pending changes after apply: {}",
+                plan.subject,
+                left.changes.len(),
+                what.join("; ")
+            ),
         )
         .hint(format!(
             "run `{}` to see what; something else may be changing it back",
@@ -365,13 +370,7 @@ fn prove(target: &mut dyn Target, plan: &Plan, watch: &dyn Watch, state: &StateD
     }
     Err(Error::new(
         Kind::Pending,
-        format!(
-            "on {}, {} of {} promises do not hold: {}",
-            plan.subject,
-            broken.len(),
-            proofs.len(),
-            broken.join("; ")
-        ),
+        format!("{} of {} policy checks failed on {}: {}", broken.len(), proofs.len(), plan.subject, broken.join("; ")),
     )
     .hint("do not let the agent work on this factory until they hold"))
 }

@@ -83,15 +83,19 @@ impl Ui {
 
     fn count(&self, plan: &Plan) -> String {
         if plan.is_empty() {
-            return format!("nothing to do: {} as they should be", plan.unchanged);
+            return format!("no changes: {} up to date", plan.unchanged);
         }
         let hint = if self.settings.can_diff && !self.settings.diff && plan.changes.iter().any(|c| c.diff.is_some()) {
             "; --diff shows the texts"
         } else {
             ""
         };
-        format!("{} to change, {} as they should be{hint}", plan.changes.len(), plan.unchanged)
+        format!("{}, {} up to date{hint}", changes(plan.changes.len()), plan.unchanged)
     }
+}
+
+fn changes(count: usize) -> String {
+    if count == 1 { "1 change".into() } else { format!("{count} changes") }
 }
 
 /// How many new files are still listed one by one.
@@ -124,12 +128,12 @@ fn folded(changes: &[Change]) -> String {
 fn risk(change: &Change) -> &'static str {
     match change.risk {
         Risk::None => "",
-        Risk::Disruptive => "  (restarts something in use)",
-        Risk::Access => "  (under an armed revert: it could shut people out)",
+        Risk::Disruptive => "  (disruptive: restarts or replaces something in use)",
+        Risk::Access => "  (reverts automatically if no new login works)",
     }
 }
 
-/// That a run was cut which began `at` a time in RFC 3339, and what it was doing then. The id of a change is for machines.
+/// That a run was interrupted which began `at` a time in RFC 3339, and what it was doing then. The id of a change is for machines.
 fn cut(at: &str, in_a_change: bool, summary: Option<&str>) -> String {
     let when = at.parse::<jiff::Timestamp>();
     let when = when.map_or_else(|_| at.to_owned(), |when| when.strftime("%Y-%m-%d %H:%M UTC").to_string());
@@ -138,7 +142,7 @@ fn cut(at: &str, in_a_change: bool, summary: Option<&str>) -> String {
         None if in_a_change => " in the middle of a change".to_owned(),
         None => String::new(),
     };
-    format!("the run of {when} was cut{place}; going on from what is really there")
+    format!("the run of {when} was interrupted{place}; continuing from the current state")
 }
 
 /// A duration as people say it: `0.3 s`, `12 s`, `2 min 05 s`.
@@ -216,7 +220,7 @@ impl Watch for Ui {
         match event {
             Event::Target { name, subject } => {
                 self.heading(&format!("{name}: {subject}"));
-                self.busy("looking at what is there");
+                self.busy("reading the current state");
             }
             Event::Resuming { at, change, summary } => self.warn(&cut(at, change.is_some(), *summary)),
             Event::Planned(plan) => {
@@ -244,28 +248,26 @@ impl Watch for Ui {
                 self.line(&format!("  {} {}", self.err.bad("failed"), plain(&change.summary)));
             }
             Event::Verified => {
-                self.line(&format!("  {} looked again: all of it is as it should be", self.err.good("verified")));
+                self.line(&format!("  {} no drift", self.err.good("verified:")));
             }
             Event::Proved(proof) => {
-                let word = if proof.held { self.err.good("holds") } else { self.err.bad("BROKEN") };
+                let word = if proof.held { self.err.good("passed") } else { self.err.bad("FAILED") };
                 let claim = plain(&proof.claim);
                 let mut detail = format!("({})", plain(&proof.detail));
                 // On a terminal a promise that holds takes one row; the evidence has all of it.
                 if proof.held {
-                    let room = self.err_width().saturating_sub(9 + console::measure_text_width(&claim));
+                    let room = self.err_width().saturating_sub(10 + console::measure_text_width(&claim));
                     detail = console::truncate_str(&detail, room, "…)").into_owned();
                 }
                 self.line(&format!("  {word} {claim} {}", self.err.dim(&detail)));
             }
             Event::Finished { outcome, took } => {
                 let text = match outcome {
-                    Outcome::AlreadyRight { proofs: 0 } => "already right".to_owned(),
-                    Outcome::AlreadyRight { proofs } => format!("already right, {proofs} promises hold"),
-                    Outcome::Applied { changes: 1, proofs: 0 } => "1 change made".to_owned(),
-                    Outcome::Applied { changes, proofs: 0 } => format!("{changes} changes made"),
-                    Outcome::Applied { changes, proofs } => {
-                        let plural = if *changes == 1 { "" } else { "s" };
-                        format!("{changes} change{plural} made, {proofs} promises hold")
+                    Outcome::AlreadyRight { proofs: 0 } => "no changes".to_owned(),
+                    Outcome::AlreadyRight { proofs } => format!("no changes, {proofs} policy checks passed"),
+                    Outcome::Applied { changes: count, proofs: 0 } => format!("{} applied", changes(*count)),
+                    Outcome::Applied { changes: count, proofs } => {
+                        format!("{} applied, {proofs} policy checks passed", changes(*count))
                     }
                 };
                 self.line(&format!("  {} {}", self.err.bold(&text), self.err.dim(&seconds(*took))));
@@ -298,13 +300,18 @@ mod tests {
     fn a_cut_run_is_told_in_words_for_people() {
         let at = "2026-11-24T20:31:50.123456Z";
         let said = |in_a_change, summary| cut(at, in_a_change, summary);
-        let end = "; going on from what is really there";
+        let end = "; continuing from the current state";
         assert_eq!(
             said(true, Some("create /etc/motd")),
-            format!("the run of 2026-11-24 20:31 UTC was cut in the middle of a change (create /etc/motd){end}")
+            format!(
+                "the run of 2026-11-24 20:31 UTC was interrupted in the middle of a change (create /etc/motd){end}"
+            )
         );
-        assert_eq!(said(true, None), format!("the run of 2026-11-24 20:31 UTC was cut in the middle of a change{end}"));
-        assert_eq!(said(false, None), format!("the run of 2026-11-24 20:31 UTC was cut{end}"));
-        assert_eq!(cut("then", false, None), format!("the run of then was cut{end}"));
+        assert_eq!(
+            said(true, None),
+            format!("the run of 2026-11-24 20:31 UTC was interrupted in the middle of a change{end}")
+        );
+        assert_eq!(said(false, None), format!("the run of 2026-11-24 20:31 UTC was interrupted{end}"));
+        assert_eq!(cut("then", false, None), format!("the run of then was interrupted{end}"));
     }
 }

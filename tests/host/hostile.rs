@@ -190,8 +190,11 @@ fn no_process_of_the_agents_stops_the_rest(journey: &Journey) {
     meanwhile(journey, "kill -s KILL -- -1; sleep 0.01", || {
         let error = hand_over(journey).unwrap_err();
         // What was made in a moment of peace may be out of sight when it is looked at again.
-        let said =
-            if error.kind() == Kind::CutShort { "still differs in" } else { "could not be made, and all else was: " };
+        let said = if error.kind() == Kind::CutShort {
+            "pending changes after apply"
+        } else {
+            "could not be made, and all else was: "
+        };
         assert!(error.to_string().contains(said), "{error}");
         assert_hardened(journey);
     });

@@ -111,11 +111,11 @@ fn the_next_run_says_in_words_where_it_was() {
     assert_eq!((&cut["change"], &cut["summary"]), (&change["id"], &change["summary"]));
     // For people.
     let (code, out, err) = world.factoryup("repo", &["apply", "repo", "--yes"]);
-    let said = format!("was cut in the middle of a change ({})", change["summary"].as_str().unwrap());
+    let said = format!("was interrupted in the middle of a change ({})", change["summary"].as_str().unwrap());
     assert!(code == 0 && err.contains(&said), "{out}{err}");
     assert!(!err.contains(change["id"].as_str().unwrap()), "{err}");
     let (_, _, err) = world.factoryup("repo", &["apply", "repo", "--yes"]);
-    assert!(!err.contains("was cut"), "{err}");
+    assert!(!err.contains("was interrupted"), "{err}");
 }
 
 #[test]

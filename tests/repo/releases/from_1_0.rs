@@ -171,7 +171,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     world.git("repo", &["merge", "-q", "--ff-only", &world.proposed()]);
     assert!(world.holds("factory.toml").contains("timezone = \"Europe/Vienna\"\n"));
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-    pty.expect("nothing to do");
+    pty.expect("no changes");
     assert_eq!(pty.end().0, 0);
     world.settled();
 
