@@ -92,7 +92,7 @@ cleanup() { # CODE: leaves with it, which the shells do not agree on otherwise
 	exit "$1"
 }
 
-claim() { # PREFIX: sets $claimed, the name for this run; removes what killed runs of this host left under theirs
+claim() { # PREFIX: sets $claimed for this run; removes what killed runs of this host left
 	for old in "$1.$host".*; do
 		case ${old##*.} in *[!0-9]* | '') continue ;; esac
 		if [ "${old##*.}" = $$ ] || ! kill -0 "${old##*.}" 2>/dev/null; then rm -rf "$old" 2>/dev/null || :; fi

@@ -93,6 +93,8 @@ impl<'a, 'l> Follow<'a, 'l> {
             Event::Started { id } => {
                 let change = self.change(id)?;
                 self.log.started(&change)?;
+                // From here on a guarded program stops nowhere before the clock runs.
+                self.reverts_within.into_iter().for_each(|seconds| self.work.reverts_within(seconds));
                 self.work.is_at(Some(&plain(&change.summary)));
                 self.current = Some((change, Apt::default()));
             }

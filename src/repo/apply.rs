@@ -13,7 +13,7 @@ use crate::plan::{Change, Log, Plan, Undo};
 pub(super) fn apply(
     dir: &Path,
     desired: &Desired,
-    read: &str,
+    on_disk: Option<&[u8]>,
     format: ObjectFormat,
     step: Option<Pending>,
     plan: &Plan,
@@ -24,7 +24,7 @@ pub(super) fn apply(
         return Err(Error::internal("the control repo was not observed before it was to be changed"));
     };
     if let Pending::Branch { .. } = &step {
-        refuse_new_answers(dir, read)?;
+        refuse_new_answers(dir, on_disk)?;
     }
     log.started(change)?;
     let (made, undo) = match &step {
@@ -41,15 +41,12 @@ pub(super) fn apply(
 }
 
 /// Refuses to commit answers that are not those of the work tree any more: the branch would be said to hold the owner's edit.
-fn refuse_new_answers(dir: &Path, read: &str) -> Result<()> {
-    match std::fs::read(dir.join(FILE_NAME)) {
-        Ok(now) if now != read.as_bytes() => Err(Error::new(
-            Kind::CutShort,
-            format!("{FILE_NAME} was changed while factoryup was running; nothing was written"),
-        )
-        .hint("run the same command again: it takes the new answers")),
-        _ => Ok(()),
+fn refuse_new_answers(dir: &Path, then: Option<&[u8]>) -> Result<()> {
+    if then.is_none_or(|then| then == std::fs::read(dir.join(FILE_NAME)).unwrap_or_default()) {
+        return Ok(());
     }
+    let what = format!("{FILE_NAME} was changed while factoryup was running; nothing was written");
+    Err(Error::new(Kind::CutShort, what).hint("run the same command again: it takes the new answers"))
 }
 
 /// Makes the control repo in `dir`.

@@ -83,6 +83,8 @@ pub struct RepoTarget {
     adopting: bool,
     deed: Deed,
     restore: Option<&'static str>,
+    /// `factory.toml` of the work tree when it was first observed; empty where there was none.
+    on_disk: Option<Vec<u8>>,
 }
 
 /// What the plan that was last observed comes down to.
@@ -125,6 +127,7 @@ impl RepoTarget {
             adopting: false,
             deed: Deed::Apply,
             restore: None,
+            on_disk: None,
         })
     }
 
@@ -319,6 +322,9 @@ impl RepoTarget {
 
 /// Refuses a folder in which no new control repo belongs; one that is there already stays where it is.
 pub(crate) fn refuse_unfit(dir: &Path) -> crate::Result<()> {
+    if let Some(error) = bare(dir) {
+        return Err(error);
+    }
     if dir.join(manifest::PATH).exists() { Ok(()) } else { Ok(ground::refuse_unfit(dir)?) }
 }
 
@@ -364,6 +370,7 @@ impl Target for RepoTarget {
     fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
         let mut plan = Plan::new(self.name(), self.subject());
         (self.report, self.restore) = (None, None);
+        self.on_disk.get_or_insert_with(|| std::fs::read(self.git.dir().join(FILE_NAME)).unwrap_or_default());
         self.step = match observe::observe(&self.git, &self.desired)? {
             Observed::Vacant { inside } => {
                 self.plan_creation(&mut plan, inside.as_deref());
@@ -382,6 +389,6 @@ impl Target for RepoTarget {
     }
 
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
-        apply::apply(self.git.dir(), &self.desired, &self.read, self.format, self.step.take(), plan, log)
+        apply::apply(self.git.dir(), &self.desired, self.on_disk.as_deref(), self.format, self.step.take(), plan, log)
     }
 }

@@ -144,7 +144,7 @@ fn a_finding_is_one_issue_that_follows_it() {
     let issue = issues.seen().pop().unwrap();
     assert_eq!((&issue["title"], &issue["labels"]), (&json!("Drift of staging"), &json!("drift")));
     let description = issue["description"].as_str().unwrap();
-    assert!(description.contains("\n\n~~~text\n~ one[31m\n    ~~~\n    ~~~\n/close\n~~~"), "{description:?}");
+    assert!(description.contains("\n\n~~~text\n~ one[31m\n    ~~~\n     ~~~\n/close\n~~~"), "{description:?}");
 
     // The next night: the same issue, its text replaced; while nothing can be asked, it stays.
     assert_eq!(report("echo two; exit 2", &token).status.code(), Some(2));

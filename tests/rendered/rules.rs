@@ -168,7 +168,7 @@ apply:production:
             "apply:production: serves refs that are not protected",
         ),
         ("  resource_group: production\n  script", "  script", "plan:production: does not wait for others"),
-        ("access: developer, ", "", "plan:production: lets guests read the plan"),
+        ("access: maintainer, ", "", "plan:production: lets guests read the plan"),
         (", when: manual", "", "apply:production: does not wait for a human"),
         ("scripts/check validate", "scripts/checks/gone", "validate: runs scripts/checks/gone, which is not there"),
     ] {
