@@ -274,7 +274,7 @@ fn way_back(journey: &Journey, secrets: &[Secrecy]) {
     let text = said(&plan);
     assert!(text.contains("/etc/profile.d/factoryup.sh was edited since, and stays as it is"), "{text}");
     assert!(text.contains("remove the secret in ~agent/.config/factory/gitlab-credential"), "{text}");
-    assert!(text.contains("(under an armed revert"), "{text}");
+    assert!(text.contains("(reverts automatically"), "{text}");
     assert!(!lab::ssh(&journey.host, &journey.keys, "admin", "true").status.success());
     let done = journey.in_repo(&["--json", "revert", "host", "--yes"]);
     ends_with(&done, 0);
