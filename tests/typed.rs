@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_mins(5);
 const ELSEWHERE: [(&str, &str, &str); 6] = [
     ("sudo apt-get install cargo-web gcc make perl git openssh-client", ".ci/bare", "sudo apt-get install"),
     ("cargo run -- rehearse", ".ci/bare", "try_it | sed"),
-    ("cargo test", ".ci/bare", "try_it | sed"),
+    ("cargo test", ".ci/run", "cargo test --quiet --locked"),
     ("cargo install --path .", "tests/install_sh/main.rs", "\"--from-source\""),
     ("sh install.sh --from-source .", "tests/install_sh/main.rs", "\"--from-source\""),
     ("nix run .", "tests/flake/main.rs", "&[\"run\", \".\"]"),

@@ -30,10 +30,7 @@ fn older_and_edited(world: &World, dir: &str, title: &str) {
 }
 
 fn branch(world: &World, dir: &str) -> String {
-    world.git(
-        dir,
-        &["for-each-ref", "--sort=-creatordate", "--count=1", "--format=%(refname:short)", "refs/heads/factory"],
-    )
+    world.git(dir, &["for-each-ref", "--contains=HEAD", "--format=%(refname:short)", "refs/heads/factory"])
 }
 
 /// Upgrades `dir`, and looks at the commit that it made.
