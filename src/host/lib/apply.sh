@@ -140,18 +140,18 @@ give_up() {
 }
 
 # watch_apt: from now on, passes on what apt says of its progress. tail ends when this shell does, however that happens; so it is not
-# waited for.
+# waited for. It looks every 0.2 s where it cannot be notified, as on an overlay.
 watch_apt() {
     : >"$WORK/apt-status"
-    tail -n +1 -f --pid=$$ "$WORK/apt-status" </dev/null 2>/dev/null 9>&- |
+    tail -n +1 -f -s 0.2 --pid=$$ "$WORK/apt-status" </dev/null 2>/dev/null 9>&- |
         sed -n -u -e '/^end:/q' -e 's/[[:cntrl:]]/ /g' -e 's/["\\]/\\&/g' -e 's/.*/{"event":"apt","line":"&"}/p' 2>/dev/null 9>&- &
     watcher=$!
 }
 
-# end_watch: once all is passed on; half a second is enough for that.
+# end_watch: once all is passed on, which takes no longer than one look at the file; on a host that is too busy for that, after 5 s.
 end_watch() {
     echo end: >>"$WORK/apt-status"
-    tries=10
+    tries=100
     while kill -0 "$watcher" 2>/dev/null && [ "$tries" -gt 0 ]; do
         tries=$((tries - 1))
         sleep 0.05
