@@ -96,7 +96,8 @@ impl Running {
     }
 
     pub fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        let kill =
+            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &self.child.id().to_string()]).status();
         assert!(kill.unwrap().success());
     }
 

@@ -194,7 +194,7 @@ fn the_program_prints_a_login_that_works_and_leaves_nothing() {
     assert!(traces(id).len() > 4);
     let script = format!("{login} -F none -o BatchMode=yes -o StrictHostKeyChecking=yes id -un");
     assert_eq!(stdout(&Command::new("sh").args(["-c", &script]).output().unwrap()), "root");
-    let signaled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let signaled = Command::new("sh").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
     assert!(signaled.success() && child.wait().unwrap().success());
     assert_eq!(traces(id), [""; 0]);
 }

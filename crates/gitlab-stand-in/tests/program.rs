@@ -34,7 +34,7 @@ fn it_prints_what_a_client_needs_and_ends_on_ctrl_c() {
     assert_eq!(get("metadata")["enterprise"], true);
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
 
-    let signaled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let signaled = Command::new("sh").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
     assert!(signaled.success() && child.wait().unwrap().success());
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
