@@ -7,38 +7,46 @@ set -eu +aCf
 unset GREP_OPTIONS GZIP TAR_OPTIONS
 export LC_ALL=C
 
-# A release fills these in. None has been made so far.
+# A release fills these in: scripts/release. None has been published so far.
 BASE_URL=''
 VERSION='0.1.0'
 RELEASE_KEY=''
 
 usage() {
 	cat <<'HELP'
-Installs factoryup for the current user: one file, no sudo, nothing started.
+Installs factoryup for the current user: one file, no sudo.
 
   --from-source DIR    build a source tree: needs cargo, a C compiler, make, perl
   --from FILE          install a release archive on this machine
   --base-url URL       https server with URL/vVERSION/factoryup-VERSION-TARGET.tar.gz
                        and SHA256SUMS in the same directory (FACTORYUP_BASE_URL)
+  --update             install the newest release from where this one came
+  --rollback           put back the program that the last update replaced
   --uninstall          remove what this script installed, if it is unchanged
 
-No release has been published or signed so far: there is no default URL and no
-release key. An archive without a matching checksum is never installed.
+HELP
+	[ -n "$BASE_URL" ] || echo 'No release has been published or signed so far: there is no default URL and no
+release key.'
+	cat <<'HELP'
+An archive without a matching checksum is never installed.
 
   --to DIR             default ~/.local/bin (FACTORYUP_INSTALL_DIR)
-  --release VERSION    version to download (FACTORYUP_VERSION)
+  --release VERSION    version to download (FACTORYUP_VERSION), or latest
+  --newer-than VERSION with latest: do nothing if that is VERSION, refuse an older
+  --check              with --update: exit with 2 if there is a newer release
   --allow-http         allow http, where archive and checksum can be swapped
   --sha256 HEX         else FILE.sha256 or SHA256SUMS next to the archive
   --signing-key FILE   OpenSSH public key that must have signed the checksums,
                        in FILE.sha256.sig or SHA256SUMS.sig (FACTORYUP_SIGNING_KEY)
   --require-signature  refuse an archive that only has a checksum
   --modify-path        add DIR to PATH in your shell's start-up file
+  --no-run             do not offer to start factoryup afterwards
   --dry-run            show what would be done, run and change nothing
   --yes                do not ask (FACTORYUP_YES=1)
   --quiet              print only errors
 
 curl reads HTTPS_PROXY, CURL_CA_BUNDLE and ~/.netrc, but not ~/.curlrc.
-Exit codes: 64 usage; 65 bad checksum, signature or archive, or a program that
+Exit codes: 2 --check found a newer release; 64 usage; 65 bad checksum, signature or archive, or a program that
 is not the installed one; 69 network, platform or tool; 73 cannot write;
 129 to 143 declined, interrupted, or the output was closed.
 HELP
@@ -52,20 +60,26 @@ die() { # CODE MESSAGE [HINT...]
 	for hint; do printf '  %s\n' "$hint" >&2 || :; done
 	exit "$code"
 }
+# A signal to all of a terminal's programs can end the one that runs before it reaches this one.
+by_signal() { case $1 in 129 | 130 | 131 | 141 | 143) exit "$1" ;; esac }
 say() { [ -n "$quiet" ] || printf '%s\n' "$*" || exit 141; }
 plain() { printf %s "$1" | tr -d '[:cntrl:]'; }
 has() { command -v "$1" >/dev/null 2>&1; }
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf %s "${PWD%/}/$1" ;; esac }
 
-ask() { # QUESTION ANSWER-TO-ENTER
-	[ "$yes" != 1 ] || return 0
-	(: </dev/tty) 2>/dev/null || die 64 'no terminal to ask on; to go ahead: --yes'
+terminal() { (: </dev/tty) 2>/dev/null; }
+agrees() { # QUESTION ANSWER-TO-ENTER
 	printf '%s ' "$1" >/dev/tty
 	read -r answer </dev/tty || answer=n
 	case ${answer:-$2} in
 	[yY] | [yY][eE][sS]) ;;
-	*) die 130 declined ;;
+	*) return 1 ;;
 	esac
+}
+ask() { # QUESTION ANSWER-TO-ENTER
+	[ "$yes" != 1 ] || return 0
+	terminal || die 64 'no terminal to ask on; to go ahead: --yes'
+	agrees "$@" || die 130 declined
 }
 
 existing() { # DIR: it, or the nearest folder above it that exists
@@ -138,6 +152,13 @@ sum_of() { # NAME LIST: its checksum; nothing when LIST has none, or two that di
 	printf %s "$found"
 }
 
+signature() { # LIST
+	[ -f "$1.sig" ] || die 65 'the checksums are not signed'
+	printf 'release namespaces="factoryup" %s\n' "$key" >"$stage/signers" || die 73 "cannot write $stage/signers"
+	why=$(ssh-keygen -Y verify -f "$stage/signers" -I release -n factoryup -s "$1.sig" <"$1" 2>&1) ||
+		die 65 'the signature is not by that key' "ssh-keygen says: $(plain "$why")"
+}
+
 verify() { # FILE NAME LIST
 	want=$(printf %s "${sha256:-$(sum_of "$2" "$3")}" | tr A-F a-f)
 	[ ${#want} = 64 ] || die 65 "no usable SHA-256 checksum for $2" "SHA256SUMS needs one line: HEX  $2"
@@ -147,11 +168,41 @@ verify() { # FILE NAME LIST
 		say 'Checksum matches. No signature was checked.'
 		return
 	fi
-	[ -f "$3.sig" ] || die 65 'the checksums are not signed'
-	printf 'release namespaces="factoryup" %s\n' "$key" >"$stage/signers" || die 73 "cannot write $stage/signers"
-	why=$(ssh-keygen -Y verify -f "$stage/signers" -I release -n factoryup -s "$3.sig" <"$3" 2>&1) ||
-		die 65 'the signature is not by that key' "ssh-keygen says: $(plain "$why")"
+	signature "$3"
 	say 'Checksum and signature match.'
+}
+
+compare() { # A B, each MAJOR.MINOR.PATCH: prints older, same or newer, which A is
+	set -- "$1." "$2."
+	while [ -n "$1" ]; do
+		if [ "${1%%.*}" -lt "${2%%.*}" ]; then echo older && return; fi
+		if [ "${1%%.*}" -gt "${2%%.*}" ]; then echo newer && return; fi
+		set -- "${1#*.}" "${2#*.}"
+	done
+	echo same
+}
+
+latest() { # sets $version to the newest release, from its own list of checksums
+	download "$base/latest/SHA256SUMS" "$stage/latest"
+	if [ -n "$signed" ]; then
+		download "$base/latest/SHA256SUMS.sig" "$stage/latest.sig"
+		signature "$stage/latest"
+	fi
+	version=
+	while read -r _ name; do
+		case $name in factoryup-*-"$target".tar.gz) version=${name#factoryup-} version=${version%"-$target.tar.gz"} ;; esac
+	done <"$stage/latest"
+	case $version in *[!0-9.]* | .* | *. | *..* | *.*.*.*) version= ;; *.*.*) ;; *) version= ;; esac
+	[ -n "$version" ] || die 65 "$base/latest/SHA256SUMS names no release for $target"
+	[ -n "$newer_than" ] || return 0
+	case $(compare "$version" "${newer_than%%[!0-9.]*}") in
+	same)
+		say "factoryup $newer_than is the newest release."
+		exit
+		;;
+	older) die 65 "the newest release there is $version, older than $newer_than" "if you want it: --release $version" ;;
+	esac
+	[ -z "$check" ] || { say "factoryup $version has been released. To install it: factoryup self update" && exit 2; }
 }
 
 download() { # URL FILE
@@ -159,7 +210,9 @@ download() { # URL FILE
 	# Less than 1000 bytes a second for 20 seconds is a stall.
 	curl -q --proto "$protocols" --tlsv1.2 -fsSL --netrc-optional --retry 2 --retry-max-time 20 --connect-timeout 20 \
 		--speed-limit 1000 --speed-time 20 --max-filesize 200000000 -o "$2" -- "$1" || {
-		[ $? != 23 ] || die 73 "cannot write $2"
+		code=$?
+		by_signal $code
+		[ $code != 23 ] || die 73 "cannot write $2"
 		die 69 "cannot download $1"
 	}
 }
@@ -230,14 +283,33 @@ uninstall() {
 		rm -f "$dest" 2>/dev/null || die 73 "cannot remove $dest"
 		say "Removed $dest."
 	fi
+	kept=$dir kept_records=${records%/*/*}
 	while IFS=$tab read -r kind file line; do
+		[ "$kind" != folders ] || kept=$file kept_records=$line
 		if [ "$kind" = line ] && grep -qxF -e "$line" "$file" 2>/dev/null; then
 			rewrite "$file" "$line" || die 73 "cannot write $file, which still has the line: $line"
 			say "Removed the line for PATH from $file."
 		fi
 	done <"$record"
-	rm -f "$record" || die 73 "cannot remove $record"
-	rmdir "$records" "${records%/*}" 2>/dev/null || :
+	rm -f "$former" "$record" || die 73 "cannot remove $record"
+	prune "$dir" "$kept"
+	prune "$records" "$kept_records"
+}
+
+rollback() {
+	is_ours || die 65 "$dest is not as this script installed it"
+	{ [ -f "$former" ] && grep -qxF "program$tab$(sha256 <"$former")$tab$dest" "$record"; } 2>/dev/null ||
+		die 65 'no former program is kept: the last update was none, or was taken back'
+	say "Puts back the former program, $(plain "$("$former" --version 2>/dev/null || echo 'which does not say its version')")."
+	[ -z "$dry_run" ] || return 0
+	ask 'Go ahead? [Y/n]' y
+	claim "$dir/.factoryup-install"
+	stage=$claimed
+	{ (umask 077 && mkdir "$stage") && cp "$dest" "$stage/now" && cp -p "$former" "$stage/factoryup" &&
+		mv -f "$stage/factoryup" "$dest"; } 2>/dev/null || die 73 "cannot write $dest"
+	# Another rollback leads forward again.
+	{ cp "$stage/now" "$former.new" && chmod 755 "$former.new" && mv -f "$former.new" "$former"; } 2>/dev/null || rm -f "$former"
+	say "Installed $(plain "$("$dest" --version)")."
 }
 
 stage='' copy='' fresh='' made='' kept='' kept_records='' quiet=''
@@ -254,12 +326,12 @@ base=${FACTORYUP_BASE_URL:-$BASE_URL}
 version=${FACTORYUP_VERSION:-$VERSION}
 key_file=${FACTORYUP_SIGNING_KEY-}
 yes=${FACTORYUP_YES-}
-key=$RELEASE_KEY protocols='=https'
-from='' source='' sha256='' signed='' modify='' remove='' dry_run=''
+key=$RELEASE_KEY protocols='=https' came_from='' folders=''
+from='' source='' sha256='' signed='' modify='' remove='' dry_run='' update='' check='' back='' run=1 newer_than=''
 
 while [ $# -gt 0 ]; do
 	case $1 in
-	--to | --from | --from-source | --base-url | --release | --sha256 | --signing-key)
+	--to | --from | --from-source | --base-url | --release | --newer-than | --sha256 | --signing-key)
 		[ -n "${2-}" ] || die 64 "$1 needs a value"
 		case $1 in
 		--to) dir=$2 ;;
@@ -267,6 +339,7 @@ while [ $# -gt 0 ]; do
 		--from-source) source=$(absolute "$2") ;;
 		--base-url) base=$2 ;;
 		--release) version=$2 ;;
+		--newer-than) newer_than=${2#v} ;;
 		--sha256) sha256=$2 ;;
 		*) key_file=$2 ;;
 		esac
@@ -275,6 +348,10 @@ while [ $# -gt 0 ]; do
 	--require-signature) signed=1 ;;
 	--allow-http) protocols='=http,https' ;;
 	--modify-path) modify=1 ;;
+	--update) update=1 version=latest run='' ;;
+	--check) check=1 ;;
+	--no-run) run='' ;;
+	--rollback) back=1 ;;
 	--uninstall) remove=1 ;;
 	--dry-run) dry_run=1 ;;
 	--yes) yes=1 ;;
@@ -292,7 +369,7 @@ has sha256sum || has shasum || has openssl ||
 dir=$(absolute "$dir")
 dir=${dir%/}
 kept=$(existing "$dir")
-here=$( (cd -- "$kept/" && pwd) 2>/dev/null) || here=$kept
+here=$( (cd -P -- "$kept/" && pwd -P) 2>/dev/null) || here=$kept
 dir=${here%/}${dir#"$kept"} kept=${here%/}
 [ -n "$dir" ] || die 64 'the folder is /'
 case $HOME${ZDOTDIR-}$dir in *[[:cntrl:]]*) die 64 'a folder has a control character in its name' ;; esac
@@ -307,11 +384,24 @@ esac
 records=${records%/}/factoryup/install.d
 kept_records=$(existing "$records")
 record=$records/$(printf %s "$dest" | sha256) || die 69 'SHA-256 checksums cannot be computed'
-there=
+former=$record.former there=
 if [ -e "$dest" ] || [ -h "$dest" ]; then there=1; fi
 if [ -n "$remove" ]; then
 	uninstall
 	exit
+fi
+if [ -n "$back" ]; then
+	rollback
+	exit
+fi
+if [ -n "$update" ]; then
+	is_ours || die 65 "$dest is not what this script installed" 'update it the way that you installed it'
+	# The last one counts: it is where the program came from that is there now.
+	while IFS=$tab read -r kind file line; do
+		[ "$kind" != 'source' ] || from_there=$file key=${RELEASE_KEY:-$line}
+	done <"$record"
+	base=${base:-${from_there-}}
+	[ -n "$base" ] || die 64 'it is not recorded where this program came from: give --base-url URL and --signing-key FILE'
 fi
 
 if [ -n "$key_file" ]; then
@@ -349,24 +439,25 @@ else
 			'from your own server: sh install.sh --base-url https://...' ;;
 		*) die 64 "$base is not an https URL" ;;
 		esac
-		case $version in [!0-9]* | *[!0-9A-Za-z.+-]* | '') die 64 "$version is not a version" ;; esac
+		case $version in latest) ;; [!0-9]* | *[!0-9A-Za-z.+-]* | '') die 64 "$version is not a version" ;; esac
 		has curl || die 69 'curl is needed to download'
 		platform
-		archive=factoryup-$version-$target.tar.gz base=${base%/}/v$version
-		origin="from $base/$archive"
+		base=${base%/} came_from=source$tab${base%/}$tab$key
+		archive=factoryup-$version-$target.tar.gz origin="from $base/v$version/$archive"
+		[ "$version" != latest ] || origin="the latest release, from $base"
 	fi
 fi
 
 [ ! -d "$dest" ] || die 73 "$dest is a folder"
 old=${there:+, replacing a file that this script did not install}
 ! is_ours || old=', replacing the one that it installed before'
-say "Installs factoryup, $origin"
+say "Installs factoryup${check:+, if asked to}, $origin"
 say "to $dest$old"
 if [ -n "$dry_run" ]; then
 	say 'Nothing was changed (--dry-run).'
 	exit
 fi
-ask 'Go ahead? [Y/n]' y
+[ -n "$check" ] || ask 'Go ahead? [Y/n]' y
 
 # Made ready beside the destination: the last step is one rename, and a noexec /tmp does not matter.
 claim "$dir/.factoryup-install"
@@ -376,8 +467,10 @@ new=$stage/factoryup
 
 if [ -n "$source" ]; then
 	built=$(absolute "${CARGO_TARGET_DIR:-$source/target}")
-	(cd "$source" && unset CARGO_BUILD_TARGET && cargo build --release --locked ${quiet:+--quiet} --target-dir "$built") ||
+	(cd "$source" && unset CARGO_BUILD_TARGET && cargo build --release --locked ${quiet:+--quiet} --target-dir "$built") || {
+		by_signal $?
 		die 69 'the build failed'
+	}
 	[ -f "$built/release/factoryup" ] || die 69 'the build left no program'
 	cp "$built/release/factoryup" "$new" || die 73 "cannot write $new"
 else
@@ -386,6 +479,8 @@ else
 		[ ! -f "$list" ] || cp "$list" "$stage/list" || die 73 "cannot copy $list"
 		[ ! -f "$list.sig" ] || cp "$list.sig" "$stage/list.sig" || die 73 "cannot copy $list.sig"
 	else
+		[ "$version" != latest ] || latest
+		archive=factoryup-$version-$target.tar.gz base=$base/v$version
 		[ -n "$sha256" ] || download "$base/SHA256SUMS" "$stage/list"
 		[ -z "$signed" ] || download "$base/SHA256SUMS.sig" "$stage/list.sig"
 		download "$base/$archive" "$stage/archive"
@@ -394,17 +489,25 @@ else
 	unpack "$stage/archive" "$archive"
 fi
 chmod 755 "$new"
-out=$("$new" --version 2>&1) || die 65 "that program does not run here" "it said: $(plain "$out")"
+out=$("$new" --version 2>&1) || {
+	by_signal $?
+	die 65 "that program does not run here" "it said: $(plain "$out")"
+}
 out=$(plain "$out")
 case $out in
 "factoryup $version") ;;
 'factoryup '[0-9]*) [ -n "$source$from" ] || die 65 "that is $out, not $version" ;;
 *) die 65 'that program is not factoryup' ;;
 esac
-[ -e "$record" ] || fresh=$record
+[ -e "$record" ] || fresh=$record folders=folders$tab$kept$tab$kept_records
 line=program$tab$(sha256 <"$new")$tab$dest
-{ mkdir -p "$records" 2>/dev/null && rewrite "$record" "$line" "$line"; } ||
+{ mkdir -p "$records" 2>/dev/null && rewrite "$record" "$line" "$line" &&
+	{ [ -z "$folders" ] || rewrite "$record" "$folders" "$folders"; }; } ||
 	die 73 "cannot write $record" 'set XDG_STATE_HOME to a folder that you can write'
+[ -z "$came_from" ] || rewrite "$record" "$came_from" "$came_from" || die 73 "cannot write $record"
+if is_ours && [ "$line" != "program$tab$(sha256 <"$dest")$tab$dest" ]; then
+	{ cp -p "$dest" "$former.new" && mv -f "$former.new" "$former"; } 2>/dev/null || die 73 "cannot keep the former program as $former"
+fi
 mv -f "$new" "$dest" || die 73 "cannot write $dest"
 rm -rf "$stage" || :
 stage='' fresh=''
@@ -419,6 +522,10 @@ case :$PATH: in
 *) [ -n "$modify" ] || say "To have it on PATH, see --modify-path, or type: ${path_line% "$mark"}" ;;
 esac
 [ -z "$modify" ] || modify_path
-say "Next: $next rehearse   (day one, without an account)"
-exit 0
+[ -n "$update" ] || say "Next: $next rehearse   (day one, without an account)"
+[ -n "$run" ] && [ -z "$quiet" ] && [ "$yes" != 1 ] && terminal || exit 0
+place=$PWD/my-factory
+agrees "Set up a factory now, in $place? [Y/n]" y || exit 0
+trap - EXIT
+exec "$dest" --dir "$place" </dev/tty
 }

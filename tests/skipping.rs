@@ -47,10 +47,15 @@ fn the_closing_line_counts_what_was_skipped_and_names_what_would_run_it() {
             "2 tests skipped, some only in part; to run them: root; `apt-get install {packages}`; `.ci/run` once, for codex; \
              GitLab's OpenAPI description"
         );
-        assert_eq!(skip::summary(&entries), expected);
+        assert_eq!(skip::summary(&entries, |_| false), expected);
     }
-    assert_eq!(skip::summary(""), "0 tests skipped");
-    assert_eq!(skip::summary("repo\ta_test\troot\n"), "1 test skipped, maybe only in part; to run it: root");
+    assert_eq!(skip::summary("", |_| true), "0 tests skipped");
+    assert_eq!(skip::summary("repo\ta_test\troot\n", |_| true), "1 test skipped, maybe only in part; to run it: root");
+    let line = skip::summary("repo\ta_test\tyash, tmux\n", |package| package == "yash");
+    assert_eq!(
+        line,
+        "1 test skipped, maybe only in part; to run it: `apt-get install tmux`; yash, which this system has no package of"
+    );
 }
 
 #[test]

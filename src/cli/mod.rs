@@ -10,6 +10,7 @@ mod completions;
 mod doctor;
 mod evidence;
 mod init;
+mod itself;
 mod man;
 mod plan;
 mod rehearse;
@@ -91,6 +92,8 @@ enum Command {
     App(app::App),
     Evidence(evidence::Evidence),
     Schema(schema::Schema),
+    #[command(name = "self")]
+    Itself(itself::Itself),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -125,6 +128,7 @@ impl Cli {
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
             Some(Command::Revert(command)) => return command.run(&dir, ui),
             Some(Command::Doctor(command)) => return command.run(&dir, ui),
+            Some(Command::Itself(command)) => return command.run(ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),
             Some(Command::App(command)) => command.run(&dir, ui),

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::factory::FILE_NAME;
 use crate::ui::Ui;
 
-/// In a control repo its state; in an empty folder all of day one.
+/// In a control repo its state; in an empty folder, or one that is not there yet, all of day one.
 pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
     if dir.join(FILE_NAME).exists() {
         let ending = without_flags::<Plan>()?.run(dir, ui)?;
@@ -24,6 +24,8 @@ pub(super) fn run(dir: &Path, ui: &Ui) -> Result<Ending> {
     let place = dir.display();
     let problem = match dir.read_dir() {
         Ok(mut entries) => entries.next().is_some().then(|| format!("{place} is neither empty nor a control repo")),
+        // It is made with the control repo.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(format!("cannot read {place}: {error}")),
     };
     if let Some(problem) = problem {

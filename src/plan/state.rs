@@ -81,6 +81,19 @@ impl StateDir {
         Ok(home.join("factoryup"))
     }
 
+    /// Every factory that was worked on from here: its control repo, and its state folder. Those that cannot be read are left out.
+    #[must_use]
+    pub fn known_factories() -> Vec<(PathBuf, PathBuf)> {
+        let folders = Self::all().and_then(|all| all.read_dir().map_err(|e| Error::data(e.to_string())));
+        let claimed = |folder: PathBuf| {
+            let path = folder.join(CLAIM);
+            Some((Claim::parse(&fs::read(&path).ok()?, &path).ok()?.repo, folder))
+        };
+        let mut found: Vec<_> = folders.into_iter().flatten().filter_map(|entry| claimed(entry.ok()?.path())).collect();
+        found.sort();
+        found
+    }
+
     /// A state folder at a given path.
     ///
     /// # Errors

@@ -12,8 +12,9 @@ use crate::situation::{Machine, Outcome, PROGRAM, archive_name, script, shells};
 use crate::support;
 
 /// Serves the folder argv[1] over https with the key and certificate argv[2], or over http without; `/away/` redirects to argv[3].
+/// Takes what is uploaded there, as GitLab's package registry does.
 const SERVER: &str = r"
-import functools, http.server, ssl, sys
+import functools, http.server, pathlib, ssl, sys
 class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith('/away/'):
@@ -22,6 +23,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.end_headers()
         else:
             super().do_GET()
+    def do_PUT(self):
+        path = pathlib.Path(self.translate_path(self.path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.rfile.read(int(self.headers['Content-Length'])))
+        (path.parent / 'token').write_text(str(self.headers['JOB-TOKEN']))
+        self.send_response(201)
+        self.end_headers()
+    do_POST = do_PUT
     def log_message(self, *_):
         pass
 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Handler, directory=sys.argv[1]))
@@ -34,13 +43,13 @@ server.serve_forever()
 ";
 
 /// A server that ends with the test.
-struct Server {
+pub(crate) struct Server {
     process: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
-    fn start(machine: &Machine, certificate: Option<&str>, away: &str) -> Self {
+    pub(crate) fn start(machine: &Machine, certificate: Option<&str>, away: &str) -> Self {
         let mut process = Command::new("python3")
             .args(["-c", SERVER])
             .arg(machine.path("dist"))
@@ -62,7 +71,7 @@ impl Drop for Server {
 }
 
 /// A machine with a release under `dist/v0.1.0/`, and a self-signed certificate for localhost.
-fn machine(shell: &'static str) -> (Machine, String) {
+pub(crate) fn machine(shell: &'static str) -> (Machine, String) {
     let machine = Machine::new(shell);
     machine.link("curl");
     machine.release(PROGRAM);
@@ -150,7 +159,7 @@ fn a_version_may_begin_with_a_v() {
         machine.run(&["--yes", "--release", "v0.1.0"]).expect(0).prints("Installed factoryup 0.1.0.");
         machine.set("FACTORYUP_VERSION", "v0.1.0");
         machine.run(&["--yes"]).expect(0).prints("Installed factoryup 0.1.0.");
-        for wrong in ["vv0.1.0", "v", "latest"] {
+        for wrong in ["vv0.1.0", "v", "newest"] {
             machine.run(&["--yes", "--release", wrong]).expect(64).says("not a version");
         }
     }

@@ -104,8 +104,9 @@ fn on_macos_the_line_goes_where_bash_reads_it() {
     }
 }
 
-/// Runs the script on a terminal of its own, types `keys` at its question, and answers the exit code and what was shown.
-fn on_a_terminal(machine: &Machine, args: &[&str], question: &str, keys: &str) -> (u32, String) {
+/// Runs the script on a terminal of its own, types `keys` at its question and `then` at the last one, and answers the exit code and
+/// what was shown.
+fn on_a_terminal(machine: &Machine, args: &[&str], question: &str, keys: &str, then: &str) -> (u32, String) {
     let pty = native_pty_system().openpty(PtySize::default()).unwrap();
     let mut command = CommandBuilder::new(which::which("dash").unwrap());
     command.arg(script());
@@ -118,12 +119,11 @@ fn on_a_terminal(machine: &Machine, args: &[&str], question: &str, keys: &str) -
     let (mut screen, mut keyboard) = (pty.master.try_clone_reader().unwrap(), pty.master.take_writer().unwrap());
     let mut shown = Vec::new();
     let mut bytes = [0; 1024];
-    let mut asked = false;
+    let mut questions = [(question, keys), ("my-factory? [Y/n] ", then)].into_iter().peekable();
     // At the end of the script the terminal answers with an error, not with an end of file.
     while let Ok(count @ 1..) = screen.read(&mut bytes) {
         shown.extend_from_slice(&bytes[..count]);
-        if !asked && String::from_utf8_lossy(&shown).contains(question) {
-            asked = true;
+        if let Some((_, keys)) = questions.next_if(|(asked, _)| String::from_utf8_lossy(&shown).contains(asked)) {
             keyboard.write_all(keys.as_bytes()).unwrap();
         }
     }
@@ -136,14 +136,30 @@ fn asks_on_the_terminal_and_takes_no_for_an_answer() {
     let archive = machine.release(PROGRAM);
     let install = ["--from", &archive];
     for no in ["n\n", "what?\n", "\u{4}"] {
-        let (code, shown) = on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", no);
+        let (code, shown) = on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", no, "");
         assert_eq!(code, 130, "{shown}");
     }
-    assert_eq!(on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", "\u{3}").0, 130);
+    assert_eq!(on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", "\u{3}", "n\n").0, 130);
     assert_eq!(machine.files(), []);
-    assert_eq!(on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", "\n").0, 0);
-    assert_eq!(on_a_terminal(&machine, &["--uninstall"], "Remove it? [y/N] ", "\n").0, 130);
+    assert_eq!(on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", "\n", "n\n").0, 0);
+    assert_eq!(on_a_terminal(&machine, &["--uninstall"], "Remove it? [y/N] ", "\n", "n\n").0, 130);
     assert!(machine.program().exists());
-    assert_eq!(on_a_terminal(&machine, &["--uninstall"], "Remove it? [y/N] ", "yes\n").0, 0);
+    assert_eq!(on_a_terminal(&machine, &["--uninstall"], "Remove it? [y/N] ", "yes\n", "n\n").0, 0);
     assert!(!machine.program().exists());
+}
+
+#[test]
+fn starts_the_setup_when_it_is_wanted() {
+    let machine = Machine::new("dash");
+    let archive = machine.release("#!/bin/sh\n[ $1 = --version ] && echo 'factoryup 0.1.0' || echo \"[$*]\"\n");
+    let started = |args: &[&str], then| {
+        let args = [&["--from", archive.as_str()], args].concat();
+        on_a_terminal(&machine, &args, "Go ahead? [Y/n] ", "\n", then)
+    };
+    let (code, shown) = started(&[], "\n");
+    assert!(code == 0 && shown.contains("[--dir ") && shown.contains("/my-factory]"), "{shown}");
+    for (args, then) in [(&[][..], "no\n"), (&["--no-run"], ""), (&["--yes"], ""), (&["--quiet"], "")] {
+        let (code, shown) = started(args, then);
+        assert!(code == 0 && !shown.contains("[--dir "), "{args:?}: {shown}");
+    }
 }

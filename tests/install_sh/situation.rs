@@ -108,6 +108,14 @@ impl Machine {
         symlink(which::which(tool).unwrap(), self.path("bin").join(tool)).unwrap();
     }
 
+    /// Puts a shell of [`SHELLS`] on the machine's `PATH`.
+    pub(crate) fn link_as(&self, shell: &str) {
+        let name = shell.split(' ').next().unwrap();
+        if !self.path("bin").join(name).exists() {
+            self.link(name);
+        }
+    }
+
     /// Takes a tool away.
     pub(crate) fn unlink(&self, tool: &str) {
         fs::remove_file(self.path("bin").join(tool)).unwrap();

@@ -31,7 +31,7 @@ fn start(machine: &Machine, args: &[&str], reached: &Path) -> Child {
 }
 
 fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(10);
+    let limit = Instant::now() + Duration::from_mins(1);
     while !done() {
         assert!(Instant::now() < limit, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));

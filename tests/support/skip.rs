@@ -120,8 +120,21 @@ pub fn ledger_of(cargo: u32) -> PathBuf {
     env::current_exe().unwrap().with_file_name(format!("skipped-{cargo}-{started}"))
 }
 
-/// The closing line for a ledger.
-pub fn summary(ledger: &str) -> String {
+/// Whether this system has no such package, as far as its package lists say.
+pub fn lacks(package: &str) -> bool {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the library's own way to start programs is not known to all that use this file"
+    )]
+    let shows = |name: &str| {
+        let apt = std::process::Command::new("apt-cache").args(["show", "--quiet", name]).output();
+        apt.is_ok_and(|apt| apt.status.success())
+    };
+    shows("bash") && !shows(package)
+}
+
+/// The closing line for a ledger, where the system has no package that `lacks` says.
+pub fn summary(ledger: &str, lacks: impl Fn(&str) -> bool) -> String {
     let (mut tests, mut debian, mut pinned, mut other) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut root = false;
@@ -137,6 +150,8 @@ pub fn summary(ledger: &str) -> String {
             }
         }
     }
+    let gone: BTreeSet<_> = debian.iter().copied().filter(|package| lacks(package)).collect();
+    debian.retain(|package| !gone.contains(package));
     let list = |set: &BTreeSet<&str>, between| set.iter().copied().collect::<Vec<_>>().join(between);
     let mut remedies = Vec::new();
     if root {
@@ -144,6 +159,9 @@ pub fn summary(ledger: &str) -> String {
     }
     if !debian.is_empty() {
         remedies.push(format!("`apt-get install {}`", list(&debian, " ")));
+    }
+    if !gone.is_empty() {
+        remedies.push(format!("{}, which this system has no package of", list(&gone, ", ")));
     }
     if !pinned.is_empty() {
         remedies.push(format!("`.ci/run` once, for {}", list(&pinned, ", ")));

@@ -17,7 +17,7 @@ fn main() {
         return;
     }
     let ledger = skip::ledger();
-    println!("{}", skip::summary(&fs::read_to_string(&ledger).unwrap_or_default()));
+    println!("{}", skip::summary(&fs::read_to_string(&ledger).unwrap_or_default(), skip::lacks));
     clear(&ledger);
 }
 

@@ -1,0 +1,131 @@
+//! `factoryup self`: the installer that this program carries does all of it, so that an update is verified as an installation is.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::{env, thread};
+
+use clap::{Args, Subcommand};
+
+use super::{Ending, path};
+use crate::dialog::plain;
+use crate::error::{Error, Kind, Result};
+use crate::plan::StateDir;
+use crate::process;
+use crate::ui::Ui;
+
+const INSTALLER: &str = include_str!("../../install.sh");
+
+/// Update or remove factoryup itself, where install.sh installed it
+///
+/// What another way installed, such as Nix, a package or cargo, is updated and removed in that way, and refused here with exit code 65.
+#[derive(Debug, Args)]
+pub(super) struct Itself {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Install the newest release, from where this program came
+    ///
+    /// It is verified like the first one: by SHA-256, and by the key that signed the first one. An older release is refused. The program
+    /// that is replaced is kept for `factoryup self rollback`. Your control repo stays as it is until you run `factoryup upgrade` there.
+    Update {
+        /// Only say whether there is a newer release: exit code 2 if there is
+        #[arg(long)]
+        check: bool,
+
+        /// Download from here instead
+        #[arg(long, value_name = "URL")]
+        base_url: Option<String>,
+
+        /// OpenSSH public key that must have signed the release, instead of the recorded one
+        #[arg(long, value_name = "FILE", value_parser = path())]
+        signing_key: Option<PathBuf>,
+
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Put back the program that the last update replaced; a second time undoes that
+    Rollback {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Remove the program and the lines that its installation added to shell files; factories and their state stay
+    Uninstall {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+impl Itself {
+    pub(super) fn run(&self, ui: &Ui) -> Result<Ending> {
+        ui.refuse_json("self", "its result is its exit code")?;
+        let mut words: Vec<String> = Vec::new();
+        let yes = match &self.what {
+            What::Update { check, base_url, signing_key, yes } => {
+                words.extend(["--update", "--newer-than", env!("CARGO_PKG_VERSION")].map(str::to_owned));
+                words.extend(check.then(|| "--check".to_owned()));
+                words.extend(base_url.iter().flat_map(|url| ["--base-url".to_owned(), url.clone()]));
+                words.extend(
+                    signing_key.iter().flat_map(|file| ["--signing-key".to_owned(), file.display().to_string()]),
+                );
+                yes
+            }
+            What::Rollback { yes } => {
+                words.push("--rollback".to_owned());
+                yes
+            }
+            What::Uninstall { yes } => {
+                for (repo, state) in StateDir::known_factories() {
+                    ui.say(&plain(&format!(
+                        "Keeps the factory in {}, and its state in {}",
+                        repo.display(),
+                        state.display()
+                    )));
+                }
+                words.push("--uninstall".to_owned());
+                yes
+            }
+        };
+        words.extend(yes.then(|| "--yes".to_owned()));
+        let program = env::current_exe().map_err(|e| Error::internal(format!("where this program is: {e}")))?;
+        installer(program.parent().unwrap_or(Path::new("/")), &words)
+    }
+}
+
+/// Runs the installer for the program in `folder`.
+fn installer(folder: &Path, words: &[String]) -> Result<Ending> {
+    let mut command = process::command("sh");
+    command.args(["-s", "--", "--to"]).arg(folder).args(words).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let cannot = |e: std::io::Error| Error::internal(format!("cannot run the installer with sh: {e}"));
+    let mut child = command.spawn().map_err(cannot)?;
+    let (input, output) = (child.stdin.take(), child.stderr.take());
+    // A shell that ended early has said why.
+    let feed = thread::spawn(move || input.map(|mut input| input.write_all(INSTALLER.as_bytes())));
+    let mut said = Vec::new();
+    if let Some(mut output) = output {
+        output.read_to_end(&mut said).map_err(cannot)?;
+    }
+    let status = child.wait().map_err(cannot)?;
+    let _ = feed.join();
+    let kind = match status.code() {
+        Some(0) => return Ok(Ending::Done),
+        Some(2) => return Ok(Ending::Pending),
+        Some(64) => Kind::Usage,
+        Some(65) => Kind::Data,
+        Some(69) => Kind::Unreachable,
+        Some(73) => Kind::CannotWrite,
+        Some(129..=143) => Kind::Interrupted,
+        _ => Kind::Internal,
+    };
+    let said = String::from_utf8_lossy(&said);
+    let (before, after) = said.split_once("install.sh: error: ").unwrap_or((&said, "the installer did not end well"));
+    let mut lines = after.lines().chain(before.lines()).map(|line| plain(line.trim()));
+    let error = Error::new(kind, lines.next().unwrap_or_default());
+    Err(lines.filter(|line| !line.is_empty()).fold(error, Error::hint))
+}

@@ -1,0 +1,243 @@
+//! A release from its making to its removal: `scripts/release` makes and publishes it, `curl | sh` installs it and starts the wizard,
+//! `factoryup self` updates it, puts the former back and removes it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+use crate::download::{Server, machine};
+use crate::situation::{Machine, shells, version};
+use crate::support;
+
+/// Where the registry of the test has the releases, below the server's address.
+const REGISTRY: &str = "api/v4/projects/7/packages/generic/factoryup";
+
+/// A checkout of the project with nothing but what a release is made of.
+struct Checkout {
+    folder: PathBuf,
+}
+
+impl Checkout {
+    fn new(machine: &Machine) -> Self {
+        let folder = machine.path("checkout");
+        fs::create_dir(&folder).unwrap();
+        let all = [
+            "Cargo.toml",
+            "Cargo.lock",
+            "CHANGELOG.md",
+            "README.md",
+            "LICENSE",
+            "LICENSE-APACHE",
+            "LICENSE-MIT",
+            "install.sh",
+        ];
+        for name in all.into_iter().chain(["scripts", "src", "crates", "benches"]) {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            assert!(Command::new("cp").arg("-r").arg(from).arg(&folder).status().unwrap().success());
+        }
+        let made = Self { folder };
+        made.run("git", &["init", "--quiet"]);
+        made
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(&self.folder).env("CARGO_NET_OFFLINE", "true");
+        command.envs([
+            ("GIT_AUTHOR_NAME", "a"),
+            ("GIT_AUTHOR_EMAIL", "a@b"),
+            ("GIT_COMMITTER_NAME", "a"),
+            ("GIT_COMMITTER_EMAIL", "a@b"),
+        ]);
+        command
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> Output {
+        let output = self.command(program, args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Makes a release of `program` as version `number`, signed with `key`, and publishes it to the server.
+    fn release(&self, machine: &Machine, number: &str, program: &Path, key: &str, url: &str) {
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            let text = fs::read_to_string(self.folder.join(file)).unwrap();
+            let (head, rest) = text.split_once("name = \"factoryup\"\nversion = \"").unwrap();
+            let rest = rest.split_once('"').unwrap().1;
+            fs::write(self.folder.join(file), format!("{head}name = \"factoryup\"\nversion = \"{number}\"{rest}"))
+                .unwrap();
+        }
+        let log = format!("# Changelog\n\n## [{number}]\n\n- A change.\n\n## [0.0.1]\n");
+        fs::write(self.folder.join("CHANGELOG.md"), log).unwrap();
+        self.run("git", &["add", "."]);
+        self.run("git", &["commit", "--quiet", "--message", number]);
+        let release = self.folder.join("scripts/release");
+        let release = release.to_str().unwrap();
+        let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+        self.run(release, &["pack", &target, program.to_str().unwrap()]);
+        self.run(release, &["finish", &format!("{url}/{REGISTRY}"), key]);
+        let published = self
+            .command(release, &["publish"])
+            .envs([
+                ("CI_API_V4_URL", format!("{url}/api/v4").as_str()),
+                ("CI_PROJECT_ID", "7"),
+                ("CI_JOB_TOKEN", "job-token"),
+            ])
+            .env("CURL_CA_BUNDLE", machine.path("public.pem"))
+            .output()
+            .unwrap();
+        assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    }
+}
+
+/// Runs words in the machine's shell on a terminal, and types each answer once its question is there.
+fn on_a_terminal(machine: &Machine, shell: &str, words: &str, answers: &[(&str, &str)]) -> (u32, String) {
+    let pty = native_pty_system().openpty(PtySize { cols: 100, rows: 40, ..PtySize::default() }).unwrap();
+    let mut command = CommandBuilder::new(which::which("sh").unwrap());
+    command.args(["-c", &format!("{words} | {shell}")]);
+    command.env_clear();
+    command.env("HOME", machine.home());
+    command.env("PATH", machine.path("bin"));
+    command.env("TERM", "xterm");
+    command.env("CURL_CA_BUNDLE", machine.path("public.pem"));
+    command.cwd(machine.home());
+    let mut child = pty.slave.spawn_command(command).unwrap();
+    drop(pty.slave);
+    let (mut screen, mut keyboard) = (pty.master.try_clone_reader().unwrap(), pty.master.take_writer().unwrap());
+    let (mut shown, mut bytes, mut left) = (Vec::new(), [0; 4096], answers.iter().peekable());
+    while let Ok(count @ 1..) = screen.read(&mut bytes) {
+        shown.extend_from_slice(&bytes[..count]);
+        if let Some((_, keys)) = left.next_if(|(asked, _)| String::from_utf8_lossy(&shown).contains(asked)) {
+            keyboard.write_all(keys.as_bytes()).unwrap();
+        }
+    }
+    (child.wait().unwrap().exit_code(), String::from_utf8_lossy(&shown).into_owned())
+}
+
+/// Files and folders of the home with what is in the files.
+fn home(machine: &Machine) -> Vec<(PathBuf, u64)> {
+    machine.files()
+}
+
+fn itself(machine: &Machine, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(machine.program());
+    command.arg("self").args(args).env_clear().current_dir("/");
+    command.env("HOME", machine.home()).env("PATH", machine.path("bin"));
+    command.env("CURL_CA_BUNDLE", machine.path("public.pem"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap(), said)
+}
+
+#[test]
+fn a_release_is_made_installed_updated_put_back_and_removed() {
+    if !support::available(&["cargo", "curl", "git", "jq", "openssl", "python3", "ssh-keygen", "strip", "dpkg-deb"]) {
+        return;
+    }
+    let (machine, certificate) = machine("dash");
+    for tool in ["sh", "ls", "git", "env"] {
+        machine.link(tool);
+    }
+    fs::remove_dir_all(machine.path("dist")).unwrap();
+    fs::create_dir(machine.path("dist")).unwrap();
+    let server = Server::start(&machine, Some(&certificate), "");
+    let url = format!("https://localhost:{}", server.port);
+    let checkout = Checkout::new(&machine);
+    let key = machine.path("key").to_str().unwrap().to_owned();
+    checkout.run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", &key]);
+
+    // The next version is this program with another number in it.
+    let (first, next) = (machine.path("first"), machine.path("next"));
+    checkout.run("strip", &["-o", first.to_str().unwrap(), env!("CARGO_BIN_EXE_factoryup")]);
+    let mut bytes = fs::read(&first).unwrap();
+    let mine = env!("CARGO_PKG_VERSION").as_bytes();
+    let places: Vec<_> =
+        bytes.windows(mine.len()).enumerate().filter(|(_, at)| *at == mine).map(|(at, _)| at).collect();
+    for at in places {
+        bytes[at] = b'9';
+    }
+    fs::write(&next, bytes).unwrap();
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+    let newer = format!("9{}", &env!("CARGO_PKG_VERSION")[1..]);
+
+    checkout.release(&machine, env!("CARGO_PKG_VERSION"), &first, &key, &url);
+    let published = machine.path("dist").join(REGISTRY).join(concat!("v", env!("CARGO_PKG_VERSION")));
+    assert_eq!(fs::read_to_string(published.join("token")).unwrap(), "job-token");
+    let page = fs::read_to_string(machine.path("dist/api/v4/projects/7/releases")).unwrap();
+    assert!(page.contains("- A change.") && page.contains("SHA256SUMS.sig") && !page.contains("0.0.1"), "{page}");
+    // With ssh-keygen and sha256sum alone, as the guide says.
+    let public = fs::read_to_string(format!("{key}.pub")).unwrap();
+    let check = format!(
+        "cd '{}' && sha256sum --quiet --check SHA256SUMS && echo 'release {}' >'{}' && ssh-keygen -Y verify -f '{2}' -I release -n factoryup -s SHA256SUMS.sig <SHA256SUMS",
+        published.display(),
+        public.trim(),
+        machine.path("signers").display()
+    );
+    checkout.run("sh", &["-c", &check]);
+
+    let before = home(&machine);
+    let download = format!("curl -fsSL {url}/{REGISTRY}/latest/install.sh");
+    for shell in shells() {
+        machine.link_as(shell);
+        let opens = [("Go ahead? [Y/n] ", "\n"), ("my-factory? [Y/n] ", "\n"), ("Name of the factory", "\u{3}")];
+        let (code, shown) = on_a_terminal(&machine, shell, &download, &opens);
+        assert!(code == 130 && shown.contains("Checksum and signature match."), "{shell}: {code}: {shown}");
+        assert_eq!(version(&machine.program()), concat!("factoryup ", env!("CARGO_PKG_VERSION")));
+        let gone = itself(&machine, &["uninstall", "--yes"]);
+        assert_eq!((gone.0, home(&machine)), (0, before.clone()), "{shell}: {}", gone.1);
+    }
+
+    let (code, shown) =
+        on_a_terminal(&machine, "dash", &download, &[("Go ahead? [Y/n] ", "\n"), ("my-factory? [Y/n] ", "n\n")]);
+    assert_eq!(code, 0, "{shown}");
+    assert!(itself(&machine, &["update", "--check"]).1.contains("is the newest release"));
+    assert_eq!(itself(&machine, &["update", "--yes"]).0, 0);
+    assert!(itself(&machine, &["rollback", "--yes"]).1.contains("no former program is kept"));
+
+    checkout.release(&machine, &newer, &next, &key, &url);
+    let (code, said) = itself(&machine, &["update", "--check"]);
+    assert!(code == 2 && said.contains(&format!("factoryup {newer} has been released")), "{code}: {said}");
+    assert_eq!(itself(&machine, &["update"]).0, 64, "nobody was asked");
+    let (code, said) = itself(&machine, &["update", "--yes"]);
+    assert!(code == 0 && said.contains("Checksum and signature match."), "{code}: {said}");
+    assert_eq!(version(&machine.program()), format!("factoryup {newer}"));
+    for there in [env!("CARGO_PKG_VERSION"), &newer] {
+        assert_eq!(itself(&machine, &["rollback", "--yes"]).0, 0);
+        assert_eq!(version(&machine.program()), format!("factoryup {there}"));
+    }
+
+    // Another one's list, and an older list of ours, as somebody in between may send them.
+    let latest = machine.path("dist").join(REGISTRY).join("latest");
+    let held = fs::read(latest.join("SHA256SUMS")).unwrap();
+    fs::write(latest.join("SHA256SUMS"), String::from_utf8_lossy(&held).replace(&newer, "99.0.0")).unwrap();
+    let (code, said) = itself(&machine, &["update", "--yes"]);
+    assert!(code == 65 && said.contains("the signature is not by that key"), "{code}: {said}");
+    for name in ["SHA256SUMS", "SHA256SUMS.sig"] {
+        fs::copy(published.join(name), latest.join(name)).unwrap();
+    }
+    let (code, said) = itself(&machine, &["update", "--yes"]);
+    assert!(code == 65 && said.contains(&format!("older than {newer}")), "{code}: {said}");
+    assert_eq!(version(&machine.program()), format!("factoryup {newer}"));
+
+    let (code, said) = itself(&machine, &["uninstall", "--yes"]);
+    assert_eq!((code, home(&machine)), (0, before), "{said}");
+}
+
+#[test]
+fn what_another_way_installed_is_left_to_it() {
+    for what in [&["update", "--yes"][..], &["rollback", "--yes"], &["uninstall", "--yes"]] {
+        let machine = Machine::new("dash");
+        machine.link("sh");
+        fs::create_dir_all(machine.program().parent().unwrap()).unwrap();
+        fs::hard_link(env!("CARGO_BIN_EXE_factoryup"), machine.program())
+            .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_factoryup"), machine.program()).map(drop))
+            .unwrap();
+        let (code, said) = itself(&machine, what);
+        assert!(code == 65 && said.contains("this script"), "{what:?}: {code}: {said}");
+        assert!(machine.program().exists());
+    }
+}
