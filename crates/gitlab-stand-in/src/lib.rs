@@ -3,7 +3,7 @@
 //! **What lives here.** A server on a loopback port that answers a part of GitLab's REST API v4 ([`served_calls`] lists it) and
 //! keeps state. It has real roles (0 to 60, the higher of group and project) and real token scopes. It serves real git
 //! repositories through the system's `git http-backend`, guarded by real git hooks. It has the habits of GitLab that a client can
-//! stumble on: tokens shown once, the Community Edition's `PATCH` of a protected branch that does nothing, 401 for a merge that is
+//! stumble on: tokens shown once, a `PATCH` of a protected branch that changes less than asked, 401 for a merge that is
 //! not allowed, 400 for a pipeline that is not, percent-encoded ids, pages. It logs every request, and it plays faults on demand.
 //!
 //! **What does not.** It runs no job, renders no page, and keeps nothing but the bare repositories when it stops. It is not
@@ -45,6 +45,7 @@ mod auth;
 mod call;
 mod ci;
 mod commits;
+mod editions;
 mod error;
 mod gate;
 mod git;
@@ -86,7 +87,7 @@ pub struct Options {
     pub edition: Edition,
     /// The licence.
     pub tier: Tier,
-    /// `MAJOR.MINOR.PATCH` of the GitLab it behaves as. Below 18.11, service accounts need Premium.
+    /// `MAJOR.MINOR.PATCH` of the GitLab it behaves as.
     pub version: String,
     /// The port on loopback; 0 for any free one.
     pub port: u16,
@@ -98,13 +99,15 @@ pub struct Options {
     pub owner: String,
     /// GitLab's instance setting: how the first branch of a project is protected; 0 not at all, 2 (its default) fully.
     pub default_branch_protection: u8,
+    /// GitLab's instance setting: whether Maintainers may create runners of their projects.
+    pub runner_registration: bool,
 }
 
 impl Options {
-    /// GitLab 18.11 CE with the group `factory`, owned by `owner`.
+    /// GitLab 18.11 EE without a license, with the group `factory`, owned by `owner`.
     pub fn new(state: impl Into<PathBuf>) -> Self {
         Self {
-            edition: Edition::Ce,
+            edition: Edition::Ee,
             tier: Tier::Free,
             version: "18.11.0".to_owned(),
             port: 0,
@@ -112,6 +115,7 @@ impl Options {
             group: "factory".to_owned(),
             owner: "owner".to_owned(),
             default_branch_protection: 2,
+            runner_registration: true,
         }
     }
 }
@@ -162,6 +166,7 @@ impl StandIn {
             git: Git::new(program, directory.clone()),
             directory,
             default_branch_protection: options.default_branch_protection,
+            runner_registration: options.runner_registration,
         };
         let mut state = State::default();
         state.add_user("root", "Administrator", true, None);

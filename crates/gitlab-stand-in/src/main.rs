@@ -40,6 +40,10 @@ struct Arguments {
     #[arg(long, value_name = "VERSION", default_value = "18.11.0", value_parser = version)]
     gitlab_version: String,
 
+    /// Refuse new project runners to Maintainers, as an instance may
+    #[arg(long)]
+    no_runner_registration: bool,
+
     /// Directory for the repositories, which stays [default: a temporary one, which is removed]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -52,9 +56,9 @@ struct Arguments {
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Build {
     /// Community Edition
-    #[default]
     Ce,
     /// Enterprise Edition without a license
+    #[default]
     Ee,
     /// Enterprise Edition with a Premium license
     Premium,
@@ -126,6 +130,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         port: arguments.port,
         group: arguments.group.clone(),
         owner: arguments.owner,
+        runner_registration: !arguments.no_runner_registration,
         ..Options::new(arguments.dir.unwrap_or_else(|| temporary.path().to_owned()))
     })?;
     let (url, group, owner, token) = (stand_in.url(), arguments.group, stand_in.owner(), stand_in.owner_token());

@@ -27,9 +27,20 @@ pub(crate) struct User {
     pub(crate) admin: bool,
     /// A service account: no login, and provisioned by [`User::home`].
     pub(crate) bot: bool,
-    /// The project a project service account belongs to.
-    pub(crate) home: Option<u64>,
+    /// What a service account belongs to.
+    pub(crate) home: Option<Home>,
+    /// An administrator's note.
+    pub(crate) note: Option<String>,
+    pub(crate) external: bool,
+    pub(crate) can_create_group: bool,
     pub(crate) created_at: String,
+}
+
+/// What provisioned a service account, and may administer it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    Project(u64),
+    Group(u64),
 }
 
 /// A membership in a group or project.
@@ -51,6 +62,7 @@ pub(crate) struct Namespace {
     pub(crate) visibility: String,
     pub(crate) description: String,
     pub(crate) members: BTreeMap<u64, Member>,
+    pub(crate) variables: Vec<Variable>,
     pub(crate) created_at: String,
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::{Need, Token};
 use crate::call::Call;
+use crate::editions::Feature;
 use crate::log::{LoggedRequest, redacted};
 use crate::params;
 use crate::reply::{Body, Outcome, Refusal, Reply, error, message};
@@ -28,6 +29,8 @@ pub(crate) struct Route {
     pub(crate) keys: &'static [&'static str],
     /// Further parameters, of routes that share a table of them.
     also: Option<fn() -> Vec<&'static str>>,
+    /// Without this it does not exist.
+    feature: Option<Feature>,
     pub(crate) run: fn(&mut Call<'_>) -> Outcome,
 }
 
@@ -39,7 +42,12 @@ impl Route {
         keys: &'static [&'static str],
         run: fn(&mut Call<'_>) -> Outcome,
     ) -> Self {
-        Self { method, path, need, keys, also: None, run }
+        Self { method, path, need, keys, also: None, feature: None, run }
+    }
+
+    pub(crate) const fn only_with(mut self, feature: Feature) -> Self {
+        self.feature = Some(feature);
+        self
     }
 
     pub(crate) const fn also(mut self, names: fn() -> Vec<&'static str>) -> Self {
@@ -120,7 +128,9 @@ fn handle(state: &mut State, settings: &Settings, incoming: &Incoming, entry: &m
     entry.body = body.as_ref().ok().and_then(|body| body.as_ref()).map(redacted);
     let method = if incoming.method == "HEAD" { "GET" } else { incoming.method.as_str() };
 
-    let candidates: Vec<_> = routes::all().filter_map(|route| Some((route, route.matched(&segments)?))).collect();
+    let there = |route: &&Route| route.feature.is_none_or(|feature| settings.has(feature));
+    let candidates: Vec<_> =
+        routes::all().filter(there).filter_map(|route| Some((route, route.matched(&segments)?))).collect();
     let Some((route, values)) = candidates.iter().find(|(route, _)| route.method == method) else {
         return Err(if candidates.is_empty() { error(404, "404 Not Found") } else { error(405, "405 Not Allowed") });
     };

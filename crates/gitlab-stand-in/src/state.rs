@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::auth::{Tokens, now};
-use crate::model::{Member, Namespace, OWNER, Project, Runner, User};
+use crate::model::{Home, Member, Namespace, OWNER, Project, Runner, User};
 use crate::{Edition, Tier};
 
 /// What does not change while the stand-in runs.
@@ -21,19 +21,8 @@ pub(crate) struct Settings {
     pub(crate) git: crate::git::Git,
     /// GitLab's `default_branch_protection`, 0 to 4.
     pub(crate) default_branch_protection: u8,
-}
-
-impl Settings {
-    /// Whether the features of a Premium licence are there.
-    pub(crate) fn premium(&self) -> bool {
-        self.edition == Edition::Ee && self.tier == Tier::Premium
-    }
-
-    /// Whether the version is at least this one.
-    pub(crate) fn at_least(&self, major: u64, minor: u64) -> bool {
-        let mut parts = self.version.split('.').map(|part| part.parse::<u64>().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
-    }
+    /// Whether Maintainers may create project runners.
+    pub(crate) runner_registration: bool,
 }
 
 /// The stand-in's memory. One lock guards it all, so every request sees and leaves a whole state.
@@ -55,13 +44,16 @@ impl State {
     }
 
     /// Adds a user, and for a person the namespace GitLab gives each person.
-    pub(crate) fn add_user(&mut self, username: &str, name: &str, admin: bool, home: Option<u64>) -> u64 {
+    pub(crate) fn add_user(&mut self, username: &str, name: &str, admin: bool, home: Option<Home>) -> u64 {
         let id = self.next_id();
         let user = User {
             id,
             username: username.to_owned(),
             name: name.to_owned(),
             email: format!("{username}@stand-in.invalid"),
+            note: None,
+            external: false,
+            can_create_group: home.is_none(),
             admin,
             bot: home.is_some(),
             home,
@@ -89,6 +81,7 @@ impl State {
             visibility: "private".to_owned(),
             description: String::new(),
             members: BTreeMap::from([(owner, Member { level: OWNER, expires_at: None, created_at: now() })]),
+            variables: Vec::new(),
             created_at: now(),
         };
         self.namespaces.insert(id, namespace);

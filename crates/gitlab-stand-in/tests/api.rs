@@ -144,17 +144,20 @@ fn roles_decide_and_strangers_see_nothing() {
 }
 
 #[test]
-fn the_community_edition_changes_no_protection_and_says_200() {
-    for (edition, changed) in [(Edition::Ce, false), (Edition::Ee, true)] {
+fn without_a_license_only_forced_pushes_are_changed_and_the_answer_is_200() {
+    for (edition, enterprise) in [(Edition::Ce, false), (Edition::Ee, true)] {
         let Some(plane) = Plane::with(|options| options.edition = edition) else { return };
         let project = plane.project("control");
         let rules = format!("/projects/{project}/protected_branches");
         assert_eq!(plane.post(&rules, &json!({"name": "release/*", "allow_force_push": false})).status, 201);
         assert_eq!(plane.post(&rules, &json!({"name": "release/*"})).status, 409);
         let one = format!("{rules}/release%2F*");
-        assert_eq!(plane.patch(&one, &json!({"allow_force_push": true})).status, 200);
-        assert_eq!(plane.get(&one).body["allow_force_push"], changed, "{edition:?}");
-        assert_eq!(plane.get("/metadata").body["enterprise"], changed);
+        let change = json!({"allow_force_push": true, "allowed_to_push": [{"access_level": 0}]});
+        assert_eq!(plane.patch(&one, &change).status, 200);
+        let rule = plane.get(&one).body;
+        assert_eq!(rule["allow_force_push"], true, "{edition:?}");
+        assert_eq!(rule["push_access_levels"][0]["access_level"], 40, "{edition:?}");
+        assert_eq!(plane.get("/metadata").body["enterprise"], enterprise);
         assert_eq!(plane.delete(&one).status, 204);
         assert_eq!(plane.get(&one).status, 404);
     }
@@ -186,11 +189,75 @@ fn what_needs_a_licence_is_not_there_without() {
 }
 
 #[test]
-fn before_18_11_service_accounts_need_a_licence() {
-    let Some(plane) = Plane::with(|options| "18.10.3".clone_into(&mut options.version)) else { return };
-    let project = plane.project("control");
-    assert_eq!(plane.get(&format!("/projects/{project}/service_accounts")).status, 403);
-    assert_eq!(plane.get("/version").body["version"], "18.10.3-stand-in");
+fn service_accounts_hang_on_edition_and_version() {
+    use Edition::{Ce, Ee};
+    use Tier::{Free, Premium};
+    for (edition, tier, version, of_project, of_group) in [
+        (Ce, Free, "18.11.0", 404, 404),
+        (Ce, Free, "19.1.0", 404, 404),
+        (Ee, Free, "18.10.3", 404, 404),
+        (Ee, Free, "18.11.0", 200, 200),
+        (Ee, Premium, "18.10.3", 404, 200),
+        (Ee, Premium, "19.2.0", 200, 200),
+    ] {
+        let plane = Plane::with(|options| {
+            (options.edition, options.tier) = (edition, tier);
+            version.clone_into(&mut options.version);
+        });
+        let Some(plane) = plane else { return };
+        let project = plane.project("control");
+        let what = format!("{edition:?} {tier:?} {version}");
+        let accounts = plane.get(&format!("/projects/{project}/service_accounts"));
+        assert_eq!(accounts.status, of_project, "{what}");
+        assert_eq!(plane.get("/groups/factory/service_accounts").status, of_group, "{what}");
+        assert_eq!(plane.get("/version").body["version"], format!("{version}-stand-in"));
+        let missing = plane.get("/projects/factory%2Fnone/service_accounts").body;
+        let said = if of_project == 200 {
+            json!({"message": "404 Project Not Found"})
+        } else {
+            json!({"error": "404 Not Found"})
+        };
+        assert_eq!(missing, said, "{what}");
+    }
+}
+
+#[test]
+fn an_administrator_makes_users_and_their_tokens_and_nobody_else_does() {
+    let Some(plane) = Plane::with(|options| options.edition = Edition::Ce) else { return };
+    let root = plane.token("root", &["api"]);
+    let admin = plane.as_token(&root);
+    let user = json!({
+        "username": "agent", "name": "Agent", "email": "agent@example.invalid", "force_random_password": true,
+        "skip_confirmation": true, "external": true, "can_create_group": false, "projects_limit": 0, "note": "ours",
+    });
+    assert_eq!(plane.post("/users", &user).status, 403);
+    let made = admin.post("/users", &user);
+    assert_eq!(made.status, 201);
+    let id = made.body["id"].as_u64().unwrap();
+    assert_eq!(admin.get(&format!("/users/{id}")).body["note"], "ours");
+    assert!(plane.get(&format!("/users/{id}")).body["note"].is_null());
+    let tokens = format!("/users/{id}/personal_access_tokens");
+    let token = json!({"name": "work", "scopes": ["read_api"], "expires_at": expires_in(9)});
+    assert_eq!(plane.post(&tokens, &token).status, 403);
+    let made = admin.post(&tokens, &token).body["token"].as_str().unwrap().to_owned();
+    let own = plane.as_token(&made).get("/user").body;
+    assert_eq!(
+        (&own["username"], &own["external"], &own["can_create_group"]),
+        (&json!("agent"), &json!(true), &json!(false))
+    );
+    assert_eq!(
+        (admin.get("/application/plan_limits").status, plane.get("/application/plan_limits").status),
+        (200, 403)
+    );
+}
+
+#[test]
+fn runners_may_be_the_administrators_alone() {
+    let Some(plane) = Plane::with(|options| options.runner_registration = false) else { return };
+    let runner = json!({"runner_type": "project_type", "project_id": plane.project("control"), "tag_list": ["a"]});
+    assert_eq!(plane.post("/user/runners", &runner).status, 403);
+    let root = plane.token("root", &["api"]);
+    assert_eq!(plane.as_token(&root).post("/user/runners", &runner).status, 201);
 }
 
 #[test]

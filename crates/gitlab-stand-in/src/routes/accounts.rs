@@ -1,7 +1,7 @@
-//! Users, personal access tokens and service accounts.
+//! Users and personal access tokens.
 //!
-//! Service accounts came to Free with 18.11, and with them a rule: on Free a service account's token must expire. Sources:
-//! <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/personal_access_tokens/>.
+//! Sources: <https://docs.gitlab.com/api/users/>, <https://docs.gitlab.com/api/user_tokens/>,
+//! <https://docs.gitlab.com/api/personal_access_tokens/>.
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::auth::{Need, NewToken, SCOPES, Token, today};
 use crate::call::Call;
-use crate::model::{MAINTAINER, User};
+use crate::model::User;
 use crate::reply::{Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found};
 use crate::router::Route;
 
@@ -30,10 +30,6 @@ pub(crate) fn user_json(user: &User, url: &str) -> Value {
     })
 }
 
-fn service_account_json(user: &User) -> Value {
-    json!({ "id": user.id, "username": user.username, "name": user.name, "email": user.email })
-}
-
 fn current_user(call: &mut Call<'_>) -> Outcome {
     let user = call.state.users.get(&call.user()?).ok_or_else(|| not_found("User"))?;
     let mut value = user_json(user, &call.settings.url);
@@ -42,8 +38,8 @@ fn current_user(call: &mut Call<'_>) -> Outcome {
     value["email"] = user.email.as_str().into();
     value["commit_email"] = user.email.as_str().into();
     value["two_factor_enabled"] = false.into();
-    value["external"] = false.into();
-    value["can_create_group"] = (!user.bot).into();
+    value["external"] = user.external.into();
+    value["can_create_group"] = user.can_create_group.into();
     value["can_create_project"] = true.into();
     if user.admin {
         value["is_admin"] = true.into();
@@ -80,9 +76,14 @@ fn create_user(call: &mut Call<'_>) -> Outcome {
     if call.state.user_named(&username).is_some() {
         return Err(message(409, "Username has already been taken"));
     }
+    if call.state.users.values().any(|user| user.email.eq_ignore_ascii_case(&email)) {
+        return Err(message(409, "Email has already been taken"));
+    }
+    let (note, external) = (call.text("note"), call.boolean("external")?.unwrap_or(false));
+    let can_create_group = call.boolean("can_create_group")?.unwrap_or(true);
     let id = call.state.add_user(&username, &name, false, None);
     let user = call.state.users.get_mut(&id).ok_or_else(|| not_found("User"))?;
-    user.email = email;
+    (user.email, user.note, user.external, user.can_create_group) = (email, note, external, can_create_group);
     Ok(Reply::created(user_json(user, &call.settings.url)))
 }
 
@@ -102,7 +103,7 @@ fn rotate_own_token(call: &mut Call<'_>) -> Outcome {
     rotate(call, id)
 }
 
-fn rotate(call: &mut Call<'_>, token: u64) -> Outcome {
+pub(super) fn rotate(call: &mut Call<'_>, token: u64) -> Outcome {
     let expires_at = match call.date("expires_at")? {
         Some(date) => checked_expiry(date)?,
         None => today().saturating_add(7.days()),
@@ -164,55 +165,8 @@ fn checked_expiry(date: Date) -> Result<Date, Refusal> {
     Ok(date)
 }
 
-/// The project of a service-account call. Below 18.11 the feature needs a licence; the exact refusal of an unlicensed instance
-/// was not observed, 403 is the stand-in's guess.
-fn service_account_project(call: &mut Call<'_>) -> Result<u64, Refusal> {
-    let project = call.project(MAINTAINER)?;
-    if !call.settings.premium() && !call.settings.at_least(18, 11) {
-        return Err(forbidden(""));
-    }
-    Ok(project)
-}
-
-fn service_accounts(call: &mut Call<'_>) -> Outcome {
-    let project = service_account_project(call)?;
-    Ok(Reply::list(call.state.users.values().filter(|user| user.home == Some(project)).map(service_account_json)))
-}
-
-fn create_service_account(call: &mut Call<'_>) -> Outcome {
-    let project = service_account_project(call)?;
-    let name = call.text("name").unwrap_or_else(|| "Service account user".to_owned());
-    let username = match call.text("username") {
-        Some(username) => username,
-        None => format!("service_account_project_{project}_{}", call.state.next_id()),
-    };
-    if call.state.user_named(&username).is_some() {
-        return Err(bad_request("Username has already been taken"));
-    }
-    let email = call.text("email");
-    let id = call.state.add_user(&username, &name, false, Some(project));
-    let user = call.state.users.get_mut(&id).ok_or_else(|| not_found("User"))?;
-    if let Some(email) = email {
-        user.email = email;
-    }
-    Ok(Reply::created(service_account_json(user)))
-}
-
-/// The service account of the project that the path names.
-fn service_account(call: &mut Call<'_>) -> Result<u64, Refusal> {
-    let project = service_account_project(call)?;
-    let id = call.param_id(1)?;
-    let user = call.state.users.get(&id).filter(|user| user.home == Some(project));
-    user.map(|user| user.id).ok_or_else(|| not_found("User"))
-}
-
-fn service_account_tokens(call: &mut Call<'_>) -> Outcome {
-    let user = service_account(call)?;
-    Ok(Reply::list(call.state.tokens.of(user).map(Token::to_json)))
-}
-
-fn create_service_account_token(call: &mut Call<'_>) -> Outcome {
-    let user = service_account(call)?;
+/// A token's description in a call, as a new token of `user`.
+pub(super) fn issue(call: &mut Call<'_>, user: u64, may_be_endless: bool) -> Outcome {
     let name = call.required("name")?;
     let scopes = call.list("scopes")?.ok_or_else(|| error(400, "scopes is missing"))?;
     if scopes.is_empty() || scopes.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {
@@ -220,7 +174,7 @@ fn create_service_account_token(call: &mut Call<'_>) -> Outcome {
     }
     let expires_at = match call.date("expires_at")? {
         Some(date) => Some(checked_expiry(date)?),
-        None if call.settings.premium() => None,
+        None if may_be_endless => None,
         None => return Err(bad_request("Expiration date can't be blank")),
     };
     let description = call.text("description");
@@ -229,16 +183,37 @@ fn create_service_account_token(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::created(token.to_json_once(&text)))
 }
 
-fn rotate_service_account_token(call: &mut Call<'_>) -> Outcome {
-    let user = service_account(call)?;
-    let id = call.param_id(2)?;
-    if call.state.tokens.get(id).is_none_or(|token| token.user != user) {
-        return Err(not_found("Personal Access Token"));
+/// The user that the path names, for an administrator. Source: lib/api/users.rb, `authenticated_as_admin!`.
+fn create_user_token(call: &mut Call<'_>) -> Outcome {
+    if !call.is_admin() {
+        return Err(forbidden(""));
     }
-    rotate(call, id)
+    let id = call.param_id(0)?;
+    let user = call.state.users.get(&id).map(|user| user.id).ok_or_else(|| not_found("User"))?;
+    issue(call, user, false)
+}
+
+/// A user; to an administrator with what only they see.
+fn user(call: &mut Call<'_>) -> Outcome {
+    let (id, admin) = (call.param_id(0)?, call.is_admin());
+    let user = call.state.users.get(&id).ok_or_else(|| not_found("User"))?;
+    let mut value = user_json(user, &call.settings.url);
+    if admin {
+        value["note"] = user.note.clone().into();
+        value["external"] = user.external.into();
+        value["is_admin"] = user.admin.into();
+    }
+    Ok(Reply::ok(value))
+}
+
+/// Here only to tell an administrator's token from others. Source: lib/api/admin/plan_limits.rb.
+fn plan_limits(call: &mut Call<'_>) -> Outcome {
+    if call.is_admin() { Ok(Reply::ok(json!({ "ci_registered_project_runners": 1000 }))) } else { Err(forbidden("")) }
 }
 
 const LIST_KEYS: &[&str] = &["user_id", "state", "revoked", "search"];
+/// What a new token is described by.
+pub(super) const NEW_TOKEN: &[&str] = &["name", "description", "scopes", "expires_at"];
 const USER_KEYS: &[&str] = &[
     "email",
     "name",
@@ -250,11 +225,8 @@ const USER_KEYS: &[&str] = &[
     "external",
     "can_create_group",
     "projects_limit",
+    "note",
 ];
-const ACCOUNTS: &str = "/projects/:id/service_accounts";
-const ACCOUNT_TOKENS: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens";
-const ACCOUNT_TOKEN_ROTATE: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens/:token_id/rotate";
-
 pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/user", Need::ReadUser, &[], current_user),
     Route::new("GET", "/users", Need::ReadUser, &["username", "search"], users),
@@ -266,15 +238,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/personal_access_tokens/:id", Need::Read, &[], token),
     Route::new("DELETE", "/personal_access_tokens/:id", Need::Write, &[], revoke_token),
     Route::new("POST", "/personal_access_tokens/:id/rotate", Need::Write, &["expires_at"], rotate_token),
-    Route::new("GET", ACCOUNTS, Need::Read, &[], service_accounts),
-    Route::new("POST", ACCOUNTS, Need::Write, &["name", "username", "email"], create_service_account),
-    Route::new("GET", ACCOUNT_TOKENS, Need::Read, &[], service_account_tokens),
-    Route::new(
-        "POST",
-        ACCOUNT_TOKENS,
-        Need::Write,
-        &["name", "description", "scopes", "expires_at"],
-        create_service_account_token,
-    ),
-    Route::new("POST", ACCOUNT_TOKEN_ROTATE, Need::Write, &["expires_at"], rotate_service_account_token),
+    Route::new("GET", "/users/:id", Need::ReadUser, &[], user),
+    Route::new("POST", "/users/:user_id/personal_access_tokens", Need::Write, NEW_TOKEN, create_user_token),
+    Route::new("GET", "/application/plan_limits", Need::Read, &[], plan_limits),
 ];

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::accounts::user_json;
 use crate::auth::{Need, now};
 use crate::call::Call;
-use crate::model::{GUEST, MAINTAINER, Member, OWNER};
+use crate::model::{GUEST, Home, MAINTAINER, Member, OWNER};
 use crate::reply::{Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found};
 use crate::router::Route;
 
@@ -133,10 +133,18 @@ fn add(call: &mut Call<'_>, kind: Family) -> Outcome {
     };
     let user = user.ok_or_else(|| not_found("User"))?;
     let expires_at = call.date("expires_at")?.map(|date| date.to_string());
-    if let Some(home) = call.state.users.get(&user).and_then(|user| user.home)
-        && !matches!(of, Of::Project(project) if project == home)
-    {
-        return Err(bad_request("Service account can only be a member of the project that provisioned it"));
+    if let Some(home) = call.state.users.get(&user).and_then(|user| user.home) {
+        let place = match of {
+            Of::Project(project) => call.at(project)?.namespace,
+            Of::Group(group) => group,
+        };
+        let fits = match home {
+            Home::Project(home) => matches!(of, Of::Project(project) if project == home),
+            Home::Group(home) => call.state.lineage(place).any(|group| group.id == home),
+        };
+        if !fits {
+            return Err(bad_request("Service account can only be a member of what provisioned it"));
+        }
     }
     if direct(call, of)?.contains_key(&user) {
         return Err(message(409, "Member already exists"));

@@ -22,6 +22,7 @@ mod projects;
 mod protection;
 mod runners;
 mod schedules;
+mod service_accounts;
 mod variables;
 
 pub(crate) use environments::tier_of;
@@ -47,6 +48,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         protection::ROUTES,
         runners::ROUTES,
         schedules::ROUTES,
+        service_accounts::ROUTES,
+        service_accounts::OF_GROUPS,
         variables::ROUTES,
     ]
     .into_iter()

@@ -7,31 +7,24 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Need;
 use crate::call::Call;
+use crate::editions::Feature;
 use crate::model::MAINTAINER;
-use crate::reply::{Outcome, Refusal, Reply, error, message, not_found};
+use crate::reply::{Outcome, Reply, error, message, not_found};
 use crate::router::Route;
 
-/// The project, when the caller maintains it and there is a licence.
-fn licensed(call: &mut Call<'_>) -> Result<u64, Refusal> {
-    if !call.settings.premium() {
-        return Err(error(404, "404 Not Found"));
-    }
-    call.project(MAINTAINER)
-}
-
 fn environments(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     Ok(Reply::list(call.at(id)?.premium.environments.clone()))
 }
 
 fn environment(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     let found = call.at(id)?.premium.environments.iter().find(|value| value["name"] == call.param(1));
     found.cloned().map(Reply::ok).ok_or_else(|| not_found("ProtectedEnvironment"))
 }
 
 fn protect_environment(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     let name = call.required("name")?;
     let levels = call.input.get("deploy_access_levels").cloned();
     let levels = levels.filter(Value::is_array).ok_or_else(|| error(400, "deploy_access_levels is missing"))?;
@@ -47,7 +40,7 @@ fn protect_environment(call: &mut Call<'_>) -> Outcome {
 }
 
 fn unprotect_environment(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     let name = call.param(1).to_owned();
     let environments = &mut call.at_mut(id)?.premium.environments;
     let at = environments.iter().position(|value| value["name"] == name.as_str());
@@ -56,12 +49,12 @@ fn unprotect_environment(call: &mut Call<'_>) -> Outcome {
 }
 
 fn approval_rules(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     Ok(Reply::list(call.at(id)?.premium.approval_rules.clone()))
 }
 
 fn add_approval_rule(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     let (name, kind) = (call.required("name")?, call.text("rule_type").unwrap_or_else(|| "regular".to_owned()));
     let required = call.integer("approvals_required")?.ok_or_else(|| error(400, "approvals_required is missing"))?;
     let rule = call.state.next_id();
@@ -75,7 +68,7 @@ fn add_approval_rule(call: &mut Call<'_>) -> Outcome {
 }
 
 fn approvals(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     let unset = APPROVALS.iter().map(|name| ((*name).to_owned(), Value::Bool(false)));
     let mut value: Map<_, _> = unset.collect();
     value.extend(call.at(id)?.premium.approvals.clone());
@@ -83,7 +76,7 @@ fn approvals(call: &mut Call<'_>) -> Outcome {
 }
 
 fn change_approvals(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     let mut sent = Map::new();
     for name in APPROVALS {
         if let Some(value) = call.boolean(name)? {
@@ -95,12 +88,12 @@ fn change_approvals(call: &mut Call<'_>) -> Outcome {
 }
 
 fn push_rule(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     Ok(Reply::ok(call.at(id)?.premium.push_rule.clone().map_or(Value::Null, Value::Object)))
 }
 
 fn add_push_rule(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     if call.at(id)?.premium.push_rule.is_some() {
         return Err(error(400, "Project push rule exists"));
     }
@@ -108,14 +101,14 @@ fn add_push_rule(call: &mut Call<'_>) -> Outcome {
 }
 
 fn change_push_rule(call: &mut Call<'_>) -> Outcome {
-    let id = licensed(call)?;
+    let id = call.project(MAINTAINER)?;
     if call.at(id)?.premium.push_rule.is_none() {
         return Err(not_found("Push Rule"));
     }
     write_push_rule(call, id).map(Reply::ok)
 }
 
-fn write_push_rule(call: &mut Call<'_>, project: u64) -> Result<Value, Refusal> {
+fn write_push_rule(call: &mut Call<'_>, project: u64) -> Result<Value, crate::reply::Refusal> {
     let sent = call.input.clone().into_iter().filter(|(name, _)| PUSH_RULE.contains(&name.as_str()));
     let sent: Map<_, _> = sent.collect();
     let rule = call.at_mut(project)?.premium.push_rule.get_or_insert_with(Map::new);
@@ -161,15 +154,16 @@ const ENVIRONMENTS: &str = "/projects/:id/protected_environments";
 const ONE_ENVIRONMENT: &str = "/projects/:id/protected_environments/:name";
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new("GET", ENVIRONMENTS, Need::Read, &[], environments),
-    Route::new("POST", ENVIRONMENTS, Need::Write, ENVIRONMENT, protect_environment),
-    Route::new("GET", ONE_ENVIRONMENT, Need::Read, &[], environment),
-    Route::new("DELETE", ONE_ENVIRONMENT, Need::Write, &[], unprotect_environment),
-    Route::new("GET", "/projects/:id/approval_rules", Need::Read, &[], approval_rules),
-    Route::new("POST", "/projects/:id/approval_rules", Need::Write, RULE, add_approval_rule),
-    Route::new("GET", "/projects/:id/approvals", Need::Read, &[], approvals),
-    Route::new("POST", "/projects/:id/approvals", Need::Write, APPROVALS, change_approvals),
-    Route::new("GET", "/projects/:id/push_rule", Need::Read, &[], push_rule),
-    Route::new("POST", "/projects/:id/push_rule", Need::Write, PUSH_RULE, add_push_rule),
-    Route::new("PUT", "/projects/:id/push_rule", Need::Write, PUSH_RULE, change_push_rule),
+    Route::new("GET", ENVIRONMENTS, Need::Read, &[], environments).only_with(Feature::Premium),
+    Route::new("POST", ENVIRONMENTS, Need::Write, ENVIRONMENT, protect_environment).only_with(Feature::Premium),
+    Route::new("GET", ONE_ENVIRONMENT, Need::Read, &[], environment).only_with(Feature::Premium),
+    Route::new("DELETE", ONE_ENVIRONMENT, Need::Write, &[], unprotect_environment).only_with(Feature::Premium),
+    Route::new("GET", "/projects/:id/approval_rules", Need::Read, &[], approval_rules).only_with(Feature::Premium),
+    Route::new("POST", "/projects/:id/approval_rules", Need::Write, RULE, add_approval_rule)
+        .only_with(Feature::Premium),
+    Route::new("GET", "/projects/:id/approvals", Need::Read, &[], approvals).only_with(Feature::Premium),
+    Route::new("POST", "/projects/:id/approvals", Need::Write, APPROVALS, change_approvals).only_with(Feature::Premium),
+    Route::new("GET", "/projects/:id/push_rule", Need::Read, &[], push_rule).only_with(Feature::Premium),
+    Route::new("POST", "/projects/:id/push_rule", Need::Write, PUSH_RULE, add_push_rule).only_with(Feature::Premium),
+    Route::new("PUT", "/projects/:id/push_rule", Need::Write, PUSH_RULE, change_push_rule).only_with(Feature::Premium),
 ];

@@ -6,7 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::call::Call;
+use crate::editions::Feature;
 use crate::reply::Refusal;
+use crate::state::Settings;
 
 /// What values an attribute takes, and the one it starts with.
 enum SettingType {
@@ -22,6 +24,9 @@ enum SettingType {
 }
 
 use SettingType::{Licensed, Number, OneOf, Switch, Text, Texts, Unset};
+
+/// Known to newer versions only.
+const PROTECT_MERGE_REQUEST_PIPELINES: &str = "protect_merge_request_pipelines";
 
 const LEVELS: &[&str] = &["disabled", "private", "enabled"];
 const PUBLIC_LEVELS: &[&str] = &["disabled", "private", "enabled", "public"];
@@ -82,6 +87,7 @@ const SETTINGS: &[(&str, SettingType)] = &[
     ("packages_enabled", Switch(true)),
     ("pages_access_level", OneOf(PUBLIC_LEVELS, "private")),
     ("printing_merge_request_link_enabled", Switch(true)),
+    (PROTECT_MERGE_REQUEST_PIPELINES, Switch(true)),
     ("public_jobs", Switch(true)),
     ("releases_access_level", OneOf(LEVELS, "enabled")),
     ("remove_source_branch_after_merge", Switch(true)),
@@ -121,11 +127,12 @@ const EDIT_ONLY: &[&str] = &[
     "keep_latest_artifact",
     "merge_pipelines_enabled",
     "merge_trains_enabled",
+    PROTECT_MERGE_REQUEST_PIPELINES,
     "restrict_user_defined_variables",
 ];
 
 /// What a new project's attributes are.
-pub(super) fn defaults() -> Map<String, Value> {
+pub(super) fn defaults(settings: &Settings) -> Map<String, Value> {
     let value = |kind: &SettingType| match kind {
         Switch(value) => json!(value),
         Unset => Value::Null,
@@ -135,7 +142,10 @@ pub(super) fn defaults() -> Map<String, Value> {
         Texts(values) => json!(values),
         Licensed => json!(false),
     };
-    SETTINGS.iter().map(|(name, kind)| ((*name).to_owned(), value(kind))).collect()
+    let known =
+        |name: &str| name != PROTECT_MERGE_REQUEST_PIPELINES || settings.has(Feature::ProtectMergeRequestPipelines);
+    let known = SETTINGS.iter().filter(|(name, _)| known(name));
+    known.map(|(name, kind)| ((*name).to_owned(), value(kind))).collect()
 }
 
 /// The names of the attributes that editing knows.
@@ -154,7 +164,12 @@ pub(super) fn sent(call: &Call<'_>, names: impl Iterator<Item = &'static str>) -
     let mut set = Map::new();
     for (name, kind) in SETTINGS.iter().filter(|(name, _)| names.contains(name) && call.has(name)) {
         let value = match kind {
-            Licensed if !call.settings.premium() => continue,
+            _ if *name == PROTECT_MERGE_REQUEST_PIPELINES
+                && !call.settings.has(Feature::ProtectMergeRequestPipelines) =>
+            {
+                continue;
+            }
+            Licensed if !call.settings.has(Feature::Premium) => continue,
             Switch(_) | Unset | Licensed => call.boolean(name)?.map(Value::from),
             Text(_) => Some(call.text(name).filter(|text| !text.is_empty()).into()),
             Number(_) => Some(call.integer(name)?.into()),
@@ -170,11 +185,12 @@ pub(super) fn sent(call: &Call<'_>, names: impl Iterator<Item = &'static str>) -
 
 #[cfg(test)]
 mod tests {
-    use super::{EDIT_ONLY, SETTINGS, create_names, defaults};
+    use super::{EDIT_ONLY, SETTINGS, create_names};
 
     #[test]
     fn each_attribute_is_listed_once_and_every_choice_has_its_default() {
-        assert_eq!(defaults().len(), SETTINGS.len());
+        let names: std::collections::BTreeSet<_> = SETTINGS.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), SETTINGS.len());
         assert_eq!(create_names().count(), SETTINGS.len() - EDIT_ONLY.len());
         for (name, kind) in SETTINGS {
             if let super::OneOf(values, default) = kind {

@@ -166,7 +166,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
     let id = call.state.next_id();
     let repository = call.settings.directory.join("repositories").join(format!("{id}.git"));
     call.settings.git.init(&repository, &default_branch, &call.settings.directory.join("hooks"))?;
-    let mut settings = defaults();
+    let mut settings = defaults(call.settings);
     settings.extend(attributes);
     let own_group = call.state.group_role(user, namespace);
     // Who may create a project in a group without owning the group still owns the project.

@@ -1,14 +1,14 @@
 //! Protected branches and protected tags.
 //!
-//! The Community Edition has no call to change a protected branch: `PATCH` answers 200 and leaves everything as it was, which is
+//! Without a license no call changes who may push and merge: `PATCH` answers 200 and changes `allow_force_push` alone, which is
 //! why a client must delete and protect again. Sources: <https://docs.gitlab.com/api/protected_branches/>,
 //! <https://docs.gitlab.com/api/protected_tags/>.
 
 use serde_json::{Value, json};
 
-use crate::Edition;
 use crate::auth::Need;
 use crate::call::Call;
+use crate::editions::Feature;
 use crate::model::{DEVELOPER, Grant, Grantee, MAINTAINER, ProtectedBranch, ProtectedTag, REPORTER};
 use crate::reply::{Outcome, Refusal, Reply, error, message, not_found};
 use crate::router::Route;
@@ -23,7 +23,7 @@ fn description(level: u8) -> &'static str {
 }
 
 fn grants_json(call: &Call<'_>, grants: &[Grant]) -> Value {
-    let ee = call.settings.edition == Edition::Ee;
+    let ee = call.settings.has(Feature::EnterpriseFields);
     grants
         .iter()
         .map(|grant| {
@@ -60,7 +60,7 @@ fn branch_json(call: &Call<'_>, rule: &ProtectedBranch) -> Value {
         "merge_access_levels": grants_json(call, &rule.merge),
         "allow_force_push": rule.allow_force_push,
     });
-    if call.settings.edition == Edition::Ee {
+    if call.settings.has(Feature::EnterpriseFields) {
         value["unprotect_access_levels"] = grants_json(call, &rule.unprotect);
         value["code_owner_approval_required"] = rule.code_owner_approval_required.into();
         value["inherited"] = false.into();
@@ -83,7 +83,7 @@ fn level(call: &Call<'_>, name: &str, allowed: &[i64]) -> Result<Option<u8>, Ref
 
 /// The grants of a new rule: a level, and on Premium the users and groups named. Without a licence those are ignored.
 fn grants(call: &mut Call<'_>, level: Option<u8>, named: &str) -> Vec<Grant> {
-    let mut grants: Vec<_> = if call.settings.premium() { listed(call, named) } else { Vec::new() };
+    let mut grants: Vec<_> = if call.settings.has(Feature::NamedGrants) { listed(call, named) } else { Vec::new() };
     if grants.is_empty() || level.is_some() {
         grants.push(Grantee::Level(level.unwrap_or(MAINTAINER)));
     }
@@ -133,25 +133,30 @@ fn protect_branch(call: &mut Call<'_>) -> Outcome {
         name,
         push: grants(call, push, "allowed_to_push"),
         merge: grants(call, merge, "allowed_to_merge"),
-        unprotect: if call.settings.premium() { grants(call, unprotect, "allowed_to_unprotect") } else { Vec::new() },
+        unprotect: if call.settings.has(Feature::NamedGrants) {
+            grants(call, unprotect, "allowed_to_unprotect")
+        } else {
+            Vec::new()
+        },
         allow_force_push: force,
-        code_owner_approval_required: owners && call.settings.premium(),
+        code_owner_approval_required: owners && call.settings.has(Feature::NamedGrants),
     };
     let value = branch_json(call, &rule);
     call.at_mut(project)?.protected_branches.push(rule);
     Ok(Reply::created(value))
 }
 
-/// On the Enterprise Edition a change; on the Community Edition nothing at all, answered with 200.
+/// Whether pushes may be forced changes everywhere; who may push and merge only where rules can name users. The rest is ignored, and
+/// answered with 200.
 fn change_branch(call: &mut Call<'_>) -> Outcome {
     let project = call.project(MAINTAINER)?;
     let name = call.param(1).to_owned();
     let find = |rule: &ProtectedBranch| rule.name == name;
     let mut rule =
         call.at(project)?.protected_branches.iter().find(|rule| find(rule)).cloned().ok_or_else(|| not_found(""))?;
-    if call.settings.edition == Edition::Ee {
+    if call.settings.has(Feature::PatchForcePush) {
         rule.allow_force_push = call.boolean("allow_force_push")?.unwrap_or(rule.allow_force_push);
-        if call.settings.premium() {
+        if call.settings.has(Feature::NamedGrants) {
             let owners = call.boolean("code_owner_approval_required")?;
             rule.code_owner_approval_required = owners.unwrap_or(rule.code_owner_approval_required);
             change_grants(call, &mut rule.push, "allowed_to_push");

@@ -72,7 +72,8 @@ fn create(call: &mut Call<'_>) -> Outcome {
             let id = call.id("project_id")?.ok_or_else(|| error(400, "project_id is missing"))?;
             let role = call.state.projects.get(&id).map_or(0, |project| call.state.role(user, project));
             call.role = Some(role);
-            if role < MAINTAINER {
+            // Source: app/policies/project_policy.rb, create_runner.
+            if role < MAINTAINER || !(call.settings.runner_registration || call.is_admin()) {
                 return Err(forbidden(""));
             }
             project = Some(id);
@@ -131,12 +132,14 @@ fn of_project(call: &mut Call<'_>) -> Outcome {
     let paused = call.boolean("paused")?;
     let tags = call.list("tag_list")?.unwrap_or_default();
     let state = &*call.state;
-    let namespace = call.at(id)?.namespace;
-    let groups: Vec<_> = state.lineage(namespace).map(|group| group.id).collect();
+    let project = call.at(id)?;
+    let groups: Vec<_> = state.lineage(project.namespace).map(|group| group.id).collect();
+    let on = |name: &str| project.settings.get(name).is_some_and(|value| value == true);
+    // Only those that would take its jobs. Source: app/models/ci/runner.rb, owned_or_instance_wide.
     let here = |runner: &&Runner| {
         runner.project == Some(id)
-            || runner.group.is_some_and(|group| groups.contains(&group))
-            || runner.kind == "instance_type"
+            || (on("group_runners_enabled") && runner.group.is_some_and(|group| groups.contains(&group)))
+            || (on("shared_runners_enabled") && runner.kind == "instance_type")
     };
     Ok(Reply::list(
         state

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Need;
 use crate::call::Call;
-use crate::model::{MAINTAINER, Variable};
+use crate::model::{MAINTAINER, OWNER, Variable};
 use crate::reply::{Outcome, Refusal, Reply, error, invalid, message, not_found};
 use crate::router::Route;
 
@@ -78,8 +78,8 @@ fn get(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::ok(variable_json(&call.at(id)?.variables[position])))
 }
 
-fn create(call: &mut Call<'_>) -> Outcome {
-    let id = call.project(MAINTAINER)?;
+/// The new variable that a call describes.
+fn described(call: &Call<'_>) -> Result<Variable, Refusal> {
     let hidden = call.boolean("masked_and_hidden")?.unwrap_or(false);
     let variable = Variable {
         key: call.required("key")?,
@@ -93,6 +93,12 @@ fn create(call: &mut Call<'_>) -> Outcome {
         description: call.text("description"),
     };
     check(&variable)?;
+    Ok(variable)
+}
+
+fn create(call: &mut Call<'_>) -> Outcome {
+    let id = call.project(MAINTAINER)?;
+    let variable = described(call)?;
     let same = |v: &Variable| v.key == variable.key && v.environment_scope == variable.environment_scope;
     if call.at(id)?.variables.iter().any(same) {
         return Err(invalid("key", &format!("({}) has already been taken", variable.key)));
@@ -142,6 +148,25 @@ fn delete(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::no_content())
 }
 
+/// A group's variables are its Owners' to see. Source: <https://docs.gitlab.com/api/group_level_variables/>.
+fn list_of_group(call: &mut Call<'_>) -> Outcome {
+    let id = call.group(OWNER)?;
+    let group = call.state.namespaces.get(&id).ok_or_else(|| not_found("Group"))?;
+    Ok(Reply::list(group.variables.iter().map(variable_json)))
+}
+
+fn create_in_group(call: &mut Call<'_>) -> Outcome {
+    let id = call.group(OWNER)?;
+    let variable = described(call)?;
+    let value = variable_json(&variable);
+    let group = call.state.namespaces.get_mut(&id).ok_or_else(|| not_found("Group"))?;
+    if group.variables.iter().any(|other| other.key == variable.key) {
+        return Err(invalid("key", &format!("({}) has already been taken", variable.key)));
+    }
+    group.variables.push(variable);
+    Ok(Reply::created(value))
+}
+
 const CREATE: &[&str] = &[
     "key",
     "value",
@@ -155,6 +180,7 @@ const CREATE: &[&str] = &[
 ];
 const CHANGE: &[&str] =
     &["value", "protected", "masked", "raw", "variable_type", "environment_scope", "description", "filter"];
+const OF_GROUP: &str = "/groups/:id/variables";
 const LIST: &str = "/projects/:id/variables";
 const ONE: &str = "/projects/:id/variables/:key";
 
@@ -164,6 +190,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", ONE, Need::Read, &["filter"], get),
     Route::new("PUT", ONE, Need::Write, CHANGE, change),
     Route::new("DELETE", ONE, Need::Write, &["filter"], delete),
+    Route::new("GET", OF_GROUP, Need::Read, &[], list_of_group),
+    Route::new("POST", OF_GROUP, Need::Write, CREATE, create_in_group),
 ];
 
 #[cfg(test)]

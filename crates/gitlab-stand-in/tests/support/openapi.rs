@@ -27,7 +27,36 @@ const GAPS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v4/projects/{id}/service_accounts", "per_page", SERVICE_ACCOUNTS),
     ("GET", "/api/v4/projects/{id}/service_accounts/{user_id}/personal_access_tokens", "page", SERVICE_ACCOUNTS),
     ("GET", "/api/v4/projects/{id}/service_accounts/{user_id}/personal_access_tokens", "per_page", SERVICE_ACCOUNTS),
+    ("GET", "/api/v4/groups/{id}/service_accounts", "page", SERVICE_ACCOUNTS),
+    ("GET", "/api/v4/groups/{id}/service_accounts", "per_page", SERVICE_ACCOUNTS),
+    ("GET", "/api/v4/groups/{id}/service_accounts/{user_id}/personal_access_tokens", "page", SERVICE_ACCOUNTS),
+    ("GET", "/api/v4/groups/{id}/service_accounts/{user_id}/personal_access_tokens", "per_page", SERVICE_ACCOUNTS),
 ];
+
+/// Adds what GitLab has although the description leaves it out: whole calls, and fields of bodies and answers.
+fn complete(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().unwrap();
+    // https://docs.gitlab.com/api/service_accounts/#group-service-accounts has the calls of projects for groups too.
+    let of_projects: Vec<_> = paths.iter().filter(|(path, _)| path.contains("{id}/service_accounts")).collect();
+    let of_groups: Vec<_> =
+        of_projects.into_iter().map(|(path, item)| (path.replace("/projects/", "/groups/"), item.clone())).collect();
+    paths.extend(of_groups);
+    // https://docs.gitlab.com/api/users/#get-a-single-user
+    paths.insert("/api/v4/users/{id}".into(), json!({ "get": { "responses": {} } }));
+    // https://docs.gitlab.com/api/user_tokens/#create-a-personal-access-token
+    let of_accounts = &paths["/api/v4/projects/{id}/service_accounts/{user_id}/personal_access_tokens"]["post"];
+    let body = of_accounts["requestBody"].clone();
+    let create = json!({ "post": { "requestBody": body, "responses": {} } });
+    paths.insert("/api/v4/users/{user_id}/personal_access_tokens".into(), create);
+    // lib/api/users.rb, optional_attributes
+    let user = &mut paths["/api/v4/users"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    user["properties"]["note"] = json!({ "type": "string" });
+    // lib/api/helpers/projects_helpers.rb and lib/api/entities/project.rb
+    let schemas = document["components"]["schemas"].as_object_mut().unwrap();
+    for name in ["putApiV4ProjectsId", "API_Entities_ProjectWithAccess", "API_Entities_Project"] {
+        schemas[name]["properties"]["protect_merge_request_pipelines"] = json!({ "type": "boolean" });
+    }
+}
 
 /// How deep references within the description are followed; bodies are never nested deeper.
 const DEEPEST: usize = 12;
@@ -46,7 +75,9 @@ impl OpenApi {
             return None;
         }
         let text = std::fs::read_to_string(path?).unwrap();
-        Some(Self { document: serde_json::from_str(&text).unwrap() })
+        let mut document = serde_json::from_str(&text).unwrap();
+        complete(&mut document);
+        Some(Self { document })
     }
 
     /// Everything that is wrong with the API calls among these requests, one line each.
