@@ -7,8 +7,10 @@ use std::ffi::OsStr;
 use std::process::Command;
 
 /// Environment variables that may hold a secret for factoryup.
-pub const SECRET_VARIABLES: [&str; 6] = [
+pub const SECRET_VARIABLES: [&str; 8] = [
     "FACTORYUP_GITLAB_TOKEN",
+    "FACTORYUP_AGENT_TOKEN",
+    "FACTORYUP_AGENT_PROOF_TOKEN",
     "GITLAB_TOKEN",
     "GITLAB_ACCESS_TOKEN",
     "OAUTH_TOKEN",

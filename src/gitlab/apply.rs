@@ -29,7 +29,7 @@ impl GitlabTarget {
         }
         let project = project::require(&self.owner, &self.desired)?;
         let (premium, _) = self.premium(&project)?;
-        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, project);
+        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, project);
         for change in inside {
             logged(log, change, || settle(&site, change))?;
         }

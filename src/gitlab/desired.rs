@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::GitlabResult;
 use super::http::BaseUrl;
+use super::identity::Identity;
 use crate::factory::{Factory, RunnerKind, Tier};
 
 /// Nobody.
@@ -81,6 +82,8 @@ pub(super) struct Agent {
     pub(super) name: String,
     /// The life of its token and membership, in days.
     pub(super) days: u16,
+    /// What kind of account it is. What GitLab offers decides, once it was asked.
+    pub(super) identity: Identity,
 }
 
 impl Desired {
@@ -116,8 +119,14 @@ impl Desired {
                 username: factory.agent.username.clone(),
                 name: format!("{name} agent"),
                 days: factory.agent.token_days.clamp(1, 30),
+                identity: Identity::Project,
             },
         })
+    }
+
+    /// What an attribute of the project should be.
+    pub(super) fn setting(&self, name: &str) -> Option<&Value> {
+        self.settings.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
     /// `group/project`.
@@ -139,10 +148,14 @@ impl Desired {
 /// The attribute that says where the pipeline is; empty for the usual place.
 const CI_FILE: &str = "ci_config_path";
 
+/// The attribute that gives merge requests' pipelines protected variables and runners. Before 18.10 GitLab's API has it not.
+const MERGE_REQUEST_PIPELINES: &str = "protect_merge_request_pipelines";
+
 /// Whether an attribute's present value means what is wanted. In a private project, `private` and `enabled` let in the same people.
 /// Source: <https://docs.gitlab.com/api/projects/#project-feature-visibility-level>.
 pub(super) fn is_as_wanted(name: &str, wanted: &Value, present: Option<&Value>) -> bool {
     present == Some(wanted)
+        || (name == MERGE_REQUEST_PIPELINES && present.is_none())
         || (name == CI_FILE && present.is_some_and(|path| path.is_null() || path == ""))
         || (name.ends_with("_access_level") && wanted == "enabled" && present.is_some_and(|level| level == "private"))
 }
@@ -165,6 +178,8 @@ fn settings(branch: &str, shared_runners: bool) -> Vec<(&'static str, Value)> {
         ("squash_option", json!("always")),
         ("remove_source_branch_after_merge", json!(true)),
         ("public_jobs", json!(false)),
+        // On since 18.1: a merge request between protected branches would run with production's variables and runner.
+        (MERGE_REQUEST_PIPELINES, json!(false)),
         ("ci_pipeline_variables_minimum_override_role", json!("no_one_allowed")),
         ("ci_separated_caches", json!(true)),
         ("ci_forward_deployment_enabled", json!(true)),

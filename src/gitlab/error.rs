@@ -51,6 +51,11 @@ impl GitlabError {
             _ => None,
         }
     }
+
+    /// Whether something answered that is not GitLab.
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(self, Self::NotGitlab { .. } | Self::Redirected { .. })
+    }
 }
 
 impl From<Error> for GitlabError {

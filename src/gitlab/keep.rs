@@ -55,6 +55,9 @@ pub(super) struct TokenMemory {
     pub(super) account: u64,
     /// The day on which it ends, at 0:00 UTC.
     pub(super) ends: Date,
+    /// Whether the account is a user, and no service account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) user: bool,
 }
 
 impl Keep {

@@ -1,6 +1,7 @@
 //! Target *gitlab*: the hand-off of a control repo to GitLab, and the proof that its policy holds.
 //!
-//! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `observe` reads what is there,
+//! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `identity` which of three kinds of
+//! account the agent can have (`second_user` is for the last of them), `observe` reads what is there,
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `proof` then tries with the agent's own
 //! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
@@ -27,21 +28,25 @@ mod desired;
 mod error;
 mod handed;
 mod http;
+mod identity;
 mod keep;
 mod observe;
 mod preflight;
 mod proof;
 mod resources;
+mod second_user;
 mod site;
 
 use std::path::Path;
 
 pub use handed::{TokenLife, hand_over, token_life};
+pub use second_user::{AgentTokens, PROOF_TOKEN as AGENT_PROOF_TOKEN, TOKEN as AGENT_TOKEN};
 
 use client::Client;
 use desired::Desired;
 use keep::Keep;
 use preflight::Facts;
+use second_user::Handed;
 
 use crate::error::{Error, Result};
 use crate::factory::Factory;
@@ -60,6 +65,8 @@ pub struct GitlabTarget {
     keep: Keep,
     facts: Option<Facts>,
     licensed: Option<bool>,
+    identified: bool,
+    handed: Handed,
 }
 
 impl GitlabTarget {
@@ -72,7 +79,13 @@ impl GitlabTarget {
         let desired = Desired::new(factory, repo.as_ref().to_owned()).map_err(Error::from)?;
         let owner = Client::new(desired.base.clone(), owner, "the owner").map_err(Error::from)?;
         let keep = Keep::new(state.path(), desired.url());
-        Ok(Self { desired, owner, keep, facts: None, licensed: None })
+        Ok(Self { desired, owner, keep, facts: None, licensed: None, identified: false, handed: Handed::default() })
+    }
+
+    /// With tokens of an agent whom a person made, for a GitLab without service accounts.
+    #[must_use]
+    pub fn with_agent(self, tokens: AgentTokens) -> Self {
+        Self { handed: Handed { tokens, facts: None }, ..self }
     }
 }
 
@@ -85,8 +98,8 @@ impl Target for GitlabTarget {
         self.desired.url()
     }
 
-    fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
-        let mut plan = self.look()?;
+    fn observe(&mut self, watch: &dyn Watch) -> Result<Plan> {
+        let mut plan = self.look(watch)?;
         plan.changes.iter_mut().for_each(|change| change.stays = Some(NOT_REVERTED.into()));
         Ok(plan)
     }

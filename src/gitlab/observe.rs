@@ -4,29 +4,38 @@ use super::GitlabTarget;
 use super::desired::Desired;
 use super::error::GitlabResult;
 use super::http::Call;
-use super::preflight::{self, Facts, require_maintainer, too_old};
+use super::identity::{self, Identity};
+use super::preflight::{self, Facts, require_maintainer};
 use super::resources::{self, account, group, project, variable};
+use super::second_user;
 use super::site::{Project, Site};
 use crate::factory::Tier;
-use crate::plan::{Plan, Target};
+use crate::plan::{Plan, Target, Watch};
 
 impl GitlabTarget {
-    pub(super) fn look(&mut self) -> GitlabResult<Plan> {
+    pub(super) fn look(&mut self, watch: &dyn Watch) -> GitlabResult<Plan> {
         let facts = self.facts()?;
         let mut plan = Plan::new(self.name(), self.subject());
         plan.notes.clone_from(&facts.notes);
-        let Some(found) = project::read(&self.owner, &self.desired)? else {
-            plan.changes = group::observe(&self.owner, &self.desired, facts.owner)?;
-            account::require_free(&self.owner, &self.desired)?;
+        let found = project::read(&self.owner, &self.desired)?;
+        match &found {
+            Some(found) => self.may_change(found)?,
+            None => plan.changes = group::observe(&self.owner, &self.desired, facts.owner)?,
+        }
+        self.identify(found.as_ref())?;
+        if self.desired.agent.identity == Identity::Given {
+            second_user::ready(&self.owner, &self.desired, &self.keep, &mut self.handed, watch)?;
+        }
+        let Some(found) = found else {
+            account::require_free(&self.owner, &self.desired, &self.keep)?;
             plan.push(project::create(&self.desired));
             plan.changes.extend(resources::all().iter().flat_map(|resource| resource.fresh(&self.desired)));
             return Ok(plan);
         };
         plan.unchanged = 2;
-        self.may_change(&found)?;
         let (premium, note) = self.premium(&found)?;
         plan.notes.extend(note);
-        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, found);
+        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, found);
         for resource in resources::all() {
             let found = resource.observe(&site)?;
             plan.changes.extend(found.changes);
@@ -44,6 +53,17 @@ impl GitlabTarget {
             None => preflight::check(&self.owner, &self.desired)?,
         };
         Ok(self.facts.insert(facts).clone())
+    }
+
+    /// Chooses the kind of the agent's account; once.
+    pub(super) fn identify(&mut self, project: Option<&Project>) -> GitlabResult<()> {
+        if !self.identified {
+            let facts = self.facts()?;
+            let user = self.keep.memory()?.agent.is_some_and(|agent| agent.user);
+            self.desired.agent.identity = identity::choose(&self.owner, &self.desired, &facts, project, user)?;
+            self.identified = true;
+        }
+        Ok(())
     }
 
     /// Refuses a caller whose role is known and too low. An administrator has no role and every right.
@@ -65,10 +85,6 @@ impl GitlabTarget {
             self.licensed = Some(answer.is_success());
         }
         let licensed = self.licensed == Some(true);
-        let service_accounts = self.facts.as_ref().is_some_and(|facts| facts.service_accounts);
-        if !licensed && !service_accounts {
-            return Err(too_old(&self.desired, "older than 18.11, without a licence that works here"));
-        }
         let note = (!licensed).then(|| unlicensed(&self.desired));
         Ok((licensed, note))
     }

@@ -11,10 +11,11 @@ use super::error::{GitlabError, GitlabResult};
 use super::http::Call;
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
-use crate::factory::Tier;
 
-/// The first version with service accounts on Free. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
+/// The first version with service accounts of projects. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
 const SERVICE_ACCOUNTS: GitlabVersion = GitlabVersion { major: 18, minor: 11 };
+/// The oldest version that the hand-off is tried against.
+const OLDEST: GitlabVersion = GitlabVersion { major: 17, minor: 11 };
 /// What the owner's token must be allowed.
 const SCOPE: &str = "api";
 /// A token that ends within so many days is worth a word.
@@ -39,8 +40,10 @@ impl GitlabVersion {
 pub(super) struct Facts {
     /// The owner's user id.
     pub(super) owner: u64,
-    /// Whether service accounts exist without a licence.
-    pub(super) service_accounts: bool,
+    /// Whether it is the Enterprise Edition, licensed or not.
+    pub(super) enterprise: bool,
+    /// Whether the version has service accounts of projects, in the Enterprise Edition.
+    pub(super) project_accounts: bool,
     /// What the owner should know.
     pub(super) notes: Vec<String>,
 }
@@ -48,6 +51,8 @@ pub(super) struct Facts {
 #[derive(Deserialize)]
 struct Metadata {
     version: String,
+    #[serde(default)]
+    enterprise: bool,
 }
 
 /// A personal access token as GitLab describes it.
@@ -71,8 +76,7 @@ pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
         url: owner.base().as_str().to_owned(),
         why: format!("it calls its version {}", plain(&metadata.version)),
     })?;
-    let service_accounts = version >= SERVICE_ACCOUNTS;
-    if desired.tier == Tier::Free && !service_accounts {
+    if version < OLDEST {
         return Err(too_old(desired, &metadata.version));
     }
     let token: TokenFacts = owner.fetch(&Call::get("/personal_access_tokens/self", &[]))?;
@@ -82,22 +86,23 @@ pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
     let notes = token.expires_at.filter(|end| *end <= days_from_now(SOON)).map(|end| {
         format!("your GitLab token ends on {end}; a run that it does not outlive can be resumed with a new one")
     });
-    Ok(Facts { owner: token.user_id, service_accounts, notes: notes.into_iter().collect() })
+    Ok(Facts {
+        owner: token.user_id,
+        enterprise: metadata.enterprise,
+        project_accounts: version >= SERVICE_ACCOUNTS,
+        notes: notes.into_iter().collect(),
+    })
 }
 
-/// The refusal of a GitLab whose agents cannot have an account of their own.
-pub(super) fn too_old(desired: &Desired, version: &str) -> GitlabError {
-    let error = Error::new(
-        Kind::Data,
-        format!(
-            "{} is GitLab {}, and without a Premium licence service accounts come with 18.11",
-            desired.base.as_str(),
-            plain(version)
-        ),
-    )
-    .hint("upgrade GitLab to 18.11 or newer: the agent needs an account of its own")
-    .hint("with a licence, set gitlab.tier = \"premium\" in factory.toml");
-    error.into()
+fn too_old(desired: &Desired, version: &str) -> GitlabError {
+    let text = format!(
+        "{} is GitLab {}, and the hand-off needs {}.{} or newer",
+        desired.base.as_str(),
+        plain(version),
+        OLDEST.major,
+        OLDEST.minor
+    );
+    Error::new(Kind::Data, text).hint("upgrade GitLab: https://docs.gitlab.com/update/").into()
 }
 
 /// What answers to the very first call without JSON, or with a 404, is something else.

@@ -9,7 +9,9 @@ use super::client::Client;
 use super::desired::Desired;
 use super::error::{GitlabError, GitlabResult};
 use super::http::Call;
+use super::identity::Identity;
 use super::keep::Keep;
+use super::second_user::{self, Handed};
 use crate::error::{Error, Kind};
 
 /// A project as its owner sees it.
@@ -41,7 +43,7 @@ impl Permissions {
     }
 }
 
-/// A service account.
+/// The agent's account.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Account {
     pub(super) id: u64,
@@ -56,10 +58,12 @@ pub(super) struct Site<'a> {
     pub(super) keep: &'a Keep,
     /// Whether Premium's calls work here.
     pub(super) premium: bool,
+    /// Tokens of an agent whom a person made.
+    pub(super) handed: &'a Handed,
     /// The project's id.
     pub(super) id: u64,
     project: RefCell<Option<Project>>,
-    accounts: RefCell<Option<Vec<Account>>>,
+    account: RefCell<Option<Option<Account>>>,
 }
 
 impl<'a> Site<'a> {
@@ -69,10 +73,12 @@ impl<'a> Site<'a> {
         owner: &'a Client,
         keep: &'a Keep,
         premium: bool,
+        handed: &'a Handed,
         project: Project,
     ) -> Self {
         let id = project.id;
-        Self { desired, owner, keep, premium, id, project: RefCell::new(Some(project)), accounts: RefCell::new(None) }
+        let (project, account) = (RefCell::new(Some(project)), RefCell::new(None));
+        Self { desired, owner, keep, premium, handed, id, project, account }
     }
 
     /// The project's attributes.
@@ -86,29 +92,37 @@ impl<'a> Site<'a> {
         Ok(attributes)
     }
 
-    /// The agent's service account, when there is one.
+    /// The agent's account, when there is one.
     pub(super) fn account(&self) -> GitlabResult<Option<Account>> {
-        if self.accounts.borrow().is_none() {
-            let call = Call::get("/projects/:id/service_accounts", &[&self.id]);
-            let all = self.owner.list(&call).map_err(|error| self.without_accounts(error))?;
-            *self.accounts.borrow_mut() = Some(all);
+        if let Some(account) = &*self.account.borrow() {
+            return Ok(account.clone());
         }
-        let accounts = self.accounts.borrow();
-        let mut all = accounts.iter().flatten();
-        Ok(all.find(|account| account.username.eq_ignore_ascii_case(&self.desired.agent.username)).cloned())
+        let found = match &self.desired.agent.identity {
+            Identity::Project => self.service_account(&Call::get("/projects/:id/service_accounts", &[&self.id]))?,
+            Identity::Group(top) => self.service_account(&Call::get("/groups/:id/service_accounts", &[top]))?,
+            Identity::Made | Identity::Given => second_user::find(self.owner, self.desired, self.keep)?,
+        };
+        *self.account.borrow_mut() = Some(found.clone());
+        Ok(found)
     }
 
+    fn service_account(&self, all: &Call) -> GitlabResult<Option<Account>> {
+        let mut all = self.owner.list::<Account>(all).map_err(|error| self.without_accounts(error))?.into_iter();
+        Ok(all.find(|account| account.username.eq_ignore_ascii_case(&self.desired.agent.username)))
+    }
+
+    /// The instance said that it has them, and has them not: a flag that is off, or something in between.
     fn without_accounts(&self, error: GitlabError) -> GitlabError {
-        if error.status() != Some(404) {
+        if !matches!(error.status(), Some(403 | 404)) {
             return error;
         }
-        let text = format!("{} has no service accounts for projects", self.desired.base.as_str());
-        Error::new(Kind::Data, text).hint("GitLab has them from 18.11 on, with Premium earlier; upgrade it").into()
+        let text = format!("{error}: {} has no service accounts for this project", self.desired.base.as_str());
+        Error::new(Kind::CutShort, text).hint("run the same command again: it plans another kind of account").into()
     }
 
     /// Forgets what was asked, since it may be different now.
     pub(super) fn forget(&self) {
         *self.project.borrow_mut() = None;
-        *self.accounts.borrow_mut() = None;
+        *self.account.borrow_mut() = None;
     }
 }

@@ -132,7 +132,12 @@ impl<'w> Workspace<'w> {
             TargetName::Host => AnyTarget::Host(Box::new(self.host()?)),
             TargetName::Gitlab => {
                 let token = self.owner_token()?;
-                AnyTarget::Gitlab(Box::new(GitlabTarget::new(&self.factory, token, &self.dir, &self.state)?))
+                AnyTarget::Gitlab(Box::new(self.agent_of(GitlabTarget::new(
+                    &self.factory,
+                    token,
+                    &self.dir,
+                    &self.state,
+                )?)?))
             }
         })
     }

@@ -1,9 +1,10 @@
-//! Where the owner's GitLab token comes from.
+//! Where GitLab tokens come from: the owner's, and those of an agent whom a person made.
 
 use super::Workspace;
 use crate::error::{Error, Result};
+use crate::gitlab::{AGENT_PROOF_TOKEN, AGENT_TOKEN, AgentTokens, GitlabTarget};
 use crate::secret::Secret;
-use crate::wizard::discover::{Surroundings, gitlab_token, token_for_another_instance};
+use crate::wizard::discover::{Surroundings, agent_token, gitlab_token, token_for_another_instance};
 
 impl Workspace<'_> {
     /// The owner's GitLab token: from the file that was named, from where tokens are found, or asked for. Found once.
@@ -14,6 +15,13 @@ impl Workspace<'_> {
         let token = self.token.get().cloned().map_or_else(|| self.find_token(), Ok)?;
         crate::repo::failpoint::reached("owner-token");
         Ok(self.token.get_or_init(|| token).clone())
+    }
+
+    /// The target, with the tokens of an agent whom a person made, if there are any.
+    pub(super) fn agent_of(&self, target: GitlabTarget) -> Result<GitlabTarget> {
+        let surroundings = Surroundings::here(&self.dir);
+        let found = |name: &str| agent_token(&surroundings, name);
+        Ok(target.with_agent(AgentTokens { own: found(AGENT_TOKEN)?, proof: found(AGENT_PROOF_TOKEN)? }))
     }
 
     fn find_token(&self) -> Result<Secret> {

@@ -4,9 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use factoryup::dialog::Silent;
 use factoryup::factory::RunnerKind;
-use factoryup::plan::{Action, Outcome, Target};
+use factoryup::gitlab::GitlabTarget;
+use factoryup::plan::{Action, Outcome, StateDir, Target, converge};
 use factoryup::secret::Secret;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::plane::{expires_in, git};
 use super::situation::{QUIET, Situation};
@@ -40,6 +41,7 @@ fn an_empty_group_becomes_a_project_under_the_policy() {
         ("auto_devops_enabled", false),
         ("shared_runners_enabled", false),
         ("group_runners_enabled", false),
+        ("protect_merge_request_pipelines", false),
     ] {
         assert_eq!(project[key], value, "{key}");
     }
@@ -104,9 +106,57 @@ fn the_branch_is_locked_before_the_agent_exists() {
     let locked = at("POST", "/projects/:id/protected_branches");
     assert!(locked < at("POST", "/projects/:id/service_accounts"));
     assert!(at("POST", "/projects/:id/protected_tags") < at("POST", "/projects/:id/service_accounts"));
-    assert!(at("PUT", "/projects/:id") < at("POST", "/projects/:id/members"));
+    // The proof changes settings too, to what they are.
+    let settings = log.iter().position(|r| r.method == "PUT" && r.route == Some("/projects/:id")).unwrap();
+    assert!(settings < at("POST", "/projects/:id/members"));
     let push = log.iter().position(|r| r.path.ends_with("/git-receive-pack")).unwrap();
     assert!(push < locked);
+}
+
+#[test]
+fn nobody_sees_or_runs_the_first_push_whom_the_policy_keeps_out() {
+    let Some(situation) = Situation::new() else { return };
+    let group = situation.plane.get("/groups/factory").body["id"].clone();
+    for (path, visibility) in [("control", None), ("adopted", Some("internal"))] {
+        let mut situation_factory = situation.factory.clone();
+        situation_factory.gitlab.project = path.into();
+        situation_factory.agent.username = format!("{path}-agent");
+        if let Some(visibility) = visibility {
+            let body = json!({ "path": path, "namespace_id": group, "visibility": visibility });
+            assert_eq!(situation.plane.post("/projects", &body).status, 201);
+        }
+        situation.plane.stand_in.clear_log();
+        let token = Secret::new(situation.plane.stand_in.owner_token());
+        let state = StateDir::at(situation.directory().join(path)).unwrap();
+        let mut target = GitlabTarget::new(&situation_factory, token, &situation.repo, &state).unwrap();
+        converge(&mut target, &Silent, &state, QUIET).unwrap();
+        let log = situation.plane.log();
+        let push = log.iter().position(|r| r.path.ends_with("/git-receive-pack")).unwrap();
+        let before = |key: &str, value: Value| {
+            log[..push].iter().any(|r| r.is_write() && r.body.as_ref().is_some_and(|body| body[key] == value))
+        };
+        assert!(before("visibility", json!("private")), "{path}");
+        assert!(before("shared_runners_enabled", json!(false)), "{path}");
+        assert!(before("group_runners_enabled", json!(false)), "{path}");
+        git(&situation.repo, &["remote", "remove", "origin"]);
+    }
+}
+
+#[test]
+fn what_the_groups_variables_open_is_told() {
+    let Some(situation) = Situation::handed_off() else { return };
+    for (key, protected) in [("SHARED_SECRET", false), ("GUARDED", true)] {
+        let body = json!({ "key": key, "value": "a value of some length", "protected": protected });
+        assert_eq!(situation.plane.post("/groups/factory/variables", &body).status, 201);
+    }
+    let plan = situation.plan();
+    assert!(plan.is_empty());
+    assert_eq!(
+        plan.notes,
+        [
+            "the CI/CD variable SHARED_SECRET of the group factory is not protected: jobs of every branch can read it, the agent's too"
+        ]
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod certificates;
 mod contract;
 mod cutter;
 mod drift;
+mod editions;
 mod hand_off;
 mod parrot;
 mod proof;

@@ -12,14 +12,16 @@ use tiny_http::{Header, Request, Response, Server};
 /// What it does with the requests it is for; all others reach the stand-in and come back untouched.
 #[derive(Clone, Copy, Debug)]
 pub struct Attack {
-    /// Method and a part of the path, as `GET /metadata`; empty for all.
+    /// Methods and a part of the path, as `GET /metadata` or `POST|PUT /`; empty for all.
     pub on: &'static str,
     pub does: Does,
 }
 
 impl Attack {
     fn is_for(&self, line: &str) -> bool {
-        self.on.split_once(' ').is_none_or(|(method, path)| line.starts_with(method) && line.contains(path))
+        self.on.split_once(' ').is_none_or(|(methods, path)| {
+            methods.split('|').any(|method| line.starts_with(method)) && line.contains(path)
+        })
     }
 }
 
@@ -39,6 +41,8 @@ pub enum Does {
     Repeats(&'static [&'static str]),
     /// The same, in an element that it adds to the list.
     Adds(&'static str),
+    /// Refuses with 403 and without credentials: with nothing at all, or with a body of this type that is not GitLab's.
+    Forbids(Option<&'static str>),
     /// Answers git with an error line of its protocol.
     GitError,
 }
@@ -129,6 +133,17 @@ fn serve(mut request: Request, behind: &str, attack: &Mutex<Option<Attack>>, hea
         }
         Does::IsNoJson => (200, vec![header("Content-Type", &format!("text/{echo}"))], echo.into_bytes()),
         Does::Breaks => (200, as_json(), format!("{{\"{echo}").into_bytes()),
+        Does::Forbids(kind) => {
+            // Left unread, it would be taken for the next request.
+            request.as_reader().read_to_end(&mut Vec::new()).unwrap();
+            let body = match kind {
+                None => "",
+                Some("application/json") => "{\"message\":\"blocked by policy 7\"}",
+                Some(_) => "<html><title>Sign in</title></html>",
+            };
+            let headers = kind.map(|kind| header("Content-Type", kind)).into_iter().collect();
+            (403, headers, body.as_bytes().to_vec())
+        }
         Does::GitError => {
             let service = if line.contains("receive-pack") { "git-receive-pack" } else { "git-upload-pack" };
             let packet = |text: &str| format!("{:04x}{text}", text.len() + 4);

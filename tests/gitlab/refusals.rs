@@ -66,10 +66,11 @@ fn an_account_without_the_role_is_told_which_it_needs() {
 
 #[test]
 fn an_old_gitlab_is_refused_with_the_version_it_takes() {
-    let Some(situation) = Situation::with(|options| options.version = "18.10.4".into()) else { return };
+    let Some(situation) = Situation::with(|options| options.version = "17.10.4".into()) else { return };
     let error = situation.target().observe(&Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Data);
-    assert!(error.to_string().contains("service accounts come with 18.11"), "{error}");
+    let url = situation.plane.url();
+    assert_eq!(error.to_string(), format!("{url} is GitLab 17.10.4-stand-in, and the hand-off needs 17.11 or newer"));
     assert_eq!(situation.writes(), Vec::<String>::new());
 }
 
@@ -81,6 +82,61 @@ fn a_taken_user_name_asks_for_another() {
     assert_eq!(error.kind(), Kind::Usage);
     assert!(error.to_string().contains("the user name factory-agent is taken"), "{error}");
     assert_eq!(situation.writes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_runner_of_somebody_elses_that_would_take_the_projects_jobs_stops_the_hand_off() {
+    let Some(mut situation) = Situation::handed_off() else { return };
+    let project = situation.get("")["id"].as_u64().unwrap();
+    let root = situation.plane.token("root", &["api"]);
+    let register = |kind: &str, tags: &[&str], untagged: bool| {
+        let body = json!({
+            "runner_type": kind, "project_id": project, "group_id": situation.plane.get("/groups/factory").body["id"],
+            "description": "lab", "tag_list": tags, "run_untagged": untagged,
+        });
+        let made = situation.plane.as_token(&root).post("/user/runners", &body);
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.body["id"].as_u64().unwrap()
+    };
+    // The settings keep these out, and these take nothing of the project's.
+    register("group_type", &["trusted"], true);
+    register("instance_type", &["trusted"], true);
+    register("project_type", &["lab"], false);
+    situation.plane.stand_in.clear_log();
+    assert!(situation.plan().is_empty());
+    for (tags, untagged, what) in [
+        (&["shell", "trusted"][..], false, "it takes jobs with the tag trusted"),
+        (&["untrusted"], true, "it takes jobs with the tag untrusted, and jobs without tags"),
+        (&["lab"], true, "it takes jobs without tags"),
+    ] {
+        let id = register("project_type", tags, untagged);
+        situation.plane.stand_in.clear_log();
+        let error = situation.apply(QUIET).unwrap_err();
+        assert_eq!(error.kind(), Kind::Data);
+        assert_eq!(
+            error.to_string(),
+            format!("the project has a runner that is not this factory's, {id} (lab): {what}")
+        );
+        assert!(error.hints()[0].contains("/-/settings/ci_cd#js-runners-settings"), "{:?}", error.hints());
+        assert_eq!(situation.writes(), Vec::<String>::new());
+        let paused = situation.plane.put(&format!("/runners/{id}"), &json!({ "paused": true }));
+        assert_eq!(paused.status, 200);
+        assert!(situation.plan().is_empty());
+    }
+    situation.factory.runner.kind = factoryup::factory::RunnerKind::Shared;
+    let switched_on = situation.plane.put(&situation.path(""), &json!({ "shared_runners_enabled": true }));
+    assert_eq!(switched_on.status, 200);
+    let error = situation.target().observe(&Silent).unwrap_err();
+    assert!(error.to_string().starts_with("the instance has a runner that is not this factory's"), "{error}");
+}
+
+#[test]
+fn an_instance_that_keeps_runners_for_administrators_is_named() {
+    let Some(situation) = Situation::with(|options| options.runner_registration = false) else { return };
+    let error = situation.apply(QUIET).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotPermitted);
+    assert!(error.to_string().ends_with("this GitLab lets no Maintainer make runners"), "{error}");
+    assert!(error.hints()[0].contains("Allow runner registration"), "{:?}", error.hints());
 }
 
 #[test]

@@ -3,9 +3,12 @@
 //! A rule that stands in GitLab's settings proves little: another rule may undo it. So each forbidden action is made for real, and
 //! GitLab's answer is judged.
 //!
-//! - **Only a refusal of the person counts.** 401 and 403 do, and git's words about protected refs. An answer that complains
-//!   about anything else (409, 422, a job that is not ready) came after the check of the person, so the promise is broken. No
-//!   answer, or a failing GitLab, is an error and proves nothing.
+//! - **Only a refusal of the person counts, in GitLab's own words.** 401 and 403 do with the message that GitLab has for them, and
+//!   git's words about protected refs. An answer that complains about anything else (409, 422, a job that is not ready) came
+//!   after the check of the person, so the promise is broken. No answer, or a failing GitLab, is an error and proves nothing.
+//! - **What cannot be told is no proof.** A refusal without GitLab's words, such as an empty 403 or a login page, is a proxy's for all
+//!   that is known. And each refusal has a twin: the owner makes the same call, changed so that it does nothing. Where that
+//!   is refused like the agent's own, it was not the policy that refused.
 //! - **Nothing is refused because it is not there.** Before each attempt the owner reads what the attempt is about.
 //! - **The role is tried, not only the scopes.** The agent's token is narrow, and GitLab looks at the scopes first. What is
 //!   refused for a scope is tried again with a token of the same account that has the scope `api`, made for this, ended right after.
@@ -14,6 +17,7 @@
 //!
 //! The proof works on a branch and a merge request of its own, [`PREFIX`]…, removed at the end; also those of a run that was cut.
 
+mod attempts;
 mod calls;
 mod pushes;
 mod stage;
@@ -44,8 +48,9 @@ impl GitlabTarget {
     pub(super) fn try_all(&mut self, watch: &dyn Watch) -> GitlabResult<Vec<Proof>> {
         self.facts()?;
         let found = project::require(&self.owner, &self.desired)?;
+        self.identify(Some(&found))?;
         let (premium, _) = self.premium(&found)?;
-        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, found);
+        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, found);
         let agent = agent_token::agent(&site)?.ok_or_else(|| {
             Error::internal("the agent's token is not in the state folder, so nothing can be tried with it")
                 .hint("factoryup apply gitlab makes a new one")
@@ -60,7 +65,13 @@ impl GitlabTarget {
             watch.warn(note);
         }
         tried?;
-        cleaned?;
+        if let Err(error) = cleaned {
+            proofs.push(proof(
+                "the proof removed its own branch and merge request",
+                false,
+                Error::from(error).to_string(),
+            ));
+        }
         Ok(proofs)
     }
 }

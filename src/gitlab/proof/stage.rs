@@ -13,9 +13,11 @@ use crate::error::{Error, Kind};
 use crate::gitlab::client::Client;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::identity::Identity;
 use crate::gitlab::preflight::days_from_now;
 use crate::gitlab::resources::seed::{self, GIT_USER, is_object_id};
 use crate::gitlab::resources::{account, agent_token};
+use crate::gitlab::second_user;
 use crate::gitlab::site::{Account, Site};
 use crate::repo::ObjectFormat;
 use crate::repo::git::remote::{self, Login, Pushed};
@@ -79,9 +81,29 @@ impl<'a> Stage<'a> {
     pub(super) fn begin(&mut self) -> GitlabResult<()> {
         self.still_known()?;
         self.end_strays()?;
-        let made = agent_token::mint(self.site, &self.account, WIDE_NAME, &["api"], days_from_now(WIDE_DAYS))?;
-        self.wide = Some(self.agent.with_token(Secret::new(made.token), "the agent's account with the scope api"));
+        if self.site.desired.agent.identity == Identity::Given {
+            self.wide = second_user::for_proof(self.site.owner, &self.account, self.site.handed)?;
+            return Ok(());
+        }
+        let made = agent_token::mint(self.site, &self.account, WIDE_NAME, &["api"], days_from_now(WIDE_DAYS));
+        match made {
+            Ok(made) => {
+                let token = Secret::new(made.token);
+                self.wide = Some(self.agent.with_token(token, "the agent's account with the scope api"));
+            }
+            // Without it, each attempt for which it is needed says so.
+            Err(error) if error.status().is_some() || error.is_foreign() => self.note(Error::from(error).to_string()),
+            Err(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    /// What to do where there is no token with the scope `api`.
+    pub(super) fn without_wide(&self) -> String {
+        match self.site.desired.agent.identity {
+            Identity::Given => second_user::without_proof_token(self.site.desired),
+            _ => "no token of its account with the scope api could be made".into(),
+        }
     }
 
     /// Ends the wide tokens of proofs that were cut. Their texts are lost, but rotating one gives a text to end it with.
@@ -102,9 +124,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// The agent's account with the scope `api`.
-    pub(super) fn wide(&self) -> GitlabResult<&Client> {
-        self.wide.as_ref().ok_or_else(|| Error::internal("the proof has not begun").into())
+    /// The agent's account with the scope `api`, when there is a token for it.
+    pub(super) fn wide(&self) -> Option<&Client> {
+        self.wide.as_ref()
     }
 
     /// Fetches the default branch as the agent.

@@ -1,6 +1,6 @@
-//! The agent's account: a service account of the project, without login and without a seat.
+//! The agent's account, of the kind that [`identity`](crate::gitlab::identity) chose.
 //!
-//! Source: <https://docs.gitlab.com/api/service_accounts/>.
+//! Sources: <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/users/#create-a-user>.
 
 use serde_json::json;
 
@@ -10,6 +10,9 @@ use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
+use crate::gitlab::identity::Identity;
+use crate::gitlab::keep::Keep;
+use crate::gitlab::second_user;
 use crate::gitlab::site::{Account, Site};
 use crate::plan::{Action, Change, Undo};
 
@@ -19,12 +22,19 @@ const KIND: &str = "service-account";
 pub(in crate::gitlab) struct ServiceAccount;
 
 fn create(desired: &Desired) -> Change {
-    let username = &desired.agent.username;
-    Change::new(format!("{KIND}:{username}"), Action::Create, format!("create the service account {username}"))
+    let agent = &desired.agent;
+    let summary = format!("create {}", agent.identity.words(&agent.username));
+    Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary)
 }
 
 /// Refuses a user name that somebody has, before anything is changed.
-pub(in crate::gitlab) fn require_free(owner: &Client, desired: &Desired) -> GitlabResult<()> {
+pub(in crate::gitlab) fn require_free(owner: &Client, desired: &Desired, keep: &Keep) -> GitlabResult<()> {
+    if desired.agent.identity.is_user() {
+        let found = second_user::find(owner, desired, keep)?;
+        if found.is_some() {
+            return Ok(());
+        }
+    }
     let call = Call::get("/users", &[]).query("username", &desired.agent.username);
     let users: Vec<serde::de::IgnoredAny> = owner.fetch(&call)?;
     if users.is_empty() { Ok(()) } else { Err(taken(desired).into()) }
@@ -36,14 +46,15 @@ impl Resource for ServiceAccount {
     }
 
     fn fresh(&self, desired: &Desired) -> Vec<Change> {
-        vec![create(desired)]
+        // A person has made it.
+        if desired.agent.identity == Identity::Given { Vec::new() } else { vec![create(desired)] }
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         if site.account()?.is_some() {
             return Ok(Found::one(None));
         }
-        require_free(site.owner, site.desired)?;
+        require_free(site.owner, site.desired, site.keep)?;
         Ok(Found::one(Some(create(site.desired))))
     }
 
@@ -52,8 +63,12 @@ impl Resource for ServiceAccount {
             return Ok(Undo::Never { reason: "it was there already".into() });
         }
         let agent = &site.desired.agent;
-        let body = json!({ "name": agent.name, "username": agent.username });
-        let call = Call::post("/projects/:id/service_accounts", &[&site.id]);
+        let service = || json!({ "name": agent.name, "username": agent.username });
+        let (call, body) = match &agent.identity {
+            Identity::Project => (Call::post("/projects/:id/service_accounts", &[&site.id]), service()),
+            Identity::Group(top) => (Call::post("/groups/:id/service_accounts", &[top]), service()),
+            Identity::Made | Identity::Given => (Call::post("/users", &[]), second_user::body(site.desired)),
+        };
         site.owner.write::<Account>(&call, &body).map_err(|error| match &error {
             // Somebody took it since the plan.
             GitlabError::Refused { status: 400 | 409 | 422, said, .. } if said.contains("taken") => {
@@ -78,7 +93,7 @@ fn taken(desired: &Desired) -> Error {
 pub(in crate::gitlab) fn require(site: &Site<'_>) -> GitlabResult<Account> {
     site.account()?.ok_or_else(|| {
         let username = &site.desired.agent.username;
-        Error::new(Kind::CutShort, format!("the service account {username} is gone again"))
+        Error::new(Kind::CutShort, format!("{} is gone again", site.desired.agent.identity.words(username)))
             .hint("run `factoryup plan gitlab` to see what is there")
             .into()
     })

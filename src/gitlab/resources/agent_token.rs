@@ -4,6 +4,8 @@
 //! A token that is lost here is still good for whoever found it. So it is not left: rotating it makes a new text and ends the old
 //! one. Sources: <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/personal_access_tokens/>.
 
+use std::fmt::Display;
+
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::json;
@@ -14,6 +16,7 @@ use crate::gitlab::client::Client;
 use crate::gitlab::desired::{AGENT_SCOPES, Agent, Desired};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::identity::Identity;
 use crate::gitlab::keep::{AGENT_TOKEN, TokenMemory};
 use crate::gitlab::preflight::TokenFacts;
 use crate::gitlab::site::{Account, Site};
@@ -21,8 +24,6 @@ use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
 pub(in crate::gitlab) const KIND: &str = "agent-token";
-const TOKENS: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens";
-const ROTATE: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens/:token_id/rotate";
 /// What the token is called in GitLab.
 const NAME: &str = "factoryup agent";
 /// Who speaks with the agent's token.
@@ -55,11 +56,39 @@ fn right_text(agent: &Agent) -> String {
 }
 
 fn create(agent: &Agent) -> Change {
+    if agent.identity == Identity::Given {
+        return take_over(agent, Action::Create, None);
+    }
     let summary = format!("make a token for {}: {}, {} days", agent.username, AGENT_SCOPES.join(" and "), agent.days);
     Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary).with_diff(None, Some(right_text(agent)))
 }
 
-fn has_right_scopes(token: &TokenFacts) -> bool {
+/// The change for a token that a person made.
+fn take_over(agent: &Agent, action: Action, before: Option<String>) -> Change {
+    let summary = format!("keep the token that is handed over for {}", agent.username);
+    Change::new(format!("{KIND}:{}", agent.username), action, summary).with_diff(before, Some(right_text(agent)))
+}
+
+/// What is to be done about the token of an agent whom a person made, and what that person should know.
+fn compare_given(site: &Site<'_>, kept: &TokenState) -> Found {
+    let agent = &site.desired.agent;
+    match (&site.handed.facts, kept) {
+        (Some(handed), TokenState::Works(token)) if handed.id != token.id => {
+            Found::one(Some(take_over(agent, Action::Update, Some(text(&token.scopes, token.expires_at)))))
+        }
+        (_, TokenState::Useless) => Found::one(Some(create(agent))),
+        (_, TokenState::Works(token)) => {
+            let ends = token.expires_at.filter(|_| needs_renewal(agent, token.expires_at));
+            let note = ends.map(|end| {
+                format!("the token of {} ends on {end}; make a new one, and hand it over as the first", agent.username)
+            });
+            Found { unchanged: 1, notes: note.into_iter().collect(), ..Found::default() }
+        }
+    }
+}
+
+/// Whether they are just the scopes that the agent needs.
+pub(in crate::gitlab) fn has_right_scopes(token: &TokenFacts) -> bool {
     token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
 }
 
@@ -117,6 +146,9 @@ impl Resource for AgentToken {
         let agent = &site.desired.agent;
         let Some(account) = site.account()? else { return Ok(Found::one(Some(create(agent)))) };
         let kept = kept(site, &account)?;
+        if agent.identity == Identity::Given {
+            return Ok(compare_given(site, &kept));
+        }
         let mut found = Found::one(compare(agent, &kept));
         if let TokenState::Works(own) = &kept {
             let all = match list(site, &account) {
@@ -131,6 +163,12 @@ impl Resource for AgentToken {
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         let wanted = &site.desired.agent;
         let account = super::account::require(site)?;
+        if let (Identity::Given, Some(own), Some(facts)) =
+            (&wanted.identity, &site.handed.tokens.own, &site.handed.facts)
+        {
+            remember(site, &account, own, facts.expires_at.unwrap_or_else(|| end(wanted)))?;
+            return Ok(Undo::Never { reason: "a person made it; it ends by itself".into() });
+        }
         let now = kept(site, &account)?;
         if compare(wanted, &now).is_none() {
             return Ok(Undo::Never { reason: "it was right already".into() });
@@ -142,8 +180,7 @@ impl Resource for AgentToken {
             None => mint(site, &account, NAME, &AGENT_SCOPES, end(wanted))?,
         };
         let old = agent(site)?;
-        site.keep.put_secret(AGENT_TOKEN, &Secret::new(made.token))?;
-        site.keep.remember(|memory| memory.agent = Some(TokenMemory { account: account.id, ends: end(wanted) }))?;
+        remember(site, &account, &Secret::new(made.token), end(wanted))?;
         if let (Some(old), TokenState::Works(token)) = (old, now)
             && !has_right_scopes(&token)
         {
@@ -153,9 +190,23 @@ impl Resource for AgentToken {
     }
 }
 
-/// All tokens there have been.
+fn remember(site: &Site<'_>, account: &Account, token: &Secret, ends: Date) -> GitlabResult<()> {
+    site.keep.put_secret(AGENT_TOKEN, token)?;
+    let user = site.desired.agent.identity.is_user();
+    site.keep.remember(|memory| memory.agent = Some(TokenMemory { account: account.id, ends, user }))
+}
+
+/// All tokens there have been, as far as the owner can see them.
 pub(in crate::gitlab) fn list(site: &Site<'_>, account: &Account) -> GitlabResult<Vec<TokenFacts>> {
-    site.owner.list(&Call::get(TOKENS, &[&site.id, &account.id]))
+    let values: [&dyn Display; 2] = [&site.id, &account.id];
+    site.owner.list(&match &site.desired.agent.identity {
+        Identity::Project => Call::get("/projects/:id/service_accounts/:user_id/personal_access_tokens", &values),
+        Identity::Group(top) => {
+            Call::get("/groups/:id/service_accounts/:user_id/personal_access_tokens", &[top, &account.id])
+        }
+        Identity::Made => Call::get("/personal_access_tokens", &[]).query("user_id", account.id.to_string()),
+        Identity::Given => return Ok(Vec::new()),
+    })
 }
 
 /// Ends a token and makes another in its place, whoever has the old one's text.
@@ -165,8 +216,26 @@ pub(in crate::gitlab) fn rotate(
     token: u64,
     end: Date,
 ) -> GitlabResult<CreatedToken> {
-    let call = Call::post(ROTATE, &[&site.id, &account.id, &token]);
+    const OF_PROJECT: &str = "/projects/:id/service_accounts/:user_id/personal_access_tokens/:token_id/rotate";
+    const OF_GROUP: &str = "/groups/:id/service_accounts/:user_id/personal_access_tokens/:token_id/rotate";
+    let call = match &site.desired.agent.identity {
+        Identity::Project => Call::post(OF_PROJECT, &[&site.id, &account.id, &token]),
+        Identity::Group(top) => Call::post(OF_GROUP, &[top, &account.id, &token]),
+        Identity::Made | Identity::Given => Call::post("/personal_access_tokens/:id/rotate", &[&token]),
+    };
     site.owner.write(&call, &json!({ "expires_at": end.to_string() }))
+}
+
+/// The call that makes a token of the account.
+pub(in crate::gitlab) fn minting(site: &Site<'_>, account: &Account) -> Call {
+    let values: [&dyn Display; 2] = [&site.id, &account.id];
+    match &site.desired.agent.identity {
+        Identity::Project => Call::post("/projects/:id/service_accounts/:user_id/personal_access_tokens", &values),
+        Identity::Group(top) => {
+            Call::post("/groups/:id/service_accounts/:user_id/personal_access_tokens", &[top, &account.id])
+        }
+        Identity::Made | Identity::Given => Call::post("/users/:user_id/personal_access_tokens", &[&account.id]),
+    }
 }
 
 /// A new token for the agent's account.
@@ -178,5 +247,5 @@ pub(in crate::gitlab) fn mint(
     end: Date,
 ) -> GitlabResult<CreatedToken> {
     let body = json!({ "name": name, "scopes": scopes, "expires_at": end.to_string() });
-    site.owner.write(&Call::post(TOKENS, &[&site.id, &account.id]), &body)
+    site.owner.write(&minting(site, account), &body)
 }

@@ -1,4 +1,5 @@
-//! The group that holds the control repo, and the groups above it: private, made when missing.
+//! The group that holds the control repo, and the groups above it: private, made when missing. The owner's personal namespace will
+//! do in their place.
 //!
 //! On gitlab.com a top-level group is made in the browser only; the owner is sent there.
 //! Source: <https://docs.gitlab.com/api/groups/#create-a-group>.
@@ -60,6 +61,7 @@ pub(in crate::gitlab) fn observe(owner: &Client, desired: &Desired, user: u64) -
             };
             require_maintainer(level(owner, &group, user)?, place)?;
         }
+        None if is_own_namespace(owner, &desired.group, user)? => return Ok(Vec::new()),
         None if desired.base.is_gitlab_com() => return Err(made_in_the_browser(desired).into()),
         None => require_free(owner, &desired.group)?,
     }
@@ -77,6 +79,30 @@ fn level(owner: &Client, group: &Group, user: u64) -> GitlabResult<u8> {
     }
     let user: User = owner.fetch(&Call::get("/user", &[]))?;
     Ok(if user.is_admin { 60 } else { 0 })
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    kind: String,
+}
+
+/// Whether a path is the caller's personal namespace. Somebody else's is refused.
+/// Source: <https://docs.gitlab.com/api/namespaces/#get-a-namespace>.
+fn is_own_namespace(owner: &Client, path: &str, user: u64) -> GitlabResult<bool> {
+    let found: Option<Namespace> = owner.find(&Call::get("/namespaces/:id", &[&path]))?;
+    if found.is_none_or(|namespace| namespace.kind != "user") {
+        return Ok(false);
+    }
+    let named: Vec<Group> = owner.fetch(&Call::get("/users", &[]).query("username", path))?;
+    if named.iter().any(|named| named.id == user) {
+        return Ok(true);
+    }
+    Err(Error::new(Kind::NotPermitted, format!("gitlab.group = \"{path}\" is the personal namespace of another user"))
+        .hint(format!(
+            "make a group, private, at {}/groups/new, and set gitlab.group to its path",
+            owner.base().as_str()
+        ))
+        .into())
 }
 
 #[derive(Deserialize)]

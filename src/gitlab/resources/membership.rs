@@ -139,10 +139,11 @@ fn inherited(site: &Site<'_>, member: &Member) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gitlab::identity::Identity;
 
     #[test]
     fn access_is_renewed_in_its_last_week_and_cut_when_it_is_too_long() {
-        let agent = |days| Agent { username: "a".into(), name: "a".into(), days };
+        let agent = |days| Agent { username: "a".into(), name: "a".into(), days, identity: Identity::Project };
         for (days, left, renew) in [
             (30, 30, false),
             (30, 8, false),

@@ -2,7 +2,7 @@
 //! written, and its words for the owner. What was there before goes into the receipt as GitLab said it; nothing sends that back yet,
 //! and the plan says so.
 //!
-//! The [order](all) is the hand-off's: content first, then the locks, and only when they hold the accounts that they
+//! The [order](all) is the hand-off's: who sees the project, then its content, then the locks, and only when they hold the accounts that they
 //! lock out. Each write begins by reading again, so that a change that is made already is left alone.
 //!
 //! [`group`] and [`project`] stand apart, since everything else lives in a project, and so does [`variable`], which is only read.
@@ -72,12 +72,13 @@ impl Found {
 }
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 11] {
+pub(super) fn all() -> [&'static dyn Resource; 12] {
     [
+        &settings::Settings::Exposure,
         &seed::Seed,
         &protected_branch::ProtectedBranches,
         &protected_tag::ProtectedTags,
-        &settings::Settings,
+        &settings::Settings::Rest,
         &job_token::JobToken,
         &environment::Environments,
         &runner::Runners,

@@ -26,19 +26,23 @@ pub(in crate::gitlab) fn create(desired: &Desired) -> Change {
     Change::new(format!("{KIND}:{path}"), Action::Create, format!("create the private project {path}"))
 }
 
-/// Makes it, in a group that exists.
+/// Makes it, in a namespace that exists.
 pub(in crate::gitlab) fn write(owner: &Client, desired: &Desired) -> GitlabResult<Undo> {
     if read(owner, desired)?.is_some() {
         return Ok(Undo::Never { reason: "somebody else made it in the meantime".into() });
     }
-    let group: Group = owner.fetch(&Call::get("/groups/:id", &[&desired.group]))?;
+    // A group or a user's own namespace.
+    let namespace: Group = owner.fetch(&Call::get("/namespaces/:id", &[&desired.group]))?;
     let body = json!({
         "name": desired.project,
         "path": desired.project,
-        "namespace_id": group.id,
+        "namespace_id": namespace.id,
         "description": desired.description,
         "visibility": "private",
         "initialize_with_readme": false,
+        // From the first push on: what the settings say later would be too late for its pipeline.
+        "shared_runners_enabled": desired.setting("shared_runners_enabled"),
+        "group_runners_enabled": desired.setting("group_runners_enabled"),
     });
     owner.write::<Project>(&Call::post("/projects", &[]), &body)?;
     Ok(Undo::Remove)

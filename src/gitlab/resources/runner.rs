@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Found, Resource, name};
+use crate::error::{Error, Kind};
 use crate::gitlab::desired::{self, Desired};
-use crate::gitlab::error::GitlabResult;
+use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::keep::{Keep, Memory};
 use crate::gitlab::site::Site;
@@ -29,6 +30,10 @@ pub(in crate::gitlab) struct Runners;
 struct Listed {
     id: u64,
     description: Option<String>,
+    #[serde(default)]
+    runner_type: String,
+    #[serde(default)]
+    paused: bool,
 }
 
 /// A runner with its settings.
@@ -124,6 +129,70 @@ fn list(site: &Site<'_>) -> GitlabResult<Vec<Listed>> {
     site.owner.list(&Call::get("/projects/:id/runners", &[&site.id]).query("type", "project_type"))
 }
 
+/// Stops at a runner of somebody's that would take this project's jobs, with the tokens that they get: GitLab matches tags by name
+/// alone. The group's and, unless they are asked for, the instance's are switched off by the settings.
+fn refuse_foreign(site: &Site<'_>, all: &[Listed], memory: &Memory) -> GitlabResult<()> {
+    let mut ours: Vec<_> = memory.runners.values().copied().collect();
+    for wanted in &site.desired.runners {
+        ours.extend(find(all, wanted, memory).map(|listed| listed.id));
+        // With shared runners the untrusted one is wanted no more, and is no stranger all the same.
+        let untrusted = wanted.description.replace(": trusted", ": untrusted");
+        let left = all.iter().filter(|listed| listed.description.as_deref() == Some(&untrusted));
+        ours.extend(left.filter(|_| site.desired.runners.len() == 1).map(|listed| listed.id));
+    }
+    for listed in all.iter().filter(|listed| !listed.paused && !ours.contains(&listed.id)) {
+        let runner: Runner = match detail(site, listed) {
+            Err(error) if matches!(error.status(), Some(403 | 404)) => {
+                return Err(foreign(site, listed, "what it takes is hidden from your account").into());
+            }
+            runner => runner?,
+        };
+        let taken: Vec<_> =
+            ["trusted", "untrusted"].into_iter().filter(|tag| runner.tag_list.iter().any(|t| t == tag)).collect();
+        if !taken.is_empty() || runner.run_untagged {
+            let untagged = runner.run_untagged.then_some("jobs without tags");
+            let tags = (!taken.is_empty()).then(|| format!("jobs with the tag {}", taken.join(" or ")));
+            let what = [tags.as_deref(), untagged].into_iter().flatten().collect::<Vec<_>>().join(", and ");
+            return Err(foreign(site, listed, &format!("it takes {what}")).into());
+        }
+    }
+    if site.desired.setting("shared_runners_enabled") == Some(&Value::Bool(true)) {
+        let call = Call::get("/projects/:id/runners", &[&site.id]);
+        let call = call.query("type", "instance_type").query("tag_list", "trusted").query("paused", "false");
+        if let Some(listed) = site.owner.list::<Listed>(&call)?.first() {
+            return Err(foreign(site, listed, "it takes jobs with the tag trusted").into());
+        }
+    }
+    Ok(())
+}
+
+fn foreign(site: &Site<'_>, listed: &Listed, why: &str) -> Error {
+    let description = crate::dialog::plain(listed.description.as_deref().unwrap_or_default());
+    let place = if listed.runner_type == "instance_type" { "instance" } else { "project" };
+    let text = format!("the {place} has a runner that is not this factory's, {} ({description}): {why}", listed.id);
+    let page = format!("{}/-/settings/ci_cd#js-runners-settings", site.desired.url());
+    let error = Error::new(Kind::Data, text);
+    if place == "instance" {
+        return error.hint(
+            "have its tag changed by an administrator, or set runner.kind in factory.toml to runners of your own",
+        );
+    }
+    error
+        .hint(format!("remove it from the project, or pause it: {page}"))
+        .hint("to keep it, give it other tags than trusted and untrusted, and take jobs without tags from it")
+}
+
+/// Where an instance or a group keeps new runners for itself. Source: app/policies/project_policy.rb, `create_runner`.
+fn kept_from_maintainers(error: GitlabError) -> GitlabError {
+    if error.status() != Some(403) {
+        return error;
+    }
+    Error::new(Kind::NotPermitted, format!("{error}; this GitLab lets no Maintainer make runners"))
+        .hint("ask an administrator: Admin area, Settings, CI/CD, Runners: \"Allow runner registration\" for members of projects")
+        .hint("ask an Owner of the group: Settings, CI/CD, Runners: \"Members of projects can create runners\"")
+        .into()
+}
+
 /// The runner that is meant: the remembered one, else one of that description.
 fn find<'a>(all: &'a [Listed], wanted: &desired::Runner, memory: &Memory) -> Option<&'a Listed> {
     let remembered = memory.runners.get(wanted.name).and_then(|id| all.iter().find(|runner| runner.id == *id));
@@ -157,6 +226,7 @@ impl Resource for Runners {
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         let (all, memory) = (list(site)?, site.keep.memory()?);
+        refuse_foreign(site, &all, &memory)?;
         let mut found = Found::default();
         for wanted in &site.desired.runners {
             found.add(match find(&all, wanted, &memory) {
@@ -180,7 +250,8 @@ impl Resource for Runners {
             body["runner_type"] = "project_type".into();
             body["project_id"] = site.id.into();
             body["description"] = wanted.description.as_str().into();
-            let made: CreatedRunner = site.owner.write(&Call::post("/user/runners", &[]), &body)?;
+            let call = Call::post("/user/runners", &[]);
+            let made: CreatedRunner = site.owner.write(&call, &body).map_err(kept_from_maintainers)?;
             keep(site, wanted, made.id.unwrap_or_default(), made.token)?;
             return Ok(Undo::Remove);
         };
@@ -226,7 +297,12 @@ mod tests {
             protected: true,
             untagged: false,
         };
-        let listed = |id, description: &str| Listed { id, description: Some(description.into()) };
+        let listed = |id, description: &str| Listed {
+            id,
+            description: Some(description.into()),
+            runner_type: "project_type".into(),
+            paused: false,
+        };
         let all = [listed(1, "factoryup a: trusted"), listed(2, "renamed"), listed(3, "other")];
         let mut memory =
             Memory { schema: 1, project: "x".into(), runners: [("trusted".to_owned(), 2)].into(), agent: None };

@@ -12,19 +12,31 @@ use crate::gitlab::http::Call;
 use crate::gitlab::site::{Project, Site};
 use crate::plan::{Action, Change, Undo};
 
-const KIND: &str = "project-settings";
-
-/// See the [module](self).
-pub(in crate::gitlab) struct Settings;
-
-/// What of the wanted differs from the present, by name.
-fn different(desired: &Desired, present: &Map<String, Value>) -> Vec<(&'static str, Value)> {
-    let differs = |name: &str, value: &Value| !is_as_wanted(name, value, present.get(name));
-    desired.settings.iter().filter(|(name, value)| differs(name, value)).cloned().collect()
+/// See the [module](self). Two parts, since the first must be right before anything is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gitlab) enum Settings {
+    /// Who sees what is pushed, and whose runners take its jobs.
+    Exposure,
+    /// Everything else; some of it, such as the default branch, cannot be set before there is something.
+    Rest,
 }
 
-fn compare(desired: &Desired, present: &Map<String, Value>) -> Option<Change> {
-    let different = different(desired, present);
+/// The attributes of [`Settings::Exposure`].
+const EXPOSURE: [&str; 3] = ["visibility", "shared_runners_enabled", "group_runners_enabled"];
+
+/// What this part wants.
+fn wanted(part: Settings, desired: &Desired) -> impl Iterator<Item = &(&'static str, Value)> {
+    desired.settings.iter().filter(move |(name, _)| EXPOSURE.contains(name) == (part == Settings::Exposure))
+}
+
+/// What of the wanted differs from the present, by name.
+fn different(part: Settings, desired: &Desired, present: &Map<String, Value>) -> Vec<(&'static str, Value)> {
+    let differs = |name: &str, value: &Value| !is_as_wanted(name, value, present.get(name));
+    wanted(part, desired).filter(|(name, value)| differs(name, value)).cloned().collect()
+}
+
+fn compare(part: Settings, desired: &Desired, present: &Map<String, Value>) -> Option<Change> {
+    let different = different(part, desired, present);
     if different.is_empty() {
         return None;
     }
@@ -33,7 +45,7 @@ fn compare(desired: &Desired, present: &Map<String, Value>) -> Option<Change> {
     let before = lines(names.iter().map(|name| (*name, present.get(*name))));
     let after = lines(different.iter().map(|(name, value)| (*name, Some(value))));
     Some(
-        Change::new(format!("{KIND}:{path}"), Action::Update, format!("set {} of {path}", names.join(", ")))
+        Change::new(format!("{}:{path}", part.kind()), Action::Update, format!("set {} of {path}", names.join(", ")))
             .with_diff(Some(before), Some(after)),
     )
 }
@@ -50,23 +62,30 @@ fn lines<'a>(values: impl Iterator<Item = (&'a str, Option<&'a Value>)>) -> Stri
 
 impl Resource for Settings {
     fn kind(&self) -> &'static str {
-        KIND
+        match self {
+            Self::Exposure => "project-exposure",
+            Self::Rest => "project-settings",
+        }
     }
 
     fn fresh(&self, desired: &Desired) -> Vec<Change> {
-        let after = lines(desired.settings.iter().map(|(name, value)| (*name, Some(value))));
+        if *self == Self::Exposure {
+            // The project is made that way.
+            return Vec::new();
+        }
+        let after = lines(wanted(*self, desired).map(|(name, value)| (*name, Some(value))));
         let path = desired.path();
-        let summary = format!("set {} attributes of {path} to the policy", desired.settings.len());
-        vec![Change::new(format!("{KIND}:{path}"), Action::Update, summary).with_diff(None, Some(after))]
+        let summary = format!("set {} attributes of {path} to the policy", wanted(*self, desired).count());
+        vec![Change::new(format!("{}:{path}", self.kind()), Action::Update, summary).with_diff(None, Some(after))]
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
-        Ok(Found::one(compare(site.desired, &site.attributes()?)))
+        Ok(Found::one(compare(*self, site.desired, &site.attributes()?)))
     }
 
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         let present = site.attributes()?;
-        let different = different(site.desired, &present);
+        let different = different(*self, site.desired, &present);
         let before: Map<String, Value> =
             different.iter().filter_map(|(name, _)| Some(((*name).to_owned(), present.get(*name)?.clone()))).collect();
         if !different.is_empty() {

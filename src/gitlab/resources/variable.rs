@@ -22,5 +22,34 @@ pub(in crate::gitlab) fn notes(site: &Site<'_>) -> GitlabResult<Vec<String>> {
         let key = plain(&variable.key);
         format!("the CI/CD variable {key} is not protected: jobs of every branch can read it, the agent's too")
     });
+    let mut notes: Vec<_> = open.collect();
+    for group in groups(&site.desired.group) {
+        notes.extend(inherited(site, group)?);
+    }
+    Ok(notes)
+}
+
+/// A group's path and those above it, the nearest first.
+fn groups(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
+}
+
+/// What the project's jobs inherit from a group, as far as the owner may see it: only the group's Owners do.
+/// Source: <https://docs.gitlab.com/api/group_level_variables/>.
+fn inherited(site: &Site<'_>, group: &str) -> GitlabResult<Vec<String>> {
+    let all: Vec<Listed> = match site.owner.list(&Call::get("/groups/:id/variables", &[&group])) {
+        Err(error) if error.status() == Some(403) => {
+            return Ok(vec![format!(
+                "your account cannot see the CI/CD variables of the group {group}, which this project's jobs get; an Owner of it can"
+            )]);
+        }
+        // A personal namespace has none.
+        Err(error) if error.status() == Some(404) => return Ok(Vec::new()),
+        all => all?,
+    };
+    let open = all.iter().filter(|variable| !variable.protected).map(|variable| {
+        let key = plain(&variable.key);
+        format!("the CI/CD variable {key} of the group {group} is not protected: jobs of every branch can read it, the agent's too")
+    });
     Ok(open.collect())
 }

@@ -80,6 +80,18 @@ pub fn gitlab_token(around: &Surroundings, url: &str) -> Result<Option<(Secret, 
     Ok(token.map(|token| (token, "glab's configuration".to_owned())))
 }
 
+/// A token of an agent whom a person made: from the variable of this name, or from the file that its sibling `NAME_FILE` names.
+///
+/// # Errors
+/// As [`gitlab_token`].
+pub fn agent_token(around: &Surroundings, name: &str) -> Result<Option<Secret>> {
+    let found = match (from_variable(around, name)?, around.text(&format!("{name}_FILE"))) {
+        (None, Some(path)) => Some(from_file(Path::new(&path))?),
+        (found, _) => found,
+    };
+    Ok(found.map(|(token, _)| token))
+}
+
 /// The instance that the tokens in [`TOKEN_VARIABLES`] are for. A `factory.toml` from somebody else must not get to say.
 fn token_host(around: &Surroundings) -> String {
     let named = INSTANCE_VARIABLES.iter().find_map(|name| around.text(name));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-pub use gitlab::{gitlab_token, token_for_another_instance};
+pub use gitlab::{agent_token, gitlab_token, token_for_another_instance};
 pub use ssh::{Alias, PublicKey};
 
 use crate::factory::answers::{Answers, Source};

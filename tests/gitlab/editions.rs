@@ -1,0 +1,297 @@
+//! Every GitLab that the hand-off is for: one without service accounts, one with those of groups, one with those of projects, and a
+//! personal namespace in place of a group. Each is handed off, left alone the second time, and proved.
+
+use std::cell::RefCell;
+
+use factoryup::Kind;
+use factoryup::dialog::Silent;
+use factoryup::gitlab::{AgentTokens, GitlabTarget};
+use factoryup::plan::{Outcome, Plan, Proof, Target, converge};
+use factoryup::secret::Secret;
+use gitlab_stand_in::{Edition, Tier};
+use serde_json::{Value, json};
+
+use super::parrot::{Attack, Does, Parrot};
+use super::plane::expires_in;
+use super::situation::{PROVE, QUIET, Recorder, Situation};
+
+/// Whose token the hand-off has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Owner,
+    Administrator,
+    /// The group's owner, with an agent whom an administrator made by hand.
+    Hand,
+}
+
+struct Case {
+    edition: Edition,
+    tier: Tier,
+    version: &'static str,
+    group: &'static str,
+    by: By,
+    /// What the plan says of the account.
+    plan: &'static str,
+}
+
+const fn case(
+    edition: Edition,
+    tier: Tier,
+    version: &'static str,
+    group: &'static str,
+    by: By,
+    plan: &'static str,
+) -> Case {
+    Case { edition, tier, version, group, by, plan }
+}
+
+use Edition::{Ce, Ee};
+use Tier::{Free, Premium};
+
+const USER: &str = "create the user factory-agent";
+const HANDED: &str = "keep the token that is handed over for factory-agent";
+const OF_PROJECT: &str = "create the project's service account factory-agent";
+const OF_GROUP: &str = "create the service account factory-agent of the group factory";
+
+const CASES: &[Case] = &[
+    case(Ce, Free, "18.0.2", "factory", By::Administrator, USER),
+    case(Ce, Free, "18.11.0", "factory", By::Administrator, USER),
+    case(Ce, Free, "19.1.0", "factory", By::Hand, HANDED),
+    case(Ee, Free, "18.10.0", "factory", By::Hand, HANDED),
+    case(Ee, Free, "18.11.0", "factory", By::Owner, OF_PROJECT),
+    case(Ee, Premium, "18.10.0", "factory", By::Owner, OF_GROUP),
+    case(Ee, Premium, "19.2.0", "factory", By::Owner, OF_PROJECT),
+    case(Ee, Free, "19.2.0", "owner", By::Owner, OF_PROJECT),
+    case(Ce, Free, "19.1.0", "owner", By::Hand, HANDED),
+];
+
+impl Case {
+    fn situation(&self) -> Option<Situation> {
+        let mut situation = Situation::with(|options| {
+            (options.edition, options.tier) = (self.edition, self.tier);
+            self.version.clone_into(&mut options.version);
+        })?;
+        self.group.clone_into(&mut situation.factory.gitlab.group);
+        if self.tier == Premium {
+            situation.factory.gitlab.tier = factoryup::factory::Tier::Premium;
+        }
+        Some(situation)
+    }
+
+    fn target(&self, situation: &Situation) -> GitlabTarget {
+        match self.by {
+            By::Owner => situation.target(),
+            By::Administrator => situation.target_with(Secret::new(root(situation))),
+            By::Hand => situation.target().with_agent(made_by_hand(situation)),
+        }
+    }
+}
+
+fn root(situation: &Situation) -> String {
+    situation.plane.token("root", &["api"])
+}
+
+fn create_user(situation: &Situation) -> u64 {
+    let root = root(situation);
+    let admin = situation.plane.as_token(&root);
+    let found = admin.get("/users?username=factory-agent").body;
+    if let Some(id) = found[0]["id"].as_u64() {
+        return id;
+    }
+    let user = json!({
+        "username": "factory-agent", "name": "Agent", "email": "agent@example.invalid", "force_random_password": true,
+    });
+    admin.post("/users", &user).body["id"].as_u64().unwrap()
+}
+
+fn token(situation: &Situation, scopes: &[&str], days: i64) -> Secret {
+    let id = create_user(situation);
+    let root = root(situation);
+    let body = json!({ "name": "by hand", "scopes": scopes, "expires_at": expires_in(days) });
+    let made = situation.plane.as_token(&root).post(&format!("/users/{id}/personal_access_tokens"), &body);
+    Secret::new(made.body["token"].as_str().unwrap())
+}
+
+/// What a person does after the steps that the refusal names.
+fn made_by_hand(situation: &Situation) -> AgentTokens {
+    AgentTokens {
+        own: Some(token(situation, &["read_api", "write_repository"], 20)),
+        proof: Some(token(situation, &["api"], 1)),
+    }
+}
+
+fn summaries(plan: &Plan) -> Vec<&str> {
+    plan.changes.iter().map(|change| change.summary.as_str()).collect()
+}
+
+fn broken(proofs: &[Proof]) -> Vec<String> {
+    proofs.iter().filter(|proof| !proof.held).map(|proof| format!("{}: {}", proof.claim, proof.detail)).collect()
+}
+
+#[test]
+fn every_gitlab_is_handed_off_left_alone_and_proved() {
+    for case in CASES {
+        let Some(situation) = case.situation() else { return };
+        let what = format!("{:?} {:?} {} in {} by {:?}", case.edition, case.tier, case.version, case.group, case.by);
+        let mut target = case.target(&situation);
+        let plan = target.observe(&Silent).unwrap_or_else(|e| panic!("{what}: {e}\n{:?}", e.hints()));
+        assert!(summaries(&plan).contains(&case.plan), "{what}: {:?}", summaries(&plan));
+        let recorder = Recorder::default();
+        let outcome = converge(&mut target, &recorder, &situation.state, PROVE);
+        let proofs = recorder.proofs.borrow();
+        assert!(outcome.is_ok(), "{what}: {outcome:?}, {:#?}", broken(&proofs));
+        assert!(proofs.len() > 20 && broken(&proofs).is_empty(), "{what}: {proofs:#?}");
+
+        situation.plane.stand_in.clear_log();
+        let mut target = match case.by {
+            // What was handed over once is kept.
+            By::Hand => situation.target(),
+            By::Owner | By::Administrator => case.target(&situation),
+        };
+        let again = converge(&mut target, &Silent, &situation.state, QUIET).unwrap();
+        assert_eq!(again, Outcome::AlreadyRight { proofs: 0 }, "{what}");
+        assert_eq!(situation.writes(), Vec::<String>::new(), "{what}");
+        let requests = situation.plane.log();
+        let paths: Vec<_> = requests.iter().map(|r| &r.path).collect();
+        assert!(requests.len() <= 20, "{what}: {} requests: {paths:#?}", requests.len());
+
+        let member = situation.get("/members");
+        let agent = member.as_array().unwrap().iter().find(|member| member["username"] == "factory-agent").unwrap();
+        assert_eq!(agent["access_level"], 30, "{what}");
+    }
+}
+
+#[test]
+fn a_user_that_an_administrator_makes_sees_and_makes_as_little_as_it_can_and_is_found_again() {
+    let case = &CASES[1];
+    let Some(situation) = case.situation() else { return };
+    converge(&mut case.target(&situation), &Silent, &situation.state, QUIET).unwrap();
+    let own = situation.plane.as_token(&situation.kept("agent-token")).get("/user").body;
+    assert_eq!((&own["external"], &own["can_create_group"]), (&json!(true), &json!(false)));
+    // Without the state folder the account is known by the note on it.
+    std::fs::remove_file(situation.state.file("gitlab.json")).unwrap();
+    std::fs::remove_file(situation.state.file("agent-token")).unwrap();
+    let plan = case.target(&situation).observe(&Silent).unwrap();
+    assert!(!summaries(&plan).contains(&USER), "{:?}", summaries(&plan));
+    converge(&mut case.target(&situation), &Silent, &situation.state, QUIET).unwrap();
+    assert!(situation.kept("agent-token").starts_with("glpat-"));
+}
+
+#[test]
+fn a_user_that_is_somebodys_is_not_taken() {
+    let case = &CASES[1];
+    let Some(situation) = case.situation() else { return };
+    create_user(&situation);
+    let error = case.target(&situation).observe(&Silent).unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(error.to_string().contains("the user name factory-agent is taken"), "{error}");
+    assert_eq!(situation.state.file("agent-token").exists(), false);
+}
+
+/// Each of a person's steps that is missing or wrong is named before anything is changed.
+#[test]
+fn each_step_of_a_hand_made_agent_is_checked_before_anything_is_changed() {
+    let case = &CASES[2];
+    let Some(situation) = case.situation() else { return };
+    let refused = |own: Option<Secret>| {
+        situation.plane.stand_in.clear_log();
+        let target = situation.target().with_agent(AgentTokens { own, proof: None });
+        let mut target = RefCell::new(target);
+        let error = target.get_mut().observe(&Silent).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotPermitted, "{error}");
+        assert_eq!(situation.writes(), Vec::<String>::new());
+        let hints = error.hints().join("\n");
+        for step in [
+            "1. have an administrator create the user factory-agent",
+            "2. as factory-agent, make a token with the scopes read_api and write_repository",
+            "3. hand it over in FACTORYUP_AGENT_TOKEN",
+            "FACTORYUP_AGENT_PROOF_TOKEN",
+            "makes factory-agent a Developer of factory/control",
+        ] {
+            assert!(hints.contains(step), "{step}: {hints}");
+        }
+        error.to_string()
+    };
+    let begins = |own: Option<Secret>, words: &str| {
+        let said = refused(own);
+        assert!(said.starts_with(words), "{said}");
+    };
+    begins(None, "there is no user factory-agent yet;");
+    create_user(&situation);
+    begins(None, "no token of factory-agent is handed over;");
+    begins(Some(Secret::new("glpat-wrong-wrong")), "GitLab does not take the token that is handed over");
+    let wide = token(&situation, &["api"], 9);
+    begins(Some(wide), "the token that is handed over for factory-agent has the scopes api;");
+    let late = token(&situation, &["read_api", "write_repository"], 90);
+    begins(Some(late), "the token that is handed over for factory-agent ends on ");
+    let other = Secret::new(situation.plane.token("owner", &["read_api", "write_repository"]));
+    begins(Some(other), "the token that is handed over for factory-agent is another account's");
+}
+
+/// Without the second token the role behind the narrow one cannot be told, and the proof says how to.
+#[test]
+fn a_hand_made_agent_without_a_token_for_the_proof_is_not_proved() {
+    let case = &CASES[2];
+    let Some(situation) = case.situation() else { return };
+    let own = token(&situation, &["read_api", "write_repository"], 20);
+    let mut target = situation.target().with_agent(AgentTokens { own: Some(own), proof: None });
+    let recorder = Recorder::default();
+    let error = converge(&mut target, &recorder, &situation.state, QUIET).unwrap_err();
+    assert_eq!(error.kind(), Kind::Pending, "{error}");
+    let broken = broken(&recorder.proofs.borrow());
+    assert!(broken.iter().all(|line| line.contains("cannot tell: ")), "{broken:#?}");
+    assert!(broken.iter().all(|line| line.contains("FACTORYUP_AGENT_PROOF_TOKEN")), "{broken:#?}");
+    // Pushes and readings hang on no scope.
+    let held = recorder.proofs.borrow().iter().filter(|proof| proof.held).count();
+    assert!(held >= 7, "{held}");
+}
+
+#[test]
+fn a_personal_namespace_of_somebody_else_names_the_way_to_a_group() {
+    let Some(mut situation) = Situation::new() else { return };
+    situation.plane.stand_in.add_user("eve").unwrap();
+    situation.factory.gitlab.group = "eve".into();
+    let root = root(&situation);
+    let error = situation.target_with(Secret::new(root)).observe(&Silent).unwrap_err();
+    assert_eq!(error.to_string(), "gitlab.group = \"eve\" is the personal namespace of another user");
+    assert!(error.hints()[0].contains("/groups/new"), "{:?}", error.hints());
+    assert_eq!(situation.writes(), Vec::<String>::new());
+}
+
+/// What stands between here and GitLab may refuse as well, and that proves nothing of the policy.
+#[test]
+fn what_a_proxy_refuses_is_not_held() {
+    let Some(mut situation) = Situation::new() else { return };
+    let proxy = Parrot::before(&situation.plane.url());
+    situation.behind(&proxy.url());
+    situation.apply(QUIET).unwrap();
+    for (does, what) in [
+        (Does::Forbids(None), "an empty 403"),
+        (Does::Forbids(Some("text/html")), "a login page"),
+        (Does::Forbids(Some("application/json")), "JSON without GitLab's words"),
+    ] {
+        let mut target = situation.target();
+        target.observe(&Silent).unwrap();
+        proxy.attack(Some(Attack { on: "POST|PUT|PATCH|DELETE /api/v4", does }));
+        let proofs = target.prove(&Silent).unwrap_or_else(|e| panic!("{what}: {e}"));
+        proxy.attack(None);
+        for claim in [
+            "the agent cannot commit to main by API",
+            "the agent cannot merge into main",
+            "the agent cannot start a pipeline on main",
+            "the agent cannot change the project's settings",
+            "the agent cannot unprotect main",
+            "the agent cannot make itself another token",
+            "the agent cannot raise its own role",
+        ] {
+            let proof = proofs.iter().find(|proof| proof.claim == claim).unwrap();
+            assert!(!proof.held && proof.detail.starts_with("cannot tell: "), "{what}: {proof:?}");
+        }
+        // The tries cleared away what the proxy let them make, once it lets them.
+        let proofs = situation.target().prove(&Silent);
+        assert!(proofs.is_ok_and(|proofs| broken(&proofs).is_empty()), "{what}");
+        assert_eq!(situation.pending(), Vec::<String>::new());
+        let branches: Value = situation.get("/repository/branches");
+        assert_eq!(branches.as_array().unwrap().len(), 1, "{what}");
+    }
+}
