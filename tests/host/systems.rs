@@ -47,7 +47,9 @@ fn untrusted_jobs_run_in_containers(journey: &Journey) {
     let operator = |commands: &str| lab::stdout(&lab::ssh(&journey.host, &journey.keys, "operator", commands));
     journey.inside(
         "cat >/usr/bin/gitlab-runner <<'END'\n#!/bin/sh\nset -eu\ncase $1 in\n\
-         verify) grep -q 'token = \"glrt-the-right-one\"' \"$3\" ;;\n\
+         verify) [ ! -e /tmp/gitlab-is-away ] || { echo 'ERROR: Verifying runner... client error'; exit 0; }\n\
+         if grep -q 'token = \"glrt-the-right-one\"' \"$3\"; then echo 'Verifying runner... is valid'; \
+         else echo 'ERROR: Verifying runner... is removed'; exit 1; fi ;;\n\
          run) [ \"$4 $5\" = '--working-directory /home/runner' ] && exec sleep 100000 ;;\nesac\nEND\n\
          chmod 755 /usr/bin/gitlab-runner\n\
          (umask 077; echo glrt-the-right-one >/etc/factory/runner-untrusted-token)\n\
@@ -71,6 +73,9 @@ fn untrusted_jobs_run_in_containers(journey: &Journey) {
     let start = command("start-runners", "sudo factory-runner start untrusted NAME").replace("NAME", "shop");
     assert!(operator(&start).contains("factory-runner-untrusted-shop.service runs"));
     assert_eq!(operator("sudo factory-runner status").matches("token accepted").count(), 2);
+    journey.inside("touch /tmp/gitlab-is-away");
+    assert_eq!(operator("sudo factory-runner status").matches("token unknown: GitLab not reached").count(), 2);
+    journey.inside("rm /tmp/gitlab-is-away");
     let freed = operator(&command("disk-full", "sudo -iu runner podman system prune"));
     assert!(freed.contains("Total reclaimed space"), "{freed}");
     for runbook in ["start-runners", "decommission"] {

@@ -52,9 +52,18 @@ esac"#,
         "corporate",
         "glab",
         r#"case "$*" in
-"variable list --output json") ls "$store" | jq -Rn '[inputs | {key: ., environment_scope: "*"}]' ;;
-"variable set "*" --masked --hidden --protected --raw --scope *"|"variable update "*" --masked --protected --raw --scope *") cat >"$store/$3" ;;
-*) exit 9 ;;
+"api --paginate projects/:id/variables?per_page=100") ls "$store" | jq -Rn '[inputs | {key: ., environment_scope: "*"}] | _nwise(20)' ;;
+"api --method POST projects/:id/variables --header Content-Type: application/json --input -")
+    cat >"$store/../sent"
+    [ "$(jq -c 'del(.key, .value)' "$store/../sent")" = '{"environment_scope":"*","protected":true,"masked_and_hidden":true,"raw":true}' ]
+    key=$(jq -r .key "$store/../sent")
+    [ ! -e "$store/$key" ] || { echo "($key) has already been taken" >&2; exit 1; }
+    jq -j .value "$store/../sent" >"$store/$key" ;;
+"api --method PUT projects/:id/variables/"*"?filter%5Benvironment_scope%5D="[*%]*" --header Content-Type: application/json --input -")
+    key=${4#projects/:id/variables/}; key=${key%%\?*}
+    [ -e "$store/$key" ]
+    jq -j .value >"$store/$key" ;;
+*) echo "no such call: $*" >&2; exit 9 ;;
 esac"#,
     ),
 ];
@@ -114,6 +123,12 @@ fn every_store_has_the_same_commands_and_no_value_is_an_argument() {
     }
     for (answers, program, does) in STORES {
         let store = Store::new(answers, program, does);
+        if program == "glab" {
+            // More than one page of them, and what is set below comes last.
+            for number in 10..50 {
+                fs::write(store.folder.join(format!("values/A_{number}")), "x").unwrap();
+            }
+        }
         passed(&store.secret(&["set", "API_KEY"], "first \"value\" \\ $x\nof two lines\n"));
         assert_eq!(store.value("API_KEY"), "first \"value\" \\ $x\nof two lines", "{program}");
         passed(&store.secret(&["set", "API_KEY"], "second value\n"));
