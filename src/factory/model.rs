@@ -214,7 +214,7 @@ pub enum AgentKind {
 pub struct Agent {
     /// Which agent.
     pub kind: AgentKind,
-    /// Its GitLab user name: a service account, unique on the GitLab instance.
+    /// Its GitLab user name, of a service account or a second user, unique on the GitLab instance.
     pub username: String,
     /// Life of its GitLab token in days, 1 to 30.
     pub token_days: u16,

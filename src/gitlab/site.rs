@@ -63,7 +63,8 @@ pub(super) struct Site<'a> {
     /// The project's id.
     pub(super) id: u64,
     project: RefCell<Option<Project>>,
-    account: RefCell<Option<Option<Account>>>,
+    /// None while it was not asked for; empty when there is none.
+    account: RefCell<Option<Vec<Account>>>,
 }
 
 impl<'a> Site<'a> {
@@ -95,14 +96,14 @@ impl<'a> Site<'a> {
     /// The agent's account, when there is one.
     pub(super) fn account(&self) -> GitlabResult<Option<Account>> {
         if let Some(account) = &*self.account.borrow() {
-            return Ok(account.clone());
+            return Ok(account.first().cloned());
         }
         let found = match &self.desired.agent.identity {
             Identity::Project => self.service_account(&Call::get("/projects/:id/service_accounts", &[&self.id]))?,
             Identity::Group(top) => self.service_account(&Call::get("/groups/:id/service_accounts", &[top]))?,
             Identity::Made | Identity::Given => second_user::find(self.owner, self.desired, self.keep)?,
         };
-        *self.account.borrow_mut() = Some(found.clone());
+        *self.account.borrow_mut() = Some(found.clone().into_iter().collect());
         Ok(found)
     }
 

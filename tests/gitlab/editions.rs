@@ -185,7 +185,7 @@ fn a_user_that_is_somebodys_is_not_taken() {
     let error = case.target(&situation).observe(&Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert!(error.to_string().contains("the user name factory-agent is taken"), "{error}");
-    assert_eq!(situation.state.file("agent-token").exists(), false);
+    assert!(!situation.state.file("agent-token").exists());
 }
 
 /// Each of a person's steps that is missing or wrong is named before anything is changed.

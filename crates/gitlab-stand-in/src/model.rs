@@ -19,6 +19,7 @@ pub(crate) const OWNER: u8 = 50;
 pub(crate) const ADMIN: u8 = 60;
 
 /// A person or a service account.
+#[expect(clippy::struct_excessive_bools, reason = "GitLab's attributes are switches")]
 pub(crate) struct User {
     pub(crate) id: u64,
     pub(crate) username: String,

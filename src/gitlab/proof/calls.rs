@@ -3,7 +3,7 @@
 use super::attempts::{Attempt, Mend, attempts};
 use super::stage::Stage;
 use super::verdict::{Attempted, differs, judge, proof, words};
-use crate::gitlab::client::{Answer, Client};
+use crate::gitlab::client::Answer;
 use crate::gitlab::error::GitlabResult;
 use crate::plan::Proof;
 
@@ -43,7 +43,7 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proo
     let mut verdict = judge(&own, attempt.hidden);
     let mut last = own;
     if verdict == Attempted::Scope {
-        let Some(wide) = stage.wide().map(Client::clone) else {
+        let Some(wide) = stage.wide().cloned() else {
             let detail = format!("cannot tell: {detail}, for the token's scope alone; {}", stage.without_wide());
             return Ok(Some(proof(&attempt.claim, false, detail)));
         };
@@ -68,7 +68,7 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proo
         Attempted::Otherwise => detail.push_str("; that is no refusal of the agent"),
         Attempted::Scope => detail.push_str("; whether the role forbids it is not known"),
         Attempted::Unclear => {
-            detail = format!("cannot tell: {detail}; GitLab says why, so this may be a proxy's answer")
+            detail = format!("cannot tell: {detail}; GitLab says why, so this may be a proxy's answer");
         }
     }
     Ok(Some(proof(&attempt.claim, held, detail)))

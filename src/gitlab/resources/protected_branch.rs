@@ -4,7 +4,7 @@
 //! get protected variables and runners. So two more kinds of rules must not be there: one that opens the default branch, and one
 //! that protects a branch which the agent can push to.
 //!
-//! The Community Edition cannot change a rule: `PATCH` answers 200 and does nothing. It takes `DELETE` and `POST`, and so that
+//! Without a license who may push and merge cannot be changed: `PATCH` answers 200 and ignores it. It takes `DELETE` and `POST`, and so that
 //! the branch is never open in between, a second, strict rule covers it for that moment. On Premium `PATCH` keeps what else hangs
 //! on the rule. Source: <https://docs.gitlab.com/api/protected_branches/>.
 

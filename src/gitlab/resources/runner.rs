@@ -182,7 +182,7 @@ fn foreign(site: &Site<'_>, listed: &Listed, why: &str) -> Error {
         .hint("to keep it, give it other tags than trusted and untrusted, and take jobs without tags from it")
 }
 
-/// Where an instance or a group keeps new runners for itself. Source: app/policies/project_policy.rb, `create_runner`.
+/// Where an instance or a group keeps new runners for itself. Source: `app/policies/project_policy.rb`, `create_runner`.
 fn kept_from_maintainers(error: GitlabError) -> GitlabError {
     if error.status() != Some(403) {
         return error;

@@ -183,7 +183,7 @@ pub(super) fn issue(call: &mut Call<'_>, user: u64, may_be_endless: bool) -> Out
     Ok(Reply::created(token.to_json_once(&text)))
 }
 
-/// The user that the path names, for an administrator. Source: lib/api/users.rb, `authenticated_as_admin!`.
+/// The user that the path names, for an administrator. Source: `lib/api/users.rb`, `authenticated_as_admin!`.
 fn create_user_token(call: &mut Call<'_>) -> Outcome {
     if !call.is_admin() {
         return Err(forbidden(""));
@@ -206,7 +206,7 @@ fn user(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::ok(value))
 }
 
-/// Here only to tell an administrator's token from others. Source: lib/api/admin/plan_limits.rb.
+/// Here only to tell an administrator's token from others. Source: `lib/api/admin/plan_limits.rb`.
 fn plan_limits(call: &mut Call<'_>) -> Outcome {
     if call.is_admin() { Ok(Reply::ok(json!({ "ci_registered_project_runners": 1000 }))) } else { Err(forbidden("")) }
 }

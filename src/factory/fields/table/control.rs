@@ -108,7 +108,8 @@ pub(super) const CONTROL: &[Field] = &[
         flag: "agent-token-days",
         prompt: "Life of the agent's token in days",
         help: "Life of the agent's GitLab token in days",
-        explain: "The shorter, the less a leaked token is worth. A pipeline rotates it in time.",
+        explain: "The shorter, the less a leaked token is worth. `factoryup apply` renews it in its last \
+                  week, and the nightly pipeline says when that is due.",
         example: "30",
         kind: ValueKind::Number { min: 1, max: 30 },
         default: Some("30"),
