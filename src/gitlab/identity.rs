@@ -45,7 +45,7 @@ impl Identity {
     }
 }
 
-/// The first way that is there. `user` says that the agent has been a user so far, and stays one.
+/// The first way that is there. `user` says that the agent is a user already, or can be nothing else.
 pub(super) fn choose(
     owner: &Client,
     desired: &Desired,

@@ -45,6 +45,9 @@ pub(super) struct Memory {
     /// Whose the kept agent token is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) agent: Option<TokenMemory>,
+    /// Whether GitLab has service accounts and refused to make one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) no_service_account: bool,
 }
 
 /// What is remembered of the agent's token.
@@ -79,7 +82,13 @@ impl Keep {
     /// What is remembered about this project; nothing when the file is about another one.
     pub(super) fn memory(&self) -> GitlabResult<Memory> {
         let path = self.path(MEMORY);
-        let fresh = || Memory { schema: SCHEMA, project: self.project.clone(), runners: BTreeMap::new(), agent: None };
+        let fresh = || Memory {
+            schema: SCHEMA,
+            project: self.project.clone(),
+            runners: BTreeMap::new(),
+            agent: None,
+            no_service_account: false,
+        };
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(fresh()),

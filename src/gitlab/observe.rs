@@ -59,7 +59,8 @@ impl GitlabTarget {
     pub(super) fn identify(&mut self, project: Option<&Project>) -> GitlabResult<()> {
         if !self.identified {
             let facts = self.facts()?;
-            let user = self.keep.memory()?.agent.is_some_and(|agent| agent.user);
+            let memory = self.keep.memory()?;
+            let user = memory.no_service_account || memory.agent.is_some_and(|agent| agent.user);
             self.desired.agent.identity = identity::choose(&self.owner, &self.desired, &facts, project, user)?;
             self.identified = true;
         }

@@ -3,11 +3,11 @@
 
 use std::cell::RefCell;
 
-use factoryup::Kind;
-use factoryup::dialog::Silent;
+use factoryup::dialog::{Dialog, Silent};
 use factoryup::gitlab::{AgentTokens, GitlabTarget};
-use factoryup::plan::{Outcome, Plan, Proof, Target, converge};
+use factoryup::plan::{Event, Outcome, Plan, Proof, Target, Watch, converge};
 use factoryup::secret::Secret;
+use factoryup::{Kind, Result};
 use gitlab_stand_in::{Edition, Tier};
 use serde_json::{Value, json};
 
@@ -244,6 +244,72 @@ fn a_hand_made_agent_without_a_token_for_the_proof_is_not_proved() {
     // Pushes and readings hang on no scope.
     let held = recorder.proofs.borrow().iter().filter(|proof| proof.held).count();
     assert!(held >= 7, "{held}");
+}
+
+/// GitLab shows its service accounts and makes none: the next run goes another way, and the one after it stays there.
+#[test]
+fn an_instance_that_keeps_service_accounts_for_administrators_gets_a_second_user() {
+    let Some(situation) = Situation::with(|options| options.owners_make_service_accounts = false) else { return };
+    let error = situation.apply(QUIET).unwrap_err();
+    assert_eq!(error.kind(), Kind::CutShort);
+    assert!(error.to_string().ends_with("has service accounts, and lets your account make none"), "{error}");
+    let error = situation.apply(QUIET).unwrap_err();
+    assert!(error.to_string().starts_with("there is no user factory-agent yet;"), "{error}");
+    let mut target = situation.target().with_agent(made_by_hand(&situation));
+    converge(&mut target, &Silent, &situation.state, PROVE).unwrap();
+    assert_eq!(situation.pending(), Vec::<String>::new());
+}
+
+/// A person at a terminal, who pastes the token when asked.
+struct Pasting(Secret, RefCell<Vec<String>>);
+
+impl Dialog for Pasting {
+    fn is_interactive(&self) -> bool {
+        true
+    }
+    fn confirm(&self, _question: &str, _default: bool) -> Result<bool> {
+        Ok(true)
+    }
+    fn secret(&self, prompt: &str) -> Result<Secret> {
+        self.1.borrow_mut().push(prompt.to_owned());
+        Ok(self.0.clone())
+    }
+    fn note(&self, text: &str) {
+        self.1.borrow_mut().push(text.to_owned());
+    }
+    fn warn(&self, _text: &str) {}
+    fn busy(&self, _text: &str) {}
+}
+
+impl Watch for Pasting {
+    fn event(&self, _event: &Event<'_>) {}
+}
+
+#[test]
+fn at_a_terminal_the_token_is_asked_for_once_after_the_steps() {
+    let case = &CASES[2];
+    let Some(situation) = case.situation() else { return };
+    let pasting = Pasting(token(&situation, &["read_api", "write_repository"], 20), RefCell::default());
+    let proof = Some(token(&situation, &["api"], 1));
+    let mut target = situation.target().with_agent(AgentTokens { own: None, proof });
+    converge(&mut target, &pasting, &situation.state, QUIET).unwrap();
+    let said = pasting.1.borrow();
+    let asked =
+        |line: &&String| line.starts_with("Token of factory-agent with the scopes read_api and write_repository");
+    assert_eq!(said.iter().filter(asked).count(), 1, "{said:?}");
+    assert!(said.iter().any(|line| line.starts_with("2. as factory-agent, make a token")), "{said:?}");
+}
+
+#[test]
+fn an_administrator_is_no_agent() {
+    let case = &CASES[2];
+    let Some(mut situation) = case.situation() else { return };
+    situation.factory.agent.username = "root".into();
+    let own = situation.plane.token("root", &["read_api", "write_repository"]);
+    let tokens = AgentTokens { own: Some(Secret::new(own)), proof: None };
+    let error = situation.target().with_agent(tokens).observe(&Silent).unwrap_err();
+    assert!(error.to_string().starts_with("root is an administrator, whom no policy holds;"), "{error}");
+    assert_eq!(situation.writes(), Vec::<String>::new());
 }
 
 #[test]

@@ -101,6 +101,8 @@ pub struct Options {
     pub default_branch_protection: u8,
     /// GitLab's instance setting: whether Maintainers may create runners of their projects.
     pub runner_registration: bool,
+    /// GitLab's instance setting: whether others than administrators may create service accounts.
+    pub owners_make_service_accounts: bool,
 }
 
 impl Options {
@@ -116,6 +118,7 @@ impl Options {
             owner: "owner".to_owned(),
             default_branch_protection: 2,
             runner_registration: true,
+            owners_make_service_accounts: true,
         }
     }
 }
@@ -167,6 +170,7 @@ impl StandIn {
             directory,
             default_branch_protection: options.default_branch_protection,
             runner_registration: options.runner_registration,
+            owners_make_service_accounts: options.owners_make_service_accounts,
         };
         let mut state = State::default();
         state.add_user("root", "Administrator", true, None);

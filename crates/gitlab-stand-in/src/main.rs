@@ -44,6 +44,10 @@ struct Arguments {
     #[arg(long)]
     no_runner_registration: bool,
 
+    /// Let only administrators create service accounts, as an instance may
+    #[arg(long)]
+    no_service_accounts_by_owners: bool,
+
     /// Directory for the repositories, which stays [default: a temporary one, which is removed]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -131,6 +135,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         group: arguments.group.clone(),
         owner: arguments.owner,
         runner_registration: !arguments.no_runner_registration,
+        owners_make_service_accounts: !arguments.no_service_accounts_by_owners,
         ..Options::new(arguments.dir.unwrap_or_else(|| temporary.path().to_owned()))
     })?;
     let (url, group, owner, token) = (stand_in.url(), arguments.group, stand_in.owner(), stand_in.owner_token());

@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) default_branch_protection: u8,
     /// Whether Maintainers may create project runners.
     pub(crate) runner_registration: bool,
+    /// Whether others than administrators may create service accounts.
+    pub(crate) owners_make_service_accounts: bool,
 }
 
 /// The stand-in's memory. One lock guards it all, so every request sees and leaves a whole state.

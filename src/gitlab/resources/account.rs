@@ -69,15 +69,28 @@ impl Resource for ServiceAccount {
             Identity::Group(top) => (Call::post("/groups/:id/service_accounts", &[top]), service()),
             Identity::Made | Identity::Given => (Call::post("/users", &[]), second_user::body(site.desired)),
         };
-        site.owner.write::<Account>(&call, &body).map_err(|error| match &error {
+        let made = site.owner.write::<Account>(&call, &body).map_err(|error| match &error {
             // Somebody took it since the plan.
             GitlabError::Refused { status: 400 | 409 | 422, said, .. } if said.contains("taken") => {
                 taken(site.desired).into()
             }
             _ => error,
-        })?;
-        Ok(Undo::Remove)
+        });
+        match made {
+            Err(error) if !agent.identity.is_user() && matches!(error.status(), Some(403 | 404)) => {
+                // Else the next run would choose the same.
+                site.keep.remember(|memory| memory.no_service_account = true)?;
+                Err(kept_from_owners(&error).into())
+            }
+            made => made.map(|_| Undo::Remove),
+        }
     }
+}
+
+/// Where an instance keeps service accounts for administrators. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
+fn kept_from_owners(error: &GitlabError) -> Error {
+    Error::new(Kind::CutShort, format!("{error}; this GitLab has service accounts, and lets your account make none"))
+        .hint("run the same command again: it plans a second user in place of a service account")
 }
 
 /// User names are unique on the whole instance, which on gitlab.com is the world.

@@ -304,8 +304,13 @@ mod tests {
             paused: false,
         };
         let all = [listed(1, "factoryup a: trusted"), listed(2, "renamed"), listed(3, "other")];
-        let mut memory =
-            Memory { schema: 1, project: "x".into(), runners: [("trusted".to_owned(), 2)].into(), agent: None };
+        let mut memory = Memory {
+            schema: 1,
+            project: "x".into(),
+            runners: [("trusted".to_owned(), 2)].into(),
+            agent: None,
+            no_service_account: false,
+        };
         assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(2));
         memory.runners.insert("trusted".into(), 9);
         assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(1));

@@ -257,6 +257,24 @@ mod tests {
     }
 
     #[test]
+    fn an_agents_token_is_in_its_variable_or_in_a_private_file() {
+        let home = tempfile::tempdir().unwrap();
+        let around = around(home.path(), |name| match name {
+            "A" | "BOTH" => Some("glpat-x".into()),
+            // Everybody can read these.
+            "BOTH_FILE" | "B_FILE" => Some("/etc/passwd".into()),
+            "C_FILE" => Some("/nowhere/token".into()),
+            _ => None,
+        });
+        let found = |name: &str| agent_token(&around, name).map(|token| token.map(|token| token.expose().to_owned()));
+        assert_eq!(found("A").unwrap().as_deref(), Some("glpat-x"));
+        assert_eq!(found("BOTH").unwrap().as_deref(), Some("glpat-x"));
+        assert_eq!(found("NONE").unwrap(), None);
+        assert!(found("B").unwrap_err().to_string().contains("can be read by others"));
+        assert!(found("C").is_err());
+    }
+
+    #[test]
     fn a_file_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
