@@ -11,6 +11,7 @@ use factoryup::{Kind, Result};
 use gitlab_stand_in::{Edition, Tier};
 use serde_json::{Value, json};
 
+use super::cutter::Cutter;
 use super::parrot::{Attack, Does, Parrot};
 use super::plane::expires_in;
 use super::situation::{PROVE, QUIET, Recorder, Situation};
@@ -175,6 +176,28 @@ fn a_user_that_an_administrator_makes_sees_and_makes_as_little_as_it_can_and_is_
     assert!(!summaries(&plan).contains(&USER), "{:?}", summaries(&plan));
     converge(&mut case.target(&situation), &Silent, &situation.state, QUIET).unwrap();
     assert!(situation.kept("agent-token").starts_with("glpat-"));
+}
+
+#[test]
+fn a_hand_off_with_a_second_user_that_is_cut_after_every_creation_goes_on() {
+    let case = &CASES[1];
+    let Some(mut situation) = case.situation() else { return };
+    let cutter = Cutter::before(&situation.plane.url());
+    situation.factory.gitlab.url = cutter.url();
+    let mut cuts = 0;
+    while !case.target(&situation).observe(&Silent).unwrap().is_empty() {
+        cutter.cut_next();
+        let error = converge(&mut case.target(&situation), &Silent, &situation.state, QUIET).unwrap_err();
+        assert_eq!(error.kind(), Kind::CutShort, "{error}");
+        cuts += 1;
+        assert!(cuts < 30, "each run must get further");
+    }
+    assert!(cuts > 8, "{cuts}");
+    let proofs = converge(&mut case.target(&situation), &Silent, &situation.state, PROVE);
+    assert!(matches!(proofs, Ok(Outcome::AlreadyRight { proofs: 23.. })), "{proofs:?}");
+    let root = root(&situation);
+    let admin = situation.plane.as_token(&root);
+    assert_eq!(admin.get("/users?search=agent").body.as_array().unwrap().len(), 1);
 }
 
 #[test]
