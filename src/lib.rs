@@ -14,6 +14,7 @@
 //! | [`repo`] | target *repo*: the control repo, rendered from `templates/` into one git commit |
 //! | [`gitlab`] | target *gitlab*: the hand-off, and the negative proof that it holds |
 //! | [`workspace`] | a factory's folder with its answers, keys, state and dialog: makes targets, and applies them in order |
+//! | [`budget`] | what a peer may cost: bytes, entries and time |
 //! | [`hand_over`] | what the hand-off makes for the host |
 //! | [`app`] | application repos under the factory's app contract |
 //! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
@@ -34,6 +35,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod app;
+pub mod budget;
 pub mod cli;
 pub mod dialog;
 mod digest;

@@ -10,16 +10,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
+use super::answer::{clean, elements, missing_scope, read, said};
 use super::error::{GitlabError, GitlabResult};
-use super::http::{BaseUrl, Call, Failure, Policy, Response, Transport};
-use crate::dialog::plain;
+use super::http::{BaseUrl, Call, Failure, Policy, Reason, Response, Transport};
+use crate::budget::{Budget, Exceeded, Meter};
 use crate::secret::Secret;
 use crate::trace;
-
-/// The most pages of 100 that a list is read for.
-const PAGES: usize = 100;
-/// How much of GitLab's own words is kept, in characters.
-const SAID: usize = 400;
 
 /// One token at one instance.
 #[derive(Clone)]
@@ -95,7 +91,7 @@ impl Client {
     /// Reads one object, or makes a call that takes no body and answers with one.
     pub(super) fn fetch<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<T> {
         let response = self.done(call, None, None)?;
-        read(call, &response)
+        self.object(call, &response)
     }
 
     /// Reads one object, which may not be there, or not for this account.
@@ -107,26 +103,28 @@ impl Client {
         }
     }
 
-    /// Reads a whole list, page by page.
+    /// Reads a whole list, page by page, within one budget.
     pub(super) fn list<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<Vec<T>> {
+        let mut meter = Budget::GITLAB.open();
         let mut all = Vec::new();
         let mut page = "1".to_owned();
-        for _ in 0..PAGES {
-            let response = self.done(call, Some(&page), None)?;
-            all.extend(read::<Vec<T>>(call, &response)?);
+        loop {
+            let response = self.done_within(call, Some(&page), None, meter)?;
+            let counted = meter.take(response.body.len());
+            let found = counted.and_then(|()| elements(call, &response, &mut meter));
+            all.extend(found.map_err(|limit| self.too_much(call, limit))??);
             match response.next_page {
                 Some(next) if next != page => page = next,
                 _ => return Ok(all),
             }
         }
-        Err(GitlabError::Unreadable { call: call.to_string(), why: format!("the list has more than {PAGES} pages") })
     }
 
     /// Writes, and reads the object that GitLab answers with.
     pub(super) fn write<T: DeserializeOwned>(&self, call: &Call, body: &impl Serialize) -> GitlabResult<T> {
         let json = json(call, body)?;
         let response = self.done(call, None, Some(&json))?;
-        read(call, &response)
+        self.object(call, &response)
     }
 
     /// Writes, where GitLab answers with nothing worth reading.
@@ -146,7 +144,8 @@ impl Client {
     /// Tries, where a refusal is a result and no error. To be asked to wait for too long is an error.
     pub(super) fn attempt(&self, call: &Call, body: Option<&Value>) -> GitlabResult<Answer> {
         let json = body.map(|body| json(call, body)).transpose()?;
-        let (response, answer) = self.answer(call, None, json.as_ref().map(|json| json.as_slice()))?;
+        let body = json.as_ref().map(|json| json.as_slice());
+        let (response, answer) = self.answer(call, None, body, Budget::GITLAB.open())?;
         if answer.status == 429 {
             return Err(GitlabError::Limited { call: call.to_string(), wait: response.retry_after });
         }
@@ -154,7 +153,17 @@ impl Client {
     }
 
     fn done(&self, call: &Call, page: Option<&str>, body: Option<&[u8]>) -> GitlabResult<Response> {
-        let (response, answer) = self.answer(call, page, body)?;
+        self.done_within(call, page, body, Budget::GITLAB.open())
+    }
+
+    fn done_within(
+        &self,
+        call: &Call,
+        page: Option<&str>,
+        body: Option<&[u8]>,
+        meter: Meter,
+    ) -> GitlabResult<Response> {
+        let (response, answer) = self.answer(call, page, body, meter)?;
         if answer.is_success() {
             return Ok(response);
         }
@@ -169,6 +178,15 @@ impl Client {
             scope: answer.scope,
             token_page: token_page(self.base()),
         })
+    }
+
+    fn too_much(&self, call: &Call, limit: Exceeded) -> GitlabError {
+        GitlabError::Budget { call: call.to_string(), url: self.base().as_str().to_owned(), limit }
+    }
+
+    fn object<T: DeserializeOwned>(&self, call: &Call, response: &Response) -> GitlabResult<T> {
+        Budget::OBJECT.open().take(response.body.len()).map_err(|limit| self.too_much(call, limit))?;
+        read(call, &response.body)
     }
 
     fn trace(
@@ -197,16 +215,23 @@ impl Client {
     }
 
     /// Makes the call, again where that is safe, and sorts out what is neither done nor refused.
-    fn answer(&self, call: &Call, page: Option<&str>, body: Option<&[u8]>) -> GitlabResult<(Response, Answer)> {
+    fn answer(
+        &self,
+        call: &Call,
+        page: Option<&str>,
+        body: Option<&[u8]>,
+        meter: Meter,
+    ) -> GitlabResult<(Response, Answer)> {
         let mut made = 0;
         let result = loop {
             let begun = Instant::now();
-            let result = self.transport.exchange(call, page, &self.token, body);
+            let left = meter.left().map_err(|limit| self.too_much(call, limit))?;
+            let result = self.transport.exchange(call, page, &self.token, body, left);
             made += 1;
             self.trace(call, page, body, begun, &result);
             match self.policy.after(call.method(), &result, made, random()) {
-                Some(wait) => std::thread::sleep(wait),
-                None => break result,
+                Some(wait) if meter.left().is_ok_and(|left| wait < left) => std::thread::sleep(wait),
+                _ => break result,
             }
         };
         let (name, url) = (call.to_string(), self.base().as_str().to_owned());
@@ -215,6 +240,7 @@ impl Client {
             Err(failure) if failure.sent && !call.method().is_idempotent() => {
                 return Err(GitlabError::Unknown { call: name, url, reason: failure.reason });
             }
+            Err(Failure { reason: Reason::Size(limit), .. }) => return Err(self.too_much(call, limit)),
             Err(failure) => return Err(GitlabError::NoAnswer { call: name, url, reason: failure.reason }),
         };
         match response.status {
@@ -250,66 +276,10 @@ fn json(call: &Call, body: &impl Serialize) -> GitlabResult<zeroize::Zeroizing<V
         .map_err(|e| GitlabError::Unreadable { call: call.to_string(), why: clean(&e.to_string()) })
 }
 
-/// GitLab's own words in a refusal.
-fn said(response: &Response) -> String {
-    let value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    let words: Vec<_> = ["message", "error", "error_description"]
-        .iter()
-        .filter_map(|key| value.get(key).map(flat))
-        .filter(|text| !text.is_empty())
-        .collect();
-    let text = clean(&words.join(": "));
-    // GitLab repeats the status: `403 Forbidden`.
-    let status = format!("{} ", response.status);
-    text.strip_prefix(&status).map(str::to_owned).unwrap_or(text)
-}
-
-/// Text from elsewhere as it may be shown: without secrets, without what acts on a terminal, short.
-fn clean(text: &str) -> String {
-    let plain = plain(text).replace(['\n', '\t'], " ");
-    let mut kept: String = plain.chars().take(SAID).collect();
-    if kept.len() < plain.len() {
-        kept.push('…');
-    }
-    kept
-}
-
 /// Where the owner makes a token, with name and scope filled in.
 /// Source: <https://docs.gitlab.com/user/profile/personal_access_tokens/#create-a-personal-access-token>.
 pub(super) fn token_page(base: &BaseUrl) -> String {
     format!("{}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api", base.as_str())
-}
-
-fn read<T: DeserializeOwned>(call: &Call, response: &Response) -> GitlabResult<T> {
-    // The text of serde's error may quote the answer, and the answer may hold a new token; the place is enough.
-    serde_json::from_slice(&response.body).map_err(|e| GitlabError::Unreadable {
-        call: call.to_string(),
-        why: format!("{:?} error at line {}, column {}", e.classify(), e.line(), e.column()),
-    })
-}
-
-/// `insufficient_scope`'s list of scopes, of which one is enough.
-fn missing_scope(response: &Response) -> Option<String> {
-    let value: Value = serde_json::from_slice(&response.body).ok()?;
-    if value.get("error")?.as_str()? != "insufficient_scope" {
-        return None;
-    }
-    let scopes = value.get("scope").and_then(Value::as_str).unwrap_or("api");
-    let known = scopes.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | ' '));
-    Some(if known { scopes.split(' ').collect::<Vec<_>>().join(" or ") } else { "api".to_owned() })
-}
-
-/// `{"message": {"path": ["is taken"]}}` as `path is taken`.
-fn flat(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(flat).collect::<Vec<_>>().join(", "),
-        Value::Object(map) => {
-            map.iter().map(|(key, value)| format!("{key} {}", flat(value))).collect::<Vec<_>>().join("; ")
-        }
-        other => other.to_string(),
-    }
 }
 
 /// A number in 0..1; the middle when the system has none.
@@ -319,8 +289,6 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn client() -> Client {
@@ -334,27 +302,5 @@ mod tests {
         assert_eq!(format!("{:?}", client()), "Client { the owner at http://127.0.0.1:1 }");
         let text = clean("glpat-canary \u{1b}[2J variable-canary");
         assert_eq!(text, "[secret] [2J [secret]");
-    }
-
-    #[test]
-    fn refusals_are_flattened_to_one_line() {
-        let body = json!({ "message": { "path": ["has already been taken", "is reserved"] } });
-        let response = Response { body: body.to_string().into_bytes().into(), ..Response::default() };
-        assert_eq!(said(&response), "path has already been taken, is reserved");
-        let body = json!({ "message": "403 Forbidden - no" }).to_string().into_bytes().into();
-        assert_eq!(said(&Response { status: 403, body, ..Response::default() }), "Forbidden - no");
-    }
-
-    #[test]
-    fn the_missing_scope_is_read_and_not_repeated_unseen() {
-        let of = |body: Value| {
-            missing_scope(&Response { body: body.to_string().into_bytes().into(), ..Response::default() })
-        };
-        assert_eq!(
-            of(json!({ "error": "insufficient_scope", "scope": "api read_api" })).as_deref(),
-            Some("api or read_api")
-        );
-        assert_eq!(of(json!({ "error": "insufficient_scope", "scope": "\u{1b}x" })).as_deref(), Some("api"));
-        assert_eq!(of(json!({ "error": "invalid_token" })), None);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::http::Reason;
 use super::http::transport::CERTIFICATES;
+use crate::budget::Exceeded;
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
 
@@ -36,6 +37,8 @@ pub(super) enum GitlabError {
     Refused { call: String, who: &'static str, status: u16, said: String, scope: Option<String>, token_page: String },
     #[error("{call}: the answer cannot be read: {why}")]
     Unreadable { call: String, why: String },
+    #[error("{call}: the answer of {url} is {limit}")]
+    Budget { call: String, url: String, limit: Exceeded },
     #[error("{call}: GitLab took it, yet {what} is as it was: {left}")]
     Untouched { call: String, what: String, left: String },
     /// Anything that is a matter of this program's own words, with its kind and remedies ready.
@@ -72,7 +75,7 @@ fn reason_text(reason: &Reason) -> String {
         Reason::Certificate(why) => format!("its certificate is not trusted: {why}"),
         Reason::Tls(why) => format!("it does not speak TLS: {why}"),
         Reason::Dropped(why) => format!("the connection ended: {why}"),
-        Reason::Size => "the answer is larger than any of GitLab's".into(),
+        Reason::Size(limit) => format!("the answer is {limit}"),
         Reason::Http(why) => format!("it does not speak HTTP: {why}"),
     }
 }
@@ -113,6 +116,11 @@ impl From<GitlabError> for Error {
             GitlabError::Unreadable { .. } => {
                 Self::data(text).hint("report it, with the output of `factoryup --version` and GitLab's version")
             }
+            GitlabError::Budget { limit: Exceeded::Time(_), .. } => Self::new(Kind::Unreachable, text)
+                .hint("run this again later; GitLab's status page or its log may say why it is so slow"),
+            GitlabError::Budget { .. } => Self::data(text)
+                .hint("check gitlab.url in factory.toml: no GitLab sends so much, so something else may answer there")
+                .hint("or the list is that long: remove what is no longer needed in GitLab, then run this again"),
             GitlabError::Untouched { .. } => Self::new(Kind::CutShort, text)
                 .hint("a setting of the group or the instance may forbid it; look at the page in GitLab"),
         }
@@ -128,7 +136,7 @@ fn unreachable(text: String, reason: &Reason) -> Error {
             .hint(format!("for a private certificate authority: {CERTIFICATES}=/etc/ssl/certs/ca-certificates.crt, or its own PEM file"))
             .hint("git needs it too: GIT_SSL_CAINFO, or git config --global http.sslCAInfo"),
         Reason::Tls(_) => error.hint("check the port in gitlab.url: what listens there does not speak TLS, or an old one"),
-        Reason::Size | Reason::Http(_) => error.hint("check gitlab.url: what listens there may be no GitLab, or a proxy in between"),
+        Reason::Size(_) | Reason::Http(_) => error.hint("check gitlab.url: what listens there may be no GitLab, or a proxy in between"),
         Reason::Time(_) | Reason::Dropped(_) => {
             error.hint("check host and port in gitlab.url, and the network, then run this again")
         }

@@ -89,7 +89,7 @@ impl Keep {
             agent: None,
             no_service_account: false,
         };
-        let text = match std::fs::read_to_string(&path) {
+        let text = match crate::budget::read_text(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(fresh()),
             Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display())).into()),
@@ -136,7 +136,7 @@ impl Keep {
         if !self.path(MEMORY).exists() {
             return Ok(false);
         }
-        let text = std::fs::read_to_string(self.path(MEMORY)).map_err(|e| Error::data(e.to_string()))?;
+        let text = crate::budget::read_text(&self.path(MEMORY)).map_err(|e| Error::data(e.to_string()))?;
         Ok(serde_json::from_str::<Memory>(&text).is_ok_and(|memory| memory.project == self.project))
     }
 

@@ -22,6 +22,7 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
+mod answer;
 mod apply;
 mod client;
 mod desired;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::state::write_atomically;
+use crate::budget::{Budget, read_within};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{redact, redact_json};
 
@@ -136,13 +137,13 @@ impl Evidence {
     /// The whole log. A line without its end may be one that another process writes right now.
     fn read(&self) -> std::io::Result<Vec<u8>> {
         for _ in 0..10 {
-            let bytes = std::fs::read(&self.path)?;
+            let bytes = read_within(&self.path, Budget::LOG)?;
             if bytes.is_empty() || bytes.ends_with(b"\n") {
                 return Ok(bytes);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        std::fs::read(&self.path)
+        read_within(&self.path, Budget::LOG)
     }
 
     /// Checks every link. Returns the number of statements and the hash of the last line.

@@ -143,7 +143,8 @@ impl Journal {
 
     /// What can be read of the journal; a line that a crash cut is passed over.
     fn lines(&self) -> Result<Vec<JournalLine>> {
-        let bytes = std::fs::read(&self.path).map_err(|e| self.cannot("read", &e))?;
+        let bytes =
+            crate::budget::read_within(&self.path, crate::budget::Budget::LOG).map_err(|e| self.cannot("read", &e))?;
         // What a crash left of the last line need not be UTF-8.
         let text = String::from_utf8_lossy(&bytes);
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())

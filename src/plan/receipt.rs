@@ -89,7 +89,7 @@ impl Receipt {
     /// # Errors
     /// `Data` when it is damaged or of a newer schema.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match crate::budget::read_text(path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::new(Kind::Data, format!("cannot read the receipt {}: {e}", path.display()))),

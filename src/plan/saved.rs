@@ -53,7 +53,7 @@ impl SavedPlan {
     /// `Usage` with what is there.
     pub fn may_be_at(path: &Path) -> Result<()> {
         let is_plan = |path: &Path| {
-            let text = std::fs::read(path).unwrap_or_default();
+            let text = crate::budget::read(path).unwrap_or_default();
             serde_json::from_slice::<Self>(&text).is_ok()
         };
         let name = path.display();
@@ -86,7 +86,7 @@ impl SavedPlan {
         if !size.is_file() || size.len() > LARGEST {
             return Err(cannot(format!("it is not a file of at most {LARGEST} bytes")));
         }
-        let text = std::fs::read(path).map_err(|e| cannot(e.to_string()))?;
+        let text = crate::budget::read(path).map_err(|e| cannot(e.to_string()))?;
         let version: Schema = serde_json::from_slice(&text).map_err(|e| cannot(e.to_string()))?;
         if version.schema != SCHEMA {
             let why = format!("its schema is {}, and this factoryup knows {SCHEMA}", version.schema);

@@ -159,7 +159,7 @@ impl StateDir {
     /// What the folder is known to belong to, unless that is another factory.
     fn known(&self, repo: &Path, project: &str) -> Result<Option<Claim>> {
         let path = self.file(CLAIM);
-        let known = match fs::read(&path) {
+        let known = match crate::budget::read(&path) {
             Ok(text) => Claim::parse(&text, &path)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display()))),

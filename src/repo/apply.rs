@@ -42,7 +42,7 @@ pub(super) fn apply(
 
 /// Refuses to commit answers that are not those of the work tree any more: the branch would be said to hold the owner's edit.
 fn refuse_new_answers(dir: &Path, then: Option<&[u8]>) -> Result<()> {
-    if then.is_none_or(|then| then == std::fs::read(dir.join(FILE_NAME)).unwrap_or_default()) {
+    if then.is_none_or(|then| then == crate::budget::read(&dir.join(FILE_NAME)).unwrap_or_default()) {
         return Ok(());
     }
     let what = format!("{FILE_NAME} was changed while factoryup was running; nothing was written");

@@ -16,6 +16,7 @@ use super::git::read::TreeEntry;
 use super::journal::place;
 use super::observe::SUBMODULE;
 use super::tree::Mode;
+use crate::budget;
 use crate::digest::sha256;
 
 /// Git's mode of a folder.
@@ -123,7 +124,7 @@ pub(crate) fn stage<'a>(
             // git-update-index(1): the mode 0 takes an entry away, whatever its id.
             None => Ok(Vec::new()),
             Some(mode) if mode == Mode::Link.as_str() => fs::read_link(&place).map(|to| to.into_os_string().into_vec()),
-            Some(_) => fs::read(&place),
+            Some(_) => budget::read(&place),
         }
         .map_err(RepoError::io("read", &place))?;
         let mode = there.as_deref().unwrap_or("0");
@@ -165,5 +166,5 @@ pub(crate) fn present(place: &Path) -> RepoResult<Side> {
         return Ok(Some(("000000".into(), String::new())));
     }
     let mode = if metadata.permissions().mode() & 0o100 == 0 { Mode::File } else { Mode::Executable };
-    Ok(Some((mode.as_str().into(), sha256(&fs::read(place).map_err(RepoError::io("read", place))?))))
+    Ok(Some((mode.as_str().into(), sha256(&budget::read(place).map_err(RepoError::io("read", place))?))))
 }

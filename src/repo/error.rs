@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::budget::Exceeded;
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
 use crate::shell;
@@ -24,6 +25,8 @@ pub(crate) enum RepoError {
     GitDoesNotRun(std::io::Error),
     #[error("`git {verb}` failed in {}: {stderr}", dir.display())]
     Git { verb: String, dir: PathBuf, stderr: String },
+    #[error("{what} is {limit}")]
+    Budget { what: String, limit: Exceeded },
     #[error("git does not trust {}: it belongs to another user", .0.display())]
     NotTrusted(PathBuf),
     #[error("{path} cannot be written in this work tree: {why}")]
@@ -140,6 +143,11 @@ impl From<RepoError> for Error {
                 let full = ["No space left", "Out of diskspace"].iter().any(|sign| stderr.contains(sign));
                 if full { failed.hint(MAKE_ROOM) } else { failed }
             }
+            RepoError::Budget { limit: Exceeded::Time(_), .. } => Self::new(Kind::CutShort, text)
+                .hint("run this again; if it takes as long again, see what holds git up: GIT_TRACE=1 git status"),
+            RepoError::Budget { .. } => Self::data(text)
+                .hint("nothing more was read: it is no control repo, or somebody made it to be too large; do not use it")
+                .hint("if it is yours, look for what is large in it: git count-objects -vH"),
             RepoError::NotTrusted(dir) => Self::new(Kind::NotPermitted, text).hint(format!(
                 "run this as the owner of the folder, or trust it with: git config --global --add safe.directory {}",
                 shell::word(&dir.display().to_string())

@@ -32,6 +32,7 @@ use super::failpoint::reached;
 use super::git::Git;
 use super::git::write::Edit;
 use super::tree::Mode;
+use crate::budget;
 use crate::digest::sha256;
 use replay::Replay;
 
@@ -168,7 +169,7 @@ fn decide(folder: &Path, journal: &Journal) -> RepoResult<()> {
 
 fn read(folder: &Path) -> RepoResult<Journal> {
     let path = folder.join(JOURNAL);
-    let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
+    let text = budget::read(&path).map_err(RepoError::io("read", &path))?;
     let unreadable = |why: String| RepoError::Journal { path: path.clone(), why };
     let journal: Journal = serde_json::from_slice(&text).map_err(|e| unreadable(e.to_string()))?;
     if (1..=SCHEMA).contains(&journal.schema) {
@@ -266,7 +267,7 @@ fn check(dir: &Path, folder: &Path, step: &FileStep) -> Result<(), String> {
     if digest.len() != 64 || !digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(format!("{digest} is no SHA-256"));
     }
-    match fs::read(folder.join(digest)) {
+    match budget::read(&folder.join(digest)) {
         Ok(bytes) if sha256(&bytes) == *digest => Ok(()),
         Ok(_) => Err(format!("what was put aside for {} is not what it says", step.path)),
         Err(error) => Err(format!("what was put aside for {} cannot be read: {error}", step.path)),

@@ -5,7 +5,6 @@
 //! by an id that survives a rename in the templates. It is written sorted, so that equal states are equal bytes.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -264,16 +263,14 @@ pub(crate) fn in_work_tree(dir: &Path) -> RepoResult<Option<String>> {
     let path = dir.join(PATH);
     // A pipe would be waited for.
     let opened = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&path);
-    let mut file = match opened {
+    let file = match opened {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(RepoError::io("read", &path))?,
     };
     if !file.metadata().map_err(RepoError::io("read", &path))?.is_file() {
         return Err(RepoError::Unreadable { file: PATH, why: "it is not a regular file".into() });
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(RepoError::io("read", &path))?;
-    Ok(Some(text))
+    crate::budget::read_text(&path).map(Some).map_err(RepoError::io("read", &path))
 }
 
 #[cfg(test)]

@@ -370,7 +370,7 @@ impl Target for RepoTarget {
     fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
         let mut plan = Plan::new(self.name(), self.subject());
         (self.report, self.restore) = (None, None);
-        self.on_disk.get_or_insert_with(|| std::fs::read(self.git.dir().join(FILE_NAME)).unwrap_or_default());
+        self.on_disk.get_or_insert_with(|| crate::budget::read(&self.git.dir().join(FILE_NAME)).unwrap_or_default());
         self.step = match observe::observe(&self.git, &self.desired)? {
             Observed::Vacant { inside } => {
                 self.plan_creation(&mut plan, inside.as_deref());

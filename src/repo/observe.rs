@@ -12,6 +12,7 @@ use super::manifest::{self, Manifest};
 use super::migrate;
 use super::record::{ANSWERS, BASE, CONFLICTS};
 use super::stage::Stage;
+use crate::budget;
 use crate::factory::{FILE_NAME, SCHEMA};
 use crate::migrations::Migration;
 
@@ -131,7 +132,7 @@ fn vacant(dir: &Path, desired: &Desired) -> RepoResult<()> {
                 if !entry.file_type().is_ok_and(|t| t.is_file()) {
                     return Err(occupied(format!("{FILE_NAME} in it is not a plain file")));
                 }
-                if fs::read(&path).map_err(RepoError::io("read", &path))? != desired.factory_toml.as_bytes() {
+                if budget::read(&path).map_err(RepoError::io("read", &path))? != desired.factory_toml.as_bytes() {
                     return Err(occupied(format!("{FILE_NAME} in it is not the one to be committed")));
                 }
             }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::host_key::Fingerprint;
+use crate::budget::Exceeded;
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
 
@@ -144,6 +145,14 @@ pub enum TransportError {
         /// Why not.
         reason: String,
     },
+    /// A command on the host said too much, or took too long.
+    #[error("the output of a command on {address} is {limit}")]
+    Budget {
+        /// Host and port.
+        address: String,
+        /// Which limit.
+        limit: Exceeded,
+    },
     /// The system's ssh client failed in a way that has no class of its own.
     #[error("ssh could not log in to {address}: {reason}")]
     Client {
@@ -216,6 +225,12 @@ impl From<TransportError> for Error {
             TransportError::KeyRevoked { .. } => of(Kind::NotPermitted).hint("do not connect; give the host a new key from its console"),
             TransportError::Login { hints, .. } => hints.into_iter().fold(of(Kind::NotPermitted), Error::hint),
             TransportError::Cut { .. } => of(Kind::CutShort).hint("run the same command again: it resumes where it was cut"),
+            TransportError::Budget { limit: Exceeded::Time(_), .. } => of(Kind::CutShort)
+                .hint("it may still be running there; see what the host is busy with: ps -ef --forest")
+                .hint("then run the same command again: it resumes where it was cut"),
+            TransportError::Budget { .. } => of(Kind::Data)
+                .hint("no program of factoryup's says so much: something on the host speaks in its place, such as a shell's start-up file")
+                .hint("`factoryup plan host --script` shows what it runs"),
             TransportError::Output { .. } => of(Kind::Data),
             TransportError::Client { address, .. } => of(Kind::Unreachable).hint(format!("see what `ssh -v {address}` says")),
             TransportError::NoClient { .. } => of(Kind::Unreachable).hint("install it: apt-get install openssh-client"),

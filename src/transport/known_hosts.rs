@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ssh2::{CheckResult, KnownHostFileKind};
 
+use crate::budget;
 use crate::error::{Error, Kind, Result};
 use crate::plan::write_atomically;
 
@@ -65,7 +66,7 @@ impl KnownHost {
         let name = if port == 22 { host.clone() } else { format!("[{host}]:{port}") };
         let mut entries = Vec::new();
         for file in files {
-            let text = match fs::read(file) {
+            let text = match budget::read(file) {
                 Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
                 Err(e) => {
@@ -124,7 +125,7 @@ impl KnownHost {
             // The folder may be the factory's own, which is private.
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
         }
-        let mut text = match fs::read(file) {
+        let mut text = match budget::read(file) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(cannot(e)),
@@ -174,15 +175,29 @@ fn applies(hosts: &str, name: &str) -> bool {
     found
 }
 
-/// `*` for any characters, `?` for one.
+/// `*` for any characters, `?` for one. Only the last `*` is ever tried again, so that many of them take no longer than few.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.first(), name.first()) {
-        (None, None) => true,
-        (Some(b'*'), _) => matches(&pattern[1..], name) || (!name.is_empty() && matches(pattern, &name[1..])),
-        (Some(b'?'), Some(_)) => matches(&pattern[1..], &name[1..]),
-        (Some(a), Some(b)) if a == b => matches(&pattern[1..], &name[1..]),
-        _ => false,
+    let (mut at, mut begun) = (0, 0);
+    // The last `*`, and where in the name what follows it was last tried.
+    let mut star: Option<(usize, usize)> = None;
+    while begun < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, begun));
+                at += 1;
+            }
+            Some(c) if *c == b'?' || *c == name[begun] => {
+                at += 1;
+                begun += 1;
+            }
+            _ => {
+                let Some((of, tried)) = star else { return false };
+                star = Some((of, tried + 1));
+                (at, begun) = (of + 1, tried + 1);
+            }
+        }
     }
+    pattern[at..].iter().all(|c| *c == b'*')
 }
 
 /// Whether `|1|SALT|HASH` is this name's HMAC-SHA1. libssh2 computes it: it is asked about a made-up key under that name.
@@ -231,6 +246,22 @@ mod tests {
         assert!(known(&format!("10.0.?.* ssh-ed25519 {ONE}"), "10.0.7.12", 22));
         assert!(!known(&format!("[host.example]:2222 ssh-ed25519 {ONE}"), "host.example", 22));
         assert!(!known("host.example ssh-ed25519 !!!", "host.example", 22));
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_takes_no_time() {
+        let name = "a".repeat(250);
+        let begun = std::time::Instant::now();
+        for pattern in ["*a".repeat(120) + "b", "*".repeat(1 << 20) + "b", "a*".repeat(125) + "?b"] {
+            assert!(!super::matches(pattern.as_bytes(), name.as_bytes()));
+            assert!(super::matches(&pattern.as_bytes()[..pattern.len() - 1], name.as_bytes()) || pattern.contains('?'));
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+        for (pattern, name, fits) in
+            [("", "", true), ("*", "", true), ("?", "", false), ("a*b*c", "aXbXbc", true), ("a*b", "abX", false)]
+        {
+            assert_eq!(super::matches(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
+        }
     }
 
     #[test]

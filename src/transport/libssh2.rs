@@ -9,10 +9,11 @@ use ssh2::{BlockDirections, Channel, ErrorCode, MethodType};
 
 use super::error::{TransportError, reason};
 use super::host_key::HostKey;
-use super::output::{Lines, Tail};
+use super::output::{Lines, Tail, line_ends};
 use super::ssh::Timeouts;
 use super::ssh_config::{Family, SshConfig};
 use super::{Exit, Session, Status, Stop};
+use crate::budget::{Exceeded, Meter};
 use crate::error::Result;
 use crate::interrupt::Asking;
 
@@ -83,6 +84,7 @@ impl Connection {
         &self,
         command: &str,
         stdin: &[u8],
+        can_stop: bool,
         on_line: &mut dyn FnMut(&str),
         beside: &mut dyn FnMut() -> bool,
     ) -> Result<Exit> {
@@ -92,11 +94,16 @@ impl Connection {
         let mut channel = session.channel_session().map_err(lost)?;
         channel.exec(command).map_err(lost)?;
         session.set_blocking(false);
-        let mut running = Running { connection: self, last_heard: Instant::now() };
+        let meter = self.timeouts.budget(can_stop).open();
+        let mut running = Running { connection: self, last_heard: Instant::now(), meter };
         let stderr = running.pump(&mut channel, stdin, on_line, beside)?;
         session.set_blocking(true);
         let status = running.end(&mut channel)?;
         Ok(Exit { status, stderr })
+    }
+
+    fn too_much(&self, limit: Exceeded) -> TransportError {
+        TransportError::Budget { address: self.address.clone(), limit }
     }
 
     fn cut(&self, doing: &'static str, why: &str) -> TransportError {
@@ -160,10 +167,10 @@ impl Session for Libssh2Session {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Exit> {
         let mut asking = Asking::default();
-        self.connection.exec(command, stdin, on_line, &mut || {
+        self.connection.exec(command, stdin, stop.is_some(), on_line, &mut || {
             let Some(stop) = stop.filter(|_| asking.is_due()) else { return false };
             // A channel of its own over the same connection, while the other one waits.
-            let asked = self.connection.exec(command, stop.stdin, &mut |_| (), &mut || false);
+            let asked = self.connection.exec(command, stop.stdin, false, &mut |_| (), &mut || false);
             if asked.is_ok_and(|exit| exit.success()) {
                 asking.done();
                 stop.work.asked();
@@ -183,6 +190,7 @@ const RUNNING: &str = "while a command was running";
 struct Running<'a> {
     connection: &'a Connection,
     last_heard: Instant,
+    meter: Meter,
 }
 
 impl Running<'_> {
@@ -201,6 +209,7 @@ impl Running<'_> {
             let mut moved = 0;
             while let Some(read @ 1..) = self.without_waiting(|| channel.read(&mut buffer))? {
                 moved += read;
+                self.took(read, line_ends(&buffer[..read]))?;
                 lines.push(&buffer[..read], on_line).map_err(|_| TransportError::Output {
                     address: self.connection.address.clone(),
                     reason: "a line of it has no end".into(),
@@ -209,6 +218,7 @@ impl Running<'_> {
             let mut stderr = channel.stderr();
             while let Some(read @ 1..) = self.without_waiting(|| stderr.read(&mut buffer))? {
                 moved += read;
+                self.took(read, 0)?;
                 errors.push(&buffer[..read]);
             }
             if moved > 0 {
@@ -246,6 +256,11 @@ impl Running<'_> {
         Ok(errors.text())
     }
 
+    fn took(&mut self, bytes: usize, lines: usize) -> Result<(), TransportError> {
+        let counted = self.meter.take(bytes).and_then(|()| self.meter.count(lines));
+        counted.map_err(|limit| self.connection.too_much(limit))
+    }
+
     /// Calls libssh2 once: none when it has nothing to do before the host speaks. A packet that is half sent is sent to its end,
     /// because until then libssh2 can send no other.
     fn without_waiting(
@@ -268,6 +283,7 @@ impl Running<'_> {
     /// Waits for the socket, for a moment at most. Keeps the connection alive, and gives it up when the host has been silent for too
     /// long in spite of that: an answer to each keepalive is asked for.
     fn wait(&mut self, direction: PollFlags) -> Result<(), TransportError> {
+        self.meter.left().map_err(|limit| self.connection.too_much(limit))?;
         let mut fds = [PollFd::new(&self.connection.socket, direction | PollFlags::IN)];
         let moment = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
         let ready = match poll(&mut fds, Some(&moment)) {

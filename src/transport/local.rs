@@ -3,7 +3,9 @@
 use std::io;
 
 use super::error::TransportError;
+use super::ssh::Timeouts;
 use super::{Exit, Session, Stop, Transport, process};
+use crate::budget::{Budget, Exceeded};
 use crate::error::Result;
 
 /// A shell on this machine, as the user that factoryup runs as.
@@ -14,7 +16,7 @@ impl Transport for Local {
     fn connect(&mut self) -> Result<Box<dyn Session>> {
         let mut user = String::new();
         let (status, stderr) =
-            process::run(process::command("id").arg("-un"), &[], &mut |line| line.clone_into(&mut user))
+            process::run(process::command("id").arg("-un"), &[], Budget::LOCAL, &mut |line| line.clone_into(&mut user))
                 .map_err(|e| failed(&e.to_string()))?;
         if !status.success() || user.is_empty() {
             return Err(failed(&stderr).into());
@@ -44,8 +46,11 @@ impl Session for LocalSession {
             shell.args(["-c", command]);
             shell
         };
-        let run = process::run_until(&shell, stdin, stop, on_line);
-        let (status, stderr) = run.map_err(|e: io::Error| failed(&e.to_string()))?;
+        let run = process::run_until(&shell, stdin, stop, &Timeouts::default(), on_line);
+        let (status, stderr) = run.map_err(|e: io::Error| match Exceeded::of(&e) {
+            Some(limit) => TransportError::Budget { address: "this machine".into(), limit },
+            None => failed(&e.to_string()),
+        })?;
         Ok(Exit { status: process::status(status), stderr })
     }
 

@@ -70,8 +70,11 @@ pub trait Session: Send {
     /// U+FFFD, and control characters are kept: whoever shows a line to a person strips them
     /// ([`plain`](crate::dialog::plain)). A command that fails is no error of this call.
     ///
+    /// The command has a [budget](crate::budget::Budget::HOST): what never ends, or drips, is given up. With `stop` it has more time.
+    ///
     /// # Errors
-    /// `CutShort` when the connection is lost before the command's end is known; the command may still be running.
+    /// `CutShort` if the connection is lost before the command's end is known, or the command takes too long; it may still be running.
+    /// `Data` if it says too much.
     fn exec(
         &mut self,
         command: &str,

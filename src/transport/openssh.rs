@@ -1,6 +1,5 @@
 //! The system's ssh client, for what libssh2 cannot do. Every command is a connection of its own: nothing is multiplexed.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,6 +10,7 @@ use super::host_key::HostKey;
 use super::ssh::SshOptions;
 use super::ssh_config::{SshConfig, arguments};
 use super::{Exit, Session, Status, Stop, process};
+use crate::budget::Exceeded;
 use crate::error::{Error, Kind, Result};
 
 /// ssh's exit code for a failure of its own. A command that ends with it, or by a signal, looks the same but for the messages.
@@ -107,7 +107,7 @@ impl Client {
         settings.extend(algorithms.as_deref());
         let (_, stderr) =
             self.run(self.call(user, std::slice::from_ref(&file), &settings).arg("true"), &[], &mut |_| ())?;
-        let text = fs::read_to_string(&file).unwrap_or_default();
+        let text = crate::budget::read_text(&file).unwrap_or_default();
         let blob =
             text.split_whitespace().nth(2).and_then(|blob| base64::engine::general_purpose::STANDARD.decode(blob).ok());
         blob.map(|blob| HostKey::new(&blob)).ok_or_else(|| self.failure(&stderr).into())
@@ -148,11 +148,15 @@ impl Client {
         stdin: &[u8],
         on_line: &mut dyn FnMut(&str),
     ) -> Result<(Status, String), TransportError> {
-        let (status, stderr) = process::run(command, stdin, on_line).map_err(|e| self.not_run(&e))?;
+        let (status, stderr) =
+            process::run(command, stdin, self.options.timeouts.budget(false), on_line).map_err(|e| self.not_run(&e))?;
         Ok((process::status(status), stderr))
     }
 
     fn not_run(&self, error: &std::io::Error) -> TransportError {
+        if let Some(limit) = Exceeded::of(error) {
+            return TransportError::Budget { address: self.address.clone(), limit };
+        }
         TransportError::Client { address: self.options.host.clone(), reason: reason(error) }
     }
 
@@ -230,7 +234,8 @@ impl Session for ClientSession {
             call.arg(command);
             call
         };
-        let (status, stderr) = process::run_until(&call, stdin, stop, on_line).map_err(|e| client.not_run(&e))?;
+        let run = process::run_until(&call, stdin, stop, &client.options.timeouts, on_line);
+        let (status, stderr) = run.map_err(|e| client.not_run(&e))?;
         let status = process::status(status);
         let message = stderr.lines().last().unwrap_or_default();
         if status == CLIENT_FAILED

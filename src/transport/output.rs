@@ -52,6 +52,11 @@ impl Lines {
     }
 }
 
+/// How many lines end in these bytes.
+pub(super) fn line_ends(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
+}
+
 /// Keeps the end of a stream of bytes.
 #[derive(Debug, Default)]
 pub(super) struct Tail(VecDeque<u8>);

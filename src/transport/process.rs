@@ -1,13 +1,18 @@
 //! A program on this machine, run with standard input and output as a session wants it.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::output::{Lines, Tail};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::output::{Lines, Tail, line_ends};
+use super::ssh::Timeouts;
 use super::{Status, Stop};
+use crate::budget::{Budget, Meter, Metered};
 use crate::interrupt::Asking;
 use crate::process;
 
@@ -40,10 +45,12 @@ pub(super) fn command(program: &str) -> Command {
     command
 }
 
-/// Runs it with `stdin`, passes its lines on, and returns how it ended and the end of its standard error.
+/// Runs it with `stdin`, passes its lines on, and returns how it ended and the end of its standard error. Past its budget it is ended, with
+/// all that it started.
 pub(super) fn run(
     command: &mut Command,
     stdin: &[u8],
+    budget: Budget,
     on_line: &mut dyn FnMut(&str),
 ) -> io::Result<(ExitStatus, String)> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -56,13 +63,23 @@ pub(super) fn run(
                 let _ = to.write_all(stdin);
             }
         });
-        let stderr = scope.spawn(move || read_tail(errors));
-        let read = read_lines(from, on_line);
-        if read.is_err() {
-            let _ = child.kill();
-        }
-        (read, stderr.join().unwrap_or_default())
+        let meter = budget.open();
+        let group = Pid::from_raw(child.id().cast_signed());
+        let end = move || group.map(|group| kill_process_group(group, Signal::KILL));
+        let stderr = scope.spawn(move || {
+            let (tail, read) = read_tail(errors, meter);
+            // Else it goes on, and the other pipe stays open.
+            let _ = read.as_ref().map_err(|_| end());
+            (tail, read)
+        });
+        let read = read_lines(from, meter, on_line);
+        let _ = read.as_ref().map_err(|_| end());
+        let (tail, errors) = stderr.join().unwrap_or_else(|_| (String::new(), Ok(())));
+        (read.and(errors), tail)
     });
+    if read.is_err() {
+        process::end(&mut child);
+    }
     let status = child.wait()?;
     read.map(|()| (status, stderr))
 }
@@ -72,29 +89,34 @@ pub(super) fn run_until(
     make: &(dyn Fn() -> Command + Sync),
     stdin: &[u8],
     stop: Option<Stop<'_>>,
+    timeouts: &Timeouts,
     on_line: &mut dyn FnMut(&str),
 ) -> io::Result<(ExitStatus, String)> {
-    let Some(stop) = stop else { return run(&mut make(), stdin, on_line) };
+    let budget = timeouts.budget(stop.is_some());
+    let Some(stop) = stop else { return run(&mut make(), stdin, budget, on_line) };
+    let brief = timeouts.budget(false);
     std::thread::scope(|scope| {
         let (running, ended) = channel::<()>();
         scope.spawn(move || {
             let mut asking = Asking::default();
             while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                if asking.is_due() && run(&mut make(), stop.stdin, &mut |_| ()).is_ok_and(|(end, _)| end.success()) {
+                let ask = || run(&mut make(), stop.stdin, brief, &mut |_| ()).is_ok_and(|(end, _)| end.success());
+                if asking.is_due() && ask() {
                     asking.done();
                     stop.work.asked();
                 }
             }
         });
-        let result = run(&mut make(), stdin, on_line);
+        let result = run(&mut make(), stdin, budget, on_line);
         drop(running);
         result
     })
 }
 
-fn read_lines(from: Option<impl Read>, on_line: &mut dyn FnMut(&str)) -> io::Result<()> {
+fn read_lines(from: Option<impl Read + AsFd>, meter: Meter, on_line: &mut dyn FnMut(&str)) -> io::Result<()> {
     let mut lines = Lines::default();
-    each_piece(from, |piece| {
+    each_piece(from, meter, |piece, meter| {
+        meter.count(line_ends(piece))?;
         lines
             .push(piece, on_line)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a line of its output has no end"))
@@ -103,22 +125,27 @@ fn read_lines(from: Option<impl Read>, on_line: &mut dyn FnMut(&str)) -> io::Res
     Ok(())
 }
 
-fn read_tail(from: Option<impl Read>) -> String {
+fn read_tail(from: Option<impl Read + AsFd>, meter: Meter) -> (String, io::Result<()>) {
     let mut tail = Tail::default();
-    let _ = each_piece(from, |piece| {
+    let read = each_piece(from, meter, |piece, _| {
         tail.push(piece);
         Ok(())
     });
-    tail.text()
+    (tail.text(), read)
 }
 
-fn each_piece(from: Option<impl Read>, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let Some(mut from) = from else { return Ok(()) };
+fn each_piece(
+    from: Option<impl Read + AsFd>,
+    meter: Meter,
+    mut take: impl FnMut(&[u8], &mut Meter) -> io::Result<()>,
+) -> io::Result<()> {
+    let Some(from) = from else { return Ok(()) };
+    let mut from = Metered::new(from, meter);
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(read) => take(&buffer[..read])?,
+            Ok(read) => take(&buffer[..read], &mut from.meter)?,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -149,4 +176,36 @@ fn signal_name(number: i32) -> String {
         (15, "TERM"),
     ];
     names.iter().find(|(n, _)| *n == number).map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::budget::Exceeded;
+
+    fn exceeded(script: &str, budget: Budget) -> Exceeded {
+        let begun = Instant::now();
+        let error = run(command("sh").args(["-c", script]), &[b'x'; 1 << 20], budget, &mut |_| ()).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(20), "{script}: {:?}", begun.elapsed());
+        Exceeded::of(&error).unwrap_or_else(|| panic!("{script}: {error}"))
+    }
+
+    #[test]
+    fn a_host_that_never_ends_or_drips_is_given_up() {
+        let small = Budget { bytes: 1 << 20, ..Budget::QUESTION };
+        assert_eq!(exceeded("yes", small), Exceeded::Bytes(1 << 20));
+        assert_eq!(exceeded("yes >&2", small), Exceeded::Bytes(1 << 20));
+        assert_eq!(exceeded("yes ''", Budget { items: 1000, ..Budget::QUESTION }), Exceeded::Items(1000));
+        let short = Budget { time: Duration::from_millis(300), ..Budget::QUESTION };
+        for script in [
+            "while :; do echo drip; sleep 0.05; done",
+            "while :; do echo drip >&2; sleep 0.05; done",
+            "sleep 60 & sleep 60",
+            "exec sleep 60",
+        ] {
+            assert_eq!(exceeded(script, short), Exceeded::Time(short.time), "{script}");
+        }
+    }
 }

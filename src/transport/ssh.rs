@@ -12,6 +12,7 @@ use super::libssh2::Connection;
 use super::openssh::Client;
 use super::ssh_config::SshConfig;
 use super::{Session, Transport};
+use crate::budget::Budget;
 use crate::dialog::Dialog;
 use crate::error::Result;
 use crate::secret::Secret;
@@ -39,12 +40,24 @@ pub struct Timeouts {
     pub keepalive: Duration,
     /// After this much silence a connection counts as lost: 60 s.
     pub silence: Duration,
+    /// For a program that only looks, from its start to its end: [`Budget::QUESTION`].
+    pub question: Duration,
+    /// For a program that makes changes and can be asked to stop: [`Budget::HOST`].
+    pub work: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self { connect: s(10), handshake: s(30), keepalive: s(15), silence: s(60) }
+        let (question, work) = (Budget::QUESTION.time, Budget::HOST.time);
+        Self { connect: s(10), handshake: s(30), keepalive: s(15), silence: s(60), question, work }
+    }
+}
+
+impl Timeouts {
+    /// What a command may cost that can be asked to stop, or cannot.
+    pub(super) const fn budget(&self, can_stop: bool) -> Budget {
+        Budget { time: if can_stop { self.work } else { self.question }, ..Budget::HOST }
     }
 }
 

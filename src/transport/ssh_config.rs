@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use super::error::TransportError;
 use super::process;
 use super::ssh::{ConfigFile, SshOptions};
+use crate::budget::Budget;
 use crate::dialog::plain;
 use crate::error::Result;
 
@@ -200,7 +201,9 @@ pub(super) fn arguments(options: &SshOptions, user: Option<&str>) -> Command {
 
 fn dump(options: &SshOptions) -> Result<String> {
     let mut command = arguments(options, options.users.first().map(String::as_str));
-    let output = command.args(["-G", "--", &options.host]).stdin(Stdio::null()).output();
+    command.args(["-G", "--", &options.host]).stdin(Stdio::null());
+    let output =
+        crate::process::output(&mut command, None, Budget { time: options.timeouts.handshake, ..Budget::LOCAL });
     let failed = |reason: String| TransportError::Config { host: options.host.clone(), reason };
     let output = output.map_err(|e| failed(e.to_string()))?;
     if !output.status.success() {

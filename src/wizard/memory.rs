@@ -45,7 +45,7 @@ impl Memory {
 
     /// What was kept, if anything was that can be used. Values that no longer keep the rules are left out.
     pub(super) fn recall(&self) -> Option<Kept> {
-        let text = std::fs::read_to_string(self.path.as_ref()?).ok()?;
+        let text = crate::budget::read_text(self.path.as_ref()?).ok()?;
         let table: toml::Table = text.parse().ok()?;
         if table.get("version").and_then(toml::Value::as_integer) != Some(VERSION) {
             return None;

@@ -79,7 +79,7 @@ pub fn settle(request: &Request<'_>) -> Result<Settled> {
 fn existing(path: &Path, given: &Answers) -> Result<Settled> {
     let name = path.display();
     let factory = factory::read(path)?;
-    let text = std::fs::read_to_string(path).map_err(|error| Error::data(format!("cannot read {name}: {error}")))?;
+    let text = crate::budget::read_text(path).map_err(|error| Error::data(format!("cannot read {name}: {error}")))?;
     let says = Answers::of(&factory)?;
     let differing = FIELDS.iter().filter_map(|field| {
         let answer = given.answer(field).filter(|answer| says.get(field.key).as_ref() != Some(&answer.value))?;

@@ -108,7 +108,7 @@ pub(crate) fn authorized_keys_of(text: &str) -> Result<String, Fault> {
         _ => text.into(),
     };
     let remedy = "give the path of a .pub file, or paste its line";
-    let found = std::fs::read_to_string(&path).map_err(|error| {
+    let found = crate::budget::read_text(&path).map_err(|error| {
         Fault::new(format!("names the file {}, which cannot be read: {error}", path.display()), remedy)
     })?;
     let public = super::find_secrets(&found).is_empty();

@@ -11,15 +11,12 @@ use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
 use super::{BaseUrl, Call};
+use crate::budget::{Budget, Exceeded};
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::secret::Secret;
 
 /// How long to wait for a connection, name resolution and TLS included.
 pub(in crate::gitlab) const CONNECT: Duration = Duration::from_secs(10);
-/// How long one exchange may take altogether.
-pub(in crate::gitlab) const TOTAL: Duration = Duration::from_mins(1);
-/// The largest answer taken, in bytes. A page of 100 projects with every attribute has about 1 MiB.
-const LARGEST: u64 = 16 * 1024 * 1024;
 /// Names the program and where its owner can read what it does.
 const USER_AGENT: &str = concat!("factoryup/", env!("CARGO_PKG_VERSION"));
 /// The variable that OpenSSL's programs take a certificate bundle from.
@@ -72,8 +69,8 @@ pub(in crate::gitlab) enum Reason {
     Tls(String),
     /// The connection ended before the answer was complete.
     Dropped(String),
-    /// The answer is larger than anything GitLab sends.
-    Size,
+    /// The answer is too large.
+    Size(Exceeded),
     /// What answers does not speak HTTP.
     Http(String),
 }
@@ -105,7 +102,7 @@ impl Transport {
             .max_redirects_will_error(false)
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(TOTAL))
+            .timeout_global(Some(Budget::ANSWER.time))
             .tls_config(TlsConfig::builder().root_certs(roots).build());
         if base.is_loopback() {
             config = config.proxy(None);
@@ -118,13 +115,14 @@ impl Transport {
         &self.base
     }
 
-    /// Makes one exchange.
+    /// Makes one exchange, within [`Budget::ANSWER`] and the time that is `left` for the call.
     pub(in crate::gitlab) fn exchange(
         &self,
         call: &Call,
         page: Option<&str>,
         token: &Secret,
         body: Option<&[u8]>,
+        left: Duration,
     ) -> Result<Response, Failure> {
         let malformed = |why: String| Failure { sent: false, may_pass: false, reason: Reason::Http(why) };
         let path = call.path();
@@ -139,21 +137,33 @@ impl Transport {
             .uri(format!("{}/api/v4{path}{page}", self.base.as_str()))
             .header("PRIVATE-TOKEN", value)
             .header("Accept", "application/json");
+        let limit = left.min(Budget::ANSWER.time);
+        let classify = |error| classify(error, limit);
         let result = match body {
             Some(json) => request
                 .header("Content-Type", "application/json")
                 .body(json)
                 .map_err(|e| malformed(e.to_string()))
-                .and_then(|request| self.agent.run(request).map_err(classify)),
+                .and_then(|request| self.run(request, limit).map_err(classify)),
             None => request
                 .body(())
                 .map_err(|e| malformed(e.to_string()))
-                .and_then(|request| self.agent.run(request).map_err(classify)),
+                .and_then(|request| self.run(request, limit).map_err(classify)),
         };
         let mut response = result?;
-        let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
+        let body = response.body_mut().with_config().limit(Budget::ANSWER.bytes).read_to_vec();
         let body = body.map_err(|error| Failure { sent: true, ..classify(error) })?;
         Ok(from_parts(response.status().as_u16(), response.headers(), Zeroizing::new(body)))
+    }
+}
+
+impl Transport {
+    fn run(
+        &self,
+        request: Request<impl ureq::AsSendBody>,
+        limit: Duration,
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build())
     }
 }
 
@@ -196,18 +206,19 @@ fn next_in_link(link: &str) -> Option<String> {
     Some(page).filter(|page| !page.is_empty() && page.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn classify(error: ureq::Error) -> Failure {
+fn classify(error: ureq::Error, total: Duration) -> Failure {
     use std::io::ErrorKind as Io;
     let failure = |sent, may_pass, reason| Failure { sent, may_pass, reason };
     match error {
         ureq::Error::HostNotFound => failure(false, true, Reason::Name),
         ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => failure(false, true, Reason::Time(CONNECT)),
-        ureq::Error::Timeout(_) => failure(true, true, Reason::Time(TOTAL)),
+        ureq::Error::Timeout(_) => failure(true, true, Reason::Time(total)),
         ureq::Error::ConnectionFailed => failure(false, true, Reason::Connect("no connection".into())),
         ureq::Error::ConnectProxyFailed(why) => {
             failure(false, false, Reason::Connect(format!("the proxy says: {why}")))
         }
-        ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => failure(true, false, Reason::Size),
+        ureq::Error::BodyExceedsLimit(limit) => failure(true, false, Reason::Size(Exceeded::Bytes(limit))),
+        ureq::Error::LargeResponseHeader(_, limit) => failure(true, false, Reason::Size(Exceeded::Bytes(limit as u64))),
         ureq::Error::Tls(why) => failure(false, false, Reason::Tls(why.to_owned())),
         ureq::Error::Rustls(why) => tls(&why.to_string()),
         ureq::Error::Io(e) => match e.kind() {

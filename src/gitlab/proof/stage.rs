@@ -172,7 +172,7 @@ impl<'a> Stage<'a> {
         for (variable, value) in [("NAME", username.as_str()), ("EMAIL", &email)] {
             command.env(format!("GIT_AUTHOR_{variable}"), value).env(format!("GIT_COMMITTER_{variable}"), value);
         }
-        let output = git::output(command.args(arguments))?;
+        let output = git::output(command.args(arguments), crate::budget::Budget::GIT)?;
         let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() && is_object_id(&id) {
             return Ok(id);

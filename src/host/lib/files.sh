@@ -20,6 +20,11 @@ is_kept() {
     [ -f "$1" ] || [ -L "$1" ]
 }
 
+# mode_of USER PATH: the mode of a file, without setuid, setgid and sticky: a copy can have another owner, and would run as that.
+mode_of() {
+    mode=000$(as "$1" stat -c %a -- "$2") && printf %s "${mode#"${mode%???}"}"
+}
+
 # back_up PATH [USER]: copies the file or link that is there to the same path below BACKUPS; what lies in USER's home, as USER
 # can read it, so that no file of root's gets there through a link. The first copy of a run is the one that counts.
 back_up() {
@@ -28,11 +33,11 @@ back_up() {
     fi
     mkdir -p "$BACKUPS${1%/*}" || return
     if [ "${2:-root}" = root ]; then
-        cp -a -- "$1" "$BACKUPS$1"
+        cp -a -- "$1" "$BACKUPS$1" && { [ -L "$1" ] || chmod -- "$(mode_of root "$1")" "$BACKUPS$1"; }
     elif [ -L "$1" ]; then
         ln -s -- "$(as "$2" readlink -n -- "$1")" "$BACKUPS$1"
     else
-        as "$2" head -c 16777216 -- "$1" >"$BACKUPS$1" && chmod -- "$(as "$2" stat -c %a -- "$1")" "$BACKUPS$1"
+        as "$2" head -c 16777216 -- "$1" >"$BACKUPS$1" && chmod -- "$(mode_of "$2" "$1")" "$BACKUPS$1"
     fi
 }
 

@@ -21,6 +21,8 @@ undo_path() {
         as "$1" rm -f -- "$2"
     elif [ "$1" = root ]; then
         cp -a -- "$3" "$2.factoryup-new"
+        # One of an older factoryup may have more.
+        [ -L "$3" ] || chmod -- "$(mode_of root "$3")" "$2.factoryup-new"
         mv -fT -- "$2.factoryup-new" "$2"
     elif is_kept "$3"; then
         bring_back "$@"
@@ -40,7 +42,7 @@ bring_back() {
         as "$1" ln -sfT -- "$(readlink "$3")" "$2.factoryup-new"
     else
         as "$1" sh -c "$NEW_FILE" sh "$2.factoryup-new" <"$3"
-        as "$1" chmod -- "$(stat -c %a "$3")" "$2.factoryup-new"
+        as "$1" chmod -- "$(mode_of root "$3")" "$2.factoryup-new"
     fi
     as "$1" mv -fT -- "$2.factoryup-new" "$2"
 }

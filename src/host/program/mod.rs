@@ -91,4 +91,30 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_copy_of_roots_is_never_setuid() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        for (mode, kept) in [(0o6755, 0o755), (0o2644, 0o644), (0o1600, 0o600), (0o7, 0o7), (0o4070, 0o70)] {
+            for user in ["root", "agent"] {
+                let file = home.join(format!("{user}-{mode:o}"));
+                std::fs::write(&file, "[user]\n").unwrap();
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+                // `as` with a user needs one that is there; who reads does not matter here.
+                let program = format!(
+                    "{}\nas() {{ shift; \"$@\"; }}\nBACKUPS='{}'\nback_up '{}' {user}",
+                    library(include_str!("../lib/files.sh")),
+                    folder.path().join("kept").display(),
+                    file.display()
+                );
+                let done = Command::new("sh").args(["-c", &program]).output().unwrap();
+                assert!(done.status.success(), "{done:?}");
+                let copy = folder.path().join("kept").join(file.strip_prefix("/").unwrap());
+                assert_eq!(std::fs::metadata(copy).unwrap().mode() & 0o7777, kept, "{user} {mode:o}");
+            }
+        }
+    }
 }

@@ -7,6 +7,9 @@
 //! has git compare the work tree, which would start the filters that are configured there. Nothing ever asks a question. Reading lives in `read`, which
 //! takes objects from `objects`, writing objects and refs in `write`, and talking to a remote, with a token, in [`remote`].
 //!
+//! Objects can be far larger than the folder that they come in, and a remote's answer has no end of its own. So each command, each
+//! question about objects, and each walk through a tree has a [`Budget`], and git and its helpers get [`MEMORY`] from the kernel.
+//!
 //! Commits are not signed, whatever `commit.gpgsign` says: a signature is the owner's word, and to give it in the owner's
 //! place could mean to wait for a passphrase or a touch. `git commit --amend --no-edit -S` signs the first commit afterwards.
 
@@ -17,7 +20,6 @@ pub(crate) mod read;
 mod relay;
 pub(crate) mod write;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +28,8 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::error::{RepoError, RepoResult};
-use crate::trace;
+use crate::budget::{Budget, Exceeded, Meter};
+use crate::{process, trace};
 use objects::{Object, Objects};
 
 /// The variables of git that are the user's business: where configuration and certificates are.
@@ -41,7 +44,7 @@ const KEPT: [&str; 7] = [
 ];
 
 /// Settings that hold for every call, over any configuration.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.autocrlf=false",
@@ -52,7 +55,15 @@ const SETTINGS: [&str; 9] = [
     "core.fsync=committed,reference",
     // What fast-import makes is kept as the one pack that it comes as; below a hundred objects git would write and sync each as a file.
     "fastimport.unpackLimit=1",
+    // A blob above this is passed on as it is unpacked, and never held as a whole.
+    "core.bigFileThreshold=16m",
+    // Each thread has a stack and a window of its own, which count as memory.
+    "pack.threads=2",
 ];
+
+/// Data that git, or a helper of its, may hold in memory, in KiB: 512 MiB. What it maps of its packs does not count. The kernel holds to
+/// it (`RLIMIT_DATA`), since some answers of a remote, such as its list of refs, are read by git as a whole.
+const MEMORY: u32 = 512 * 1024;
 
 /// git, at work in one folder. Clones share the process that reads objects.
 #[derive(Clone, Debug)]
@@ -77,7 +88,9 @@ impl Git {
 
     /// A command with everything set but its arguments.
     pub(crate) fn command(&self) -> Command {
-        let mut command = crate::process::command(&self.program);
+        // A shell sets the limit, so that git begins with it and all that git starts inherits it.
+        let mut command = process::command("/bin/sh");
+        command.arg("-c").arg(format!("ulimit -d {MEMORY} 2>/dev/null; exec \"$0\" \"$@\"")).arg(&self.program);
         for (name, _) in std::env::vars_os() {
             let ours = name.to_str().is_some_and(|n| KEPT.contains(&n));
             if name.as_encoded_bytes().starts_with(b"GIT_") && !ours {
@@ -100,7 +113,7 @@ impl Git {
 
     /// Runs `git ARGS` and returns what it printed.
     pub(crate) fn run(&self, args: &[&str]) -> RepoResult<Vec<u8>> {
-        let output = output(self.command().args(args))?;
+        let output = output(self.command().args(args), Budget::GIT)?;
         self.checked(args, output)
     }
 
@@ -112,34 +125,32 @@ impl Git {
 
     /// Runs `git ARGS` with `input` on its standard input.
     pub(crate) fn feed(&self, args: &[&str], input: &[u8]) -> RepoResult<Vec<u8>> {
-        let begun = Instant::now();
-        let mut command = self.command();
-        let mut child = command.args(args).stdin(Stdio::piped()).spawn().map_err(RepoError::GitDoesNotRun)?;
-        let stdin = child.stdin.take();
-        // Both pipes can fill up: one thread writes while this one reads. That git stops reading early shows in its exit.
-        let output = std::thread::scope(|scope| {
-            scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input)));
-            child.wait_with_output()
-        });
-        note(&command, begun, output.as_ref().ok().map(ended));
-        self.checked(args, output.map_err(RepoError::GitDoesNotRun)?)
+        let output = run(self.command().args(args), Some(input), Budget::GIT)?;
+        self.checked(args, output)
     }
 
     /// The objects of these names, in their order, from a process that stays for the next call. `None` for one that is not there. A name
     /// is an id or a revision without spaces and line ends.
-    fn objects(&self, names: &[&str]) -> RepoResult<Vec<Option<Object>>> {
+    fn objects(&self, names: &[&str], meter: &mut Meter) -> RepoResult<Vec<Option<Object>>> {
         let mut kept = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let mut objects = match kept.take() {
             Some(objects) => objects,
             None => Objects::start(self.command()).map_err(RepoError::GitDoesNotRun)?,
         };
         // One that failed is not asked again.
-        let found = objects.read(names).map_err(|error| {
+        let found = objects.read(names, meter).map_err(|error| {
+            if let Some(limit) = Exceeded::of(&error) {
+                return self.too_much(limit);
+            }
             let complaint = objects.complaint();
             self.unreadable(if complaint.is_empty() { error.to_string() } else { complaint })
         })?;
         *kept = Some(objects);
         Ok(found)
+    }
+
+    fn too_much(&self, limit: Exceeded) -> RepoError {
+        RepoError::Budget { what: format!("what git holds in {}", self.dir.display()), limit }
     }
 
     fn unreadable(&self, stderr: String) -> RepoError {
@@ -159,12 +170,36 @@ impl Git {
     }
 }
 
-/// Runs a git command to its end.
-pub(crate) fn output(command: &mut Command) -> RepoResult<Output> {
+/// Runs a git command to its end, or to that of its budget.
+pub(crate) fn output(command: &mut Command, budget: Budget) -> RepoResult<Output> {
+    run(command, None, budget)
+}
+
+fn run(command: &mut Command, input: Option<&[u8]>, budget: Budget) -> RepoResult<Output> {
     let begun = Instant::now();
-    let output = command.output().map_err(RepoError::GitDoesNotRun);
+    let output = process::output(command, input, budget).map_err(|error| match Exceeded::of(&error) {
+        Some(limit) => RepoError::Budget { what: what(command), limit },
+        None => RepoError::GitDoesNotRun(error),
+    });
     note(command, begun, output.as_ref().ok().map(ended));
     output
+}
+
+/// The answer of a command, for a message.
+fn what(command: &Command) -> String {
+    let verb = words(command).into_iter().next();
+    let dir = command.get_current_dir().unwrap_or(Path::new("."));
+    format!("the answer of `git {}` in {}", verb.unwrap_or_default(), dir.display())
+}
+
+/// The arguments of a git command, without the settings of every call.
+fn words(command: &Command) -> Vec<String> {
+    let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+    let mut words = words.skip_while(|word| word != "--no-pager").skip(1).peekable();
+    while words.next_if(|word| word == "-c").is_some() {
+        words.next();
+    }
+    words.collect()
 }
 
 fn ended(output: &Output) -> (ExitStatus, &[u8]) {
@@ -174,18 +209,9 @@ fn ended(output: &Output) -> (ExitStatus, &[u8]) {
 /// Records a git command for `--trace`, without the settings of every call: how it ended and its standard error, where that is known.
 pub(crate) fn note(command: &Command, begun: Instant, end: Option<(ExitStatus, &[u8])>) {
     trace::note("git", || {
-        let mut words = command.get_args().map(|word| word.to_string_lossy().into_owned());
-        let mut arguments = Vec::new();
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--no-pager" => {}
-                "-c" if arguments.is_empty() => drop(words.next()),
-                _ => arguments.push(word),
-            }
-        }
         let stderr = end.map(|(_, stderr)| String::from_utf8_lossy(stderr).into_owned());
         json!({
-            "arguments": arguments, "dir": command.get_current_dir().map(|dir| dir.to_string_lossy()), "ms": trace::ms(begun),
+            "arguments": words(command), "dir": command.get_current_dir().map(|dir| dir.to_string_lossy()), "ms": trace::ms(begun),
             "code": end.and_then(|(status, _)| status.code()), "stderr": stderr,
         })
     });

@@ -9,6 +9,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use crate::budget::{Budget, Meter, Metered};
+
 /// Bytes of names that are sent before the answers are read. A pipe takes at least so much, see pipe(7), so that neither side ever
 /// waits for the other to read.
 const AT_ONCE: usize = 4096;
@@ -28,7 +30,7 @@ pub(super) struct Objects {
     child: Child,
     /// `None` once it was told to end.
     requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: BufReader<Metered<ChildStdout>>,
     /// What it says on standard error: a file, since nobody reads it while the process runs. `None` where no file could be made: what
     /// git reads needs none.
     complaints: Option<File>,
@@ -47,13 +49,24 @@ impl Objects {
         let mut child = command.stderr(stderr).spawn()?;
         super::note(&command, begun, None);
         let (requests, answers) = (child.stdin.take(), child.stdout.take());
-        let answers = BufReader::new(answers.ok_or(io::ErrorKind::BrokenPipe)?);
+        let answers = Metered::new(answers.ok_or(io::ErrorKind::BrokenPipe)?, Budget::GIT.open());
+        let answers = BufReader::new(answers);
         Ok(Self { child, requests, answers, complaints })
     }
 
     /// The objects of these names, in their order; `None` for one that is not there or cannot be read. A name is an id or a revision
-    /// without spaces and line ends.
-    pub(super) fn read(&mut self, names: &[&str]) -> io::Result<Vec<Option<Object>>> {
+    /// without spaces and line ends. After an error the process is of no use any more.
+    pub(super) fn read(&mut self, names: &[&str], meter: &mut Meter) -> io::Result<Vec<Option<Object>>> {
+        self.answers.get_mut().meter = *meter;
+        let found = self.ask(names);
+        *meter = self.answers.get_ref().meter;
+        if found.is_err() {
+            crate::process::end(&mut self.child);
+        }
+        found
+    }
+
+    fn ask(&mut self, names: &[&str]) -> io::Result<Vec<Option<Object>>> {
         let mut objects = Vec::with_capacity(names.len());
         let mut batch = Vec::with_capacity(AT_ONCE);
         for (index, name) in names.iter().enumerate() {
@@ -86,7 +99,7 @@ impl Drop for Objects {
     fn drop(&mut self) {
         // The end of its input is the end of it.
         drop(self.requests.take());
-        let _ = self.child.wait();
+        crate::process::see_off(&mut self.child);
     }
 }
 
@@ -99,8 +112,11 @@ fn next_object(answers: &mut impl BufRead) -> io::Result<Option<Object>> {
     let mut fields = header.trim_end_matches('\n').split(' ');
     let (Some(oid), Some(_kind), Some(size)) = (fields.next(), fields.next(), fields.next()) else { return Ok(None) };
     let Ok(size) = size.parse::<usize>() else { return Ok(None) };
-    let mut bytes = vec![0; size];
-    answers.read_exact(&mut bytes)?;
+    let mut bytes = Vec::new();
+    // Nothing is set aside for a size that is only said.
+    if answers.by_ref().take(size as u64).read_to_end(&mut bytes)? < size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     answers.read_exact(&mut [0])?;
     Ok(Some(Object { oid: oid.to_owned(), bytes }))
 }
@@ -127,7 +143,7 @@ mod tests {
         assert!(Command::new("git").args(["init", "-q"]).current_dir(temp.path()).status().unwrap().success());
         git.current_dir(temp.path());
         let mut objects = Objects::start_with(git, None).unwrap();
-        assert_eq!(objects.read(&["HEAD"]).unwrap(), [None]);
+        assert_eq!(objects.read(&["HEAD"], &mut Budget::GIT.open()).unwrap(), [None]);
         assert_eq!(objects.complaint(), "");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Git;
+use crate::budget::Budget;
 use crate::digest::hex;
 use crate::repo::error::{RepoError, RepoResult};
 
@@ -51,7 +52,7 @@ impl Git {
 
     /// Whether there is a branch of this name, which has no spaces and line ends.
     pub(crate) fn has_branch(&self, name: &str) -> RepoResult<bool> {
-        Ok(self.objects(&[&format!("refs/heads/{name}")])?.iter().any(Option::is_some))
+        Ok(self.objects(&[&format!("refs/heads/{name}")], &mut Budget::GIT.open())?.iter().any(Option::is_some))
     }
 
     /// All files of a commit, by path. Paths that are not UTF-8 are none of factoryup's and are left out.
@@ -62,17 +63,27 @@ impl Git {
     /// The same, and beside it what was left out: of each such path the folders as they are, up to the first name that is not UTF-8, which
     /// stands there with replacement characters. It tells what is in the way of a new file, and can be read or written by none.
     pub(crate) fn whole_tree(&self, commit: &str) -> RepoResult<(BTreeMap<String, TreeEntry>, Vec<String>)> {
+        self.tree_within(commit, Budget::GIT)
+    }
+
+    /// The same within a budget. A tree that is in many places counts in each: ten trees of ten entries each can stand for ten thousand
+    /// million files.
+    fn tree_within(&self, commit: &str, budget: Budget) -> RepoResult<(BTreeMap<String, TreeEntry>, Vec<String>)> {
+        let mut meter = budget.open();
         let (mut files, mut unnamed) = (BTreeMap::new(), Vec::new());
         // The folders of one depth after those of another, so that each depth is one question.
         let mut folders = vec![(String::new(), format!("{commit}^{{tree}}"))];
         while !folders.is_empty() {
             let names: Vec<&str> = folders.iter().map(|(_, name)| name.as_str()).collect();
-            let trees = self.objects(&names)?;
+            let trees = self.objects(&names, &mut meter)?;
             let mut below = Vec::new();
             for ((prefix, name), tree) in folders.iter().zip(trees) {
                 let tree = tree.ok_or_else(|| self.missing(name))?;
                 let entries = entries(&tree.bytes, tree.oid.len() / 2).ok_or_else(|| self.missing(name))?;
+                meter.count(entries.len()).map_err(|limit| self.too_much(limit))?;
                 for (mode, file, oid) in entries {
+                    // The path, and not only the name: each level repeats those above it.
+                    meter.take(prefix.len() + file.len()).map_err(|limit| self.too_much(limit))?;
                     let Ok(file) = std::str::from_utf8(file) else {
                         unnamed.push(format!("{prefix}{}", String::from_utf8_lossy(file)));
                         continue;
@@ -104,7 +115,7 @@ impl Git {
 
     /// The contents of objects, in the order asked for.
     pub(crate) fn contents(&self, oids: &[&str]) -> RepoResult<Vec<Vec<u8>>> {
-        let found = self.objects(oids)?.into_iter().zip(oids);
+        let found = self.objects(oids, &mut Budget::GIT.open())?.into_iter().zip(oids);
         found.map(|(object, oid)| object.map(|o| o.bytes).ok_or_else(|| self.missing(oid))).collect()
     }
 
@@ -222,5 +233,90 @@ mod tests {
         assert!(error.contains("the object 0000"), "{error}");
         // One that is not there does not end it.
         assert_eq!(reader.contents(&[small.trim()]).unwrap(), [b"small"]);
+    }
+
+    /// A commit of ten trees, each of ten times the one below it: some hundred objects for ten thousand million files.
+    fn bomb(dir: &std::path::Path, levels: usize, name: &str) -> Git {
+        git(dir, &["init", "-q"]);
+        let maker = Git::new(dir).unwrap();
+        let mut oid = maker.feed(&["hash-object", "-w", "--stdin"], b"x").unwrap();
+        for level in 0..levels {
+            let oid_text = String::from_utf8(oid).unwrap();
+            let kind = if level == 0 { "100644 blob" } else { "040000 tree" };
+            let entry = |n: usize| format!("{kind} {}\t{name}{n}\n", oid_text.trim());
+            oid = maker.feed(&["mktree"], (0..10).map(entry).collect::<String>().as_bytes()).unwrap();
+        }
+        let tree = String::from_utf8(oid).unwrap();
+        let commit = ["-c", "user.name=U", "-c", "user.email=u@x", "commit-tree", "-m", "x", tree.trim()];
+        let commit = String::from_utf8(maker.run(&commit).unwrap()).unwrap();
+        git(dir, &["update-ref", "HEAD", commit.trim()]);
+        maker
+    }
+
+    #[test]
+    fn a_tree_that_unfolds_without_end_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = std::time::Instant::now();
+        let bomb = bomb(folder.path(), 10, "f");
+        let error = bomb.tree("HEAD").unwrap_err();
+        assert!(error.to_string().contains(" than the limit of "), "{error}");
+        assert_eq!(crate::Error::from(error).kind(), crate::Kind::Data);
+        // It still answers other questions.
+        assert!(!bomb.has_branch("next").unwrap());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn paths_that_grow_with_each_level_count_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let bomb = bomb(folder.path(), 5, &"f".repeat(200));
+        let budget = Budget { bytes: 8 << 20, ..Budget::GIT };
+        let error = bomb.tree_within("HEAD", budget).unwrap_err().to_string();
+        assert!(error.contains("larger than the limit of 8 MiB"), "{error}");
+    }
+
+    #[test]
+    fn a_blob_that_is_larger_than_all_that_may_be_read_is_not_held() {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "-q"]);
+        std::fs::write(folder.path().join("zeros"), vec![0; 200 << 20]).unwrap();
+        git(folder.path(), &["add", "zeros"]);
+        let reader = Git::new(folder.path()).unwrap();
+        let oid = reader.index().unwrap().remove("zeros").unwrap().oid;
+        let error = reader.contents(&[&oid]).unwrap_err().to_string();
+        assert!(error.contains("larger than the limit of 32 MiB"), "{error}");
+    }
+
+    #[test]
+    fn git_and_what_it_starts_have_a_limit_of_the_kernels() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Git::new(folder.path()).unwrap().run(&["-c", "alias.x=!cat /proc/self/limits", "x"]).unwrap();
+        let limits = String::from_utf8(limits).unwrap();
+        let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
+        assert_eq!(data.split_whitespace().nth(3), Some("536870912"), "{data}");
+    }
+
+    #[test]
+    fn a_git_that_never_answers_is_given_up() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let fake = |script: &str| {
+            let program = folder.path().join("git");
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            Git { program, dir: folder.path().to_owned(), objects: std::sync::Arc::default() }
+        };
+        let short = Budget { time: std::time::Duration::from_millis(300), ..Budget::GIT };
+        let begun = std::time::Instant::now();
+        for script in ["sleep 60", "while :; do printf a; sleep 0.05; done", "echo aa blob 999999999999; sleep 60"] {
+            let error = fake(script).tree_within("HEAD", short).unwrap_err().to_string();
+            assert!(error.contains("not complete within 0.3 s"), "{script}: {error}");
+        }
+        for script in ["yes", "echo aa tree 99999999999; yes", "yes >&2"] {
+            let error = fake(script).run(&["rev-parse"]).unwrap_err();
+            assert!(error.to_string().contains("`git rev-parse` in"), "{script}: {error}");
+            assert!(error.to_string().contains("larger than the limit of 32 MiB"), "{script}: {error}");
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

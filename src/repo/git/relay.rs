@@ -16,6 +16,7 @@ use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use super::{Git, output};
+use crate::budget::Budget;
 use crate::error::Kind;
 use crate::repo::error::{RepoError, RepoResult};
 
@@ -68,7 +69,7 @@ impl Git {
         let mut command = relay.command();
         command.current_dir(self.dir()).env("GIT_WORK_TREE", self.dir()).env("GIT_INDEX_FILE", index);
         let args = ["update-index", "-z", "--index-info"];
-        let output = output(command.args(args).stdin(input))?;
+        let output = output(command.args(args).stdin(input), Budget::GIT)?;
         self.checked(&args, output).map(drop)
     }
 }
@@ -127,7 +128,7 @@ impl<'a> Relay<'a> {
         fs::write(&copy, commands).map_err(RepoError::io("write", &copy))?;
         let input = fs::File::open(&copy).map_err(RepoError::io("read", &copy))?;
         let args = ["update-ref", "--stdin"];
-        let output = output(self.command().args(args).stdin(input))?;
+        let output = output(self.command().args(args).stdin(input), Budget::GIT)?;
         self.git.checked(&args, output).map(drop)
     }
 
@@ -135,7 +136,7 @@ impl<'a> Relay<'a> {
     pub(super) fn hand_over(&self, refspec: &str) -> RepoResult<()> {
         let Some((_, to)) = refspec.split_once(':').filter(|(_, to)| !to.is_empty()) else { return Ok(()) };
         let args = ["rev-parse", "--verify", "--end-of-options", to];
-        let output = output(self.command().args(args))?;
+        let output = output(self.command().args(args), Budget::GIT)?;
         let oid = String::from_utf8_lossy(&self.git.checked(&args, output)?).trim().to_owned();
         self.repo.run(&["update-ref", to, &oid]).map(drop)
     }

@@ -7,8 +7,8 @@
 //! for the call: it is this token that must decide what happens. The repo's own configuration is not read at all: each call runs in a
 //! throw-away repo that borrows its objects (`relay`), so that a folder from somebody else brings no proxy and no certificate of its own.
 //!
-//! A server that stops answering is given up after [`STALLED_SECONDS`]; to a host that does not answer at all, curl tries to
-//! connect for up to five minutes.
+//! A server that stops answering is given up after [`STALLED_SECONDS`], and one that says too much or takes too long by
+//! [`Budget::REMOTE`]; to a host that does not answer at all, curl tries to connect for up to five minutes.
 //!
 //! ```no_run
 //! use factoryup::repo::git::remote;
@@ -32,6 +32,7 @@ use tempfile::TempDir;
 
 use super::relay::Relay;
 use super::{Git, output};
+use crate::budget::Budget;
 use crate::dialog::plain;
 use crate::error::{Kind, Result};
 use crate::repo::error::{RepoError, RepoResult};
@@ -116,7 +117,7 @@ fn call(relay: &Relay<'_>, options: &[&str], url: &str, rest: &[&str], login: Lo
     let credential = Credential::new(login)?;
     let mut command = relay.command();
     configure(&mut command, url, &origin, &credential.file);
-    output(command.args(options).arg("--").arg(url).args(rest))
+    output(command.args(options).arg("--").arg(url).args(rest), Budget::REMOTE)
 }
 
 fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) {

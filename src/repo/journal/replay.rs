@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::exchange::{exchange, move_where_nothing_is};
 use super::{FileStep, place, remove_empty, there};
+use crate::budget;
 use crate::repo::clean::{is, restore};
 use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::failpoint::reached;
@@ -93,7 +94,7 @@ impl Replay<'_> {
     /// Writes what will be, whole, under another name.
     fn draft(&self, mode: &str, digest: &str, place: &Path, draft: &Path) -> RepoResult<()> {
         let aside = self.folder.join(digest);
-        let bytes = fs::read(&aside).map_err(RepoError::io("read", &aside))?;
+        let bytes = budget::read(&aside).map_err(RepoError::io("read", &aside))?;
         let bits =
             |path: &Path| fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|m| m.permissions().mode());
         match Mode::parse(mode) {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::replay::Replay;
 use super::{FileStep, Journal, SCHEMA, decide, has_modes, place, read, replay, sha256};
+use crate::budget;
 use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::git::Git;
 use crate::repo::tree::Mode;
@@ -16,7 +17,7 @@ pub(super) fn put_aside(dir: &Path, folder: &Path, step: &FileStep) -> RepoResul
     let bytes = match Mode::parse(mode) {
         None => return Ok(()),
         Some(Mode::Link) => fs::read_link(&place).map(|path| path.into_os_string().into_encoded_bytes()),
-        Some(_) => fs::read(&place),
+        Some(_) => budget::read(&place),
     }
     .map_err(RepoError::io("read", &place))?;
     if sha256(&bytes) != *digest {

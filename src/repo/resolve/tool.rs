@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use super::{Pending, Resolver};
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::git::write::ObjectFormat;
@@ -60,7 +61,7 @@ impl Resolver {
             .hint("all that git knows: git mergetool --tool-help")
             .hint(format!("or use your editor: factoryup resolve {} --edit", pending.path)));
         }
-        let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
+        let text = budget::read(&path).map_err(RepoError::io("read", &path))?;
         if has_markers(&text) {
             let left = Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path));
             return Err(if text == shown.as_bytes() { left } else { self.keep(&pending.id, &text, left) });

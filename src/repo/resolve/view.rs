@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{Pending, Resolver};
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::repo::error::RepoError;
 use crate::repo::git::output;
@@ -35,7 +36,7 @@ impl Resolver {
         }
         arguments.extend(paths.iter().map(String::as_str));
         let run = |arguments: &[&str]| -> Result<(bool, String)> {
-            let output = output(self.repo.git.command().args(arguments))?;
+            let output = output(self.repo.git.command().args(arguments), budget::Budget::GIT)?;
             // git-merge-file(1): the number of conflicts, or 255 for an error.
             match output.status.code() {
                 Some(code) if code < 128 => Ok((code > 0, String::from_utf8_lossy(&output.stdout).into_owned())),
@@ -75,7 +76,7 @@ impl Resolver {
             return Err(Error::usage(format!("the editor `{editor}` failed; {} is as it was", pending.path))
                 .hint("name another: EDITOR=nano factoryup resolve --edit"));
         }
-        let text = fs::read(&path).map_err(RepoError::io("read", &path))?;
+        let text = budget::read(&path).map_err(RepoError::io("read", &path))?;
         if has_markers(&text) {
             let left = Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path));
             return Err(if text == shown.as_bytes() { left } else { self.keep(&pending.id, &text, left) });

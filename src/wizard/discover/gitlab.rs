@@ -144,7 +144,7 @@ impl Glab {
     fn read(around: &Surroundings) -> Self {
         let folder = around.text("GLAB_CONFIG_DIR").map(Into::into);
         let folder = folder.unwrap_or_else(|| around.base("XDG_CONFIG_HOME", ".config").join("glab-cli"));
-        let text = std::fs::read_to_string(folder.join("config.yml")).map(zeroize::Zeroizing::new);
+        let text = crate::budget::read_text(&folder.join("config.yml")).map(zeroize::Zeroizing::new);
         text.map(|text| Self::parse(&text)).unwrap_or_default()
     }
 

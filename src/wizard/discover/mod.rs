@@ -11,11 +11,12 @@ mod zone;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use gitlab::{agent_token, gitlab_token, token_for_another_instance};
 pub use ssh::{Alias, PublicKey};
 
+use crate::budget::Budget;
 use crate::factory::answers::{Answers, Source};
 use crate::factory::fields::{Value, by_key};
 
@@ -92,31 +93,10 @@ impl Surroundings {
 
     /// The standard output of a program that succeeds in time.
     fn ask(&self, program: &str, arguments: &[&str]) -> Option<String> {
-        let mut child = crate::process::command(program)
-            .args(arguments)
-            .current_dir(self.standing())
-            .env("HOME", &self.home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let started = Instant::now();
-        // What these programs say fits into a pipe's buffer, so they end without being read.
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
-                _ => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return None;
-                }
-            }
-        };
-        let mut text = String::new();
-        std::io::Read::read_to_string(child.stdout.as_mut()?, &mut text).ok()?;
-        status.success().then_some(text)
+        let mut command = crate::process::command(program);
+        command.args(arguments).current_dir(self.standing()).env("HOME", &self.home).stdin(Stdio::null());
+        let output = crate::process::output(&mut command, None, Budget { time: PATIENCE, ..Budget::LOCAL }).ok()?;
+        output.status.success().then(|| String::from_utf8(output.stdout).ok()).flatten()
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn keys(around: &Surroundings) -> Vec<PublicKey> {
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some(stem) = name.strip_suffix(".pub") else { continue };
-        for line in std::fs::read_to_string(&file).unwrap_or_default().lines() {
+        for line in crate::budget::read_text(&file).unwrap_or_default().lines() {
             add(line.trim(), format!("~/.ssh/{name}"), stem.starts_with("id_"));
         }
     }
@@ -67,7 +67,7 @@ pub(super) fn aliases(around: &Surroundings) -> Vec<Alias> {
 }
 
 fn read_config(file: &Path, folder: &Path, depth: usize, aliases: &mut Vec<Alias>) {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let text = crate::budget::read_text(file).unwrap_or_default();
     let mut current: Vec<usize> = Vec::new();
     for line in text.lines() {
         let line = line.trim();
