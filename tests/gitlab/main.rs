@@ -20,6 +20,7 @@ mod contract;
 mod cutter;
 mod drift;
 mod editions;
+mod flood;
 mod hand_off;
 mod parrot;
 mod proof;

@@ -193,9 +193,9 @@ fn repeat(value: &mut Value, keys: &[&str], echo: &str) {
     }
 }
 
-type Answer = (u16, Vec<Header>, Vec<u8>);
+pub type Answer = (u16, Vec<Header>, Vec<u8>);
 
-fn pass(request: &mut Request, behind: &str) -> Answer {
+pub fn pass(request: &mut Request, behind: &str) -> Answer {
     let mut body = Vec::new();
     request.as_reader().read_to_end(&mut body).unwrap();
     let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().new_agent();
@@ -220,7 +220,7 @@ fn pass(request: &mut Request, behind: &str) -> Answer {
     (answer.status().as_u16(), headers, bytes)
 }
 
-fn answer(request: Request, status: u16, headers: Vec<Header>, body: &[u8]) {
+pub fn answer(request: Request, status: u16, headers: Vec<Header>, body: &[u8]) {
     let length = body.len();
     let _ = request.respond(Response::new(status.into(), headers, body, Some(length), None));
 }

@@ -267,3 +267,30 @@ fn a_journal_writes_nothing_from_elsewhere() {
     assert_eq!(world.factoryup("repo", &["upgrade", "--in-place", "--yes"]).0, 0);
     assert!(files(&world.path("repo")) != before && !folder.exists());
 }
+
+/// A tree of ten entries that are each the same tree, ten deep: some hundred bytes that stand for ten thousand million files.
+#[test]
+fn a_bomb_of_trees_is_given_up() {
+    if !need("git") {
+        return;
+    }
+    let world = control_repo();
+    let script = r#"
+        kind='100644 blob' oid=$(echo x | git hash-object -w --stdin)
+        for level in 0 1 2 3 4 5 6 7 8 9; do
+            oid=$(for n in 0 1 2 3 4 5 6 7 8 9; do printf '%s %s\tf%s\n' "$kind" "$oid" "$n"; done | git mktree)
+            kind='040000 tree'
+        done
+        tree=$( { git ls-tree HEAD; printf '040000 tree %s\tx\n' "$oid"; } | git mktree)
+        git update-ref HEAD "$(git -c user.name=U -c user.email=u@x commit-tree -p HEAD -m bomb "$tree")"
+    "#;
+    let made =
+        std::process::Command::new("sh").args(["-ec", &script]).current_dir(world.path("repo")).status().unwrap();
+    assert!(made.success());
+    for arguments in [&["doctor", "repo"][..], &["plan", "repo"], &["upgrade", "--no-push", "--yes"]] {
+        let begun = std::time::Instant::now();
+        let (code, out, err) = world.factoryup("repo", arguments);
+        assert!(code == 65 && err.contains(" than the limit of "), "{arguments:?}: {code}\n{out}{err}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{arguments:?}: {:?}", begun.elapsed());
+    }
+}

@@ -76,3 +76,24 @@ fn a_connection_that_is_lost_is_told_from_a_command_that_fails() {
     assert!(stopped.to_string().contains("nothing was heard for 5 s"), "{stopped}");
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
 }
+
+/// Neither what a command says nor how long it takes is the host's to decide.
+#[test]
+fn a_command_without_end_is_given_up() {
+    let Some(lab) = lab() else { return };
+    let (mut options, _folder) = lab.known(lab.direct());
+    for (script, kind, limit) in [
+        ("yes", Kind::Data, " than the limit of "),
+        ("yes >&2", Kind::Data, " than the limit of "),
+        ("while :; do echo drip; sleep 0.3; done", Kind::CutShort, "not complete within 2 s"),
+        ("sleep 60", Kind::CutShort, "not complete within 2 s"),
+        ("exec 0<&- 1>&- 2>&-; sleep 60", Kind::CutShort, "timed out"),
+    ] {
+        options.timeouts.question = Duration::from_secs(if kind == Kind::Data { 120 } else { 2 });
+        let mut session = connect(options.clone()).unwrap();
+        let begun = Instant::now();
+        let error = session.exec(script, b"", None, &mut |_| ()).unwrap_err();
+        assert!(error.kind() == kind && error.to_string().contains(limit), "{script}: {error}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{script}: {:?}", begun.elapsed());
+    }
+}

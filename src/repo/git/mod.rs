@@ -182,7 +182,12 @@ fn run(command: &mut Command, input: Option<&[u8]>, budget: Budget) -> RepoResul
         None => RepoError::GitDoesNotRun(error),
     });
     note(command, begun, output.as_ref().ok().map(ended));
-    output
+    let output = output?;
+    if !output.status.success() && String::from_utf8_lossy(&output.stderr).to_lowercase().contains("out of memory") {
+        let limit = Exceeded::Bytes(u64::from(MEMORY) * 1024);
+        return Err(RepoError::Budget { what: what(command), limit });
+    }
+    Ok(output)
 }
 
 /// The answer of a command, for a message.
