@@ -41,6 +41,9 @@ pub mod dialog;
 mod digest;
 pub mod error;
 pub mod factory;
+#[cfg(test)]
+#[path = "../tests/fuzz/mod.rs"]
+mod fuzz;
 pub mod gitlab;
 pub mod hand_over;
 pub mod host;

@@ -22,6 +22,10 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
+#[cfg(test)]
+#[path = "../../tests/fuzz/gitlab.rs"]
+pub(crate) mod fuzz;
+
 mod answer;
 mod apply;
 mod client;

@@ -43,7 +43,7 @@ impl Apt {
                 )))
             }
             "total" => {
-                self.total += rest.parse::<usize>().ok()?;
+                self.total = self.total.saturating_add(rest.parse().ok()?);
                 None
             }
             "lists" => Some(Said::Busy("updating the package lists".into())),

@@ -35,6 +35,10 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+#[path = "../../tests/fuzz/host.rs"]
+pub(crate) mod fuzz;
+
 mod accounts;
 mod apt;
 mod event;

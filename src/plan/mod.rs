@@ -16,6 +16,10 @@
 //! assert_eq!(plan.changes[0].kind(), "directory");
 //! ```
 
+#[cfg(test)]
+#[path = "../../tests/fuzz/plan.rs"]
+pub(crate) mod fuzz;
+
 mod change;
 mod deed;
 mod engine;

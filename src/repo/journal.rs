@@ -40,11 +40,11 @@ use replay::Replay;
 const SCHEMA: u32 = 2;
 /// In git's own folder.
 const FOLDER: &str = "factoryup-upgrade";
-const JOURNAL: &str = "journal.json";
+pub(super) const JOURNAL: &str = "journal.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Journal {
+pub(super) struct Journal {
     schema: u32,
     /// Whether the paths are staged when all are written.
     #[serde(default)]
@@ -167,7 +167,7 @@ fn decide(folder: &Path, journal: &Journal) -> RepoResult<()> {
     sync(folder)
 }
 
-fn read(folder: &Path) -> RepoResult<Journal> {
+pub(super) fn read(folder: &Path) -> RepoResult<Journal> {
     let path = folder.join(JOURNAL);
     let text = budget::read(&path).map_err(RepoError::io("read", &path))?;
     let unreadable = |why: String| RepoError::Journal { path: path.clone(), why };

@@ -21,6 +21,10 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
+#[cfg(test)]
+#[path = "../../tests/fuzz/repo.rs"]
+pub(crate) mod fuzz;
+
 pub mod catalogue;
 pub mod doctor;
 pub mod earlier;

@@ -31,6 +31,10 @@
 use crate::error::Result;
 use crate::interrupt::Work;
 
+#[cfg(test)]
+#[path = "../../tests/fuzz/transport.rs"]
+pub(crate) mod fuzz;
+
 mod auth;
 mod error;
 mod host_key;

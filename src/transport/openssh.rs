@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// What ssh's messages mean when nobody was logged in.
-    fn failure(&self, stderr: &str) -> TransportError {
+    pub(super) fn failure(&self, stderr: &str) -> TransportError {
         let (address, reason) = (self.address.clone(), last_message(stderr));
         let says = |text: &str| stderr.contains(text);
         if says("REMOTE HOST IDENTIFICATION HAS CHANGED")

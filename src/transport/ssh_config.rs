@@ -85,7 +85,7 @@ impl SshConfig {
     }
 
     /// Reads the dump: a keyword in lower case and its value on each line.
-    fn parse(text: &str, options: &SshOptions, home: &Path) -> Self {
+    pub(super) fn parse(text: &str, options: &SshOptions, home: &Path) -> Self {
         let pairs: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(' ')).collect();
         let all = |key: &'static str| pairs.iter().filter(move |pair| pair.0 == key).map(|pair| pair.1.trim());
         let one = |key: &'static str| all(key).next().filter(|value| *value != "none");

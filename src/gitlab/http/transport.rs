@@ -167,7 +167,7 @@ impl Transport {
     }
 }
 
-fn from_parts(status: u16, headers: &HeaderMap, body: Zeroizing<Vec<u8>>) -> Response {
+pub(in crate::gitlab) fn from_parts(status: u16, headers: &HeaderMap, body: Zeroizing<Vec<u8>>) -> Response {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
     let media_type = text("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
     let reset = || text("ratelimit-reset").filter(|_| status == 429).and_then(until_epoch);

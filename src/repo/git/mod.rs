@@ -15,7 +15,7 @@
 
 pub mod remote;
 
-mod objects;
+pub(super) mod objects;
 pub(crate) mod read;
 mod relay;
 pub(crate) mod write;

@@ -128,7 +128,7 @@ impl Git {
 const FOLDER: &str = "40000";
 
 /// The entries of a tree object: mode, name and id, each `MODE SP NAME NUL ID` with the id's `length` bytes as they are.
-fn entries(tree: &[u8], length: usize) -> Option<Vec<(&str, &[u8], String)>> {
+pub(in crate::repo) fn entries(tree: &[u8], length: usize) -> Option<Vec<(&str, &[u8], String)>> {
     let mut entries = Vec::new();
     let mut rest = tree;
     while !rest.is_empty() {

@@ -3,6 +3,9 @@
 //! Everything found keeps the rules of its field, or is not taken. What is as good as certain, such as the owner's name in git's
 //! configuration, becomes an answer; what is a good guess becomes the preset of a question.
 
+#[cfg(test)]
+#[path = "../../../tests/fuzz/wizard.rs"]
+pub(crate) mod fuzz;
 mod git;
 mod gitlab;
 mod ssh;

@@ -1,12 +1,16 @@
 //! What SSH knows: the person's public keys, and the hosts with a name of their own.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Surroundings;
+use crate::budget::{Budget, read_within};
 use crate::factory::fields::by_key;
 
 /// How deep `Include` is followed; OpenSSH follows 16.
 const DEPTH: usize = 4;
+/// The most aliases that are listed: nobody chooses from more.
+const MOST: usize = 1000;
 
 /// A public key that the person has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +66,17 @@ pub(super) fn keys(around: &Surroundings) -> Vec<PublicKey> {
 pub(super) fn aliases(around: &Surroundings) -> Vec<Alias> {
     let folder = around.home.join(".ssh");
     let mut aliases = Vec::new();
-    read_config(&folder.join("config"), &folder, DEPTH, &mut aliases);
+    read_config(&folder.join("config"), &folder, DEPTH, (&mut HashSet::new(), &mut aliases));
     aliases
 }
 
-fn read_config(file: &Path, folder: &Path, depth: usize, aliases: &mut Vec<Alias>) {
-    let text = crate::budget::read_text(file).unwrap_or_default();
+/// Reads each file once: those that include each other would be read as often as there are ways through them.
+fn read_config(file: &Path, folder: &Path, depth: usize, (seen, aliases): (&mut HashSet<PathBuf>, &mut Vec<Alias>)) {
+    if !seen.insert(std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned())) {
+        return;
+    }
+    let text =
+        read_within(file, Budget::LOCAL).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let mut current: Vec<usize> = Vec::new();
     for line in text.lines() {
         let line = line.trim();
@@ -88,7 +97,7 @@ fn read_config(file: &Path, folder: &Path, depth: usize, aliases: &mut Vec<Alias
             }
             "include" if depth > 0 => {
                 for included in words.iter().flat_map(|pattern| included(pattern, folder)) {
-                    read_config(&included, folder, depth - 1, aliases);
+                    read_config(&included, folder, depth - 1, (seen, aliases));
                 }
             }
             _ => {}
@@ -103,6 +112,9 @@ fn add_alias(aliases: &mut Vec<Alias>, word: &str) -> Option<usize> {
     }
     let known = aliases.iter().position(|alias| alias.name == word);
     known.or_else(|| {
+        if aliases.len() == MOST {
+            return None;
+        }
         aliases.push(Alias { name: word.to_owned(), host_name: None });
         Some(aliases.len() - 1)
     })
