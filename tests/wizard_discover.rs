@@ -124,3 +124,21 @@ fn what_was_taken_unasked_is_said() {
     let output = init(home.path(), &all, &[]);
     assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("Taken"));
 }
+
+/// Which engine is installed here says nothing about where state may lie in plain text.
+#[test]
+fn terraform_on_path_does_not_choose_the_engine() {
+    let home = tempfile::tempdir().unwrap();
+    let programs = home.path().join("bin");
+    std::fs::create_dir(&programs).unwrap();
+    let terraform = programs.join("terraform");
+    std::fs::write(&terraform, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&terraform, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for name in ["git", "sh"] {
+        let found = which::which(name).unwrap();
+        std::os::unix::fs::symlink(found, programs.join(name)).unwrap();
+    }
+    let arguments = ["--host-kind", "none", "--name", "acme", "--gitlab-group", "acme"];
+    let made = made(home.path(), &arguments, &[("PATH", &programs.display().to_string())]);
+    assert_eq!(made.infra.engine, factoryup::factory::Engine::Opentofu);
+}

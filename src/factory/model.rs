@@ -237,6 +237,20 @@ pub enum Engine {
     Terraform,
 }
 
+impl Engine {
+    /// What lies open with this engine, if anything does.
+    #[must_use]
+    pub const fn exposes(self) -> Option<&'static str> {
+        match self {
+            Self::Opentofu => None,
+            Self::Terraform => Some(
+                "Terraform does not encrypt state: GitLab keeps it as plain text, secrets of resources included, and every Developer of \
+                 the project, the agent too, can read it; with `engine = \"opentofu\"` under [infra] it is encrypted",
+            ),
+        }
+    }
+}
+
 /// `[infra]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

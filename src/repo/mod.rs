@@ -374,6 +374,7 @@ impl Target for RepoTarget {
     fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
         let mut plan = Plan::new(self.name(), self.subject());
         (self.report, self.restore) = (None, None);
+        plan.notes.extend(self.desired.factory.infra.engine.exposes().map(str::to_owned));
         self.on_disk.get_or_insert_with(|| crate::budget::read(&self.git.dir().join(FILE_NAME)).unwrap_or_default());
         self.step = match observe::observe(&self.git, &self.desired)? {
             Observed::Vacant { inside } => {

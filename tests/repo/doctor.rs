@@ -90,3 +90,23 @@ fn a_name_in_the_commit_acts_on_no_terminal() {
     assert!(!out.chars().any(|c| c.is_control() && c != '\n'), "{out:?}");
     assert_eq!(out.lines().filter(|line| line.starts_with("ok    no conflict waits")).count(), 1, "{out}");
 }
+
+#[test]
+fn what_terraform_leaves_open_is_said() {
+    if !need("git") {
+        return;
+    }
+    for (engine, says) in [("terraform", true), ("opentofu", false)] {
+        let world = World::new();
+        world.answer("[host]", &format!("[infra]\nengine = \"{engine}\"\n\n[host]"));
+        world.apply("repo");
+        for arguments in [["doctor", "repo"], ["plan", "repo"]] {
+            let (code, out, err) = world.factoryup("repo", &arguments);
+            let said = out + &err;
+            assert!(
+                code == 0 && said.contains("GitLab keeps it as plain text") == says,
+                "{engine} {arguments:?}: {code}\n{said}"
+            );
+        }
+    }
+}

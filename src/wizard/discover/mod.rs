@@ -115,9 +115,6 @@ pub fn discover(around: &Surroundings) -> Discovered {
     zone::of_the_clock(around, &mut found);
     let path = (around.variable)("PATH");
     let has = |program: &str| which::which_in(program, path.as_ref(), around.standing()).is_ok();
-    if has("terraform") && !has("tofu") {
-        answer(&mut found, "infra.engine", "terraform", "terraform is on PATH");
-    }
     if has("codex") && !has("claude") {
         preset(&mut found, "agent.kind", "codex", "codex is on PATH");
     }

@@ -13,7 +13,7 @@ pub(super) const DELIVERY: &[Field] = &[
         flag: "engine",
         prompt: "Infrastructure engine",
         help: "What plans and applies the infrastructure",
-        explain: "Both read the same files. OpenTofu also encrypts state and plans.",
+        explain: "Both read the same files. OpenTofu also encrypts state and plans. With Terraform, GitLab keeps the state as plain text, which every Developer of the project can read, the agent too.",
         example: "opentofu",
         kind: ValueKind::Choice(&[choice("opentofu", "OpenTofu"), choice("terraform", "Terraform")]),
         default: Some("opentofu"),
