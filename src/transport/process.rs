@@ -187,7 +187,7 @@ mod tests {
 
     fn exceeded(script: &str, budget: Budget) -> Exceeded {
         let begun = Instant::now();
-        let error = run(command("sh").args(["-c", script]), &[b'x'; 1 << 20], budget, &mut |_| ()).unwrap_err();
+        let error = run(command("sh").args(["-c", script]), &vec![b'x'; 1 << 20], budget, &mut |_| ()).unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(20), "{script}: {:?}", begun.elapsed());
         Exceeded::of(&error).unwrap_or_else(|| panic!("{script}: {error}"))
     }

@@ -74,7 +74,8 @@ pub(crate) const READERS: &[Reader] = &[
         },
         seeds: &[
             b"Content-Type: application/json; charset=utf-8\nX-Next-Page: 2\nRetry-After: 7\nLocation: https://x/y",
-            b"Link: <https://x/y?page=3&per_page=100>; rel=\"next\", <https://x/y?page=9>; rel=\"last\"\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT",
+            b"Link: <https://x/y?page=3&per_page=100>; rel=\"next\", <https://x/y?page=9>; rel=\"last\"\n\
+              Retry-After: Wed, 21 Oct 2015 07:28:00 GMT",
             b"RateLimit-Reset: 1732800000\nContent-Type: text/html",
         ],
     },

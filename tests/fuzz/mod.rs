@@ -1,7 +1,7 @@
 //! Every reader of foreign bytes, under mutated inputs: no panic, no second lost, no memory without end.
 //!
-//! Each room lists its readers beside this file, as a module of its own, so that what it does not show to others can be called. A reader
-//! returns what it made of the input. Texts that lead to a result of a new kind join the inputs that are mutated further.
+//! Each room lists its readers beside this file, as a module of its own, so that what it does not show to others can be called. A
+//! reader returns what it made of the input. Texts that lead to a result of a new kind join the inputs that are mutated further.
 //!
 //! `cargo test` plays some seconds. A long run, of one reader or of all:
 //!
@@ -10,8 +10,8 @@
 //! FACTORYUP_FUZZ_RUNS=1000000 FACTORYUP_FUZZ_READER=known-hosts cargo test --lib -- --nocapture fuzz::readers_hold
 //! ```
 //!
-//! An input that failed is written to `target/fuzz/`. Once its fault is fixed, it goes to `tests/fuzz/inputs/READER/`, where every run
-//! reads it first.
+//! An input that failed is written to `target/fuzz/`. Once its fault is fixed, it goes to `tests/fuzz/inputs/READER/`, where
+//! every run reads it first.
 
 mod mutate;
 

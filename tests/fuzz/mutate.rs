@@ -1,4 +1,4 @@
-//! Changes inputs in ways that keep much of their structure: bytes, lines, numbers, words of the formats, and parts of one another.
+//! Changes inputs in ways that keep much of their structure: bytes, lines, numbers, words of the formats, parts of one another.
 
 /// `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>.
 pub(crate) struct Mutator(u64);

@@ -27,7 +27,10 @@ pub(crate) const READERS: &[Reader] = &[
             unfinished.map_or_else(text, |unfinished| format!("{unfinished:?}"))
         },
         seeds: &[
-            b"{\"at\":\"2026-01-01T00:00:00Z\",\"run\":\"r-1\",\"target\":\"host\",\"event\":\"begun\",\"change\":null,\"detail\":\"x\"}\n{\"at\":\"2026-01-01T00:00:00Z\",\"run\":\"r-1\",\"target\":\"host\",\"event\":\"started\",\"change\":\"file:/x\"}\n",
+            b"{\"at\":\"2026-01-01T00:00:00Z\",\"run\":\"r-1\",\"target\":\"host\",\"event\":\"begun\",\
+              \"change\":null,\"detail\":\"x\"}\n\
+              {\"at\":\"2026-01-01T00:00:00Z\",\"run\":\"r-1\",\"target\":\"host\",\"event\":\"started\",\
+              \"change\":\"file:/x\"}\n",
             b"{\"run\":\"r\",\"target\":\"gitlab\",\"event\":\"ended\"}\n{\"torn",
         ],
     },
@@ -40,13 +43,15 @@ pub(crate) const READERS: &[Reader] = &[
             let evidence = Evidence::at(&path);
             let before = evidence.verify().map_or_else(text, |(count, _)| format!("{count} verified"));
             // What could be repaired is whole afterwards.
-            if evidence.append("x", &"0".repeat(64), "https://example.org/x", serde_json::json!({})).is_ok() && before.ends_with("verified") {
+            let more = evidence.append("x", &"0".repeat(64), "https://example.org/x", serde_json::json!({}));
+            if more.is_ok() && before.ends_with("verified") {
                 evidence.verify().unwrap();
             }
             before
         },
         seeds: &[
-            b"{\"_type\":\"https://in-toto.io/Statement/v1\",\"subject\":[{\"name\":\"x\",\"digest\":{\"sha256\":\"00\"}}],\"predicateType\":\"https://x/y\",\"predicate\":{\"prev\":\"0000000000000000000000000000000000000000000000000000000000000000\"}}\n",
+            b"{\"_type\":\"https://in-toto.io/Statement/v1\",\"subject\":[{\"name\":\"x\",\"digest\":{\"sha256\":\"00\"}}],\
+              \"predicateType\":\"https://x/y\",\"predicate\":{\"prev\":\"0000000000000000000000000000000000000000000000000000000000000000\"}}\n",
             b"{\"a\":1}{\"b\":2}\n{\"torn",
             b"\n",
         ],
@@ -59,7 +64,8 @@ pub(crate) const READERS: &[Reader] = &[
             SavedPlan::read(&path, "acme").map_or_else(text, |plan| format!("{} plans", plan.plans().len()))
         },
         seeds: &[
-            b"{\"schema\":1,\"factory\":\"acme\",\"made_at\":\"2026-01-01T00:00:00Z\",\"generator\":\"0.1.0\",\"digest\":\"00\",\"plans\":[{\"target\":\"repo\",\"subject\":\"/x\",\"changes\":[{\"id\":\"file:x\",\"action\":\"create\",\"summary\":\"s\",\"risk\":\"none\"}],\"unchanged\":0,\"notes\":[]}]}",
+            b"{\"schema\":1,\"factory\":\"acme\",\"made_at\":\"2026-01-01T00:00:00Z\",\"generator\":\"0.1.0\",\"digest\":\"00\",\
+              \"plans\":[{\"target\":\"repo\",\"subject\":\"/x\",\"changes\":[{\"id\":\"file:x\",\"action\":\"create\",\"summary\":\"s\",\"risk\":\"none\"}],\"unchanged\":0,\"notes\":[]}]}",
             b"{\"schema\":2}",
         ],
     },

@@ -24,12 +24,16 @@ pub(crate) const READERS: &[Reader] = &[
             let (_folder, path) = file(bytes);
             let known = KnownHost::look_up(&[path], "Host.Example", 2222).unwrap();
             let status = format!("{:?}", known.judge("ssh-ed25519", b"key"));
-            format!("{} {} {}", known.is_known(), known.authority().is_some(), status.split(['(', ' ']).next().unwrap_or_default())
+            let status = status.split(['(', ' ']).next().unwrap_or_default();
+            format!("{} {} {status}", known.is_known(), known.authority().is_some())
         },
         seeds: &[
-            b"# comment\n\nhost.example,10.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ me\n",
-            b"[host.example]:2222 ssh-ed25519 a2V5\n@revoked * ssh-ed25519 a2V5\n@cert-authority *.example ssh-rsa a2V5\n",
-            b"|1|bBVFB22n/++XL78r+dt7TfEMUfs=|D6U8XYioRK+9GfKTPnX8aCE7AOE= ssh-ed25519 a2V5\n*.ex*mple,!b.example,10.0.?.* ssh-ed25519 a2V5\n",
+            b"# comment\n\n\
+              host.example,10.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ me\n",
+            b"[host.example]:2222 ssh-ed25519 a2V5\n@revoked * ssh-ed25519 a2V5\n\
+              @cert-authority *.example ssh-rsa a2V5\n",
+            b"|1|bBVFB22n/++XL78r+dt7TfEMUfs=|D6U8XYioRK+9GfKTPnX8aCE7AOE= ssh-ed25519 a2V5\n\
+              *.ex*mple,!b.example,10.0.?.* ssh-ed25519 a2V5\n",
         ],
     },
     Reader {
@@ -37,11 +41,14 @@ pub(crate) const READERS: &[Reader] = &[
         read: |bytes| {
             let options = SshOptions::new("alias", "/own");
             let config = SshConfig::parse(&String::from_utf8_lossy(bytes), &options, Path::new("/home/me"));
-            format!("{:?} {} {}", config.needs_client.as_deref().map(|why| why.chars().take(9).collect::<String>()), config.use_agent, config.known_hosts.len().min(3))
+            let because = config.needs_client.as_deref().map(|why| why.chars().take(9).collect::<String>());
+            format!("{because:?} {} {}", config.use_agent, config.known_hosts.len().min(3))
         },
         seeds: &[
-            b"hostname 10.0.0.1\nport 2222\nuser root\nidentityfile ~/.ssh/id\nidentityfile \"~/a b\"\nuserknownhostsfile ~/.ssh/known_hosts /etc/x\nidentityagent none\n",
-            b"proxyjump jump\nproxycommand ssh -W %h:%p jump\nstricthostkeychecking accept-new\naddressfamily inet6\nhostkeyalias x\ncertificatefile ~/x\n",
+            b"hostname 10.0.0.1\nport 2222\nuser root\nidentityfile ~/.ssh/id\nidentityfile \"~/a b\"\n\
+              userknownhostsfile ~/.ssh/known_hosts /etc/x\nidentityagent none\n",
+            b"proxyjump jump\nproxycommand ssh -W %h:%p jump\nstricthostkeychecking accept-new\n\
+              addressfamily inet6\nhostkeyalias x\ncertificatefile ~/x\n",
         ],
     },
     Reader {
@@ -52,7 +59,9 @@ pub(crate) const READERS: &[Reader] = &[
         },
         seeds: &[
             b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ me",
-            b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZWQyNTUxOQ==\n-----END OPENSSH PRIVATE KEY-----\n",
+            b"-----BEGIN OPENSSH PRIVATE KEY-----\n\
+              b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZWQyNTUxOQ==\n\
+              -----END OPENSSH PRIVATE KEY-----\n",
             b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
         ],
     },
@@ -64,7 +73,8 @@ pub(crate) const READERS: &[Reader] = &[
         },
         seeds: &[
             b"ssh: connect to host alias port 22: Connection refused",
-            b"REMOTE HOST IDENTIFICATION HAS CHANGED!\nSHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE.\nOffending ED25519 key in /own:3\n",
+            b"REMOTE HOST IDENTIFICATION HAS CHANGED!\nSHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE.\n\
+              Offending ED25519 key in /own:3\n",
             b"Unable to negotiate with 10.0.0.1 port 22: no matching cipher found\nkex_exchange_identification: x",
         ],
     },
@@ -83,7 +93,10 @@ pub(crate) const READERS: &[Reader] = &[
     },
     Reader {
         name: "fingerprint",
-        read: |bytes| String::from_utf8_lossy(bytes).parse::<super::Fingerprint>().map_or_else(|_| "none".into(), |found| text(found)),
+        read: |bytes| {
+            let found = String::from_utf8_lossy(bytes).parse::<super::Fingerprint>();
+            found.map_or_else(|_| "none".into(), text)
+        },
         seeds: &[b"SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE", b"256 SHA256:x me (ED25519)"],
     },
 ];

@@ -284,8 +284,7 @@ fn a_bomb_of_trees_is_given_up() {
         tree=$( { git ls-tree HEAD; printf '040000 tree %s\tx\n' "$oid"; } | git mktree)
         git update-ref HEAD "$(git -c user.name=U -c user.email=u@x commit-tree -p HEAD -m bomb "$tree")"
     "#;
-    let made =
-        std::process::Command::new("sh").args(["-ec", &script]).current_dir(world.path("repo")).status().unwrap();
+    let made = std::process::Command::new("sh").args(["-ec", script]).current_dir(world.path("repo")).status().unwrap();
     assert!(made.success());
     for arguments in [&["doctor", "repo"][..], &["plan", "repo"], &["upgrade", "--no-push", "--yes"]] {
         let begun = std::time::Instant::now();

@@ -94,6 +94,6 @@ fn a_command_without_end_is_given_up() {
         let begun = Instant::now();
         let error = session.exec(script, b"", None, &mut |_| ()).unwrap_err();
         assert!(error.kind() == kind && error.to_string().contains(limit), "{script}: {error}");
-        assert!(begun.elapsed() < Duration::from_secs(60), "{script}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_mins(1), "{script}: {:?}", begun.elapsed());
     }
 }
