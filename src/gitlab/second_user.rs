@@ -192,5 +192,5 @@ fn steps(desired: &Desired, missing: &str) -> Error {
     .hint(format!("3. hand it over in {TOKEN}, in a file that {TOKEN}_FILE names, or at the prompt"))
     .hint(format!("4. for the proof, {}", without_proof_token(desired)))
     .hint(format!("factoryup then makes {name} a Developer of {}, and checks each step", desired.path()))
-    .hint("or give an administrator's token with the scope api, and admin_mode where that is on: factoryup then does all of it")
+    .hint("or give an administrator's token with the scope api, and admin_mode where that is on: then factoryup does all of it")
 }
