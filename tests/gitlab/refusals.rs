@@ -131,6 +131,33 @@ fn a_runner_of_somebody_elses_that_would_take_the_projects_jobs_stops_the_hand_o
 }
 
 #[test]
+fn what_the_group_forbids_is_said_before_anything_is_changed() {
+    for (limit, shared, what) in [
+        (json!({ "project_creation_level": "noone" }), false, "lets your account create no project"),
+        (json!({ "project_creation_level": "administrator" }), false, "lets your account create no project"),
+        (json!({ "membership_lock": true }), false, "lets nobody be added to its projects, the agent neither"),
+        (
+            json!({ "shared_runners_setting": "disabled_and_unoverridable" }),
+            true,
+            "lets no project use the instance's runners, which runner.kind asks for",
+        ),
+    ] {
+        let Some(mut situation) = Situation::new() else { return };
+        if shared {
+            situation.factory.runner.kind = factoryup::factory::RunnerKind::Shared;
+        }
+        assert!(situation.target().observe(&Silent).is_ok(), "{what}");
+        assert_eq!(situation.plane.put("/groups/factory", &limit).status, 200);
+        situation.plane.stand_in.clear_log();
+        let error = situation.apply(QUIET).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotPermitted);
+        assert_eq!(error.to_string(), format!("the group factory {what}"));
+        assert!(error.hints()[0].starts_with("ask an Owner of it to change"), "{:?}", error.hints());
+        assert_eq!(situation.writes(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn an_instance_that_keeps_runners_for_administrators_is_named() {
     let Some(situation) = Situation::with(|options| options.runner_registration = false) else { return };
     let error = situation.apply(QUIET).unwrap_err();

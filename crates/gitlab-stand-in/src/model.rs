@@ -64,6 +64,8 @@ pub(crate) struct Namespace {
     pub(crate) description: String,
     pub(crate) members: BTreeMap<u64, Member>,
     pub(crate) variables: Vec<Variable>,
+    /// What its projects may not do, by API name; only what was set.
+    pub(crate) limits: Map<String, Value>,
     pub(crate) created_at: String,
 }
 

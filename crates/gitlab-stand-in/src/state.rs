@@ -84,6 +84,7 @@ impl State {
             description: String::new(),
             members: BTreeMap::from([(owner, Member { level: OWNER, expires_at: None, created_at: now() })]),
             variables: Vec::new(),
+            limits: serde_json::Map::new(),
             created_at: now(),
         };
         self.namespaces.insert(id, namespace);
@@ -121,6 +122,11 @@ impl State {
             Ok(id) => self.namespaces.get(&id),
             Err(_) => self.namespaces.values().find(|n| self.full_path(n.id).eq_ignore_ascii_case(id_or_path)),
         }
+    }
+
+    /// What a group or one above it limits its projects to, the nearest first.
+    pub(crate) fn limit(&self, namespace: u64, name: &str) -> Option<&serde_json::Value> {
+        self.lineage(namespace).find_map(|group| group.limits.get(name))
     }
 
     /// The id of the project with this id or full path.

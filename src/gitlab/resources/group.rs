@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::error::{Error, Kind};
 use crate::gitlab::client::Client;
-use crate::gitlab::desired::Desired;
+use crate::gitlab::desired::{Desired, OWNER};
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::preflight::require_maintainer;
@@ -21,6 +21,9 @@ pub(in crate::gitlab) const KIND: &str = "group";
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::gitlab) struct Group {
     pub(in crate::gitlab) id: u64,
+    project_creation_level: Option<String>,
+    shared_runners_setting: Option<String>,
+    membership_lock: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +62,11 @@ pub(in crate::gitlab) fn observe(owner: &Client, desired: &Desired, user: u64) -
                 Some(first) => first.rsplit_once('/').map_or(first.as_str(), |(parent, _)| parent),
                 None => &desired.group,
             };
-            require_maintainer(level(owner, &group, user)?, place)?;
+            let level = level(owner, &group, user)?;
+            require_maintainer(level, place)?;
+            if let (true, Some((what, setting))) = (missing.is_empty(), limit(&group, desired, level)) {
+                return Err(limited(desired, what, setting).into());
+            }
         }
         None if is_own_namespace(owner, &desired.group, user)? => return Ok(Vec::new()),
         None if desired.base.is_gitlab_com() => return Err(made_in_the_browser(desired).into()),
@@ -69,6 +76,40 @@ pub(in crate::gitlab) fn observe(owner: &Client, desired: &Desired, user: u64) -
         .iter()
         .map(|path| Change::new(format!("{KIND}:{path}"), Action::Create, format!("create the private group {path}")))
         .collect())
+}
+
+/// What a group forbids that the hand-off needs, and the setting that does.
+/// Source: <https://docs.gitlab.com/api/groups/#update-group-attributes>.
+fn limit(group: &Group, desired: &Desired, level: u8) -> Option<(&'static str, &'static str)> {
+    let creates = match group.project_creation_level.as_deref() {
+        Some("noone") => false,
+        Some("administrator") => level > OWNER,
+        Some("owner") => level >= OWNER,
+        _ => true,
+    };
+    let shared = desired.setting("shared_runners_enabled") == Some(&true.into());
+    if !creates {
+        Some(("lets your account create no project", "Roles allowed to create projects"))
+    } else if group.membership_lock == Some(true) {
+        Some((
+            "lets nobody be added to its projects, the agent neither",
+            "Users cannot be added to projects in this group",
+        ))
+    } else if shared && group.shared_runners_setting.as_deref() == Some("disabled_and_unoverridable") {
+        Some((
+            "lets no project use the instance's runners, which runner.kind asks for",
+            "Enable instance runners for this group",
+        ))
+    } else {
+        None
+    }
+}
+
+fn limited(desired: &Desired, what: &str, setting: &str) -> Error {
+    let (url, group) = (desired.base.as_str(), &desired.group);
+    Error::new(Kind::NotPermitted, format!("the group {group} {what}"))
+        .hint(format!("ask an Owner of it to change \"{setting}\": {url}/groups/{group}/-/edit, or its CI/CD settings"))
+        .hint("or set gitlab.group in factory.toml to another group")
 }
 
 /// The caller's role in a group; an administrator's is the highest.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::Edition;
 use crate::auth::Need;
 use crate::call::Call;
-use crate::model::{DEVELOPER, GUEST, MAINTAINER, Namespace};
+use crate::model::{DEVELOPER, GUEST, MAINTAINER, Namespace, OWNER};
 use crate::reply::{Outcome, Reply, forbidden, invalid, not_found};
 use crate::router::Route;
 use crate::state::{Settings, State};
@@ -47,7 +47,7 @@ pub(super) fn namespace_json(state: &State, settings: &Settings, namespace: &Nam
 
 fn group_json(state: &State, settings: &Settings, group: &Namespace) -> Value {
     let full_path = state.full_path(group.id);
-    json!({
+    let mut value = json!({
         "id": group.id,
         "web_url": format!("{}/groups/{full_path}", settings.url),
         "name": group.name,
@@ -62,8 +62,28 @@ fn group_json(state: &State, settings: &Settings, group: &Namespace) -> Value {
         "project_creation_level": "developer",
         "subgroup_creation_level": "maintainer",
         "shared_runners_setting": "enabled",
+        "membership_lock": false,
         "archived": false,
-    })
+    });
+    for name in LIMITS {
+        if let Some(limit) = state.limit(group.id, name) {
+            value[*name] = limit.clone();
+        }
+    }
+    value
+}
+
+/// What a group limits its projects to. Source: <https://docs.gitlab.com/api/groups/#update-group-attributes>.
+const LIMITS: &[&str] = &["project_creation_level", "shared_runners_setting", "membership_lock"];
+
+fn edit_group(call: &mut Call<'_>) -> Outcome {
+    let id = call.group(OWNER)?;
+    let sent: Vec<_> = call.input.iter().filter(|(name, _)| LIMITS.contains(&name.as_str())).collect();
+    let sent: Vec<_> = sent.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let group = call.state.namespaces.get_mut(&id).ok_or_else(|| not_found("Group"))?;
+    group.limits.extend(sent);
+    let group = call.state.namespaces.get(&id).ok_or_else(|| not_found("Group"))?;
+    Ok(Reply::ok(group_json(call.state, call.settings, group)))
 }
 
 fn groups(call: &mut Call<'_>) -> Outcome {
@@ -164,6 +184,7 @@ pub(super) const ROUTES: &[Route] = &[
         create_group,
     ),
     Route::new("GET", "/groups/:id", Need::Read, &["with_projects", "with_custom_attributes"], group),
+    Route::new("PUT", "/groups/:id", Need::Write, LIMITS, edit_group),
     Route::new("GET", "/namespaces", Need::Read, &["search", "owned_only", "top_level_only"], namespaces),
     Route::new("GET", "/namespaces/:id", Need::Read, &[], namespace),
     Route::new("GET", "/namespaces/:id/exists", Need::Read, &["parent_id"], namespace_exists),

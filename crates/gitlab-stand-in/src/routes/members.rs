@@ -132,6 +132,11 @@ fn add(call: &mut Call<'_>, kind: Family) -> Outcome {
         }
     };
     let user = user.ok_or_else(|| not_found("User"))?;
+    if let Of::Project(project) = of
+        && call.state.limit(call.at(project)?.namespace, "membership_lock") == Some(&Value::Bool(true))
+    {
+        return Err(forbidden(""));
+    }
     let expires_at = call.date("expires_at")?.map(|date| date.to_string());
     if let Some(home) = call.state.users.get(&user).and_then(|user| user.home) {
         let place = match of {

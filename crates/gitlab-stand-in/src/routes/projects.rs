@@ -8,7 +8,7 @@ use super::groups::namespace_json;
 use super::project_settings::{create_names, defaults, edit_names, sent};
 use crate::auth::{Need, now};
 use crate::call::Call;
-use crate::model::{DEVELOPER, GUEST, MAINTAINER, Member, OWNER, Premium, Project};
+use crate::model::{ADMIN, DEVELOPER, GUEST, MAINTAINER, Member, OWNER, Premium, Project};
 use crate::pushes;
 use crate::reply::{Body, Outcome, Refusal, Reply, error, forbidden, message, not_found};
 use crate::router::Route;
@@ -134,7 +134,15 @@ fn new_project_namespace(call: &mut Call<'_>) -> Result<u64, Refusal> {
     if role < GUEST {
         return Err(not_found("Namespace"));
     }
-    if role < DEVELOPER {
+    let level = call.state.limit(id, "project_creation_level").and_then(serde_json::Value::as_str);
+    let least = match level {
+        Some("noone") => u8::MAX,
+        Some("administrator") => ADMIN,
+        Some("owner") => OWNER,
+        Some("maintainer") => MAINTAINER,
+        _ => DEVELOPER,
+    };
+    if role < least {
         return Err(message(400, json!({ "namespace": ["is not valid"] })));
     }
     Ok(id)
