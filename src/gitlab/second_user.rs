@@ -181,7 +181,7 @@ fn steps(desired: &Desired, missing: &str) -> Error {
     let end = days_from_now(i64::from(agent.days));
     Error::new(
         Kind::NotPermitted,
-        format!("{missing}; {url} has no service accounts, and your token may not make users, so a person makes the agent's"),
+        format!("{missing}; {url} offers your token no service account and no new user, so a person makes the agent's"),
     )
     .hint(format!("1. have an administrator create the user {name}, external, without groups or projects: {url}/admin/users/new"))
     .hint(format!(

@@ -68,7 +68,7 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proo
         Attempted::Otherwise => detail.push_str("; that is no refusal of the agent"),
         Attempted::Scope => detail.push_str("; whether the role forbids it is not known"),
         Attempted::Unclear => {
-            detail = format!("cannot tell: {detail}; GitLab says why, so this may be a proxy's answer");
+            detail = format!("cannot tell: {detail}; GitLab's own refusals say why, so this may be a proxy's");
         }
     }
     Ok(Some(proof(&attempt.claim, held, detail)))
