@@ -12,6 +12,7 @@
 //! | `event`, `apt`, `follow` | what a running program says, what apt says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
+//! | `proof/` | what the host promises, tried on it after every apply |
 //! | [`RevertTarget`] | the way back, from the receipt on the host |
 //! | [`HostTarget`] | observe and apply, as the engine wants them |
 //!
@@ -48,6 +49,7 @@ mod observed;
 mod password;
 mod profile;
 mod program;
+mod proof;
 mod resources;
 mod revert;
 mod root;

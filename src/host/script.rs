@@ -9,7 +9,7 @@ use crate::plan::Plan;
 /// One program as text, with `[secret]` where a secret would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// What it is for: `login`, `probe`, `apply`, `guard` or `confirm`.
+    /// What it is for: `login`, `probe`, `apply`, `guard`, `confirm` or `proof`.
     pub name: &'static str,
     /// When it runs, in a sentence.
     pub about: &'static str,
@@ -43,6 +43,8 @@ impl HostTarget<'_> {
             let about = "Makes that change stay; runs only over one more new login.";
             scripts.push(script("confirm", about, confirm(&run, &staged)));
         }
+        let about = "Tests the host's promises after the changes; changes nothing.";
+        scripts.push(script("proof", about, self.proof_program()));
         scripts
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::error::TransportError;
 use super::ssh::Timeouts;
-use super::{Exit, Session, Stop, Transport, process};
+use super::{Attempt, Exit, Session, Stop, Transport, process};
 use crate::budget::{Budget, Exceeded};
 use crate::error::Result;
 
@@ -22,6 +22,10 @@ impl Transport for Local {
             return Err(failed(&stderr).into());
         }
         Ok(Box::new(LocalSession { user }))
+    }
+
+    fn attempt(&mut self) -> Result<Attempt> {
+        self.connect().map(|_| Attempt::LoggedIn)
     }
 }
 

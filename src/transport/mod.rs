@@ -61,6 +61,26 @@ pub trait Transport {
     /// `Unreachable` when nothing answers, or nothing that speaks SSH; `NotPermitted` when the host is not the known one or
     /// refuses the login; `Usage` when a question would have to be asked and nobody is there.
     fn connect(&mut self) -> Result<Box<dyn Session>>;
+
+    /// Tries a login that the host must refuse, with every key at hand.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), but not for a refused login.
+    fn attempt(&mut self) -> Result<Attempt>;
+}
+
+/// What a host answered to a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The login worked.
+    LoggedIn,
+    /// The host refused it.
+    Refused {
+        /// The methods that the host offers, comma-separated.
+        offered: String,
+        /// Each key that was tried, and the result.
+        tried: Vec<String>,
+    },
 }
 
 /// One connection, logged in.

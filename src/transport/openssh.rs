@@ -114,7 +114,7 @@ impl Client {
     }
 
     /// Logs in as the first user that the host lets in: the user's place in the list, and the session.
-    pub(super) fn log_in(&self, users: &[String]) -> Result<(usize, Box<dyn Session>)> {
+    pub(super) fn log_in(&self, users: &[String]) -> Result<(usize, Box<dyn Session>), TransportError> {
         let mut offered = String::new();
         let mut tried = Vec::new();
         for (index, user) in users.iter().enumerate() {
@@ -123,7 +123,7 @@ impl Client {
             if status != CLIENT_FAILED {
                 return Ok((index, Box::new(ClientSession { client: self.clone(), user: user.clone() })));
             }
-            let Some(methods) = refused(&stderr) else { return Err(self.failure(&stderr).into()) };
+            let Some(methods) = refused(&stderr) else { return Err(self.failure(&stderr)) };
             methods.clone_into(&mut offered);
             let last = stderr.lines().last().unwrap_or_default().to_owned();
             if !tried.contains(&last) {
@@ -138,8 +138,7 @@ impl Client {
             "put your public key into ~/.ssh/authorized_keys on the host (`ssh-copy-id`, or the provider's console)"
                 .into(),
         ];
-        Err(TransportError::Login { address: self.address.clone(), users: users.to_owned(), offered, tried, hints }
-            .into())
+        Err(TransportError::Login { address: self.address.clone(), users: users.to_owned(), offered, tried, hints })
     }
 
     fn run(

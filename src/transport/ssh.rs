@@ -11,7 +11,7 @@ use super::known_hosts::{KINDS, KnownHost};
 use super::libssh2::Connection;
 use super::openssh::Client;
 use super::ssh_config::SshConfig;
-use super::{Session, Transport};
+use super::{Attempt, Session, Transport};
 use crate::budget::Budget;
 use crate::dialog::Dialog;
 use crate::error::Result;
@@ -107,6 +107,8 @@ pub struct Ssh<'d> {
     /// Why the system's ssh client is used instead of libssh2.
     client_because: Option<String>,
     passphrases: HashMap<PathBuf, Secret>,
+    /// The last login, if the host refused it.
+    refused: Option<Attempt>,
     dialog: &'d dyn Dialog,
 }
 
@@ -130,7 +132,8 @@ impl<'d> Ssh<'d> {
         }
         let config = SshConfig::resolve(&options)?;
         let users = if options.users.is_empty() { vec![config.user.clone()] } else { options.users.clone() };
-        let mut ssh = Self { options, config, users, client_because: None, passphrases: HashMap::new(), dialog };
+        let mut ssh =
+            Self { options, config, users, client_because: None, passphrases: HashMap::new(), refused: None, dialog };
         ssh.client_because = ssh.config.needs_client.clone();
         if let Some(entry) = ssh.known()?.authority() {
             ssh.client_because.get_or_insert(format!(
@@ -165,7 +168,7 @@ impl<'d> Ssh<'d> {
             let key = client.host_key(&user, None)?;
             self.accept(&known, ((), key), |algorithms| Some(((), client.host_key(&user, Some(algorithms)).ok()?)))?;
         }
-        let (index, session) = client.log_in(&self.users)?;
+        let (index, session) = client.log_in(&self.users).map_err(|error| self.note_refusal(error))?;
         self.prefer(index);
         Ok(session)
     }
@@ -200,7 +203,8 @@ impl<'d> Ssh<'d> {
                 self.users.join(" or ")
             ));
         }
-        let error = TransportError::Login { address, users: self.users.clone(), offered, tried, hints }.into();
+        let error = TransportError::Login { address, users: self.users.clone(), offered, tried, hints };
+        let error = self.note_refusal(error).into();
         Err(match needs_client {
             Some(because) => ConnectFailure::ClientMay { because, error },
             None => ConnectFailure::Final(error),
@@ -251,6 +255,14 @@ impl<'d> Ssh<'d> {
         Err(refusal)
     }
 
+    /// Remembers a refused login, of which an error is only text.
+    fn note_refusal(&mut self, error: TransportError) -> TransportError {
+        if let TransportError::Login { offered, tried, .. } = &error {
+            self.refused = Some(Attempt::Refused { offered: offered.clone(), tried: tried.clone() });
+        }
+        error
+    }
+
     /// Tries this user first from now on.
     fn prefer(&mut self, index: usize) {
         self.users[..=index].rotate_right(1);
@@ -295,6 +307,14 @@ impl Transport for Ssh<'_> {
                 self.client_because = Some(because);
                 Ok(session)
             }
+        }
+    }
+
+    fn attempt(&mut self) -> Result<Attempt> {
+        self.refused = None;
+        match self.connect() {
+            Ok(_) => Ok(Attempt::LoggedIn),
+            Err(error) => self.refused.take().ok_or(error),
         }
     }
 }

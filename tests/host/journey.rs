@@ -13,9 +13,9 @@ use disposable_host::{DisposableHost, Image, Options as HostOptions};
 use factoryup::dialog::{Dialog, Silent};
 use factoryup::factory::{Factory, RunnerKind};
 use factoryup::host::{Dial, HostTarget, Reach};
-use factoryup::plan::{Event, Options, Outcome, Plan, StateDir, Watch, converge};
+use factoryup::plan::{Event, Options, Outcome, Plan, Proof, StateDir, Watch, converge};
 use factoryup::secret::Secret;
-use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Stop, Transport};
+use factoryup::transport::{Attempt, ConfigFile, Exit, Session, Ssh, SshOptions, Stop, Transport};
 use factoryup::{Error, Result};
 use tempfile::TempDir;
 
@@ -37,6 +37,11 @@ impl<T: Transport> Transport for Counted<T> {
     fn connect(&mut self) -> Result<Box<dyn Session>> {
         self.counts.connections.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Counted { inner: self.inner.connect()?, counts: self.counts.clone() }))
+    }
+
+    fn attempt(&mut self) -> Result<Attempt> {
+        self.counts.connections.fetch_add(1, Ordering::Relaxed);
+        self.inner.attempt()
     }
 }
 
@@ -68,6 +73,7 @@ pub struct Observer {
     pub plans: RefCell<Vec<Plan>>,
     pub failures: RefCell<Vec<String>>,
     pub said: RefCell<Vec<String>>,
+    pub proofs: RefCell<Vec<Proof>>,
 }
 
 impl Observer {
@@ -115,6 +121,7 @@ impl Watch for Observer {
                     go.recv().unwrap();
                 }
             }
+            Event::Proved(proof) => self.proofs.borrow_mut().push((*proof).clone()),
             Event::Ended { change, failure, took } => {
                 eprintln!("{:>6} ms  {}", took.as_millis(), change.summary);
                 self.failures.borrow_mut().extend(failure.map(|why| format!("{}: {why}", change.id)));

@@ -9,6 +9,7 @@ mod interrupted;
 mod journey;
 mod lockout;
 mod programs;
+mod proof;
 mod resume;
 mod revert;
 mod stopping;

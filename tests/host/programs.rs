@@ -38,7 +38,7 @@ fn programs(journey: &Journey, factory: &Factory) -> Vec<Script> {
     let mut target = HostTarget::new(&factory, journey.reach(), Some(password)).unwrap();
     let plan = target.observe(&Silent).unwrap();
     let scripts = target.scripts(Some(&plan));
-    assert!(scripts.iter().map(|script| script.name).eq(["login", "probe", "apply", "guard", "confirm"]));
+    assert!(scripts.iter().map(|script| script.name).eq(["login", "probe", "apply", "guard", "confirm", "proof"]));
     scripts
 }
 
@@ -77,7 +77,7 @@ fn they_are_clean_say_no_secret_and_do_nothing_when_cut() {
         assert!(said.contains(r#"{"section":"end","line":""}"#), "{said}");
 
         // Cut at many places, and at each of the last hundred bytes: nothing is said, nothing is done.
-        let cut = "for program in probe apply guard confirm; do \
+        let cut = "for program in probe apply guard confirm proof; do \
                        size=$(wc -c <~/$program); cut=0; \
                        while [ $cut -lt $((size - 1)) ]; do \
                            head -c $cut ~/$program | sh -s 2>/dev/null; \

@@ -64,11 +64,11 @@ fn an_account_with_passworded_sudo_leads_to_an_operator_with_one() {
 
     nothing_holds_a_password(&journey);
 
-    // The owner changes their mind: the key is enough from now on, and the password stays as it is.
+    // The owner changes their mind: the key is enough from now on, and the password stays as it is. Two files of sudo say so.
     journey.factory.host.sudo = Sudo::Key;
     let target = HostTarget::new(&journey.factory, journey.reach(), Some(Secret::new(OPERATOR_PASSWORD))).unwrap();
     let outcome = journey.run(target);
-    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 1, .. })), "{}", journey.explain(&outcome));
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
     assert_eq!(journey.inside("runuser -u operator -- sudo -k -n id -un"), "root");
     assert_eq!(journey.inside(&check), "root");
     what_sudo_runs_has_a_terminal_of_its_own(&journey);

@@ -152,7 +152,7 @@ fn is_private(address: &IpAddr) -> bool {
 }
 
 /// Host and port of a base URL.
-fn gitlab(url: &str) -> (&str, u16) {
+pub(crate) fn gitlab(url: &str) -> (&str, u16) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let authority = rest.split('/').next().unwrap_or(rest);
     let usual = if scheme == "http" { 80 } else { 443 };

@@ -22,6 +22,9 @@ CPUWeight=50
 /// How the operator becomes root.
 pub(crate) const SUDOERS: &str = "/etc/sudoers.d/90-factoryup-operator";
 
+/// What no identity may have by another file's rule.
+const LAST_SUDOERS: &str = "/etc/sudoers.d/zz-factoryup";
+
 /// `sudo -u agent COMMAND` hands the operator's terminal to what the agent may have put there: `sudoers(5)`, `use_pty`. Debian's
 /// own file says so since 12, Ubuntu's since 22.04, and neither if somebody took it out.
 const OWN_TERMINAL: &str = "\
@@ -67,6 +70,17 @@ fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         text += &format!("# The key that logs {name} in is the credential.\n{name} ALL=(ALL:ALL) NOPASSWD: ALL\n");
     }
     resources.push(Box::new(File::system(SUDOERS, text).mode("440").checked_by(&["visudo", "-cqf"])));
+    // sudo takes the last rule that it reads, and reads this file after what others put beside it: cloud-init, an earlier setup.
+    let mut rules =
+        String::from("# Written by factoryup. sudo takes the last rule that it reads, so this file comes last here.\n");
+    if host.sudo == Sudo::Password {
+        rules += &format!("{name} ALL=(ALL:ALL) PASSWD: ALL\n");
+    }
+    for worker in WORKERS {
+        rules += &format!("{worker} ALL=(ALL:ALL) !ALL\n");
+    }
+    resources.push(Box::new(File::system(LAST_SUDOERS, rules).mode("440").checked_by(&["visudo", "-cqf"])));
+    resources.push(Box::new(home(&name, "", "700")));
     let keys: Vec<_> = host.authorized_keys.iter().filter(|key| key_parts(key).is_some()).collect();
     if !keys.is_empty() {
         resources.push(Box::new(Directory {

@@ -14,6 +14,7 @@ mod packages;
 mod secure_shell;
 mod upkeep;
 
+pub(crate) use firewall::gitlab as gitlab_address;
 pub(crate) use identities::SUDOERS;
 
 use super::accounts::WORKERS;

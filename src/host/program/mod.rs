@@ -18,11 +18,13 @@ mod apply;
 pub(crate) mod guard;
 mod payload;
 mod probe;
+mod prove;
 mod step;
 
 pub(crate) use apply::{Run, apply, receipt, stop, undo};
 pub(crate) use payload::{Payload, Show};
 pub(crate) use probe::{Expect, Questions};
+pub(crate) use prove::prove;
 pub(crate) use step::{Before, Step};
 
 pub(crate) use super::word::{HostPath, Word};

@@ -1,0 +1,163 @@
+//! What the agent can read and reach, tried as the agent.
+
+use std::collections::BTreeMap;
+
+use super::{Said, cannot_tell, proof};
+use crate::factory::Factory;
+use crate::host::accounts::AGENT;
+use crate::host::observed::Observed;
+use crate::host::profile::gitlab_address;
+use crate::host::program::{Payload, Show, Word};
+use crate::plan::Proof;
+
+const PROGRAM: &str = include_str!("agent.py");
+
+/// What is root's or holds secrets, beside the homes of others.
+const CLOSED: [&str; 6] = [
+    "/root",
+    "/var/lib/factoryup",
+    "/etc/shadow",
+    "/srv/apps",
+    "/etc/factory/runner-trusted-token",
+    "/etc/factory/runner-untrusted-token",
+];
+
+/// Sockets whose service does what it is told as root.
+const SOCKETS: [&str; 9] = [
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/buildkit/buildkitd.sock",
+    "/run/libvirt/libvirt-sock",
+    "/var/lib/lxd/unix.socket",
+    "/var/snap/lxd/common/lxd/unix.socket",
+    "/var/lib/incus/unix.socket",
+];
+
+/// Where clouds hand out credentials of the machine.
+const METADATA: [&str; 2] = ["169.254.169.254:80", "169.254.170.2:80"];
+/// One address of each private network, on a port that no exception is for.
+const PRIVATE: [&str; 4] = ["10.0.0.1:9", "172.16.0.1:9", "192.168.0.1:9", "100.64.0.1:9"];
+
+/// All that is tried.
+pub(super) struct Views {
+    files: Vec<String>,
+    gitlab: String,
+}
+
+impl Views {
+    pub(super) fn of(factory: &Factory, seen: &Observed, workers: &[&str]) -> Self {
+        let others = [factory.host.operator.as_str()].into_iter().chain(workers.iter().copied());
+        let homes = others.filter(|user| *user != AGENT).filter_map(|user| Some(seen.accounts.get(user)?.home.clone()));
+        let (host, port) = gitlab_address(&factory.gitlab.url);
+        Self { files: homes.chain(CLOSED.map(str::to_owned)).collect(), gitlab: format!("{host}:{port}") }
+    }
+
+    /// The shell that tries it. Root asks for GitLab too: what nobody on the host reaches, the firewall does not close.
+    pub(super) fn calls(&self) -> String {
+        let words = |kind: &str, list: &[&str]| {
+            list.iter().fold(String::new(), |line, what| line + " " + Word::text(&format!("{kind}:{what}")).as_str())
+        };
+        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        let network = [&METADATA[..], &PRIVATE, &[&self.gitlab]].concat();
+        let tries = words("read", &files) + &words("socket", &SOCKETS) + &words("connect", &network);
+        let program = Payload::text(PROGRAM);
+        let as_agent = format!("as_agent {AGENT}{tries} \"connect:$(gateway):9\"");
+        let as_root = format!("timeout -k 1 12 python3 -I -{}", words("connect", &[&self.gitlab]));
+        format!(
+            "section agent\n{}section owner\n{}",
+            program.feed(&as_agent, Show::Run),
+            program.feed(&as_root, Show::Run)
+        )
+    }
+
+    /// The promises, and what is worth a warning.
+    pub(super) fn judge(&self, said: &Said) -> (Vec<Proof>, Vec<String>) {
+        let results: BTreeMap<&str, &str> = said.of("agent").iter().filter_map(|line| line.split_once('\t')).collect();
+        let about = |kind: &str, list: &[&str], claim: &str, judge: fn(&str) -> Option<bool>| {
+            let (mut wrong, mut unknown, mut tried) = (Vec::new(), Vec::new(), Vec::new());
+            for what in list {
+                let result = results.get(format!("{kind}:{what}").as_str()).copied().unwrap_or("not tried");
+                let line = format!("{what} {}", in_words(result));
+                match judge(result) {
+                    Some(true) => tried.push(line),
+                    Some(false) => wrong.push(line),
+                    None => unknown.push(line),
+                }
+            }
+            match (wrong.is_empty(), unknown.is_empty()) {
+                (false, _) => proof(claim, false, wrong.join("; ")),
+                (true, false) => cannot_tell(claim, unknown.join("; ")),
+                (true, true) => proof(claim, true, tried.join("; ")),
+            }
+        };
+        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        let gateway =
+            said.of("gateway").first().filter(|address| is_private(address)).map(|address| format!("{address}:9"));
+        let private: Vec<&str> = PRIVATE.into_iter().chain(gateway.as_deref()).collect();
+        let mut proofs = vec![
+            about("read", &files, "the agent cannot read the files of others", closed),
+            about("socket", &SOCKETS, "the agent cannot command a service that runs as root", closed),
+            about("connect", &METADATA, "the agent cannot reach the cloud's metadata address", unreachable),
+            about("connect", &private, "the agent cannot reach private networks", unreachable),
+        ];
+        let (claim, mut notes) = ("the agent can reach GitLab", Vec::new());
+        let wanted = format!("connect:{}", self.gitlab);
+        let of_root =
+            said.of("owner").iter().filter_map(|line| line.split_once('\t')).find(|(what, _)| *what == wanted);
+        match (results.get(wanted.as_str()), of_root) {
+            (Some(&"done"), _) => proofs.push(proof(claim, true, format!("connected to {}", self.gitlab))),
+            (Some(result), Some((_, "done"))) => {
+                let detail = format!("{} {} as the agent, and can be reached as root", self.gitlab, in_words(result));
+                proofs.push(proof(claim, false, detail));
+            }
+            (_, Some((_, result))) => notes.push(format!(
+                "the host itself cannot reach GitLab at {} ({}), so whether the agent can was not tested",
+                self.gitlab,
+                in_words(result)
+            )),
+            _ => proofs.push(cannot_tell(claim, format!("{} was not tried", self.gitlab))),
+        }
+        (proofs, notes)
+    }
+}
+
+/// Whether a file or socket is closed.
+fn closed(result: &str) -> Option<bool> {
+    match result {
+        "EACCES" | "EPERM" | "ENOENT" | "ENOTDIR" => Some(true),
+        // Nobody listens there.
+        "ECONNREFUSED" => Some(true),
+        "done" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether an address is closed. One that refuses has been reached; one that is silent may have been.
+fn unreachable(result: &str) -> Option<bool> {
+    match result {
+        "EHOSTUNREACH" | "ENETUNREACH" | "EACCES" | "EPERM" => Some(true),
+        "done" | "ECONNREFUSED" | "ECONNRESET" => Some(false),
+        _ => None,
+    }
+}
+
+/// A result in words.
+fn in_words(result: &str) -> String {
+    match result {
+        "done" => "is open".into(),
+        "EACCES" | "EPERM" => "is refused".into(),
+        "ENOENT" | "ENOTDIR" => "does not exist".into(),
+        "ECONNREFUSED" => "answers, but nothing listens".into(),
+        "EHOSTUNREACH" => "is rejected".into(),
+        "ENETUNREACH" => "has no route".into(),
+        "ETIMEDOUT" => "gave no answer".into(),
+        "unresolved" => "is a name that does not resolve".into(),
+        other => format!("ended with {other}"),
+    }
+}
+
+fn is_private(address: &str) -> bool {
+    address.parse::<std::net::Ipv4Addr>().is_ok_and(|four| four.is_private())
+}
