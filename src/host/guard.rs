@@ -114,7 +114,7 @@ impl HostTarget<'_> {
     }
 
     /// That the operator gets in and becomes root *before* the other ways are closed.
-    fn prove_login(&mut self, dialog: &dyn Dialog) -> Result<()> {
+    pub(super) fn prove_login(&mut self, dialog: &dyn Dialog) -> Result<()> {
         let operator = self.confirmer();
         let root = self.root(dialog)?;
         if root.user() == operator {
@@ -133,6 +133,10 @@ impl HostTarget<'_> {
         let error = match attempt {
             Ok(root) => {
                 self.operator_password = root.password().cloned();
+                // An earlier operator lost sudo in this run.
+                if self.root.as_ref().is_some_and(|before| before.user() != "root") {
+                    self.root = Some(root);
+                }
                 return Ok(());
             }
             Err(error) => error,

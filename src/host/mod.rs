@@ -11,6 +11,7 @@
 //! | `observed/` | what a probe saw, typed |
 //! | `event`, `apt`, `follow` | what a running program says, what apt says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
+//! | `left`, `drift` | what left `factory.toml`, by the receipt; and what was changed around the settings |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
 //! | `proof/` | what the host promises, tried on it after every apply |
 //! | [`RevertTarget`] | the way back, from the receipt on the host |
@@ -42,9 +43,11 @@ pub(crate) mod fuzz;
 
 mod accounts;
 mod apt;
+mod drift;
 mod event;
 mod follow;
 mod guard;
+mod left;
 mod observed;
 mod password;
 mod profile;

@@ -93,19 +93,7 @@ impl<'d> RevertTarget<'d> {
         if text.is_empty() {
             return Ok(());
         }
-        let damaged = |why: String| {
-            Error::data(format!("the receipt on {} cannot be used: {why}", self.host.subject))
-                .hint("it is /var/lib/factoryup/receipt.json there")
-        };
-        let receipt: Receipt = serde_json::from_str(&text).map_err(|e| damaged(plain(&e.to_string())))?;
-        if receipt.schema > 1 {
-            return Err(damaged(format!("its schema is {}, and this factoryup knows 1", receipt.schema)));
-        }
-        // An id becomes a line of a program that root runs.
-        if let Some(entry) = receipt.entries.iter().find(|entry| entry.id.contains(char::is_control)) {
-            return Err(damaged(format!("it names `{}`, with control characters", plain(&entry.id))));
-        }
-        self.entries = receipt.entries;
+        self.entries = entries(&text, &self.host.subject)?;
         Ok(())
     }
 
@@ -151,6 +139,26 @@ impl<'d> RevertTarget<'d> {
                 || id.starts_with(&format!("authorized_key:{user}/"))
                 || id.starts_with(&format!("directory:~{user}/")))
     }
+}
+
+/// The entries of the receipt on the host.
+///
+/// # Errors
+/// `Data` when it is damaged, or of a newer schema.
+pub(super) fn entries(text: &str, subject: &str) -> Result<Vec<Entry>> {
+    let damaged = |why: String| {
+        Error::data(format!("the receipt on {subject} cannot be used: {why}"))
+            .hint("it is /var/lib/factoryup/receipt.json there")
+    };
+    let receipt: Receipt = serde_json::from_str(text).map_err(|e| damaged(plain(&e.to_string())))?;
+    if receipt.schema > 1 {
+        return Err(damaged(format!("its schema is {}, and this factoryup knows 1", receipt.schema)));
+    }
+    // An id becomes a line of a program that root runs.
+    if let Some(entry) = receipt.entries.iter().find(|entry| entry.id.contains(char::is_control)) {
+        return Err(damaged(format!("it names `{}`, with control characters", plain(&entry.id))));
+    }
+    Ok(receipt.entries)
 }
 
 impl Target for RevertTarget<'_> {

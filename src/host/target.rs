@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::follow::Follow;
 use super::guard;
+use super::left::Left;
 use super::observed::Observed;
 use super::profile::{self, Drill, Wishes};
 use super::program::guard::Staged;
@@ -53,9 +54,10 @@ pub struct HostTarget<'d> {
     /// Seconds until guarded changes are taken back.
     pub(super) revert_after: u32,
     drill: Drill,
-    hand_over: HandOver,
+    pub(super) hand_over: HandOver,
     pub(super) seen: Observed,
     pub(super) resources: Vec<Box<dyn Resource>>,
+    pub(super) left: Left,
 }
 
 impl<'d> HostTarget<'d> {
@@ -87,6 +89,7 @@ impl<'d> HostTarget<'d> {
             hand_over: HandOver::default(),
             seen: Observed::default(),
             resources: Vec::new(),
+            left: Left::default(),
         };
         target.resources = target.profile(&Observed::default())?;
         Ok(target)
@@ -178,7 +181,7 @@ impl<'d> HostTarget<'d> {
             self.seen = seen;
             let next = questions_of(&self.resources);
             if next.are_among(&questions) {
-                return Ok(());
+                return self.see_what_left(dialog);
             }
             questions = next;
         }
@@ -233,6 +236,8 @@ impl<'d> HostTarget<'d> {
             };
             plan.push(Change { stays: resource.stays(&self.seen), ..change });
         }
+        self.plan_removals(&mut plan)?;
+        plan.notes.extend(self.drift(&plan)?);
         Ok(plan)
     }
 
@@ -289,6 +294,7 @@ impl Target for HostTarget<'_> {
         if !staged.is_empty() {
             self.make_guarded(&run, plan, &staged, steps.is_empty(), log)?;
         }
+        self.remove_what_left(&run, plan, log)?;
         if left.is_empty() { Ok(()) } else { Err(left_in_homes(&run, &left)) }
     }
 

@@ -110,7 +110,7 @@ const DRIFT: [(&str, &str, &str); 9] = [
     ("rm /etc/profile.d/factoryup.sh", "file:/etc/profile.d/factoryup.sh", ""),
     ("chmod 755 /home/agent", "directory:~agent", ""),
     ("groupadd docker; usermod -aG docker agent", "user:agent", ""),
-    ("echo 0 >/proc/sys/net/ipv4/tcp_syncookies", "sysctl:80-factoryup", ""),
+    ("echo 0 >/proc/sys/net/ipv4/tcp_syncookies", "sysctl:zz-factoryup", ""),
     ("systemctl disable --now apt-daily-upgrade.timer", "unit:apt-daily-upgrade.timer", ""),
     ("apt-get -y remove jq", "package:base", ""),
     (

@@ -11,7 +11,7 @@ use crate::journey::Journey;
 const DRIFT: [(&str, &str); 3] = [
     ("file:/etc/profile.d/factoryup.sh", "/etc/profile.d/factoryup.sh"),
     ("file:/usr/local/bin/factory", "/usr/local/bin/factory"),
-    ("file:/etc/apt/apt.conf.d/52factoryup-updates", "/etc/apt/apt.conf.d/52factoryup-updates"),
+    ("file:/etc/apt/apt.conf.d/zz-factoryup-updates", "/etc/apt/apt.conf.d/zz-factoryup-updates"),
 ];
 
 /// Runs with room for so many pages below /var/lib/factoryup, on a provisioned host whose records are put aside.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
 mod command;
+mod drift;
 mod fresh;
 mod full_disk;
 mod hostile;

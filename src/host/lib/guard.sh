@@ -116,7 +116,10 @@ guard_arm() {
     sort -u -o "$GUARD/files" "$GUARD/files" || return
     mkdir -p "$BACKUPS" || return
     while IFS= read -r path; do
-        [ ! -e "$path" ] || back_up "$path" || return
+        [ -e "$path" ] || continue
+        # A copy that an earlier change of this run made in a home is root's.
+        back_up "$path" || return
+        chown -h --reference="$path" "$BACKUPS$path" || return
     done <"$GUARD/files"
     : >"$GUARD/table" || return
     if nft list table inet factoryup >/dev/null 2>&1; then
@@ -155,8 +158,10 @@ guard_install() {
             continue
         fi
         mkdir -p "${path%/*}"
+        rm -f -- "$path.factoryup-new"
         cp -- "$GUARD/stage$path" "$path.factoryup-new" || return
         chmod --reference="$GUARD/stage$path" "$path.factoryup-new"
+        chown --reference="$GUARD/stage$path" "$path.factoryup-new"
         mv -fT -- "$path.factoryup-new" "$path" || return
     done <"$GUARD/files"
     sync

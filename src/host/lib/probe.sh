@@ -63,7 +63,7 @@ password_states() {
         state = "set"
         if ($2 == "") state = "empty"
         else if ($2 ~ /^[!*]/) state = "locked"
-        print $1 "\t" state ($8 == 2 ? "\tended" : "")
+        print $1 "\t" state ($8 == 2 ? "\tended" : $8 != "" ? "\t" $8 : "")
     }'
 }
 
@@ -203,4 +203,29 @@ firewall() {
 
 unfinished() {
     cat "$STATE/unfinished"
+}
+
+receipt() {
+    cat "$STATE/receipt.json"
+}
+
+# later_settings: "FILE:LINE:TEXT" of what is read after factoryup's own files of kernel settings and of apt's settings, and so wins.
+later_settings() {
+    {
+        find /etc/sysctl.d /run/sysctl.d /usr/local/lib/sysctl.d /usr/lib/sysctl.d /etc/apt/apt.conf.d -maxdepth 1 \
+            ! -name 'zz-factoryup*' -printf '%f\t%p\n' | awk -F '\t' '$1 > "zz-factoryup" { print $2 }'
+        echo /etc/apt/apt.conf
+    } | while IFS= read -r file; do
+        grep -nHvE '^[[:space:]]*([#;]|//|$)' "$file"
+    done
+}
+
+# sudo_rights USER...: what sudo lets each do.
+sudo_rights() {
+    for user; do
+        section "sudo:$user"
+        sudo -n -l -U "$user"
+    done
+    section sudoers
+    find /etc/sudoers /etc/sudoers.d -type f -exec grep -nHvE '^[[:space:]]*(#|$|@)' {} +
 }

@@ -127,6 +127,14 @@ pub(crate) struct Observed {
     pub(crate) firewall: (Option<String>, Option<String>),
     /// The change that a cut run was at.
     pub(crate) unfinished: Option<String>,
+    /// The receipt's text.
+    pub(crate) receipt: String,
+    /// Settings of others that are read after factoryup's: `FILE:LINE:TEXT`.
+    pub(crate) later: Vec<String>,
+    /// What sudo lists of each user that was asked about, and the lines of its files, under `sudoers`.
+    pub(crate) sudo: BTreeMap<String, Vec<String>>,
+    /// When accounts expire, in days since 1970.
+    pub(crate) expires: BTreeMap<String, String>,
     /// What was asked about homes: the only paths about which their users' answers count.
     pub(crate) homes: BTreeMap<String, BTreeSet<HostPath>>,
     /// Whether the probe came to its end.

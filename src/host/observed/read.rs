@@ -29,7 +29,11 @@ impl Observed {
                         _ => Password::Locked,
                     };
                     self.passwords.insert(user.to_owned(), password);
-                    self.ended.extend((fields.next() == Some("ended")).then(|| user.to_owned()));
+                    match fields.next() {
+                        Some("ended") => self.ended.push(user.to_owned()),
+                        Some(day) => drop(self.expires.insert(user.to_owned(), day.to_owned())),
+                        None => {}
+                    }
                 }
             }
             "linger" => self.lingering.push(line.to_owned()),
@@ -77,9 +81,17 @@ impl Observed {
             "firewall" => append(&mut self.firewall.0, line),
             "firewall-loaded" => append(&mut self.firewall.1, line),
             "unfinished" => self.unfinished = serde_json::from_str(line).ok(),
+            "receipt" => {
+                self.receipt.push_str(line);
+                self.receipt.push('\n');
+            }
+            "later" => self.later.push(line.to_owned()),
+            "sudoers" => self.sudo.entry(section.to_owned()).or_default().push(line.to_owned()),
             "end" => self.complete = true,
             _ => {
-                if let Some(user) = section.strip_prefix("home:") {
+                if let Some(user) = section.strip_prefix("sudo:") {
+                    self.sudo.entry(user.to_owned()).or_default().push(line.to_owned());
+                } else if let Some(user) = section.strip_prefix("home:") {
                     self.take_of_home(user, line);
                 } else if let Some(kind) = section.strip_prefix("algorithms-") {
                     self.algorithms.entry(kind.to_owned()).or_default().push(line.to_owned());

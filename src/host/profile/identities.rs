@@ -23,7 +23,7 @@ CPUWeight=50
 pub(crate) const SUDOERS: &str = "/etc/sudoers.d/90-factoryup-operator";
 
 /// What no identity may have by another file's rule.
-const LAST_SUDOERS: &str = "/etc/sudoers.d/zz-factoryup";
+pub(crate) const LAST_SUDOERS: &str = "/etc/sudoers.d/zz-factoryup";
 
 /// `sudo -u agent COMMAND` hands the operator's terminal to what the agent may have put there: `sudoers(5)`, `use_pty`. Debian's
 /// own file says so since 12, Ubuntu's since 22.04, and neither if somebody took it out.
@@ -51,7 +51,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
 fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     let host = &wishes.factory.host;
     let name = host.operator.clone();
-    resources.push(Box::new(Group { name: LOGIN_GROUP.into() }));
+    resources.push(Box::new(Group { name: LOGIN_GROUP.into(), members: vec![name.clone()] }));
     let (groups, password) = match host.sudo {
         Sudo::Key => (vec![LOGIN_GROUP.into()], PasswordWish::Any),
         Sudo::Password => (vec![LOGIN_GROUP.into(), "sudo".into()], PasswordWish::Needed(wishes.new_password.clone())),

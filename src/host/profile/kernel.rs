@@ -6,7 +6,7 @@ use crate::host::resources::{Resource, Sysctl};
 /// Left out on purpose: `kernel.yama.ptrace_scope = 2` (debuggers), `net.ipv4.ip_forward = 0` (containers),
 /// `net.ipv6.conf.*.accept_ra = 0` (hosts that get their address that way vanish), `user.max_user_namespaces = 0` (sandboxes),
 /// `kernel.modules_disabled = 1`.
-const VALUES: [(&str, &str); 29] = [
+pub(crate) const VALUES: [(&str, &str); 29] = [
     ("dev.tty.ldisc_autoload", "0"),
     ("fs.protected_fifos", "2"),
     ("fs.protected_hardlinks", "1"),
@@ -39,5 +39,6 @@ const VALUES: [(&str, &str); 29] = [
 ];
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
-    resources.push(Box::new(Sysctl { name: "80-factoryup", values: VALUES.to_vec() }));
+    // The name is read after all that begin with a number: Debian's own 99-protect-links.conf sets some of these, too.
+    resources.push(Box::new(Sysctl { name: "zz-factoryup", values: VALUES.to_vec() }));
 }

@@ -15,7 +15,9 @@ mod secure_shell;
 mod upkeep;
 
 pub(crate) use firewall::gitlab as gitlab_address;
-pub(crate) use identities::SUDOERS;
+pub(crate) use identities::{LAST_SUDOERS, SUDOERS};
+pub(crate) use kernel::VALUES as SETTINGS;
+pub(crate) use upkeep::UPDATES;
 
 use super::accounts::WORKERS;
 use crate::error::{Error, Result};

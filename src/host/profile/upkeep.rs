@@ -6,7 +6,7 @@ use crate::host::word::HostPath;
 
 /// `unattended-upgrades` takes security updates as the system's own `50unattended-upgrades` says; here it is switched on, and
 /// kept from restarting the machine under a working agent.
-const UPDATES: &str = "\
+pub(crate) const UPDATES: &str = "\
 // Written by factoryup.
 APT::Periodic::Update-Package-Lists \"1\";
 APT::Periodic::Unattended-Upgrade \"1\";
@@ -22,8 +22,10 @@ SystemMaxUse=1G
 ";
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
-    resources.push(Box::new(File::system("/etc/apt/apt.conf.d/52factoryup-updates", UPDATES)));
-    resources.push(Box::new(Unit { name: "apt-daily-upgrade.timer".into() }));
+    resources.push(Box::new(File::system("/etc/apt/apt.conf.d/zz-factoryup-updates", UPDATES)));
+    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
+        resources.push(Box::new(Unit { name: timer.into() }));
+    }
     let journal = File::system("/etc/systemd/journald.conf.d/60-factoryup.conf", JOURNAL);
     resources.push(Box::new(journal.then(Then::Restart("systemd-journald.service"))));
     resources.push(Box::new(Link {

@@ -38,6 +38,8 @@ pub(crate) struct Questions {
     pub(crate) sshd: bool,
     /// The firewall table.
     pub(crate) firewall: bool,
+    /// Users about whom sudo is asked.
+    pub(crate) sudo: BTreeSet<String>,
 }
 
 impl Questions {
@@ -93,6 +95,7 @@ impl Questions {
             && self.packages.is_subset(&other.packages)
             && self.units.is_subset(&other.units)
             && self.settings.is_subset(&other.settings)
+            && self.sudo.is_subset(&other.sudo)
             && (other.sshd || !self.sshd)
             && (other.firewall || !self.firewall)
     }
@@ -107,6 +110,13 @@ impl Questions {
         body.push_str(&format!("observe() {{\nsupported || return 0\n{}", look_up(&users)));
         body.push_str(&accounts(&calls, &users));
         body.push_str(&calls);
+        body.push_str("section receipt\nreceipt\nsection later\nlater_settings\n");
+        if !self.sudo.is_empty() {
+            body.push_str(&format!(
+                "sudo_rights{}\n",
+                texts(&self.sudo).iter().fold(String::new(), |line, word| line + " " + word.as_str())
+            ));
+        }
         body.push_str("section end\necho\n}\nobserve 2>/dev/null | json_lines\n");
         frame(run, &body)
     }

@@ -126,9 +126,8 @@ impl Views {
 /// Whether a file or socket is closed.
 fn closed(result: &str) -> Option<bool> {
     match result {
-        "EACCES" | "EPERM" | "ENOENT" | "ENOTDIR" => Some(true),
-        // Nobody listens there.
-        "ECONNREFUSED" => Some(true),
+        // To a socket on which nothing listens, the connection is refused.
+        "EACCES" | "EPERM" | "ENOENT" | "ENOTDIR" | "ECONNREFUSED" => Some(true),
         "done" => Some(false),
         _ => None,
     }

@@ -22,6 +22,7 @@ use super::program::{Word, prove};
 use super::target::{HostTarget, Reach};
 use crate::dialog::plain;
 use crate::error::{Error, Kind, Result};
+use crate::factory::Sudo;
 use crate::plan::{Proof, Watch};
 use crate::transport::Attempt;
 
@@ -38,6 +39,23 @@ impl Said {
     fn of(&self, section: &str) -> &[String] {
         self.0.get(section).map_or(&[], Vec::as_slice)
     }
+}
+
+/// The promises about sudo that do not hold, from what a probe heard.
+pub(super) fn of_sudo(
+    heard: &BTreeMap<String, Vec<String>>,
+    operator: &str,
+    sudo: Sudo,
+    workers: &[&str],
+) -> Vec<Proof> {
+    let mut broken = sudo::judge(&sudo::said(heard), operator, sudo, workers);
+    broken.retain(|proof| !proof.held && !proof.detail.starts_with("cannot tell"));
+    broken
+}
+
+/// Rules that would give these users sudo, were it not for factoryup's own, in words.
+pub(super) fn without_effect(heard: &BTreeMap<String, Vec<String>>, workers: &[&str]) -> Vec<String> {
+    sudo::without_effect(&sudo::said(heard), workers)
 }
 
 /// A promise about the host.
@@ -129,7 +147,7 @@ fn calls(users: &[&str], views: &agent::Views) -> String {
     let words = |list: &[&str]| list.iter().fold(String::new(), |line, user| line + " " + Word::text(user).as_str());
     let all = words(&[&["root"], users].concat());
     let mut shell = format!("connection\nsection rules\ntry_rules{all}\nsection methods\ntry_methods{all}\n");
-    shell.push_str(&format!("try_sudo{}\ntry_firewall\nsection gateway\ngateway\n", words(users)));
+    shell.push_str(&format!("sudo_rights{}\ntry_firewall\nsection gateway\ngateway\n", words(users)));
     if users.contains(&AGENT) {
         shell.push_str(&views.calls());
     }

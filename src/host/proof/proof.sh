@@ -197,16 +197,6 @@ try_methods() {
     done
 }
 
-# try_sudo USER...: what sudo lets each do, and the lines that can say so.
-try_sudo() {
-    for user; do
-        section "sudo:$user"
-        sudo -n -l -U "$user"
-    done
-    section sudoers
-    find /etc/sudoers /etc/sudoers.d -type f -exec grep -nHvE '^[[:space:]]*(#|$|@)' {} +
-}
-
 # try_firewall: the table as the kernel has it.
 try_firewall() {
     section firewall

@@ -83,12 +83,11 @@ pub(super) fn judge(said: &Said, known: &[&str], here: bool) -> Vec<Proof> {
         };
         let (mut wrong, mut unknown, mut tried) = (Vec::new(), Vec::new(), Vec::new());
         for (key, rules) in of_user {
-            match rules.error {
-                Some(why) => unknown.push(format!("{}: sshd says: {why}", name(key))),
-                None => {
-                    tried.push(name(key));
-                    wrong.extend(rules.wrong().into_iter().map(|what| format!("{}: {what}", name(key))));
-                }
+            if let Some(why) = rules.error {
+                unknown.push(format!("{}: sshd says: {why}", name(key)));
+            } else {
+                tried.push(name(key));
+                wrong.extend(rules.wrong().into_iter().map(|what| format!("{}: {what}", name(key))));
             }
         }
         proofs.push(if !wrong.is_empty() {

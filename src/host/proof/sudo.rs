@@ -1,5 +1,7 @@
 //! What sudo lets each identity do, as sudo itself lists it: `sudo -l -U`. Of several rules for a command, the last one counts.
 
+use std::collections::BTreeMap;
+
 use super::{Said, cannot_tell, proof};
 use crate::factory::Sudo;
 use crate::plan::Proof;
@@ -50,6 +52,30 @@ fn rules<'a>(said: &'a Said, user: &str) -> Result<Vec<Rule<'a>>, String> {
         rules.drain(..last);
     }
     Ok(rules)
+}
+
+/// What a probe heard, as the proof has it.
+pub(super) fn said(heard: &BTreeMap<String, Vec<String>>) -> Said {
+    let section = |user: &String| if user == "sudoers" { user.clone() } else { format!("sudo:{user}") };
+    Said(heard.iter().map(|(user, lines)| (section(user), lines.clone())).collect())
+}
+
+/// Rules about these users that a later one takes away.
+pub(super) fn without_effect(said: &Said, workers: &[&str]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for user in workers {
+        let all: Vec<Rule<'_>> = said.of(&format!("sudo:{user}")).iter().filter_map(|line| Rule::read(line)).collect();
+        let allowed: Vec<&Rule<'_>> = all.iter().filter(|rule| rule.commands != "!ALL").collect();
+        if of_worker(said, user).held && !allowed.is_empty() {
+            let listed: Vec<&str> = allowed.iter().map(|rule| rule.text).collect();
+            notes.push(format!(
+                "a rule of sudo for {user} has no effect, since factoryup's own comes after it: {}{}",
+                listed.join("; "),
+                places(said, user, &allowed)
+            ));
+        }
+    }
+    notes
 }
 
 fn of_worker(said: &Said, user: &str) -> Proof {

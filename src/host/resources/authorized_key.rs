@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_NO_PAD as BASE64_NO_PAD};
 use sha2::{Digest, Sha256};
 
-use super::{Resource, ResourceKind, Verdict, WayBack};
+use super::{Back, Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::{Observed, PathState};
 use crate::host::program::{Before, HostPath, Questions, Step};
@@ -24,6 +24,17 @@ pub(super) const KIND: ResourceKind = ResourceKind {
 
 fn path(user: &str) -> HostPath {
     HostPath::home(user, ".ssh/authorized_keys")
+}
+
+/// The way back from a key, staged for the guard too: it can be the one that somebody logs in with.
+pub(crate) fn remove_under_guard(back: &mut Back, user: &str, fingerprint: &str) {
+    back.under_guard("sshd").at("stage_without_key", &path(user), &[fingerprint]);
+}
+
+/// As `ssh-keygen -l` shows a key in base64.
+pub(crate) fn fingerprint(blob: &str) -> String {
+    let blob = BASE64.decode(blob).unwrap_or_default();
+    format!("SHA256:{}", BASE64_NO_PAD.encode(Sha256::digest(blob)))
 }
 
 /// One key of one user, in `~/.ssh/authorized_keys`.
@@ -46,8 +57,7 @@ pub(crate) fn key_parts(line: &str) -> Option<(&str, &str)> {
 impl AuthorizedKey {
     /// As `ssh-keygen -l` shows it.
     fn fingerprint(&self) -> String {
-        let blob = key_parts(&self.key).and_then(|(_, blob)| BASE64.decode(blob).ok()).unwrap_or_default();
-        format!("SHA256:{}", BASE64_NO_PAD.encode(Sha256::digest(blob)))
+        fingerprint(key_parts(&self.key).map_or("", |(_, blob)| blob))
     }
 
     /// sshd ignores a file that others could have written: `sshd_config(5)`, `StrictModes`.

@@ -14,6 +14,23 @@ authorize() {
     ' sh "$2" "$3"
 }
 
+# stage_without_key USER FILE FINGERPRINT: stages the file without a key, so that it is back if nobody can log in without that.
+stage_without_key() {
+    [ -f "$2" ] || return 0
+    staged "$2"
+    # Of several keys that go, each leaves what the one before left.
+    if [ -e "$GUARD/stage$2" ]; then
+        cp -- "$GUARD/stage$2" "$GUARD/keys"
+    else
+        as "$1" head -c 16777216 -- "$2" >"$GUARD/keys"
+    fi
+    while IFS= read -r line; do
+        printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null | grep -qF " $3 " || printf '%s\n' "$line"
+    done <"$GUARD/keys" >"$GUARD/stage$2"
+    chmod 0600 "$GUARD/stage$2"
+    chown -- "$1:" "$GUARD/stage$2"
+}
+
 # undo_key USER FILE FINGERPRINT
 undo_key() {
     [ -f "$2" ] || return 0

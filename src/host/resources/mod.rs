@@ -25,7 +25,7 @@ mod sysctl;
 mod unit;
 mod user;
 
-pub(crate) use authorized_key::{AuthorizedKey, key_parts};
+pub(crate) use authorized_key::{AuthorizedKey, fingerprint, key_parts, remove_under_guard};
 pub(crate) use directory::Directory;
 pub(crate) use file::{File, Then};
 pub(crate) use git_include::{GitInclude, INCLUDED};

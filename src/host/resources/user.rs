@@ -29,6 +29,10 @@ fn undo(name: &str, line: &str, step: &mut Step) {
         step.call("usermod --append --groups", &[Word::text(group), name]);
     } else if line == "password" {
         step.call("usermod --unlock", &[name]);
+    } else if let Some(shell) = line.strip_prefix("shell ") {
+        step.call("usermod --shell", &[Word::text(shell), name]);
+    } else if let Some(day) = line.strip_prefix("expires ") {
+        step.call("usermod --expiredate", &[Word::text(day), name]);
     } else if line == "no services of its own" {
         step.call("loginctl disable-linger", &[name]);
     }
@@ -36,6 +40,9 @@ fn undo(name: &str, line: &str, step: &mut Step) {
 
 /// Below this number are the system's own users: `login.defs(5)`, `UID_MIN`.
 const FIRST_PERSON: u32 = 1000;
+
+/// The shell that reads the profile with a worker's umask. `ensure_user` knows the same.
+const SHELL: &str = "/bin/bash";
 
 /// How a worker's account is that a `revert host` took out of action, and did not remove since it was cut or taken back.
 const ENDED: &str = "out of action";
@@ -101,6 +108,16 @@ impl User {
         if matches!(self.password, PasswordWish::Locked) && seen.ended.contains(&self.name) {
             differs(ENDED.into(), "in action again".into(), "usermod --expiredate ''", vec![name()]);
         }
+        if let Some(day) = seen.expires.get(&self.name) {
+            differs(format!("expires {day}"), "never expires".into(), "usermod --expiredate ''", vec![name()]);
+        }
+        if let Some(account) = seen.accounts.get(&self.name)
+            && matches!(self.password, PasswordWish::Locked)
+            && account.shell != SHELL
+        {
+            let words = vec![Word::text(SHELL), name()];
+            differs(format!("shell {}", account.shell), format!("shell {SHELL}"), "usermod --shell", words);
+        }
         if self.linger && !seen.lingering.contains(&self.name) {
             differs("no services of its own".into(), "services run without a login".into(), "linger", vec![name()]);
         }
@@ -136,6 +153,7 @@ impl Resource for User {
 
     fn ask(&self, questions: &mut Questions) {
         questions.users.insert(self.name.clone());
+        questions.sudo.insert(self.name.clone());
         questions.groups.insert(self.name.clone());
         questions.groups.extend(self.groups.iter().cloned());
         questions.groups.extend(self.not_in.iter().map(|&group| group.to_owned()));
