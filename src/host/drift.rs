@@ -18,6 +18,9 @@ impl HostTarget<'_> {
     pub(super) fn drift(&self, plan: &Plan) -> Result<Vec<String>> {
         let mut notes = self.extra_keys(plan);
         notes.extend(self.later_settings());
+        notes.extend(self.seen.firewall_fault.iter().map(|fault| {
+            format!("the firewall's rules cannot be loaded again; the last good ones stay in force. Correct the file that nft names: {fault}")
+        }));
         notes.extend(self.sudo_rights(plan)?);
         Ok(notes.iter().map(|note| plain(note).replace('\n', " ")).collect())
     }

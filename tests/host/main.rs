@@ -3,6 +3,7 @@
 
 mod command;
 mod drift;
+mod firewall;
 mod fresh;
 mod full_disk;
 mod hostile;

@@ -199,6 +199,8 @@ firewall() {
     command -v nft >/dev/null && nft --stateless --terse list table inet factoryup
     section firewall-loaded
     cat "$STATE/firewall.loaded"
+    section firewall-fault
+    [ ! -e /etc/factory/firewall.nft ] || nft -c -f /etc/factory/firewall.nft 2>&1 | grep -m 1 'Error'
 }
 
 unfinished() {

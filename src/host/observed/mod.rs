@@ -127,6 +127,8 @@ pub(crate) struct Observed {
     pub(crate) firewall: (Option<String>, Option<String>),
     /// The change that a cut run was at.
     pub(crate) unfinished: Option<String>,
+    /// Why the firewall's rules cannot be loaded again.
+    pub(crate) firewall_fault: Option<String>,
     /// The receipt's text.
     pub(crate) receipt: String,
     /// Settings of others that are read after factoryup's: `FILE:LINE:TEXT`.

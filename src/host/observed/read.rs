@@ -81,6 +81,7 @@ impl Observed {
             "firewall" => append(&mut self.firewall.0, line),
             "firewall-loaded" => append(&mut self.firewall.1, line),
             "unfinished" => self.unfinished = serde_json::from_str(line).ok(),
+            "firewall-fault" => self.firewall_fault = Some(line.to_owned()),
             "receipt" => {
                 self.receipt.push_str(line);
                 self.receipt.push('\n');

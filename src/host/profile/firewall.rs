@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::factory::{Factory, RunnerKind};
 use crate::host::accounts::{AGENT, RUNNER};
 use crate::host::observed::Observed;
-use crate::host::resources::{Nftables, Resource};
+use crate::host::resources::{File, Nftables, Resource, Then};
 
 /// Networks that a host on the Internet shares with machines that trust it: RFC 1918, RFC 6598 (carriers and cloud providers),
 /// RFC 3927 with the cloud's metadata address.
@@ -16,6 +16,13 @@ const PRIVATE_6: &str = "fc00::/7, fe80::/10";
 /// New connections to sshd from one address that are let through; a person or a tool makes far fewer.
 const LOGIN_RATE: &str = "60/minute burst 30 packets";
 
+/// Debian's unit flushes all tables when it starts, this host's own too, whose unit is active already.
+const AFTER_FLUSH: &str = "\
+# Written by factoryup: this unit flushes all tables, so the factory's firewall is loaded again.
+[Service]
+ExecStartPost=/bin/systemctl --no-block try-reload-or-restart factory-firewall.service
+";
+
 /// `closed` lets nobody in, not even on connections that exist: for a drill.
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, seen: &Observed, closed: bool) {
     let docker = seen.facts.contains_key("docker");
@@ -23,6 +30,8 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, see
         "Docker runs here: forwarded packets are left to it, and ports that it publishes are open to all, whatever the firewall says"
             .to_owned()
     });
+    let after = File::system("/etc/systemd/system/nftables.service.d/50-factoryup.conf", AFTER_FLUSH);
+    resources.push(Box::new(after.then(Then::DaemonReload)));
     resources.push(Box::new(Nftables { rules: rules(factory, seen, docker, closed), checked: !closed, note }));
 }
 

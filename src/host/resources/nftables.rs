@@ -30,7 +30,8 @@ const UNIT: &str = "factory-firewall.service";
 const UNIT_FILE: &str = "/etc/systemd/system/factory-firewall.service";
 
 /// Loaded before the network is up, like Debian's `nftables.service`, and again whenever that one, which flushes all tables, is
-/// reloaded or restarted.
+/// started, reloaded or restarted. A typo in a file of the owner's in `firewall.d` must not leave the host open: then the rules that
+/// were loaded last are loaded again.
 const UNIT_TEXT: &str = "\
 # Written by factoryup.
 [Unit]
@@ -43,16 +44,25 @@ After=nftables.service
 PartOf=nftables.service
 ReloadPropagatedFrom=nftables.service
 Conflicts=shutdown.target
+RequiresMountsFor=/var/lib/factoryup
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f /etc/factory/firewall.nft
-ExecReload=/usr/sbin/nft -f /etc/factory/firewall.nft
+ExecStart=/bin/sh -c 'if /usr/sbin/nft -f /etc/factory/firewall.nft; then \\
+  /usr/sbin/nft -s -t list table inet factoryup >/var/lib/factoryup/firewall.new && \\
+  mv -f /var/lib/factoryup/firewall.new /var/lib/factoryup/firewall.good; \\
+  else echo \"the rules above are wrong: the last good ones stay in force\" >&2; \\
+  { echo \"table inet factoryup\"; echo \"delete table inet factoryup\"; cat /var/lib/factoryup/firewall.good; } | /usr/sbin/nft -f -; fi'
+ExecReload=/bin/sh -c 'if /usr/sbin/nft -f /etc/factory/firewall.nft; then \\
+  /usr/sbin/nft -s -t list table inet factoryup >/var/lib/factoryup/firewall.new && \\
+  mv -f /var/lib/factoryup/firewall.new /var/lib/factoryup/firewall.good; \\
+  else echo \"the rules above are wrong: the last good ones stay in force\" >&2; \\
+  { echo \"table inet factoryup\"; echo \"delete table inet factoryup\"; cat /var/lib/factoryup/firewall.good; } | /usr/sbin/nft -f -; fi'
 ExecStop=/usr/sbin/nft delete table inet factoryup
 
 [Install]
-WantedBy=sysinit.target
+WantedBy=sysinit.target nftables.service
 ";
 
 /// The table `inet factoryup`.

@@ -16,5 +16,5 @@ undo_firewall() {
     nft delete table inet factoryup || :
     undo_path root /etc/factory/firewall.nft
     undo_path root /etc/systemd/system/factory-firewall.service
-    rm -f "$STATE/firewall.loaded"
+    rm -f "$STATE/firewall.loaded" "$STATE/firewall.good"
 }
