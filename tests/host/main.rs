@@ -9,6 +9,7 @@ mod full_disk;
 mod hostile;
 mod interrupted;
 mod journey;
+mod levels;
 mod lockout;
 mod programs;
 mod proof;

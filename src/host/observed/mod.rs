@@ -103,8 +103,8 @@ pub(crate) struct Observed {
     pub(crate) ended: Vec<String>,
     /// Users who linger.
     pub(crate) lingering: Vec<String>,
-    /// Users with subordinate user numbers, and those with subordinate group numbers.
-    pub(crate) subordinate: (Vec<String>, Vec<String>),
+    /// Subordinate user numbers, and group numbers: whose, by name or number, and `FIRST-LAST`.
+    pub(crate) subordinate: (Vec<(String, String)>, Vec<(String, String)>),
     /// Groups that were asked for and exist.
     pub(crate) groups: BTreeMap<String, Group>,
     /// Paths that were asked for and exist.

@@ -37,8 +37,8 @@ impl Observed {
                 }
             }
             "linger" => self.lingering.push(line.to_owned()),
-            "subuid" => self.subordinate.0.extend(line.split(':').next().map(str::to_owned)),
-            "subgid" => self.subordinate.1.extend(line.split(':').next().map(str::to_owned)),
+            "subuid" => self.subordinate.0.extend(range(line)),
+            "subgid" => self.subordinate.1.extend(range(line)),
             "group" => self.take_group(line),
             "path" => self.take_path(line),
             "hash" => {
@@ -192,6 +192,13 @@ fn dotted(path: &str) -> String {
     path.trim_start_matches("/proc/sys/").replace('/', ".")
 }
 
+/// `subuid(5)`: whose, by name or number, and the first and last number.
+fn range(line: &str) -> Option<(String, String)> {
+    let [owner, first, count] = line.split(':').collect::<Vec<_>>()[..] else { return None };
+    let (first, count): (u64, u64) = (first.parse().ok()?, count.parse().ok()?);
+    Some((owner.to_owned(), format!("{first}-{}", first.checked_add(count)?.checked_sub(1)?)))
+}
+
 fn append(text: &mut Option<String>, line: &str) {
     let text = text.get_or_insert_default();
     text.push_str(line);
@@ -259,7 +266,7 @@ mod tests {
         assert_eq!(seen.settings["net.ipv4.tcp_rmem"], setting);
         assert_eq!(seen.sshd, [("permitrootlogin".to_owned(), "no".to_owned())]);
         assert_eq!(seen.algorithms["kex"], ["curve25519-sha256"]);
-        assert_eq!(seen.subordinate, (vec!["runner".to_owned()], vec![]));
+        assert_eq!(seen.subordinate, (vec![("runner".to_owned(), "100000-165535".to_owned())], vec![]));
         assert_eq!(seen.firewall.0.as_deref(), Some("table inet factoryup {\n}\n"));
         assert_eq!(seen.unfinished.as_deref(), Some("file:/etc/motd"));
         assert!(seen.complete);

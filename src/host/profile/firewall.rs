@@ -13,6 +13,11 @@ const PRIVATE_4: &str = "10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/1
 /// RFC 4193 and RFC 4291 link-local; a cloud's metadata address is in the first.
 const PRIVATE_6: &str = "fc00::/7, fe80::/10";
 
+/// The first number that useradd gives out as a subordinate id; see `SUB_UID_MIN` in `login.defs(5)`. A process in a user namespace
+/// has such a number for a user's, and a program that is set to run as one keeps it when the range is taken away. So all above are
+/// held to the rules, and not only the ranges of the moment.
+const FIRST_SUBORDINATE: u32 = 100_000;
+
 /// New connections to sshd from one address that are let through; a person or a tool makes far fewer.
 const LOGIN_RATE: &str = "60/minute burst 30 packets";
 
@@ -63,6 +68,9 @@ fn rules(factory: &Factory, seen: &Observed, docker: bool, closed: bool) -> Stri
         watched.push(RUNNER);
     }
     let watched = watched.join(", ");
+    // The operator may be an account of a domain, whose numbers are high.
+    let operator = seen.accounts.get(&factory.host.operator).filter(|account| account.uid >= FIRST_SUBORDINATE);
+    let but = operator.map_or_else(String::new, |account| format!(" meta skuid != {}", account.uid));
     let exceptions = exceptions(factory, seen);
     format!(
         "\
@@ -102,6 +110,8 @@ table inet factoryup {{
 	chain output {{
 		type filter hook output priority filter; policy accept;
 		ct state new meta skuid {{ {watched} }} jump egress
+		# Subordinate ids: whose they are, and whose they were, is not asked.
+		ct state new meta skuid >= {FIRST_SUBORDINATE}{but} jump egress
 	}}
 
 	# For those who run what nobody has read yet.

@@ -3,7 +3,9 @@
 use super::Wishes;
 use crate::factory::{RunnerKind, Sudo};
 use crate::host::accounts::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
-use crate::host::resources::{AuthorizedKey, Directory, File, Group, PasswordWish, Resource, Then, User, key_parts};
+use crate::host::resources::{
+    AuthorizedKey, Directory, File, Group, PasswordWish, Resource, SubordinateIds, Then, User, key_parts,
+};
 use crate::host::word::HostPath;
 
 /// Groups that are root by another name, or read what only root should: no identity but the operator may be in one.
@@ -35,11 +37,11 @@ Defaults use_pty
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     add_operator(resources, wishes);
-    add_worker(resources, AGENT, "coding agent", false);
+    add_worker(resources, AGENT, "coding agent", SubordinateIds::None);
     add_workspace(resources);
-    add_worker(resources, DEPLOY, "protected runner", false);
+    add_worker(resources, DEPLOY, "protected runner", SubordinateIds::None);
     if wishes.factory.runner.kind == RunnerKind::Podman {
-        add_worker(resources, RUNNER, "untrusted runner", true);
+        add_worker(resources, RUNNER, "untrusted runner", SubordinateIds::Needed);
     }
     let workers = WORKERS.join("|");
     let umask = format!(
@@ -63,7 +65,7 @@ fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         not_in: Vec::new(),
         password,
         linger: false,
-        subordinate: false,
+        subordinate: SubordinateIds::Any,
     }));
     let mut text = OWN_TERMINAL.to_owned();
     if host.sudo == Sudo::Key {
@@ -96,7 +98,7 @@ fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
 }
 
 /// A user that works here and never logs in from elsewhere.
-fn add_worker(resources: &mut Vec<Box<dyn Resource>>, name: &str, comment: &'static str, subordinate: bool) {
+fn add_worker(resources: &mut Vec<Box<dyn Resource>>, name: &str, comment: &'static str, subordinate: SubordinateIds) {
     resources.push(Box::new(User {
         name: name.into(),
         comment,

@@ -154,8 +154,12 @@ mod tests {
 
     #[test]
     fn a_change_to_a_user_is_undone_line_by_line() {
-        let body = way_back("user:a", &restore("in docker\nnot in work\npassword\nno subordinate ids")).step.body();
-        let lines = "usermod --append --groups docker a\ngpasswd --delete a work\nusermod --unlock a\nforget ";
+        let body =
+            way_back("user:a", &restore("in docker\nnot in work\npassword\nno subordinate ids\nsubordinate uids 7-9"))
+                .step
+                .body();
+        let lines = "usermod --append --groups docker a\ngpasswd --delete a work\nusermod --unlock a\n\
+                     usermod --add-subuids 7-9 a\nforget ";
         assert!(body.starts_with(lines), "{body}");
     }
 }

@@ -38,7 +38,7 @@ pub(crate) use secret_file::{SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
 pub(crate) use sysctl::Sysctl;
 pub(crate) use unit::Unit;
-pub(crate) use user::{PasswordWish, User};
+pub(crate) use user::{PasswordWish, SubordinateIds, User};
 
 use crate::dialog::plain;
 use crate::error::{Error, Result};

@@ -19,8 +19,8 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     }),
 };
 
-/// Undoes one line of the state before. A line that is not known here is left alone: subordinate ids stay, and so does an account that
-/// was out of action.
+/// Undoes one line of the state before. A line that is not known here is left alone: subordinate ids that were added stay, and so
+/// does an account that was out of action.
 fn undo(name: &str, line: &str, step: &mut Step) {
     let name = Word::text(name);
     if let Some(group) = line.strip_prefix("not in ") {
@@ -35,8 +35,16 @@ fn undo(name: &str, line: &str, step: &mut Step) {
         step.call("usermod --expiredate", &[Word::text(day), name]);
     } else if line == "no services of its own" {
         step.call("loginctl disable-linger", &[name]);
+    } else if let Some(range) = line.strip_prefix(SUBORDINATE_UIDS) {
+        step.call("usermod --add-subuids", &[Word::text(range), name]);
+    } else if let Some(range) = line.strip_prefix(SUBORDINATE_GIDS) {
+        step.call("usermod --add-subgids", &[Word::text(range), name]);
     }
 }
+
+/// How lines of the state before begin, for ranges that were taken away.
+const SUBORDINATE_UIDS: &str = "subordinate uids ";
+const SUBORDINATE_GIDS: &str = "subordinate gids ";
 
 /// Below this number are the system's own users: `login.defs(5)`, `UID_MIN`.
 const FIRST_PERSON: u32 = 1000;
@@ -58,6 +66,18 @@ pub(crate) enum PasswordWish {
     Needed(Option<Secret>),
 }
 
+/// What should be with subordinate ids, `subuid(5)`: numbers that a user may give to its own processes, through the setuid programs
+/// `newuidmap` and `newgidmap`. To the kernel, and so to the firewall, such a process is another user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubordinateIds {
+    /// Whatever is there stays.
+    Any,
+    /// None. A user namespace with the user's own number, as bubblewrap makes, needs none.
+    None,
+    /// Some, for rootless containers.
+    Needed,
+}
+
 /// A user.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
@@ -73,8 +93,8 @@ pub(crate) struct User {
     pub(crate) password: PasswordWish,
     /// Whether the user's services run without a login.
     pub(crate) linger: bool,
-    /// Whether the user needs subordinate ids for rootless containers.
-    pub(crate) subordinate: bool,
+    /// Subordinate ids.
+    pub(crate) subordinate: SubordinateIds,
 }
 
 /// One thing that is not as it should be: as it is, as it will be, and the command that changes it.
@@ -121,11 +141,32 @@ impl User {
         if self.linger && !seen.lingering.contains(&self.name) {
             differs("no services of its own".into(), "services run without a login".into(), "linger", vec![name()]);
         }
-        let (uids, gids) = &seen.subordinate;
-        if self.subordinate && !(uids.contains(&self.name) && gids.contains(&self.name)) {
-            differs("no subordinate ids".into(), "subordinate ids".into(), "subordinate_ids", vec![name()]);
+        let (uids, gids) = self.ranges(seen);
+        match self.subordinate {
+            SubordinateIds::Needed if uids.is_empty() || gids.is_empty() => {
+                differs("no subordinate ids".into(), "subordinate ids".into(), "subordinate_ids", vec![name()]);
+            }
+            SubordinateIds::None if !(uids.is_empty() && gids.is_empty()) => {
+                let lines = |start: &str, ranges: &[&str]| -> Vec<String> {
+                    ranges.iter().map(|range| format!("{start}{range}")).collect()
+                };
+                let before = [lines(SUBORDINATE_UIDS, &uids), lines(SUBORDINATE_GIDS, &gids)].concat().join("\n");
+                let after = "no subordinate ids, and nothing that runs under them";
+                differs(before, after.into(), "no_subordinate_ids", vec![name()]);
+            }
+            _ => {}
         }
         found
+    }
+
+    /// The user's ranges of subordinate user numbers and group numbers, as `FIRST-LAST`.
+    fn ranges<'s>(&self, seen: &'s Observed) -> (Vec<&'s str>, Vec<&'s str>) {
+        let number = seen.accounts.get(&self.name).map(|account| account.uid.to_string());
+        let of = |all: &'s [(String, String)]| {
+            let is_own = |owner: &String| *owner == self.name || Some(owner) == number.as_ref();
+            all.iter().filter(|(owner, _)| is_own(owner)).map(|(_, range)| range.as_str()).collect()
+        };
+        (of(&seen.subordinate.0), of(&seen.subordinate.1))
     }
 
     /// Whether a password must be set.
@@ -197,6 +238,10 @@ impl Resource for User {
             // Where PAM is not used, sshd takes `!` for a locked account and `*` for one without a password: sshd(8).
             let password = if matches!(self.password, PasswordWish::Locked) { "!" } else { "*" };
             step.call("ensure_user", &[&self.name, password, self.comment].map(Word::text));
+            if self.subordinate == SubordinateIds::None {
+                // useradd hands some out to everybody.
+                step.call("drop_ranges", &[Word::text(&self.name)]);
+            }
         }
         for difference in self.differences(seen) {
             step.call(difference.command, &difference.words);
@@ -225,7 +270,7 @@ mod tests {
             not_in: vec!["sudo", "docker"],
             password: PasswordWish::Locked,
             linger: true,
-            subordinate: false,
+            subordinate: SubordinateIds::None,
         }
     }
 
@@ -248,6 +293,34 @@ mod tests {
         let body = agent().step(&change, &seen(1005), Show::Run).body();
         assert!(body.contains("gpasswd --delete agent docker\n") && body.contains("usermod --lock agent\n"), "{body}");
         assert!(!body.contains("ensure_user"));
+    }
+
+    #[test]
+    fn subordinate_ids_go_with_a_way_back() {
+        let mut seen = seen(1005);
+        let range = |owner: &str, range: &str| (owner.to_owned(), range.to_owned());
+        // By name, by number, and another user's.
+        seen.subordinate.0 =
+            vec![range("agent", "100000-165535"), range("1005", "7-7"), range("runner", "165536-231071")];
+        seen.subordinate.1 = vec![range("agent", "100000-165535")];
+        let change = agent().compare(&seen).unwrap().change.unwrap();
+        assert!(
+            change.summary.ends_with(", no subordinate ids, and nothing that runs under them"),
+            "{}",
+            change.summary
+        );
+        let Before::Known(Undo::Restore { before }) = agent().before(&seen) else { panic!("no way back") };
+        let lines = "subordinate uids 100000-165535\nsubordinate uids 7-7\nsubordinate gids 100000-165535";
+        assert!(before.ends_with(lines), "{before}");
+        let is_mentioned = |user: &User| {
+            user.compare(&seen).unwrap().change.is_some_and(|change| change.summary.contains("subordinate"))
+        };
+        assert!(!is_mentioned(&User { subordinate: SubordinateIds::Any, ..agent() }));
+        assert!(!is_mentioned(&User { subordinate: SubordinateIds::Needed, ..agent() }));
+        // A new account, for which useradd makes some.
+        let body = agent().step(&Change::new("user:agent", Action::Create, ""), &Observed::default(), Show::Run).body();
+        let (made, taken) = (body.find("ensure_user agent "), body.find("\ndrop_ranges agent\n"));
+        assert!(made.is_some() && made < taken, "{body}");
     }
 
     #[test]

@@ -41,6 +41,49 @@ subordinate_ids() {
     fi
 }
 
+# drop_ranges USER: takes subordinate ids away.
+drop_ranges() {
+    number=$(id -u "$1")
+    for file in /etc/subuid /etc/subgid; do
+        [ -e "$file" ] || continue
+        (umask 022; awk -F: -v name="$1" -v uid="$number" '$1 != name && $1 != uid' "$file" >"$file.factoryup-new")
+        sync "$file.factoryup-new"
+        mv -fT -- "$file.factoryup-new" "$file"
+    done
+}
+
+# keep_ranges USER: for an account that factoryup changed before, the way back is on record already; this adds the ranges to it.
+keep_ranges() {
+    number=$(id -u "$1")
+    lines=$(for kind in uid gid; do
+        [ ! -e "/etc/sub$kind" ] || awk -F: -v name="$1" -v uid="$number" -v kind="$kind" '($1 == name || $1 == uid) && $3 > 0 {
+            printf "\\nsubordinate %ss %.0f-%.0f", kind, $2, $2 + $3 - 1
+        }' "/etc/sub$kind"
+    done)
+    ID="{\"id\":\"user:$1\"," LINES=$lines awk '
+        index($0, ENVIRON["ID"]) && /"how":"restore","before":".*"}}$/ && !/subordinate [ug]ids [0-9]/ {
+            $0 = substr($0, 1, length($0) - 3) ENVIRON["LINES"] "\"}}"
+        }
+        { print }' "$STATE/receipt.json" >"$STATE/receipt.new"
+    put_receipt
+}
+
+# no_subordinate_ids USER: they go, and what USER made with them: processes that have such a number or could take one, and programs
+# that would run as one, since the next user may be given these numbers.
+no_subordinate_ids() {
+    ranges=$(ranges_of "$1" "$(id -u "$1")")
+    keep_ranges "$1"
+    drop_ranges "$1"
+    for range in $ranges; do
+        # From the folder that it was found in, which USER may have moved since.
+        find / '(' -path /proc -o -path /sys -o -fstype nfs -o -fstype nfs4 -o -fstype cifs ')' -prune -o -type f -perm /6000 \
+            -uid +$((${range%-*} - 1)) -uid -$((${range#*-} + 1)) -execdir rm -f -- '{}' + || :
+    done
+    # shellcheck disable=SC2086 # one word for each range
+    end_holders $ranges ||
+        echo "processes under former subordinate ids of $1 restart faster than they can be killed; reboot the host" >>"$WORK/left"
+}
+
 # undo_user NAME: the account goes, its home stays. A group that the system brought, and the user only shared, stays too.
 undo_user() {
     getent passwd "$1" >/dev/null || return 0

@@ -1,0 +1,117 @@
+//! Levels of trust, tried from inside: who is on the host gets no further than its own account.
+
+use std::net::TcpListener;
+
+use factoryup::plan::Outcome;
+
+use crate::journey::Journey;
+use crate::support::lab;
+
+/// What a run of an earlier factoryup left: workers as plain `useradd` makes them, and Podman's setuid programs.
+const AS_BEFORE: &str = "
+    apt-get -qq update
+    apt-get -qq -y install --no-install-recommends uidmap 2>&1
+    usermod --add-subuids 300000-365535 --add-subgids 300000-365535 agent
+    usermod --add-subuids 400000-465535 --add-subgids 400000-465535 deploy
+    usermod --add-subuids 500000-565535 --add-subgids 500000-565535 operator";
+
+/// A program for perl: a user namespace in which process `PID` has the numbers 0 to 65535, of which 1 upwards are subordinate ids;
+/// there it becomes 1 and does what the arguments say. It works as long as `newuidmap` lets it.
+const MAPPED: &str = r#"
+    use POSIX;
+    pipe(my $ready, my $tell); pipe(my $go, my $let);
+    my $child = fork;
+    if (!$child) {
+        close $let;
+        syscall(SYS_UNSHARE, 0x10000000) == 0 or die "unshare: $!";
+        syswrite $tell, "1"; sysread $go, my $byte, 1;
+        exit 7 if !$byte;
+        POSIX::setgid(1); POSIX::setuid(1); $< == 1 or exit 8;
+        exec @ARGV;
+    }
+    sysread $ready, my $byte, 1;
+    my ($uid, $first) = ($<, $ENV{FIRST});
+    system("newuidmap", $child, 0, $uid, 1, 1, $first, 65535) == 0 and system("newgidmap", $child, 0, POSIX::getgid(), 1, 1, $first, 65535) == 0
+        and syswrite $let, "1";
+    close $let;
+    waitpid $child, 0; exit $? >> 8;
+"#;
+
+fn put(journey: &Journey, path: &str, text: &str) {
+    std::fs::write(journey.host.rootfs().join(&path[1..]), text).unwrap();
+    journey.inside(&format!("chmod 755 {path}"));
+}
+
+/// Runs a command of `user` under one of its subordinate ids, and gives back what it said.
+fn under(journey: &Journey, user: &str, first: u32, command: &str) -> String {
+    let number = if cfg!(target_arch = "aarch64") { "97" } else { "272" };
+    put(journey, "/usr/local/bin/mapped", &format!("#!/usr/bin/perl\n{}", MAPPED.replace("SYS_UNSHARE", number)));
+    journey.inside(&format!(
+        "cd /; runuser -u {user} -- env FIRST={first} /usr/local/bin/mapped sh -c '{command}' 2>&1; echo =$?"
+    ))
+}
+
+#[test]
+fn no_mapped_id_walks_around_the_rules() {
+    if !lab::can_host() {
+        return;
+    }
+    let journey = Journey::new();
+    journey.inside("useradd --create-home deploy; grep ^deploy: /etc/subuid /etc/subgid");
+    journey.provision();
+    assert_eq!(journey.inside("grep -E '^(agent|deploy):' /etc/subuid /etc/subgid || true"), "");
+    journey.inside(AS_BEFORE);
+    journey.inside(r"sed -i 's/\\nsubordinate [ug]ids [0-9-]*//g' /var/lib/factoryup/receipt.json");
+
+    // The machine that runs the tests is on a private network. The metadata address leads to no neighbor, and no further.
+    let gateway = journey.inside("ip route show default | cut -d' ' -f3");
+    journey.inside("ip route add 169.254.169.254 dev $(ip route show default | cut -d' ' -f5)");
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let places = [format!("{gateway}/{port}"), "169.254.169.254/80".to_owned()];
+    let knock = |place: &str| format!("timeout 2 bash -c \"echo >/dev/tcp/{place}\" && echo reached");
+    assert!(journey.inside(&knock(&places[0])).contains("reached"));
+    for place in &places {
+        let said = under(&journey, "agent", 300_000, &format!("id -u; {}", knock(place)));
+        assert!(said.starts_with("1\n") || said.starts_with("300000\n"), "not under a subordinate id: {said}");
+        assert!(!said.contains("reached") && said.contains("No route to host"), "{place}: {said}");
+    }
+    // Programs that are set to run as one.
+    for (user, first) in [("agent", 300_000), ("operator", 500_000)] {
+        let path = format!("/home/{user}/former");
+        journey.inside(&format!("cp /bin/cat {path}; chown {first} {path}; chmod 4755 {path}"));
+    }
+
+    // Seen, planned and taken away: with what runs under them, and what could take one at any time; nobody else's.
+    for (user, first) in [("agent", 300_000), ("operator", 500_000)] {
+        journey.inside(&format!("cd /; setsid runuser -u {user} -- env FIRST={first} /usr/local/bin/mapped sleep 3600 >/dev/null 2>&1 </dev/null & sleep 1"));
+    }
+    journey.inside("setsid runuser -u agent -- sleep 3601 >/dev/null 2>&1 </dev/null &");
+    let ps = |user: &str| {
+        journey.inside(&format!("ps -e -o user:20,args | grep -E '^({user}) .*sleep 360' | grep -v grep || true"))
+    };
+    assert_eq!((ps("300000").lines().count(), ps("500000").lines().count()), (1, 1), "{}", journey.inside("ps -ef"));
+    journey.provision();
+    let plans = journey.watch.plans.borrow();
+    let summaries: Vec<_> = plans.last().unwrap().changes.iter().map(|change| change.summary.as_str()).collect();
+    assert_eq!(
+        summaries,
+        ["agent", "deploy"]
+            .map(|user| format!("change user {user}: no subordinate ids, and nothing that runs under them"))
+    );
+    drop(plans);
+    assert_eq!(journey.inside("grep -E '^(agent|deploy):' /etc/subuid /etc/subgid || true"), "");
+    assert_eq!(journey.inside("grep -c ^operator: /etc/subuid"), "2");
+    assert_eq!(ps("300000"), "");
+    assert_eq!(ps("500000").lines().count(), 1, "the operator's was ended");
+    assert_eq!(journey.inside("pgrep -u agent -f -c 'sleep 3601'"), "1", "the agent's own work was ended");
+    assert_eq!(journey.inside("ls /home/agent/former 2>/dev/null; ls /home/operator/former"), "/home/operator/former");
+    // newuidmap gives it none any more; its sandbox needs none.
+    let said = under(&journey, "agent", 300_000, "id -u");
+    assert!(said.contains("not allowed") && said.ends_with("=7"), "{said}");
+    assert_eq!(
+        journey.inside("cd /; runuser -u agent -- bwrap --unshare-all --ro-bind / / id -u"),
+        journey.inside("id -u agent")
+    );
+    assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+}
