@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use factoryup::plan::Outcome;
 
 use crate::journey::Journey;
+use crate::revert::revert;
 use crate::support::lab;
 
 /// What a run of an earlier factoryup left: workers as plain `useradd` makes them, and Podman's setuid programs.
@@ -34,6 +35,7 @@ const MAPPED: &str = r#"
     system("newuidmap", $child, 0, $uid, 1, 1, $first, 65535) == 0 and system("newgidmap", $child, 0, POSIX::getgid(), 1, 1, $first, 65535) == 0
         and syswrite $let, "1";
     close $let;
+    exit 0 if $ENV{ALONE};
     waitpid $child, 0; exit $? >> 8;
 "#;
 
@@ -52,7 +54,7 @@ fn under(journey: &Journey, user: &str, first: u32, command: &str) -> String {
 }
 
 #[test]
-fn no_mapped_id_walks_around_the_rules() {
+fn no_mapped_id_walks_around_the_rules_and_none_outlives_a_revert() {
     if !lab::can_host() {
         return;
     }
@@ -114,4 +116,76 @@ fn no_mapped_id_walks_around_the_rules() {
         journey.inside("id -u agent")
     );
     assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+
+    the_operator_starts_nothing_of_the_agents(&journey);
+    nothing_of_a_worker_outlives_a_revert(&journey);
+}
+
+/// The agent's folders name programs wherever git has a place for one.
+fn the_operator_starts_nothing_of_the_agents(journey: &Journey) {
+    put(
+        journey,
+        "/home/agent/agents-own",
+        "#!/bin/sh\necho \"$0 $* $(grep -o user-[0-9]*.slice/ /proc/self/cgroup | head -n 1)\" >>/home/agent/ran\nsetsid sleep 4000 >/dev/null 2>&1 </dev/null &\n",
+    );
+    let set_up = "cd ~; git init -q --bare -b main origin.git; git init -q -b main seed; cd seed; \
+         git config user.name t; git config user.email t@example.org; echo \"* filter=own\" >.gitattributes; echo x >x; \
+         git add .; git commit -q -m begin; git push -q ../origin.git main; \
+         cd ../work; git clone -q ../origin.git shop; cd shop; git worktree add -q -b agent/7 ../shop-issue-7; \
+         own=~/agents-own; git config core.fsmonitor $own; git config filter.own.clean $own; git config filter.own.required true; \
+         git config log.showSignature true; git config gpg.program $own; git config core.sshCommand $own; \
+         for hook in post-index-change reference-transaction pre-auto-gc; do ln -s $own .git/hooks/$hook; done; \
+         echo y >>../shop-issue-7/x; rm -f ~/ran";
+    put(journey, "/root/set-up", set_up);
+    journey.inside("su - agent -c 'sh -eus' </root/set-up 2>&1");
+    // The agent's own git does start it.
+    journey.inside("su - agent -c 'git -C work/shop-issue-7 status' >/dev/null 2>&1; pkill -u agent -x sleep; grep -q agents-own /home/agent/ran && rm /home/agent/ran");
+    let by_operator = |command: &str| {
+        let output = lab::ssh(&journey.host, &journey.keys, "operator", command);
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let said = by_operator("factory status");
+    let row: Vec<_> = said.lines().nth(1).unwrap_or_default().split_whitespace().take(5).collect();
+    assert_eq!(row, ["7", "agent/7", "-", "1", "0"], "{said}");
+    assert_eq!(journey.inside("cat /home/agent/ran 2>/dev/null || true"), "", "status started it");
+    // What fetches asks the agent's programs how: within its slice, and they end with the command.
+    journey.inside(
+        "su - agent -c 'git -C work/shop remote set-url origin ssh://nowhere.example/x'; pkill -u agent -x sleep; true",
+    );
+    let said = by_operator("factory clean");
+    assert!(said.contains("origin cannot be fetched"), "{said}");
+    let ran = journey.inside("cat /home/agent/ran");
+    let slice = format!("user-{}.slice/", journey.inside("id -u agent"));
+    assert!(
+        !ran.is_empty() && ran.lines().all(|line| line.contains("nowhere.example") && line.contains(&slice)),
+        "{ran}"
+    );
+    assert_eq!(journey.inside("pgrep -u agent -x sleep -a | grep 4000 || true"), "");
+}
+
+/// Processes under subordinate ids alone, as when the agent's git starts a program of its own for the operator: one in a user
+/// namespace, which starts another all the time, and one of a program that is set to run as it. Neither has the agent's number.
+fn nothing_of_a_worker_outlives_a_revert(journey: &Journey) {
+    journey.inside("usermod --add-subuids 300000-365535 --add-subgids 300000-365535 agent");
+    journey
+        .inside("cp /usr/bin/perl /home/agent/former; chown 300001 /home/agent/former; chmod 4755 /home/agent/former");
+    for command in [
+        "env ALONE=1 FIRST=300000 /usr/local/bin/mapped sh -c 'trap \"\" HUP TERM; while :; do sleep 3600 & sleep 0.2; done'",
+        "/home/agent/former -e '$< = $>; sleep 3602'",
+    ] {
+        // As sudo: in the session of whoever called.
+        let setpriv = "setpriv --reuid=agent --regid=agent --init-groups";
+        journey.inside(&format!("cd /; setsid {setpriv} {command} >/dev/null 2>&1 </dev/null & sleep 1"));
+    }
+    let left = || journey.inside("ps -e -o uid=,args= | awk '$1 >= 300000 && $1 < 365536'");
+    let (before, of_agent) = (left(), journey.inside("pgrep -u agent -f '3600|3602' || true"));
+    assert!(before.contains("while :") && before.contains("sleep 3602"), "{before}");
+    assert_eq!(of_agent, "", "{}", journey.inside("ps -ef"));
+    let outcome = revert(journey);
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    assert_eq!(left(), "");
+    assert_eq!(journey.inside("getent passwd agent; nft list tables; grep ^agent: /etc/subuid; true"), "");
+    // An account that was there before has its own again.
+    let of_deploy = journey.inside("grep ^deploy: /etc/subuid /etc/subgid");
+    assert_eq!(of_deploy, "/etc/subuid:deploy:400000:65536\n/etc/subgid:deploy:400000:65536");
 }

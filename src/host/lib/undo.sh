@@ -57,19 +57,29 @@ quell() {
     usermod --lock "$1" || return
     [ -n "$(getent shadow "$1" | cut -d: -f8)" ] || usermod --expiredate 2 "$1" || return
     loginctl disable-linger "$1" || rm -f "/var/lib/systemd/linger/$1"
-    kill_all "$number" || fail "processes of $1 start faster than they can be ended" || return
+    # What the user runs under its subordinate ids is the user's too.
+    # shellcheck disable=SC2046 # one word for each range
+    set -- "$1" "$number" "$number-$number" $(ranges_of "$1" "$number")
+    kill_all "$@" || fail "processes of $1 start faster than they can be ended" || return
     loginctl terminate-user "$1" || :
     systemctl stop "user@$number.service" || :
-    kill_all "$number"
+    kill_all "$@"
 }
 
-# kill_all UID: until none is left, for some 10 seconds. They get one signal all at once, so that none can start another in time.
+# kill_all USER UID FROM-TO...: until none is left of these numbers, for some 10 seconds. First the control groups of UID's slice,
+# at once and with all that they start meanwhile; then what runs elsewhere, as by sudo in the session of whoever called it. What has one number
+# gets one signal all at once, so that none can start another in time.
 kill_all() {
+    slice=/sys/fs/cgroup/user.slice/user-$2.slice
+    shift 2
     tries=100
-    while grep -qs "^Uid:.*[[:space:]]$1[[:space:]]" /proc/[0-9]*/status; do
+    while owners=$(processes "$@" | awk '!seen[$2]++ { print $2 }') && [ -n "$owners" ]; do
         [ "$tries" -gt 0 ] || return 1
         tries=$((tries - 1))
-        setpriv --reuid="$1" --clear-groups sh -c 'kill -s KILL -- -1' || :
+        [ ! -e "$slice/cgroup.kill" ] || echo 1 >"$slice/cgroup.kill"
+        for owner in $owners; do
+            setpriv --reuid="$owner" --clear-groups sh -c 'kill -s KILL -- -1' || :
+        done
         sleep 0.1
     done
 }
