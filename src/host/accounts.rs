@@ -2,11 +2,13 @@
 
 /// The agent's.
 pub(crate) const AGENT: &str = "agent";
-/// The protected runner's.
+/// That of the control repo's trusted jobs: plan and apply, with the tokens of the control plane.
+pub(crate) const CI: &str = "factory-ci";
+/// That of applications: their trusted jobs, and their services.
 pub(crate) const DEPLOY: &str = "deploy";
 /// The account of the runner for what is not trusted.
 pub(crate) const RUNNER: &str = "runner";
 /// The accounts that work here and never log in from elsewhere.
-pub(crate) const WORKERS: [&str; 3] = [AGENT, DEPLOY, RUNNER];
+pub(crate) const WORKERS: [&str; 4] = [AGENT, CI, DEPLOY, RUNNER];
 /// Whose members may log in over SSH.
 pub(crate) const LOGIN_GROUP: &str = "factory-ssh";

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::accounts::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
+use super::accounts::{AGENT, LOGIN_GROUP, WORKERS};
 use super::event::Line;
 use super::follow::Follow;
 use super::observed::Observed;
@@ -66,7 +66,7 @@ impl<'d> RevertTarget<'d> {
 
     fn read(&mut self, dialog: &dyn Dialog) -> Result<()> {
         let operator = self.host.factory.host.operator.clone();
-        let program = receipt(&[AGENT, DEPLOY, RUNNER, &operator]);
+        let program = receipt(&[&WORKERS[..], &[&operator]].concat());
         let since = Instant::now();
         let mut text;
         // What a run that is still at work has not written yet could not be undone.

@@ -149,7 +149,7 @@ fn the_trusted_runner_starts(world: &World) {
         "#!/bin/sh\nset -eu\n[ \"$2\" = --config ]\ncase $1 in\n\
          verify) grep -q 'token = \"glrt-the-right-one\"' \"$3\" || { echo 'ERROR: Verifying runner... is removed'; exit 1; }\n\
          echo 'Verifying runner... is valid' ;;\n\
-         run) [ \"$4 $5 $6 $7\" = '--working-directory /home/deploy --user deploy' ] && exec sleep 100000 ;;\nesac\n",
+         run) [ \"$4 $5 $6 $7\" = '--working-directory /home/factory-ci --user factory-ci' ] || [ \"$4 $5 $6 $7\" = '--working-directory /home/deploy --user deploy' ] && exec sleep 100000 ;;\nesac\n",
     );
     world.put("/etc/factory/runner-trusted-token", "600", "glrt-a-wrong-one\n");
     let output = world.run(&start);

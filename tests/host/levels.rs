@@ -189,3 +189,79 @@ fn nothing_of_a_worker_outlives_a_revert(journey: &Journey) {
     let of_deploy = journey.inside("grep ^deploy: /etc/subuid /etc/subgid");
     assert_eq!(of_deploy, "/etc/subuid:deploy:400000:65536\n/etc/subgid:deploy:400000:65536");
 }
+
+/// A runner in GitLab's place: a job that has the token of the control plane in its environment, and keeps at it.
+const RUNNER: &str = "#!/bin/sh\nset -eu\ncase $1 in\nverify) ;;\n\
+    run) exec runuser -u \"$7\" -- env -i CLOUDFLARE_API_TOKEN=canary-of-the-control-plane sleep 4100 ;;\nesac\n";
+
+/// As an earlier `factory-runner start trusted` left it.
+const UNIT_BEFORE: &str = "[Service]\n\
+    ExecStart=/usr/bin/gitlab-runner run --config /etc/factory/runner-trusted/config.toml --working-directory /home/deploy --user deploy\n\
+    [Install]\nWantedBy=multi-user.target\n";
+
+#[test]
+fn no_application_reads_or_reaches_a_job_of_trusted_ci() {
+    if !lab::can_host() {
+        return;
+    }
+    let journey = Journey::new();
+    journey.provision();
+    put(&journey, "/usr/bin/gitlab-runner", RUNNER);
+    journey.inside("mkdir -m 700 /etc/factory/runner-trusted; runuser -u deploy -- mkdir -p /home/deploy/ci/builds/control /home/deploy/ci/cache");
+    put(&journey, "/etc/systemd/system/factory-runner-trusted.service", UNIT_BEFORE);
+    let config = "[[runners]]\n  name = \"trusted\"\n  url = \"https://gitlab.example\"\n  token = \"glrt-canary-of-the-runner\"\n";
+    put(&journey, "/etc/factory/runner-trusted/config.toml", config);
+    journey.inside("systemctl daemon-reload; systemctl enable --now factory-runner-trusted.service 2>&1; sleep 1");
+
+    // An application with a hole, which runs whatever it is told.
+    let read = |user: &str| {
+        let all = "n=0; for one in /proc/[0-9]*/environ; do n=$((n + 1)); tr \"\\0\" \"\\n\" <$one 2>/dev/null; done; echo tried $n";
+        journey.inside(&format!("cd /; runuser -u {user} -- sh -c '{all}' 2>/dev/null"))
+    };
+    let canary = "canary-of-the-control-plane";
+    assert!(read("deploy").contains(canary), "the attack does not work where nothing stands against it");
+    journey.provision();
+    let summaries: Vec<_> =
+        journey.watch.plans.borrow().last().unwrap().changes.iter().map(|c| c.summary.clone()).collect();
+    assert_eq!(
+        summaries,
+        [
+            "run the trusted runner's jobs as factory-ci instead of deploy, and delete their work folders ~deploy/ci/builds and ~deploy/ci/cache"
+        ]
+    );
+    assert_eq!(journey.inside("ps -C sleep -o user:20=,args= | grep 4100"), format!("{:<20} sleep 4100", "factory-ci"));
+    assert_eq!(journey.inside("ls -A /home/deploy/ci"), "");
+    assert!(journey.read("/etc/factory/runner-trusted/config.toml").contains("glrt-canary-of-the-runner"));
+    for user in ["deploy", "agent"] {
+        let said = read(user);
+        let tried: u32 = said.lines().last().and_then(|line| line.strip_prefix("tried ")).unwrap().parse().unwrap();
+        assert!(tried > 10 && !said.contains(canary), "{user}: {said}");
+        let job = "/proc/$(pgrep -u factory-ci -x sleep)";
+        for deed in [
+            format!("cat {job}/environ"),
+            format!("dd if={job}/mem bs=1 count=1"),
+            format!("ls {job}/cwd/"),
+            format!("ls {job}/fd"),
+            "kill $(pgrep -u factory-ci -x sleep)".to_owned(),
+            "ls /home/factory-ci".to_owned(),
+            "touch /home/factory-ci/planted".to_owned(),
+            "cat /etc/factory/runner-trusted/config.toml".to_owned(),
+        ] {
+            put(&journey, "/root/deed", &deed);
+            let said =
+                journey.inside(&format!("cd /; runuser -u {user} -- sh -s </root/deed 2>&1 && echo done || true"));
+            let refused = said.contains("Permission denied") || said.contains("not permitted");
+            assert!(refused && !said.contains("done"), "{user}: {deed}: {said}");
+        }
+    }
+
+    // An application reaches its neighbors, and not the rights of the machine.
+    let gateway = journey.inside("ip route show default | cut -d' ' -f3");
+    journey.inside("ip route add 169.254.169.254 dev $(ip route show default | cut -d' ' -f5)");
+    let knock = |place: &str| {
+        journey.inside(&format!("cd /; timeout 2 runuser -u deploy -- bash -c 'echo >/dev/tcp/{place}' 2>&1 || true"))
+    };
+    assert!(knock(&format!("{gateway}/9")).contains("Connection refused"));
+    assert!(knock("169.254.169.254/80").contains("No route to host"), "{}", knock("169.254.169.254/80"));
+    assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+}

@@ -32,7 +32,7 @@ const SYSTEM_ACCOUNTS: [&str; 26] = [
     "systemd-resolve",
 ];
 /// Accounts that factoryup makes for the other identities.
-const FACTORY_ACCOUNTS: [&str; 3] = ["agent", "deploy", "runner"];
+const FACTORY_ACCOUNTS: [&str; 4] = ["agent", "deploy", "factory-ci", "runner"];
 
 /// A factory's name: 2 to 32 of `a-z`, `0-9` and single `-` between them, beginning with a letter. It names a systemd slice, in
 /// which a `-` at the end or two in a row are invalid (`man systemd.slice`).
@@ -130,9 +130,22 @@ mod tests {
         for name in ["", "a", "1a", "-a", "a-", "a--b", "Acme", "a_b", "a b", "ä1", &"a".repeat(33)] {
             assert!(factory_name(name).is_err(), "{name}");
         }
-        for name in
-            ["", "1a", "-a", "Ada", "a.b", "a b", "a$", "root", "agent", "deploy", "runner", "sshd", &"a".repeat(33)]
-        {
+        for name in [
+            "",
+            "1a",
+            "-a",
+            "Ada",
+            "a.b",
+            "a b",
+            "a$",
+            "root",
+            "agent",
+            "deploy",
+            "factory-ci",
+            "runner",
+            "sshd",
+            &"a".repeat(33),
+        ] {
             assert!(operator(name).is_err(), "{name}");
         }
         for address in [

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::factory::{Factory, RunnerKind};
-use crate::host::accounts::{AGENT, RUNNER};
+use crate::host::accounts::{AGENT, DEPLOY, RUNNER};
 use crate::host::observed::Observed;
 use crate::host::resources::{File, Nftables, Resource, Then};
 
@@ -12,6 +12,10 @@ use crate::host::resources::{File, Nftables, Resource, Then};
 const PRIVATE_4: &str = "10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16";
 /// RFC 4193 and RFC 4291 link-local; a cloud's metadata address is in the first.
 const PRIVATE_6: &str = "fc00::/7, fe80::/10";
+
+/// Where clouds hand a machine's own credentials to any process on it.
+const METADATA_4: &str = "169.254.169.254";
+const METADATA_6: &str = "fd00:ec2::254";
 
 /// The first number that useradd gives out as a subordinate id; see `SUB_UID_MIN` in `login.defs(5)`. A process in a user namespace
 /// has such a number for a user's, and a program that is set to run as one keeps it when the range is taken away. So all above are
@@ -112,6 +116,9 @@ table inet factoryup {{
 		ct state new meta skuid {{ {watched} }} jump egress
 		# Subordinate ids: whose they are, and whose they were, is not asked.
 		ct state new meta skuid >= {FIRST_SUBORDINATE}{but} jump egress
+		# Applications may need machines nearby, and never the rights that a cloud gives to this one. DNS and time have their ports there.
+		meta skuid {DEPLOY} ip daddr {METADATA_4} tcp dport != 53 reject with icmpx admin-prohibited
+		meta skuid {DEPLOY} ip6 daddr {METADATA_6} tcp dport != 53 reject with icmpx admin-prohibited
 	}}
 
 	# For those who run what nobody has read yet.

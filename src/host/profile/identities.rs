@@ -1,8 +1,8 @@
-//! The identities of a factory: operator, agent, deploy and, with Podman, runner.
+//! The identities of a factory: operator, agent, trusted CI, applications and, with Podman, the untrusted runner.
 
 use super::Wishes;
 use crate::factory::{RunnerKind, Sudo};
-use crate::host::accounts::{AGENT, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
+use crate::host::accounts::{AGENT, CI, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
 use crate::host::resources::{
     AuthorizedKey, Directory, File, Group, PasswordWish, Resource, SubordinateIds, Then, User, key_parts,
 };
@@ -39,7 +39,8 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     add_operator(resources, wishes);
     add_worker(resources, AGENT, "coding agent", SubordinateIds::None);
     add_workspace(resources);
-    add_worker(resources, DEPLOY, "protected runner", SubordinateIds::None);
+    add_worker(resources, CI, "trusted CI", SubordinateIds::None);
+    add_worker(resources, DEPLOY, "applications", SubordinateIds::None);
     if wishes.factory.runner.kind == RunnerKind::Podman {
         add_worker(resources, RUNNER, "untrusted runner", SubordinateIds::Needed);
     }
@@ -105,7 +106,8 @@ fn add_worker(resources: &mut Vec<Box<dyn Resource>>, name: &str, comment: &'sta
         groups: Vec::new(),
         not_in: [&POWERFUL[..], &[LOGIN_GROUP]].concat(),
         password: PasswordWish::Locked,
-        linger: true,
+        // Jobs are started by the runner, and nothing of theirs goes on.
+        linger: name != CI,
         subordinate,
     }));
     resources.push(Box::new(home(name, "", "700")));

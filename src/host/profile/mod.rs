@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::factory::Factory;
 use crate::hand_over::HandOver;
 use crate::host::observed::Observed;
-use crate::host::resources::{Directory, Resource};
+use crate::host::resources::{Directory, Resource, TrustedJobs};
 use crate::secret::Secret;
 
 /// What the profile depends on beside the host.
@@ -70,6 +70,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     kernel::add(&mut resources);
     secure_shell::add(&mut resources, &factory.host, seen, wishes.drill.sshd);
     firewall::add(&mut resources, factory, seen, wishes.drill.firewall);
+    resources.push(Box::new(TrustedJobs));
     Ok(resources)
 }
 

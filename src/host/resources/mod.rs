@@ -22,6 +22,7 @@ mod package;
 mod secret_file;
 mod sshd;
 mod sysctl;
+mod trusted_jobs;
 mod unit;
 mod user;
 
@@ -37,6 +38,7 @@ pub(crate) use package::Packages;
 pub(crate) use secret_file::{SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
 pub(crate) use sysctl::Sysctl;
+pub(crate) use trusted_jobs::TrustedJobs;
 pub(crate) use unit::Unit;
 pub(crate) use user::{PasswordWish, SubordinateIds, User};
 
@@ -59,6 +61,7 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &secret_file::KIND,
     &sshd::KIND,
     &sysctl::KIND,
+    &trusted_jobs::KIND,
     &unit::KIND,
     &user::KIND,
 ];
