@@ -319,7 +319,7 @@ pub enum RunnerKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runner {
-    /// What runs merge-request pipelines. The protected runner of `deploy` is always the host's own.
+    /// What runs merge-request pipelines. The trusted runner is always the host's own.
     pub kind: RunnerKind,
 }
 

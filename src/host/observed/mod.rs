@@ -88,6 +88,9 @@ pub(crate) struct Setting {
     pub(crate) writable: bool,
 }
 
+/// A range of subordinate ids, `subuid(5)`: whose it is, by name or number, and `FIRST-LAST`.
+pub(crate) type Range = (String, String);
+
 /// Everything a probe saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
@@ -103,8 +106,8 @@ pub(crate) struct Observed {
     pub(crate) ended: Vec<String>,
     /// Users who linger.
     pub(crate) lingering: Vec<String>,
-    /// Subordinate user numbers, and group numbers: whose, by name or number, and `FIRST-LAST`.
-    pub(crate) subordinate: (Vec<(String, String)>, Vec<(String, String)>),
+    /// Ranges of subordinate user numbers, and of group numbers.
+    pub(crate) subordinate: (Vec<Range>, Vec<Range>),
     /// Groups that were asked for and exist.
     pub(crate) groups: BTreeMap<String, Group>,
     /// Paths that were asked for and exist.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Account, Group, Observed, Password, PathState, Setting, UnitState};
+use super::{Account, Group, Observed, Password, PathState, Range, Setting, UnitState};
 
 /// Longest text of a file in a home, as base64: 256 KiB.
 const LONGEST: usize = 256 * 1024 / 3 * 4 + 4;
@@ -192,8 +192,8 @@ fn dotted(path: &str) -> String {
     path.trim_start_matches("/proc/sys/").replace('/', ".")
 }
 
-/// `subuid(5)`: whose, by name or number, and the first and last number.
-fn range(line: &str) -> Option<(String, String)> {
+/// A line of `subuid(5)`.
+fn range(line: &str) -> Option<Range> {
     let [owner, first, count] = line.split(':').collect::<Vec<_>>()[..] else { return None };
     let (first, count): (u64, u64) = (first.parse().ok()?, count.parse().ok()?);
     Some((owner.to_owned(), format!("{first}-{}", first.checked_add(count)?.checked_sub(1)?)))

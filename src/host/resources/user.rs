@@ -3,7 +3,7 @@
 
 use super::{Resource, ResourceKind, Verdict, WayBack};
 use crate::error::{Error, Result};
-use crate::host::observed::{Observed, Password};
+use crate::host::observed::{Observed, Password, Range};
 use crate::host::program::{Before, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
@@ -162,7 +162,7 @@ impl User {
     /// The user's ranges of subordinate user numbers and group numbers, as `FIRST-LAST`.
     fn ranges<'s>(&self, seen: &'s Observed) -> (Vec<&'s str>, Vec<&'s str>) {
         let number = seen.accounts.get(&self.name).map(|account| account.uid.to_string());
-        let of = |all: &'s [(String, String)]| {
+        let of = |all: &'s [Range]| {
             let is_own = |owner: &String| *owner == self.name || Some(owner) == number.as_ref();
             all.iter().filter(|(owner, _)| is_own(owner)).map(|(_, range)| range.as_str()).collect()
         };

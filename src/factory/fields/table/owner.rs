@@ -132,7 +132,7 @@ pub(super) const OWNER: &[Field] = &[
         prompt: "Your account on the host",
         help: "The owner's own account on the host",
         explain: "Made on the host, with sudo and your keys. The agent and what deploys get accounts of their own, so it \
-                  cannot be root, agent, deploy or runner.",
+                  cannot be root, agent, deploy, factory-ci or runner.",
         example: "operator",
         default: Some("operator"),
         when: WITH_HOST,
