@@ -49,6 +49,7 @@ RequiresMountsFor=/var/lib/factoryup
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+UMask=0077
 ExecStart=/bin/sh -c 'if /usr/sbin/nft -f /etc/factory/firewall.nft; then \\
   /usr/sbin/nft -s -t list table inet factoryup >/var/lib/factoryup/firewall.new && \\
   mv -f /var/lib/factoryup/firewall.new /var/lib/factoryup/firewall.good; \\
