@@ -43,9 +43,22 @@ pub(super) struct Access {
     #[arg(long, value_name = "FILE", value_parser = super::path())]
     sudo_password_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    token: Token,
+}
+
+/// How to be known to GitLab.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Token {
     /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN holds the token itself]
     #[arg(long, value_name = "FILE", value_parser = super::path())]
     gitlab_token_file: Option<PathBuf>,
+}
+
+impl Token {
+    pub(super) fn keys(&self) -> Keys {
+        Keys { gitlab_token_file: self.gitlab_token_file.clone(), ..Keys::default() }
+    }
 }
 
 impl Access {
@@ -54,7 +67,7 @@ impl Access {
             identity: self.identity.clone(),
             host_key: self.host_key.clone(),
             sudo_password_file: self.sudo_password_file.clone(),
-            gitlab_token_file: self.gitlab_token_file.clone(),
+            ..self.token.keys()
         }
     }
 }

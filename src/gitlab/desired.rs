@@ -20,6 +20,8 @@ pub(super) const OWNER: u8 = 50;
 
 /// The release tags that only Maintainers make.
 pub(super) const RELEASE_TAGS: &str = "v*";
+/// The tags that hold heads of the evidence log. Only Maintainers make them, and nobody moves them.
+pub(super) const EVIDENCE_TAGS: &str = "evidence/*";
 
 /// What the agent's token may do: read by API and git, push by git, and open merge requests by push option. Commenting by API
 /// would need `api`, which opens every call that the role allows.

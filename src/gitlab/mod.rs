@@ -5,7 +5,7 @@
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `proof` then tries with the agent's own
 //! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
-//! `keep`.
+//! `keep`. `anchor` keeps heads of the evidence log in protected tags.
 //!
 //! Pushing is done by git, in [`crate::repo::git::remote`]. No token is looked for here: the caller brings the owner's.
 //!
@@ -26,6 +26,7 @@
 #[path = "../../tests/fuzz/gitlab.rs"]
 pub(crate) mod fuzz;
 
+mod anchor;
 mod answer;
 mod apply;
 mod client;

@@ -7,6 +7,9 @@
 //! A crash, a full disk or an editor can leave a last line without its end. [`Evidence::append`] repairs that first: it adds the line
 //! ending to a whole statement, and moves a torn one to a file beside the log (`log.jsonl.torn`), since what it was to announce never
 //! began. Neither changes the bytes of a statement, so the links stay what they were.
+//!
+//! The links alone do not show that lines at the end are missing, or that all links were computed again: that takes an
+//! [`Anchor`](super::Anchor).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -152,7 +155,16 @@ impl Evidence {
     /// `Data` when there is no log, or naming the first line that is damaged, torn, glued to the next one, or does not follow from the
     /// one before.
     pub fn verify(&self) -> Result<(usize, String)> {
-        let (mut prev, mut count) = ("0".repeat(64), 0);
+        let mut hashes = self.hashes()?;
+        Ok((hashes.len(), hashes.pop().unwrap_or_default()))
+    }
+
+    /// Checks every link, as [`verify`](Self::verify), and returns the hash of each line.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn hashes(&self) -> Result<Vec<String>> {
+        let (mut prev, mut count, mut hashes) = ("0".repeat(64), 0, Vec::new());
         let bytes = self.read().map_err(|e| {
             Error::data(format!("cannot read the evidence log {}: {e}", self.path.display()))
                 .hint("it is written by what makes changes: `factoryup init` and `factoryup apply`")
@@ -184,8 +196,9 @@ impl Evidence {
             }
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             prev = crate::digest::sha256(line.strip_suffix(b"\r").unwrap_or(line));
+            hashes.push(prev.clone());
         }
-        Ok((count, prev))
+        Ok(hashes)
     }
 }
 

@@ -20,6 +20,7 @@
 #[path = "../../tests/fuzz/plan.rs"]
 pub(crate) mod fuzz;
 
+mod anchor;
 mod change;
 mod deed;
 mod engine;
@@ -30,6 +31,7 @@ mod receipt;
 mod saved;
 mod state;
 
+pub use anchor::{Anchor, Head, Standing, standing};
 pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
 pub use deed::Deed;
 pub use engine::{Event, Log, Options, Outcome, Proof, Target, Watch, converge};

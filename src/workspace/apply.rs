@@ -76,10 +76,11 @@ impl Workspace<'_> {
     /// and proved. `done` is told of each. If the hand-off made tokens, the host is applied once more.
     ///
     /// A change that fails in the home of a service user does not stop the targets that follow, since the service user itself can
-    /// cause it; the error comes at the end.
+    /// cause it; the error comes at the end. After an apply of GitLab, the evidence log is anchored there.
     ///
     /// # Errors
-    /// If a target cannot be looked at, with nothing changed; `Interrupted` if the plan is declined; what a target's steps return.
+    /// If a target cannot be looked at, with nothing changed; `Interrupted` if the plan is declined; what a target's steps return;
+    /// `Pending` if the evidence log does not fit its anchors.
     pub fn apply(
         &self,
         what: &What,
@@ -93,11 +94,22 @@ impl Workspace<'_> {
                 (ORDER.into_iter().filter(|name| saved.targets().contains(name)).collect(), Some(saved))
             }
         };
+        let result = self.apply_in_order(&names, saved, options, done);
+        self.anchored(&names, result)
+    }
+
+    fn apply_in_order(
+        &self,
+        names: &[TargetName],
+        saved: Option<&SavedPlan>,
+        options: Options,
+        done: &mut dyn FnMut(TargetName, &Outcome) -> Result<()>,
+    ) -> Result<()> {
         if names.len() > 1 && names.contains(&TargetName::Gitlab) {
             // Asked for now, and not while something waits for it.
             self.owner_token()?;
         }
-        let surveyed = self.survey(&names, &mut |target| prepare(target, self.watch, &self.state, options));
+        let surveyed = self.survey(names, &mut |target| prepare(target, self.watch, &self.state, options));
         let surveyed = surveyed.inspect_err(|_| self.watch.note("nothing was changed on any target"))?;
         let plans: Vec<&Plan> = surveyed.iter().flat_map(|one| [&one.plan, &one.then]).flatten().collect();
         for then in surveyed.iter().filter_map(|one| one.then.as_ref()) {

@@ -7,10 +7,12 @@
 //! survey   observe repo, host, gitlab; and the host as it will be once the hand-off made its tokens
 //! confirm  one question about all of it
 //! apply    one target after the other, verified and proved; then the host once more for the tokens
+//! anchor   the head of the evidence log, in GitLab
 //! ```
 
 mod apply;
 mod check;
+mod evidence;
 mod open;
 mod token;
 
@@ -18,6 +20,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 pub use apply::What;
+pub use evidence::Compared;
 pub use open::{Purpose, factory_in, refuse_new_name};
 
 use crate::error::Result;

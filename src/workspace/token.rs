@@ -24,16 +24,27 @@ impl Workspace<'_> {
         Ok(target.with_agent(AgentTokens { own: found(AGENT_TOKEN)?, proof: found(AGENT_PROOF_TOKEN)? }))
     }
 
-    fn find_token(&self) -> Result<Secret> {
-        let url = &self.factory.gitlab.url;
+    /// The owner's GitLab token, if it is found without a question.
+    ///
+    /// # Errors
+    /// As [`owner_token`](Self::owner_token), if what was named cannot be read.
+    pub(super) fn token_at_hand(&self) -> Result<Option<Secret>> {
         if let Some(path) = &self.keys.gitlab_token_file {
-            return Secret::from_file(path);
+            return Secret::from_file(path).map(Some);
         }
-        let surroundings = Surroundings::here(&self.dir);
-        if let Some((token, place)) = gitlab_token(&surroundings, url)? {
+        let found = gitlab_token(&Surroundings::here(&self.dir), &self.factory.gitlab.url)?;
+        Ok(found.map(|(token, place)| {
             self.watch.note(&format!("the GitLab token is from {place}"));
+            token
+        }))
+    }
+
+    fn find_token(&self) -> Result<Secret> {
+        if let Some(token) = self.token_at_hand()? {
             return Ok(token);
         }
+        let url = &self.factory.gitlab.url;
+        let surroundings = Surroundings::here(&self.dir);
         let page = format!("{url}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api");
         if self.watch.is_interactive() {
             self.watch.note(&format!("a token can be made at {page}"));

@@ -38,6 +38,17 @@ pub(crate) struct TreeEntry {
     pub(crate) path: String,
 }
 
+/// A tag.
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    /// The tag's own object, or the commit of a lightweight tag.
+    pub(crate) object: String,
+    pub(crate) commit: String,
+    /// ISO 8601; none for a lightweight tag.
+    pub(crate) date: Option<String>,
+    pub(crate) message: String,
+}
+
 /// Who makes a commit.
 pub(crate) struct Identity<'a> {
     pub(crate) name: &'a str,
@@ -121,6 +132,40 @@ impl Git {
                 Some((name.to_owned(), if peeled.is_empty() { object } else { peeled }.to_owned()))
             })
             .collect())
+    }
+
+    /// Every tag of a commit, by name.
+    pub(crate) fn tags(&self, repository: &Path) -> Result<Vec<Tag>, GitError> {
+        let format = "--format=%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(taggerdate:iso-strict)%00%(contents)%00%1e";
+        let text = self.text(repository, &["for-each-ref", format, "refs/tags"])?;
+        let tags = text.split('\u{1e}').filter_map(|record| {
+            let mut fields = record.trim_start_matches('\n').split('\0').map(str::to_owned);
+            let (name, object, peeled, date) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            let commit = if peeled.is_empty() { object.clone() } else { peeled };
+            let message = fields.next()?.trim_end().to_owned();
+            Some(Tag { name, object, commit, date: Some(date).filter(|date| !date.is_empty()), message })
+        });
+        Ok(tags.collect())
+    }
+
+    /// Makes an annotated tag.
+    pub(crate) fn tag(
+        &self,
+        repository: &Path,
+        name: &str,
+        sha: &str,
+        message: &str,
+        who: &Identity<'_>,
+    ) -> Result<(), GitError> {
+        let arguments = ["tag", "--annotate", "--cleanup=verbatim", "--file=-", "--end-of-options", name, sha];
+        let mut command = self.command();
+        command
+            .env("GIT_COMMITTER_NAME", who.name)
+            .env("GIT_COMMITTER_EMAIL", who.email)
+            .arg("-C")
+            .arg(repository)
+            .args(arguments);
+        run(command, &arguments, message.as_bytes()).map(drop)
     }
 
     /// Reads one commit.

@@ -37,6 +37,8 @@ fn hand_off(plane: &Plane) {
         &json!({"name": "main", "push_access_level": 0, "merge_access_level": 40, "allow_force_push": false}),
     );
     plane.post(&at("/protected_tags"), &json!({"name": "v*", "create_access_level": 40}));
+    let tag = json!({"tag_name": "v0", "ref": "main", "message": "The first\n\nof all"});
+    assert_eq!(plane.post(&at("/repository/tags"), &tag).status, 201);
     let settings = json!({
         "only_allow_merge_if_pipeline_succeeds": true,
         "allow_merge_on_skipped_pipeline": false,
@@ -171,6 +173,7 @@ fn answers_have_no_names_of_their_own() {
         "/projects/:id/jobs",
         "/projects/:id/repository/branches",
         "/projects/:id/repository/commits",
+        "/projects/:id/repository/tags",
         "/projects/:id/repository/tree",
         "/projects/:id/ci/lint",
         "/projects/:id/service_accounts",

@@ -74,6 +74,19 @@ fn protected_tags_are_made_by_who_may_and_never_moved() {
     work.git(&["tag", "--force", "v1.0"]);
     assert!(work.push(&["--force", "origin", "v1.0"]).refused("Protected tags cannot be updated"));
     assert!(theirs.push(&["origin", ":v1.0"]).refused("not allowed to delete protected tags"));
+    // The API keeps to the same rule, and makes an annotated tag of a message.
+    let tags = format!("/projects/{project}/repository/tags");
+    let tag = json!({"tag_name": "v2.0", "ref": "main", "message": "Two\n\n{\"a\": 1}"});
+    let api = plane.as_token(&agent);
+    assert_eq!(api.post(&tags, &tag).status, 400);
+    assert_eq!(plane.post(&tags, &tag).status, 201);
+    assert_eq!(plane.post(&tags, &tag).status, 400);
+    let listed = api.get(&format!("{tags}?search=^v2"));
+    assert_eq!(listed.body.as_array().unwrap().len(), 1, "{}", listed.body);
+    assert_eq!((&listed.body[0]["message"], &listed.body[0]["protected"]), (&tag["message"], &true.into()));
+    assert!(listed.body[0]["created_at"].as_str().unwrap().contains('T'), "{}", listed.body);
+    assert_eq!(api.send("DELETE", &format!("{tags}/v2.0"), None).status, 403);
+    assert_eq!(plane.delete(&format!("{tags}/v2.0")).status, 204);
 }
 
 #[test]

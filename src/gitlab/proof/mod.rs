@@ -15,7 +15,7 @@
 //! - **What succeeds does little harm and is taken back**: empty commits, values that are set already, the production job
 //!   cancelled. What could not be taken back is said.
 //!
-//! The proof works on a branch and a merge request of its own, [`PREFIX`]…, removed at the end; also those of a run that was cut.
+//! The proof works on a branch, a tag and a merge request of its own, [`PREFIX`]…, removed at the end; also those of a run that was cut.
 
 mod attempts;
 mod calls;

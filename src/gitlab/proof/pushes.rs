@@ -1,8 +1,11 @@
 //! The attempts by git: what the agent needs, and what it must not be able to do.
 
+use serde_json::json;
+
 use super::stage::{Stage, tip};
-use super::verdict::{is_refusal_of_push, proof};
+use super::verdict::{is_refusal_of_push, proof, words};
 use crate::error::{Error, Kind};
+use crate::gitlab::anchor;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::plan::Proof;
@@ -39,6 +42,38 @@ pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabR
     let push = stage.push(&format!("{above}:refs/tags/{tag}"), &["ci.skip"])?;
     let (held, detail) = if push.accepted { (false, remove_tag(stage, &tag)) } else { refused(push) };
     proofs.push(proof("the agent cannot make a release tag", held, detail));
+    evidence(stage, proofs, &above, &beside)
+}
+
+/// The anchors of the evidence log. What is moved and deleted is a tag of the proof's own under the same rule, and no anchor.
+fn evidence(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>, above: &str, beside: &str) -> GitlabResult<()> {
+    let refused = |push: Pushed| (is_refusal_of_push(&push.reason), format!("refused: {}", push.reason));
+    let tag = format!("{}{}", anchor::prefix(), stage.branch);
+    let push = stage.push(&format!("{above}:refs/tags/{tag}-new"), &["ci.skip"])?;
+    let (held, detail) = if push.accepted { (false, remove_tag(stage, &format!("{tag}-new"))) } else { refused(push) };
+    proofs.push(proof("the agent cannot make an anchor of the evidence log", held, detail));
+
+    let claims = [
+        "the agent cannot move an anchor of the evidence log",
+        "the agent cannot delete an anchor of the evidence log",
+    ];
+    let body = json!({ "tag_name": tag, "ref": stage.site.desired.branch, "message": "factoryup tries to move this; it removes it" });
+    let made = stage.site.owner.attempt(&Call::post(anchor::TAGS, &[&stage.site.id]), Some(&body))?;
+    if !made.is_success() {
+        let detail = format!("cannot tell: the owner's tag {tag} to try it on is {}", words(&made));
+        proofs.extend(claims.map(|claim| proof(claim, false, detail.clone())));
+        return Ok(());
+    }
+    for (claim, refspec) in claims.into_iter().zip([format!("+{beside}:refs/tags/{tag}"), format!(":refs/tags/{tag}")])
+    {
+        let push = stage.push(&refspec, &["ci.skip"])?;
+        let (held, detail) = if push.accepted {
+            (false, "GitLab let it through; it was a tag of the proof's own".into())
+        } else {
+            refused(push)
+        };
+        proofs.push(proof(claim, held, detail));
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::PREFIX;
 use crate::error::{Error, Kind};
+use crate::gitlab::anchor;
 use crate::gitlab::client::Client;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
@@ -57,7 +58,7 @@ pub(super) struct MergeRequest {
 }
 
 #[derive(Deserialize)]
-struct BranchName {
+struct RefName {
     name: String,
 }
 
@@ -206,7 +207,7 @@ impl<'a> Stage<'a> {
         &self.notes
     }
 
-    /// Removes every branch and merge request of this and earlier proofs, and ends the wide token, whatever happened before.
+    /// Removes every branch, tag and merge request of this and earlier proofs, and ends the wide token, whatever happened before.
     pub(super) fn clear(&mut self) -> GitlabResult<()> {
         let ended = match self.wide.take() {
             Some(wide) => wide.delete(&Call::delete("/personal_access_tokens/self", &[])),
@@ -220,7 +221,20 @@ impl<'a> Stage<'a> {
         }
         self.clear_merge_requests()?;
         self.clear_branches()?;
+        self.clear_tags()?;
         ended
+    }
+
+    /// Those of the proof that look like anchors of the evidence log.
+    fn clear_tags(&self) -> GitlabResult<()> {
+        let begin = format!("{}{PREFIX}", anchor::prefix());
+        let call = Call::get(anchor::TAGS, &[&self.site.id]).query("search", format!("^{begin}"));
+        let all: Vec<RefName> = self.site.owner.list(&call)?;
+        for tag in all.iter().filter(|tag| tag.name.starts_with(&begin)) {
+            let call = Call::delete("/projects/:id/repository/tags/:tag_name", &[&self.site.id, &tag.name]);
+            self.site.owner.delete(&call)?;
+        }
+        Ok(())
     }
 
     fn clear_merge_requests(&self) -> GitlabResult<()> {
@@ -242,7 +256,7 @@ impl<'a> Stage<'a> {
 
     fn clear_branches(&self) -> GitlabResult<()> {
         let call = Call::get("/projects/:id/repository/branches", &[&self.site.id]).query("search", PREFIX);
-        let all: Vec<BranchName> = self.site.owner.list(&call)?;
+        let all: Vec<RefName> = self.site.owner.list(&call)?;
         for branch in all.iter().filter(|branch| branch.name.starts_with(PREFIX)) {
             let call = Call::delete("/projects/:id/repository/branches/:branch", &[&self.site.id, &branch.name]);
             self.site.owner.delete(&call)?;

@@ -48,7 +48,7 @@ pub(super) fn differs(own: &Answer, twin: &Answer) -> bool {
 
 /// Whether git's words name the protection of the ref, and not some other reason.
 pub(super) fn is_refusal_of_push(reason: &str) -> bool {
-    let policy = ["protected", "default branch", "current branch"];
+    let policy = ["protected", "Protected tags", "default branch", "current branch"];
     reason.contains("[remote rejected]") && policy.iter().any(|word| reason.contains(word))
 }
 

@@ -1,4 +1,4 @@
-//! Protected release tags: Maintainers make them.
+//! Protected tags, of releases and of the evidence log's anchors: Maintainers make them.
 //!
 //! A tag that any rule covers is protected, so its pipelines get protected variables and runners; a rule that lets the agent
 //! make such tags must go. There is no call to change a rule, so it takes `DELETE` and `POST`, and for that moment a second
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::grant::{Grant, admit_agent, are_exactly, words};
 use super::{Found, Resource, name};
 use crate::dialog::plain;
-use crate::gitlab::desired::{Desired, MAINTAINER, RELEASE_TAGS};
+use crate::gitlab::client::Client;
+use crate::gitlab::desired::{Desired, EVIDENCE_TAGS, MAINTAINER, RELEASE_TAGS};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
@@ -19,8 +20,13 @@ use crate::plan::{Action, Change, Risk, Undo};
 const KIND: &str = "protected-tag";
 const RULES: &str = "/projects/:id/protected_tags";
 const RULE: &str = "/projects/:id/protected_tags/:name";
-/// Covers the same tags as [`RELEASE_TAGS`].
-const GUARD: &str = "v**";
+/// The rules that there must be.
+const WANTED: [&str; 2] = [RELEASE_TAGS, EVIDENCE_TAGS];
+
+/// Covers the same tags as a rule of [`WANTED`].
+fn guard(wanted: &str) -> String {
+    format!("{wanted}*")
+}
 
 /// See the [module](self).
 pub(in crate::gitlab) struct ProtectedTags;
@@ -42,7 +48,7 @@ impl Rule {
     }
 
     fn objection(&self, agent: Option<u64>) -> Option<&'static str> {
-        if self.name == GUARD {
+        if WANTED.iter().any(|wanted| self.name == guard(wanted)) {
             Some("which an interrupted run left")
         } else if admit_agent(&self.create_access_levels, agent) {
             Some("which lets the agent make protected tags")
@@ -57,16 +63,18 @@ fn right_text() -> String {
 }
 
 fn compare(rules: &[Rule], agent: Option<u64>) -> Found {
-    let id = format!("{KIND}:{RELEASE_TAGS}");
-    let mut found = Found::one(match rules.iter().find(|rule| rule.name == RELEASE_TAGS) {
-        Some(rule) if rule.is_right() => None,
-        Some(rule) => Some(
-            Change::new(id, Action::Update, format!("protect tags {RELEASE_TAGS}: Maintainers make them"))
-                .with_diff(Some(rule.text()), Some(right_text())),
-        ),
-        None => Some(create()),
-    });
-    for rule in rules.iter().filter(|rule| rule.name != RELEASE_TAGS) {
+    let mut found = Found::default();
+    for wanted in WANTED {
+        found.add(match rules.iter().find(|rule| rule.name == wanted) {
+            Some(rule) if rule.is_right() => None,
+            Some(rule) => Some(
+                Change::new(format!("{KIND}:{wanted}"), Action::Update, summary(wanted))
+                    .with_diff(Some(rule.text()), Some(right_text())),
+            ),
+            None => Some(create(wanted)),
+        });
+    }
+    for rule in rules.iter().filter(|rule| !WANTED.contains(&rule.name.as_str())) {
         if let Some(why) = rule.objection(agent) {
             let name = plain(&rule.name);
             found.changes.push(
@@ -79,9 +87,12 @@ fn compare(rules: &[Rule], agent: Option<u64>) -> Found {
     found
 }
 
-fn create() -> Change {
-    let summary = format!("protect tags {RELEASE_TAGS}: Maintainers make them");
-    Change::new(format!("{KIND}:{RELEASE_TAGS}"), Action::Create, summary).with_diff(None, Some(right_text()))
+fn summary(wanted: &str) -> String {
+    format!("protect tags {wanted}: Maintainers make them")
+}
+
+fn create(wanted: &str) -> Change {
+    Change::new(format!("{KIND}:{wanted}"), Action::Create, summary(wanted)).with_diff(None, Some(right_text()))
 }
 
 fn body(name: &str) -> Value {
@@ -94,7 +105,7 @@ impl Resource for ProtectedTags {
     }
 
     fn fresh(&self, _desired: &Desired) -> Vec<Change> {
-        vec![create()]
+        WANTED.map(create).to_vec()
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
@@ -106,24 +117,31 @@ impl Resource for ProtectedTags {
         let rules = read(site)?;
         let known = rules.iter().find(|rule| plain(&rule.name) == name(change));
         let remove = |name: &str| site.owner.delete(&Call::delete(RULE, &[&site.id, &name]));
-        if name(change) != RELEASE_TAGS {
+        let Some(wanted) = WANTED.into_iter().find(|wanted| *wanted == name(change)) else {
             let Some(rule) = known else { return Ok(Undo::Never { reason: "it was gone already".into() }) };
             remove(&rule.name)?;
             return Ok(Undo::restore(rule));
-        }
+        };
         let Some(rule) = known else {
-            return protect(site, RELEASE_TAGS).map(|()| Undo::Remove);
+            return protect(site, wanted).map(|()| Undo::Remove);
         };
         if !rule.is_right() {
-            if !rules.iter().any(|rule| rule.name == GUARD) {
-                protect(site, GUARD)?;
+            let guard = guard(wanted);
+            if !rules.iter().any(|rule| rule.name == guard) {
+                protect(site, &guard)?;
             }
-            remove(RELEASE_TAGS)?;
-            protect(site, RELEASE_TAGS)?;
-            remove(GUARD)?;
+            remove(wanted)?;
+            protect(site, wanted)?;
+            remove(&guard)?;
         }
         Ok(Undo::restore(rule))
     }
+}
+
+/// Whether the rule that keeps the agent from the evidence log's anchors is there.
+pub(in crate::gitlab) fn protects_evidence(owner: &Client, project: u64) -> GitlabResult<bool> {
+    let rule: Option<Rule> = owner.find(&Call::get(RULE, &[&project, &EVIDENCE_TAGS]))?;
+    Ok(rule.is_some_and(|rule| rule.is_right()))
 }
 
 fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
@@ -144,13 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn only_maintainers_make_release_tags_and_the_agent_no_protected_ones() {
+    fn only_maintainers_make_wanted_tags_and_the_agent_no_protected_ones() {
+        let evidence = || rule(EVIDENCE_TAGS, 40);
         let actions = |rules: &[Rule]| compare(rules, None).changes.iter().map(|c| c.action).collect::<Vec<_>>();
-        assert_eq!(actions(&[rule("v*", 40)]), []);
-        assert_eq!(actions(&[]), [Action::Create]);
-        assert_eq!(actions(&[rule("v*", 30)]), [Action::Update]);
-        assert_eq!(actions(&[rule("v*", 40), rule("*", 40)]), []);
-        assert_eq!(actions(&[rule("v*", 40), rule("nightly", 30)]), [Action::Delete]);
-        assert_eq!(actions(&[rule("v*", 40), rule(GUARD, 40)]), [Action::Delete]);
+        assert_eq!(actions(&[rule("v*", 40), evidence()]), []);
+        assert_eq!(actions(&[]), [Action::Create, Action::Create]);
+        assert_eq!(actions(&[rule("v*", 30), evidence()]), [Action::Update]);
+        assert_eq!(actions(&[rule("v*", 40), rule(EVIDENCE_TAGS, 30)]), [Action::Update]);
+        assert_eq!(actions(&[rule("v*", 40), evidence(), rule("*", 40)]), []);
+        assert_eq!(actions(&[rule("v*", 40), evidence(), rule("nightly", 30)]), [Action::Delete]);
+        for wanted in WANTED {
+            assert_eq!(actions(&[rule("v*", 40), evidence(), rule(&guard(wanted), 40)]), [Action::Delete]);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Branches: listing, creating, deleting; and deleting tags.
+//! Branches: listing, creating, deleting.
 
 use serde_json::{Value, json};
 
@@ -88,24 +88,9 @@ fn delete(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::no_content())
 }
 
-/// A protected tag may be deleted by who may make it.
-fn delete_tag(call: &mut Call<'_>) -> Outcome {
-    let id = call.project(DEVELOPER)?;
-    let (actor, project) = (call.actor(id)?, call.at(id)?);
-    let name = call.param(1).to_owned();
-    let reference = format!("refs/tags/{name}");
-    let sha = call.settings.git.resolve(&project.repository, &reference).ok_or_else(|| not_found("Tag"))?;
-    if !actor.may_tag(project, &name) {
-        return Err(forbidden(""));
-    }
-    call.settings.git.update_ref(&project.repository, &reference, None, Some(&sha))?;
-    Ok(Reply::no_content())
-}
-
 pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/projects/:id/repository/branches", Need::Read, &["search", "regex", "sort"], list),
     Route::new("GET", "/projects/:id/repository/branches/:branch", Need::Read, &[], get),
     Route::new("POST", "/projects/:id/repository/branches", Need::Write, &["branch", "ref"], create),
     Route::new("DELETE", "/projects/:id/repository/branches/:branch", Need::Write, &[], delete),
-    Route::new("DELETE", "/projects/:id/repository/tags/:tag_name", Need::Write, &[], delete_tag),
 ];

@@ -23,6 +23,7 @@ mod protection;
 mod runners;
 mod schedules;
 mod service_accounts;
+mod tags;
 mod variables;
 
 pub(crate) use environments::tier_of;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         schedules::ROUTES,
         service_accounts::ROUTES,
         service_accounts::OF_GROUPS,
+        tags::ROUTES,
         variables::ROUTES,
     ]
     .into_iter()
