@@ -13,6 +13,7 @@ fn long_journey(situation: &Situation) {
     plane.delete(&situation.path("/protected_branches/main"));
     plane.post(&situation.path("/protected_branches"), &json!({ "name": "main", "push_access_level": 40 }));
     plane.delete(&situation.path("/protected_tags/v%2A"));
+    plane.delete(&situation.path("/protected_tags/evidence%2F%2A"));
     plane.put(&situation.path(""), &json!({ "merge_method": "merge" }));
     plane.patch(&situation.path("/job_token_scope"), &json!({ "enabled": false }));
     plane.put(&situation.path(&format!("/members/{}", situation.agent())), &json!({ "access_level": 20 }));

@@ -101,6 +101,7 @@ fn a_licence_that_is_not_there_is_said_and_done_without() {
 fn tags_settings_scope_and_environments_are_mended_with_what_differs_only() {
     let Some(situation) = Situation::handed_off() else { return };
     let plane = &situation.plane;
+    plane.delete(&situation.path("/protected_tags/evidence%2F%2A"));
     plane.delete(&situation.path("/protected_tags/v%2A"));
     plane.post(&situation.path("/protected_tags"), &json!({ "name": "v*", "create_access_level": 30 }));
     plane.put(&situation.path(""), &json!({ "merge_method": "merge", "public_jobs": true }));
@@ -114,6 +115,7 @@ fn tags_settings_scope_and_environments_are_mended_with_what_differs_only() {
         &situation,
         &[
             "protected-tag:v*",
+            "protected-tag:evidence/*",
             &format!("project-settings:{path}"),
             &format!("job-token-scope:{path}"),
             "environment:production",
@@ -122,7 +124,7 @@ fn tags_settings_scope_and_environments_are_mended_with_what_differs_only() {
     let log = plane.log();
     let sent = log.iter().find(|r| r.method == "PUT" && r.route == Some("/projects/:id")).unwrap();
     assert_eq!(sent.body, Some(json!({ "merge_method": "ff", "public_jobs": false })));
-    assert_eq!(situation.get("/protected_tags").as_array().unwrap().len(), 1);
+    assert_eq!(situation.get("/protected_tags").as_array().unwrap().len(), 2);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod plane;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anchor;
 mod certificates;
 mod contract;
 mod cutter;

@@ -36,6 +36,9 @@ fn every_promise_holds_after_a_hand_off() {
         "the agent cannot rewrite main",
         "the agent cannot delete main",
         "the agent cannot make a release tag",
+        "the agent cannot make an anchor of the evidence log",
+        "the agent cannot move an anchor of the evidence log",
+        "the agent cannot delete an anchor of the evidence log",
         "the agent cannot read CI/CD variables",
         "the agent cannot look at the owner's token",
         "the agent cannot commit to main by API",
@@ -78,6 +81,7 @@ fn the_proof_leaves_nothing_behind() {
     let before = situation.get("/repository/branches/main")["commit"]["id"].clone();
     assert_eq!(broken(&proofs(&situation)), Vec::<&str>::new());
     assert_eq!(situation.get("/repository/branches").as_array().unwrap().len(), 1);
+    assert_eq!(situation.get("/repository/tags").as_array().unwrap().len(), 0);
     assert_eq!(situation.get("/repository/branches/main")["commit"]["id"], before);
     assert_eq!(situation.get("/merge_requests?state=opened").as_array().unwrap().len(), 0);
     assert_eq!(situation.get("/runners?type=project_type").as_array().unwrap().len(), 2);

@@ -64,6 +64,13 @@ const DEEDS: &[Deed] = &[
         done(&s.plane.delete(&s.path("/protected_branches/main")));
     }),
     ("nothing protects tags", Proof, |s| done(&s.plane.delete(&s.path("/protected_tags/v%2A")))),
+    ("nothing protects the evidence log's anchors", Proof, |s| {
+        done(&s.plane.delete(&s.path("/protected_tags/evidence%2F%2A")));
+    }),
+    ("Developers make the evidence log's anchors", Proof, |s| {
+        done(&s.plane.delete(&s.path("/protected_tags/evidence%2F%2A")));
+        post(s, "/protected_tags", &json!({ "name": "evidence/*", "create_access_level": 30 }));
+    }),
     ("another rule opens tags", Proof, |s| {
         post(s, "/protected_tags", &json!({ "name": "v-*", "create_access_level": 30 }));
     }),

@@ -58,9 +58,14 @@ fn evidence(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>, above: &str, beside:
         "the agent cannot delete an anchor of the evidence log",
     ];
     let body = json!({ "tag_name": tag, "ref": stage.site.desired.branch, "message": "factoryup tries to move this; it removes it" });
-    let made = stage.site.owner.attempt(&Call::post(anchor::TAGS, &[&stage.site.id]), Some(&body))?;
-    if !made.is_success() {
-        let detail = format!("cannot tell: the owner's tag {tag} to try it on is {}", words(&made));
+    let unmade = match stage.site.owner.attempt(&Call::post(anchor::TAGS, &[&stage.site.id]), Some(&body)) {
+        Ok(made) if made.is_success() => None,
+        Ok(made) => Some(words(&made)),
+        Err(error) if error.is_foreign() => Some(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    if let Some(why) = unmade {
+        let detail = format!("cannot tell: the owner's tag {tag} to try it on could not be made: {why}");
         proofs.extend(claims.map(|claim| proof(claim, false, detail.clone())));
         return Ok(());
     }
