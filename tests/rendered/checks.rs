@@ -8,12 +8,12 @@ use crate::combinations::PAIRWISE;
 use crate::control_repo::{ControlRepo, passed, stdout, terraform, text};
 use crate::support;
 
-fn ready() -> bool {
+pub(crate) fn ready() -> bool {
     support::available(&["git", "jq", "shellcheck", "yamllint"])
 }
 
 /// Runs a check, which has to fail and to say `finding`.
-fn finds(repo: &ControlRepo, check: &str, finding: &str) {
+pub(crate) fn finds(repo: &ControlRepo, check: &str, finding: &str) {
     let output = repo.run(&["scripts/check", check]);
     let all = text(&output);
     assert_eq!(output.status.code(), Some(1), "{check} did not fail: {all}");
@@ -135,45 +135,6 @@ fn a_bad_script_and_a_bad_format_are_found() {
     finds(&repo, "formats", "duplication of key");
     repo.write("new.json", "{\"a\": 1,}");
     finds(&repo, "formats", "new.json: not valid JSON");
-}
-
-#[test]
-fn a_secret_is_found_in_a_file_and_in_an_earlier_commit_and_is_not_shown() {
-    if !ready() {
-        return;
-    }
-    let repo = ControlRepo::new("everything");
-    let base = repo.git(&["rev-parse", "HEAD"]);
-    // Put together here, so that this file does not hold what it looks for.
-    let secrets = [
-        format!("glpat-{}", "x".repeat(20)),
-        format!("AGE-SECRET-KEY-1{}", "Q".repeat(58)),
-        format!("-----BEGIN {} PRIVATE KEY-----", "OPENSSH"),
-        format!("sk-ant-{}", "y".repeat(24)),
-    ];
-    for secret in &secrets {
-        repo.write("notes.txt", &format!("one\ntoken {secret}\n"));
-        finds(&repo, "secrets", "notes.txt:2: looks like a secret");
-        let shown = text(&repo.run(&["scripts/check", "secrets"]));
-        assert!(!shown.contains(secret.as_str()), "the check prints what it found");
-    }
-    repo.git(&["add", "."]);
-    repo.git(&["commit", "-qm", "slip"]);
-    let slip = repo.git(&["rev-parse", "HEAD"]);
-    repo.git(&["rm", "-q", "notes.txt"]);
-    repo.git(&["commit", "-qm", "hide"]);
-    passed(&repo.run(&["scripts/check", "secrets"]));
-    let checked = repo
-        .command("scripts/check")
-        .current_dir(repo.path())
-        .arg("secrets")
-        .env("CI_MERGE_REQUEST_DIFF_BASE_SHA", base.trim())
-        .output()
-        .unwrap();
-    assert!(stdout(&checked).contains(&format!("{}: this commit adds", slip.trim())), "{}", text(&checked));
-
-    repo.write("secrets/production/app.yaml", "token: plain\n");
-    finds(&repo, "secrets", "secrets/production/app.yaml: not encrypted");
 }
 
 #[test]

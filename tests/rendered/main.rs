@@ -18,6 +18,7 @@ mod agent;
 mod attributes;
 mod checks;
 mod corpus;
+mod guard;
 mod infra;
 mod links;
 mod matrix;

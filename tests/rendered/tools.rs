@@ -167,7 +167,7 @@ fn a_secret_is_stopped_before_it_is_committed() {
     }
     let repo = ControlRepo::new("everything");
     passed(&repo.run(&["scripts/setup"]));
-    let secret = format!("glpat-{}", "x".repeat(20));
+    let secret = format!("glpat-{}", "iK2ZWeqhFWCEPyYngFb5");
     let commit = || {
         let identity = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"];
         repo.run(&[&identity[..], &["commit", "-qm", "more"]].concat())

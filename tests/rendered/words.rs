@@ -41,6 +41,8 @@ const EDGE: &[&str] = &[
     "docs/runbooks/leave-cloudflare.md",
     "docs/glossary.md",
 ];
+/// Names the kinds of secrets that it finds, in every repo.
+const GUARD: &[&str] = &["scripts/checks/secrets"];
 /// What sets up a runner knows each kind.
 const RUNNERS: &[&str] = &["scripts/host/factory-runner"];
 /// One script that serves whatever is installed.
@@ -102,17 +104,17 @@ fn words() -> Vec<Word> {
         word("tofu", tofu, &["scripts/lib.sh", "scripts/infra"]),
         word("Terraform", |c| !tofu(c), &[]),
         word("terraform", |c| !tofu(c), &["scripts/lib.sh"]),
-        word("SOPS", sops, &[]),
-        word("sops", sops, &[]),
+        word("SOPS", sops, GUARD),
+        word("sops", sops, GUARD),
         word("age1", sops, &[]),
         word("age public key", sops, &[]),
         word("OpenBao", |c| c.has("openbao"), &[]),
         word("bao", |c| c.has("openbao"), &[]),
         word("Infisical", |c| c.has("infisical"), &[]),
         word("infisical", |c| c.has("infisical"), &[]),
-        word("1Password", |c| c.has("1password"), &[]),
+        word("1Password", |c| c.has("1password"), GUARD),
         word("op", |c| c.has("1password"), &[]),
-        word("Bitwarden", |c| c.has("bitwarden"), &[]),
+        word("Bitwarden", |c| c.has("bitwarden"), GUARD),
         word("bws", |c| c.has("bitwarden"), &[]),
         word("glab", |c| c.has("variables"), &[]),
         word("Premium", |c| c.has("premium"), &[]),
@@ -132,7 +134,7 @@ fn words() -> Vec<Word> {
         word("podman", |c| c.has("podman"), RUNNERS),
         word("Kubernetes", |c| c.has("kubernetes"), &[]),
         word("[untrusted]", |c| !c.has("shared"), &[]),
-        word("Cloudflare", edge, &[]),
+        word("Cloudflare", edge, GUARD),
         word("cloudflared", edge, &[]),
         word("CLOUDFLARE_PLAN_TOKEN", edge, &[]),
         word("tunnel", edge, &[]),
