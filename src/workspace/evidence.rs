@@ -51,28 +51,29 @@ impl Workspace<'_> {
         match (self.anchor_evidence(), result) {
             (anchored, Ok(())) => anchored,
             (Ok(()), result) => result,
-            (Err(unanchored), Err(error)) => Err(error.hint(unanchored.to_string())),
+            (Err(unanchored), Err(error)) => {
+                self.watch.warn(&unanchored.to_string());
+                Err(error)
+            }
         }
     }
 
     fn anchor_evidence(&self) -> Result<()> {
         let path = self.state.file(LOG);
-        if !path.exists() {
-            return Ok(());
-        }
-        let hashes = Evidence::at(&path).hashes()?;
-        let Some(head) = Head::of(&hashes) else { return Ok(()) };
+        // One that is gone can be one that somebody removed.
+        let hashes = if path.exists() { Evidence::at(&path).hashes()? } else { Vec::new() };
         let gitlab = GitlabTarget::new(&self.factory, self.owner_token()?, &self.dir, &self.state)?;
         self.watch.busy("comparing the evidence log with GitLab's anchors");
-        let anchors = gitlab.anchors().map_err(unanchored)?;
+        let anchors = gitlab.anchors().map_err(|error| unanchored(&error))?;
         self.watch.busy("");
         match standing(&hashes, &anchors) {
             Standing::Holds(last) if last.is_protected && last.head.statements == hashes.len() => return Ok(()),
-            Standing::Missing(first, held) => return Err(missing(first, held)),
+            Standing::Missing(first, before) => return Err(missing(first, before)),
             Standing::Unknown(last) => self.accept_new_log(last)?,
             Standing::Unanchored | Standing::Holds(_) => {}
         }
-        let name = gitlab.anchor(&head).map_err(unanchored)?;
+        let Some(head) = Head::of(&hashes) else { return Ok(()) };
+        let name = gitlab.anchor(&head).map_err(|error| unanchored(&error))?;
         self.watch.note(&format!("evidence: GitLab's tag {name} names statement {} of the log", head.statements));
         Ok(())
     }
@@ -121,11 +122,10 @@ impl Compared {
     }
 }
 
-fn unanchored(error: Error) -> Error {
-    let hints = error.hints().to_vec();
+fn unanchored(error: &Error) -> Error {
     let text = format!("the evidence log is not anchored in GitLab: {error}");
-    let retry = "everything else is applied; the next `factoryup apply` of gitlab writes the anchor";
-    hints.into_iter().fold(Error::new(error.kind(), text).hint(retry), Error::hint).partial()
+    let error = error.hints().iter().fold(Error::new(error.kind(), text), Error::hint);
+    error.hint("run `factoryup apply gitlab` to anchor it").partial()
 }
 
 fn missing(first: &Anchor, held: Option<&Anchor>) -> Error {
@@ -152,7 +152,7 @@ fn unknown(last: &Anchor) -> String {
 }
 
 fn not_known(last: &Anchor) -> Error {
-    let text = format!("{}; this log is a new one, or was rewritten from its first statement", unknown(last));
+    let text = format!("{}; the log here is gone, new, or was rewritten from its first statement", unknown(last));
     Error::new(Kind::Pending, text)
         .hint("restore evidence/log.jsonl from a backup of the state folder")
         .hint("or, if you lost the state folder or use another machine, run `factoryup apply gitlab` on a terminal and confirm")

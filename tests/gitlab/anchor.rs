@@ -67,7 +67,11 @@ impl Situation {
 }
 
 fn sha256(line: &str) -> String {
-    Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+    Sha256::digest(line.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// The lines as a chain, computed again, as somebody does who can write the file.
@@ -97,12 +101,16 @@ fn each_apply_that_added_evidence_is_anchored_once() {
     assert_eq!((&head["statements"], &head["sha256"]), (&lines.len().into(), &sha256(lines.last().unwrap()).into()));
     assert_eq!(head["log"], sha256(&lines[0]));
 
+    // No job runs for such a tag.
+    let pipelines = situation.get("/pipelines");
+    assert!(pipelines.as_array().unwrap().iter().all(|pipeline| pipeline["ref"] != "evidence/1"), "{pipelines}");
+
     // What added nothing writes nothing.
     situation.plane.stand_in.clear_log();
     situation.run(&["apply", "--yes"], 0);
     situation.run(&["apply", "gitlab", "--yes"], 0);
     assert_eq!(situation.writes(), Vec::<String>::new());
-    // A target that is not GitLab needs no token and leaves the anchor to the next one.
+    // A proof is evidence too.
     situation.run(&["apply", "gitlab", "--yes", "--prove"], 0);
     assert_eq!(situation.tag_names(), ["evidence/1", "evidence/2"]);
 
@@ -133,7 +141,7 @@ fn a_log_that_somebody_changed_and_chained_again_is_found() {
     swapped.swap(1, 2);
     let mut changed = lines.clone();
     changed[3] = changed[3].replacen("\"held\":true", "\"held\":false", 1);
-    let alone = swapped.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let alone = swapped.join("\n") + "\n";
     for (what, text, state, anchor) in [
         ("the last line is cut", chained(&lines[..4]), "missing", "evidence/3"),
         ("all lines but the first are cut", chained(&lines[..1]), "missing", "evidence/1"),
@@ -160,6 +168,11 @@ fn a_log_that_somebody_changed_and_chained_again_is_found() {
     // Without the chain computed again, the log itself shows it.
     fs::write(situation.log(), &alone).unwrap();
     situation.run(&["evidence", "verify"], 65);
+    // Nor does a log that is gone pass for one that never was.
+    fs::remove_file(situation.log()).unwrap();
+    situation.run(&["evidence", "verify"], 65);
+    let said = situation.run(&["apply", "gitlab", "--yes"], 2);
+    assert!(said.contains("the log here is gone"), "{said}");
     fs::write(situation.log(), whole).unwrap();
     assert_eq!(situation.verified(0)["anchor"]["state"], "holds");
 }
@@ -210,7 +223,8 @@ fn an_anchor_that_failed_is_reported_and_written_by_the_next_apply() {
     cutter.cut_next();
     let said = situation.run(&["apply", "gitlab", "--yes"], 75);
     assert!(
-        said.contains("the evidence log is not anchored in GitLab") && said.contains("next `factoryup apply`"),
+        said.contains("the evidence log is not anchored in GitLab")
+            && said.contains("run `factoryup apply gitlab` to anchor it"),
         "{said}"
     );
     assert_eq!(situation.tags().len(), count);
