@@ -67,7 +67,7 @@ pub(crate) enum Event {
         /// How to undo it.
         undo: Option<Undo>,
     },
-    /// It, or part of it on the way back, could not be made in a worker's home, and the rest goes on.
+    /// It could not be made where a worker or another server decides, or part of it on the way back; and the rest goes on.
     Left {
         /// Which change.
         id: String,

@@ -16,6 +16,88 @@ enum End {
     Stopped,
 }
 
+/// A change that could not be made, and did not keep the rest from being made.
+pub(super) struct Skipped {
+    sort: Sort,
+    said: String,
+}
+
+/// Why it could not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// Something is in the way in a worker's home.
+    InHome,
+    /// What it needs from another server is not available now.
+    Deferred,
+    /// What came from there is not what it must be.
+    Refused,
+    /// It failed on the host.
+    Failed,
+}
+
+impl Skipped {
+    fn new(change: &Change, code: i32, said: &str) -> Self {
+        let sort = match (change.kind().starts_with("runner_"), code) {
+            (false, _) => Sort::InHome,
+            (true, 69) => Sort::Deferred,
+            (true, 65) => Sort::Refused,
+            (true, _) => Sort::Failed,
+        };
+        // factory-runner says last why it gave up; what it calls says much more.
+        let why = match sort {
+            Sort::InHome => said.trim_end(),
+            _ => said.trim_end().lines().last().unwrap_or_default().trim_start_matches("factory-runner: "),
+        };
+        Self { sort, said: format!("{} (exit code {code}): {why}", change.summary) }
+    }
+
+    /// The error of a run that made all changes except these.
+    pub(super) fn error(run: &Run, skipped: &[Self]) -> Error {
+        let count = |sort| skipped.iter().filter(|one| one.sort == sort).count();
+        let words = |sort, one: &str, many: &str| match count(sort) {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            count => Some(format!("{count} {many}")),
+        };
+        let parts: Vec<_> = [
+            words(Sort::Refused, "download was refused", "downloads were refused"),
+            words(Sort::Failed, "change failed", "changes failed"),
+            words(Sort::Deferred, "change was deferred", "changes were deferred"),
+            words(
+                Sort::InHome,
+                "change in the home of a worker could not be made",
+                "changes in the homes of workers could not be made",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let made = if count(Sort::InHome) == skipped.len() { "" } else { " made" };
+        let all: Vec<_> = skipped.iter().map(|one| one.said.as_str()).collect();
+        let message = format!("on {}, {}, and all else was{made}: {}", run.subject, parts.join(", "), all.join("; "));
+        let kind = match (count(Sort::Refused), count(Sort::Deferred) == skipped.len()) {
+            (0, true) => Kind::CutShort,
+            (0, false) => Kind::CannotWrite,
+            _ => Kind::Data,
+        };
+        let mut error = Error::new(kind, message)
+            .partial()
+            .hint(format!("everything that the host said is in {} there", run.log()));
+        if count(Sort::InHome) > 0 {
+            error = error.hint("if nobody else did, the worker itself put something in the way: look at what it names, mend it, then run the same command again");
+        }
+        if count(Sort::Deferred) > 0 {
+            error = error
+                .hint("let the host reach the address that the message names, or write the address of a mirror of packages.gitlab.com to /etc/factory/runner-mirror there")
+                .hint("then run the same command again: it makes the changes that are left");
+        }
+        if count(Sort::Refused) > 0 {
+            error = error.hint("if the key is not the one that GitLab publishes, do not install from that address: https://docs.gitlab.com/omnibus/update/package_signatures/");
+        }
+        error
+    }
+}
+
 /// What came of a program, beside the changes that were passed on.
 pub(super) struct Follow<'a, 'l> {
     plan: &'a Plan,
@@ -27,8 +109,8 @@ pub(super) struct Follow<'a, 'l> {
     failure: Option<Error>,
     /// The change that is being made, and how far apt has come with it.
     current: Option<(Change, Apt)>,
-    /// What could not be made in a worker's home: the change, and what was said.
-    pub(super) left: Vec<String>,
+    /// What could not be made, while the rest was.
+    pub(super) left: Vec<Skipped>,
     /// The guarded changes are in place, and the clock is running.
     pub(super) armed: bool,
     /// Seconds from then until they are taken back.
@@ -114,7 +196,7 @@ impl<'a, 'l> Follow<'a, 'l> {
             Event::Left { id, code: Some(code), log } => {
                 let (change, said) = (self.change(id)?, plain(log));
                 self.log.failed(&change, &said)?;
-                self.left.push(format!("{} (exit code {code}): {}", change.summary, said.trim_end()));
+                self.left.push(Skipped::new(&change, *code, &said));
             }
             Event::Failed { id, code, log } => {
                 let change = self.change(id)?;

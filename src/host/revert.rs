@@ -68,10 +68,10 @@ impl<'d> RevertTarget<'d> {
         let operator = self.host.factory.host.operator.clone();
         let program = receipt(&[&WORKERS[..], &[&operator]].concat());
         let since = Instant::now();
-        let mut text;
+        let (mut text, mut runners);
         // What a run that is still at work has not written yet could not be undone.
         loop {
-            text = String::new();
+            (text, runners) = (String::new(), Vec::new());
             let (mut edited, mut seen) = (BTreeSet::new(), Observed::default());
             self.host.root(dialog)?.run(&program, dialog, &mut |line| {
                 let Line::Seen { section, line } = line else { return };
@@ -81,6 +81,7 @@ impl<'d> RevertTarget<'d> {
                         text.push('\n');
                     }
                     "edited" => drop(edited.insert(line)),
+                    "runner" => runners.push(line),
                     section => seen.take(section, &line),
                 }
             })?;
@@ -90,10 +91,10 @@ impl<'d> RevertTarget<'d> {
                 break;
             }
         }
-        if text.is_empty() {
-            return Ok(());
+        if !text.is_empty() {
+            self.entries = entries(&text, &self.host.subject)?;
         }
-        self.entries = entries(&text, &self.host.subject)?;
+        add_runners(&mut self.entries, &runners);
         Ok(())
     }
 
@@ -138,6 +139,22 @@ impl<'d> RevertTarget<'d> {
                 || id == format!("file:{SUDOERS}")
                 || id.starts_with(&format!("authorized_key:{user}/"))
                 || id.starts_with(&format!("directory:~{user}/")))
+    }
+}
+
+/// Adds the runners that `factory-runner` was called for by hand: their services run as root, with tokens that work in GitLab.
+fn add_runners(entries: &mut Vec<Entry>, found: &[String]) {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    for (what, name) in found.iter().filter_map(|line| line.split_once(' ')).filter(|(_, name)| is_name(name)) {
+        let id = format!("runner_service:{name}");
+        let secret = format!("secret:/etc/factory/runner-{name}-token");
+        // A token alone goes with its own entry.
+        let is_known = |entry: &Entry| entry.id == id || (what == "token" && entry.id == secret);
+        if !entries.iter().any(is_known) {
+            entries.push(Entry { id, action: Action::Create, at: String::new(), undo: Undo::Remove });
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::follow::Follow;
+use super::event::Line;
+use super::follow::{Follow, Skipped};
 use super::guard;
 use super::left::Left;
 use super::observed::Observed;
 use super::profile::{self, Drill, Wishes};
 use super::program::guard::Staged;
-use super::program::{Questions, Run, Show, Step, apply, stop};
+use super::program::{Questions, Run, Show, Step, apply, last_line, stop};
 use super::resources::Resource;
 use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
@@ -133,6 +134,22 @@ impl<'d> HostTarget<'d> {
         then.notes =
             vec!["this comes after the hand-off, which makes what it needs; one `factoryup apply` does both".into()];
         Ok(then)
+    }
+
+    /// The last line that a service wrote to the host's journal, without control characters.
+    ///
+    /// # Errors
+    /// When the host cannot be reached.
+    pub fn last_line_of(&mut self, unit: &str, dialog: &dyn Dialog) -> Result<String> {
+        let mut last = String::new();
+        self.root(dialog)?.run(&last_line(unit), dialog, &mut |line| {
+            if let Line::Seen { section, line } = line
+                && section == "journal"
+            {
+                last = plain(&line);
+            }
+        })?;
+        Ok(last)
     }
 
     pub(super) fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
@@ -295,7 +312,7 @@ impl Target for HostTarget<'_> {
             self.make_guarded(&run, plan, &staged, steps.is_empty(), log)?;
         }
         self.remove_what_left(&run, plan, log)?;
-        if left.is_empty() { Ok(()) } else { Err(left_in_homes(&run, &left)) }
+        if left.is_empty() { Ok(()) } else { Err(Skipped::error(&run, &left)) }
     }
 
     fn prove(&mut self, watch: &dyn Watch) -> Result<Vec<Proof>> {
@@ -309,23 +326,6 @@ pub(super) fn questions_of(resources: &[Box<dyn Resource>]) -> Questions {
         resource.ask(&mut questions);
     }
     questions
-}
-
-/// What is left when all but some changes in the homes of workers were made.
-fn left_in_homes(run: &Run, left: &[String]) -> Error {
-    let message = format!(
-        "on {}, {} could not be made, and all else was: {}",
-        run.subject,
-        match left.len() {
-            1 => "1 change in the home of a worker".into(),
-            count => format!("{count} changes in the homes of workers"),
-        },
-        left.join("; ")
-    );
-    Error::new(Kind::CannotWrite, message)
-        .partial()
-        .hint(format!("everything that the host said is in {} there", run.log()))
-        .hint("if nobody else did, the worker itself put something in the way: look at what it names, mend it, then run the same command again")
 }
 
 /// Refuses a system that the programs were not made for.

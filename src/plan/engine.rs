@@ -318,7 +318,7 @@ fn apply(
     let result = result.and_then(|()| receipt.write(&path));
     if let Err(error) = result {
         let mut record = evidence("failed", Some(error.to_string()));
-        if error.kind() != Kind::CutShort {
+        if error.kind() != Kind::CutShort || error.is_partial() {
             record = record.and(journal.append(target.name(), Mark::Ended, None, Some(error.to_string())));
         }
         // What went wrong first is what has to be mended first.

@@ -160,7 +160,7 @@ fn drift_is_shown_and_mended(journey: &Journey) {
 fn tokens_come_once_and_leave_nothing_behind(journey: &Journey) {
     let known = |text: &str| Token::Known(Secret::new(text));
     let run = |agent: &str| {
-        let runners = [("trusted".to_owned(), known("glrt-canary"))].into();
+        let runners = [("trusted".to_owned(), known("glrt-canary-of-a-runner"))].into();
         let made = HandOver { agent: known(agent), account: Some(7), runners };
         journey.run(journey.target().with_hand_over(made).unwrap())
     };
@@ -169,8 +169,9 @@ fn tokens_come_once_and_leave_nothing_behind(journey: &Journey) {
     );
     // Containers were chosen once: their runner's token is not wanted any more, and is not kept.
     journey.inside("echo glrt-over >/etc/factory/runner-untrusted-token");
+    crate::runners::put_runner(journey);
     let outcome = run("glpat-canary-1");
-    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 5, .. })), "{}", journey.explain(&outcome));
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 6, .. })), "{}", journey.explain(&outcome));
     let _ = (journey.connections(), journey.execs());
     assert_eq!(run("glpat-canary-1").unwrap(), Outcome::AlreadyRight { proofs: 0 });
     assert_eq!((journey.connections(), journey.execs()), (1, 1));

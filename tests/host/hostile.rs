@@ -16,6 +16,7 @@ fn what_the_agent_does_in_its_home_stays_there() {
     }
     let journey = Journey::new();
     journey.provision();
+    crate::runners::put_runner(&journey);
     a_link_forges_no_answer(&journey);
     a_pipe_holds_nothing_up_and_a_link_tells_nothing(&journey);
     a_folder_in_the_way_stops_nothing_else(&journey);
@@ -51,7 +52,7 @@ fn a_link_forges_no_answer(journey: &Journey) {
 /// A run that brings what the hand-off made.
 fn hand_over(journey: &Journey) -> factoryup::Result<Outcome> {
     let known = |text: &str| Token::Known(Secret::new(text));
-    let runners = [("trusted".to_owned(), known("glrt-canary"))].into();
+    let runners = [("trusted".to_owned(), known("glrt-canary-of-a-runner"))].into();
     let made = HandOver { agent: known("glpat-canary"), account: Some(7), runners };
     journey.run(journey.target().with_hand_over(made)?)
 }

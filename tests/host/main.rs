@@ -15,6 +15,7 @@ mod programs;
 mod proof;
 mod resume;
 mod revert;
+mod runners;
 mod stopping;
 mod sudo;
 mod systems;

@@ -160,7 +160,7 @@ end_watch() {
 }
 
 # take ID ACTION FUNCTION [or_leave]: makes one change. One that fails ends the run, unless it is to be left then: in a worker's
-# home, where the worker could have seen to that, so that nothing else is made.
+# home, where the worker could have seen to that, so that nothing else is made; or where it depends on another server.
 take() {
     stop_if_asked
     change=$1

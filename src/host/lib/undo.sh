@@ -96,6 +96,22 @@ best_effort() {
     [ "$code" -eq 0 ] || echo "$3 stays as it is (exit code $code)" >>"$WORK/left"
 }
 
+# runners: the names of all runners that `factory-runner` set up, and of those that it only has a token for.
+runners() {
+    for path in /etc/systemd/system/factory-runner-*.service /etc/factory/runner-*; do
+        name=${path##*/}
+        if [ -f "$path" ] && [ "${name%.service}" != "$name" ]; then
+            name=${name#factory-runner-}
+            echo "service ${name%.service}"
+        elif [ -d "$path" ]; then
+            echo "service ${name#runner-}"
+        elif [ -f "$path" ] && [ "${name%-token}" != "$name" ]; then
+            name=${name#runner-}
+            echo "token ${name%-token}"
+        fi
+    done
+}
+
 # edited: the files that are not any more what factoryup wrote, by its record. A file that is gone is none of them.
 # What lies in the home of one of USERS is read as that user.
 # edited USERS...

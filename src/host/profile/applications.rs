@@ -6,8 +6,8 @@ use crate::host::word::HostPath;
 
 /// The same file that the control repo has as `scripts/host/factory`.
 const FACTORY: &str = include_str!("../../../templates/scripts/host/factory");
-/// Likewise `scripts/host/factory-runner`. It starts nothing by itself: GitLab's packages are another publisher's, and the owner's choice.
-const RUNNER: &str = include_str!("../../../templates/scripts/host/factory-runner");
+/// Likewise `scripts/host/factory-runner`.
+pub(super) const RUNNER: &str = include_str!("../../../templates/scripts/host/factory-runner");
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
     resources.push(Box::new(File::system("/usr/local/bin/factory", FACTORY).mode("755")));

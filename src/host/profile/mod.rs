@@ -11,6 +11,7 @@ mod firewall;
 mod identities;
 mod kernel;
 mod packages;
+mod runners;
 mod secure_shell;
 mod upkeep;
 
@@ -71,6 +72,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     secure_shell::add(&mut resources, &factory.host, seen, wishes.drill.sshd);
     firewall::add(&mut resources, factory, seen, wishes.drill.firewall);
     resources.push(Box::new(TrustedJobs));
+    runners::add(&mut resources, wishes, seen);
     Ok(resources)
 }
 

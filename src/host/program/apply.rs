@@ -101,13 +101,13 @@ pub(crate) fn undo(run: &Run, quelled: &[&str], steps: &[Step]) -> String {
 }
 
 /// The program that sends the receipt, the accounts of these users, and the paths of the files that were edited since factoryup
-/// wrote them.
+/// wrote them, and the names of runners.
 pub(crate) fn receipt(users: &[&str]) -> String {
     let words = users.iter().fold(String::new(), |line, user| line + " " + Word::text(user).as_str());
     let look = format!("look_up{words}; section passwd; printf '%s\\n' \"$accounts\"");
     let body = [COMMON, ACCOUNTS, PROBE, UNDO].map(library).join("\n")
         + &format!(
-            "{{ supported || :; {look}; section receipt; cat \"$STATE/receipt.json\"; section edited; edited{words}; }} 2>/dev/null | json_lines\n"
+            "{{ supported || :; {look}; section receipt; cat \"$STATE/receipt.json\"; section edited; edited{words}; section runner; runners; }} 2>/dev/null | json_lines\n"
         );
     frame("receipt", &body)
 }

@@ -178,6 +178,14 @@ impl Questions {
     }
 }
 
+/// The program that sends the last line of a unit in the journal.
+pub(crate) fn last_line(unit: &str) -> String {
+    let look = format!("journalctl --no-pager --output cat --lines 1 --unit {}", Word::text(unit));
+    let body =
+        format!("{}\n{}\n{{ section journal; {look}; }} 2>/dev/null | json_lines\n", library(COMMON), library(PROBE));
+    frame("journal", &body)
+}
+
 /// Whether root itself looks at a path: it lies in nobody's home.
 fn is_outside(path: &HostPath) -> bool {
     path.inside_home_of().is_none()

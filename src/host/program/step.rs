@@ -26,7 +26,7 @@ pub(crate) struct Step {
     shell: &'static str,
     body: String,
     users: BTreeSet<String>,
-    of_worker: bool,
+    or_leave: bool,
     show: Show,
 }
 
@@ -39,7 +39,7 @@ impl Step {
             shell,
             body: String::new(),
             users: BTreeSet::new(),
-            of_worker: false,
+            or_leave: false,
             show,
         }
     }
@@ -81,7 +81,7 @@ impl Step {
 
     fn words_at(&mut self, path: &HostPath, words: &[&str]) -> Vec<Word> {
         self.users.extend(path.accounts().into_iter().map(str::to_owned));
-        self.of_worker |= path.is_of_worker();
+        self.or_leave |= path.is_of_worker();
         let actor = Word::text(path.inside_home_of().unwrap_or("root"));
         [actor, path.word()].into_iter().chain(words.iter().map(|word| Word::text(word))).collect()
     }
@@ -111,9 +111,14 @@ impl Step {
         self.shell
     }
 
-    /// Whether it works where a worker could make it fail, so that the rest must be made without it.
+    /// Has all else be made if it fails: it depends on what this host and its root do not decide.
+    pub(crate) fn or_leave(&mut self) {
+        self.or_leave = true;
+    }
+
+    /// Whether the rest must be made without it if it fails: a worker could make it fail, or another server.
     pub(crate) fn is_left_if_it_fails(&self) -> bool {
-        self.of_worker
+        self.or_leave
     }
 
     /// The function's lines.

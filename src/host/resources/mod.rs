@@ -19,6 +19,8 @@ mod kind;
 mod link;
 mod nftables;
 mod package;
+mod runner_program;
+mod runner_service;
 mod secret_file;
 mod sshd;
 mod sysctl;
@@ -35,6 +37,8 @@ pub(crate) use kind::{Back, ResourceKind, WayBack};
 pub(crate) use link::Link;
 pub(crate) use nftables::Nftables;
 pub(crate) use package::Packages;
+pub(crate) use runner_program::RunnerProgram;
+pub(crate) use runner_service::RunnerService;
 pub(crate) use secret_file::{SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
 pub(crate) use sysctl::Sysctl;
@@ -58,6 +62,8 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &link::KIND,
     &nftables::KIND,
     &package::KIND,
+    &runner_program::KIND,
+    &runner_service::KIND,
     &secret_file::KIND,
     &sshd::KIND,
     &sysctl::KIND,
