@@ -17,6 +17,7 @@ mod traced;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -46,6 +47,9 @@ impl Journey {
         let options = Options { authorized_key: keys.public("id"), users: vec![admin], delay: None };
         let mut host = DisposableHost::start(&lab::image(), &options).unwrap();
         host.lead_back(plane.stand_in.port()).unwrap();
+        let runner = host.rootfs().join("usr/bin/gitlab-runner");
+        fs::write(&runner, include_str!("../src/rehearsal/gitlab-runner")).unwrap();
+        fs::set_permissions(&runner, fs::Permissions::from_mode(0o755)).unwrap();
         Some(Self { keys, host, plane, home: tempfile::tempdir().unwrap() })
     }
 
@@ -151,6 +155,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     assert!(said(&runs[2]).contains("# === guard:"), "{}", said(&runs[2]));
     runs.push(journey.in_repo(&["apply", "--yes"]));
     ends_with(&runs[3], 0);
+    runners_are_online(&journey);
     journey.plane.stand_in.clear_log();
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
     ends_with(&runs[4], 0);
@@ -198,13 +203,13 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
         Some(0)
     );
     // One target alone says what it leaves to another.
-    fs::remove_file(journey.state().join("runner-trusted-token")).unwrap();
+    fs::remove_file(journey.state().join("agent-token")).unwrap();
     runs.push(journey.in_repo(&["apply", "gitlab", "--yes"]));
     ends_with(&runs[9], 0);
     assert!(said(&runs[9]).contains("copy them: factoryup apply host"), "{}", said(&runs[9]));
     runs.push(journey.in_repo(&["apply", "host", "--yes"]));
     ends_with(&runs[10], 0);
-    assert!(said(&runs[10]).contains("replace the trusted runner's token in"), "{}", said(&runs[10]));
+    assert!(said(&runs[10]).contains("replace the agent's GitLab token in"), "{}", said(&runs[10]));
     runs.push(journey.in_repo(&["plan"]));
     ends_with(&runs[11], 0);
     seen.extend(watcher.stop());
@@ -223,6 +228,21 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     way_back(&journey, &renewed);
     traced::holds_no_secret(&journey.trace(), all.iter().map(|secret| (secret.name.as_str(), secret.text.as_str())));
     traced::shows_the_run(&journey.trace(), ".config/factory/gitlab-credential");
+}
+
+/// Nobody logged in to start them, and GitLab has heard from both; a runner that stopped is waited for, and started again.
+fn runners_are_online(journey: &Journey) {
+    let all = journey.plane.get("/projects/factory%2Ffactory/runners?type=project_type").body;
+    let status: Vec<_> = all.as_array().unwrap().iter().map(|runner| runner["status"].as_str().unwrap()).collect();
+    assert_eq!(status, ["online", "online"]);
+    let inside = |command: &str| lab::stdout(&journey.host.run_inside(&["sh", "-c", command]).unwrap());
+    let is_active = "systemctl is-active factory-runner-trusted factory-runner-untrusted";
+    assert_eq!(inside(is_active), "active\nactive");
+    inside("systemctl disable --now --quiet factory-runner-trusted");
+    let again = journey.in_repo(&["apply", "--yes"]);
+    ends_with(&again, 0);
+    assert!(said(&again).contains("set up again and restart the trusted runner"), "{}", said(&again));
+    assert_eq!(inside(is_active), "active\nactive");
 }
 
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.
@@ -298,18 +318,18 @@ struct Secrecy {
     text: String,
     /// The one file on this machine that may hold it.
     here: Option<PathBuf>,
-    /// The one file on the host that may hold it, and its owner there.
-    on_host: Option<(&'static str, &'static str)>,
+    /// The files on the host that may hold it, and their owner there.
+    on_host: Vec<(&'static str, &'static str)>,
 }
 
 impl Secrecy {
     fn new(name: &str, text: &str) -> Self {
-        Self { name: name.into(), text: text.into(), here: None, on_host: None }
+        Self { name: name.into(), text: text.into(), here: None, on_host: Vec::new() }
     }
 
     /// The same once another one has taken its place.
     fn over(self) -> Self {
-        Self { here: None, on_host: None, name: format!("{}, replaced", self.name), ..self }
+        Self { here: None, on_host: Vec::new(), name: format!("{}, replaced", self.name), ..self }
     }
 }
 
@@ -329,10 +349,17 @@ fn secrets(journey: &Journey) -> Vec<Secrecy> {
         let Some(token) = token else { continue };
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let on_host = match name.as_str() {
-            "agent-token" => Some(("home/agent/.config/factory/gitlab-credential", "agent")),
-            "runner-trusted-token" => Some(("etc/factory/runner-trusted-token", "root")),
-            "runner-untrusted-token" => Some(("etc/factory/runner-untrusted-token", "root")),
-            _ => None,
+            "agent-token" => vec![("home/agent/.config/factory/gitlab-credential", "agent")],
+            "runner-trusted-token" => {
+                vec![("etc/factory/runner-trusted-token", "root"), ("etc/factory/runner-trusted/config.toml", "root")]
+            }
+            "runner-untrusted-token" => {
+                vec![
+                    ("etc/factory/runner-untrusted-token", "root"),
+                    ("etc/factory/runner-untrusted/config.toml", "root"),
+                ]
+            }
+            _ => Vec::new(),
         };
         secrets.push(Secrecy { here: Some(path), on_host, ..Secrecy::new(&name, token) });
     }
@@ -340,9 +367,9 @@ fn secrets(journey: &Journey) -> Vec<Secrecy> {
 }
 
 fn only_where_it_belongs(journey: &Journey, secret: &Secrecy, on_host: bool) {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let Secrecy { name, text, .. } = secret;
-    let private = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777 == 0o600;
+    // The untrusted runner reads its configuration by its group.
+    let private = |path: &Path| [0o600, 0o640].contains(&(fs::metadata(path).unwrap().permissions().mode() & 0o777));
     let mut found: BTreeSet<PathBuf> = find_in_tree(journey.home.path(), text).into_iter().collect();
     // A token that factoryup made and has to keep belongs into one private file of the state folder.
     if let Some(own) = &secret.here {
@@ -355,10 +382,10 @@ fn only_where_it_belongs(journey: &Journey, secret: &Secrecy, on_host: bool) {
         "{name} was pushed"
     );
     let mut found: BTreeSet<PathBuf> = find_in_tree(&journey.host.rootfs(), text).into_iter().collect();
-    // And into one private file of whoever uses it on the host.
-    if let Some((path, owner)) = secret.on_host.filter(|_| on_host) {
+    // And into private files of whoever uses it on the host.
+    for (path, owner) in secret.on_host.iter().filter(|_| on_host) {
         let path = journey.host.rootfs().join(path);
-        let uid = if owner == "root" { 0 } else { journey.uid(owner) };
+        let uid = if *owner == "root" { 0 } else { journey.uid(owner) };
         assert!(found.remove(&path) && private(&path), "{name}");
         assert_eq!(fs::metadata(&path).unwrap().uid(), uid, "{name}");
     }

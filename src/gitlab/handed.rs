@@ -58,6 +58,21 @@ fn kept(desired: &Desired, keep: &Keep) -> Result<HandOver> {
 }
 
 impl GitlabTarget {
+    /// The first of these runners of the hand-off's that GitLab does not show as online: its id and name.
+    ///
+    /// # Errors
+    /// `Data` when what is kept is damaged; as every request, when GitLab does not answer.
+    pub fn offline_runner(&self, names: &[&str]) -> Result<Option<(u64, String)>> {
+        let memory = self.keep.memory().map_err(Error::from)?;
+        for &name in names {
+            let Some(id) = memory.runners.get(name) else { continue };
+            if !runner::is_online(&self.owner, *id).map_err(Error::from)? {
+                return Ok(Some((*id, name.to_owned())));
+            }
+        }
+        Ok(None)
+    }
+
     /// What there will be for the host once `plan` is applied.
     ///
     /// # Errors

@@ -22,6 +22,9 @@ use crate::workspace::{Keys, What, Workspace};
 /// Marks a folder as one that a rehearsal made and the next may replace.
 const MARKER: &str = ".factoryup-rehearsal";
 
+/// Where GitLab Runner is on a host.
+const RUNNER: &str = "/usr/bin/gitlab-runner";
+
 /// What to rehearse, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -120,6 +123,8 @@ impl Stage {
             settings.host.port = host.port();
             host.host_key_fingerprint().clone_into(&mut settings.host.host_key);
             parts.push(part("disposable host", format!("sshd answers at {}", host.direct()), since.elapsed()));
+            let since = Instant::now();
+            parts.push(part("GitLab Runner", bring_runner(&host)?, since.elapsed()));
             Some(host)
         };
         let token = options.dir.join("owner-token");
@@ -176,6 +181,20 @@ impl Stage {
         self.parts.push(part("the agent's first day", result, since.elapsed()));
         Ok(())
     }
+}
+
+/// Puts this machine's GitLab Runner on the disposable host, which downloads nothing, or else a program in its place. Says which.
+fn bring_runner(host: &DisposableHost) -> Result<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let place = host.rootfs().join(&RUNNER[1..]);
+    let real = fs::read(RUNNER).ok();
+    write_atomically(&place, real.as_deref().unwrap_or(include_bytes!("gitlab-runner")), 0o755)?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755))
+        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot make {}: {e}", place.display())))?;
+    Ok(match real {
+        Some(_) => format!("a copy of this machine's {RUNNER}"),
+        None => "a stand-in that asks for jobs and runs none: this machine has no gitlab-runner to copy".to_owned(),
+    })
 }
 
 fn part(name: &str, result: String, took: Duration) -> PartReport {

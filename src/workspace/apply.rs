@@ -76,7 +76,8 @@ impl Workspace<'_> {
     /// and proved. `done` is told of each. If the hand-off made tokens, the host is applied once more.
     ///
     /// A change that fails in the home of a service user does not stop the targets that follow, since the service user itself can
-    /// cause it; the error comes at the end. After an apply of GitLab, the evidence log is anchored there.
+    /// cause it; nor does a download that is not available. The error comes at the end. After an apply of GitLab, the evidence log is
+    /// anchored there.
     ///
     /// # Errors
     /// If a target cannot be looked at, with nothing changed; `Interrupted` if the plan is declined; what a target's steps return;
@@ -146,20 +147,21 @@ impl Workspace<'_> {
             }
             done(made.name(), &outcome)?;
         }
-        if self.factory.host.kind == HostKind::None || hand_over(&self.factory, &self.state)?.is(&before) {
-            return run.left.map_or(Ok(()), Err);
-        }
-        if !has_host {
+        let is_new = !hand_over(&self.factory, &self.state)?.is(&before);
+        if is_new && has_host {
+            run.left = None;
+            let mut host = self.host()?;
+            if let Some(plan) = prepare(&mut host, self.watch, &self.state, options)? {
+                let outcome = self.bring(&mut host, plan, options, &mut run)?;
+                done(TargetName::Host, &outcome)?;
+            }
+        } else if is_new && self.factory.host.kind != HostKind::None {
             self.watch.warn("the host does not have the new tokens yet; copy them: factoryup apply host");
-            return run.left.map_or(Ok(()), Err);
         }
-        run.left = None;
-        let mut host = self.host()?;
-        if let Some(plan) = prepare(&mut host, self.watch, &self.state, options)? {
-            let outcome = self.bring(&mut host, plan, options, &mut run)?;
-            done(TargetName::Host, &outcome)?;
+        if let Some(left) = run.left {
+            return Err(left);
         }
-        run.left.map_or(Ok(()), Err)
+        if has_host && names.contains(&TargetName::Gitlab) { self.see_online() } else { Ok(()) }
     }
 
     /// Carries out one plan. After a question or a change on an earlier target, the plan is made again: what is new or different needs
@@ -212,7 +214,7 @@ struct Run {
     waited: bool,
     /// Whether anything was changed.
     changed: bool,
-    /// What could not be done in the homes of service users.
+    /// What could not be done in the homes of service users, or for want of another server.
     left: Option<Error>,
 }
 

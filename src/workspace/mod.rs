@@ -8,11 +8,13 @@
 //! confirm  one question about all of it
 //! apply    one target after the other, verified and proved; then the host once more for the tokens
 //! anchor   the head of the evidence log, in GitLab
+//! online   GitLab has heard from the runners on the host
 //! ```
 
 mod apply;
 mod check;
 mod evidence;
+mod online;
 mod open;
 mod token;
 

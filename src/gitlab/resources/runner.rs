@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Found, Resource, name};
 use crate::error::{Error, Kind};
+use crate::gitlab::client::Client;
 use crate::gitlab::desired::{self, Desired};
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
@@ -206,6 +207,16 @@ fn has_token(site: &Site<'_>, wanted: &desired::Runner, present: &Runner) -> Git
 
 fn detail(site: &Site<'_>, listed: &Listed) -> GitlabResult<Runner> {
     site.owner.fetch(&Call::get(ONE, &[&listed.id]))
+}
+
+/// Whether GitLab has heard from a runner in the last two hours. A runner that was deleted is not there to be heard from.
+pub(in crate::gitlab) fn is_online(owner: &Client, id: u64) -> GitlabResult<bool> {
+    #[derive(Deserialize)]
+    struct Seen {
+        status: Option<String>,
+    }
+    let seen: Option<Seen> = owner.find(&Call::get(ONE, &[&id]))?;
+    Ok(seen.and_then(|seen| seen.status).is_some_and(|status| status == "online"))
 }
 
 fn keep(site: &Site<'_>, wanted: &desired::Runner, id: u64, token: String) -> GitlabResult<()> {

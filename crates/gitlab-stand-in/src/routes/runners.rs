@@ -126,6 +126,12 @@ fn verify(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::ok(json!({ "id": runner.id, "token": call.required("token")?, "token_expires_at": null })))
 }
 
+/// There is never a job, and asking is a sign of life. Source: `lib/api/ci/runner.rb`.
+fn request_job(call: &mut Call<'_>) -> Outcome {
+    verify(call)?;
+    Ok(Reply::no_content())
+}
+
 fn of_project(call: &mut Call<'_>) -> Outcome {
     let id = call.project(MAINTAINER)?;
     let kind = call.text("type");
@@ -241,7 +247,14 @@ const LIST: &[&str] = &["scope", "type", "paused", "status", "tag_list"];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::new("POST", "/user/runners", Need::CreateRunner, CREATE, create),
-    Route::new("POST", "/runners/verify", Need::Nothing, &["token", "system_id"], verify),
+    Route::new("POST", "/runners/verify", Need::Nothing, &["token", "system_id", "info"], verify),
+    Route::new(
+        "POST",
+        "/jobs/request",
+        Need::Nothing,
+        &["token", "system_id", "last_update", "session", "info"],
+        request_job,
+    ),
     Route::new("GET", "/projects/:id/runners", Need::Read, LIST, of_project),
     Route::new("GET", "/runners/:id", Need::Read, &[], get),
     Route::new("PUT", "/runners/:id", Need::Write, CHANGE, change),
