@@ -60,7 +60,7 @@ impl AppEntry {
         Ok(entry)
     }
 
-    /// What `scripts/checks/apps` of the control repo asks of an entry, and that its words are single ones or a line: they go into
+    /// What `scripts/checks/data` of the control repo asks of an entry, and that its words are single ones or a line: they go into
     /// pipelines and texts, where a line end begins something else.
     fn check(&self) -> Result<(), String> {
         if self.description.chars().any(char::is_control) {

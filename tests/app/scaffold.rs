@@ -187,7 +187,7 @@ fn the_control_repos_check_reads_the_entry() {
     let control = ControlRepo::new("everything");
     made(&control, AppKind::Http, "shop");
     git(&control.path(), &["merge", "-q", "--ff-only", "factory/app-shop"]);
-    passed(&control.run(&["scripts/check", "apps", "docs"]));
+    passed(&control.run(&["scripts/check", "data", "docs"]));
     let good = control.read("infra/apps/shop.json");
     for (from, to, finding) in [
         ("\"port\": 8101", "\"port\": 80", "staging: port must be"),
@@ -200,7 +200,7 @@ fn the_control_repos_check_reads_the_entry() {
     ] {
         assert!(good.contains(from), "{good}");
         control.write("infra/apps/shop.json", &good.replacen(from, to, 1));
-        let output = control.run(&["scripts/check", "apps"]);
+        let output = control.run(&["scripts/check", "data"]);
         assert_eq!(output.status.code(), Some(1), "{to}: {}", text(&output));
         assert!(text(&output).contains(finding), "{to}: {}", text(&output));
     }

@@ -22,6 +22,7 @@ mod guard;
 mod infra;
 mod links;
 mod matrix;
+mod mutation;
 mod night;
 mod pipeline;
 mod prompts;
