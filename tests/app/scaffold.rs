@@ -179,6 +179,23 @@ fn only_a_place_that_is_free_is_written_to() {
     assert!(refused("late").to_string().contains("templates/deploy/template.yml is not in its commit"));
 }
 
+/// Nothing is deployed by a script there, so none is in the artifact; and what is missing fails the build.
+#[test]
+fn a_factory_without_a_host_builds_too() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("no-host");
+    let folder = made(&control, AppKind::Static, "site");
+    assert!(!folder.join("scripts/deploy").exists());
+    let built = run(&folder, "scripts/build", &["v1"]);
+    assert_eq!(passed(&built), "dist/site-v1.tar.gz\n");
+    assert!(built.stderr.is_empty(), "{}", text(&built));
+    let conf = fs::read_to_string(folder.join("app.conf")).unwrap();
+    fs::write(folder.join("app.conf"), conf.replace("files=", "files=gone ")).unwrap();
+    assert!(!run(&folder, "scripts/build", &["v2"]).status.success());
+}
+
 #[test]
 fn the_control_repos_check_reads_the_entry() {
     if !ready() {

@@ -138,6 +138,7 @@ fn words() -> Vec<Word> {
         word("cloudflared", edge, &[]),
         word("CLOUDFLARE_PLAN_TOKEN", edge, &[]),
         word("tunnel", edge, &[]),
+        word("ruleset", edge, &[]),
         word("example.org", edge, &["README.md", "docs/runbooks/"]),
         word("trusted host", host, &[]),
         word("the host", host, EDGE),
@@ -217,4 +218,33 @@ fn mentions(text: &str, word: &str) -> bool {
         };
         !part(before) && !part(after) && !NO_MENTION.iter().any(|known| inside(&known))
     })
+}
+
+/// A number in a sentence is that of the rows below it.
+#[test]
+fn as_many_identities_are_named_as_there_are() {
+    for combination in PAIRWISE.iter() {
+        let text = combination.text("docs/identities.md");
+        let (intro, rest) = text.split_once("|---|").unwrap();
+        let rows = rest.lines().skip(1).take_while(|line| line.starts_with('|')).count();
+        assert_eq!(rows, 4, "{}", combination.name());
+        assert!(intro.contains("There are four identities"), "{}: {intro}", combination.name());
+    }
+}
+
+/// Where SSH listens on a port of its own, whoever follows a document gets there.
+#[test]
+fn a_port_of_ssh_is_in_each_command_that_needs_it() {
+    let mut commands = 0;
+    for combination in PAIRWISE.iter().filter(|c| c.has("ssh-2222")) {
+        for (path, text) in texts(combination).into_iter().filter(|(path, _)| path.starts_with("docs/")) {
+            for line in text.lines().filter(|line| line.contains("@factory.acme.example")) {
+                assert!(line.contains("2222"), "{}: {path}: {line}", combination.name());
+                commands += 1;
+            }
+        }
+        let architecture = combination.text("docs/architecture.md");
+        assert!(architecture.contains("reached by SSH on port 2222"), "{}", combination.name());
+    }
+    assert!(commands > 3, "{commands}");
 }
