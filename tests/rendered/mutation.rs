@@ -352,13 +352,12 @@ fn every_wrong_edit_is_refused_with_its_file_and_a_remedy() {
         if output.status.code() != Some(1) || !named {
             missed.push(format!("{file}: {from:?} to {to:?}: {}", text(&output)));
         }
-        match before {
-            Some(text) => repo.write(file, &text),
-            None => {
-                fs::remove_file(&path).unwrap();
-                // A folder that this made, too.
-                let _ = fs::remove_dir(path.parent().unwrap());
-            }
+        if let Some(text) = before {
+            repo.write(file, &text);
+        } else {
+            fs::remove_file(&path).unwrap();
+            // A folder that this made, too.
+            let _ = fs::remove_dir(path.parent().unwrap());
         }
     }
     assert!(missed.is_empty(), "{} were missed:\n{}", missed.len(), missed.join("\n"));
