@@ -19,6 +19,9 @@ use crate::workspace::{Purpose, What, Workspace, factory_in};
 /// With a plan that `factoryup plan --out FILE` saved, exactly that plan is applied, without a question. If anything moved since it was
 /// saved, it is refused with exit code 65, and nothing is changed.
 ///
+/// The host's runners are installed and started too, and `apply` waits up to a minute until GitLab shows them online. What the host cannot
+/// download now is deferred: everything else is applied, and the command ends with exit code 75. Run it again to finish.
+///
 /// Ctrl-C while the host is at work stops it between two changes: the change in progress is finished, and the same command makes the
 /// changes that are left. SIGTERM and a closed terminal do the same. A second Ctrl-C leaves at once; factoryup then says what goes on,
 /// and which file on the host shows it. A change to sshd or the firewall that is not confirmed reverts by itself.
