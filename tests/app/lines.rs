@@ -249,6 +249,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("Revert the revert", RELEASE),
     ]),
     ("rotate-secrets", &[
+        ("Let the agent push what it has", PERSON),
         ("revoke every token of", GITLAB),
         ("factoryup apply", TOKEN),
         ("make a new token of the same service account", GITLAB),
