@@ -7,6 +7,8 @@
 mod canary;
 #[path = "day_one/moved.rs"]
 mod moved;
+#[path = "day_one/online.rs"]
+mod online;
 #[path = "../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
 #[path = "day_one/refused.rs"]
@@ -155,7 +157,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     assert!(said(&runs[2]).contains("# === guard:"), "{}", said(&runs[2]));
     runs.push(journey.in_repo(&["apply", "--yes"]));
     ends_with(&runs[3], 0);
-    runners_are_online(&journey);
+    online::runners_are_started(&journey);
     journey.plane.stand_in.clear_log();
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
     ends_with(&runs[4], 0);
@@ -228,21 +230,6 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     way_back(&journey, &renewed);
     traced::holds_no_secret(&journey.trace(), all.iter().map(|secret| (secret.name.as_str(), secret.text.as_str())));
     traced::shows_the_run(&journey.trace(), ".config/factory/gitlab-credential");
-}
-
-/// Nobody logged in to start them, and GitLab has heard from both; a runner that stopped is waited for, and started again.
-fn runners_are_online(journey: &Journey) {
-    let all = journey.plane.get("/projects/factory%2Ffactory/runners?type=project_type").body;
-    let status: Vec<_> = all.as_array().unwrap().iter().map(|runner| runner["status"].as_str().unwrap()).collect();
-    assert_eq!(status, ["online", "online"]);
-    let inside = |command: &str| lab::stdout(&journey.host.run_inside(&["sh", "-c", command]).unwrap());
-    let is_active = "systemctl is-active factory-runner-trusted factory-runner-untrusted";
-    assert_eq!(inside(is_active), "active\nactive");
-    inside("systemctl disable --now --quiet factory-runner-trusted");
-    let again = journey.in_repo(&["apply", "--yes"]);
-    ends_with(&again, 0);
-    assert!(said(&again).contains("set up again and restart the trusted runner"), "{}", said(&again));
-    assert_eq!(inside(is_active), "active\nactive");
 }
 
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.

@@ -362,6 +362,8 @@ fn a_runner_gets_its_token_once() {
     let stranger = plane.as_token("");
     assert_eq!(stranger.post("/runners/verify", &json!({"token": token, "system_id": "s_1"})).status, 200);
     assert_eq!(stranger.post("/runners/verify", &json!({"token": "glrt-wrong"})).status, 403);
+    assert_eq!(stranger.post("/jobs/request", &json!({"token": token, "system_id": "s_1"})).status, 204);
+    assert_eq!(stranger.post("/jobs/request", &json!({"token": "glrt-wrong"})).status, 403);
     let runner = plane.get(&one);
     assert_eq!((&runner.body["status"], &runner.body["access_level"]), (&json!("online"), &json!("ref_protected")));
     assert!(!runner.body.to_string().contains(token));

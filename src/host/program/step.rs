@@ -111,7 +111,7 @@ impl Step {
         self.shell
     }
 
-    /// Has all else be made if it fails: it depends on what this host and its root do not decide.
+    /// Lets the step fail without ending the run: it depends on another server.
     pub(crate) fn or_leave(&mut self) {
         self.or_leave = true;
     }
