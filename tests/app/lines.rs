@@ -294,7 +294,6 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("sudo systemctl restart 'factory-runner-*'", Host),
         ("sudo du -xh", Host),
         ("sudo journalctl --vacuum-size=500M", Host),
-        ("**No such service**", LEADS),
         ("factoryup apply", RUNNERS),
         ("**Shared runners**", GITLAB),
         ("kubectl", CLUSTER),
