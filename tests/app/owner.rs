@@ -59,7 +59,10 @@ pub(crate) fn the_factory_leaves_cloudflare(world: &World) {
     world.repo.git(&["push", "-q", "origin", "HEAD"]);
     assert_eq!(passed(&world.here("scripts/infra roots")), "control-plane\n");
     assert!(!world.repo.path().join("docs/runbooks/tunnel-down.md").exists());
-    passed(&world.here("scripts/check shell docs runbooks skills formats secrets recipients evidence settled data pipeline"));
+    passed(
+        &world
+            .here("scripts/check shell docs runbooks skills formats secrets recipients evidence settled data pipeline"),
+    );
     // Merged, there is nothing left to upgrade.
     world.repo.git(&["switch", "-q", "main"]);
     world.repo.git(&["merge", "-q", "--ff-only", &branch]);

@@ -46,7 +46,7 @@ impl Checkout {
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(args).current_dir(&self.folder).env("CARGO_NET_OFFLINE", "true");
+        command.args(args).current_dir(&self.folder);
         command.envs([
             ("GIT_AUTHOR_NAME", "a"),
             ("GIT_AUTHOR_EMAIL", "a@b"),
