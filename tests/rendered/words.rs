@@ -227,8 +227,8 @@ fn as_many_identities_are_named_as_there_are() {
         let text = combination.text("docs/identities.md");
         let (intro, rest) = text.split_once("|---|").unwrap();
         let rows = rest.lines().skip(1).take_while(|line| line.starts_with('|')).count();
-        assert_eq!(rows, 4, "{}", combination.name());
-        assert!(intro.contains("There are four identities"), "{}: {intro}", combination.name());
+        let word = ["four", "five"].get(rows.wrapping_sub(4)).unwrap_or(&"?");
+        assert!(intro.contains(&format!("There are {word} identities")), "{}: {rows}: {intro}", combination.name());
     }
 }
 
