@@ -291,7 +291,7 @@ uninstall() {
 			say "Removed the line for PATH from $file."
 		fi
 	done <"$record"
-	rm -f "$former" "$record" || die 73 "cannot remove $record"
+	rm -f "$former" "$former.new" "$record" || die 73 "cannot remove $record"
 	prune "$dir" "$kept"
 	prune "$records" "$kept_records"
 }

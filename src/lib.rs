@@ -51,6 +51,9 @@ pub mod interrupt;
 mod migrations;
 pub mod plan;
 pub mod process;
+#[cfg(test)]
+#[path = "../tests/merge/random.rs"]
+mod random;
 mod rehearsal;
 pub mod repo;
 pub mod secret;

@@ -1,7 +1,9 @@
 //! Changes inputs in ways that keep much of their structure: bytes, lines, numbers, words of the formats, parts of one another.
 
-/// `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>.
-pub(crate) struct Mutator(u64);
+use crate::random::Random;
+
+/// Makes new inputs out of known ones.
+pub(crate) struct Mutator(Random);
 
 /// What the formats are made of, and what has been wrong with readers before.
 const WORDS: &[&[u8]] = &[
@@ -84,20 +86,12 @@ const WORDS: &[&[u8]] = &[
 ];
 
 impl Mutator {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Random::new(seed))
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
+        self.0.below(end.max(1))
     }
 
     fn range(&mut self, length: usize) -> (usize, usize) {
@@ -181,7 +175,7 @@ impl Mutator {
         let from = starts[self.below(starts.len())];
         let to = from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let number = match self.below(4) {
-            0 => self.next().to_string(),
+            0 => self.0.next().to_string(),
             1 => self.below(300).to_string(),
             2 => (u64::MAX - self.below(2) as u64).to_string(),
             _ => format!("{}.5e{}", self.below(10), self.below(400)),

@@ -29,10 +29,24 @@ const RULES: &str = "/etc/factory/firewall.nft";
 const UNIT: &str = "factory-firewall.service";
 const UNIT_FILE: &str = "/etc/systemd/system/factory-firewall.service";
 
+/// Loads the rules and keeps them as the last good ones, or loads those again.
+macro_rules! load {
+    () => {
+        "\
+/bin/sh -c 'if /usr/sbin/nft -f /etc/factory/firewall.nft; then \\
+  /usr/sbin/nft -s -t list table inet factoryup >/var/lib/factoryup/firewall.new && \\
+  mv -f /var/lib/factoryup/firewall.new /var/lib/factoryup/firewall.good; \\
+  else echo \"the rules above are wrong: the last good ones stay in force\" >&2; \\
+  test -s /var/lib/factoryup/firewall.good && \\
+  { echo \"table inet factoryup\"; echo \"delete table inet factoryup\"; cat /var/lib/factoryup/firewall.good; } | /usr/sbin/nft -f -; fi'"
+    };
+}
+
 /// Loaded before the network is up, like Debian's `nftables.service`, and again whenever that one, which flushes all tables, is
 /// started, reloaded or restarted. A typo in a file of the owner's in `firewall.d` must not leave the host open: then the rules that
 /// were loaded last are loaded again.
-const UNIT_TEXT: &str = "\
+const UNIT_TEXT: &str = concat!(
+    "\
 # Written by factoryup.
 [Unit]
 Description=Firewall of the factory
@@ -50,21 +64,16 @@ RequiresMountsFor=/var/lib/factoryup
 Type=oneshot
 RemainAfterExit=yes
 UMask=0077
-ExecStart=/bin/sh -c 'if /usr/sbin/nft -f /etc/factory/firewall.nft; then \\
-  /usr/sbin/nft -s -t list table inet factoryup >/var/lib/factoryup/firewall.new && \\
-  mv -f /var/lib/factoryup/firewall.new /var/lib/factoryup/firewall.good; \\
-  else echo \"the rules above are wrong: the last good ones stay in force\" >&2; \\
-  { echo \"table inet factoryup\"; echo \"delete table inet factoryup\"; cat /var/lib/factoryup/firewall.good; } | /usr/sbin/nft -f -; fi'
-ExecReload=/bin/sh -c 'if /usr/sbin/nft -f /etc/factory/firewall.nft; then \\
-  /usr/sbin/nft -s -t list table inet factoryup >/var/lib/factoryup/firewall.new && \\
-  mv -f /var/lib/factoryup/firewall.new /var/lib/factoryup/firewall.good; \\
-  else echo \"the rules above are wrong: the last good ones stay in force\" >&2; \\
-  { echo \"table inet factoryup\"; echo \"delete table inet factoryup\"; cat /var/lib/factoryup/firewall.good; } | /usr/sbin/nft -f -; fi'
-ExecStop=/usr/sbin/nft delete table inet factoryup
+ExecStart=",
+    load!(),
+    "\nExecReload=",
+    load!(),
+    "\nExecStop=/usr/sbin/nft delete table inet factoryup
 
 [Install]
 WantedBy=sysinit.target nftables.service
-";
+"
+);
 
 /// The table `inet factoryup`.
 #[derive(Clone, Debug)]

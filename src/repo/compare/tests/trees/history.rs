@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::random::Random;
+use crate::random::Random;
 use crate::repo::catalogue::Class;
 use crate::repo::path;
 use crate::repo::tree::{ContentKind, Mode, RenderedFile};

@@ -11,12 +11,11 @@ mod history;
 mod laws;
 #[path = "../../../../../tests/merge/oracle.rs"]
 mod oracle;
-#[path = "../../../../../tests/merge/random.rs"]
-mod random;
 
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::random::Random;
 use crate::repo::git::Git;
 use crate::repo::git::write::Edit;
 use crate::repo::manifest;
@@ -24,7 +23,6 @@ use crate::repo::record::ANSWERS;
 use crate::repo::tree::Tree;
 use history::{File, Files, History};
 use laws::Count;
-use random::Random;
 
 const FEW: u32 = 400;
 const MANY: u32 = 100_000;
