@@ -297,7 +297,8 @@ fn a_secret_reaches_the_application_and_nothing_else(app: &App<'_>) {
     );
 
     // Nobody but the service itself, which systemd starts with it.
-    let seen: Vec<_> = watcher.stop().into_iter().filter(|process| !process.contains("bin/serve")).collect();
+    let seen: Vec<_> =
+        watcher.stop().into_iter().filter(|process| !process.ends_with("[app-shop-staging.service]")).collect();
     assert_eq!(seen, Vec::<String>::new());
     app.journey.inside("journalctl --flush --rotate >/dev/null 2>&1; sync");
     let inside = app.journey.inside("journalctl --no-pager --output=cat | grep -c canary- || true");

@@ -32,7 +32,8 @@ impl Watcher {
     }
 
     /// What was seen: the arguments of each process that had a secret in its arguments, or in its environment without being
-    /// factoryup itself, to which the secrets were handed there.
+    /// factoryup itself, to which the secrets were handed there; and in brackets the name of its cgroup, which says what systemd
+    /// started it as, whatever program it executes at that moment.
     pub fn stop(self) -> BTreeSet<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
@@ -55,7 +56,10 @@ fn look(secrets: &[String], seen: &mut BTreeSet<String>) {
                 // In the middle of an exec a process has no arguments yet, and its environment a moment later.
                 let known = Some(&arguments).filter(|known| !known.is_empty()).cloned();
                 let named = known.or_else(|| fs::read(path.join("cmdline")).ok()).unwrap_or_default();
-                seen.insert(String::from_utf8_lossy(&named).replace('\0', " "));
+                let cgroups = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
+                let unit = cgroups.lines().filter_map(|line| line.rsplit('/').next()).find(|name| name.contains('.'));
+                let text = String::from_utf8_lossy(&named).replace('\0', " ");
+                seen.insert(format!("{text}[{}]", unit.unwrap_or_default()));
             }
         }
     }
