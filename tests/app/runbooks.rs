@@ -107,7 +107,7 @@ impl Secure {
             .unwrap();
         let begun = Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "openssl does not listen on {address}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "openssl does not listen on {address}");
             std::thread::sleep(Duration::from_millis(50));
         }
         Self { server, address, _folder: folder }
@@ -260,7 +260,7 @@ fn until(world: &World, command: &str, wanted: &str) {
     let begun = Instant::now();
     while world.journey.inside(command) != wanted {
         let all = world.journey.inside("ps -u agent -o pid,args; true");
-        assert!(begun.elapsed() < Duration::from_secs(20), "{command} is not {wanted}: {all}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{command} is not {wanted}: {all}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -74,7 +74,7 @@ fn by_hand(journey: &Journey) {
     let left = journey.inside("nft list tables; systemctl is-enabled factory-firewall.service || true");
     assert!(!left.contains("inet factoryup") && left.contains("disabled"), "{left}");
     // sshd starts itself anew at a reload, which takes a moment.
-    let lets_in = (0..20).any(|_| {
+    let lets_in = (0..120).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(250));
         journey.lets_in("root")
     });
