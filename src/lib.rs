@@ -16,6 +16,7 @@
 //! | [`workspace`] | a factory's folder with its answers, keys, state and dialog: makes targets, and applies them in order |
 //! | [`budget`] | what a peer may cost: bytes, entries and time |
 //! | [`hand_over`] | what the hand-off makes for the host |
+//! | [`age`] | age keys: creates and reads them |
 //! | [`app`] | application repos under the factory's app contract |
 //! | [`transport`] | how a program reaches a host: SSH through libssh2, or this very machine |
 //! | `rehearsal` | day one against a disposable host and a GitLab stand-in |
@@ -34,6 +35,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+pub mod age;
 pub mod app;
 pub mod budget;
 pub mod cli;

@@ -3,6 +3,10 @@
 
 #[path = "command_line/documented.rs"]
 mod documented;
+#[path = "command_line/keys.rs"]
+mod keys;
+#[path = "support/skip.rs"]
+mod support;
 
 use std::fs;
 use std::path::Path;

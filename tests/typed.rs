@@ -168,7 +168,7 @@ fn the_readme_is_typed_as_it_stands() {
                 desk.answer_the_wizard(&mut pty, "my-factory");
                 ends_with(&mut pty, 0);
             }
-            "cd my-factory" => type_line(&mut pty, &command, 0),
+            "factoryup keys init" | "cd my-factory" => type_line(&mut pty, &command, 0),
             "export FACTORYUP_GITLAB_TOKEN=…" => {
                 type_line(&mut pty, &command.replace('…', &desk.plane.owner_token()), 0);
             }
@@ -188,7 +188,7 @@ fn the_readme_is_typed_as_it_stands() {
         }
         typed.push(command);
     }
-    assert_eq!(typed.len(), 5, "{typed:?}");
+    assert_eq!(typed.len(), 6, "{typed:?}");
 
     // Every other way to name the same directory finds nothing left to do; so does the doctor.
     for command in [
@@ -210,6 +210,9 @@ fn the_readme_is_typed_as_it_stands() {
     pty.expect("FAILS GitLab matches factory.toml").expect("main").expect("factoryup apply gitlab");
     ends_with(&mut pty, 2);
     type_line(&mut pty, "factoryup doctor repo", 0);
+    // init found the key that was made before it.
+    let rules = fs::read_to_string(desk.folder("my-factory/.sops.yaml")).unwrap();
+    assert!(rules.contains("path_regex: ^secrets/owner/"), "{rules}");
     // What is kept in a file says which target each line is about.
     type_line(&mut pty, "factoryup plan >plan.txt", 2);
     let plan = fs::read_to_string(desk.folder("my-factory/plan.txt")).unwrap();

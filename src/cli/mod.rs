@@ -11,6 +11,7 @@ mod doctor;
 mod evidence;
 mod init;
 mod itself;
+mod keys;
 mod man;
 mod plan;
 mod rehearse;
@@ -90,6 +91,7 @@ enum Command {
     Revert(revert::Revert),
     Rehearse(rehearse::Rehearse),
     App(app::App),
+    Keys(keys::Keys),
     Evidence(evidence::Evidence),
     Schema(schema::Schema),
     #[command(name = "self")]
@@ -132,6 +134,7 @@ impl Cli {
             Some(Command::Apply(command)) => command.run(&dir, ui),
             Some(Command::Rehearse(command)) => command.run(ui),
             Some(Command::App(command)) => command.run(&dir, ui),
+            Some(Command::Keys(command)) => command.run(&dir, ui),
             Some(Command::Evidence(command)) => command.run(&dir, ui),
             Some(Command::Schema(command)) => command.run(ui),
             Some(Command::Completions(command)) => command.run(ui),

@@ -14,6 +14,7 @@
 mod apply;
 mod check;
 mod evidence;
+mod keys;
 mod online;
 mod open;
 mod token;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use apply::What;
 pub use evidence::Compared;
+pub use keys::{OwnerKey, Written, init_key};
 pub use open::{Purpose, factory_in, refuse_new_name};
 
 use crate::error::Result;

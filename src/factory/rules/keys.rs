@@ -145,38 +145,9 @@ pub(crate) fn age_recipient(text: &str) -> Result<(), Fault> {
     ensure(!text.starts_with("ssh-"), "is an SSH key", remedy)?;
     ensure(text.starts_with("age1"), "does not begin with `age1`", remedy)?;
     let damaged = || Fault::new("has a wrong checksum: a character is missing or mistyped", remedy);
-    let (prefix, data) = bech32(text).ok_or_else(damaged)?;
+    let (prefix, data) = crate::age::decode(text).ok_or_else(damaged)?;
     ensure(prefix != "age" || data.len() == 32, "is not a key of 32 bytes", remedy)?;
     ensure(prefix == "age" || prefix.starts_with("age1"), "is not an age recipient", remedy)
-}
-
-fn bech32(text: &str) -> Option<(&str, Vec<u8>)> {
-    const CHARSET: &str = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-    const GENERATOR: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
-    let (prefix, data) = text.rsplit_once('1')?;
-    let data: Vec<u8> =
-        data.chars().map(|c| CHARSET.find(c).and_then(|at| u8::try_from(at).ok())).collect::<Option<_>>()?;
-    let high = prefix.bytes().map(|b| b >> 5);
-    let low = prefix.bytes().map(|b| b & 31);
-    let sum = high.chain([0]).chain(low).chain(data.iter().copied()).fold(1_u32, |sum, value| {
-        let top = sum >> 25;
-        GENERATOR.iter().enumerate().fold(((sum & 0x01ff_ffff) << 5) ^ u32::from(value), |sum, (bit, generator)| {
-            if top >> bit & 1 == 1 { sum ^ generator } else { sum }
-        })
-    });
-    let payload = data.get(..data.len().checked_sub(6)?)?;
-    let mut bytes = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for value in payload {
-        held = (held << 5 | u32::from(*value)) & 0xfff;
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(held >> bits & 0xff).ok()?);
-        }
-    }
-    let padding = held & ((1 << bits) - 1);
-    (sum == 1 && bits < 5 && padding == 0).then_some((prefix, bytes))
 }
 
 #[cfg(test)]

@@ -113,12 +113,22 @@ pub fn discover(around: &Surroundings) -> Discovered {
     }
     gitlab::instance(around, &mut found);
     zone::of_the_clock(around, &mut found);
+    age_key(around, &mut found);
     let path = (around.variable)("PATH");
     let has = |program: &str| which::which_in(program, path.as_ref(), around.standing()).is_ok();
     if has("codex") && !has("claude") {
         preset(&mut found, "agent.kind", "codex", "codex is on PATH");
     }
     found
+}
+
+/// The recipient of the key that SOPS would use. Which of several is the owner's, only the owner knows.
+fn age_key(around: &Surroundings, found: &mut Discovered) {
+    let file = crate::age::place(&around.home, around.variable);
+    let text = zeroize::Zeroizing::new(crate::budget::read_text(&file).unwrap_or_default());
+    if let [pair] = &crate::age::pairs(&text)[..] {
+        answer(found, "secrets.owner_recipient", pair.recipient(), &file.display().to_string());
+    }
 }
 
 fn answer(found: &mut Discovered, key: &str, text: &str, place: &str) {
