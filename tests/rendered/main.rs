@@ -25,6 +25,7 @@ mod matrix;
 mod mutation;
 mod night;
 mod pipeline;
+mod policy;
 mod prompts;
 mod readers;
 mod recipients;

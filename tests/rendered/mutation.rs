@@ -12,6 +12,7 @@ const PRODUCTION: &str = "infra/environments/production/terraform.tfvars";
 const CONTROL: &str = "infra/control-plane/terraform.tfvars";
 const SHOP: &str = "infra/apps/shop.json";
 const POLICY: &str = "infra/policy/allowed-changes.json";
+const KINDS: &str = "infra/policy/resources.json";
 const CI: &str = ".gitlab-ci.yml";
 
 /// An application that is right.
@@ -232,6 +233,23 @@ const RULES: &[Row] = &[
         "\"exemptions\"",
         "exemptions is unknown; there are schema, allow and exceptions",
     ),
+    ("data", KINDS, "\"must\": { \"access_level\"", "\"mist\": { \"access_level\"", "must have either must or ask"),
+    (
+        "data",
+        KINDS,
+        "[\"guest\", \"reporter\", \"developer\"]",
+        "\"developer\"",
+        "must be { ATTRIBUTE: [VALUE, ...] }, each a value, { matches } or { least }",
+    ),
+    ("data", KINDS, "^[^@ ]+@[^@ ]+$", "^[^@ ]+@[^@ ", "cloudflare_zero_trust_access_policy[0].must must be"),
+    (
+        "data",
+        KINDS,
+        "\"gitlab_project_label\": [],",
+        "",
+        "no plan with the type gitlab_project_label is accepted: give it rules in infra/policy/resources.json",
+    ),
+    ("data", KINDS, "\"resources\"", "\"kinds\"", "kinds is unknown; there are schema and resources"),
     (
         "pipeline",
         CI,
