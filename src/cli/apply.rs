@@ -22,6 +22,9 @@ use crate::workspace::{Purpose, What, Workspace, factory_in};
 /// The host's runners are installed and started too, and `apply` waits up to a minute until GitLab shows them online. What the host cannot
 /// download now is deferred: everything else is applied, and the command ends with exit code 75. Run it again to finish.
 ///
+/// If a change would stop what works on the host now, such as a service on a port that the firewall closes, `apply` asks even with `--yes`.
+/// Without a terminal it then exits with 65, and changes nothing.
+///
 /// Ctrl-C while the host is at work stops it between two changes: the change in progress is finished, and the same command makes the
 /// changes that are left. SIGTERM and a closed terminal do the same. A second Ctrl-C leaves at once; factoryup then says what goes on,
 /// and which file on the host shows it. A change to sshd or the firewall that is not confirmed reverts by itself.
@@ -36,7 +39,7 @@ pub(super) struct Apply {
     #[arg(long)]
     pub(super) diff: bool,
 
-    /// Apply without confirmation
+    /// Apply without confirmation, unless something would stop working
     #[arg(long, short)]
     yes: bool,
 

@@ -44,6 +44,7 @@ pub use model::{
 };
 pub(crate) use questions::answered_since;
 pub use questions::{Renewed, new_questions, renew, said};
+pub(crate) use rules::port_range;
 pub use rules::{Check, Fault};
 pub use schema::{json_schema, markdown};
 pub use write::{edit, to_toml};

@@ -113,6 +113,10 @@ pub struct Host {
     pub authorized_keys: Vec<String>,
     /// The host key's fingerprint (`SHA256:…`), if it is known beforehand; empty means known hosts and a question.
     pub host_key: String,
+    /// Ports that the firewall opens in addition to sshd's, each as `80/tcp`, `51820/udp` or `30000-30100/tcp`.
+    pub open: Vec<String>,
+    /// Whether the firewall leaves forwarded packets alone, which containers, virtual machines and VPNs need.
+    pub forward: bool,
 }
 
 impl Default for Host {
@@ -126,6 +130,8 @@ impl Default for Host {
             sudo: Sudo::default(),
             authorized_keys: Vec::new(),
             host_key: String::new(),
+            open: Vec::new(),
+            forward: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Drift around factoryup's settings: what somebody else wrote, and what undoes them. factoryup does not change it; the plan names it.
 
 use super::accounts::WORKERS;
+use super::closing;
 use super::profile::{LAST_SUDOERS, SETTINGS, UPDATES};
 use super::resources::{fingerprint, key_parts};
 use super::target::HostTarget;
@@ -21,6 +22,7 @@ impl HostTarget<'_> {
         notes.extend(self.seen.firewall_fault.iter().map(|fault| {
             format!("the firewall's rules cannot be loaded again; the last good ones stay in force. Correct the file that nft names: {fault}")
         }));
+        notes.extend(closing::notes(&self.seen, plan));
         notes.extend(self.sudo_rights(plan)?);
         Ok(notes.iter().map(|note| plain(note).replace('\n', " ")).collect())
     }

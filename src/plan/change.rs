@@ -105,12 +105,23 @@ pub struct Change {
     /// Why a later revert does not undo it, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stays: Option<String>,
+    /// What works now and stops working with it: a sentence each, with what keeps it. `--yes` alone does not confirm that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<String>,
 }
 
 impl Change {
     /// A change without diff and risk.
     pub fn new(id: impl Into<String>, action: Action, summary: impl Into<String>) -> Self {
-        Self { id: id.into(), action, summary: summary.into(), diff: None, risk: Risk::None, stays: None }
+        Self {
+            id: id.into(),
+            action,
+            summary: summary.into(),
+            diff: None,
+            risk: Risk::None,
+            stays: None,
+            ends: Vec::new(),
+        }
     }
 
     /// Adds the texts before and after.
@@ -175,7 +186,7 @@ impl Plan {
         let texts = self.changes.iter_mut().flat_map(|change| {
             let diff = change.diff.as_mut().map(|diff| [&mut diff.before, &mut diff.after]);
             let optional = diff.into_iter().flatten().chain([&mut change.stays]).filter_map(Option::as_mut);
-            [&mut change.id, &mut change.summary].into_iter().chain(optional)
+            [&mut change.id, &mut change.summary].into_iter().chain(optional).chain(&mut change.ends)
         });
         for text in texts.chain(&mut self.notes).chain([&mut self.subject]) {
             if let Cow::Owned(shown) = redact(text) {

@@ -49,6 +49,10 @@ impl Ui {
                 Action::Update | Action::Run => paint.care(&line),
             };
             text.push_str(&format!("{line}\n"));
+            for end in &change.ends {
+                let end = wrap::fill(&plain(end), width, "    ! ", "      ");
+                text.push_str(&format!("{}\n", paint.bad(&end)));
+            }
             if let Some(texts) = change.diff.as_ref().filter(|_| self.settings.diff) {
                 text.push_str(&diff::text(texts, paint, "      "));
             }

@@ -122,7 +122,9 @@ impl Workspace<'_> {
             saved.require_same(&plans, &|plan| journal.began(plan.target, &plan.digest()))?;
         }
         // Who saved the plan has confirmed it.
-        confirm(&plans, Deed::Apply, self.watch, Options { yes: options.yes || saved.is_some(), ..options })?;
+        if saved.is_none() {
+            confirm(&plans, Deed::Apply, self.watch, options)?;
+        }
         let now = surveyed.iter().filter_map(|one| Some((one.plan.clone()?, false)));
         let then = surveyed.iter().filter_map(|one| Some((one.then.clone()?, true)));
         let confirmed = now.chain(then).collect();

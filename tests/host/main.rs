@@ -10,6 +10,7 @@ mod hostile;
 mod interrupted;
 mod journey;
 mod levels;
+mod living;
 mod lockout;
 mod programs;
 mod proof;

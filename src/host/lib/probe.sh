@@ -186,7 +186,10 @@ packages() {
 secure_shell() {
     command -v sshd >/dev/null || return 0
     section sshd
-    sshd -T
+    # A block for a local port or address is for nobody here: without a word about them, sshd refuses to answer.
+    sshd -T -C laddr=127.0.0.1,lport=1,rdomain=
+    section ssh-socket
+    ! systemctl is-active --quiet ssh.socket || systemctl show --property=Listen ssh.socket
     for kind in kex cipher mac HostKeyAlgorithms; do
         section "algorithms-$kind"
         ssh -Q "$kind"
@@ -201,6 +204,34 @@ firewall() {
     cat "$STATE/firewall.loaded"
     section firewall-fault
     [ ! -e /etc/factory/firewall.nft ] || nft -c -f /etc/factory/firewall.nft 2>&1 | grep -m 1 'Error'
+    section firewall-own
+    cat /etc/factory/firewall.d/input-*.nft
+    in_use
+}
+
+# in_use: what a firewall could close: listening sockets, the work of other firewalls, networks between which packets are forwarded.
+in_use() {
+    section listening
+    ss -H -tulpn
+    section other-firewalls
+    ! grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf || echo ufw
+    ! systemctl is-active --quiet firewalld.service || echo firewalld
+    # Only where its tables are loaded: to look would load them.
+    if [ -s /proc/net/ip_tables_names ] && iptables-legacy-save | grep -qE '^(-A|:INPUT DROP)'; then echo 'iptables (legacy)'; fi
+    section chains
+    nft list chains
+    section fact
+    command -v ss >/dev/null || echo 'no-ss yes'
+    echo "client-ports $(tr -s '[:blank:]' ' ' </proc/sys/net/ipv4/ip_local_port_range)"
+    if grep -qs 1 /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding; then
+        names=
+        for interface in /sys/class/net/*; do
+            # One end of a container's cable is a port of a bridge.
+            if [ "${interface##*/}" = lo ] || [ -e "$interface/master" ]; then continue; fi
+            flags=$(cat "$interface/flags") && [ $((flags & 1)) -eq 1 ] && names="$names ${interface##*/}"
+        done
+        echo "forwards$names"
+    fi
 }
 
 unfinished() {

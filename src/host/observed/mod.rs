@@ -3,11 +3,14 @@
 //! The probe program sends raw lines of the host's own tools, each wrapped as `{"section":…,"line":…}`; here they are read, with
 //! the tool's manual page as the format. Nothing here knows what the host should be like.
 
+mod in_use;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::word::{HostPath, Part};
+
+pub(crate) use in_use::{Listener, tables_for_input};
 
 /// A user, from `passwd(5)` and, reduced to one word on the host, `shadow(5)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +131,16 @@ pub(crate) struct Observed {
     pub(crate) algorithms: BTreeMap<String, Vec<String>>,
     /// The live firewall table, as `nft -s -t` lists it, and how it was listed right after it was loaded.
     pub(crate) firewall: (Option<String>, Option<String>),
+    /// The rules in files of the owner's about what may come in.
+    pub(crate) own_rules: String,
+    /// Sockets that listen for other machines.
+    pub(crate) listening: Vec<Listener>,
+    /// Other firewalls that are active, by the names of their programs.
+    pub(crate) firewalls: Vec<String>,
+    /// All chains, as `nft list chains` prints them.
+    pub(crate) chains: Vec<String>,
+    /// `Listen=` lines of `ssh.socket`, if that is what sshd is started by.
+    pub(crate) ssh_socket: Vec<String>,
     /// The change that a cut run was at.
     pub(crate) unfinished: Option<String>,
     /// Why the firewall's rules cannot be loaded again.
@@ -164,9 +177,19 @@ impl Observed {
             .collect()
     }
 
-    /// The numbers of the ports that sshd listens on; empty where sshd could not be asked.
+    /// The numbers of the ports that sshd listens on, each once; empty where sshd could not be asked. Where systemd listens for it, sshd's
+    /// own setting does not count, but is true again once the socket is off: so both.
     pub(crate) fn sshd_ports(&self) -> Vec<u16> {
-        self.sshd.iter().filter(|(keyword, _)| keyword == "port").filter_map(|(_, port)| port.parse().ok()).collect()
+        let own = self.sshd.iter().filter(|(keyword, _)| keyword == "port").map(|(_, port)| port.as_str());
+        // Listen=0.0.0.0:2222 (Stream)
+        let address =
+            |line: &str| line.strip_prefix("Listen=").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+        let of_socket: Vec<String> = self.ssh_socket.iter().filter_map(|line| address(line)).collect();
+        let of_socket = of_socket.iter().filter_map(|address| address.rsplit(':').next());
+        let mut ports: Vec<u16> = own.chain(of_socket).filter_map(|port| port.parse().ok()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// The text of a file, if the probe sent it and it is text.

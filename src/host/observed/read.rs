@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Account, Group, Observed, Password, PathState, Range, Setting, UnitState};
+use super::{Account, Group, Listener, Observed, Password, PathState, Range, Setting, UnitState};
 
 /// Longest text of a file in a home, as base64: 256 KiB.
 const LONGEST: usize = 256 * 1024 / 3 * 4 + 4;
@@ -80,6 +80,14 @@ impl Observed {
             }
             "firewall" => append(&mut self.firewall.0, line),
             "firewall-loaded" => append(&mut self.firewall.1, line),
+            "firewall-own" => {
+                self.own_rules.push_str(line);
+                self.own_rules.push('\n');
+            }
+            "listening" => self.listening.extend(Listener::read(line)),
+            "other-firewalls" => self.firewalls.push(line.to_owned()),
+            "chains" => self.chains.push(line.to_owned()),
+            "ssh-socket" => self.ssh_socket.push(line.to_owned()),
             "unfinished" => self.unfinished = serde_json::from_str(line).ok(),
             "firewall-fault" => self.firewall_fault = Some(line.to_owned()),
             "receipt" => {

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::factory::{Factory, RunnerKind};
+use crate::factory::{Factory, RunnerKind, port_range};
 use crate::host::accounts::{AGENT, DEPLOY, RUNNER};
+use crate::host::closing;
 use crate::host::observed::Observed;
 use crate::host::resources::{File, Nftables, Resource, Then};
 
@@ -35,22 +36,27 @@ ExecStartPost=/bin/systemctl --no-block try-reload-or-restart factory-firewall.s
 /// `closed` lets nobody in, not even on connections that exist: for a drill.
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, seen: &Observed, closed: bool) {
     let docker = seen.facts.contains_key("docker");
+    let forwards = docker || factory.host.forward;
+    let ports = ports(factory, seen);
     let note = docker.then(|| {
         "Docker runs here: forwarded packets are left to it, and ports that it publishes are open to all, whatever the firewall says"
             .to_owned()
     });
     let after = File::system("/etc/systemd/system/nftables.service.d/50-factoryup.conf", AFTER_FLUSH);
     resources.push(Box::new(after.then(Then::DaemonReload)));
-    resources.push(Box::new(Nftables { rules: rules(factory, seen, docker, closed), checked: !closed, note }));
+    let ends = if closed { Vec::new() } else { closing::by_firewall(&factory.host, seen, &ports, !forwards) };
+    let rules = rules(factory, seen, &ports, forwards, closed);
+    resources.push(Box::new(Nftables { rules, checked: !closed, note, ends }));
 }
 
-fn rules(factory: &Factory, seen: &Observed, docker: bool, closed: bool) -> String {
-    let mut ports = seen.sshd_ports();
-    if ports.is_empty() {
-        ports.push(factory.host.port);
-    }
-    ports.sort_unstable();
-    ports.dedup();
+/// Where sshd listens.
+fn ports(factory: &Factory, seen: &Observed) -> Vec<u16> {
+    let ports = seen.sshd_ports();
+    if ports.is_empty() { vec![factory.host.port] } else { ports }
+}
+
+/// With `forwards`, forwarded packets are left to others.
+fn rules(factory: &Factory, seen: &Observed, ports: &[u16], forwards: bool, closed: bool) -> String {
     let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let logins = if closed {
         format!("\t\ttcp dport {{ {ports} }} drop\n")
@@ -62,11 +68,16 @@ fn rules(factory: &Factory, seen: &Observed, docker: bool, closed: bool) -> Stri
         )
     };
     let established = if closed { "" } else { "\t\tct state established,related accept\n" };
-    let forward = if docker {
+    let forward = if forwards {
         ""
     } else {
         "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t\tct state established,related accept\n\t}\n"
     };
+    let mut open = String::new();
+    for (first, last, protocol) in factory.host.open.iter().filter_map(|entry| port_range(entry)) {
+        let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        open.push_str(&format!("\t\t{protocol} dport {ports} accept\n"));
+    }
     let mut watched = vec![AGENT];
     if factory.runner.kind == RunnerKind::Podman {
         watched.push(RUNNER);
@@ -108,7 +119,7 @@ table inet factoryup {{
 		# Answers of DHCP servers.
 		udp sport 67 udp dport 68 accept
 		ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
-{logins}\t\tinclude \"/etc/factory/firewall.d/input-*.nft\"
+{logins}{open}\t\tinclude \"/etc/factory/firewall.d/input-*.nft\"
 	}}
 {forward}
 	chain output {{

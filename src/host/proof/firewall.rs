@@ -7,8 +7,8 @@ use crate::plan::Proof;
 
 const CLAIM: &str = "the firewall drops what no rule accepts";
 
-/// The base chains must be in force. With `docker`, forwarded packets are Docker's.
-pub(super) fn judge(said: &Said, docker: bool) -> Proof {
+/// The base chains must be in force. With `forwards`, forwarded packets are left to others.
+pub(super) fn judge(said: &Said, forwards: bool) -> Proof {
     let text = said.of("firewall").join("\n");
     let Ok(listing) = serde_json::from_str::<Value>(&text) else {
         return cannot_tell(CLAIM, "nft does not list the table inet factoryup: it is not loaded");
@@ -27,7 +27,7 @@ pub(super) fn judge(said: &Said, docker: bool) -> Proof {
     let mut missing = Vec::new();
     for (is_there, what) in [
         (chain("input", "drop"), "input with policy drop"),
-        (docker || chain("forward", "drop"), "forward with policy drop"),
+        (forwards || chain("forward", "drop"), "forward with policy drop"),
         (chain("output", "accept") && egress, "output with a jump to egress"),
     ] {
         if !is_there {

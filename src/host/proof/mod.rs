@@ -81,7 +81,7 @@ impl HostTarget<'_> {
         let known: Vec<&str> = ["root", &operator].into_iter().chain(workers.iter().copied()).collect();
         proofs.extend(sshd::judge(&said, &known, matches!(self.reach, Reach::Here(_))));
         proofs.extend(sudo::judge(&said, &operator, self.factory.host.sudo, &workers));
-        proofs.push(firewall::judge(&said, self.seen.facts.contains_key("docker")));
+        proofs.push(firewall::judge(&said, self.factory.host.forward || self.seen.facts.contains_key("docker")));
         let (tried, notes) = views.judge(&said);
         proofs.extend(tried);
         watch.busy("");

@@ -35,7 +35,7 @@ pub(crate) use git_include::{GitInclude, INCLUDED};
 pub(crate) use group::Group;
 pub(crate) use kind::{Back, ResourceKind, WayBack};
 pub(crate) use link::Link;
-pub(crate) use nftables::Nftables;
+pub(crate) use nftables::{FIREWALL, Nftables};
 pub(crate) use package::Packages;
 pub(crate) use runner_program::RunnerProgram;
 pub(crate) use runner_service::RunnerService;

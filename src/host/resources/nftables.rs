@@ -23,6 +23,9 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     }),
 };
 
+/// The id of the one that there is.
+pub(crate) const FIREWALL: &str = "nftables:inet factoryup";
+
 /// Where the rules are. The shell library knows the same path.
 const RULES: &str = "/etc/factory/firewall.nft";
 /// What loads them at boot. The shell library knows the same name.
@@ -84,6 +87,8 @@ pub(crate) struct Nftables {
     pub(crate) checked: bool,
     /// What a reader of the plan should know about the rules.
     pub(crate) note: Option<String>,
+    /// What ends when they are loaded.
+    pub(crate) ends: Vec<String>,
 }
 
 impl Nftables {
@@ -117,7 +122,8 @@ impl Resource for Nftables {
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let differs = |action, summary: &str, diff| {
-            let change = Change { diff, ..Change::new(self.id(), action, summary).with_risk(Risk::Access) };
+            let change = Change::new(self.id(), action, summary).with_risk(Risk::Access);
+            let change = Change { diff, ends: self.ends.clone(), ..change };
             Ok(Verdict { change: Some(change), note: self.note.clone() })
         };
         if let Some(change) = self.rules().compare(seen)?.change {
@@ -174,9 +180,9 @@ mod tests {
     }
 
     fn summary(seen: &Observed) -> Option<String> {
-        let firewall = Nftables { rules: "rules\n".into(), checked: true, note: None };
+        let firewall = Nftables { rules: "rules\n".into(), checked: true, note: None, ends: vec!["8080/tcp".into()] };
         firewall.compare(seen).unwrap().change.map(|change| {
-            assert_eq!(change.risk, Risk::Access);
+            assert_eq!((change.risk, change.ends.len()), (Risk::Access, 1));
             change.summary
         })
     }

@@ -13,6 +13,7 @@ struct Shelf {
     cut_at: Option<&'static str>,
     killed_at: Option<&'static str>,
     promise: Option<bool>,
+    ends: Vec<String>,
 }
 
 impl Target for Shelf {
@@ -30,7 +31,8 @@ impl Target for Shelf {
             if self.there.iter().any(|b| b == book) {
                 plan.unchanged += 1;
             } else {
-                plan.push(Change::new(format!("book:{book}"), Action::Create, format!("put {book} there")));
+                let change = Change::new(format!("book:{book}"), Action::Create, format!("put {book} there"));
+                plan.push(Change { ends: self.ends.clone(), ..change });
             }
         }
         Ok(plan)
@@ -87,6 +89,17 @@ fn without_a_yes_nothing_is_changed() {
     let mut shelf = Shelf { wanted: vec!["a"], ..Shelf::default() };
     let error = converge(&mut shelf, &Silent, &state, Options::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
+    assert!(shelf.there.is_empty());
+}
+
+#[test]
+fn a_yes_beforehand_is_no_answer_to_what_ends() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a"], ends: vec!["this will hide b".into()], ..Shelf::default() };
+    let error = converge(&mut shelf, &Silent, &state, YES).unwrap_err();
+    assert_eq!(error.kind(), Kind::Data);
+    assert_eq!(error.hints()[0], "this will hide b");
+    assert!(error.hints()[1].contains("factoryup plan repo --out FILE"), "{:?}", error.hints());
     assert!(shelf.there.is_empty());
 }
 

@@ -188,4 +188,34 @@ pub(super) const OWNER: &[Field] = &[
         pattern: Some("^(?:SHA256:[A-Za-z0-9+/]{43})?$"),
         ..Field::PLAIN
     },
+    Field {
+        key: "host.open",
+        flag: "host-open",
+        prompt: "Ports that stay open",
+        help: "Ports that the firewall opens in addition to sshd's, such as 80/tcp or 51820/udp",
+        explain: "The firewall drops all other new connections from outside. If the host already serves something, name its ports here. \
+                  A range is 30000-30100/tcp. `factoryup plan host` names each port in use that the firewall would close.",
+        example: "80/tcp, 443/tcp",
+        kind: ValueKind::List { min: 0, max: 100, commas: true },
+        default: Some(""),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        check: Some(rules::open_port),
+        pattern: Some("^[0-9]{1,5}(?:-[0-9]{1,5})?/(?:tcp|udp)$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "host.forward",
+        flag: "host-forward",
+        prompt: "Let the host forward packets",
+        help: "Whether the firewall leaves forwarded packets alone, as containers, virtual machines and VPNs need it",
+        explain: "With `false`, the firewall drops what the host would forward between its networks. With `true`, the rules of Podman, LXD, \
+                  libvirt or WireGuard decide. With Docker on the host, the firewall always leaves forwarded packets alone.",
+        example: "true",
+        kind: ValueKind::Bool,
+        default: Some("false"),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        ..Field::PLAIN
+    },
 ];
