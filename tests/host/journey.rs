@@ -77,6 +77,11 @@ pub struct Observer {
 }
 
 impl Observer {
+    /// Says yes to one question.
+    pub fn yes() -> Self {
+        Self { answers: RefCell::new([true].into()), interactive: true, ..Self::default() }
+    }
+
     /// Ids of the changes of the last plan.
     pub fn ids(&self) -> Vec<String> {
         self.plans.borrow().last().unwrap().changes.iter().map(|change| change.id.clone()).collect()

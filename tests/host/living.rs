@@ -1,6 +1,5 @@
 //! Hosts that already run something: what a factory would end there is named before the first write, and stays if the answers say so.
 
-use std::cell::RefCell;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -11,13 +10,16 @@ use factoryup::plan::{Outcome, Plan, Target};
 use crate::journey::{Journey, Observer};
 use crate::support::lab;
 
-/// Services on two ports, and a firewall of somebody's own as ufw makes it.
+/// Services on two ports, an account with a name of factoryup's, and a firewall as ufw makes it.
 const LIVING: &str = "\
 for port in 8080 8081; do
     printf '[Socket]\\nListenStream=0.0.0.0:%s\\nAccept=yes\\n' $port >/etc/systemd/system/web$port.socket
     printf '[Service]\\nExecStart=/bin/echo hello\\nStandardOutput=socket\\n' >/etc/systemd/system/web$port@.service
 done
 systemctl daemon-reload
+useradd -m -s /bin/bash -G sudo deploy
+echo 'deploy ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/90-deploy
+systemd-run --quiet --uid=deploy --unit=theirs sleep 100000
 systemctl start web8080.socket web8081.socket
 { apt-get -q update && apt-get -q -y --no-install-recommends install nftables; } >/dev/null 2>&1
 nft -f - <<'END'
@@ -61,7 +63,11 @@ fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
     assert_eq!([8080, 8081].map(|port| ask(&journey, port)), [Some("hello".into()), Some("hello".into())]);
     let seen = plan(&journey);
     let found = ends(&seen);
-    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(found.len(), 3, "{found:#?}");
+    let account = found.iter().find(|end| end.contains("take over the account deploy")).unwrap();
+    for part in ["(ALL) NOPASSWD: ALL", "its groups sudo", "it runs sleep", "usermod --login NEW deploy"] {
+        assert!(account.contains(part), "{part}: {account}");
+    }
     for port in ["8080/tcp", "8081/tcp"] {
         let remedy = format!("add \"{port}\" to `open` under [host]");
         assert!(found.iter().any(|end| end.contains(&format!("close {port}")) && end.contains(&remedy)), "{found:#?}");
@@ -79,12 +85,14 @@ fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
 
     // One port has its answer, the other one is given up in a terminal.
     journey.factory.host.open = vec!["8080/tcp".into()];
-    journey.watch = Observer { answers: RefCell::new([true].into()), interactive: true, ..Observer::default() };
+    journey.watch = Observer::yes();
     journey.provision();
     let asked = journey.watch.said.borrow().clone();
     assert!(asked.iter().any(|said| said.contains("this will close 8081/tcp")), "{asked:#?}");
     assert!(!asked.iter().any(|said| said.contains("this will close 8080/tcp")), "{asked:#?}");
     assert_eq!([8080, 8081].map(|port| ask(&journey, port)), [Some("hello".into()), None]);
+    assert!(asked.iter().any(|said| said.contains("take over the account deploy")), "{asked:#?}");
+    assert_eq!(journey.inside("runuser -u deploy -- sudo -n id 2>&1 || true"), "sudo: a password is required");
 
     // What was given up is no finding any more; what was open and would close is one.
     journey.watch = Observer::default();

@@ -7,7 +7,7 @@ use factoryup::hand_over::{HandOver, Token};
 use factoryup::plan::{Action, Outcome, Target};
 use factoryup::secret::Secret;
 
-use crate::journey::Journey;
+use crate::journey::{Journey, Observer};
 use crate::revert::revert;
 use crate::support::lab;
 
@@ -101,6 +101,7 @@ fn names_that_are_taken_are_refused_and_apt_is_waited_for() {
     // Accounts of people are adopted, with what is in them; somebody else uses apt meanwhile.
     journey.inside("useradd -m -s /bin/sh agent; groupadd docker; usermod -aG docker,sudo agent; echo mine >/home/agent/mine; echo agent:secret | chpasswd");
     journey.inside("apt-get -qq update");
+    journey.watch = Observer::yes();
     std::thread::scope(|scope| {
         let host = &journey.host;
         scope.spawn(move || {

@@ -8,7 +8,7 @@ use factoryup::Kind;
 use factoryup::host::{Reach, RevertTarget};
 use factoryup::plan::{Options, Outcome, StateDir, converge};
 
-use crate::journey::Journey;
+use crate::journey::{Journey, Observer};
 use crate::support::lab;
 
 pub fn revert(journey: &Journey) -> factoryup::Result<Outcome> {
@@ -33,7 +33,7 @@ fn a_provisioned_host_is_brought_back() {
     if !lab::can_host() {
         return;
     }
-    let journey = Journey::new();
+    let mut journey = Journey::new();
     // Packages stay when all is undone, so they do not count.
     journey.inside("apt-get -qq update; apt-get -qq -y install --no-install-recommends bubblewrap curl dbus-user-session git jq nftables shellcheck tmux unattended-upgrades unzip yamllint 2>&1");
     // Somebody has been here before.
@@ -47,6 +47,7 @@ fn a_provisioned_host_is_brought_back() {
                 ls /var/lib/systemd/linger; stat -c '%a %U' /home/deploy; systemctl is-active apt-daily-upgrade.timer; true";
     let before = journey.inside(look);
 
+    journey.watch = Observer::yes();
     journey.provision();
     assert!(!journey.lets_in("root") && journey.lets_in("operator"));
 
@@ -106,6 +107,7 @@ fn a_provisioned_host_is_brought_back() {
 
     // And forth again; this time what was there before would let nobody in, so the way back is taken back.
     journey.inside("echo 'AllowUsers nobody' >/etc/ssh/sshd_config.d/00-factoryup.conf");
+    journey.watch = Observer::yes();
     journey.provision();
     assert!(!journey.lets_in("root") && journey.lets_in("operator"));
     let firewall = journey.inside("nft list table inet factoryup");

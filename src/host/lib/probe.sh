@@ -253,6 +253,18 @@ later_settings() {
     done
 }
 
+# holdings USER...: the groups of each, and the programs that run as it, each name once.
+holdings() {
+    section holding
+    for user; do
+        uid=$(id -u "$user") || continue
+        id -nG "$user" | tr ' ' '\n' | sed "s/^/$user	group	/"
+        find /proc -maxdepth 1 -name '[1-9]*' -uid "$uid" | while IFS= read -r process; do
+            IFS= read -r name <"$process/comm" && printf '%s\tprocess\t%s\n' "$user" "$name"
+        done | sort -u
+    done
+}
+
 # sudo_rights USER...: what sudo lets each do.
 sudo_rights() {
     for user; do

@@ -151,6 +151,8 @@ pub(crate) struct Observed {
     pub(crate) later: Vec<String>,
     /// What sudo lists of each user that was asked about, and the lines of its files, under `sudoers`.
     pub(crate) sudo: BTreeMap<String, Vec<String>>,
+    /// What accounts that were asked about have: account, `group` or `process`, and its name.
+    pub(crate) holdings: Vec<(String, String, String)>,
     /// When accounts expire, in days since 1970.
     pub(crate) expires: BTreeMap<String, String>,
     /// What was asked about homes: the only paths about which their users' answers count.

@@ -84,6 +84,11 @@ impl Observed {
                 self.own_rules.push_str(line);
                 self.own_rules.push('\n');
             }
+            "holding" => {
+                if let [user, kind, name] = line.splitn(3, '\t').collect::<Vec<_>>()[..] {
+                    self.holdings.push((user.to_owned(), kind.to_owned(), name.to_owned()));
+                }
+            }
             "listening" => self.listening.extend(Listener::read(line)),
             "other-firewalls" => self.firewalls.push(line.to_owned()),
             "chains" => self.chains.push(line.to_owned()),

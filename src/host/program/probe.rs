@@ -112,10 +112,8 @@ impl Questions {
         body.push_str(&calls);
         body.push_str("section receipt\nreceipt\nsection later\nlater_settings\n");
         if !self.sudo.is_empty() {
-            body.push_str(&format!(
-                "sudo_rights{}\n",
-                texts(&self.sudo).iter().fold(String::new(), |line, word| line + " " + word.as_str())
-            ));
+            let users = texts(&self.sudo).iter().fold(String::new(), |line, word| line + " " + word.as_str());
+            body.push_str(&format!("sudo_rights{users}\nholdings{users}\n"));
         }
         body.push_str("section end\necho\n}\nobserve 2>/dev/null | json_lines\n");
         frame(run, &body)

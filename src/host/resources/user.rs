@@ -2,9 +2,10 @@
 //! [`Directory`](super::Directory)'s business.
 
 use super::{Resource, ResourceKind, Verdict, WayBack};
+use crate::dialog::plain;
 use crate::error::{Error, Result};
 use crate::host::observed::{Observed, Password, Range};
-use crate::host::program::{Before, Payload, Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
@@ -54,6 +55,11 @@ const SHELL: &str = "/bin/bash";
 
 /// How a worker's account is that a `revert host` took out of action, and did not remove since it was cut or taken back.
 const ENDED: &str = "out of action";
+
+/// Where a user's keys are.
+fn keys(user: &str) -> HostPath {
+    HostPath::home(user, ".ssh/authorized_keys")
+}
 
 /// What should be with the password.
 #[derive(Clone, Debug)]
@@ -169,6 +175,52 @@ impl User {
         (of(&seen.subordinate.0), of(&seen.subordinate.1))
     }
 
+    /// What somebody else's account of this name has and would lose, in a sentence with what keeps it. Once factoryup has changed the
+    /// account, it is the factory's.
+    fn ends(&self, seen: &Observed) -> Vec<String> {
+        let is_ours = || seen.receipt.contains(&format!("{{\"id\":\"{}\",", self.id()));
+        if !matches!(self.password, PasswordWish::Locked) || !seen.accounts.contains_key(&self.name) || is_ours() {
+            return Vec::new();
+        }
+        let listed = seen.sudo.get(&self.name).map(Vec::as_slice).unwrap_or_default();
+        let sudo: Vec<&str> = listed
+            .iter()
+            .map(|line| line.trim())
+            .filter(|line| line.starts_with('(') && !line.ends_with("!ALL"))
+            .collect();
+        let own = |kind: &str| -> Vec<&str> {
+            let all = seen.holdings.iter().filter(|(user, of, _)| *user == self.name && of == kind);
+            all.map(|(_, _, name)| name.as_str()).filter(|name| *name != self.name).collect()
+        };
+        let mut loses = Vec::new();
+        if !sudo.is_empty() {
+            loses.push(format!("what sudo lets it do ({})", sudo.join("; ")));
+        }
+        let groups: Vec<&str> = own("group").into_iter().filter(|group| self.not_in.contains(group)).collect();
+        if !groups.is_empty() {
+            loses.push(format!("its groups {}", groups.join(", ")));
+        }
+        if seen.passwords.get(&self.name) == Some(&Password::Set) {
+            loses.push("its password".into());
+        }
+        if keys(&self.name).on(seen).is_some_and(|path| seen.paths.contains_key(&path)) {
+            loses.push("its logins by key".into());
+        }
+        let runs: Vec<&str> =
+            own("process").into_iter().filter(|name| !["systemd", "(sd-pam)"].contains(name)).collect();
+        if loses.is_empty() && runs.is_empty() {
+            return Vec::new();
+        }
+        let loses = if loses.is_empty() { String::new() } else { format!("; it loses {}", loses.join(", ")) };
+        let runs = if runs.is_empty() { String::new() } else { format!("; it runs {}", runs.join(", ")) };
+        let text = format!(
+            "this will take over the account {0} for the factory's {1}{loses}{runs}; to keep the account, rename it on the host first: \
+             `usermod --login NEW {0} && groupmod --new-name NEW {0}`",
+            self.name, self.comment
+        );
+        vec![plain(&text).replace('\n', " ")]
+    }
+
     /// Whether a password must be set.
     pub(crate) fn needs_password(&self, seen: &Observed) -> bool {
         let has = seen.passwords.get(&self.name).copied().unwrap_or_default();
@@ -194,6 +246,9 @@ impl Resource for User {
 
     fn ask(&self, questions: &mut Questions) {
         questions.users.insert(self.name.clone());
+        if matches!(self.password, PasswordWish::Locked) {
+            questions.paths.insert(keys(&self.name));
+        }
         questions.sudo.insert(self.name.clone());
         questions.groups.insert(self.name.clone());
         questions.groups.extend(self.groups.iter().cloned());
@@ -222,7 +277,8 @@ impl Resource for User {
             return Ok(Verdict::right());
         }
         let change = Change::new(self.id(), Action::Update, format!("change user {}: {}", self.name, after.join(", ")));
-        Ok(Verdict::differs(change.with_diff(Some(before.join("\n")), Some(after.join("\n")))))
+        let change = change.with_diff(Some(before.join("\n")), Some(after.join("\n")));
+        Ok(Verdict::differs(Change { ends: self.ends(seen), ..change }))
     }
 
     fn before(&self, seen: &Observed) -> Before {
@@ -293,6 +349,33 @@ mod tests {
         let body = agent().step(&change, &seen(1005), Show::Run).body();
         assert!(body.contains("gpasswd --delete agent docker\n") && body.contains("usermod --lock agent\n"), "{body}");
         assert!(!body.contains("ensure_user"));
+    }
+
+    #[test]
+    fn somebody_elses_account_is_not_taken_over_silently() {
+        let ends = |seen: &Observed| agent().compare(seen).unwrap().change.unwrap().ends;
+        let mut seen = seen(1005);
+        let rule = ["User agent may run the following commands on host:", "    (ALL) NOPASSWD: ALL"].map(str::to_owned);
+        seen.sudo.insert("agent".into(), rule.to_vec());
+        for line in ["agent\tgroup\tagent", "agent\tgroup\tdocker", "agent\tprocess\tgunicorn", "ops\tprocess\tbash"] {
+            seen.take("holding", line);
+        }
+        let end = ends(&seen).join("");
+        for part in [
+            "(ALL) NOPASSWD: ALL",
+            "its groups docker",
+            "its password",
+            "it runs gunicorn;",
+            "usermod --login NEW agent",
+        ] {
+            assert!(end.contains(part), "{part}: {end}");
+        }
+        seen.receipt = "{\"schema\":1,\n{\"id\":\"user:agent\",\"action\":\"update\"}\n]}".into();
+        assert_eq!(ends(&seen), [""; 0]);
+        // One that has nothing of its own.
+        let mut bare = Observed::default();
+        bare.accounts.clone_from(&seen.accounts);
+        assert_eq!(ends(&bare), [""; 0]);
     }
 
     #[test]
