@@ -1,12 +1,14 @@
-//! What works on a host now and ends when the firewall is put up: a VPS is rarely empty.
+//! What works on a host now and ends with a change: a VPS is rarely empty.
 //!
 //! The firewall drops what no rule accepts. So each socket that listens for other machines, and each network that the host forwards
-//! packets for, is compared with the rules that are loaded and with those that come.
+//! packets for, is compared with the rules that are loaded and with those that come. And an account of a name that factoryup uses may be
+//! somebody else's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::observed::{Listener, Observed, tables_for_input};
+use super::observed::{Listener, Observed, Password, tables_for_input};
 use super::resources::FIREWALL;
+use super::word::HostPath;
 use crate::dialog::plain;
 use crate::factory::{Host, port_range};
 use crate::plan::Plan;
@@ -65,6 +67,53 @@ pub(super) fn notes(seen: &Observed, plan: &Plan) -> Vec<String> {
         );
     }
     notes
+}
+
+/// A sentence about somebody else's account of this name: what it has and would lose, what runs as it, and what keeps it. None, if it
+/// has nothing of its own. `not_in` are the groups that it loses.
+pub(super) fn by_account(name: &str, comment: &str, not_in: &[&str], seen: &Observed) -> Vec<String> {
+    let listed = seen.sudo.get(name).map(Vec::as_slice).unwrap_or_default().iter().map(|line| line.trim());
+    let sudo: Vec<&str> = listed.filter(|line| line.starts_with('(') && !line.ends_with("!ALL")).collect();
+    let own = |kind: &str| -> Vec<&str> {
+        let all = seen.holdings.iter().filter(|(user, of, _)| user == name && of == kind);
+        all.map(|(_, _, held)| held.as_str()).collect()
+    };
+    let groups: Vec<&str> = own("group").into_iter().filter(|group| not_in.contains(group)).collect();
+    let runs: Vec<&str> =
+        own("process").into_iter().filter(|program| !["systemd", "(sd-pam)"].contains(program)).collect();
+    let mut loses = Vec::new();
+    if !sudo.is_empty() {
+        loses.push(format!("what sudo lets it do ({})", sudo.join("; ")));
+    }
+    if !groups.is_empty() {
+        loses.push(format!("its groups {}", groups.join(", ")));
+    }
+    if seen.passwords.get(name) == Some(&Password::Set) {
+        loses.push("its password".into());
+    }
+    if keys_of(name).on(seen).is_some_and(|path| seen.paths.contains_key(&path)) {
+        loses.push("its logins by key".into());
+    }
+    if !seen.accounts.contains_key(name) || loses.is_empty() && runs.is_empty() {
+        return Vec::new();
+    }
+    let part = |verb: &str, what: &[String]| match what {
+        [] => String::new(),
+        all => format!("; it {verb} {}", all.join(", ")),
+    };
+    let runs: Vec<String> = runs.into_iter().map(str::to_owned).collect();
+    let text = format!(
+        "this will take over the account {name} for the factory's {comment}{}{}; to keep the account, rename it on the host first: \
+         `usermod --login NEW {name} && groupmod --new-name NEW {name}`",
+        part("loses", &loses),
+        part("runs", &runs)
+    );
+    vec![plain(&text).replace('\n', " ")]
+}
+
+/// Where a user's keys are.
+pub(super) fn keys_of(user: &str) -> HostPath {
+    HostPath::home(user, ".ssh/authorized_keys")
 }
 
 /// Whether others can be served by it.

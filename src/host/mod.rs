@@ -11,7 +11,7 @@
 //! | `observed/` | what a probe saw, typed |
 //! | `event`, `apt`, `follow` | what a running program says, what apt says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
-//! | `closing` | what works now and ends when the firewall is put up |
+//! | `closing` | what works now and ends with a change |
 //! | `left`, `drift` | what left `factory.toml`, by the receipt; and what was changed around the settings |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
 //! | `proof/` | what the host promises, tried on it after every apply |

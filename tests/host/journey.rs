@@ -183,7 +183,7 @@ impl Journey {
 
     fn dial(&self) -> Dial<'static> {
         let mut options = SshOptions::new(self.host.address().to_string(), self.state.path().join("known_hosts"));
-        options.port = Some(self.host.port());
+        options.port = Some(self.factory.host.port);
         options.identity = Some(self.keys.path("id"));
         options.host_key = Some(self.host.host_key_fingerprint().parse().unwrap());
         options.config = ConfigFile::Ignore;

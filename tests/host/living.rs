@@ -2,15 +2,17 @@
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use factoryup::Kind;
+use factoryup::host::Drill;
 use factoryup::plan::{Outcome, Plan, Target};
 
 use crate::journey::{Journey, Observer};
 use crate::support::lab;
 
-/// Services on two ports, an account with a name of factoryup's, and a firewall as ufw makes it.
+/// Services on two ports, sshd started by systemd on a third, an account with a name of factoryup's, and a firewall as ufw makes it.
 const LIVING: &str = "\
 for port in 8080 8081; do
     printf '[Socket]\\nListenStream=0.0.0.0:%s\\nAccept=yes\\n' $port >/etc/systemd/system/web$port.socket
@@ -21,6 +23,12 @@ useradd -m -s /bin/bash -G sudo deploy
 echo 'deploy ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/90-deploy
 systemd-run --quiet --uid=deploy --unit=theirs sleep 100000
 systemctl start web8080.socket web8081.socket
+mkdir /etc/systemd/system/ssh.socket.d
+printf '[Socket]\\nListenStream=\\nListenStream=2222\\n' >/etc/systemd/system/ssh.socket.d/override.conf
+printf 'Match LocalPort 2222\\n  PasswordAuthentication no\\nMatch RDomain other\\n  X11Forwarding no\\n' >>/etc/ssh/sshd_config
+systemctl daemon-reload
+systemctl disable --now ssh.service >/dev/null 2>&1
+systemctl enable --now ssh.socket >/dev/null 2>&1
 { apt-get -q update && apt-get -q -y --no-install-recommends install nftables; } >/dev/null 2>&1
 nft -f - <<'END'
 table ip filter {
@@ -48,6 +56,25 @@ fn ask(journey: &Journey, port: u16) -> Option<String> {
     Some(said.trim().to_owned())
 }
 
+/// Whether the system's own client gets in as this user on the moved port.
+fn ask_sshd(journey: &Journey, user: &str) -> bool {
+    let mut ssh = Command::new("ssh");
+    ssh.args([
+        "-F",
+        "none",
+        "-p",
+        "2222",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "StrictHostKeyChecking=no",
+    ]);
+    ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "-i"]).arg(journey.keys.path("id"));
+    ssh.args([&format!("{user}@{}", journey.host.address()), "true"]).output().unwrap().status.success()
+}
+
 #[test]
 fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
     if !lab::can_host() {
@@ -60,6 +87,7 @@ fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
     assert!(!clean.notes.iter().any(|note| note.contains("firewall") || note.contains("`ss`")), "{:#?}", clean.notes);
 
     journey.inside(LIVING);
+    journey.factory.host.port = 2222;
     assert_eq!([8080, 8081].map(|port| ask(&journey, port)), [Some("hello".into()), Some("hello".into())]);
     let seen = plan(&journey);
     let found = ends(&seen);
@@ -84,15 +112,28 @@ fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
     assert_eq!(journey.inside("ls -d /etc/factory /var/lib/factoryup 2>/dev/null || true"), "");
 
     // One port has its answer, the other one is given up in a terminal.
+    // First with an sshd that lets nobody in: the way back leads to an sshd that answers on that port.
     journey.factory.host.open = vec!["8080/tcp".into()];
+    journey.watch = Observer::yes();
+    let outcome = journey.run(journey.target().with_drill(Drill { sshd: true, firewall: false }, 60));
+    assert_eq!(outcome.as_ref().unwrap_err().kind(), Kind::Reverted, "{}", journey.explain(&outcome));
+    let asked = journey.watch.said.borrow().clone();
+    assert!(asked.iter().any(|said| said.contains("take over the account deploy")), "{asked:#?}");
+    assert!(ask_sshd(&journey, "root") && ask_sshd(&journey, "operator"));
+    assert_eq!([8080, 8081].map(|port| ask(&journey, port).is_some()), [true, true]);
+
     journey.watch = Observer::yes();
     journey.provision();
     let asked = journey.watch.said.borrow().clone();
     assert!(asked.iter().any(|said| said.contains("this will close 8081/tcp")), "{asked:#?}");
     assert!(!asked.iter().any(|said| said.contains("this will close 8080/tcp")), "{asked:#?}");
     assert_eq!([8080, 8081].map(|port| ask(&journey, port)), [Some("hello".into()), None]);
-    assert!(asked.iter().any(|said| said.contains("take over the account deploy")), "{asked:#?}");
+    assert!(!asked.iter().any(|said| said.contains("take over the account")), "{asked:#?}");
     assert_eq!(journey.inside("runuser -u deploy -- sudo -n id 2>&1 || true"), "sudo: a password is required");
+
+    // sshd is the one that systemd starts, on its port, and goes by the new settings.
+    assert!(ask_sshd(&journey, "operator") && !ask_sshd(&journey, "root"));
+    assert_eq!(journey.inside("systemctl is-active ssh.socket"), "active");
 
     // What was given up is no finding any more; what was open and would close is one.
     journey.watch = Observer::default();

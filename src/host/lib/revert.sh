@@ -10,6 +10,11 @@ reload_sshd() {
     mkdir -p /run/sshd
     chmod 0755 /run/sshd
     systemctl is-active --quiet ssh.service || return 0
+    # At a reload, sshd drops the sockets that systemd gave it, and nobody answers on its ports. A new sshd gets them again.
+    if systemctl is-active --quiet ssh.socket; then
+        systemctl restart ssh.service
+        return
+    fi
     sshd_pid=$(systemctl show --property=MainPID --value ssh.service)
     sshd_image=$(image "$sshd_pid")
     systemctl reload ssh.service && is_another_image "$sshd_pid" "$sshd_image" && return

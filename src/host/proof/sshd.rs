@@ -91,7 +91,7 @@ pub(super) fn judge(said: &Said, known: &[&str], here: bool) -> Vec<Proof> {
             }
         }
         proofs.push(if !wrong.is_empty() {
-            let remedy = "; remove the setting, then: systemctl reload ssh";
+            let remedy = "; remove the setting, then: systemctl restart ssh";
             proof(claim, false, wrong.join("; ") + remedy)
         } else if !unknown.is_empty() || tried.is_empty() {
             cannot_tell(claim, if unknown.is_empty() { "no running sshd was found".into() } else { unknown.join("; ") })

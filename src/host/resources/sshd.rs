@@ -29,6 +29,9 @@ pub(super) const KIND: ResourceKind = ResourceKind {
 pub(crate) const HOST_KEYS: [&str; 3] =
     ["/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ecdsa_key"];
 
+/// Where sshd listens if nothing says otherwise.
+const USUAL_PORT: u16 = 22;
+
 /// What `sshd -T` leaves out: Debian's own keyword.
 const NOT_PRINTED: [&str; 1] = ["DebianBanner"];
 
@@ -127,7 +130,11 @@ impl Resource for Sshd {
             step.call("stage_include", &[]);
         }
         if self.checked {
-            step.feed("check_sshd", &[Word::text(&self.operator)], &Payload::text(lines(&self.wanted())));
+            let ports = seen.sshd_ports();
+            let ports = if ports.is_empty() { vec![USUAL_PORT] } else { ports };
+            let mut words = vec![Word::text(&self.operator)];
+            words.extend(ports.iter().map(|port| Word::text(&port.to_string())));
+            step.feed("check_sshd", &words, &Payload::text(lines(&self.wanted())));
         }
     }
 

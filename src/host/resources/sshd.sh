@@ -47,18 +47,22 @@ values() {
     sed -n "s/^$1 //p" "$GUARD/effective"
 }
 
-# check_sshd OPERATOR: whether sshd takes the staged configuration, nothing else in it wins over the lines on standard input,
-# and the operator can log in under it.
+# check_sshd OPERATOR PORT...: whether sshd takes the staged configuration, nothing else in it wins over the lines on standard input,
+# and the operator can log in under it; on each port, since a Match block can be for one.
 check_sshd() {
+    operator=$1
+    shift
     config=$(as_staged)
     cat >"$GUARD/wanted"
     sshd -t -f "$config"
-    sshd -T -f "$config" -C "user=$1,host=localhost,addr=127.0.0.1" >"$GUARD/effective"
-    while IFS= read -r line; do
-        grep -qxF -- "$line" "$GUARD/effective" ||
-            fail "sshd would not have \"$line\" but \"$(grep "^${line%% *} " "$GUARD/effective" | head -n 1)\": another line in /etc/ssh comes first"
-    done <"$GUARD/wanted"
-    check_operator "$1"
+    for port; do
+        sshd -T -f "$config" -C "user=$operator,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=$port,rdomain=" >"$GUARD/effective"
+        while IFS= read -r line; do
+            grep -qxF -- "$line" "$GUARD/effective" ||
+                fail "on port $port, sshd would not have \"$line\" but \"$(grep "^${line%% *} " "$GUARD/effective" | head -n 1)\": another line in /etc/ssh wins over it"
+        done <"$GUARD/wanted"
+        check_operator "$operator"
+    done
 }
 
 check_operator() {

@@ -2,10 +2,10 @@
 //! [`Directory`](super::Directory)'s business.
 
 use super::{Resource, ResourceKind, Verdict, WayBack};
-use crate::dialog::plain;
 use crate::error::{Error, Result};
+use crate::host::closing::{by_account, keys_of};
 use crate::host::observed::{Observed, Password, Range};
-use crate::host::program::{Before, HostPath, Payload, Questions, Step, Word};
+use crate::host::program::{Before, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
@@ -55,11 +55,6 @@ const SHELL: &str = "/bin/bash";
 
 /// How a worker's account is that a `revert host` took out of action, and did not remove since it was cut or taken back.
 const ENDED: &str = "out of action";
-
-/// Where a user's keys are.
-fn keys(user: &str) -> HostPath {
-    HostPath::home(user, ".ssh/authorized_keys")
-}
 
 /// What should be with the password.
 #[derive(Clone, Debug)]
@@ -175,50 +170,13 @@ impl User {
         (of(&seen.subordinate.0), of(&seen.subordinate.1))
     }
 
-    /// What somebody else's account of this name has and would lose, in a sentence with what keeps it. Once factoryup has changed the
-    /// account, it is the factory's.
+    /// What ends if this is somebody else's account. Once factoryup has changed it, it is the factory's.
     fn ends(&self, seen: &Observed) -> Vec<String> {
         let is_ours = || seen.receipt.contains(&format!("{{\"id\":\"{}\",", self.id()));
-        if !matches!(self.password, PasswordWish::Locked) || !seen.accounts.contains_key(&self.name) || is_ours() {
+        if !matches!(self.password, PasswordWish::Locked) || is_ours() {
             return Vec::new();
         }
-        let listed = seen.sudo.get(&self.name).map(Vec::as_slice).unwrap_or_default();
-        let sudo: Vec<&str> = listed
-            .iter()
-            .map(|line| line.trim())
-            .filter(|line| line.starts_with('(') && !line.ends_with("!ALL"))
-            .collect();
-        let own = |kind: &str| -> Vec<&str> {
-            let all = seen.holdings.iter().filter(|(user, of, _)| *user == self.name && of == kind);
-            all.map(|(_, _, name)| name.as_str()).filter(|name| *name != self.name).collect()
-        };
-        let mut loses = Vec::new();
-        if !sudo.is_empty() {
-            loses.push(format!("what sudo lets it do ({})", sudo.join("; ")));
-        }
-        let groups: Vec<&str> = own("group").into_iter().filter(|group| self.not_in.contains(group)).collect();
-        if !groups.is_empty() {
-            loses.push(format!("its groups {}", groups.join(", ")));
-        }
-        if seen.passwords.get(&self.name) == Some(&Password::Set) {
-            loses.push("its password".into());
-        }
-        if keys(&self.name).on(seen).is_some_and(|path| seen.paths.contains_key(&path)) {
-            loses.push("its logins by key".into());
-        }
-        let runs: Vec<&str> =
-            own("process").into_iter().filter(|name| !["systemd", "(sd-pam)"].contains(name)).collect();
-        if loses.is_empty() && runs.is_empty() {
-            return Vec::new();
-        }
-        let loses = if loses.is_empty() { String::new() } else { format!("; it loses {}", loses.join(", ")) };
-        let runs = if runs.is_empty() { String::new() } else { format!("; it runs {}", runs.join(", ")) };
-        let text = format!(
-            "this will take over the account {0} for the factory's {1}{loses}{runs}; to keep the account, rename it on the host first: \
-             `usermod --login NEW {0} && groupmod --new-name NEW {0}`",
-            self.name, self.comment
-        );
-        vec![plain(&text).replace('\n', " ")]
+        by_account(&self.name, self.comment, &self.not_in, seen)
     }
 
     /// Whether a password must be set.
@@ -247,7 +205,7 @@ impl Resource for User {
     fn ask(&self, questions: &mut Questions) {
         questions.users.insert(self.name.clone());
         if matches!(self.password, PasswordWish::Locked) {
-            questions.paths.insert(keys(&self.name));
+            questions.paths.insert(keys_of(&self.name));
         }
         questions.sudo.insert(self.name.clone());
         questions.groups.insert(self.name.clone());
