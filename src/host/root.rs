@@ -34,13 +34,20 @@ pub(crate) struct Root {
     password: Option<Secret>,
     /// Whether sudo here wants it: a password goes to no host that has not asked.
     wanted: bool,
+    /// What came in place of a program's lines: the words of a shell or a forced command.
+    said: Vec<String>,
+    /// Whether a program spoke.
+    spoke: bool,
 }
+
+/// The most lines that are kept of what is no program's.
+const MOST_SAID: usize = 4;
 
 impl Root {
     /// Uses `session` on the host that messages call `subject`. `password` is for sudo, where it is known; it is sent once sudo
     /// has asked for one.
     pub(crate) fn new(session: Box<dyn Session>, subject: &str, password: Option<Secret>) -> Self {
-        Self { session, subject: subject.to_owned(), password, wanted: false }
+        Self { session, subject: subject.to_owned(), password, wanted: false, said: Vec::new(), spoke: false }
     }
 
     /// The same where sudo is known to ask, which saves the question.
@@ -117,6 +124,9 @@ impl Root {
                 }
             }
         })?;
+        if !self.spoke {
+            return Err(self.ran_something_else("exit code 0", ""));
+        }
         if size > LONGEST {
             return Err(Error::data(format!("{} has more to say than 16 MiB about what it is like", self.subject))
                 .hint("`factoryup plan host --script` shows what it is asked: look there for a file that is far too large"));
@@ -141,10 +151,15 @@ impl Root {
         let stdin = self.stdin(program);
         let stop = stop.map(|(program, work)| (self.stdin(program), work));
         let stop = stop.as_ref().map(|(stdin, work)| Stop { stdin, work });
+        let (subject, said, spoke) = (&self.subject, &mut self.said, &mut self.spoke);
+        (*said, *spoke) = (Vec::new(), false);
         let result = self.session.exec(&command(), &stdin, stop, &mut |text| {
-            trace::note("line", || json!({"on": self.subject, "line": text}));
+            trace::note("line", || json!({"on": subject, "line": text}));
             if let Some(line) = Line::read(text) {
+                *spoke = true;
                 on_line(line);
+            } else if said.len() < MOST_SAID && !text.trim().is_empty() {
+                said.push(text.trim().chars().take(200).collect());
             }
         });
         trace::note("program-end", || {
@@ -172,14 +187,39 @@ impl Root {
             .hint(
                 "make room on the host, then run the same command again: df -h /var/lib/factoryup shows how full it is",
             )),
-            _ => Err(Error::internal(format!(
-                "the program on {} ended with {}: {}",
-                self.subject,
-                exit.status,
-                plain(exit.stderr.lines().last().unwrap_or("it said nothing"))
-            ))
-            .hint("read it with `factoryup plan host --script`")),
+            // These are a shell's that does not take the program, and the program's own.
+            Status::Code(2 | 64 | 70) => Err(self.failed(exit)),
+            Status::Code(_) if !self.spoke => Err(self.ran_something_else(&exit.status.to_string(), &exit.stderr)),
+            _ => Err(self.failed(exit)),
         }
+    }
+
+    /// A program that came to its end in a way that is a fault of factoryup's.
+    fn failed(&self, exit: &Exit) -> Error {
+        Error::internal(format!(
+            "the program on {} ended with {}: {}",
+            self.subject,
+            exit.status,
+            plain(exit.stderr.lines().last().unwrap_or("it said nothing"))
+        ))
+        .hint("read it with `factoryup plan host --script`")
+    }
+
+    /// The host took the login and ran another program than the one that was sent: a forced command, a shell that is none.
+    fn ran_something_else(&self, status: &str, stderr: &str) -> Error {
+        let user = plain(self.session.user());
+        let lines = self.said.iter().map(String::as_str).chain(stderr.lines());
+        let said: Vec<String> =
+            lines.map(|line| plain(line.trim())).filter(|line| !line.is_empty()).take(MOST_SAID).collect();
+        let said = if said.is_empty() { "it said nothing".to_owned() } else { said.join(" / ") };
+        Error::new(
+            Kind::NotPermitted,
+            format!("{} takes the login as {user}, and runs no program of factoryup's ({status}): {said}", self.subject),
+        )
+        .hint("if it names another account, set `login` under [host] in factory.toml to that")
+        .hint(format!(
+            "or log in once as {user} with ssh and do what it asks for, such as a new password; the account needs a shell and no forced command"
+        ))
     }
 
     /// Asks for the password, or says why there is no way to root.
@@ -266,6 +306,44 @@ mod tests {
                 root.run("exit", &Silent, &mut |_| ()).unwrap();
             }
             assert_eq!(*got.lock().unwrap(), first_lines);
+        }
+    }
+
+    /// A host that runs something of its own in place of a program.
+    struct Other(i32, &'static str);
+
+    impl Session for Other {
+        fn exec(
+            &mut self,
+            _command: &str,
+            _stdin: &[u8],
+            _stop: Option<Stop<'_>>,
+            on_line: &mut dyn FnMut(&str),
+        ) -> Result<Exit> {
+            if self.0 != 1 {
+                on_line(self.1);
+            }
+            let stderr = if self.0 == 1 { self.1.to_owned() } else { String::new() };
+            Ok(Exit { status: Status::Code(self.0), stderr })
+        }
+
+        fn user(&self) -> &'static str {
+            "root"
+        }
+    }
+
+    #[test]
+    fn what_a_forced_command_says_is_the_error() {
+        for (code, said) in [
+            (142, "Please login as the user \"ubuntu\" rather than the user \"root\"."),
+            (1, "Password change required but no TTY available."),
+            (0, "This account is for backups."),
+        ] {
+            let mut root = Root::new(Box::new(Other(code, said)), "host", None);
+            let error = root.observe(&Questions::default(), &Silent).unwrap_err();
+            assert_eq!(error.kind(), Kind::NotPermitted, "{error}");
+            assert!(error.to_string().ends_with(said), "{error}");
+            assert!(error.hints()[0].contains("set `login` under [host]"), "{:?}", error.hints());
         }
     }
 

@@ -86,6 +86,13 @@ fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
     assert!(!clean.is_empty() && ends(&clean).is_empty(), "{clean:#?}");
     assert!(!clean.notes.iter().any(|note| note.contains("firewall") || note.contains("`ss`")), "{:#?}", clean.notes);
 
+    // As cloud images keep root out: what the host says is the error.
+    journey.inside("cp /root/.ssh/authorized_keys /root/keys; sed -i 's/^/command=\"echo Please login as the user debian;exit 142\" /' /root/.ssh/authorized_keys");
+    let kept_out = journey.target().observe(&journey.watch).unwrap_err();
+    assert_eq!(kept_out.kind(), Kind::NotPermitted, "{kept_out}");
+    assert!(kept_out.to_string().ends_with("(exit code 142): Please login as the user debian"), "{kept_out}");
+    journey.inside("mv /root/keys /root/.ssh/authorized_keys");
+
     journey.inside(LIVING);
     journey.factory.host.port = 2222;
     assert_eq!([8080, 8081].map(|port| ask(&journey, port)), [Some("hello".into()), Some("hello".into())]);
