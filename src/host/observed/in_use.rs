@@ -11,7 +11,7 @@ pub(crate) struct Listener {
     pub(crate) port: u16,
     /// The address that it is bound to, as `ss` prints it.
     pub(crate) address: String,
-    /// The program's name; empty for the kernel's own, such as WireGuard's.
+    /// The program's name; empty for the kernel's own, such as a VPN's.
     pub(crate) program: String,
 }
 
