@@ -93,6 +93,14 @@ fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
     assert!(kept_out.to_string().ends_with("(exit code 142): Please login as the user debian"), "{kept_out}");
     journey.inside("mv /root/keys /root/.ssh/authorized_keys");
 
+    // Settings of sshd under which the operator could never log in are refused before anything is written.
+    for setting in ["AllowUsers root", "AuthorizedKeysFile /etc/ssh/keys/%u"] {
+        journey.inside(&format!("echo '{setting}' >/etc/ssh/sshd_config.d/10-mine.conf"));
+        let refused = journey.target().observe(&journey.watch).unwrap_err();
+        assert!(refused.kind() == Kind::Data && refused.to_string().ends_with(setting), "{refused}");
+    }
+    journey.inside("rm /etc/ssh/sshd_config.d/10-mine.conf");
+
     journey.inside(LIVING);
     journey.factory.host.port = 2222;
     assert_eq!([8080, 8081].map(|port| ask(&journey, port)), [Some("hello".into()), Some("hello".into())]);

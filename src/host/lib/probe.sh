@@ -182,12 +182,14 @@ packages() {
     dpkg-query --show --showformat '${Package}\t${Version}\t${db:Status-Abbrev}\n' "$@"
 }
 
-# sshd's settings as they work out for everybody, and the algorithms that it could use.
+# secure_shell [OPERATOR]: sshd's settings as they work out for everybody and for the operator, and the algorithms that it could use.
 secure_shell() {
     command -v sshd >/dev/null || return 0
     section sshd
     # A block for a local port or address is for nobody here: without a word about them, sshd refuses to answer.
     sshd -T -C laddr=127.0.0.1,lport=1,rdomain=
+    section sshd-operator
+    [ -z "${1-}" ] || sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=1,rdomain="
     section ssh-socket
     ! systemctl is-active --quiet ssh.socket || systemctl show --property=Listen ssh.socket
     for kind in kex cipher mac HostKeyAlgorithms; do

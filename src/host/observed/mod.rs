@@ -127,6 +127,8 @@ pub(crate) struct Observed {
     pub(crate) settings: BTreeMap<String, Setting>,
     /// `sshd -T`: keyword in small letters, value; a keyword can come more than once.
     pub(crate) sshd: Vec<(String, String)>,
+    /// The same for the operator.
+    pub(crate) sshd_for_operator: Vec<(String, String)>,
     /// What the host's OpenSSH knows: `kex`, `cipher`, `mac`, `key` and their algorithms.
     pub(crate) algorithms: BTreeMap<String, Vec<String>>,
     /// The live firewall table, as `nft -s -t` lists it, and how it was listed right after it was loaded.

@@ -74,9 +74,10 @@ impl Observed {
                     setting.writable = true;
                 }
             }
-            "sshd" => {
+            "sshd" | "sshd-operator" => {
                 let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));
-                self.sshd.push((keyword.to_owned(), value.to_owned()));
+                let settings = if section == "sshd" { &mut self.sshd } else { &mut self.sshd_for_operator };
+                settings.push((keyword.to_owned(), value.to_owned()));
             }
             "firewall" => append(&mut self.firewall.0, line),
             "firewall-loaded" => append(&mut self.firewall.1, line),
@@ -84,11 +85,7 @@ impl Observed {
                 self.own_rules.push_str(line);
                 self.own_rules.push('\n');
             }
-            "holding" => {
-                if let [user, kind, name] = line.splitn(3, '\t').collect::<Vec<_>>()[..] {
-                    self.holdings.push((user.to_owned(), kind.to_owned(), name.to_owned()));
-                }
-            }
+            "holding" => self.take_holding(line),
             "listening" => self.listening.extend(Listener::read(line)),
             "other-firewalls" => self.firewalls.push(line.to_owned()),
             "chains" => self.chains.push(line.to_owned()),
@@ -129,6 +126,12 @@ impl Observed {
         {
             let account = Account { uid, gid, home: home.to_owned(), shell: shell.to_owned() };
             self.accounts.insert(name.to_owned(), account);
+        }
+    }
+
+    fn take_holding(&mut self, line: &str) {
+        if let [user, kind, name] = line.splitn(3, '\t').collect::<Vec<_>>()[..] {
+            self.holdings.push((user.to_owned(), kind.to_owned(), name.to_owned()));
         }
     }
 

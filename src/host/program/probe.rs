@@ -36,6 +36,8 @@ pub(crate) struct Questions {
     pub(crate) settings: BTreeSet<String>,
     /// What sshd does and could do.
     pub(crate) sshd: bool,
+    /// Whom sshd must let in.
+    pub(crate) operator: Option<String>,
     /// The firewall table.
     pub(crate) firewall: bool,
     /// Users about whom sudo is asked.
@@ -97,6 +99,7 @@ impl Questions {
             && self.settings.is_subset(&other.settings)
             && self.sudo.is_subset(&other.sudo)
             && (other.sshd || !self.sshd)
+            && (self.operator.is_none() || other.operator == self.operator)
             && (other.firewall || !self.firewall)
     }
 
@@ -144,7 +147,8 @@ impl Questions {
         calls.push_str(&self.calls_home());
         calls.push_str(&self.contents());
         if self.sshd {
-            calls.push_str("secure_shell\n");
+            let operator = self.operator.as_deref().map(|user| format!(" {}", Word::text(user)));
+            calls.push_str(&format!("secure_shell{}\n", operator.unwrap_or_default()));
         }
         if self.firewall {
             calls.push_str("firewall\n");

@@ -1,7 +1,9 @@
 //! sshd's configuration: one drop-in that is read before all others, since sshd takes the first value it sees.
 
 use super::{File, Resource, ResourceKind, Verdict, WayBack};
-use crate::error::Result;
+use crate::dialog::plain;
+use crate::error::{Error, Result};
+use crate::host::accounts::LOGIN_GROUP;
 use crate::host::observed::Observed;
 use crate::host::program::{Before, HostPath, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change, Risk};
@@ -73,6 +75,67 @@ impl Sshd {
             .collect()
     }
 
+    /// Refuses settings of others that keep the operator out: under them the operator must log in before anything is hardened, and
+    /// some stay in force after it. A drop-in that is not as it should be is written anew, so then it is not known yet.
+    fn operator_gets_in(&self, seen: &Observed) -> Result<()> {
+        let path = HostPath::new(DROP_IN);
+        let exists = path.on(seen).is_some_and(|path| seen.paths.contains_key(&path));
+        if seen.sshd_for_operator.is_empty() || exists && self.file().compare(seen)?.change.is_some() {
+            return Ok(());
+        }
+        let name = self.operator.as_str();
+        let values = |keyword: &str| -> Vec<&str> {
+            let of = seen.sshd_for_operator.iter().filter(|(key, _)| key == keyword);
+            of.flat_map(|(_, value)| value.split_whitespace()).collect()
+        };
+        let refuse = |keyword: &str, values: &[&str], remedy: String| {
+            let values = plain(&values.join(" "));
+            Err(Error::data(format!("sshd on the host would not let {name} log in with a key: {keyword} {values}"))
+                .hint(remedy)
+                .hint("then check it with `sshd -t`, run `systemctl restart ssh`, and try again; nothing was changed"))
+        };
+        let allowed = values("allowusers");
+        if !allowed.is_empty() && !allowed.iter().any(|pattern| is_meant(name, pattern)) {
+            return refuse("AllowUsers", &allowed, format!("add {name} to AllowUsers in /etc/ssh, or remove the line"));
+        }
+        let denied = values("denyusers");
+        if denied.iter().any(|pattern| is_meant(name, pattern)) {
+            return refuse("DenyUsers", &denied, format!("remove {name} from DenyUsers in /etc/ssh"));
+        }
+        let groups = values("allowgroups");
+        if !groups.is_empty() && !groups.iter().any(|pattern| is_meant(LOGIN_GROUP, pattern)) {
+            return refuse(
+                "AllowGroups",
+                &groups,
+                format!("add {LOGIN_GROUP} to AllowGroups in /etc/ssh, or remove the line"),
+            );
+        }
+        let files = values("authorizedkeysfile");
+        let home = |file: &&str| {
+            file.strip_prefix("%h/").unwrap_or(file) == ".ssh/authorized_keys"
+                || **file == format!("/home/{name}/.ssh/authorized_keys")
+        };
+        if !files.is_empty() && !files.iter().any(home) {
+            return refuse(
+                "AuthorizedKeysFile",
+                &files,
+                "add .ssh/authorized_keys to AuthorizedKeysFile in /etc/ssh".into(),
+            );
+        }
+        let methods = values("authenticationmethods");
+        if !methods.is_empty() && !methods.iter().any(|method| ["any", "publickey"].contains(method)) {
+            return refuse(
+                "AuthenticationMethods",
+                &methods,
+                "remove AuthenticationMethods in /etc/ssh: factoryup sets it to publickey".into(),
+            );
+        }
+        if values("pubkeyauthentication") == ["no"] {
+            return refuse("PubkeyAuthentication", &["no"], "remove PubkeyAuthentication in /etc/ssh".into());
+        }
+        Ok(())
+    }
+
     /// What sshd's files come to that is not wanted. Nothing, where sshd could not be asked.
     fn overruled(&self, seen: &Observed) -> Vec<(String, String)> {
         if seen.sshd.is_empty() {
@@ -81,6 +144,19 @@ impl Sshd {
             self.wanted().into_iter().filter(|w| !seen.sshd.contains(w)).collect()
         }
     }
+}
+
+/// Whether a name is meant by one of sshd's patterns, `ssh_config(5)`: `*` and `?`, and a host after `@`, which is not looked at.
+fn is_meant(name: &str, pattern: &str) -> bool {
+    fn matches(name: &[u8], pattern: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => matches(name, rest) || !name.is_empty() && matches(&name[1..], pattern),
+            (Some((&one, rest)), Some((&first, after))) => (one == b'?' || one == first) && matches(after, rest),
+            _ => false,
+        }
+    }
+    matches(name.as_bytes(), pattern.split('@').next().unwrap_or_default().as_bytes())
 }
 
 /// As `sshd -T` prints them.
@@ -96,6 +172,7 @@ impl Resource for Sshd {
     fn ask(&self, questions: &mut Questions) {
         self.file().ask(questions);
         questions.sshd = true;
+        questions.operator = Some(self.operator.clone());
         questions.packages.insert("openssh-server".into());
         for key in HOST_KEYS {
             questions.text(&HostPath::new(format!("{key}.pub")));
@@ -103,6 +180,7 @@ impl Resource for Sshd {
     }
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
+        self.operator_gets_in(seen)?;
         if let Some(change) = self.file().compare(seen)?.change {
             let summary = match change.action {
                 Action::Create => format!("harden sshd: only {} logs in, by key ({DROP_IN})", self.operator),
@@ -174,6 +252,43 @@ mod tests {
         assert_eq!(diff.before.as_deref(), Some("permitrootlogin yes\n"));
         assert_eq!(diff.after.as_deref(), Some("permitrootlogin no\n"));
         assert_eq!(change.risk, Risk::Access);
+    }
+
+    #[test]
+    fn settings_that_keep_the_operator_out_are_refused_before_anything_is_written() {
+        let refused = |lines: &[&str]| {
+            let mut seen = Observed::default();
+            for line in lines {
+                seen.take("sshd-operator", line);
+            }
+            sshd().compare(&seen).err().map(|error| error.to_string())
+        };
+        let usual = [
+            "authorizedkeysfile .ssh/authorized_keys .ssh/authorized_keys2",
+            "authenticationmethods any",
+            "pubkeyauthentication yes",
+        ];
+        assert_eq!(refused(&usual), None);
+        assert_eq!(
+            refused(&["allowusers root", "allowusers op?@10.0.0.*", "authorizedkeysfile /x %h/.ssh/authorized_keys"]),
+            None
+        );
+        for (line, named) in [
+            ("allowusers root", "AllowUsers root"),
+            ("denyusers o*", "DenyUsers o*"),
+            ("allowgroups admins", "AllowGroups admins"),
+            ("authorizedkeysfile /etc/ssh/keys/%u", "AuthorizedKeysFile /etc/ssh/keys/%u"),
+            ("authenticationmethods publickey,keyboard-interactive", "publickey,keyboard-interactive"),
+            ("pubkeyauthentication no", "PubkeyAuthentication no"),
+        ] {
+            let error = refused(&[line]).unwrap_or_default();
+            assert!(error.contains("would not let ops log in with a key") && error.ends_with(named), "{line}: {error}");
+        }
+        // Of a drop-in that is going to be written nobody knows yet.
+        let mut edited = seen(&[]);
+        edited.hashes.insert(DROP_IN.into(), "other".into());
+        edited.take("sshd-operator", "allowusers nobody");
+        assert!(sshd().compare(&edited).unwrap().change.is_some());
     }
 
     #[test]
