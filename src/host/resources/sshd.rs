@@ -127,7 +127,7 @@ impl Sshd {
             return refuse(
                 "AuthenticationMethods",
                 &methods,
-                "remove AuthenticationMethods in /etc/ssh: factoryup sets it to publickey".into(),
+                "remove AuthenticationMethods in /etc/ssh, which factoryup then sets to publickey".into(),
             );
         }
         if values("pubkeyauthentication") == ["no"] {
