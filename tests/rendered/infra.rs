@@ -16,12 +16,12 @@ const CREDENTIALS: [(&str, &str); 8] = [
     ("STATE_PASSPHRASE", "sixteen characters"),
 ];
 
-pub fn ready() -> bool {
+pub(crate) fn ready() -> bool {
     support::available(&["git", "jq"]) && terraform()
 }
 
 /// Runs a shell program in one world of states.
-pub fn story(repo: &ControlRepo, program: &str, without: &str) -> std::process::Output {
+pub(crate) fn story(repo: &ControlRepo, program: &str, without: &str) -> std::process::Output {
     let commit = repo.git(&["rev-parse", "HEAD"]);
     let mut variables: Vec<_> = CREDENTIALS.into_iter().filter(|(name, _)| *name != without).collect();
     variables.push(("CI_COMMIT_SHA", commit.trim()));
