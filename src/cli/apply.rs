@@ -47,6 +47,10 @@ pub(super) struct Apply {
     #[arg(long)]
     prove: bool,
 
+    /// Create a new token for the agent and bring it to the host; the old one works until you revoke it
+    #[arg(long)]
+    rotate_agent_token: bool,
+
     #[command(flatten)]
     access: Access,
 }
@@ -54,13 +58,18 @@ pub(super) struct Apply {
 impl Apply {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let what = self.what(dir)?;
+        if self.rotate_agent_token && !matches!(what, What::All | What::Target(TargetName::Gitlab)) {
+            return Err(Error::usage("`--rotate-agent-token` changes GitLab, which this does not apply")
+                .hint("factoryup apply --rotate-agent-token"));
+        }
         let purpose = match &what {
             What::Target(TargetName::Repo | TargetName::Gitlab) => Purpose::Apply,
             What::Saved(saved) if !saved.targets().contains(&TargetName::Host) => Purpose::Apply,
             _ => Purpose::ApplyHost,
         };
         let options = Options { yes: self.yes, prove_again: self.prove };
-        let workspace = Workspace::open(dir, self.access.keys(), purpose, ui)?;
+        let workspace =
+            Workspace::open(dir, self.access.keys(), purpose, ui)?.replacing_agent_token(self.rotate_agent_token);
         let mut changes = 0;
         workspace.apply(&what, options, &mut |_, outcome| {
             changes += if let Outcome::Applied { changes, .. } = outcome { *changes } else { 0 };

@@ -91,7 +91,15 @@ impl GitlabTarget {
     /// With tokens of an agent whom a person made, for a GitLab without service accounts.
     #[must_use]
     pub fn with_agent(self, tokens: AgentTokens) -> Self {
-        Self { handed: Handed { tokens, facts: None }, ..self }
+        Self { handed: Handed { tokens, ..self.handed }, ..self }
+    }
+
+    /// With a new token for the agent, even if the one that is kept works. The old one works until the user revokes it, so that the
+    /// agent can take the new one first.
+    #[must_use]
+    pub fn replacing_agent_token(self, replace: bool) -> Self {
+        self.handed.replace.set(replace);
+        self
     }
 }
 

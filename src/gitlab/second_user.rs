@@ -1,6 +1,8 @@
 //! A second user for the agent, where GitLab has no service accounts: found, made by an administrator's token, or made by hand in a
 //! few steps, each of which is checked before anything is changed.
 
+use std::cell::Cell;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -37,6 +39,8 @@ pub(super) struct Handed {
     pub(super) tokens: AgentTokens,
     /// The facts of the agent's own token, once it is found right.
     pub(super) facts: Option<TokenFacts>,
+    /// Whether the user wants a new token although the kept one works, until it is written.
+    pub(super) replace: Cell<bool>,
 }
 
 #[derive(Deserialize)]
@@ -105,9 +109,9 @@ pub(super) fn ready(
     let same = |kept: &Secret, own: &Secret| kept.expose() == own.expose();
     let own = handed.tokens.own.clone().filter(|own| !kept.as_ref().is_some_and(|kept| same(kept, own)));
     let own = match own {
-        None if works => return Ok(()),
+        None if works && !handed.replace.get() => return Ok(()),
         None if dialog.is_interactive() => {
-            let error = steps(desired, &format!("{username} has no token here yet"));
+            let error = steps(desired, &format!("{username} has no {}token here yet", if works { "new " } else { "" }));
             dialog.note(&error.to_string());
             error.hints().iter().for_each(|hint| dialog.note(hint));
             dialog.secret(&format!("Token of {username} with the scopes {}", AGENT_SCOPES.join(" and ")))?

@@ -65,6 +65,8 @@ pub struct Workspace<'w> {
     state: StateDir,
     /// The owner's GitLab token, once it was found.
     token: OnceCell<Secret>,
+    /// Whether the agent gets a new token although its own works.
+    replace_agent_token: bool,
     watch: &'w dyn Watch,
 }
 
@@ -84,7 +86,17 @@ impl<'w> Workspace<'w> {
         let text = text_in(dir)?;
         let factory = parse(&text, &dir.join(FILE_NAME).display().to_string())?;
         let state = purpose.state(dir, &factory, watch)?;
-        Ok(Self { factory, dir: dir.to_owned(), read: text.clone(), text, keys, state, token: OnceCell::new(), watch })
+        Ok(Self {
+            factory,
+            dir: dir.to_owned(),
+            read: text.clone(),
+            text,
+            keys,
+            state,
+            token: OnceCell::new(),
+            replace_agent_token: false,
+            watch,
+        })
     }
 
     /// Opens a control repo of an older version: `ask` gets the text of its `factory.toml` with the answers last applied, and
@@ -103,7 +115,17 @@ impl<'w> Workspace<'w> {
         let lock = crate::repo::answers_lock(dir)?;
         let Renewed { factory, text } = ask(&read, lock.as_deref())?;
         let state = purpose.state(dir, &factory, watch)?;
-        Ok(Self { factory, dir: dir.to_owned(), read, text, keys, state, token: OnceCell::new(), watch })
+        Ok(Self {
+            factory,
+            dir: dir.to_owned(),
+            read,
+            text,
+            keys,
+            state,
+            token: OnceCell::new(),
+            replace_agent_token: false,
+            watch,
+        })
     }
 
     /// A workspace of known answers, whose control repo in `dir` need not exist.
@@ -112,7 +134,23 @@ impl<'w> Workspace<'w> {
     /// `Internal` if the answers cannot be written as `factory.toml`.
     pub fn of(factory: Factory, dir: &Path, keys: Keys, state: StateDir, watch: &'w dyn Watch) -> Result<Self> {
         let text = crate::factory::to_toml(&factory)?;
-        Ok(Self { factory, dir: dir.to_owned(), read: text.clone(), text, keys, state, token: OnceCell::new(), watch })
+        Ok(Self {
+            factory,
+            dir: dir.to_owned(),
+            read: text.clone(),
+            text,
+            keys,
+            state,
+            token: OnceCell::new(),
+            replace_agent_token: false,
+            watch,
+        })
+    }
+
+    /// With a new token for the agent, as [`GitlabTarget::replacing_agent_token`].
+    #[must_use]
+    pub fn replacing_agent_token(self, replace: bool) -> Self {
+        Self { replace_agent_token: replace, ..self }
     }
 
     /// The answers.
@@ -139,12 +177,8 @@ impl<'w> Workspace<'w> {
             TargetName::Host => AnyTarget::Host(Box::new(self.host()?)),
             TargetName::Gitlab => {
                 let token = self.owner_token()?;
-                AnyTarget::Gitlab(Box::new(self.agent_of(GitlabTarget::new(
-                    &self.factory,
-                    token,
-                    &self.dir,
-                    &self.state,
-                )?)?))
+                let target = GitlabTarget::new(&self.factory, token, &self.dir, &self.state)?;
+                AnyTarget::Gitlab(Box::new(self.agent_of(target)?.replacing_agent_token(self.replace_agent_token)))
             }
         })
     }

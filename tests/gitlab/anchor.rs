@@ -34,7 +34,7 @@ impl Situation {
 
     /// Runs the program as the owner would, and sees its exit code. Returns what it said.
     #[track_caller]
-    fn run(&self, args: &[&str], code: i32) -> String {
+    pub(super) fn run(&self, args: &[&str], code: i32) -> String {
         let output = self.run_with(self.plane.stand_in.owner_token(), args);
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");

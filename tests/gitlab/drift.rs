@@ -1,6 +1,7 @@
 //! What somebody changed behind our back: the plan shows it, applying mends it.
 
-use factoryup::plan::{Action, Outcome};
+use factoryup::dialog::Silent;
+use factoryup::plan::{Action, Outcome, Plan, Target as _, converge};
 use gitlab_stand_in::{Edition, Tier};
 use serde_json::{Value, json};
 
@@ -207,6 +208,51 @@ fn a_token_that_ends_soon_or_was_revoked_or_is_too_wide_is_replaced() {
     write(&wide);
     mends(&situation, &["agent-token:factory-agent"]);
     assert_eq!(situation.plane.as_token(wide.as_str().unwrap()).get("/personal_access_tokens/self").status, 401);
+}
+
+/// On demand, before its end: the agent can take the new one while the old one works.
+#[test]
+fn the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let old = situation.kept("agent-token");
+    let mut target = situation.target().replacing_agent_token(true);
+    let plan = target.observe(&Silent).unwrap();
+    assert_eq!(plan.changes.iter().map(|change| &change.id).collect::<Vec<_>>(), ["agent-token:factory-agent"]);
+    let said = &plan.changes[0].summary;
+    assert!(said.starts_with("make a new token for factory-agent") && said.ends_with("until you revoke it"), "{said}");
+    let outcome = converge(&mut target, &Silent, &situation.state, QUIET).unwrap();
+    assert!(matches!(outcome, Outcome::Applied { changes: 1, .. }), "{outcome:?}");
+    let new = situation.kept("agent-token");
+    assert_ne!(old, new);
+    let works = |token: &str| situation.plane.as_token(token).get("/personal_access_tokens/self");
+    for token in [&old, &new] {
+        assert_eq!(works(token).status, 200);
+    }
+    // The old one is named until it is revoked.
+    let stray = |plan: &Plan| plan.notes.iter().filter(|note| note.contains("another token that works")).count();
+    let plan = situation.plan();
+    assert!(plan.is_empty() && stray(&plan) == 1, "{:?}", plan.notes);
+    assert_eq!(situation.plane.as_token(&old).send("DELETE", "/personal_access_tokens/self", None).status, 204);
+    let plan = situation.plan();
+    assert!(plan.is_empty() && stray(&plan) == 0, "{:?}", plan.notes);
+    assert_eq!(works(&new).status, 200);
+}
+
+#[test]
+fn a_flag_of_apply_replaces_the_agents_token_once() {
+    let Some(situation) = Situation::new() else { return };
+    situation.run(&["apply", "--yes"], 0);
+    let kept = || std::fs::read_to_string(situation.directory().join("xdg/factoryup/acme/agent-token")).unwrap();
+    let old = kept();
+    for target in ["repo", "host"] {
+        let said = situation.run(&["apply", target, "--yes", "--rotate-agent-token"], 64);
+        assert!(said.contains("--rotate-agent-token") && kept() == old, "{said}");
+    }
+    let said = situation.run(&["apply", "gitlab", "--yes", "--rotate-agent-token"], 0);
+    assert!(said.contains("make a new token for factory-agent") && kept() != old, "{said}");
+    let new = kept();
+    situation.run(&["apply", "--yes"], 0);
+    assert_eq!(kept(), new);
 }
 
 #[test]

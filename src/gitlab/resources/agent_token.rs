@@ -92,9 +92,14 @@ pub(in crate::gitlab) fn has_right_scopes(token: &TokenFacts) -> bool {
     token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
 }
 
-fn compare(agent: &Agent, kept: &TokenState) -> Option<Change> {
+fn compare(agent: &Agent, kept: &TokenState, replace: bool) -> Option<Change> {
     let TokenState::Works(token) = kept else { return Some(create(agent)) };
-    let summary = if !has_right_scopes(token) {
+    let summary = if replace {
+        format!(
+            "make a new token for {}, for {} days; the old one works until you revoke it",
+            agent.username, agent.days
+        )
+    } else if !has_right_scopes(token) {
         format!("replace the token of {}: {}", agent.username, AGENT_SCOPES.join(" and "))
     } else if needs_renewal(agent, token.expires_at) {
         format!("rotate the token of {}, for {} days", agent.username, agent.days)
@@ -149,7 +154,7 @@ impl Resource for AgentToken {
         if agent.identity == Identity::Given {
             return Ok(compare_given(site, &kept));
         }
-        let mut found = Found::one(compare(agent, &kept));
+        let mut found = Found::one(compare(agent, &kept, site.handed.replace.get()));
         if let TokenState::Works(own) = &kept {
             let all = match list(site, &account) {
                 Err(error) if matches!(error.status(), Some(403 | 404)) => Vec::new(),
@@ -167,20 +172,26 @@ impl Resource for AgentToken {
             (&wanted.identity, &site.handed.tokens.own, &site.handed.facts)
         {
             remember(site, &account, own, facts.expires_at.unwrap_or_else(|| end(wanted)))?;
+            site.handed.replace.set(false);
             return Ok(Undo::Never { reason: "a person made it; it ends by itself".into() });
         }
         let now = kept(site, &account)?;
-        if compare(wanted, &now).is_none() {
+        let replace = site.handed.replace.get();
+        if compare(wanted, &now, replace).is_none() {
             return Ok(Undo::Never { reason: "it was right already".into() });
         }
         let all = list(site, &account)?;
         let usable = all.iter().rfind(|t| t.name == NAME && t.active && has_right_scopes(t));
         let made: CreatedToken = match usable {
-            Some(token) => rotate(site, &account, token.id, end(wanted))?,
-            None => mint(site, &account, NAME, &AGENT_SCOPES, end(wanted))?,
+            // Rotating ends the old one at once, before the host has the new one.
+            Some(token) if !replace || matches!(now, TokenState::Useless) => {
+                rotate(site, &account, token.id, end(wanted))?
+            }
+            _ => mint(site, &account, NAME, &AGENT_SCOPES, end(wanted))?,
         };
         let old = agent(site)?;
         remember(site, &account, &Secret::new(made.token), end(wanted))?;
+        site.handed.replace.set(false);
         if let (Some(old), TokenState::Works(token)) = (old, now)
             && !has_right_scopes(&token)
         {
