@@ -245,7 +245,7 @@ fn the_guide_to_upgrades_is_typed_as_it_stands() {
     let answers = format!("--host-kind none --gitlab-url {url} --gitlab-group factory --defaults --yes");
     type_line(&mut pty, &format!("factoryup init acme {answers} && cd acme && factoryup apply --yes"), 0);
     // Three files in which the owner and a new answer disagree.
-    let pages = ["decommission", "expired-credentials", "incident"].map(|page| format!("docs/runbooks/{page}.md"));
+    let pages = ["break-glass", "rotate-secrets", "incident"].map(|page| format!("docs/runbooks/{page}.md"));
     type_line(&mut pty, &format!("sed -i '/^owner:/s/$/ and Bob/' {}", pages.join(" ")), 0);
     type_line(&mut pty, "git commit -qam 'Two owners' && sed -i 's/Ada Lovelace/Grace Hopper/' factory.toml", 0);
     type_line(

@@ -1,7 +1,22 @@
 //! What a runbook asks to be done, piece by piece: each block of commands, each command within a sentence, and each step that has neither.
 
-/// The sections that ask for something to be done; a diagnosis changes nothing and is run whole.
-const SECTIONS: [&str; 3] = ["Mitigation", "Verify", "Roll back"];
+/// The sections that ask for something to be done; what one looks at changes nothing and is run whole.
+const SECTIONS: [&str; 3] = ["What to do", "It is over when", "Undo"];
+
+/// Where runbooks and procedures are.
+const FOLDERS: [&str; 2] = ["docs/runbooks/", "docs/procedures/"];
+
+/// The name of the runbook or procedure at this path.
+pub(crate) fn named(path: &str) -> Option<&str> {
+    let name = FOLDERS.iter().find_map(|folder| path.strip_prefix(folder))?.strip_suffix(".md")?;
+    (name != "README").then_some(name)
+}
+
+/// The path of the runbook or procedure of this name.
+pub(crate) fn path_of(name: &str, exists: impl Fn(&str) -> bool) -> String {
+    let paths = FOLDERS.map(|folder| format!("{folder}{name}.md"));
+    paths.into_iter().find(|path| exists(path)).unwrap_or_else(|| panic!("there is no runbook {name}"))
+}
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +45,7 @@ pub(crate) fn deeds(runbook: &str, markdown: &str) -> Vec<Deed> {
             if bare == "```" {
                 let body = std::mem::take(body);
                 fence = None;
-                reader.add(body);
+                reader.block(body);
             } else {
                 *body += line.get(*indent..).unwrap_or_default();
                 body.push('\n');
@@ -75,6 +90,16 @@ impl Reader<'_> {
         self.step += line;
         self.step.push(' ');
         self.blank = false;
+    }
+
+    /// The first command of a runbook is above its sections.
+    fn block(&mut self, text: String) {
+        if self.section.is_empty() {
+            self.commands = true;
+            self.found.push(Deed { runbook: self.runbook.to_owned(), section: String::new(), text });
+        } else {
+            self.add(text);
+        }
     }
 
     fn add(&mut self, text: String) {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::canary::{Watcher, find_in_tree};
 use crate::control_repo::{ControlRepo, passed, rendered, stdout, text};
+use crate::deeds::path_of;
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, git, made, ready, run};
 use crate::support::{self, lab};
@@ -55,7 +56,7 @@ impl App<'_> {
     /// A command of a runbook on this application, as the operator types it.
     fn by_runbook(&self, runbook: &str, begins: &str) -> Output {
         let files = rendered("defaults").files;
-        let path = format!("docs/runbooks/{runbook}.md");
+        let path = path_of(runbook, |path| files.iter().any(|file| file.path == path));
         let text = String::from_utf8_lossy(&files.iter().find(|file| file.path == path).unwrap().bytes).into_owned();
         let command = text.split(['`', '\n']).map(str::trim).find(|words| words.starts_with(begins)).unwrap();
         lab::ssh(&self.journey.host, &self.journey.keys, "operator", &command.replace("NAME", self.name))

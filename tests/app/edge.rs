@@ -29,7 +29,7 @@ pub(crate) fn the_tunnel_is_connected(world: &World) {
     world.ssh_config("");
     fs::write(world.repo.path().join("cloudflared"), TUNNEL).unwrap();
     passed(&world.here(&world.command("connect-tunnel", "scp cloudflared operator@")));
-    for block in world.section("connect-tunnel", "Mitigation") {
+    for block in world.section("connect-tunnel", "What to do") {
         let typed = if block.commands.contains("cat >") { "printf 'the-tunnels-token\\n' | " } else { "" };
         world.done(&block.with(|commands| format!("{typed}{commands}")));
     }

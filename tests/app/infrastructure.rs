@@ -11,7 +11,7 @@ use std::process::{Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::control_repo::{ControlRepo, clean, factory_toml, passed, stdout, terraform, text};
-use crate::deeds::{Deed, deeds};
+use crate::deeds::{Deed, deeds, path_of};
 use crate::engine::Engine;
 use crate::lines::How;
 use crate::{ledger, support};
@@ -46,11 +46,15 @@ impl Estate {
 
     /// The commands of a runbook that hold `what`, as they are rendered; they count as done.
     fn commands(&self, runbook: &str, what: &str) -> String {
-        let all = deeds(runbook, &self.repo.read(&format!("docs/runbooks/{runbook}.md")));
+        let all = deeds(runbook, &self.text(runbook));
         let Deed { runbook, text, .. } =
             all.into_iter().find(|deed| deed.text.contains(what)).unwrap_or_else(|| panic!("{runbook} has no {what}"));
         self.done.borrow_mut().insert((runbook, text.clone()));
         text
+    }
+
+    fn text(&self, runbook: &str) -> String {
+        self.repo.read(&path_of(runbook, |path| self.repo.path().join(path).exists()))
     }
 
     /// Runs them in the owner's clone, with what the owner has typed.
@@ -96,9 +100,8 @@ fn states_are_repaired_and_the_infrastructure_ends() {
     a_damaged_state(&estate);
     a_lost_state(&estate);
     all_of_it_ends(&estate);
-    let text = |name: &str| (name.to_owned(), estate.repo.read(&format!("docs/runbooks/{name}.md")));
-    let runbooks =
-        ["break-glass", "decommission", "gitlab-outage", "infra-state", "leave-cloudflare", "restore-backup"].map(text);
+    let runbooks = ["break-glass", "decommission", "infra-state", "leave-cloudflare", "restore-backup"]
+        .map(|name| (name.to_owned(), estate.text(name)));
     ledger::settle(How::States, &estate.done.borrow(), &runbooks);
 }
 
@@ -174,7 +177,7 @@ fn a_damaged_state(estate: &Estate) {
 /// GitLab holds no version at all; there is a copy.
 fn a_lost_state(estate: &Estate) {
     let backup = estate.commands("decommission", "scripts/backup make FOLDER");
-    assert_eq!(estate.commands("gitlab-outage", "scripts/backup make FOLDER"), backup);
+    assert_eq!(estate.commands("break-glass", "scripts/backup make FOLDER"), backup);
     passed(&estate.run(&format!("GITLAB_TOKEN=t {}", backup.replace("FOLDER", "../copy"))));
     let serial = estate.serial("staging");
     estate.state("DELETE", "staging", "");

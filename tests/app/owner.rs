@@ -11,9 +11,9 @@ pub(crate) fn what_the_owner_looks_at(world: &World) {
     for (runbook, command) in [
         ("age-keys", "scripts/secret list"),
         ("revoke-agent", "scripts/secret list"),
-        ("leaked-secret", "scripts/check secrets"),
+        ("rotate-secrets", "scripts/check secrets"),
         ("connect-tunnel", "scripts/tools list"),
-        ("expired-credentials", "date -u"),
+        ("rotate-secrets", "date -u"),
         ("rotate-secrets", "openssl rand -base64 24"),
         ("decommission", "factoryup evidence verify"),
     ] {
@@ -40,9 +40,7 @@ pub(crate) fn the_factory_leaves_cloudflare(world: &World) {
     let switch = world.command("upgrade-templates", "git switch BRANCH");
     let dry = world.command("upgrade-templates", "factoryup upgrade --dry-run");
     let remove = world.command("leave-cloudflare", "git rm -r infra/environments");
-    assert!(
-        world.repo.read("docs/runbooks/leave-cloudflare.md").contains("Set `enabled = false` under `[cloudflare]`")
-    );
+    assert!(world.text("leave-cloudflare").contains("Set `enabled = false` under `[cloudflare]`"));
     world.repo.edit("factory.toml", "[cloudflare]\nenabled = true", "[cloudflare]\nenabled = false");
     world.repo.git(&["commit", "-qam", "Leave Cloudflare"]);
     world.repo.git(&["push", "-q", "origin", "HEAD:main"]);

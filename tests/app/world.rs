@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 
 use crate::blocks::{Block, blocks};
 use crate::control_repo::{ControlRepo, text};
-use crate::deeds::deeds;
+use crate::deeds::{deeds, named, path_of};
 use crate::journey::Journey;
 use crate::plane::Plane;
 use crate::support::{self, lab};
@@ -71,19 +71,22 @@ kind = "shared"
     }
 
     pub(crate) fn runbooks(&self) -> Vec<String> {
-        let listed = self.repo.git(&["ls-files", "docs/runbooks"]);
-        let name = |path: &str| path.strip_prefix("docs/runbooks/")?.strip_suffix(".md").map(str::to_owned);
-        listed.lines().filter_map(name).filter(|name| name != "README").collect()
+        let listed = self.repo.git(&["ls-files", "docs"]);
+        listed.lines().filter_map(named).map(str::to_owned).collect()
     }
 
-    /// Name and text of every runbook.
+    /// Name and text of every runbook and procedure.
     pub(crate) fn texts(&self) -> Vec<(String, String)> {
-        let text = |name: String| (self.repo.read(&format!("docs/runbooks/{name}.md")), name);
+        let text = |name: String| (self.text(&name), name);
         self.runbooks().into_iter().map(text).map(|(text, name)| (name, text)).collect()
     }
 
+    pub(crate) fn text(&self, runbook: &str) -> String {
+        self.repo.read(&path_of(runbook, |path| self.repo.path().join(path).exists()))
+    }
+
     pub(crate) fn blocks(&self, runbook: &str) -> Vec<Block> {
-        blocks(runbook, &self.repo.read(&format!("docs/runbooks/{runbook}.md")))
+        blocks(runbook, &self.text(runbook))
     }
 
     /// The blocks of one section.
@@ -101,7 +104,7 @@ kind = "shared"
 
     /// The commands within a sentence, or the words of a step, that hold `what`; they count as done.
     pub(crate) fn command(&self, runbook: &str, what: &str) -> String {
-        let all = deeds(runbook, &self.repo.read(&format!("docs/runbooks/{runbook}.md")));
+        let all = deeds(runbook, &self.text(runbook));
         let whole = all.iter().find(|deed| deed.text == what);
         let found = whole.or_else(|| all.iter().find(|deed| deed.text.contains(what))).cloned();
         let deed = found.unwrap_or_else(|| panic!("{runbook} has no {what}"));

@@ -38,8 +38,8 @@ fn debian_13_with_containers() {
 fn untrusted_jobs_run_in_containers(journey: &Journey) {
     let tree = render(&journey.factory).unwrap();
     let command = |runbook: &str, begins: &str| {
-        let path = format!("docs/runbooks/{runbook}.md");
-        let file = tree.files.iter().find(|file| file.path == path).unwrap();
+        let paths = [format!("docs/runbooks/{runbook}.md"), format!("docs/procedures/{runbook}.md")];
+        let file = tree.files.iter().find(|file| paths.contains(&file.path)).unwrap();
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
         let found = text.split(['`', '\n']).map(str::trim).find(|words| words.starts_with(begins));
         found.unwrap_or_else(|| panic!("{runbook} has no {begins}")).to_owned()
@@ -56,7 +56,7 @@ fn untrusted_jobs_run_in_containers(journey: &Journey) {
          install -d -o runner -g runner /home/runner/.config /home/runner/.config/containers\n\
          printf '[storage]\\ndriver = \"vfs\"\\n' >/home/runner/.config/containers/storage.conf",
     );
-    let said = operator(&command("start-runners", "sudo factory-runner start untrusted http"));
+    let said = operator(&command("runner-down", "sudo factory-runner start untrusted http"));
     assert!(said.contains("factory-runner-untrusted.service runs"), "{said}");
     assert_eq!(journey.inside("systemctl show --property User --value factory-runner-untrusted"), "runner");
     // Its jobs' containers come from this socket, which is the user's own.

@@ -71,18 +71,58 @@ fn a_runbook_out_of_form_is_found() {
         return;
     }
     let repo = ControlRepo::new("defaults");
-    let runbook = "docs/runbooks/runner-down.md";
-    repo.edit(runbook, "risk: low", "risk: none");
-    finds(&repo, "runbooks", "risk must be low, medium or high");
-    repo.edit(runbook, "risk: none", "risk: low");
-    repo.edit(runbook, "## Escalate\n", "## Whom to call\n");
-    finds(&repo, "runbooks", "second-level headings");
-    repo.edit(runbook, "## Whom to call\n", "## Escalate\n");
-    repo.edit(runbook, "review_by: P90D", "review_by: soon");
-    finds(&repo, "runbooks", "review_by must be");
-    repo.edit(runbook, "review_by: soon", "review_by: P90D");
-    repo.edit("docs/runbooks/README.md", "(runner-down.md)", "(infra-state.md)");
-    finds(&repo, "runbooks", "no line for runner-down");
+    let (runbook, index) = ("docs/runbooks/runner-down.md", "docs/runbooks/README.md");
+    let headings = "second-level headings must be, in this order: What you see, What to do, It is over when, Undo, ";
+    let late = "runner-down.md: the first command must be within the five lines below the title";
+    for (path, from, to, finding) in [
+        (runbook, "risk: low", "risk: none", "risk must be low, medium or high"),
+        (runbook, "## Where help is\n", "## Whom to call\n", headings),
+        (runbook, "## What you see\n", "", headings),
+        (runbook, "review_by: P102D", "review_by: soon", "review_by must be"),
+        (runbook, "review_by: P102D\n", "", "front matter lacks review_by"),
+        (runbook, "takes them\n", "takes them\n\nOne line.\n\n\n", late),
+        (runbook, "```sh host\nsudo factory-runner status\n```\n", "", late),
+        (runbook, "```sh host\nsudo factory-runner status\n```\n", "```text\na\n```\n", late),
+        (
+            runbook,
+            "```sh host\nsudo factory-runner status\n",
+            "```sh moon\nsudo factory-runner status\n",
+            "no such place: sh moon",
+        ),
+        (index, "(runner-down.md)", "(infra-state.md)", "no line for runner-down"),
+        (index, "(../procedures/decommission.md)", "(disk-full.md)", "no line for docs/procedures/decommission.md"),
+        (
+            "docs/procedures/decommission.md",
+            "```sh repo",
+            "```sh",
+            "say where it runs, as docs/runbooks/README.md lists it",
+        ),
+    ] {
+        repo.edit(path, from, to);
+        finds(&repo, "runbooks", finding);
+        repo.write(path, &repo.git(&["show", &format!("HEAD:{path}")]));
+    }
+    // Two lines above the command are well within five.
+    repo.edit(runbook, "takes them\n", "takes them\n\nOne line.\n");
+    passed(&repo.run(&["scripts/check", "runbooks"]));
+}
+
+/// One person finds their way among twelve.
+#[test]
+fn one_runbook_too_many_is_found() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let text = repo.read("docs/runbooks/incident.md");
+    let mut index = repo.read("docs/runbooks/README.md");
+    for n in 11..=13 {
+        passed(&repo.run(&["scripts/check", "runbooks"]));
+        repo.write(&format!("docs/runbooks/more-{n}.md"), &text.replace("id: incident", &format!("id: more-{n}")));
+        index += &format!("\n[more](more-{n}.md)\n");
+        repo.write("docs/runbooks/README.md", &index);
+    }
+    finds(&repo, "runbooks", "docs/runbooks: 13 runbooks, and one person finds their way among 12");
 }
 
 #[test]
@@ -92,10 +132,18 @@ fn a_runbook_past_its_review_is_found_at_night_only() {
     }
     let repo = ControlRepo::new("defaults");
     passed(&repo.run(&["scripts/check", "nightly"]));
+    // Never all of them on one day: each day at most one more is due.
+    let due = |days: u32| {
+        let day = stdout(&repo.command("date").args(["-d", &format!("{days} days"), "+%F"]).output().unwrap());
+        stdout(&repo.run(&["scripts/checks/freshness", "--on", day.trim()])).lines().count()
+    };
+    let weeks: Vec<usize> = (0..=20).map(|week| due(week * 7)).collect();
+    assert!(weeks.windows(2).all(|two| two[1] - two[0] <= 1), "{weeks:?}");
+    assert_eq!((weeks[0], weeks[8], weeks[20]), (0, 0, 9), "{weeks:?}");
     let due = repo.run(&["scripts/checks/freshness", "--on", "2999-01-01"]);
     assert_eq!(due.status.code(), Some(1));
     assert!(stdout(&due).contains("docs/runbooks/runner-down.md: review was due on "), "{}", text(&due));
-    repo.edit("docs/runbooks/runner-down.md", "review_by: P90D", "review_by: 2020-02-29");
+    repo.edit("docs/runbooks/runner-down.md", "review_by: P102D", "review_by: 2020-02-29");
     finds(&repo, "freshness", "docs/runbooks/runner-down.md: review was due on 2020-02-29 (last tested: never)");
     passed(&repo.run(&["scripts/check", "runbooks"]));
 }

@@ -189,7 +189,7 @@ fn credentials_that_end_are_named_with_their_remedy() {
         &[
             "CONTROL_PLANE_PLAN_TOKEN ends on 2999-01-01".to_owned(),
             format!("CONTROL_PLANE_APPLY_TOKEN ends on {}; {remedy}", today(13)),
-            "REPORT_TOKEN is refused by its issuer, or that could not be reached: docs/runbooks/expired-credentials.md"
+            "REPORT_TOKEN is refused by its issuer, or that could not be reached: docs/runbooks/rotate-secrets.md"
                 .to_owned(),
             format!("the access of factory-agent ends on {}; renew it: factoryup apply", today(6)),
         ],

@@ -20,7 +20,7 @@ pub(crate) struct World {
     readers: Vec<Reader>,
 }
 
-/// The folders under `secrets/`, and who is to read each: what docs/runbooks/age-keys.md says, carried out.
+/// The folders under `secrets/`, and who is to read each: what docs/procedures/age-keys.md says, carried out.
 pub(crate) const FOLDERS: [(&str, &[&str]); 5] = [
     ("secrets/agent", &["owner", "agent"]),
     ("secrets/owner", &["owner"]),

@@ -44,7 +44,7 @@ fn a_secret_is_read_by_whom_its_folder_is_for_and_by_nobody_else() {
     passed(&world.check());
 }
 
-/// Docs/runbooks/age-keys.md, "Removing a reader".
+/// Docs/procedures/age-keys.md, "Removing a reader".
 #[test]
 fn a_removed_reader_reads_nothing_new_and_what_was_is_still_theirs() {
     if !support::available(&["age-keygen", "git", "jq", "sops"]) {
@@ -226,7 +226,7 @@ fn the_first_secret_passes_the_checks() {
     assert!(text(&world.repo.run(&["scripts/check", "formats"])).contains("line too long"));
 }
 
-/// Whoever holds the key ceremony as docs/runbooks/age-keys.md says has what the templates make of the new answer, byte for byte, so that
+/// Whoever holds the key ceremony as docs/procedures/age-keys.md says has what the templates make of the new answer, byte for byte, so that
 /// the next upgrade finds nothing to merge in the rules.
 #[test]
 fn the_ceremony_makes_the_rules_that_the_templates_make() {
@@ -241,7 +241,7 @@ fn the_ceremony_makes_the_rules_that_the_templates_make() {
     };
     let owner = Reader::new("owner", &tempfile::tempdir().unwrap().keep());
     let repo = ControlRepo::of(&toml(""));
-    let step = repo.read("docs/runbooks/age-keys.md");
+    let step = repo.read("docs/procedures/age-keys.md");
     let folders = step.split("4. For each of ").nth(1).unwrap().split(':').next().unwrap();
     for folder in folders.split(", ") {
         let sops = support::tool("sops").unwrap();
@@ -258,7 +258,7 @@ fn the_ceremony_makes_the_rules_that_the_templates_make() {
     assert_eq!(repo.read(".sops.yaml"), ControlRepo::of(&toml(&owner.public)).read(".sops.yaml"));
 }
 
-/// Docs/runbooks/age-keys.md, "Replacing the owner's key", with the old key in hand.
+/// Docs/procedures/age-keys.md, "Replacing the owner's key", with the old key in hand.
 #[test]
 fn whoever_takes_the_own_key_out_leaves_a_new_data_key_behind() {
     if !support::available(&["age-keygen", "git", "jq", "sops"]) {

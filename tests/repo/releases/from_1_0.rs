@@ -9,8 +9,10 @@ use crate::support::{available, need};
 use crate::world::World;
 
 const OLD: &str = "docs/runbooks/template-upgrade.md";
-const NEW: &str = "docs/runbooks/upgrade-templates.md";
-const AFTER: &str = "## After\n\n";
+const NEW: &str = "docs/procedures/upgrade-templates.md";
+/// A runbook that became a procedure.
+const WAS: &str = "docs/runbooks/decommission.md";
+const IS: &str = "docs/procedures/decommission.md";
 
 fn situation() -> World {
     let world = released("1.0.0", "corporate");
@@ -26,16 +28,13 @@ fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
         return;
     }
     let world = situation();
-    world.put(OLD, &world.holds(OLD).replace(AFTER, &format!("{AFTER}Tell Grace.\n\n")));
-    world.commit();
     let report = world.upgrade(&["--timezone", "Europe/Vienna"]);
-    assert_eq!(report["findings"].to_string(), format!("[{{\"path\":\"{NEW}\",\"what\":\"merged\"}}]"));
+    assert_eq!(report["findings"].to_string(), "[]");
     assert_eq!(report["answers"][0]["key"], "factory.timezone");
     assert_eq!(report["answers"][0]["value"], "\"Europe/Vienna\"");
     assert_eq!(report["answers"][0]["is_default"], false);
-    let text = world.holds(NEW);
-    assert!(text.contains("id: upgrade-templates") && text.contains("## After\n\nTell Grace.\n"), "{text}");
-    assert!(!world.path("repo").join(OLD).exists() && !world.path("repo/.ignore").exists());
+    assert!([IS, NEW].iter().all(|path| world.holds(path).contains("## You need")));
+    assert!([WAS, OLD, ".ignore"].iter().all(|gone| !world.path("repo").join(gone).exists()));
     let text = world.holds("factory.toml");
     assert!(text.contains("[runner]\n# theirs\nkind   = \"shared\"\n"), "{text}");
     let zone = "# Time zone of the owner, by its IANA name.\ntimezone = \"Europe/Vienna\"\n[host]";
@@ -48,9 +47,7 @@ fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
     let now = crate::control_repo::rendered("defaults").version;
     assert!(manifest.contains(&format!("[[tombstone]]\nid = \"ignore\"\npath = \".ignore\"\nremoved_in = \"{now}\"")));
     let message = world.git("repo", &["log", "-1", "--format=%B"]);
-    for said in
-        ["- new in factory.toml: factory.timezone = \"Europe/Vienna\" (", "- migration runner-kind: ", "- docs/"]
-    {
+    for said in ["- new in factory.toml: factory.timezone = \"Europe/Vienna\" (", "- migration runner-kind: "] {
         assert!(message.contains(said), "{message}");
     }
     world.settled();
@@ -74,6 +71,53 @@ fn a_dropped_file_that_was_edited_stays_and_is_the_users() {
     assert_eq!(report["findings"].to_string(), "[{\"path\":\".ignore\",\"what\":\"yours-now\"}]");
     assert_eq!(world.holds(".ignore"), "mine/\n");
     world.settled();
+}
+
+/// Every line around the owner's edit is another one now: the file stays as and where it was until the owner resolves it.
+#[test]
+fn an_edit_of_a_runbook_that_became_a_procedure_waits_as_a_conflict() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let mine = world.holds(WAS).replace("**Tell users** until", "**Tell users and Grace** until");
+    world.put(WAS, &mine);
+    world.commit();
+    let (code, _, err) = world.factoryup("repo", &["upgrade", "--in-place", "--yes"]);
+    assert!(code == 2 && world.holds(WAS) == mine, "{code} {err}");
+    world.commit();
+    let (code, _, err) = world.factoryup("repo", &["resolve", WAS, "--proposal"]);
+    assert!(code == 0 && !world.path("repo").join(WAS).exists(), "{code} {err}");
+    assert!(world.holds(IS).contains("**Tell users** until"));
+}
+
+/// Runbooks that others took in: what nobody touched is removed, what the owner wrote into one stays, and the check says what to do.
+#[test]
+fn an_edited_runbook_that_is_no_more_is_the_owners() {
+    if !need("git") {
+        return;
+    }
+    let world = situation();
+    let (edited, untouched) = ("docs/runbooks/runaway-agent.md", "docs/runbooks/leaked-secret.md");
+    assert!(world.path("repo").join(untouched).exists());
+    let mine = world.holds(edited).replace("## Mitigation\n", "## Mitigation\n\nCall Grace.\n");
+    world.put(edited, &mine);
+    world.commit();
+    let report = world.upgrade(&[]);
+    assert_eq!(report["findings"].to_string(), format!("[{{\"path\":\"{edited}\",\"what\":\"yours-now\"}}]"));
+    assert_eq!(world.holds(edited), mine);
+    assert!(!world.path("repo").join(untouched).exists());
+    assert!(world.holds("docs/runbooks/revoke-agent.md").contains("loginctl terminate-user"));
+    if available(&["jq"]) {
+        let mut check = Command::new("scripts/checks/runbooks");
+        let output = check.current_dir(world.path("repo")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            said.contains(&format!("{edited}: its second-level headings must be, in this order: What you see")),
+            "{said}"
+        );
+        assert!(said.lines().all(|line| line.contains("runaway-agent")), "{said}");
+    }
 }
 
 /// A file of the user's own where a renamed one should land is written over by neither choice.

@@ -31,7 +31,9 @@ impl World {
     }
 
     pub(super) fn put(&self, path: &str, text: &str) {
-        fs::write(self.path("repo").join(path), text).unwrap();
+        let path = self.path("repo").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     pub(super) fn commit(&self) {
