@@ -6,7 +6,7 @@
 //! `entry` as a branch of the control repo. No work tree is written to, nothing is pushed, and a second run changes nothing.
 //!
 //! What the files say stands in `templates/_app/`, and which of them there are in `catalogue.toml` here. What happens to a
-//! release on the host is the affair of the application's own `scripts/deploy`, which is one of those files.
+//! release on the host is the affair of the application's own `.factory/deploy`, which is one of those files.
 //!
 //! ```no_run
 //! use factoryup::app::{AppKind, Request, add};

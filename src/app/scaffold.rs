@@ -146,7 +146,7 @@ fn is_application(folder: &Path, name: &str) -> RepoResult<bool> {
         return Ok(false);
     }
     let git = Git::new(folder)?;
-    let Some(oid) = git.resolve("HEAD:app.conf")? else { return Ok(false) };
+    let Some(oid) = git.resolve("HEAD:.factory/app.conf")? else { return Ok(false) };
     let text = git.contents(&[&oid])?.pop().unwrap_or_default();
     Ok(String::from_utf8_lossy(&text).lines().any(|line| line.strip_prefix("name=") == Some(name)))
 }
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn a_file_is_added_only_where_nothing_stands() {
         let is_free = |path: &str, there: &str| is_free(path, &[&there.to_owned()]);
-        assert!(is_free("scripts/check", "scripts/build"));
-        assert!(is_free("scripts/check", "scripts/checks"));
-        for path in ["scripts/check", "Scripts/Check", "scripts", "scripts/check/all"] {
-            assert!(!is_free("scripts/check", path), "{path}");
+        assert!(is_free(".factory/check", ".factory/build"));
+        assert!(is_free(".factory/check", ".factory/checks"));
+        for path in [".factory/check", ".Factory/Check", ".factory", ".factory/check/all"] {
+            assert!(!is_free(".factory/check", path), "{path}");
         }
     }
 }

@@ -98,6 +98,8 @@ pub struct Pack {
     /// The rows, in the catalogue's order.
     pub entries: Vec<CatalogueRow>,
     pub(crate) files: BTreeMap<String, Cow<'static, [u8]>>,
+    /// Whether it is that of application repos, where `.factory/` has files from templates.
+    app: bool,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +118,8 @@ impl Pack {
 
     /// The pack of application repos that is part of this binary; see [`crate::app`].
     pub(crate) fn embedded_app(catalogue: &str) -> RepoResult<Self> {
-        Self::new(catalogue, files(|name| name.strip_prefix(APP).or((name == SHARED).then_some(name))))
+        let files = files(|name| name.strip_prefix(APP).or((name == SHARED).then_some(name)));
+        Self::checked(catalogue, files, true)
     }
 
     /// The pack in a folder: its `catalogue.toml`, and its files below `templates/`.
@@ -142,12 +145,22 @@ impl Pack {
 
     /// A pack from a catalogue's text and the files below `templates/`.
     pub(crate) fn new(catalogue: &str, files: BTreeMap<String, Cow<'static, [u8]>>) -> RepoResult<Self> {
+        Self::checked(catalogue, files, false)
+    }
+
+    fn checked(catalogue: &str, files: BTreeMap<String, Cow<'static, [u8]>>, app: bool) -> RepoResult<Self> {
         let document: Document = toml::from_str(catalogue).map_err(|e| wrong(e.to_string()))?;
         let mut parts = vec![("catalogue.toml".to_owned(), sha256(catalogue.as_bytes()))];
         parts.extend(files.iter().map(|(name, bytes)| (format!("templates/{name}"), sha256(bytes))));
-        let pack = Self { version: document.version, sha256: sha256_of_parts(&parts), entries: document.files, files };
+        let sha256 = sha256_of_parts(&parts);
+        let pack = Self { version: document.version, sha256, entries: document.files, files, app };
         pack.check()?;
         Ok(pack)
+    }
+
+    /// Why a file of this pack cannot land on `path`, or `None` when it can.
+    pub(crate) fn path_problem(&self, path: &str) -> Option<&'static str> {
+        if self.app { path::malformed(path) } else { path::problem(path) }
     }
 
     fn check(&self) -> RepoResult<()> {
@@ -159,7 +172,7 @@ impl Pack {
                 return Err(fault("is listed twice".into()));
             }
             let sample = entry.path.replace(ENVIRONMENT, "environment");
-            if let Some(why) = path::problem(&sample) {
+            if let Some(why) = self.path_problem(&sample) {
                 return Err(fault(format!("has the path `{}`: {why}", entry.path)));
             }
             if entry.each.is_some() != entry.path.contains(ENVIRONMENT) {

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// Why `path` cannot be a file of the generated repo, or `None` when it can.
+/// Why `path` cannot be a file of the control repo, or `None` when it can.
+pub(crate) fn problem(path: &str) -> Option<&'static str> {
+    let top = path.split('/').next().unwrap_or_default();
+    let reserved = top.eq_ignore_ascii_case(".factory") || path.eq_ignore_ascii_case(crate::factory::FILE_NAME);
+    malformed(path).or_else(|| reserved.then_some("that file is written by factoryup itself"))
+}
+
+/// Why `path` cannot be a file of any generated repo, or `None` when it can.
 ///
 /// Paths are relative, ASCII and written with `/`. ASCII, since two spellings of one accented letter are two files to git and one
 /// to macOS. `.git` in any case, and its short name `git~1`, are what git itself refuses (CVE-2014-9390).
-pub(crate) fn problem(path: &str) -> Option<&'static str> {
+pub(crate) fn malformed(path: &str) -> Option<&'static str> {
     if path.is_empty() || path.starts_with('/') {
         return Some("the path is not relative");
     }
@@ -20,10 +27,6 @@ pub(crate) fn problem(path: &str) -> Option<&'static str> {
             name if name.ends_with(['.', ' ']) => return Some("a part of the path ends in a dot or a space"),
             _ => {}
         }
-    }
-    let top = path.split('/').next().unwrap_or_default();
-    if top.eq_ignore_ascii_case(".factory") || path.eq_ignore_ascii_case(crate::factory::FILE_NAME) {
-        return Some("that file is written by factoryup itself");
     }
     None
 }
@@ -89,6 +92,7 @@ mod tests {
         for path in ["a", ".gitignore", ".gitlab-ci.yml", "a b/c", "infra/staging.tfvars", "docs/factory.toml"] {
             assert_eq!(problem(path), None, "{path:?}");
         }
+        assert_eq!(malformed(".factory/app.conf"), None);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Renderer {
         path: String,
         context: &tera::Context,
     ) -> RepoResult<RenderedFile> {
-        if let Some(why) = path::problem(&path) {
+        if let Some(why) = self.pack.path_problem(&path) {
             return Err(rendered(&path, why));
         }
         let mode = if entry.mode.as_deref() == Some("755") { Mode::Executable } else { Mode::File };

@@ -24,8 +24,11 @@ fn only_what_is_missing_is_added_and_on_a_branch() {
     fs::create_dir_all(folder.join("src")).unwrap();
     fs::write(folder.join("AGENTS.md"), "Ours.\n").unwrap();
     fs::write(folder.join("src/main.c"), "int main(void) { return 0; }\n").unwrap();
-    // Where a folder of the contract would have to be.
-    fs::write(folder.join("scripts"), "not a folder\n").unwrap();
+    // Programs of its own under the names that ours had.
+    fs::create_dir(folder.join("scripts")).unwrap();
+    for path in ["scripts/build", "scripts/check", "scripts/deploy", ".gitlab-ci.yml"] {
+        fs::write(folder.join(path), "#!/bin/sh\ntouch /its-own-was-called\n").unwrap();
+    }
     git(&folder, &["init", "-q", "-b", "trunk"]);
     assert!(add(&request).unwrap_err().to_string().contains("has no commit"));
     git(&folder, &["add", "."]);
@@ -35,21 +38,20 @@ fn only_what_is_missing_is_added_and_on_a_branch() {
 
     let added = add(&request).unwrap();
     let Made::Adopted { files, kept } = added.made else { panic!("{added:?}") };
-    assert_eq!(files, [".gitignore", ".gitlab-ci.yml", "CLAUDE.md", "app.conf"]);
-    assert_eq!(
-        kept,
-        [
-            "AGENTS.md",
-            "scripts/build",
-            "scripts/check",
-            "scripts/checks/contract",
-            "scripts/checks/secrets",
-            "scripts/deploy"
-        ]
-    );
+    let factory = ["app.conf", "build", "check", "checks/contract", "checks/secrets", "ci.yml", "deploy"];
+    let mut all = vec![".factory/.gitignore".to_owned()];
+    all.extend(factory.iter().map(|name| format!(".factory/{name}")));
+    all.push("CLAUDE.md".into());
+    assert_eq!(files, all);
+    assert_eq!(kept, ["AGENTS.md"]);
     assert_eq!(git(&folder, &["status", "--porcelain=v2", "--branch"]), before);
     let changes = git(&folder, &["diff", "--name-status", "trunk", ADOPT_BRANCH]);
-    assert_eq!(changes, "A\t.gitignore\nA\t.gitlab-ci.yml\nA\tCLAUDE.md\nA\tapp.conf\n");
+    assert_eq!(changes, files.iter().map(|path| format!("A\t{path}\n")).collect::<String>());
+    // Nothing of what is added calls a program of the repo.
+    let ours =
+        ["grep", "-nE", "(^|[^.a-z/])scripts/(build|check|deploy)", ADOPT_BRANCH, "--", ".factory", ":!*/secrets"];
+    let found = run(&folder, "git", &ours);
+    assert!(found.stdout.is_empty(), "{}", text(&found));
     assert_eq!(git(&path, &["branch", "--list", "factory/app-legacy"]).trim(), "factory/app-legacy");
 
     let again = add(&request).unwrap();
@@ -75,13 +77,13 @@ fn an_adopted_repo_is_told_what_is_still_missing() {
     git(&folder, &["merge", "-q", "--ff-only", ADOPT_BRANCH]);
     assert!(!fs::read_to_string(folder.join("AGENTS.md")).unwrap().contains("public/"));
 
-    let output = run(&folder, "scripts/check", &[]);
+    let output = run(&folder, ".factory/check", &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("run names bin/serve, which is not there"), "{}", text(&output));
     fs::create_dir_all(folder.join("bin")).unwrap();
     fs::create_dir_all(folder.join("public")).unwrap();
     fs::write(folder.join("bin/serve"), "#!/bin/sh\n").unwrap();
     assert!(run(&folder, "chmod", &["755", "bin/serve"]).status.success());
-    let output = run(&folder, "scripts/check", &[]);
+    let output = run(&folder, ".factory/check", &[]);
     assert!(output.status.success(), "{}", text(&output));
 }

@@ -34,8 +34,8 @@ impl App<'_> {
     fn build(&self, version: &str) {
         git(&self.folder, &["add", "."]);
         git(&self.folder, &["commit", "-q", "--allow-empty", "-m", version]);
-        fs::remove_dir_all(self.folder.join("dist")).ok();
-        passed(&run(&self.folder, "scripts/build", &[version]));
+        fs::remove_dir_all(self.folder.join(".factory/dist")).ok();
+        passed(&run(&self.folder, ".factory/build", &[version]));
         let checkout = self.journey.host.rootfs().join("home/deploy").join(self.name);
         passed(&run(&self.folder, "mkdir", &["-p", checkout.to_str().unwrap()]));
         passed(&run(&self.folder, "cp", &["-a", ".", checkout.to_str().unwrap()]));
@@ -50,7 +50,7 @@ impl App<'_> {
     }
 
     fn install(&self, version: &str) -> Output {
-        self.deploy(&format!("scripts/deploy install dist/{}-{version}.tar.gz {version}", self.name))
+        self.deploy(&format!(".factory/deploy install .factory/dist/{}-{version}.tar.gz {version}", self.name))
     }
 
     /// A command of a runbook on this application, as the operator types it.
@@ -68,7 +68,7 @@ impl App<'_> {
     }
 
     fn status(&self) -> Value {
-        let output = self.deploy("scripts/deploy status");
+        let output = self.deploy(".factory/deploy status");
         serde_json::from_str(&stdout(&output)).unwrap_or_else(|e| panic!("{e}: {}", text(&output)))
     }
 
@@ -128,8 +128,8 @@ fn releases_come_and_bad_ones_go() {
 fn good_and_bad(app: &App<'_>, kind: AppKind) {
     let name = app.name;
     app.build("1.0.0");
-    passed(&app.deploy("scripts/check"));
-    assert!(code(&app.deploy("scripts/deploy rollback"), 64).contains("no good release"));
+    passed(&app.deploy(".factory/check"));
+    assert!(code(&app.deploy(".factory/deploy rollback"), 64).contains("no good release"));
     let first = passed(&app.install("1.0.0"));
     assert!(first.contains(&format!("{name}: 1.0.0 serves on http://127.0.0.1:{}", app.port)), "{first}");
     assert!(app.get("/").contains(name));
@@ -153,15 +153,15 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
     assert!(app.get("/").contains("The second"), "{}", app.get("/"));
 
     // A version never means something else.
-    app.edit("app.conf", "keep=5", "keep=6");
+    app.edit(".factory/app.conf", "keep=5", "keep=6");
     app.build("1.1.0");
     assert!(code(&app.install("1.1.0"), 65).contains("a release never changes"));
     assert!(app.place("releases/1.1.0").metadata().unwrap().permissions().readonly());
-    app.edit("app.conf", "keep=6", "keep=3");
+    app.edit(".factory/app.conf", "keep=6", "keep=3");
 
     // One that ends, one that answers but not with 200, one that hangs: each is taken back, and the old one serves.
     let serve = fs::read_to_string(app.folder.join("bin/serve")).unwrap();
-    app.edit("app.conf", "health_seconds=30", "health_seconds=3");
+    app.edit(".factory/app.conf", "health_seconds=30", "health_seconds=3");
     for (version, bad, why) in [
         ("2.0.0-ends", "#!/bin/sh\nexit 3\n".to_owned(), "is bad: it "),
         ("2.0.0-ill", serve.replace("/healthz", "/health"), "no 200 from"),
@@ -182,15 +182,17 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
     assert!(log.contains("code=exited, status=127"), "{log}");
 
     // Something that is no build of this application.
-    fs::write(app.folder.join("dist/notes.tar.gz"), "x").unwrap();
+    fs::write(app.folder.join(".factory/dist/notes.tar.gz"), "x").unwrap();
     app.build("2.1.0");
-    passed(&app.deploy("echo hello >notes && tar -czf dist/notes.tar.gz notes"));
-    assert!(code(&app.deploy("scripts/deploy install dist/notes.tar.gz 3"), 65).contains("is not a build of"));
-    assert!(code(&app.deploy("scripts/deploy install dist/notes.tar.gz ../3"), 64).contains("a version is"));
+    passed(&app.deploy("echo hello >notes && tar -czf .factory/dist/notes.tar.gz notes"));
+    assert!(
+        code(&app.deploy(".factory/deploy install .factory/dist/notes.tar.gz 3"), 65).contains("is not a build of")
+    );
+    assert!(code(&app.deploy(".factory/deploy install .factory/dist/notes.tar.gz ../3"), 64).contains("a version is"));
 
     // By hand, back and further back; then forward again.
     passed(&app.install("2.1.0"));
-    assert!(passed(&app.deploy("scripts/deploy rollback")).contains("1.1.0 serves"));
+    assert!(passed(&app.deploy(".factory/deploy rollback")).contains("1.1.0 serves"));
     assert!(app.get("/").contains("The second"));
     assert!(passed(&app.by_runbook("roll-back-release", "sudo -H -u deploy ")).contains("1.0.0 serves"));
     assert!(!app.get("/").contains("The second"));
@@ -216,14 +218,14 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
 /// Another environment on the same host has its own place, service and port.
 fn staging_is_apart(app: &App<'_>) {
     app.build("4.0.0");
-    let output = passed(&app.deploy("scripts/deploy install dist/shop-4.0.0.tar.gz 4.0.0 staging"));
+    let output = passed(&app.deploy(".factory/deploy install .factory/dist/shop-4.0.0.tar.gz 4.0.0 staging"));
     assert!(output.contains("shop-staging: 4.0.0 serves on http://127.0.0.1:8103"), "{output}");
     assert!(app.get("/").contains("3.0.3"));
     let staging: Value = serde_json::from_str(&app.journey.inside("curl -sS http://127.0.0.1:8103/")).unwrap();
     assert_eq!((&staging["environment"], &staging["version"]), (&"staging".into(), &"4.0.0".into()));
     settings_come_and_bad_ones_go(app);
     a_secret_reaches_the_application_and_nothing_else(app);
-    assert!(code(&app.deploy("scripts/deploy status nowhere"), 64).contains("no port.nowhere"));
+    assert!(code(&app.deploy(".factory/deploy status nowhere"), 64).contains("no port.nowhere"));
 }
 
 /// Settings of the environment, secrets among them, in the form that `scripts/secret env` prints.
@@ -231,7 +233,7 @@ fn settings_come_and_bad_ones_go(app: &App<'_>) {
     let greeting = || app.journey.inside("curl -sS http://127.0.0.1:8103/");
     let settings = |text: &str| {
         fs::write(app.journey.host.rootfs().join("home/deploy/given"), text).unwrap();
-        app.deploy("scripts/deploy settings staging <../given")
+        app.deploy(".factory/deploy settings staging <../given")
     };
     let said = passed(&settings("GREETING=\"Moin \\\"\\$x\\`\\\\\"\n"));
     assert!(said.contains("shop-staging: 4.0.0 serves with the new settings"), "{said}");
@@ -247,7 +249,7 @@ fn settings_come_and_bad_ones_go(app: &App<'_>) {
     assert!(greeting().contains("Moin"), "{}", greeting());
     // A run that was killed before it knew is undone by the next.
     passed(&app.deploy("cd /srv/apps/shop-staging && cp env env.before && echo GREETING=Ahoi >env"));
-    code(&app.deploy("scripts/deploy rollback staging none"), 64);
+    code(&app.deploy(".factory/deploy rollback staging none"), 64);
     assert!(greeting().contains("Moin"), "{}", greeting());
     let log = fs::read_to_string(app.place("../shop-staging/evidence.jsonl")).unwrap();
     assert!(log.contains("\"action\":\"settings\"") && !log.contains("Moin"), "{log}");
@@ -317,18 +319,20 @@ fn a_secret_reaches_the_application_and_nothing_else(app: &App<'_>) {
 
 /// A deployment that is killed leaves the old release or the new one, and the next command says which.
 fn killed_at_any_moment(app: &App<'_>) {
-    app.edit("app.conf", "health_seconds=3", "health_seconds=30");
+    app.edit(".factory/app.conf", "health_seconds=3", "health_seconds=30");
     for (n, after) in [40, 120, 300, 600, 1000, 1500].into_iter().enumerate() {
         let version = format!("5.0.{n}");
         app.build(&version);
         let before = app.status()["current"].as_str().unwrap().to_owned();
         let seconds = f64::from(after) / 1000.0;
-        app.deploy(&format!("timeout -s KILL {seconds} scripts/deploy install dist/shop-{version}.tar.gz {version}"));
+        app.deploy(&format!(
+            "timeout -s KILL {seconds} .factory/deploy install .factory/dist/shop-{version}.tar.gz {version}"
+        ));
         let current = app.current();
         let current = current.file_name().unwrap().to_str().unwrap();
         assert!(current == before || current == version, "after {after} ms: {current}");
         // What was killed says nothing of its health, so the old one comes back, unless the new one was found good in time.
-        code(&app.deploy("scripts/deploy rollback production none"), 64);
+        code(&app.deploy(".factory/deploy rollback production none"), 64);
         let status = app.status();
         assert_eq!(status["healthy"], true, "{status}");
         assert_eq!(status["current"], status["good"].as_array().unwrap().last().unwrap().clone(), "{status}");
@@ -337,7 +341,7 @@ fn killed_at_any_moment(app: &App<'_>) {
     }
     // Two at once: the second waits, and then finds it done.
     app.build("5.1.0");
-    let install = "scripts/deploy install dist/shop-5.1.0.tar.gz 5.1.0";
+    let install = ".factory/deploy install .factory/dist/shop-5.1.0.tar.gz 5.1.0";
     let both = passed(&app.deploy(&format!("{{ {install} & {install}; wait; }}")));
     assert!(both.contains("5.1.0 serves on") && both.contains("5.1.0 serves already"), "{both}");
     app.evidence();

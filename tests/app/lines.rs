@@ -247,7 +247,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("A release that never became healthy", SAYS),
         ("Its own repo says how", SAYS),
         ("start `rollback:", DEPLOYED),
-        ("scripts/deploy rollback", DEPLOYED),
+        (".factory/deploy rollback", DEPLOYED),
         ("lists what ran when", SAYS),
         ("The symptom is gone", PERSON),
         ("Revert the revert", RELEASE),

@@ -54,14 +54,20 @@ fn each_kind_is_one_clean_commit_that_passes_its_own_check() {
         for (kind, name) in KINDS {
             let folder = made(&control, kind, name);
             assert_eq!(git(&folder, &["rev-list", "--count", "HEAD"]).trim(), "1");
-            passed(&run(&folder, "scripts/check", &[]));
+            passed(&run(&folder, ".factory/check", &[]));
             assert_eq!(git(&folder, &["status", "--porcelain", "--ignored"]), "", "{answers} {name}: left something");
             assert_eq!(folder.join("CLAUDE.md").exists(), control.path().join("CLAUDE.md").exists());
-            assert_eq!(folder.join("scripts/deploy").exists(), answers != "no-host" && answers != "three-environments");
-            let scripts = git(&folder, &["ls-files", "scripts"]);
-            let scripts: Vec<&str> = scripts.lines().collect();
+            assert_eq!(
+                folder.join(".factory/deploy").exists(),
+                answers != "no-host" && answers != "three-environments"
+            );
+            let scripts = git(&folder, &["ls-files", ".factory"]);
+            let scripts: Vec<&str> = scripts
+                .lines()
+                .filter(|path| !path.contains("app.conf") && !path.contains("/.gitignore") && !path.ends_with(".yml"))
+                .collect();
             passed(&run(&folder, "shellcheck", &scripts));
-            for script in scripts.iter().filter(|path| !path.starts_with("scripts/checks/")) {
+            for script in scripts.iter().filter(|path| !path.starts_with(".factory/checks/")) {
                 let help = passed(&run(&folder, script, &["--help"]));
                 assert!(help.contains(&format!("usage: {script}")), "{help}");
             }
@@ -78,15 +84,17 @@ fn the_build_is_the_same_for_the_same_commit() {
     let control = ControlRepo::new("defaults");
     let folder = made(&control, AppKind::Http, "shop");
     let sum = || {
-        fs::remove_dir_all(folder.join("dist")).ok();
-        assert_eq!(passed(&run(&folder, "scripts/build", &["v1"])), "dist/shop-v1.tar.gz\n");
-        passed(&run(&folder, "sha256sum", &["dist/shop-v1.tar.gz"]))
+        fs::remove_dir_all(folder.join(".factory/dist")).ok();
+        assert_eq!(passed(&run(&folder, ".factory/build", &["v1"])), ".factory/dist/shop-v1.tar.gz\n");
+        passed(&run(&folder, "sha256sum", &[".factory/dist/shop-v1.tar.gz"]))
     };
     let one = sum();
-    passed(&run(&folder, "touch", &["bin/serve"]));
+    // What is not committed is no part of it.
+    fs::write(folder.join("bin/serve"), "#!/bin/sh\n").unwrap();
+    fs::write(folder.join("bin/notes"), "mine\n").unwrap();
     assert_eq!(one, sum());
-    let listing = passed(&run(&folder, "tar", &["-tzf", "dist/shop-v1.tar.gz"]));
-    assert_eq!(listing.lines().collect::<Vec<_>>(), ["app.conf", "scripts/deploy", "bin/", "bin/serve"]);
+    let listing = passed(&run(&folder, "tar", &["-tzf", ".factory/dist/shop-v1.tar.gz"]));
+    assert_eq!(listing.lines().collect::<Vec<_>>(), [".factory/app.conf", ".factory/deploy", "bin/", "bin/serve"]);
 }
 
 #[test]
@@ -96,7 +104,7 @@ fn what_breaks_the_contract_is_found() {
     }
     let control = ControlRepo::new("defaults");
     let folder = made(&control, AppKind::Static, "site");
-    let conf = fs::read_to_string(folder.join("app.conf")).unwrap();
+    let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
     for (from, to, finding) in [
         ("name=site", "name=Site", "name must match"),
         ("files=bin public", "files=bin gone", "files names gone"),
@@ -106,14 +114,14 @@ fn what_breaks_the_contract_is_found() {
         ("port.staging=8101", "port.staging=8100", "used twice: port 8100"),
     ] {
         assert!(conf.contains(from), "{conf}");
-        fs::write(folder.join("app.conf"), conf.replace(from, to)).unwrap();
-        let output = run(&folder, "scripts/check", &[]);
+        fs::write(folder.join(".factory/app.conf"), conf.replace(from, to)).unwrap();
+        let output = run(&folder, ".factory/check", &[]);
         assert_eq!(output.status.code(), Some(1), "{to}: {}", text(&output));
         assert!(stdout(&output).contains(finding), "{to}: {}", text(&output));
     }
-    fs::write(folder.join("app.conf"), &conf).unwrap();
+    fs::write(folder.join(".factory/app.conf"), &conf).unwrap();
     fs::remove_file(folder.join("public/index.html")).unwrap();
-    assert!(text(&run(&folder, "scripts/check", &[])).contains("failed: tests"));
+    assert!(text(&run(&folder, ".factory/check", &[])).contains("failed: tests"));
 }
 
 #[test]
@@ -187,13 +195,32 @@ fn a_factory_without_a_host_builds_too() {
     }
     let control = ControlRepo::new("no-host");
     let folder = made(&control, AppKind::Static, "site");
-    assert!(!folder.join("scripts/deploy").exists());
-    let built = run(&folder, "scripts/build", &["v1"]);
-    assert_eq!(passed(&built), "dist/site-v1.tar.gz\n");
+    assert!(!folder.join(".factory/deploy").exists());
+    let built = run(&folder, ".factory/build", &["v1"]);
+    assert_eq!(passed(&built), ".factory/dist/site-v1.tar.gz\n");
     assert!(built.stderr.is_empty(), "{}", text(&built));
-    let conf = fs::read_to_string(folder.join("app.conf")).unwrap();
-    fs::write(folder.join("app.conf"), conf.replace("files=", "files=gone ")).unwrap();
-    assert!(!run(&folder, "scripts/build", &["v2"]).status.success());
+    let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
+    for (from, to, finding) in [
+        ("files=", "files=gone ", "files names gone, which is missing"),
+        ("run=bin/serve", "run=bin/gone", "run names bin/gone, which is missing or not executable"),
+        (
+            "run=bin/serve",
+            "run=tests/test_serve.py",
+            "run names tests/test_serve.py, which is missing or not executable",
+        ),
+        ("files=bin ", "files=", "files leaves out bin/serve, which run names"),
+        ("name=", "build.1=true\nbuild.2=exit 7\nname=", "this build step failed: exit 7"),
+        ("name=", "build.1=no-such-tool --all\nname=", "no-such-tool is not installed"),
+        ("name=", "build.1=rm public/index.html\npublic=public\nname=", "the build made no public/index.html"),
+    ] {
+        assert!(conf.contains(from), "{conf}");
+        fs::write(folder.join(".factory/app.conf"), conf.replacen(from, to, 1)).unwrap();
+        git(&folder, &["commit", "-qam", to]);
+        let output = run(&folder, ".factory/build", &["v2"]);
+        assert!(!output.status.success() && text(&output).contains(finding), "{to}: {}", text(&output));
+        assert_eq!(git(&folder, &["status", "--porcelain"]), "", "{to}");
+        assert_eq!(fs::read_dir(folder.join(".factory/dist")).unwrap().count(), 1, "{to}");
+    }
 }
 
 #[test]
@@ -263,7 +290,7 @@ fn yaml(folder: &Path, path: &str) -> Value {
 /// Every component that the pipeline includes is at this version in the control repo as it is checked out, and takes the inputs that
 /// it is given; returns their texts.
 fn components(folder: &Path, control: &Path, version: &str) -> Vec<String> {
-    let pipeline = yaml(folder, ".gitlab-ci.yml")[0].clone();
+    let pipeline = yaml(folder, ".factory/ci.yml")[0].clone();
     let mut texts = Vec::new();
     for include in &pipeline["include"].as_array().unwrap()[1..] {
         let component = include["component"].as_str().unwrap();
@@ -296,7 +323,7 @@ fn the_pipeline_names_components_that_are_there_with_inputs_that_they_have() {
     for (answers, _) in ANSWERS {
         let control = ControlRepo::new(answers);
         let folder = made(&control, AppKind::Http, "shop");
-        let pipeline = yaml(&folder, ".gitlab-ci.yml")[0].clone();
+        let pipeline = yaml(&folder, ".factory/ci.yml")[0].clone();
         let schema: Value = serde_json::from_str(include_str!("../support/data/gitlab-ci.schema.json")).unwrap();
         let faults: Vec<_> =
             jsonschema::validator_for(&schema).unwrap().iter_errors(&pipeline).map(|e| e.to_string()).collect();
@@ -329,10 +356,10 @@ fn an_application_goes_back_to_the_components_of_a_good_release() {
     assert_ne!(components(&folder, &top, bad.trim())[0], good);
 
     // In the application, what was given out with it goes; the check that its own jobs run has nothing against a tag.
-    let pipeline = fs::read_to_string(folder.join(".gitlab-ci.yml")).unwrap();
+    let pipeline = fs::read_to_string(folder.join(".factory/ci.yml")).unwrap();
     let includes = pipeline.lines().filter(|line| line.contains("- component: ")).count();
-    fs::write(folder.join(".gitlab-ci.yml"), pipeline.replace(&format!("@{}", bad.trim()), "@v1.0.0")).unwrap();
-    passed(&run(&folder, "scripts/check", &[]));
+    fs::write(folder.join(".factory/ci.yml"), pipeline.replace(&format!("@{}", bad.trim()), "@v1.0.0")).unwrap();
+    passed(&run(&folder, ".factory/check", &[]));
     git(&folder, &["commit", "-qam", "Go back to the components of v1.0.0"]);
     git(&top, &["switch", "-q", "--detach", "v1.0.0"]);
     let texts = components(&folder, &top, "v1.0.0");

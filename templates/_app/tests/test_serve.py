@@ -41,7 +41,7 @@ class Serve(unittest.TestCase):
         self.assertIn("{{ app.name }}", body)
 
     def test_what_is_not_there_is_not_found(self):
-        for path in ["/nothing-here", "/../app.conf", "/%2e%2e/app.conf"]:
+        for path in ["/nothing-here", "/../AGENTS.md", "/%2e%2e/AGENTS.md"]:
             self.assertEqual(self.get(path)[0], 404, path)
 
 

@@ -20,6 +20,7 @@ resource "gitlab_project" "this" {
   squash_commit_template                           = "%%{title}\n\n%%{description}"
   remove_source_branch_after_merge                 = true
 
+  ci_config_path                              = ".factory/ci.yml"
   auto_devops_enabled                         = false
   ci_forward_deployment_enabled               = true
   ci_pipeline_variables_minimum_override_role = "no_one_allowed"

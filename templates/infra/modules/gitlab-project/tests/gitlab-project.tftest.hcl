@@ -19,6 +19,13 @@ run "nobody_pushes_and_only_maintainers_merge" {
   }
 }
 
+run "the_pipeline_is_the_factorys" {
+  assert {
+    condition     = gitlab_project.this.ci_config_path == ".factory/ci.yml"
+    error_message = "A .gitlab-ci.yml that an application had before is no pipeline of the factory."
+  }
+}
+
 run "the_agent_is_a_developer" {
   assert {
     condition     = one(gitlab_project_membership.agent).access_level == "developer"
