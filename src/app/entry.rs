@@ -20,6 +20,9 @@ pub(super) struct AppEntry {
     /// One line about the application.
     #[serde(default)]
     pub(super) description: String,
+    /// The branch that its releases are made from, if it is not the factory's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) default_branch: Option<String>,
     /// Where its releases go.
     pub(super) environments: BTreeMap<String, Deployment>,
 }
@@ -38,7 +41,7 @@ pub(super) struct Deployment {
 
 impl AppEntry {
     /// A new application's entry, with ports that are not `taken`: production's first, then the others'.
-    pub(super) fn new(request: &Request<'_>, taken: &BTreeSet<u16>) -> Result<Self, AppError> {
+    pub(super) fn new(request: &Request<'_>, taken: &BTreeSet<u16>, branch: Option<&str>) -> Result<Self, AppError> {
         let names = &request.factory.environments.names;
         let mut free = (FIRST_PORT..=u16::MAX).filter(|port| !taken.contains(port));
         let mut environments = BTreeMap::new();
@@ -49,7 +52,12 @@ impl AppEntry {
             environments
                 .insert(name.clone(), Deployment { tier, port, public: request.public && index + 1 == names.len() });
         }
-        Ok(Self { description: request.description.clone(), environments })
+        let default = &request.factory.gitlab.default_branch;
+        let default_branch = branch.filter(|branch| branch != default).map(str::to_owned);
+        let description = request.description.clone();
+        let entry = Self { description, default_branch, environments };
+        entry.check().map_err(|why| AppError::Entry { file: format!("infra/apps/{}.json", request.name), why })?;
+        Ok(entry)
     }
 
     /// Reads the text of `file`.
@@ -65,6 +73,10 @@ impl AppEntry {
     fn check(&self) -> Result<(), String> {
         if self.description.chars().any(char::is_control) {
             return Err("description is more than one line of text".into());
+        }
+        let is_branch = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        if self.default_branch.as_ref().is_some_and(|name| name.is_empty() || !name.chars().all(is_branch)) {
+            return Err("default_branch holds something other than letters, digits, / . _ and -".into());
         }
         for (name, place) in &self.environments {
             let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -22,9 +22,26 @@ pub(super) enum AppError {
     #[error("cannot make an application repo in {}: {why}", dir.display())]
     Occupied { dir: PathBuf, why: &'static str },
     #[error("cannot adopt {}: {why}", dir.display())]
-    NotAdoptable { dir: PathBuf, why: &'static str },
+    NotAdoptable { dir: PathBuf, why: &'static str, hint: &'static str },
+    #[error("cannot adopt {}: {why}", dir.display())]
+    Refused { dir: PathBuf, why: String, hints: Vec<String> },
+    #[error("no kind")]
+    NoKind { name: String },
+    #[error("cannot adopt {}: {why}; nothing was changed", dir.display())]
+    Trial { dir: PathBuf, why: String, hints: Vec<String> },
+    #[error("cannot try {} in a temporary folder: {why}", dir.display())]
+    NoTrial { dir: PathBuf, why: std::io::Error },
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
     #[error(transparent)]
     Repo(#[from] RepoError),
+}
+
+/// What is said when a new application has no kind.
+pub(crate) fn no_kind(name: &str) -> Error {
+    Error::usage("app add needs --kind, which says what the application is")
+        .hint("a program that answers HTTP requests: --kind http; files that a web server shows: --kind static")
+        .hint(format!("for example: factoryup app add {name} --kind http"))
 }
 
 impl From<AppError> for Error {
@@ -43,9 +60,15 @@ impl From<AppError> for Error {
             AppError::Occupied { dir, .. } => Self::new(Kind::CannotWrite, text)
                 .hint("give a folder that is empty or not there yet, with --path DIR")
                 .hint(format!("to bring the repo there under the app contract: --adopt {}", dir.display())),
-            AppError::NotAdoptable { .. } => Self::new(Kind::CannotWrite, text).hint(
-                "name the top folder of a git repo that has a commit; to make one: git init, git add, git commit",
-            ),
+            AppError::NotAdoptable { hint, .. } => Self::new(Kind::CannotWrite, text).hint(hint),
+            AppError::Refused { hints, .. } | AppError::Trial { hints, .. } => {
+                hints.iter().fold(Self::data(text), |error, hint| error.hint(plain(hint)))
+            }
+            AppError::NoTrial { .. } => Self::new(Kind::CannotWrite, text)
+                .hint("make room in the temporary folder, or name another one with TMPDIR")
+                .hint("or leave the trial out with --no-trial"),
+            AppError::Interrupted => crate::interrupt::interrupted(),
+            AppError::NoKind { name } => no_kind(&name),
             AppError::Repo(error) => error.into(),
         }
     }

@@ -19,20 +19,27 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
+mod adopt;
 mod control;
+mod detect;
 mod entry;
 mod error;
 mod name;
 mod scaffold;
+mod trial;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::factory::Factory;
 
+use adopt::Repo;
 use control::Control;
 use entry::AppEntry;
 use error::AppError;
+
+pub use detect::{Stack, Wishes};
+pub(crate) use error::no_kind;
 
 /// The branch of an adopted repo that brings what it lacks.
 pub const ADOPT_BRANCH: &str = "factory/adopt";
@@ -57,21 +64,36 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// One line about it; may be empty.
     pub description: String,
-    /// What it is.
-    pub kind: AppKind,
+    /// What it is; an adopted one says it itself.
+    pub kind: Option<AppKind>,
     /// Where the new repo lands; beside the control repo when not given.
     pub folder: Option<PathBuf>,
     /// An existing repo to adopt instead of making one.
     pub adopt: Option<PathBuf>,
     /// Whether everybody may open it from outside.
     pub public: bool,
+    /// What decides, of an adopted repo, in place of its files.
+    pub wishes: Wishes,
+    /// Whether an adopted repo is built and started once before anything is written.
+    pub trial: bool,
 }
 
 impl<'a> Request<'a> {
     /// A new repo beside the control repo, not open to the public.
     #[must_use]
-    pub fn new(control: &'a Path, factory: &'a Factory, name: &'a str, kind: AppKind) -> Self {
-        Self { control, factory, name, description: String::new(), kind, folder: None, adopt: None, public: false }
+    pub fn new(control: &'a Path, factory: &'a Factory, name: &'a str, kind: impl Into<Option<AppKind>>) -> Self {
+        Self {
+            control,
+            factory,
+            name,
+            description: String::new(),
+            kind: kind.into(),
+            folder: None,
+            adopt: None,
+            public: false,
+            wishes: Wishes::default(),
+            trial: true,
+        }
     }
 }
 
@@ -86,9 +108,28 @@ pub enum Made {
         files: Vec<String>,
         /// What was there and stays as it is.
         kept: Vec<String>,
+        /// What the trial showed.
+        trial: Trial,
+        /// What the owner should know.
+        notes: Vec<String>,
     },
     /// Nothing: an earlier run did it, or nothing was missing.
     AlreadyThere,
+}
+
+/// What became of building and starting an adopted application once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// It was built, and answered 200 on this path.
+    Answered {
+        /// The path.
+        path: String,
+    },
+    /// It was not tried.
+    NotTried {
+        /// The reason.
+        why: String,
+    },
 }
 
 /// What [`add`] did.
@@ -104,6 +145,8 @@ pub struct Added {
     pub branch_is_new: bool,
     /// Environment and port, in the order of the factory's environments.
     pub ports: Vec<(String, u16)>,
+    /// The application's default branch.
+    pub default_branch: String,
 }
 
 /// Adds an application to a factory.
@@ -112,17 +155,39 @@ pub struct Added {
 /// `Usage` for a name that cannot be one; `Data` when the control repo is none, or older than this; `CannotWrite` when the folder holds
 /// something else, is no repo to adopt, or cannot be written.
 pub fn add(request: &Request<'_>) -> Result<Added> {
+    add_saying(request, &|_| {})
+}
+
+/// The same, and `say` hears what is going on in a trial.
+///
+/// # Errors
+/// As [`add`]; `Data` when the files of an adopted repo do not tell how it is built, or it does not build or answer.
+pub fn add_saying(request: &Request<'_>, say: &dyn Fn(&str)) -> Result<Added> {
     name::check(request.name, request.factory)?;
     let control = Control::open(request.control, request.factory)?;
     let found = control.find(request.name)?;
+    if request.adopt.is_none() && request.kind.is_none() {
+        return Err(AppError::NoKind { name: request.name.to_owned() }.into());
+    }
+    let adopted = request.adopt.as_deref().map(Repo::open).transpose()?;
+    let branch = adopted.as_ref().map(|repo| repo.branch.as_str());
     let entry = match &found {
         Some(found) => found.entry.clone(),
-        None => AppEntry::new(request, &control.taken()?)?,
+        // Its default branch is read off what is checked out.
+        None if branch == Some(ADOPT_BRANCH) => {
+            return Err(AppError::NotAdoptable {
+                dir: request.adopt.clone().unwrap_or_default(),
+                why: "factory/adopt is checked out, so its default branch is unknown",
+                hint: "check out its default branch: git switch BRANCH",
+            }
+            .into());
+        }
+        None => AppEntry::new(request, &control.taken()?, branch)?,
     };
-    let scaffold = scaffold::render(request, &entry, control.commit())?;
-    let (folder, made) = if let Some(folder) = &request.adopt {
-        (folder.clone(), scaffold::adopt(folder, request, &scaffold)?)
+    let (folder, made) = if let (Some(folder), Some(repo)) = (&request.adopt, &adopted) {
+        (folder.clone(), repo.adopt(request, &entry, control.commit(), say)?)
     } else {
+        let scaffold = scaffold::render(request, &entry, control.commit(), None)?;
         let folder = request.folder.clone().unwrap_or_else(|| control.sibling(request.name));
         let made = scaffold::create(&folder, request, &scaffold)?;
         (folder, made)
@@ -132,5 +197,6 @@ pub fn add(request: &Request<'_>) -> Result<Added> {
         None => (Some(control.propose(request, &entry)?), true),
     };
     let ports = entry.ports(&request.factory.environments.names);
-    Ok(Added { folder, made, branch, branch_is_new, ports })
+    let default_branch = entry.default_branch.unwrap_or_else(|| request.factory.gitlab.default_branch.clone());
+    Ok(Added { folder, made, branch, branch_is_new, ports, default_branch })
 }

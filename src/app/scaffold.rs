@@ -1,13 +1,14 @@
-//! The application's own repo: rendered, then made whole in a new folder, or added on a branch of an existing repo.
+//! The application's own repo: rendered, then made whole in a new folder.
 
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::detect::Facts;
 use super::entry::AppEntry;
-use super::{ADOPT_BRANCH, AppError, AppKind, Made, Request};
+use super::{AppError, AppKind, Made, Request};
 use crate::repo::ObjectFormat;
-use crate::repo::catalogue::{Class, Pack};
+use crate::repo::catalogue::Pack;
 use crate::repo::create;
 use crate::repo::desired::blob;
 use crate::repo::error::RepoResult;
@@ -16,7 +17,7 @@ use crate::repo::git::write::{Edit, NewCommit};
 use crate::repo::ground::refuse_unfit;
 use crate::repo::render::Renderer;
 use crate::repo::stage::Stage;
-use crate::repo::tree::{RenderedFile, Tree};
+use crate::repo::tree::Tree;
 
 /// What templates of an application can name beside the factory's own keys.
 #[derive(Debug, Serialize)]
@@ -31,6 +32,10 @@ struct AppKeys<'a> {
     static_site: bool,
     http: bool,
     adopted: bool,
+    /// Of an adopted one, how it is built and run: lines of `.factory/app.conf`.
+    found: String,
+    /// The image that its checks run in.
+    image: &'a str,
     /// The commit of the control repo whose components it includes.
     components: &'a str,
     /// One for each environment, in order.
@@ -47,7 +52,12 @@ struct PortKeys<'a> {
 }
 
 /// Renders the scaffold.
-pub(super) fn render(request: &Request<'_>, entry: &AppEntry, components: &str) -> RepoResult<Tree> {
+pub(super) fn render(
+    request: &Request<'_>,
+    entry: &AppEntry,
+    components: &str,
+    found: Option<&Facts>,
+) -> RepoResult<Tree> {
     let names = &request.factory.environments.names;
     let ports = names
         .iter()
@@ -58,12 +68,15 @@ pub(super) fn render(request: &Request<'_>, entry: &AppEntry, components: &str) 
             Some(PortKeys { environment: name, port: place.port, tier: &place.tier, instance })
         })
         .collect();
+    let static_site = found.map_or(request.kind == Some(AppKind::Static), |facts| facts.is_static);
     let app = AppKeys {
         name: request.name,
         description: &entry.description,
-        static_site: request.kind == AppKind::Static,
-        http: request.kind == AppKind::Http,
-        adopted: request.adopt.is_some(),
+        static_site,
+        http: !static_site,
+        adopted: found.is_some(),
+        found: found.map(Facts::lines).unwrap_or_default(),
+        image: found.map_or("docker.io/library/python:3.13", |facts| &facts.image),
         components,
         ports,
     };
@@ -99,36 +112,7 @@ pub(super) fn create(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> R
     Ok(Made::Created)
 }
 
-/// Adds to the repo in `folder` what it lacks, on a branch of its own.
-pub(super) fn adopt(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> Result<Made, AppError> {
-    let not = |why| AppError::NotAdoptable { dir: folder.to_owned(), why };
-    if std::fs::symlink_metadata(folder.join(".git")).is_err() {
-        return Err(not("it is not the top folder of a git repo"));
-    }
-    let git = Git::new(folder)?;
-    let head = git.resolve("HEAD^{commit}")?.ok_or_else(|| not("it has no commit"))?;
-    if git.resolve(&format!("refs/heads/{ADOPT_BRANCH}"))?.is_some() {
-        return Ok(Made::AlreadyThere);
-    }
-    let (there, unnamed) = git.whole_tree(&head)?;
-    let there: Vec<&String> = there.keys().chain(&unnamed).collect();
-    let contract = scaffold.files.iter().filter(|file| file.class == Class::Merge);
-    let (missing, kept): (Vec<&RenderedFile>, Vec<_>) = contract.partition(|file| is_free(&file.path, &there));
-    if missing.is_empty() {
-        return Ok(Made::AlreadyThere);
-    }
-    let edits: Vec<Edit> = missing.iter().map(|file| Edit::Put(blob(file))).collect();
-    let message = format!(
-        "Bring {} under the factory's app contract\n\nAdds what was missing and changes nothing that was there.\n\nMade by factoryup {}.\n",
-        request.name,
-        env!("CARGO_PKG_VERSION")
-    );
-    git.commit(&commit(request, ADOPT_BRANCH, Some(&head), &message, &edits))?;
-    let paths = |files: Vec<&RenderedFile>| files.into_iter().map(|file| file.path.clone()).collect();
-    Ok(Made::Adopted { files: paths(missing), kept: paths(kept) })
-}
-
-fn commit<'a>(
+pub(super) fn commit<'a>(
     request: &Request<'a>,
     branch: &'a str,
     parent: Option<&'a str>,
@@ -145,15 +129,24 @@ fn is_application(folder: &Path, name: &str) -> RepoResult<bool> {
     if std::fs::symlink_metadata(folder.join(".git")).is_err() {
         return Ok(false);
     }
-    let git = Git::new(folder)?;
-    let Some(oid) = git.resolve("HEAD:.factory/app.conf")? else { return Ok(false) };
+    Ok(contract(&Git::new(folder)?, "HEAD")?.is_some_and(|text| is_named(&text, name)))
+}
+
+/// The text of `.factory/app.conf` in a commit.
+pub(super) fn contract(git: &Git, commit: &str) -> RepoResult<Option<String>> {
+    let Some(oid) = git.resolve(&format!("{commit}:.factory/app.conf"))? else { return Ok(None) };
     let text = git.contents(&[&oid])?.pop().unwrap_or_default();
-    Ok(String::from_utf8_lossy(&text).lines().any(|line| line.strip_prefix("name=") == Some(name)))
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// Whether a contract is that of this application.
+pub(super) fn is_named(contract: &str, name: &str) -> bool {
+    contract.lines().any(|line| line.strip_prefix("name=") == Some(name))
 }
 
 /// Whether a file can be added without touching one that is there: neither it, nor one in place of a folder it needs, nor a folder in
 /// its own place, in any spelling that a file system could take for the same.
-fn is_free(path: &str, there: &[&String]) -> bool {
+pub(super) fn is_free(path: &str, there: &[&String]) -> bool {
     let path = path.to_ascii_lowercase();
     !there.iter().any(|other| {
         let other = other.to_ascii_lowercase();

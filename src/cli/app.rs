@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::app::{ADOPT_BRANCH, Added, AppKind, Made, Request, add};
-use crate::error::{Error, Result};
+use crate::app::{ADOPT_BRANCH, Added, AppKind, Made, Request, Stack, Trial, Wishes, add_saying, no_kind};
+use crate::dialog::plain;
+use crate::error::Result;
 use crate::ui::Ui;
 use crate::workspace::factory_in;
 
@@ -22,7 +23,13 @@ enum Command {
     Add(Add),
 }
 
-/// Make an application repo under the factory's app contract, or adopt one. Pushes nothing
+/// Make an application repo under the factory's app contract, or adopt one
+///
+/// It pushes nothing.
+///
+/// With --adopt, factoryup reads from the files of the repo how it is built, started and asked whether it is healthy: Python, Node.js,
+/// Go, Rust, Hugo or plain HTML. Then it builds and starts the repo's own code once, as you, in a temporary folder. If that works, a
+/// branch factory/adopt adds the directory .factory/. Nothing else of the repo changes.
 ///
 /// The control repo gets a branch factory/app-NAME with one new file, infra/apps/NAME.json. Merging it makes the application's
 /// project in GitLab and its way through the edge.
@@ -33,7 +40,7 @@ struct Add {
     /// 2 to 32 of a-z, 0-9 and single -, beginning with a letter
     name: String,
 
-    /// What it is; needed
+    /// What it is; required without --adopt
     #[arg(long, value_name = "KIND")]
     kind: Option<AppKind>,
 
@@ -45,31 +52,63 @@ struct Add {
     #[arg(long, value_name = "DIR", conflicts_with = "adopt", value_parser = super::path())]
     path: Option<PathBuf>,
 
-    /// Adopt the git repo in this folder: add what it lacks on a branch factory/adopt, overwrite nothing
+    /// Adopt the git repo in this directory: add .factory/ on a branch factory/adopt, overwrite nothing
     #[arg(long, value_name = "DIR", value_parser = super::path())]
     adopt: Option<PathBuf>,
 
     /// Let everybody open it from outside, once it is in production
     #[arg(long)]
     public: bool,
+
+    /// With --adopt: what it is built with, if its files leave that open
+    #[arg(long, value_name = "STACK", requires = "adopt")]
+    stack: Option<Stack>,
+
+    /// With --adopt: a command that builds it; give one for each step, in order
+    #[arg(long, value_name = "COMMAND", requires = "adopt")]
+    build: Vec<String>,
+
+    /// With --adopt: what serves: a main package, a binary, or a command that listens on $PORT
+    #[arg(long, value_name = "PROGRAM", requires = "adopt")]
+    run: Option<String>,
+
+    /// With --adopt: the path that answers 200 when it can serve
+    #[arg(long, value_name = "PATH", requires = "adopt")]
+    health: Option<String>,
+
+    /// With --adopt: the directory that the build of a site leaves
+    #[arg(long, value_name = "DIR", requires = "adopt")]
+    output: Option<String>,
+
+    /// With --adopt: do not build and start it once
+    #[arg(long, requires = "adopt")]
+    no_trial: bool,
 }
 
 impl App {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
         let Command::Add(command) = &self.command;
-        let Some(kind) = command.kind else {
-            return Err(Error::usage("app add needs --kind, which says what the application is")
-                .hint("a program that answers HTTP requests: --kind http; files that a web server shows: --kind static")
-                .hint(format!("for example: factoryup app add {} --kind http", command.name)));
-        };
+        if command.kind.is_none() && command.adopt.is_none() {
+            return Err(no_kind(&command.name));
+        }
         let factory = factory_in(dir)?;
-        let added = add(&Request {
+        let wishes = Wishes {
+            stack: command.stack,
+            build: command.build.clone(),
+            run: command.run.clone(),
+            health: command.health.clone(),
+            output: command.output.clone(),
+        };
+        let request = Request {
             description: command.description.clone(),
             folder: command.path.clone(),
             adopt: command.adopt.clone(),
             public: command.public,
-            ..Request::new(dir, &factory, &command.name, kind)
-        })?;
+            wishes,
+            trial: !command.no_trial,
+            ..Request::new(dir, &factory, &command.name, command.kind)
+        };
+        let added = add_saying(&request, &|text| ui.say(text))?;
         let project = factory.gitlab.project_url();
         if ui.is_json() { ui.json(json(&added)) } else { ui.show(&text(&command.name, &added, &project)) }
     }
@@ -78,13 +117,18 @@ impl App {
 fn json(added: &Added) -> serde_json::Value {
     let (made, files, kept) = match &added.made {
         Made::Created => ("created", &[][..], &[][..]),
-        Made::Adopted { files, kept } => ("adopted", files.as_slice(), kept.as_slice()),
+        Made::Adopted { files, kept, .. } => ("adopted", files.as_slice(), kept.as_slice()),
         Made::AlreadyThere => ("already-there", &[][..], &[][..]),
+    };
+    let trial = match &added.made {
+        Made::Adopted { trial: Trial::Answered { path }, .. } => json!({ "result": "answered", "health": path }),
+        Made::Adopted { trial: Trial::NotTried { why }, .. } => json!({ "result": "not-tried", "reason": why }),
+        _ => serde_json::Value::Null,
     };
     let ports: serde_json::Map<_, _> = added.ports.iter().map(|(name, port)| (name.clone(), json!(port))).collect();
     json!({
         "event": "app", "folder": added.folder, "made": made, "files": files, "kept": kept,
-        "branch": added.branch, "branch_is_new": added.branch_is_new, "ports": ports,
+        "branch": added.branch, "branch_is_new": added.branch_is_new, "ports": ports, "trial": trial,
     })
 }
 
@@ -93,11 +137,16 @@ fn text(name: &str, added: &Added, project: &str) -> String {
     let mut lines = match &added.made {
         Made::Created => vec![format!("made {folder}, with its first commit")],
         Made::AlreadyThere => vec![format!("{folder} is there already")],
-        Made::Adopted { files, kept } => {
+        Made::Adopted { files, kept, trial, notes } => {
             let mut lines = vec![format!("{folder}: the branch {ADOPT_BRANCH} adds {}", files.join(", "))];
             if !kept.is_empty() {
                 lines.push(format!("left as they are: {}", kept.join(", ")));
             }
+            lines.push(match trial {
+                Trial::Answered { path } => format!("tried: it was built, started, and answered 200 on {path}"),
+                Trial::NotTried { why } => format!("not tried: {why}"),
+            });
+            lines.extend(notes.iter().map(|note| format!("note: {}", plain(note))));
             lines
         }
     };

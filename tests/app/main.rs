@@ -18,6 +18,7 @@ mod support;
 
 mod adopt;
 mod blocks;
+mod corpus;
 mod deeds;
 mod deploy;
 mod edge;

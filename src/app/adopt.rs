@@ -1,0 +1,132 @@
+//! An existing repo under the app contract: read, tried once in a temporary folder, then given a branch that adds `.factory/`.
+
+use std::path::Path;
+
+use super::detect::{Facts, Source, detect};
+use super::entry::AppEntry;
+use super::scaffold::{self, commit, contract, is_free, is_named};
+use super::trial::{self, Outcome};
+use super::{ADOPT_BRANCH, AppError, Made, Request, Trial};
+use crate::repo::catalogue::Class;
+use crate::repo::desired::blob;
+use crate::repo::git::Git;
+use crate::repo::git::write::Edit;
+use crate::repo::tree::RenderedFile;
+
+/// A repo that can be adopted, at the commit that is checked out.
+#[derive(Debug)]
+pub(super) struct Repo {
+    git: Git,
+    head: String,
+    /// Its own default branch: the one that is checked out.
+    pub(super) branch: String,
+}
+
+impl Repo {
+    /// Looks at the repo in `folder`. Nothing is made when it cannot be adopted as it is.
+    pub(super) fn open(folder: &Path) -> Result<Self, AppError> {
+        let not = |why, hint| AppError::NotAdoptable { dir: folder.to_owned(), why, hint };
+        let top = "name the top folder of a git repo that has a commit; to make one: git init, git add, git commit";
+        if std::fs::symlink_metadata(folder.join(".git")).is_err() {
+            return Err(not("it is not the top folder of a git repo", top));
+        }
+        let git = Git::new(folder)?;
+        let head = git.resolve("HEAD^{commit}")?.ok_or_else(|| not("it has no commit", top))?;
+        if git.line(&["rev-parse", "--is-shallow-repository"])? == "true" {
+            return Err(not(
+                "it is a shallow clone, so its history would be lost",
+                "fetch all of it: git fetch --unshallow --tags",
+            ));
+        }
+        let Some((_, Some(branch))) = git.head()? else {
+            return Err(not(
+                "no branch is checked out (detached HEAD)",
+                "check out its default branch: git switch BRANCH",
+            ));
+        };
+        if git.resolve(&format!("{head}:.factory/manifest.toml"))?.is_some() {
+            return Err(not("it is a control repo", "name the repo of an application"));
+        }
+        Ok(Self { git, head, branch })
+    }
+
+    /// Adds what it lacks, on a branch of its own.
+    pub(super) fn adopt(
+        &self,
+        request: &Request<'_>,
+        entry: &AppEntry,
+        components: &str,
+        say: &dyn Fn(&str),
+    ) -> Result<Made, AppError> {
+        let folder = self.git.dir();
+        let not = |why, hint| AppError::NotAdoptable { dir: folder.to_owned(), why, hint };
+        if self.git.resolve(&format!("refs/heads/{ADOPT_BRANCH}"))?.is_some() {
+            return Ok(Made::AlreadyThere);
+        }
+        let known = contract(&self.git, &self.head)?;
+        if known.as_ref().is_some_and(|text| !is_named(text, request.name)) {
+            return Err(not("its .factory/app.conf has another name", "give the name that is in it"));
+        }
+        // A change that is not committed would be in the trial's way and in no branch.
+        if !self.git.run(&["status", "--porcelain", "--untracked-files=normal"])?.is_empty() {
+            return Err(not(
+                "it has uncommitted changes",
+                "commit them, or put them aside with git stash --include-untracked",
+            ));
+        }
+        let mut facts = match &known {
+            Some(text) => Facts { is_static: text.contains("\nrun=.factory/serve\n"), ..Facts::default() },
+            None => self.detect(request)?,
+        };
+        let (there, unnamed) = self.git.whole_tree(&self.head)?;
+        let there: Vec<&String> = there.keys().chain(&unnamed).collect();
+        if known.is_none() && !is_free(".factory/app.conf", &there) {
+            return Err(not("a file of its own is in the place of .factory/app.conf", "rename .factory in it"));
+        }
+        let mut outcome = Trial::NotTried { why: "the contract was there before".into() };
+        if known.is_none() {
+            let first = scaffold::render(request, entry, components, Some(&facts))?;
+            let edits = edits(&first.files, &there).0;
+            outcome = match trial::run(&self.git, &self.head, request, &facts, &edits, say)? {
+                Outcome::Answered(health) => {
+                    let path = health.value.clone();
+                    facts.health = Some(health);
+                    Trial::Answered { path }
+                }
+                Outcome::Served => {
+                    Trial::Answered { path: facts.health.as_ref().map_or("/", |said| &said.value).to_owned() }
+                }
+                Outcome::NotTried(why) => Trial::NotTried { why },
+            };
+        }
+        let scaffold = scaffold::render(request, entry, components, Some(&facts))?;
+        let (edits, missing, kept) = edits(&scaffold.files, &there);
+        if edits.is_empty() {
+            return Ok(Made::AlreadyThere);
+        }
+        let message = format!(
+            "Bring {} under the factory's app contract\n\nAdds what was missing and changes nothing that was there.\n\nMade by factoryup {}.\n",
+            request.name,
+            env!("CARGO_PKG_VERSION")
+        );
+        self.git.commit(&commit(request, ADOPT_BRANCH, Some(&self.head), &message, &edits))?;
+        Ok(Made::Adopted { files: missing, kept, trial: outcome, notes: facts.notes })
+    }
+
+    fn detect(&self, request: &Request<'_>) -> Result<Facts, AppError> {
+        let source = Source::read(&self.git, &self.head)?;
+        detect(&source, &request.wishes, request.kind).map_err(|refusal| AppError::Refused {
+            dir: self.git.dir().to_owned(),
+            why: refusal.why,
+            hints: refusal.hints,
+        })
+    }
+}
+
+/// The files that are missing, as edits and by path; and those that are there.
+fn edits(files: &[RenderedFile], there: &[&String]) -> (Vec<Edit>, Vec<String>, Vec<String>) {
+    let contract = files.iter().filter(|file| file.class == Class::Merge);
+    let (missing, kept): (Vec<&RenderedFile>, Vec<_>) = contract.partition(|file| is_free(&file.path, there));
+    let paths = |files: &[&RenderedFile]| files.iter().map(|file| file.path.clone()).collect();
+    (missing.iter().map(|file| Edit::Put(blob(file))).collect(), paths(&missing), paths(&kept))
+}

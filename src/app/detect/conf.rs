@@ -1,0 +1,76 @@
+//! What was found, as lines of `.factory/app.conf`: each value below the file that it came from.
+
+use std::fmt::Write as _;
+
+use super::{Facts, Said};
+
+impl Facts {
+    /// The lines that say how the application is built and run.
+    pub(crate) fn lines(&self) -> String {
+        let mut out = String::new();
+        for note in &self.notes {
+            let _ = writeln!(out, "# note: {note}");
+        }
+        Self::commands(&mut out, "build", "The build, step by step, in a copy of the commit", &self.build);
+        if self.is_static {
+            out.push_str("# A release is the site, which .factory/serve shows.\nfiles=.factory/public .factory/serve\nrun=.factory/serve\n");
+            value(&mut out, "public", "the folder of the site after the build", self.output.as_ref());
+        } else {
+            out.push_str("# A release is the whole copy. .factory/run starts it with the line `start`.\nfiles=.\nrun=.factory/run\n");
+            value(&mut out, "start", "what serves on $ADDRESS and $PORT", self.start.as_ref());
+            value(&mut out, "program", "the program that the build makes", self.program.as_ref());
+            value(&mut out, "port_variable", "the variable that it takes its port from", self.port_variable.as_ref());
+        }
+        out.push('\n');
+        names(
+            &mut out,
+            "env",
+            "Settings that have to be in its environment. Their values never are in the repo.",
+            &self.env,
+        );
+        names(
+            &mut out,
+            "data",
+            "What it writes to. It has to survive a release, so keep it outside of one.",
+            &self.data,
+        );
+        Self::commands(&mut out, "test", "The tests, step by step, in a copy of the work tree", &self.test);
+        let health = self.health.as_ref();
+        let path = health.map_or("/", |said| said.value.as_str());
+        let origin = health.map_or("a guess: nothing names a path, and it was not tried", |said| said.origin.as_str());
+        let _ = writeln!(
+            out,
+            "# Answers 200 when the application can serve, within so many seconds after a start.\n# from {origin}\nhealth={path}"
+        );
+        out
+    }
+
+    fn commands(out: &mut String, key: &str, about: &str, steps: &[Said]) {
+        if steps.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "# {about}.");
+        for (index, step) in steps.iter().enumerate() {
+            let _ = writeln!(out, "# from {}\n{key}.{}={}", step.origin, index + 1, step.value);
+        }
+        out.push('\n');
+    }
+}
+
+fn value(out: &mut String, key: &str, about: &str, said: Option<&Said>) {
+    if let Some(said) = said {
+        let _ = writeln!(out, "# {about}, from {}\n{key}={}", said.origin, said.value);
+    }
+}
+
+fn names(out: &mut String, key: &str, about: &str, all: &[Said]) {
+    if all.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "# {about}");
+    for said in all {
+        let _ = writeln!(out, "# {} from {}", said.value, said.origin);
+    }
+    let names: Vec<&str> = all.iter().map(|said| said.value.as_str()).collect();
+    let _ = writeln!(out, "{key}={}\n", names.join(" "));
+}

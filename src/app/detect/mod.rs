@@ -1,0 +1,211 @@
+//! How an existing repo is built, started and asked whether it is healthy: read from its files, offline, without running any of it.
+//!
+//! The order of sources is that of trust: the user's flags, the manifests of other platforms (each proved once by its owner), the
+//! container file, lock files and manifests of the language, the `Procfile`. What stays ambiguous, or cannot be built yet, is refused
+//! with the flags that decide it. Every value keeps its origin, which `.factory/app.conf` names.
+
+mod conf;
+mod container;
+mod environment;
+mod go;
+mod html;
+mod hugo;
+mod node;
+mod platform;
+mod procfile;
+mod python;
+mod refuse;
+mod rust;
+mod source;
+
+use super::AppKind;
+pub(crate) use environment::HEALTH_PATHS;
+pub(crate) use source::{Said, Source};
+use source::{is_line, is_plain};
+
+/// A stack of programs that a repo can be built with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Stack {
+    /// Flask, Django, FastAPI and other Python.
+    Python,
+    /// Node.js, and sites that are built with it.
+    Node,
+    /// Go.
+    Go,
+    /// Rust.
+    Rust,
+    /// A site made by Hugo.
+    Hugo,
+    /// HTML as it is.
+    Html,
+}
+
+impl Stack {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::Node => "node",
+            Self::Go => "go",
+            Self::Rust => "rust",
+            Self::Hugo => "hugo",
+            Self::Html => "html",
+        }
+    }
+}
+
+/// What the user decides instead of the files.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// What the repo is built with.
+    pub stack: Option<Stack>,
+    /// The commands that build it, in their order.
+    pub build: Vec<String>,
+    /// The program that serves: a main package, a binary, or a command.
+    pub run: Option<String>,
+    /// The path that answers 200 when the application can serve.
+    pub health: Option<String>,
+    /// The folder that a build of a site leaves.
+    pub output: Option<String>,
+}
+
+/// What is known of a repo.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub(crate) struct Facts {
+    pub(crate) stack: &'static str,
+    /// An image that has the tools.
+    pub(crate) image: String,
+    /// Whether it is a folder of files, and no program.
+    pub(crate) is_static: bool,
+    pub(crate) build: Vec<Said>,
+    /// The command that serves.
+    pub(crate) start: Option<Said>,
+    /// The file that the build makes and `start` runs.
+    pub(crate) program: Option<Said>,
+    /// The folder that a web server shows.
+    pub(crate) output: Option<Said>,
+    /// The variable that the program takes its port from, unless it is `PORT`.
+    pub(crate) port_variable: Option<Said>,
+    pub(crate) health: Option<Said>,
+    /// Whether `health` is a guess that a trial has to confirm.
+    pub(crate) health_is_a_guess: bool,
+    /// Names of variables that it does not start without.
+    pub(crate) env: Vec<Said>,
+    /// Folders and files that it writes to.
+    pub(crate) data: Vec<Said>,
+    pub(crate) test: Vec<Said>,
+    /// What the owner should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Why a repo is not adopted, and the flags that would decide it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) why: String,
+    pub(crate) hints: Vec<String>,
+}
+
+impl Refusal {
+    fn new(why: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { why: why.into(), hints: vec![hint.into()] }
+    }
+}
+
+/// Finds out what `source` is.
+pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
+    check(wishes)?;
+    let stack = refuse::stack(source, wishes)?;
+    let mut facts = Facts { stack: stack.name(), ..Facts::default() };
+    platform::read(source, &mut facts);
+    container::read(source, &mut facts);
+    let flag = |value: &String, flag: &str| Said::new(value, flag);
+    facts.build = wishes.build.iter().map(|step| flag(step, "--build")).collect();
+    facts.output = wishes.output.as_ref().map(|folder| flag(folder, "--output")).or(facts.output);
+    if let Some(path) = &wishes.health {
+        facts.health = Some(flag(path, "--health"));
+    }
+    match stack {
+        Stack::Python => python::read(source, wishes, &mut facts)?,
+        Stack::Node => node::read(source, wishes, kind, &mut facts)?,
+        Stack::Go => go::read(source, wishes, &mut facts)?,
+        Stack::Rust => rust::read(source, wishes, &mut facts)?,
+        Stack::Hugo => hugo::read(source, &mut facts),
+        Stack::Html => html::read(source, &mut facts),
+    }
+    let found = if facts.is_static { AppKind::Static } else { AppKind::Http };
+    if kind.is_some_and(|kind| kind != found) {
+        let is = if facts.is_static { "a site (static)" } else { "a program (http)" };
+        let from = facts.output.as_ref().or(facts.start.as_ref()).map_or("its files", |said| said.origin.as_str());
+        let decides = if facts.is_static {
+            "--run COMMAND names the program"
+        } else {
+            "--output DIR names the folder of the site"
+        };
+        return Err(Refusal::new(
+            format!("--kind contradicts the repo, which is {is} by {from}"),
+            format!("leave out --kind; or decide it: {decides}"),
+        ));
+    }
+    if facts.is_static {
+        facts.health = Some(Said::new("/healthz", ".factory/serve, which answers it"));
+        facts.health_is_a_guess = false;
+        facts.port_variable = None;
+        facts.env.clear();
+    } else {
+        environment::read(source, stack, &mut facts);
+    }
+    keep_lines(&mut facts);
+    Ok(facts)
+}
+
+/// What was read becomes lines of `.factory/app.conf`, which hold no line ends; and paths there need no quotes.
+fn keep_lines(facts: &mut Facts) {
+    let fits = |said: &Said| is_line(&said.value);
+    for list in [&mut facts.build, &mut facts.test] {
+        list.retain(fits);
+    }
+    for list in [&mut facts.env, &mut facts.data] {
+        list.retain(|said| is_plain(&said.value));
+        let mut seen = std::collections::BTreeSet::new();
+        list.retain(|said| seen.insert(said.value.clone()));
+    }
+    facts.port_variable = facts.port_variable.take().filter(|said| said.value != "PORT");
+    facts.health = facts.health.take().filter(|said| is_health_path(&said.value));
+}
+
+/// What the contract takes as a health path.
+pub(crate) fn is_health_path(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+}
+
+fn check(wishes: &Wishes) -> Result<(), Refusal> {
+    let lines = wishes.build.iter().map(|step| ("--build", step)).chain(wishes.run.iter().map(|run| ("--run", run)));
+    for (flag, text) in lines {
+        if !is_line(text) {
+            return Err(Refusal::new(
+                format!("{flag} is not one line of text"),
+                "give one command for each --build, and one --run",
+            ));
+        }
+    }
+    if wishes.health.as_ref().is_some_and(|path| !is_health_path(path)) {
+        return Err(Refusal::new(
+            "--health is not a path of letters, digits, / . _ and -",
+            "for example: --health /healthz",
+        ));
+    }
+    if wishes.output.as_ref().is_some_and(|folder| !is_plain(folder) || folder.starts_with('/')) {
+        return Err(Refusal::new("--output is not a folder in the repo", "for example: --output dist"));
+    }
+    Ok(())
+}
+
+/// A list of alternatives for a message: `a, b or c`.
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    }
+}

@@ -1,0 +1,133 @@
+//! Which stack a repo is of, and which repos cannot be built yet.
+
+use std::collections::BTreeSet;
+
+use super::source::{Source, lines};
+use super::{Refusal, Stack, Wishes, one_of};
+
+/// Files that make their folder an application.
+const MANIFESTS: [(&str, Stack); 8] = [
+    ("requirements.txt", Stack::Python),
+    ("pyproject.toml", Stack::Python),
+    ("manage.py", Stack::Python),
+    ("Pipfile", Stack::Python),
+    ("setup.py", Stack::Python),
+    ("package.json", Stack::Node),
+    ("go.mod", Stack::Go),
+    ("Cargo.toml", Stack::Rust),
+];
+/// Manifests of what cannot be built yet.
+const UNKNOWN: [(&str, &str); 9] = [
+    ("Gemfile", "Ruby"),
+    ("composer.json", "PHP"),
+    ("pom.xml", "Java"),
+    ("build.gradle", "Java"),
+    ("build.gradle.kts", "Kotlin"),
+    ("mix.exs", "Elixir"),
+    ("deno.json", "Deno"),
+    ("bun.lockb", "Bun"),
+    ("bun.lock", "Bun"),
+];
+pub(super) const CONTAINER: [&str; 2] = ["Containerfile", "Dockerfile"];
+const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+/// Files and folders of tools that keep several packages in one repo.
+const WORKSPACES: [&str; 5] = ["pnpm-workspace.yaml", "lerna.json", "nx.json", "turbo.json", "go.work"];
+
+/// The one stack of this repo.
+pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> {
+    if let Some(path) = &source.submodule {
+        return Err(Refusal::new(
+            format!("{path} is a git submodule, which the factory's build does not fetch"),
+            "copy the files of the submodule into the repo, commit, then run this again",
+        ));
+    }
+    monorepo(source)?;
+    if let Some(stack) = wishes.stack {
+        return Ok(stack);
+    }
+    let mut found: Vec<(Stack, &str)> = Vec::new();
+    for (manifest, stack) in MANIFESTS {
+        if source.has(manifest) && found.iter().all(|(other, _)| *other != stack) {
+            found.push((stack, manifest));
+        }
+    }
+    if let Some(config) = super::hugo::config(source) {
+        // A package.json there is for what Hugo calls.
+        found.retain(|(stack, _)| *stack != Stack::Node);
+        found.push((Stack::Hugo, config));
+    }
+    match found[..] {
+        [] => {}
+        [(stack, _)] => return Ok(stack),
+        _ => {
+            let files: Vec<&str> = found.iter().map(|(_, file)| *file).collect();
+            let flags: Vec<String> = found.iter().map(|(stack, _)| format!("--stack {}", stack.name())).collect();
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            return Err(Refusal::new(
+                format!("the repo has {}, so what serves is ambiguous", files.join(" and ")),
+                format!("say which one serves: {}", one_of(&flags)),
+            ));
+        }
+    }
+    if let Some((file, language)) = UNKNOWN.iter().find(|(file, _)| source.has(file)) {
+        return Err(Refusal::new(
+            format!("{file}: {language} is not supported yet"),
+            "use a repo in Python, Node.js, Go or Rust, or a site of Hugo or plain HTML",
+        ));
+    }
+    if let Some(file) = source.first(&COMPOSE) {
+        return Err(Refusal::new(
+            format!("{file}: an application of several containers cannot be built yet"),
+            "adopt the repo of each part as an application of its own",
+        ));
+    }
+    if let Some(file) = source.first(&CONTAINER) {
+        return Err(Refusal::new(
+            format!("{file} alone says how this is built, and containers cannot be built yet"),
+            "add the manifest of its language, such as requirements.txt, package.json, go.mod or Cargo.toml",
+        ));
+    }
+    if super::html::folder(source).is_some() {
+        return Ok(Stack::Html);
+    }
+    // One manifest somewhere below is still not at the top, where the build works.
+    let below = below(source);
+    if !below.is_empty() {
+        return Err(several(&below));
+    }
+    Err(Refusal::new(
+        "no file in it tells what it is: no manifest of a language, no configuration of a site and no index.html",
+        "say it: --stack STACK, with --build and --run for a program or --output for a site",
+    ))
+}
+
+/// Folders below the top that are applications by their manifests.
+fn below(source: &Source) -> BTreeSet<&str> {
+    let manifest = |path: &str| MANIFESTS.iter().any(|(name, _)| path.ends_with(&format!("/{name}")));
+    let folders = source.paths().filter(|path| path.matches('/').count() <= 2 && manifest(path));
+    folders.filter_map(|path| Some(path.rsplit_once('/')?.0)).filter(|path| !path.contains("node_modules")).collect()
+}
+
+fn several(folders: &BTreeSet<&str>) -> Refusal {
+    let some: Vec<&str> = folders.iter().copied().take(4).collect();
+    Refusal::new(
+        format!("it is a monorepo, which cannot be built yet: manifests are in {}", some.join(", ")),
+        "adopt each part as a repo of its own: git subtree split --prefix DIR --branch NAME",
+    )
+}
+
+fn monorepo(source: &Source) -> Result<(), Refusal> {
+    let package = source.text("package.json").and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let workspaces = package.is_some_and(|package| package.get("workspaces").is_some());
+    // pnpm keeps settings there too, and then there are no packages.
+    let lists =
+        |file: &str| source.text(file).is_none_or(|text| lines(text).any(|(_, line)| line.starts_with("packages:")));
+    let file = WORKSPACES.into_iter().find(|file| source.has(file) && (*file != "pnpm-workspace.yaml" || lists(file)));
+    if let Some(file) = file.or(workspaces.then_some("package.json")) {
+        return Err(Refusal::new(
+            format!("{file}: it is a monorepo, which cannot be built yet"),
+            "adopt each part as a repo of its own: git subtree split --prefix DIR --branch NAME",
+        ));
+    }
+    Ok(())
+}

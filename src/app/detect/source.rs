@@ -1,0 +1,164 @@
+//! A repo's listing and the texts in it that tell how it is built and run; bounded, so that no repo can fill the memory.
+
+use std::collections::BTreeMap;
+
+use crate::repo::error::RepoResult;
+use crate::repo::git::Git;
+
+/// Files that are larger tell nothing that matters here.
+const LARGEST: u64 = 256 * 1024;
+/// Texts that are read at most, in files and in bytes.
+const MOST_FILES: usize = 4000;
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// Folders whose files are somebody else's, or no part of what serves.
+const FOREIGN: [&str; 10] =
+    ["node_modules", "vendor", "testdata", "examples", "example", ".git", "third_party", ".venv", "venv", "fixtures"];
+/// Ends of names of files whose texts are read.
+const READ: [&str; 16] = [
+    ".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".go", ".rs", ".toml", ".json", ".yaml", ".yml", ".txt", ".mod",
+    ".lock", ".sum",
+];
+/// Whole names, and beginnings of names, of others.
+const ALSO: [&str; 10] = [
+    "Procfile",
+    "Dockerfile",
+    "Containerfile",
+    ".env.",
+    ".flaskenv",
+    ".python-version",
+    ".node-version",
+    ".nvmrc",
+    "rust-toolchain",
+    ".ruby-version",
+];
+
+/// A value, and where it was found: `fly.toml, line 12`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Said {
+    pub(crate) value: String,
+    pub(crate) origin: String,
+}
+
+impl Said {
+    pub(crate) fn new(value: impl Into<String>, origin: impl Into<String>) -> Self {
+        // Names of files stand in comments of one line.
+        let origin: String = origin.into().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        Self { value: value.into(), origin }
+    }
+}
+
+/// The files of one commit. Those that were not read have no text.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    files: BTreeMap<String, Option<String>>,
+    /// Whether a path is another repo's commit.
+    pub(crate) submodule: Option<String>,
+}
+
+impl Source {
+    /// Reads what matters of a commit.
+    pub(crate) fn read(git: &Git, commit: &str) -> RepoResult<Self> {
+        let listing = git.run(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit])?;
+        let mut source = Self::default();
+        let mut wanted: Vec<(String, String)> = Vec::new();
+        let mut bytes = 0;
+        for record in listing.split(|b| *b == 0) {
+            let Some((head, path)) = std::str::from_utf8(record).ok().and_then(|text| text.split_once('\t')) else {
+                continue;
+            };
+            let fields: Vec<&str> = head.split_ascii_whitespace().collect();
+            let [mode, _, oid, size] = fields[..] else { continue };
+            if mode == "160000" {
+                source.submodule.get_or_insert_with(|| path.to_owned());
+            }
+            let size: u64 = size.parse().unwrap_or(u64::MAX);
+            if mode.starts_with("100")
+                && size <= LARGEST
+                && is_read(path)
+                && wanted.len() < MOST_FILES
+                && bytes + size <= MOST_BYTES
+            {
+                bytes += size;
+                wanted.push((path.to_owned(), oid.to_owned()));
+            }
+            source.files.insert(path.to_owned(), None);
+        }
+        let oids: Vec<&str> = wanted.iter().map(|(_, oid)| oid.as_str()).collect();
+        for (text, (path, _)) in git.contents(&oids)?.into_iter().zip(&wanted) {
+            source.files.insert(path.clone(), String::from_utf8(text).ok());
+        }
+        Ok(source)
+    }
+
+    /// A source of these files.
+    #[cfg(test)]
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), Some((*text).to_owned())));
+        Self { files: files.collect(), submodule: None }
+    }
+
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// Whether anything is in this folder.
+    pub(crate) fn has_folder(&self, folder: &str) -> bool {
+        self.files.keys().any(|path| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path)?.as_deref()
+    }
+
+    /// The first of these that is there.
+    pub(crate) fn first<'a>(&self, paths: &[&'a str]) -> Option<&'a str> {
+        paths.iter().copied().find(|path| self.has(path))
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// Path and text of every file that was read, whose name ends so, and that is the repo's own.
+    pub(crate) fn texts<'a>(&'a self, ends: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.files.iter().filter_map(move |(path, text)| {
+            let wanted = ends.iter().any(|end| path.ends_with(end)) && !is_foreign(path);
+            Some((path.as_str(), text.as_deref()?)).filter(|_| wanted)
+        })
+    }
+
+    /// `PATH, line N` of the first line that contains this.
+    pub(crate) fn place(&self, path: &str, what: &str) -> String {
+        let line = self.text(path).and_then(|text| text.lines().position(|line| line.contains(what)));
+        line.map_or_else(|| path.to_owned(), |line| format!("{path}, line {}", line + 1))
+    }
+}
+
+fn is_foreign(path: &str) -> bool {
+    path.split('/').any(|part| FOREIGN.contains(&part))
+}
+
+fn is_read(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let known = READ.iter().any(|end| name.ends_with(end)) || ALSO.iter().any(|begin| name.starts_with(begin));
+    known && !is_foreign(path)
+}
+
+/// The numbered lines of a text, without those that are blank or comments.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end())).filter(|(_, line)| {
+        let line = line.trim_start();
+        !line.is_empty() && !line.starts_with('#') && !line.starts_with("//")
+    })
+}
+
+/// Whether text can stand in `.factory/app.conf` as the value of a line.
+pub(crate) fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= 1000 && !text.chars().any(char::is_control)
+}
+
+/// Whether a word needs no quotes in a shell and is no option.
+pub(crate) fn is_plain(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._:@+,-".contains(c);
+    !word.is_empty() && !word.starts_with('-') && word.chars().all(plain) && !word.split('/').any(|part| part == "..")
+}

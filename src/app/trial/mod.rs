@@ -1,0 +1,280 @@
+//! The trial: an adopted application is built and answers once before anything is written.
+//!
+//! It runs the repo's own code as the user, as a build by hand would: `.factory/build` on a commit that only a temporary repo has, then
+//! `.factory/run` from the archive that came out. Both are bounded in time and output, get little of the environment, and end with all
+//! that they started.
+
+mod job;
+mod probe;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::detect::{Facts, HEALTH_PATHS, Said};
+use super::scaffold::commit;
+use super::{AppError, Request};
+use crate::budget::Budget;
+use crate::dialog::plain;
+use crate::process;
+use crate::repo::ObjectFormat;
+use crate::repo::git::Git;
+use crate::repo::git::write::Edit;
+use job::Job;
+use probe::Probe;
+
+const BUILD: Duration = Duration::from_mins(15);
+const START: Duration = Duration::from_mins(1);
+/// How long an answer of 5xx may mean that the application is still starting.
+const WARM: Duration = Duration::from_secs(10);
+/// `.factory/build`: a tool is not installed.
+const NO_TOOL: i32 = 69;
+
+/// What a trial showed.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It answered on a path that nothing named.
+    Answered(Said),
+    /// It answered on the path that was named.
+    Served,
+    /// It was not tried.
+    NotTried(String),
+}
+
+/// Builds and starts the commit `head` with `edits` on top.
+pub(super) fn run(
+    git: &Git,
+    head: &str,
+    request: &Request<'_>,
+    facts: &Facts,
+    edits: &[Edit],
+    say: &dyn Fn(&str),
+) -> Result<Outcome, AppError> {
+    if !request.trial {
+        return Ok(Outcome::NotTried("--no-trial was given".into()));
+    }
+    let no = |why: io::Error| AppError::NoTrial { dir: git.dir().to_owned(), why };
+    if let Some(tool) = missing_tool(facts) {
+        return Ok(Outcome::NotTried(format!("{tool} is not installed")));
+    }
+    say(&format!(
+        "building and starting the code of {} once, as you, in a temporary folder (--no-trial leaves it out)",
+        git.dir().display()
+    ));
+    let folder = tempfile::Builder::new().prefix("factoryup-trial-").tempdir().map_err(no)?;
+    let place = Place { root: folder.path(), facts, dir: git.dir(), say };
+    let outcome = copy(git, head, request, edits, &folder.path().join("repo")).and_then(|()| place.build_and_start());
+    // A release is read-only.
+    let _ = process::output(process::command("chmod").args(["-R", "u+w"]).arg(folder.path()), None, Budget::LOCAL);
+    outcome
+}
+
+/// The first tool of the build or the start that is not here.
+fn missing_tool(facts: &Facts) -> Option<String> {
+    let words = facts.build.iter().chain(&facts.start).filter_map(|said| said.value.split(' ').next());
+    let programs =
+        words.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
+    let all = ["git", "tar", "gzip"].into_iter().chain(programs);
+    // What the build installs is found there only after it.
+    let installed = |word: &str| which::which(word).is_ok() || !KNOWN.contains(&word);
+    all.map(str::to_owned).find(|word| !installed(word))
+}
+
+/// Tools that no build of an application brings.
+const KNOWN: [&str; 14] =
+    ["git", "tar", "gzip", "python3", "uv", "poetry", "node", "npm", "yarn", "pnpm", "go", "cargo", "hugo", "make"];
+
+/// A repo of its own with the objects of the other, so that nothing of the trial is written there.
+fn copy(git: &Git, head: &str, request: &Request<'_>, edits: &[Edit], to: &Path) -> Result<(), AppError> {
+    let no = |why: io::Error| AppError::NoTrial { dir: git.dir().to_owned(), why };
+    fs::create_dir(to).map_err(no)?;
+    let objects = git.line(&["rev-parse", "--git-path", "objects"])?;
+    let objects = git.dir().join(objects);
+    let copy = Git::new(to)?;
+    copy.init("trial", if head.len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 })?;
+    let info = to.join(".git/objects/info");
+    fs::create_dir_all(&info).map_err(no)?;
+    fs::write(info.join("alternates"), format!("{}\n", objects.display())).map_err(no)?;
+    copy.commit(&commit(request, "trial", Some(head), "Try it\n", edits))?;
+    copy.fill_work_tree()?;
+    Ok(())
+}
+
+struct Place<'a> {
+    root: &'a Path,
+    facts: &'a Facts,
+    dir: &'a Path,
+    say: &'a dyn Fn(&str),
+}
+
+impl Place<'_> {
+    fn build_and_start(&self) -> Result<Outcome, AppError> {
+        let repo = self.root.join("repo");
+        let mut command = job::command(&repo.join(".factory/build"), &repo);
+        command.arg("trial").env("CI_COMMIT_TIMESTAMP", "2000-01-01T00:00:00Z");
+        let mut job = Job::start(&mut command, self.root.join("build.log")).map_err(|e| self.no(e))?;
+        let mut step = |line: &str| {
+            if let Some(step) = line.strip_prefix("== ") {
+                (self.say)(&format!("  {}", plain(step)));
+            }
+        };
+        let ended = job.wait(BUILD, &mut step).map_err(|e| self.no(e))?;
+        let last = job.tail();
+        match ended {
+            None if crate::interrupt::pending() => return Err(AppError::Interrupted),
+            None => {
+                return Err(self.failed(format!("its build did not end within {} min", BUILD.as_secs() / 60), &last));
+            }
+            Some(status) if status.code() == Some(NO_TOOL) => {
+                let why = last.lines().last().unwrap_or_default().trim_start_matches("build: ").to_owned();
+                return Ok(Outcome::NotTried(why));
+            }
+            Some(status) if !status.success() => return Err(self.failed("it does not build".into(), &last)),
+            Some(_) => {}
+        }
+        self.unpack()?;
+        self.start()
+    }
+
+    /// As on the host, where a release is read-only.
+    fn unpack(&self) -> Result<(), AppError> {
+        let release = self.root.join("release");
+        let unpack = "mkdir \"$1\" && tar -xzf \"$2\"/*-trial.tar.gz -C \"$1\" && chmod -R a-w \"$1\"";
+        let mut command = process::command("sh");
+        command.args(["-euc", unpack, "sh"]).arg(&release).arg(self.root.join("repo/.factory/dist"));
+        let budget = Budget { time: Duration::from_mins(5), ..Budget::LOCAL };
+        let output = process::output(&mut command, None, budget).map_err(|e| self.no(e))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(self.failed("its release cannot be unpacked".into(), &plain(&String::from_utf8_lossy(&output.stderr))))
+    }
+
+    fn start(&self) -> Result<Outcome, AppError> {
+        let release = self.root.join("release");
+        let run = if self.facts.is_static { ".factory/serve" } else { ".factory/run" };
+        let port = probe::free_port().map_err(|e| self.no(e))?;
+        let mut command = job::command(&release.join(run), &release);
+        command.envs([
+            ("ADDRESS", "127.0.0.1"),
+            ("APP_ENVIRONMENT", "trial"),
+            ("APP_VERSION", "trial"),
+            ("APP_RUN", run),
+        ]);
+        command.env("PORT", port.to_string());
+        self.settings(&mut command)?;
+        let mut job = Job::start(&mut command, self.root.join("run.log")).map_err(|e| self.no(e))?;
+        (self.say)(&format!("  started it on 127.0.0.1:{port}, and wait for its health check"));
+        let probe = Probe::new(port);
+        let begun = Instant::now();
+        while begun.elapsed() < START {
+            if crate::interrupt::pending() {
+                return Err(AppError::Interrupted);
+            }
+            if let Some(status) = job.ended().map_err(|e| self.no(e))? {
+                let code = status.code().map_or_else(|| "a signal".into(), |code| format!("exit code {code}"));
+                return Err(self.failed(format!("it builds, but ends by itself with {code}"), &job.tail()));
+            }
+            let listens = probe.listens();
+            // One that takes no port from PORT will not begin to.
+            if !listens && begun.elapsed() > WARM && !probe::ports_of(job.group()).is_empty() {
+                break;
+            }
+            if listens && let Some(found) = self.healthy(&probe, begun.elapsed() > WARM) {
+                return Ok(found);
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        let others: Vec<String> =
+            probe::ports_of(job.group()).into_iter().filter(|other| *other != port).map(|p| p.to_string()).collect();
+        let why = match (&self.facts.health, probe.listens()) {
+            (Some(health), true) if !self.facts.health_is_a_guess => {
+                let status =
+                    probe.status(&health.value).map_or_else(|| "no answer".into(), |status| status.to_string());
+                format!("it builds and starts, but answers {status} on {} (from {})", health.value, health.origin)
+            }
+            (_, true) => "it builds and starts, but answers 200 on none of the usual paths".into(),
+            (_, false) if !others.is_empty() => {
+                format!("it builds and starts, but listens on port {} and not on the one in PORT", others.join(", "))
+            }
+            (_, false) => "it builds and starts, but nothing listens on the port in PORT".into(),
+        };
+        Err(self.failed(why, &job.tail()))
+    }
+
+    /// The path that answers, once one does.
+    fn healthy(&self, probe: &Probe, is_warm: bool) -> Option<Outcome> {
+        let known = self.facts.health.as_ref();
+        if let Some(said) = known.filter(|_| !self.facts.health_is_a_guess) {
+            let path = probe.healthy(&said.value)?;
+            if path == said.value {
+                return Some(Outcome::Served);
+            }
+            // A release is healthy by a 200 alone.
+            return Some(Outcome::Answered(Said::new(
+                path,
+                format!("{}: {}, which redirects here", said.origin, said.value),
+            )));
+        }
+        // What answers 200 on any path says nothing with it.
+        let any = probe.status("/factoryup-asks-for-what-is-not-there") == Some(200);
+        let guess = known.map(|said| said.value.as_str()).into_iter();
+        let mut paths = guess.chain(HEALTH_PATHS).filter(|path| !any || *path == "/");
+        if !is_warm && paths.clone().any(|path| probe.status(path).is_some_and(|status| status >= 500)) {
+            return None;
+        }
+        let path = paths.find_map(|path| probe.healthy(path))?;
+        let origin = match known.filter(|said| said.value == path) {
+            Some(said) => format!("{}, and it answered 200 in a trial", said.origin),
+            None => "a trial, where it answered 200".into(),
+        };
+        Some(Outcome::Answered(Said::new(path, origin)))
+    }
+
+    /// Values of no worth for the settings that it needs.
+    fn settings(&self, command: &mut Command) -> Result<(), AppError> {
+        let data = self.root.join("data");
+        fs::create_dir(&data).map_err(|e| self.no(e))?;
+        for said in &self.facts.env {
+            let name = said.value.as_str();
+            let has = |word: &str| name.split('_').any(|part| part == word);
+            let value = if has("DATABASE") && has("URL") {
+                format!("sqlite:///{}", data.join("trial.db").display())
+            } else if ["PATH", "DIR", "FILE", "FOLDER", "LOCATION"].into_iter().any(has) {
+                data.join(name.to_ascii_lowercase()).display().to_string()
+            } else if has("URL") || has("URI") {
+                "http://127.0.0.1:9".into()
+            } else if has("HOST") {
+                "127.0.0.1".into()
+            } else if has("PORT") || has("TIMEOUT") {
+                "9".into()
+            } else if has("DEBUG") {
+                "0".into()
+            } else {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).map_err(|e| self.no(io::Error::other(e.to_string())))?;
+                crate::digest::hex(&bytes)
+            };
+            command.env(name, value);
+        }
+        Ok(())
+    }
+
+    fn no(&self, why: io::Error) -> AppError {
+        AppError::NoTrial { dir: self.dir.to_owned(), why }
+    }
+
+    fn failed(&self, why: String, last: &str) -> AppError {
+        let why = if last.is_empty() { why } else { format!("{why}. The last it said:\n{last}\n") };
+        AppError::Trial {
+            dir: self.dir.to_owned(),
+            why,
+            hints: vec![
+                "decide what was found wrong: --build COMMAND, --run COMMAND, --health PATH, --output DIR".into(),
+                "or leave the trial out with --no-trial, and repair .factory/app.conf on the branch".into(),
+            ],
+        }
+    }
+}

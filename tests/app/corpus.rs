@@ -1,0 +1,236 @@
+//! Small repos of each kind, adopted: what is read from them, and that what is read builds and answers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use factoryup::app::{ADOPT_BRANCH, AppKind, Made, Request, Trial, add};
+use factoryup::{Error, Kind};
+
+use crate::control_repo::{ControlRepo, passed};
+use crate::scaffold::{git, ready, run};
+use crate::support;
+
+/// A repo of this corpus, with one commit, beside the control repo.
+fn repo(control: &ControlRepo, name: &str) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/app/corpus").join(name);
+    let folder = control.path().with_file_name(format!("app-{name}"));
+    passed(&run(from.parent().unwrap(), "cp", &["-a", name, folder.to_str().unwrap()]));
+    if name == "quotes" {
+        // A name that is a command to a shell.
+        fs::write(folder.join("a;touch${IFS}x.js"), "").unwrap();
+    }
+    git(&folder, &["init", "-q", "-b", "trunk"]);
+    git(&folder, &["add", "."]);
+    git(&folder, &["commit", "-qm", "What was there"]);
+    folder
+}
+
+struct Adopted {
+    folder: PathBuf,
+    made: Result<Made, Error>,
+}
+
+fn adopt(control: &ControlRepo, name: &str, change: impl FnOnce(&mut Request<'_>)) -> Adopted {
+    let folder = repo(control, name);
+    let path = control.path();
+    let named = format!("app-{name}");
+    let before = git(&path, &["branch", "--list", &format!("factory/app-{named}")]);
+    let mut request = Request::new(&path, &control.factory, &named, None::<AppKind>);
+    request.adopt = Some(folder.clone());
+    request.trial = false;
+    change(&mut request);
+    let made = add(&request).map(|added| added.made);
+    assert_eq!(git(&folder, &["status", "--porcelain"]), "", "{name}: the work tree was touched");
+    if made.is_err() {
+        assert_eq!(git(&folder, &["branch", "--list", ADOPT_BRANCH]), "", "{name}: refused, and a branch was made");
+        let entry = git(&control.path(), &["branch", "--list", &format!("factory/app-{named}")]);
+        assert_eq!(entry, before, "{name}: refused, and an entry was made");
+    }
+    Adopted { folder, made }
+}
+
+fn contract(adopted: &Adopted) -> String {
+    git(&adopted.folder, &["show", &format!("{ADOPT_BRANCH}:.factory/app.conf")])
+}
+
+/// What is read, as the file says it; without what each application has.
+fn found(adopted: &Adopted) -> String {
+    match &adopted.made {
+        Ok(Made::Adopted { notes, .. }) => {
+            let text = contract(adopted);
+            let (_, rest) = text.split_once('\n').unwrap();
+            let (found, _) = rest.split_once("health_seconds=").unwrap();
+            let image = git(&adopted.folder, &["show", &format!("{ADOPT_BRANCH}:.factory/ci.yml")]);
+            let image = image.lines().find(|line| line.contains("image: ")).unwrap().trim().to_owned();
+            assert!(notes.iter().all(|note| text.contains(note)));
+            format!("{image}\n{found}")
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => {
+            assert_eq!(error.kind(), Kind::Data, "{error}");
+            let text = error.to_string();
+            let (_, why) = text.split_once("cannot adopt ").unwrap();
+            format!("{}\nnext: {}\n", why.split_once(": ").unwrap().1, error.hints().join("\nnext: "))
+        }
+    }
+}
+
+#[test]
+fn each_kind_of_repo_is_read_or_refused() {
+    if !ready() {
+        return;
+    }
+    let mut all: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/app/corpus"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    all.sort();
+    let mut text = String::new();
+    let control = ControlRepo::new("defaults");
+    for name in &all {
+        let adopted = adopt(&control, name, |_| ());
+        text.push_str(&format!("==== {name}\n{}\n", found(&adopted)));
+        if adopted.made.is_ok() {
+            git(&adopted.folder, &["switch", "-q", ADOPT_BRANCH]);
+            passed(&run(&adopted.folder, ".factory/checks/contract", &[]));
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn flags_decide_what_the_files_leave_open() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let read = |name: &str, change: &dyn Fn(&mut Request<'_>)| {
+        let adopted = adopt(&control, name, change);
+        let text = found(&adopted);
+        fs::remove_dir_all(adopted.folder).unwrap();
+        text
+    };
+    let text = read("mains", &|request| request.wishes.run = Some("./cmd/two".into()));
+    assert!(text.contains("-o .factory/bin/two ./cmd/two\n"), "{text}");
+    let text = read("both", &|request| request.wishes.stack = Some(factoryup::app::Stack::Node));
+    assert!(text.contains("has no script start") || text.contains("start=node server.js\n"), "{text}");
+    let text = read("locks", &|request| request.wishes.build = vec!["yarn install".into(), "npm run build".into()]);
+    assert!(text.contains("# from --build\nbuild.1=yarn install\n# from --build\nbuild.2=npm run build\n"), "{text}");
+    let text = read("watched", &|request| request.wishes.run = Some("node app.js --port \"$PORT\"".into()));
+    assert!(text.contains("start=node app.js --port \"$PORT\"\n"), "{text}");
+    let text = read("flask", &|request| request.wishes.health = Some("/ping".into()));
+    assert!(text.contains("# from --health\nhealth=/ping\n"), "{text}");
+    let text = read("html", &|request| request.kind = Some(AppKind::Http));
+    assert!(text.contains("--kind contradicts the repo"), "{text}");
+    for wrong in ["a\nbuild.9=id", ""] {
+        let text = read("go", &|request| request.wishes.build = vec![wrong.into()]);
+        assert!(text.contains("--build is not one line of text"), "{text}");
+    }
+    let text = read("go", &|request| request.wishes.health = Some("http://example.org".into()));
+    assert!(text.contains("--health is not a path"), "{text}");
+}
+
+/// Builds and starts a repo of the corpus; returns the path that answered.
+fn answers(name: &str) -> String {
+    let control = ControlRepo::new("defaults");
+    let adopted = adopt(&control, name, |request| request.trial = true);
+    let Ok(Made::Adopted { trial: Trial::Answered { path }, .. }) = &adopted.made else {
+        panic!("{name}: {:?}", adopted.made)
+    };
+    assert!(contract(&adopted).contains(&format!("\nhealth={path}\n")));
+    // The same by hand, from the branch: the work tree stays as it is.
+    git(&adopted.folder, &["switch", "-q", ADOPT_BRANCH]);
+    passed(&run(&adopted.folder, ".factory/build", &["v1"]));
+    assert_eq!(git(&adopted.folder, &["status", "--porcelain"]), "", "{name}");
+    path.clone()
+}
+
+#[test]
+fn python_is_built_and_answers() {
+    if ready() {
+        assert_eq!(answers("wsgi"), "/up");
+    }
+}
+
+#[test]
+fn python_with_pins_is_built_and_answers() {
+    if !ready() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", "bottle==0.13.4", "waitress==3.0.2"];
+    if support::satisfied("a registry of Python packages", run(folder.path(), "python3", &pip).status.success()) {
+        assert_eq!(answers("pinned"), "/health");
+    }
+}
+
+#[test]
+fn node_is_built_and_answers() {
+    if ready() && support::available(&["node", "npm"]) {
+        assert_eq!(answers("express"), "/items");
+        assert_eq!(answers("site"), "/healthz");
+    }
+}
+
+#[test]
+fn rust_is_built_and_answers() {
+    if ready() && support::available(&["cargo"]) {
+        assert_eq!(answers("rust"), "/health_check");
+    }
+}
+
+#[test]
+fn go_is_built_and_answers() {
+    if ready() && support::available(&["go"]) {
+        assert_eq!(answers("go"), "/readyz");
+    }
+}
+
+#[test]
+fn html_is_served_as_it_is_linked() {
+    if ready() {
+        assert_eq!(answers("html"), "/healthz");
+    }
+}
+
+#[test]
+fn what_does_not_build_or_answer_is_not_adopted() {
+    if !ready() || !support::available(&["node", "npm"]) {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let refused = |name: &str, change: &dyn Fn(&mut Request<'_>)| {
+        let adopted = adopt(&control, name, |request| {
+            request.trial = true;
+            change(request);
+        });
+        let text = found(&adopted);
+        fs::remove_dir_all(adopted.folder).unwrap();
+        text
+    };
+    let text = refused("hardcoded", &|_| ());
+    assert!(text.contains("listens on port 38173 and not on the one in PORT"), "{text}");
+    let text = refused("express", &|request| request.wishes.build = vec!["echo made; exit 3".into()]);
+    assert!(
+        text.contains("it does not build") && text.contains("made") && text.contains("nothing was changed"),
+        "{text}"
+    );
+    let text = refused("express", &|request| request.wishes.run = Some("node gone.js".into()));
+    assert!(text.contains("it builds, but ends by itself with exit code 1"), "{text}");
+    let text = refused("site", &|request| request.wishes.output = Some("gone".into()));
+    assert!(text.contains("the build made no gone/index.html"), "{text}");
+}
+
+#[test]
+fn a_tool_that_is_missing_is_no_success() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let adopted = adopt(&control, "html", |request| {
+        request.trial = true;
+        request.wishes.build = vec!["no-such-tool --all".into()];
+    });
+    let Ok(Made::Adopted { trial: Trial::NotTried { why }, .. }) = &adopted.made else { panic!("{:?}", adopted.made) };
+    assert_eq!(why, "no-such-tool is not installed");
+}

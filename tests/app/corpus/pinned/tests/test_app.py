@@ -1,0 +1,8 @@
+import unittest
+
+
+class Works(unittest.TestCase):
+    def test_it(self):
+        import app
+
+        self.assertTrue(app.app)
