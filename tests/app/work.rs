@@ -105,15 +105,19 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A project `shop` whose check fails when there is a file `broken`; returns the agent's remote.
+/// A project `shop` whose check fails when there is a file `broken`, and whose own `scripts/check` is none of the factory's; returns the
+/// agent's remote.
 fn project(plane: &Plane) -> (u64, String) {
     let project = plane.project("shop");
     plane.member(project, "factory-agent", 30);
     let owner = plane.clone("shop", &plane.owner_token());
-    fs::create_dir(owner.path.join("scripts")).unwrap();
-    let check = owner.path.join("scripts/check");
-    fs::write(&check, "#!/bin/sh\n[ ! -e broken ]\n").unwrap();
-    fs::set_permissions(&check, fs::Permissions::from_mode(0o755)).unwrap();
+    for (folder, text) in [(".factory", "[ ! -e broken ]"), ("scripts", "exit 9")] {
+        fs::create_dir(owner.path.join(folder)).unwrap();
+        let check = owner.path.join(folder).join("check");
+        fs::write(&check, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&check, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::write(owner.path.join(".factory/app.conf"), "name=shop\n").unwrap();
     owner.commit("README.md", "# Shop\n");
     assert!(owner.push(&["origin", "HEAD:main"]).ok());
     (project, plane.remote("shop", &plane.token("factory-agent", &["read_api", "write_repository"])))
