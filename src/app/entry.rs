@@ -23,6 +23,9 @@ pub(super) struct AppEntry {
     /// The branch that its releases are made from, if it is not the factory's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) default_branch: Option<String>,
+    /// Whether its history was not pushed yet, so that its project is not protected.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) first_push: bool,
     /// Where its releases go.
     pub(super) environments: BTreeMap<String, Deployment>,
 }
@@ -55,7 +58,7 @@ impl AppEntry {
         let default = &request.factory.gitlab.default_branch;
         let default_branch = branch.filter(|branch| branch != default).map(str::to_owned);
         let description = request.description.clone();
-        let entry = Self { description, default_branch, environments };
+        let entry = Self { description, default_branch, first_push: true, environments };
         entry.check().map_err(|why| AppError::Entry { file: format!("infra/apps/{}.json", request.name), why })?;
         Ok(entry)
     }

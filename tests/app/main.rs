@@ -22,6 +22,7 @@ mod corpus;
 mod deeds;
 mod deploy;
 mod edge;
+mod history;
 mod infrastructure;
 mod ledger;
 mod lines;

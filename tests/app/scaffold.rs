@@ -239,7 +239,7 @@ fn the_control_repos_check_reads_the_entry() {
         ("\"public\": false", "\"public\": \"no\"", "public must be true or false"),
         ("\"tier\": \"staging\"", "\"tier\": \"stag\"", "unknown tier"),
         ("\"tier\": \"staging\"", "\"level\": \"staging\"", "knows only tier, port and public"),
-        ("\"description\"", "\"about\"", "knows only description and environments"),
+        ("\"description\"", "\"about\"", "knows only description, default_branch, first_push and environments"),
         ("{\n", "{{\n", "not valid JSON"),
     ] {
         assert!(good.contains(from), "{good}");

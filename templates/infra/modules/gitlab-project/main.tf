@@ -7,9 +7,10 @@ resource "gitlab_project" "this" {
   description  = var.description
   namespace_id = var.namespace_id
 
+  # Without a commit: a first one of GitLab's would have to be in the history that is pushed. The first branch that is pushed becomes
+  # the default branch.
   visibility_level       = "private"
-  default_branch         = var.default_branch
-  initialize_with_readme = true
+  initialize_with_readme = false
   archive_on_destroy     = true
 
   allow_merge_on_skipped_pipeline                  = false
@@ -31,7 +32,10 @@ resource "gitlab_project" "this" {
   group_runners_enabled                       = false
 }
 
+# GitLab refuses even the first push to a branch that no one may push to.
 resource "gitlab_branch_protection" "default" {
+  count = var.first_push ? 0 : 1
+
   project            = gitlab_project.this.id
   branch             = var.default_branch
   push_access_level  = "no one"
@@ -52,7 +56,7 @@ resource "gitlab_project_job_token_scopes" "this" {
 }
 
 resource "gitlab_project_membership" "agent" {
-  count = var.agent_user_id == null ? 0 : 1
+  count = var.agent_user_id == null || var.first_push ? 0 : 1
 
   project      = gitlab_project.this.id
   user_id      = var.agent_user_id

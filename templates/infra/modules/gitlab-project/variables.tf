@@ -20,9 +20,15 @@ variable "namespace_id" {
 }
 
 variable "default_branch" {
-  description = "Branch that is protected and that releases are made from."
+  description = "Branch that is protected and that releases are made from: the first one that is pushed."
   type        = string
   default     = "main"
+}
+
+variable "first_push" {
+  description = "Whether the owner has not pushed the history yet: the default branch is not protected, and the agent is no member."
+  type        = bool
+  default     = false
 }
 
 variable "agent_user_id" {

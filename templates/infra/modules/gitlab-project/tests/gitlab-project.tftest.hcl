@@ -9,13 +9,29 @@ variables {
 
 run "nobody_pushes_and_only_maintainers_merge" {
   assert {
-    condition     = gitlab_branch_protection.default.push_access_level == "no one" && gitlab_branch_protection.default.merge_access_level == "maintainer"
+    condition     = one(gitlab_branch_protection.default).push_access_level == "no one" && one(gitlab_branch_protection.default).merge_access_level == "maintainer"
     error_message = "Changes reach the default branch by merge request only."
   }
 
   assert {
     condition     = gitlab_project.this.only_allow_merge_if_pipeline_succeeds && !gitlab_project.this.allow_merge_on_skipped_pipeline
     error_message = "A merge needs a pipeline that passed."
+  }
+}
+
+run "an_empty_project_takes_a_history_as_it_is" {
+  variables {
+    first_push = true
+  }
+
+  assert {
+    condition     = !gitlab_project.this.initialize_with_readme && length(gitlab_branch_protection.default) == 0
+    error_message = "The first push brings all commits as they are."
+  }
+
+  assert {
+    condition     = length(gitlab_project_membership.agent) == 0
+    error_message = "Nobody but the owner works in a project that is not protected."
   }
 }
 
