@@ -112,6 +112,9 @@ fn flags_decide_what_the_files_leave_open() {
     };
     let text = read("mains", &|request| request.wishes.run = Some("./cmd/two".into()));
     assert!(text.contains("-o .factory/bin/two ./cmd/two\n"), "{text}");
+    let run = ".factory/bin/two --port \"$PORT\"";
+    let text = read("mains", &|request| request.wishes.run = Some(run.into()));
+    assert!(text.contains("-o .factory/bin/two ./cmd/two\n") && text.contains(&format!("start={run}\n")), "{text}");
     let text = read("both", &|request| request.wishes.stack = Some(factoryup::app::Stack::Node));
     assert!(text.contains("has no script start") || text.contains("start=node server.js\n"), "{text}");
     let text = read("locks", &|request| request.wishes.build = vec!["yarn install".into(), "npm run build".into()]);
@@ -210,6 +213,7 @@ fn what_does_not_build_or_answer_is_not_adopted() {
     };
     let text = refused("hardcoded", &|_| ());
     assert!(text.contains("listens on port 38173 and not on the one in PORT"), "{text}");
+    assert!(text.contains("next: give it its port, for example: --run 'node server.js --port \"$PORT\"'"), "{text}");
     let text = refused("express", &|request| request.wishes.build = vec!["echo made; exit 3".into()]);
     assert!(
         text.contains("it does not build") && text.contains("made") && text.contains("nothing was changed"),

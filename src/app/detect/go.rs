@@ -1,15 +1,19 @@
 //! Go: one program of the module.
 
 use super::source::{Said, Source, is_plain};
-use super::{Facts, Refusal, Wishes, one_of};
+use super::{Facts, Refusal, Wishes, is_built_for, one_of};
 
 pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Result<(), Refusal> {
     facts.image = format!("docker.io/library/golang:{}", toolchain(source).unwrap_or_else(|| "1".into()));
     facts.test.push(Said::new("go vet ./... && go test ./...", "go.mod"));
-    let mains = mains(source);
-    let wished = wishes.run.as_deref().map(|run| run.trim_start_matches("./"));
-    let by_flag =
-        wished.and_then(|run| mains.iter().find(|(folder, _)| folder == run || (run == "." && folder.is_empty())));
+    let all = mains(source);
+    let module = module(source);
+    let by_flag = wishes.run.as_deref().and_then(|run| {
+        let named = run.trim_start_matches("./");
+        all.iter().find(|(folder, _)| {
+            folder == named || (named == "." && folder.is_empty()) || is_built_for(run, last(folder, &module))
+        })
+    });
     if let (Some(run), None) = (&wishes.run, by_flag) {
         facts.start = Some(Said::new(run, "--run"));
         if facts.build.is_empty() {
@@ -20,8 +24,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         }
         return Ok(());
     }
-    let module = module(source);
-    let (folder, file) = match (by_flag, &mains[..]) {
+    let (folder, file) = match (by_flag, &all[..]) {
         (Some(main), _) | (None, [main]) => main,
         (None, []) => {
             return Err(Refusal::new(
@@ -32,21 +35,19 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         (None, several) => {
             let named = |(folder, _): &&(String, String)| folder.rsplit('/').next() == Some(name(&module));
             let mut same = several.iter().filter(named);
-            match (same.next(), same.next()) {
-                (Some(main), None) => main,
-                _ => {
-                    let flags: Vec<String> =
-                        several.iter().take(6).map(|(folder, _)| format!("--run {}", package(folder))).collect();
-                    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-                    return Err(Refusal::new(
-                        format!("go.mod: the repo has {} programs (package main)", several.len()),
-                        format!("say which one serves: {}", one_of(&flags)),
-                    ));
-                }
-            }
+            let (Some(main), None) = (same.next(), same.next()) else {
+                let flags: Vec<String> =
+                    several.iter().take(6).map(|(folder, _)| format!("--run {}", package(folder))).collect();
+                let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+                return Err(Refusal::new(
+                    format!("go.mod: the repo has {} programs (package main)", several.len()),
+                    format!("say which one serves: {}", one_of(&flags)),
+                ));
+            };
+            main
         }
     };
-    let last = if folder.is_empty() { name(&module) } else { folder.rsplit('/').next().unwrap_or(folder) };
+    let last = last(folder, &module);
     if !is_plain(folder) && !folder.is_empty() || !is_plain(last) {
         return Err(Refusal::new(format!("{file}: the folder's name needs quotes in a shell"), "rename the folder"));
     }
@@ -58,8 +59,16 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         facts.build.push(Said::new(build, origin));
         facts.program = Some(Said::new(&program, "the build"));
     }
+    if let Some(run) = wishes.run.as_ref().filter(|run| is_built_for(run, last)) {
+        facts.start = Some(Said::new(run, "--run"));
+    }
     facts.start.get_or_insert_with(|| Said::new(program, file));
     Ok(())
+}
+
+/// What the program of a folder is called.
+fn last<'a>(folder: &'a str, module: &'a str) -> &'a str {
+    name(if folder.is_empty() { module } else { folder })
 }
 
 fn package(folder: &str) -> String {

@@ -26,7 +26,7 @@ use source::{is_line, is_plain};
 /// A stack of programs that a repo can be built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stack {
-    /// Flask, Django, FastAPI and other Python.
+    /// Flask, Django and other Python.
     Python,
     /// Node.js, and sites that are built with it.
     Node,
@@ -154,6 +154,9 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         environment::read(source, stack, &mut facts);
     }
     keep_lines(&mut facts);
+    if !facts.is_static && facts.start.is_none() {
+        return Err(Refusal::new("the command that serves is not one line of text", "say what serves: --run COMMAND"));
+    }
     Ok(facts)
 }
 
@@ -168,7 +171,9 @@ fn keep_lines(facts: &mut Facts) {
         let mut seen = std::collections::BTreeSet::new();
         list.retain(|said| seen.insert(said.value.clone()));
     }
-    facts.port_variable = facts.port_variable.take().filter(|said| said.value != "PORT");
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    facts.port_variable = facts.port_variable.take().filter(|said| said.value != "PORT" && is_name(&said.value));
+    facts.start = facts.start.take().filter(fits);
     facts.health = facts.health.take().filter(|said| is_health_path(&said.value));
 }
 
@@ -201,6 +206,11 @@ fn check(wishes: &Wishes) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether a command starts the program of this name where a build leaves it.
+fn is_built_for(command: &str, name: &str) -> bool {
+    command.split_whitespace().any(|word| word.strip_prefix(".factory/bin/") == Some(name))
+}
+
 /// A list of alternatives for a message: `a, b or c`.
 fn one_of(names: &[&str]) -> String {
     match names {
@@ -209,3 +219,6 @@ fn one_of(names: &[&str]) -> String {
         [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

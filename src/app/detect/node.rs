@@ -212,12 +212,12 @@ fn quoted_after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 
 fn start(package: &Package<'_>) -> Option<Said> {
     let source = package.source;
-    if let Some(said) = package.script("start") {
-        if !is_for_developers(&said.value) {
-            // npm in between would keep signals from the program.
-            let alone = package.script("prestart").is_none() && !said.value.contains(['&', ';', '|', '=', '\n']);
-            return Some(if alone { said } else { Said::new("npm start", said.origin) });
-        }
+    if let Some(said) = package.script("start")
+        && !is_for_developers(&said.value)
+    {
+        // npm in between would keep signals from the program.
+        let alone = package.script("prestart").is_none() && !said.value.contains(['&', ';', '|', '=', '\n']);
+        return Some(if alone { said } else { Said::new("npm start", said.origin) });
     }
     let main = package.json.get("main").and_then(Value::as_str).map(|main| main.trim_start_matches("./"));
     if let Some(main) = main.filter(|main| is_plain(main) && source.has(main)) {

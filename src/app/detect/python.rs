@@ -1,4 +1,4 @@
-//! Python: Flask, Django, FastAPI and what else speaks WSGI or ASGI.
+//! Python: what speaks WSGI or ASGI.
 
 use super::procfile;
 use super::source::{Said, Source, is_plain, lines};
@@ -169,7 +169,7 @@ fn objects(source: &Source) -> Vec<Object> {
     const FIRST: [&str; 5] = ["wsgi.py", "asgi.py", "app.py", "main.py", "application.py"];
     if source.has("manage.py") {
         let files = source.paths().filter(|path| path.ends_with("/wsgi.py") && path.matches('/').count() == 1);
-        return files.filter_map(|file| Some(django(source, file)?)).collect();
+        return files.filter_map(|file| django(source, file)).collect();
     }
     let mut all: Vec<(usize, Object)> = Vec::new();
     for (path, text) in

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::source::{Said, Source, is_plain};
-use super::{Facts, Refusal, Wishes, one_of};
+use super::{Facts, Refusal, Wishes, is_built_for, one_of};
 
 pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Result<(), Refusal> {
     facts.image = "docker.io/library/rust:1".into();
@@ -17,7 +17,8 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
     let offline = if source.has_folder(".sqlx") { "SQLX_OFFLINE=true " } else { "" };
     facts.test.push(Said::new(format!("{offline}cargo test{locked} --target-dir .factory/target"), "Cargo.toml"));
     let bins = bins(source);
-    let by_flag = wishes.run.as_ref().and_then(|run| bins.iter().find(|(name, _)| name == run));
+    let by_flag =
+        wishes.run.as_ref().and_then(|run| bins.iter().find(|(name, _)| name == run || is_built_for(run, name)));
     if let (Some(run), None) = (&wishes.run, by_flag) {
         facts.start = Some(Said::new(run, "--run"));
         if facts.build.is_empty() {
@@ -59,6 +60,9 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         let keep = format!("mkdir -p .factory/bin && mv {target}/release/{name} .factory/bin/ && rm -rf {target}");
         facts.build.push(Said::new(keep, "factoryup: of the build, a release has the program alone"));
         facts.program = Some(Said::new(&program, "the build"));
+    }
+    if let Some(run) = wishes.run.as_ref().filter(|run| is_built_for(run, name)) {
+        facts.start = Some(Said::new(run, "--run"));
     }
     facts.start.get_or_insert_with(|| Said::new(program, origin));
     Ok(())

@@ -64,7 +64,9 @@ pub(super) fn run(
         git.dir().display()
     ));
     let folder = tempfile::Builder::new().prefix("factoryup-trial-").tempdir().map_err(no)?;
-    let place = Place { root: folder.path(), facts, dir: git.dir(), say };
+    // Some read a file by that name.
+    let environment = request.factory.environments.names.last().map_or("production", String::as_str);
+    let place = Place { root: folder.path(), facts, environment, dir: git.dir(), say };
     let outcome = copy(git, head, request, edits, &folder.path().join("repo")).and_then(|()| place.build_and_start());
     // A release is read-only.
     let _ = process::output(process::command("chmod").args(["-R", "u+w"]).arg(folder.path()), None, Budget::LOCAL);
@@ -105,6 +107,7 @@ fn copy(git: &Git, head: &str, request: &Request<'_>, edits: &[Edit], to: &Path)
 struct Place<'a> {
     root: &'a Path,
     facts: &'a Facts,
+    environment: &'a str,
     dir: &'a Path,
     say: &'a dyn Fn(&str),
 }
@@ -159,7 +162,7 @@ impl Place<'_> {
         let mut command = job::command(&release.join(run), &release);
         command.envs([
             ("ADDRESS", "127.0.0.1"),
-            ("APP_ENVIRONMENT", "trial"),
+            ("APP_ENVIRONMENT", self.environment),
             ("APP_VERSION", "trial"),
             ("APP_RUN", run),
         ]);
@@ -267,14 +270,18 @@ impl Place<'_> {
     }
 
     fn failed(&self, why: String, last: &str) -> AppError {
-        let why = if last.is_empty() { why } else { format!("{why}. The last it said:\n{last}\n") };
-        AppError::Trial {
-            dir: self.dir.to_owned(),
-            why,
-            hints: vec![
-                "decide what was found wrong: --build COMMAND, --run COMMAND, --health PATH, --output DIR".into(),
-                "or leave the trial out with --no-trial, and repair .factory/app.conf on the branch".into(),
-            ],
+        let mut hints = Vec::new();
+        if let Some(start) = self.facts.start.as_ref().filter(|_| why.contains("in PORT")) {
+            let run = |command: String| crate::shell::word(&command);
+            hints.push(format!(
+                "give it its port, for example: --run {} or --run {}",
+                run(format!("{} --port \"$PORT\"", start.value)),
+                run(format!("env NAME=\"$PORT\" {}", start.value)),
+            ));
         }
+        hints.push("decide what was found wrong: --build COMMAND, --run COMMAND, --health PATH, --output DIR".into());
+        hints.push("or leave the trial out with --no-trial, and repair .factory/app.conf on the branch".into());
+        let why = if last.is_empty() { why } else { format!("{why}. The last it said:\n{last}\n") };
+        AppError::Trial { dir: self.dir.to_owned(), why, hints }
     }
 }
