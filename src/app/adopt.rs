@@ -81,7 +81,7 @@ impl Repo {
         let (there, unnamed) = self.git.whole_tree(&self.head)?;
         let there: Vec<&String> = there.keys().chain(&unnamed).collect();
         if known.is_none() && !is_free(".factory/app.conf", &there) {
-            return Err(not("a file of its own is in the place of .factory/app.conf", "rename .factory in it"));
+            return Err(not("another file is where .factory/app.conf has to be", "rename its .factory, and commit"));
         }
         let mut outcome = Trial::NotTried { why: "the contract was there before".into() };
         if known.is_none() {

@@ -50,7 +50,7 @@ fn only_what_is_missing_is_added_and_on_a_branch() {
     assert_eq!(kept, ["AGENTS.md"]);
     assert_eq!(git(&folder, &["status", "--porcelain=v2", "--branch"]), before);
     let changes = git(&folder, &["diff", "--name-status", "trunk", ADOPT_BRANCH]);
-    assert_eq!(changes, files.iter().map(|path| format!("A\t{path}\n")).collect::<String>());
+    assert_eq!(changes, format!("A\t{}\n", files.join("\nA\t")));
     // Nothing of what is added calls a program of the repo.
     let ours =
         ["grep", "-nE", "(^|[^.a-z/])scripts/(build|check|deploy)", ADOPT_BRANCH, "--", ".factory", ":!*/secrets"];

@@ -89,7 +89,7 @@ fn each_kind_of_repo_is_read_or_refused() {
     let control = ControlRepo::new("defaults");
     for name in &all {
         let adopted = adopt(&control, name, |_| ());
-        text.push_str(&format!("==== {name}\n{}\n", found(&adopted)));
+        text.push_str(&["==== ", name, "\n", &found(&adopted), "\n"].concat());
         if adopted.made.is_ok() {
             git(&adopted.folder, &["switch", "-q", ADOPT_BRANCH]);
             passed(&run(&adopted.folder, ".factory/checks/contract", &[]));

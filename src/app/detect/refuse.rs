@@ -78,7 +78,7 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
     if let Some(file) = source.first(&COMPOSE) {
         return Err(Refusal::new(
             format!("{file}: an application of several containers cannot be built yet"),
-            "adopt the repo of each part as an application of its own",
+            "adopt the repo of each part as a separate application",
         ));
     }
     if let Some(file) = source.first(&CONTAINER) {
@@ -112,7 +112,7 @@ fn several(folders: &BTreeSet<&str>) -> Refusal {
     let some: Vec<&str> = folders.iter().copied().take(4).collect();
     Refusal::new(
         format!("it is a monorepo, which cannot be built yet: manifests are in {}", some.join(", ")),
-        "adopt each part as a repo of its own: git subtree split --prefix DIR --branch NAME",
+        "adopt each part as a separate repo: git subtree split --prefix DIR --branch NAME",
     )
 }
 
@@ -126,7 +126,7 @@ fn monorepo(source: &Source) -> Result<(), Refusal> {
     if let Some(file) = file.or(workspaces.then_some("package.json")) {
         return Err(Refusal::new(
             format!("{file}: it is a monorepo, which cannot be built yet"),
-            "adopt each part as a repo of its own: git subtree split --prefix DIR --branch NAME",
+            "adopt each part as a separate repo: git subtree split --prefix DIR --branch NAME",
         ));
     }
     Ok(())

@@ -10,7 +10,7 @@ const LARGEST: u64 = 256 * 1024;
 /// Texts that are read at most, in files and in bytes.
 const MOST_FILES: usize = 4000;
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
-/// Folders whose files are somebody else's, or no part of what serves.
+/// Folders whose files are not the repo's own, or not part of what serves.
 const FOREIGN: [&str; 10] =
     ["node_modules", "vendor", "testdata", "examples", "example", ".git", "third_party", ".venv", "venv", "fixtures"];
 /// Ends of names of files whose texts are read.
@@ -41,7 +41,7 @@ pub(crate) struct Said {
 
 impl Said {
     pub(crate) fn new(value: impl Into<String>, origin: impl Into<String>) -> Self {
-        // Names of files stand in comments of one line.
+        // Names of files go into comments of one line.
         let origin: String = origin.into().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         Self { value: value.into(), origin }
     }

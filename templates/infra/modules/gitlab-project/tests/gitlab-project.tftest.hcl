@@ -31,7 +31,7 @@ run "an_empty_project_takes_a_history_as_it_is" {
 
   assert {
     condition     = length(gitlab_project_membership.agent) == 0
-    error_message = "Nobody but the owner works in a project that is not protected."
+    error_message = "Only the owner works in a project that is not protected."
   }
 }
 
