@@ -75,7 +75,7 @@ impl Repo {
             ));
         }
         let mut facts = match &known {
-            Some(text) => Facts { is_static: text.contains("\nrun=.factory/serve\n"), ..Facts::default() },
+            Some(text) => Facts { is_static: text.contains("\nsite="), ..Facts::default() },
             None => self.detect(request)?,
         };
         let (there, unnamed) = self.git.whole_tree(&self.head)?;
@@ -96,6 +96,7 @@ impl Repo {
                 Outcome::Served => {
                     Trial::Answered { path: facts.health.as_ref().map_or("/", |said| &said.value).to_owned() }
                 }
+                Outcome::Built => Trial::Built,
                 Outcome::NotTried(why) => Trial::NotTried { why },
             };
         }

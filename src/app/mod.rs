@@ -125,6 +125,8 @@ pub enum Trial {
         /// The path.
         path: String,
     },
+    /// A site: it was built, and its first page is there. No program serves it.
+    Built,
     /// It was not tried.
     NotTried {
         /// The reason.

@@ -122,6 +122,7 @@ fn json(added: &Added) -> serde_json::Value {
     };
     let trial = match &added.made {
         Made::Adopted { trial: Trial::Answered { path }, .. } => json!({ "result": "answered", "health": path }),
+        Made::Adopted { trial: Trial::Built, .. } => json!({ "result": "built" }),
         Made::Adopted { trial: Trial::NotTried { why }, .. } => json!({ "result": "not-tried", "reason": why }),
         _ => serde_json::Value::Null,
     };
@@ -144,6 +145,7 @@ fn text(name: &str, added: &Added, project: &str) -> String {
             }
             lines.push(match trial {
                 Trial::Answered { path } => format!("tried: it was built, started, and answered 200 on {path}"),
+                Trial::Built => "tried: it was built, and its index.html is there".into(),
                 Trial::NotTried { why } => format!("not tried: {why}"),
             });
             lines.extend(notes.iter().map(|note| format!("note: {}", plain(note))));

@@ -137,27 +137,29 @@ fn flags_decide_what_the_files_leave_open() {
 fn answers(name: &str) -> String {
     let control = ControlRepo::new("defaults");
     let adopted = adopt(&control, name, |request| request.trial = true);
-    let Ok(Made::Adopted { trial: Trial::Answered { path }, .. }) = &adopted.made else {
-        panic!("{name}: {:?}", adopted.made)
+    let path = match &adopted.made {
+        Ok(Made::Adopted { trial: Trial::Answered { path }, .. }) => path.clone(),
+        Ok(Made::Adopted { trial: Trial::Built, .. }) => "/".into(),
+        other => panic!("{name}: {other:?}"),
     };
     assert!(contract(&adopted).contains(&format!("\nhealth={path}\n")));
     // The same by hand, from the branch: the work tree stays as it is.
     git(&adopted.folder, &["switch", "-q", ADOPT_BRANCH]);
     passed(&run(&adopted.folder, ".factory/build", &["v1"]));
     assert_eq!(git(&adopted.folder, &["status", "--porcelain"]), "", "{name}");
-    path.clone()
+    path
 }
 
 #[test]
 fn python_is_built_and_answers() {
-    if ready() {
+    if ready() && support::available(&["pip3"]) {
         assert_eq!(answers("wsgi"), "/up");
     }
 }
 
 #[test]
 fn python_with_pins_is_built_and_answers() {
-    if !ready() {
+    if !ready() || !support::available(&["pip3"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -171,7 +173,7 @@ fn python_with_pins_is_built_and_answers() {
 fn node_is_built_and_answers() {
     if ready() && support::available(&["node", "npm"]) {
         assert_eq!(answers("express"), "/items");
-        assert_eq!(answers("site"), "/healthz");
+        assert_eq!(answers("site"), "/");
     }
 }
 
@@ -190,9 +192,9 @@ fn go_is_built_and_answers() {
 }
 
 #[test]
-fn html_is_served_as_it_is_linked() {
+fn html_is_a_release_as_it_is() {
     if ready() {
-        assert_eq!(answers("html"), "/healthz");
+        assert_eq!(answers("html"), "/");
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use factoryup::app::AppKind;
 use factoryup::plan::Evidence;
 use serde_json::Value;
 
@@ -16,22 +15,23 @@ use crate::deeds::path_of;
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, git, made, ready, run};
 use crate::support::{self, lab};
+use crate::switch;
 
 /// What systemd makes for each service of the system that runs as this user, and a runner therefore has.
 const AS_DEPLOY: &str = "cd /home/deploy && exec runuser -u deploy -- env -i HOME=/home/deploy USER=deploy LOGNAME=deploy \
                          PATH=/usr/local/bin:/usr/bin:/bin";
 
 /// An application's repo here, and its checkout on the host.
-struct App<'a> {
-    journey: &'a Journey,
-    folder: PathBuf,
+pub(crate) struct App<'a> {
+    pub(crate) journey: &'a Journey,
+    pub(crate) folder: PathBuf,
     name: &'static str,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl App<'_> {
     /// Builds a version as CI does and brings the checkout with its artifact to the host.
-    fn build(&self, version: &str) {
+    pub(crate) fn build(&self, version: &str) {
         git(&self.folder, &["add", "."]);
         git(&self.folder, &["commit", "-q", "--allow-empty", "-m", version]);
         fs::remove_dir_all(self.folder.join(".factory/dist")).ok();
@@ -43,13 +43,13 @@ impl App<'_> {
     }
 
     /// Runs a shell command as `deploy` in the checkout.
-    fn deploy(&self, command: &str) -> Output {
+    pub(crate) fn deploy(&self, command: &str) -> Output {
         let name = self.name;
         let program = format!("{AS_DEPLOY} sh -c 'cd {name} && {command}'");
         self.journey.host.run_inside(&["sh", "-c", &program]).unwrap()
     }
 
-    fn install(&self, version: &str) -> Output {
+    pub(crate) fn install(&self, version: &str) -> Output {
         self.deploy(&format!(".factory/deploy install .factory/dist/{}-{version}.tar.gz {version}", self.name))
     }
 
@@ -63,25 +63,25 @@ impl App<'_> {
     }
 
     /// What the application answers, from the host itself.
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         self.journey.inside(&format!("curl -sS --max-time 5 http://127.0.0.1:{}{path}", self.port))
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let output = self.deploy(".factory/deploy status");
         serde_json::from_str(&stdout(&output)).unwrap_or_else(|e| panic!("{e}: {}", text(&output)))
     }
 
-    fn place(&self, path: &str) -> PathBuf {
+    pub(crate) fn place(&self, path: &str) -> PathBuf {
         self.journey.host.rootfs().join("srv/apps").join(self.name).join(path)
     }
 
-    fn current(&self) -> PathBuf {
+    pub(crate) fn current(&self) -> PathBuf {
         fs::read_link(self.place("current")).unwrap()
     }
 
     /// Action, version and result of every statement; the chain has to hold.
-    fn evidence(&self) -> Vec<String> {
+    pub(crate) fn evidence(&self) -> Vec<String> {
         let path = self.place("evidence.jsonl");
         Evidence::at(&path).verify().unwrap();
         let line = |line: &str| {
@@ -93,7 +93,7 @@ impl App<'_> {
         fs::read_to_string(path).unwrap().lines().map(line).collect()
     }
 
-    fn edit(&self, path: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {
         let path = self.folder.join(path);
         let all = fs::read_to_string(&path).unwrap();
         assert!(all.contains(from), "{all}");
@@ -101,7 +101,7 @@ impl App<'_> {
     }
 }
 
-fn code(output: &Output, wanted: i32) -> String {
+pub(crate) fn code(output: &Output, wanted: i32) -> String {
     assert_eq!(output.status.code(), Some(wanted), "{}", text(output));
     text(output)
 }
@@ -114,18 +114,19 @@ fn releases_come_and_bad_ones_go() {
     let journey = Journey::new();
     journey.provision();
     let control = ControlRepo::new("defaults");
-    for (kind, name) in KINDS {
+    let [site, app] = KINDS.map(|(kind, name)| {
         let port = if name == "site" { 8100 } else { 8102 };
-        let app = App { journey: &journey, folder: made(&control, kind, name), name, port };
-        good_and_bad(&app, kind);
-    }
-    let app = App { journey: &journey, folder: control.path().with_file_name("shop"), name: "shop", port: 8102 };
+        App { journey: &journey, folder: made(&control, kind, name), name, port }
+    });
+    switch::files_switch_too(&site);
+    good_and_bad(&app);
     staging_is_apart(&app);
     killed_at_any_moment(&app);
     after_a_restart(&app);
+    switch::nobody_notices(&app);
 }
 
-fn good_and_bad(app: &App<'_>, kind: AppKind) {
+fn good_and_bad(app: &App<'_>) {
     let name = app.name;
     app.build("1.0.0");
     passed(&app.deploy(".factory/check"));
@@ -135,7 +136,7 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
     assert!(app.get("/").contains(name));
     assert_eq!(app.current(), Path::new("releases/1.0.0"));
     // Again: no change, not even a restart.
-    let show = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user show -P MainPID app-{name}");
+    let show = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user show -P MainPID app-{name}@blue");
     let process = || passed(&app.deploy(&show)).trim().to_owned();
     let before = process();
     assert_eq!(app.journey.inside(&format!("ps -o user= -p {before}")), "deploy");
@@ -144,10 +145,7 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
     assert_eq!(app.evidence(), [format!("install {name} 1.0.0: healthy")]);
 
     // The next release is seen.
-    match kind {
-        AppKind::Static => app.edit("public/index.html", "This page came", "The second page came"),
-        AppKind::Http => app.edit("bin/serve", "\"Hello\"", "\"The second hello\""),
-    }
+    app.edit("bin/serve", "\"Hello\"", "\"The second hello\"");
     app.build("1.1.0");
     passed(&app.install("1.1.0"));
     assert!(app.get("/").contains("The second"), "{}", app.get("/"));
@@ -171,7 +169,7 @@ fn good_and_bad(app: &App<'_>, kind: AppKind) {
         fs::write(app.folder.join("bin/serve"), bad).unwrap();
         app.build(version);
         let output = code(&app.install(version), 76);
-        assert!(output.contains(why) && output.contains("1.1.0 serves again"), "{output}");
+        assert!(output.contains(why) && output.contains("1.1.0 still serves"), "{output}");
         assert!(app.get("/").contains("The second"));
         assert_eq!(app.current(), Path::new("releases/1.1.0"));
         assert_eq!(app.evidence().pop().unwrap(), format!("install {name} {version}: reverted"));
@@ -245,7 +243,7 @@ fn settings_come_and_bad_ones_go(app: &App<'_>) {
     // None, and such that the application does not bear: those before stay, or come back.
     assert!(code(&settings("\n"), 65).contains("the settings stay as they are"));
     let said = code(&settings("GREETING=Ahoi\nAPP_RUN=bin/none\nPYTHONHOME=/none\n"), 76);
-    assert!(said.contains("4.0.0 serves again with those before"), "{said}");
+    assert!(said.contains("4.0.0 still serves with those before"), "{said}");
     assert!(greeting().contains("Moin"), "{}", greeting());
     // A run that was killed before it knew is undone by the next.
     passed(&app.deploy("cd /srv/apps/shop-staging && cp env env.before && echo GREETING=Ahoi >env"));
@@ -300,8 +298,7 @@ fn a_secret_reaches_the_application_and_nothing_else(app: &App<'_>) {
     );
 
     // Nobody but the service itself, which systemd starts with it.
-    let seen: Vec<_> =
-        watcher.stop().into_iter().filter(|process| !process.ends_with("[app-shop-staging.service]")).collect();
+    let seen: Vec<_> = watcher.stop().into_iter().filter(|process| !process.contains("[app-shop-staging@")).collect();
     assert_eq!(seen, Vec::<String>::new());
     app.journey.inside("journalctl --flush --rotate >/dev/null 2>&1; sync");
     let inside = app.journey.inside("journalctl --no-pager --output=cat | grep -c canary- || true");
@@ -364,4 +361,18 @@ fn after_a_restart(app: &App<'_>) {
     app.journey.inside("systemctl restart user@$(id -u deploy).service");
     let status = wait_until_healthy(app);
     assert_eq!(status["running"], "5.1.0");
+    // The other slot did not start, so that there are never two that write.
+    let slots = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user show -P ActiveState app-shop@blue app-shop@green | sort | xargs";
+    assert_eq!(passed(&app.deploy(slots)).trim(), "active inactive");
+
+    // A host that an earlier factoryup provisioned, or where somebody removed the package.
+    for (path, says) in [
+        ("/usr/bin/caddy", "caddy is missing"),
+        ("/etc/systemd/user/factory-edge.service", "factory-edge.service is missing"),
+    ] {
+        app.journey.inside(&format!("mv {path} {path}.away"));
+        let said = code(&app.deploy(".factory/deploy status"), 69);
+        assert!(said.contains(says) && said.contains("factoryup apply host"), "{said}");
+        app.journey.inside(&format!("mv {path}.away {path}"));
+    }
 }

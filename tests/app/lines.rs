@@ -281,7 +281,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("enable --now", Host),
         ("Make the new one at its issuer", ISSUER),
         ("scripts/secret set", DEPLOYED),
-        ("journalctl --user --unit app-NAME", DEPLOYED),
+        ("journalctl --user --unit 'app-NAME@*'", DEPLOYED),
         ("Use what needs the secret once", ISSUER),
         ("openssl rand -base64 24", Host),
         ("TF_VAR_state_passphrase_old`, the new one", GITLAB),

@@ -29,5 +29,6 @@ mod lines;
 mod owner;
 mod runbooks;
 mod scaffold;
+mod switch;
 mod work;
 mod world;

@@ -103,12 +103,16 @@ fn what_breaks_the_contract_is_found() {
         return;
     }
     let control = ControlRepo::new("defaults");
-    let folder = made(&control, AppKind::Static, "site");
+    let folder = made(&control, AppKind::Http, "shop");
     let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
     for (from, to, finding) in [
-        ("name=site", "name=Site", "name must match"),
-        ("files=bin public", "files=bin gone", "files names gone"),
-        ("run=bin/serve", "run=public/index.html", "not there or not executable"),
+        ("name=shop", "name=Shop", "name must match"),
+        ("files=bin", "files=bin gone", "files names gone"),
+        ("run=bin/serve", "run=AGENTS.md", "not there or not executable"),
+        ("run=bin/serve", "site=bin", "health names bin/healthz, which is not there"),
+        ("overlap=yes", "overlap=maybe", "overlap must match"),
+        ("drain=10", "drain=0", "drain must match"),
+        ("memory=512M", "memory=512", "memory must match"),
         ("health=/healthz", "health=healthz", "health must match"),
         ("keep=5", "keep = 5", "not KEY=value"),
         ("port.staging=8101", "port.staging=8100", "used twice: port 8100"),
@@ -119,9 +123,12 @@ fn what_breaks_the_contract_is_found() {
         assert_eq!(output.status.code(), Some(1), "{to}: {}", text(&output));
         assert!(stdout(&output).contains(finding), "{to}: {}", text(&output));
     }
-    fs::write(folder.join(".factory/app.conf"), &conf).unwrap();
-    fs::remove_file(folder.join("public/index.html")).unwrap();
-    assert!(text(&run(&folder, ".factory/check", &[])).contains("failed: tests"));
+    // Those of an application that is older than the key, or does not need it.
+    fs::write(folder.join(".factory/app.conf"), conf.replace("overlap=yes\ndrain=10\nmemory=512M\n", "")).unwrap();
+    passed(&run(&folder, ".factory/check", &[]));
+    fs::remove_file(made(&control, AppKind::Static, "site").join("public/style.css")).unwrap();
+    let said = text(&run(&control.path().with_file_name("site"), ".factory/check", &[]));
+    assert!(said.contains("index.html: style.css") && said.contains("failed: tests"), "{said}");
 }
 
 #[test]
@@ -194,7 +201,7 @@ fn a_factory_without_a_host_builds_too() {
         return;
     }
     let control = ControlRepo::new("no-host");
-    let folder = made(&control, AppKind::Static, "site");
+    let folder = made(&control, AppKind::Http, "site");
     assert!(!folder.join(".factory/deploy").exists());
     let built = run(&folder, ".factory/build", &["v1"]);
     assert_eq!(passed(&built), ".factory/dist/site-v1.tar.gz\n");
@@ -208,10 +215,11 @@ fn a_factory_without_a_host_builds_too() {
             "run=tests/test_serve.py",
             "run names tests/test_serve.py, which is missing or not executable",
         ),
-        ("files=bin ", "files=", "files leaves out bin/serve, which run names"),
+        ("files=bin", "files=tests", "files leaves out bin/serve"),
+        ("run=bin/serve", "site=gone", "site names gone, which is missing"),
         ("name=", "build.1=true\nbuild.2=exit 7\nname=", "this build step failed: exit 7"),
         ("name=", "build.1=no-such-tool --all\nname=", "no-such-tool is not installed"),
-        ("name=", "build.1=rm public/index.html\npublic=public\nname=", "the build made no public/index.html"),
+        ("name=", "build.1=mkdir out\npublic=out\nname=", "the build made no out/index.html"),
     ] {
         assert!(conf.contains(from), "{conf}");
         fs::write(folder.join(".factory/app.conf"), conf.replacen(from, to, 1)).unwrap();

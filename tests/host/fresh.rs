@@ -54,6 +54,12 @@ fn only_the_operator_gets_in(journey: &Journey) {
     let table = journey.inside("nft list table inet factoryup");
     assert!(table.contains("tcp dport 22 accept") && table.contains("policy drop"), "{table}");
     assert_eq!(journey.inside("systemctl is-enabled factory-firewall.service"), "enabled");
+    // The package of the edge would have started a web server of its own.
+    assert_eq!(journey.inside("systemctl is-enabled caddy.service; ss -Hltn 'sport = :80'"), "masked");
+    assert_eq!(
+        journey.inside("caddy validate --adapter caddyfile --config /etc/factory/Caddyfile 2>&1 | tail -n 1"),
+        "Valid configuration"
+    );
 }
 
 fn the_agent_stays_in_its_place(journey: &Journey) {

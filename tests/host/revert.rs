@@ -35,7 +35,7 @@ fn a_provisioned_host_is_brought_back() {
     }
     let mut journey = Journey::new();
     // Packages stay when all is undone, so they do not count.
-    journey.inside("apt-get -qq update; apt-get -qq -y install --no-install-recommends bubblewrap curl dbus-user-session git jq nftables shellcheck tmux unattended-upgrades unzip yamllint 2>&1");
+    journey.inside("apt-get -qq update; apt-get -qq -y install --no-install-recommends bubblewrap caddy curl dbus-user-session git jq nftables shellcheck tmux unattended-upgrades unzip yamllint 2>&1");
     // Somebody has been here before.
     journey
         .inside("mkdir -p /etc/systemd/journald.conf.d; echo '# mine' >/etc/systemd/journald.conf.d/60-factoryup.conf");

@@ -13,7 +13,7 @@ impl Facts {
         }
         Self::commands(&mut out, "build", "The build, step by step, in a copy of the commit", &self.build);
         if self.is_static {
-            out.push_str("# A release is the site, which .factory/serve shows.\nfiles=.factory/public .factory/serve\nrun=.factory/serve\n");
+            out.push_str("# A release is the site, which the host's edge serves. No program runs.\nfiles=.factory/public\nsite=.factory/public\n");
             value(&mut out, "public", "the folder of the site after the build", self.output.as_ref());
         } else {
             out.push_str("# A release is the whole copy. .factory/run starts it with the line `start`.\nfiles=.\nrun=.factory/run\n");
@@ -38,10 +38,12 @@ impl Facts {
         let health = self.health.as_ref();
         let path = health.map_or("/", |said| said.value.as_str());
         let origin = health.map_or("a guess: nothing names a path, and it was not tried", |said| said.origin.as_str());
-        let _ = writeln!(
-            out,
-            "# Answers 200 when the application can serve, within so many seconds after a start.\n# from {origin}\nhealth={path}"
-        );
+        let about = if self.is_static {
+            "A release without this page is bad."
+        } else {
+            "Answers 200 when the application can serve, within so many seconds after a start."
+        };
+        let _ = writeln!(out, "# {about}\n# from {origin}\nhealth={path}");
         out
     }
 

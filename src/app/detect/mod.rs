@@ -146,7 +146,7 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         ));
     }
     if facts.is_static {
-        facts.health = Some(Said::new("/healthz", ".factory/serve, which answers it"));
+        facts.health = Some(Said::new("/", "the build, which fails without an index.html"));
         facts.health_is_a_guess = false;
         facts.port_variable = None;
         facts.env.clear();

@@ -39,6 +39,8 @@ pub(super) enum Outcome {
     Answered(Said),
     /// It answered on the path that was named.
     Served,
+    /// A site was built, and its first page is there.
+    Built,
     /// It was not tried.
     NotTried(String),
 }
@@ -138,7 +140,8 @@ impl Place<'_> {
             Some(_) => {}
         }
         self.unpack()?;
-        self.start()
+        // The host's edge serves its files, and `.factory/build` looked for the first page.
+        if self.facts.is_static { Ok(Outcome::Built) } else { self.start() }
     }
 
     /// As on the host, where a release is read-only.
@@ -157,7 +160,7 @@ impl Place<'_> {
 
     fn start(&self) -> Result<Outcome, AppError> {
         let release = self.root.join("release");
-        let run = if self.facts.is_static { ".factory/serve" } else { ".factory/run" };
+        let run = ".factory/run";
         let port = probe::free_port().map_err(|e| self.no(e))?;
         let mut command = job::command(&release.join(run), &release);
         command.envs([

@@ -32,5 +32,6 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
         path: HostPath::new("/etc/systemd/system/ctrl-alt-del.target"),
         target: "/dev/null".into(),
         then: Some(Then::DaemonReload),
+        stays: None,
     }));
 }

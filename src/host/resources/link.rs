@@ -4,7 +4,7 @@ use super::{Resource, ResourceKind, Then, Verdict, WayBack, in_the_way};
 use crate::error::Result;
 use crate::host::observed::Observed;
 use crate::host::program::{Before, HostPath, Questions, Step};
-use crate::plan::{Action, Change};
+use crate::plan::{Action, Change, Undo};
 
 /// The state before is a copy.
 pub(super) const KIND: ResourceKind = ResourceKind {
@@ -23,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) target: String,
     /// What follows a change.
     pub(crate) then: Option<Then>,
+    /// Why it is not undone, where it is not.
+    pub(crate) stays: Option<&'static str>,
 }
 
 impl Resource for Link {
@@ -52,7 +54,8 @@ impl Resource for Link {
     }
 
     fn before(&self, _seen: &Observed) -> Before {
-        Before::Path(self.path.clone())
+        let path = || Before::Path(self.path.clone());
+        self.stays.map_or_else(path, |reason| Before::Known(Undo::Never { reason: reason.into() }))
     }
 
     fn write(&self, _seen: &Observed, step: &mut Step) {
@@ -70,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_link_to_elsewhere_is_a_difference() {
-        let link = Link { path: HostPath::new("/usr/local/bin/x"), target: "/opt/x".into(), then: None };
+        let path = HostPath::new("/usr/local/bin/x");
+        let link = Link { path, target: "/opt/x".into(), then: None, stays: None };
         let mut seen = Observed::default();
         assert_eq!(link.compare(&seen).unwrap().change.unwrap().action, Action::Create);
         let mut state = PathState { link: "/opt/y".into(), ..PathState::of('l', "777", "root") };

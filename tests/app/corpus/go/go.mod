@@ -1,3 +1,3 @@
 module example.org/acme/podlike/v6
 
-go 1.21
+go 1.19
