@@ -167,6 +167,11 @@ fn without_a_terminal_the_default_is_taken_and_listed_and_a_variable_answers() {
 }
 
 /// A person is asked what is new, and nothing else; leaving changes nothing.
+/// The other new questions, with Enter for each.
+fn the_host_stays_closed(pty: &mut Pty) -> &mut Pty {
+    pty.expect("Ports that stay open").send("\r").expect("Let the host forward packets").send("\r")
+}
+
 #[test]
 fn on_a_terminal_only_what_is_new_is_asked() {
     if !need("git") {
@@ -182,17 +187,20 @@ fn on_a_terminal_only_what_is_new_is_asked() {
 
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
     pty.answer("Your time zone [UTC]", "mars").expect("! Your time zone is not an IANA time zone").expect("> mars");
-    pty.send("\u{15}").send("Europe/Vienna\r").expect("commit them on the new branch").expect("nothing was pushed");
+    pty.send("\u{15}").send("Europe/Vienna\r");
+    the_host_stays_closed(&mut pty).expect("commit them on the new branch").expect("nothing was pushed");
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
     for other in ["Name of the factory", "Coding agent", "Is all of this right?"] {
         assert!(!screen.contains(other), "{other} was asked: {screen}");
     }
     assert_eq!(world.still(), before);
-    // While the branch waits, nothing is asked again: on a terminal, without one, and when the user commits in the meantime.
+    // While the branch waits, no answer is asked for again: on a terminal, without one, and when the user commits in the meantime.
     let branch = world.proposed();
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-    pty.expect("Answered on the branch factory/upgrade-").expect("factory.timezone").expect("wait on the branch");
+    pty.expect("Answered on the branch factory/upgrade-").expect("factory.timezone");
+    // Enter took a default there, which is asked for again.
+    the_host_stays_closed(&mut pty).expect("wait on the branch");
     assert_eq!(pty.end().0, 0);
     let (code, out, err) = world.factoryup("repo", &arguments);
     assert!(code == 0 && err.contains(&format!("merge it with `git merge {branch}`")), "{out}{err}");
@@ -200,7 +208,8 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     world.put("mine", "mine\n");
     world.commit();
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-    pty.expect(&format!("Answered on the branch {branch}")).expect("commit them on the new branch");
+    pty.expect(&format!("Answered on the branch {branch}"));
+    the_host_stays_closed(&mut pty).expect("commit them on the new branch");
     assert_eq!(pty.end().0, 0);
     let listed = world.proposed();
     let newer = listed.lines().find(|name| *name != branch).unwrap_or_else(|| panic!("{listed}"));
@@ -243,12 +252,14 @@ fn a_default_on_a_branch_that_waits_is_asked_for_again() {
         // Enter keeps it, and the branch; another answer is another upgrade.
         let arguments = ["upgrade", "--yes", "--no-push"];
         let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-        pty.expect("Your time zone [UTC]").send("\r").expect("wait on the branch");
+        pty.expect("Your time zone [UTC]").send("\r");
+        the_host_stays_closed(&mut pty).expect("wait on the branch");
         let (code, screen) = pty.end();
         assert!(code == 0 && !screen.contains("Answered on the branch"), "{screen}");
         assert_eq!(world.proposed(), branch);
         let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-        pty.answer("Your time zone [UTC]", "Europe/Vienna").expect("nothing was pushed");
+        pty.answer("Your time zone [UTC]", "Europe/Vienna");
+        the_host_stays_closed(&mut pty).expect("nothing was pushed");
         assert_eq!(pty.end().0, 0);
         let proposed = world.proposed();
         let newer = proposed.lines().find(|name| *name != branch).unwrap_or_else(|| panic!("{proposed}"));
