@@ -1,6 +1,6 @@
-//! What any room may say to the person, and ask them.
+//! How any room tells or asks the user something.
 //!
-//! Rooms that do work never print: they take a `&dyn Dialog`. The real one is [`crate::ui::Ui`], which knows terminals, colours and
+//! Rooms that do work never print: they take a `&dyn Dialog`. The real one is [`crate::ui::Ui`], which knows terminals, colors and
 //! `--json`; tests use [`Silent`], which refuses every question as a run without a terminal would.
 
 use std::borrow::Cow;
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::error::{Error, Result};
 use crate::secret::{Secret, redact};
 
-/// A person at a terminal, or nobody.
+/// A user at a terminal, or no user.
 pub trait Dialog {
     /// Whether questions can be answered.
     fn is_interactive(&self) -> bool;
@@ -16,7 +16,7 @@ pub trait Dialog {
     /// Asks for a yes or no. `default` is what Enter means.
     ///
     /// # Errors
-    /// `Usage` without a terminal, `Interrupted` when the person leaves.
+    /// `Usage` without a terminal, `Interrupted` if the user cancels.
     fn confirm(&self, question: &str, default: bool) -> Result<bool>;
 
     /// Asks for a secret, which is not echoed.
@@ -25,18 +25,18 @@ pub trait Dialog {
     /// As [`confirm`](Self::confirm).
     fn secret(&self, prompt: &str) -> Result<Secret>;
 
-    /// Says something worth knowing.
+    /// Shows a note.
     fn note(&self, text: &str);
 
-    /// Says something worth worrying about.
+    /// Shows a warning.
     fn warn(&self, text: &str);
 
-    /// Shows that something which takes time is under way, such as `building the Debian image`. The next call, an empty text or
+    /// Shows a step that takes time, such as `building the Debian image`. The next call, an empty text or
     /// any other message ends it.
     fn busy(&self, text: &str);
 }
 
-/// Nobody: says nothing, answers nothing.
+/// Shows nothing and answers no question.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

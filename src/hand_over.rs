@@ -1,7 +1,7 @@
-//! What the hand-off makes for the trusted host: the agent's token, and those of the runners that run there.
+//! What the GitLab setup creates for the trusted host: the tokens of the agent and of the runners on the host.
 //!
-//! GitLab shows a token once. The gitlab target keeps it in the state folder, the host target brings it to where it is used, and
-//! neither knows the other: this is the word between them. It is in memory only.
+//! GitLab shows a token once. The gitlab target keeps it in the state directory, and the host target copies it to where it is used.
+//! Neither target knows the other: these types pass the tokens between them, in memory only.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::secret::Secret;
 /// A token, as far as it is known here.
 #[derive(Clone, Debug, Default)]
 pub enum Token {
-    /// There is none on this machine: none was made, or it was made from another machine.
+    /// This machine has none: it was not created, or it was created from another machine.
     #[default]
     Unknown,
-    /// The hand-off is about to make one, whatever is there now.
+    /// The GitLab setup is about to create one, regardless of any existing one.
     Coming,
     /// This one.
     Known(Secret),
@@ -36,12 +36,12 @@ impl From<Option<Secret>> for Token {
     }
 }
 
-/// All of it.
+/// All tokens for the host.
 #[derive(Clone, Debug, Default)]
 pub struct HandOver {
     /// The agent's token.
     pub agent: Token,
-    /// The number of the agent's account in GitLab, which its mail address holds.
+    /// The number of the agent's account in GitLab, which is part of its mail address.
     pub account: Option<u64>,
     /// The runners' tokens, by the runner's name: `trusted` or `untrusted`.
     pub runners: BTreeMap<String, Token>,
@@ -54,7 +54,7 @@ impl HandOver {
         self.runners.get(name).cloned().unwrap_or_default()
     }
 
-    /// Whether the host would be given the same.
+    /// Whether the host would receive the same tokens.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         let same_runners = self.runners.len() == other.runners.len()

@@ -1,10 +1,10 @@
-//! A value that cannot be shown, logged or serialised by accident.
+//! A value that cannot be shown, logged or serialized by accident.
 //!
 //! [`Secret`] has no `Display`, no `Serialize`, no `PartialEq` and a `Debug` that says only `Secret`. The one way to the text is
 //! [`Secret::expose`], so that a search for `expose` lists every place a secret can leave through. Its memory is wiped when it
 //! is dropped.
 //!
-//! Making one also registers its text, so that [`redact`] finds it in whatever the process puts out later, whoever repeats it:
+//! Making one also registers its text, so that [`redact`] finds it in all later output of the process:
 //!
 //! ```
 //! let token = factoryup::secret::Secret::new("glpat-abc");
@@ -31,7 +31,7 @@ pub use redactor::{SHORTEST, forget_all, redact, redact_json};
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes ownership of a secret text, and has it searched for in all output from now on.
+    /// Takes ownership of a secret text, and registers it for redaction in all later output.
     pub fn new(text: impl Into<String>) -> Self {
         let text = Zeroizing::new(text.into());
         redactor::register(&text);
@@ -42,7 +42,7 @@ impl Secret {
     /// Reads a secret from the first line of a file, without its line ending.
     ///
     /// # Errors
-    /// `Usage` when the file cannot be read, is empty, is larger than 64 KiB, or holds control characters.
+    /// `Usage` when the file cannot be read, is empty, is larger than 64 KiB, or contains control characters.
     pub fn from_file(path: &Path) -> Result<Self> {
         let unread = |e: std::io::Error| {
             Error::usage(format!("cannot read the secret file {}: {e}", path.display()))

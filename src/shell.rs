@@ -1,6 +1,6 @@
-//! Text as a word of a POSIX shell: for the programs that run on a host, and for the commands that a message tells somebody to type.
+//! Quotes text as one word of a POSIX shell, for programs on a host and for commands in messages.
 
-/// Quotes any text. Text that no shell would touch stays as it is; all else goes between single quotes.
+/// Quotes any text. Text without special characters stays as it is. Other text gets single quotes.
 pub(crate) fn word(text: &str) -> String {
     let untouched = |c: char| c.is_ascii_alphanumeric() || "/._:@%+,-".contains(c);
     if !text.is_empty() && text.chars().all(untouched) {

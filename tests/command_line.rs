@@ -7,6 +7,8 @@ mod documented;
 mod keys;
 #[path = "support/skip.rs"]
 mod support;
+#[path = "command_line/help.rs"]
+mod help;
 
 use std::fs;
 use std::path::Path;
@@ -14,15 +16,14 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+fn factoryup_command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+    command.current_dir(dir).env("HOME", dir).env("XDG_STATE_HOME", dir.join("state")).stdin(Stdio::null());
+    command
+}
+
 fn factoryup(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_factoryup"))
-        .args(args)
-        .current_dir(dir)
-        .env("HOME", dir)
-        .env("XDG_STATE_HOME", dir.join("state"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    factoryup_command(dir).args(args).output().unwrap()
 }
 
 /// The only line of a run with --json, which fails with this code and says the same code.
@@ -156,7 +157,7 @@ fn each_command_has_its_manual_page() {
         let output = factoryup(dir.path(), wrong);
         assert_eq!(output.status.code(), Some(64));
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("there is no command") && said.contains("next:"), "{said}");
+        assert!(said.contains("unknown command") && said.contains("next:"), "{said}");
     }
     fs::write(dir.path().join("file"), "").unwrap();
     assert_eq!(factoryup(dir.path(), &["man", "--all", "file/x"]).status.code(), Some(73));

@@ -183,7 +183,7 @@ fn the_wizard_breaks_lines_between_words() {
                 "Names the folder, the systemd slice and the evidence. 2 to 32 of a-z, 0-9 and single -, beginning with a letter. It stays: choose the name of the product or the team. Example: acme",
                 "a factory's name is 2 to 32 of a-z, 0-9 and single -, and begins with a letter, such as `acme`",
                 "A GitLab token is at hand (GITLAB_TOKEN); it stays where it is.",
-                "factoryup plan --diff to read what would change on the host and GitLab, and factoryup apply to change it.",
+                "review the changes to the host and GitLab with `factoryup plan --diff`, then apply them with `factoryup apply`.",
             ],
         );
     }
@@ -201,7 +201,7 @@ fn plans_errors_and_questions_break_lines_between_words() {
             (&["plan", "repo"][..], "--diff shows the texts"),
             (&["plan", "repo", "--diff"], "description = \"Tea\""),
             (&["doctor", "repo"], "these templates, with the answers last applied, render what was recorded"),
-            (&["evidence", "verify"], "only a head that you noted earlier or keep elsewhere can show."),
+            (&["evidence", "verify"], "compare the head with one that you stored elsewhere."),
             (&["app", "add", "shop"], "app add needs --kind, which says what the application is"),
             (&["app", "add", "--kond"], "a similar argument exists: '--kind'"),
         ] {

@@ -273,13 +273,15 @@ fn the_guide_to_upgrades_is_typed_as_it_stands() {
             "git restore factory.toml" | "git commit" => type_line(&mut pty, &command, 0),
             "git merge factory/answers-…" => type_line(&mut pty, &format!("git merge {}", latest("answers")), 0),
             "factoryup resolve" if own => {
-                pty.send(&command).send("\r").answer("as you have it?", "y");
+                pty.send(&command).send("\r").answer("Keep your version of", "y");
                 ends_with(&mut pty, 0);
             }
             "factoryup resolve" => {
-                pty.send(&command).send("\r").answer("as you have it?", "y");
+                pty.send(&command).send("\r").answer("Keep your version of", "y");
                 for _ in 0..2 {
-                    pty.answer("as you have it?", "n").answer("Take the proposal", "n").answer("in theirs?", "n");
+                    pty.answer("Keep your version of", "n")
+                        .answer("Take the template version", "n")
+                        .answer("in theirs?", "n");
                     pty.answer("in your editor?", "n");
                 }
                 ends_with(&mut pty, 2);

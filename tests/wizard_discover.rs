@@ -107,7 +107,7 @@ fn what_was_taken_unasked_is_said() {
     let output = init(home.path(), &arguments, &[("TZ", "Asia/Tokyo")]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
-    let (_, list) = said.split_once("Taken without asking; give the flag to say otherwise:\n").unwrap();
+    let (_, list) = said.split_once("Detected or derived; override with the flag shown:\n").unwrap();
     let lines: Vec<Vec<&str>> =
         list.lines().take_while(|line| line.starts_with("  --")).map(|l| l.split_whitespace().collect()).collect();
     let expected = [

@@ -14,7 +14,7 @@ pub(super) enum Name {
     Repo,
     /// The trusted host
     Host,
-    /// The control plane
+    /// The GitLab group and project
     Gitlab,
 }
 
@@ -28,18 +28,18 @@ impl From<Name> for TargetName {
     }
 }
 
-/// How to get in. Secrets come from files, the environment or a prompt, never from a flag.
+/// Credentials for the host and GitLab. Secrets come from a file, the environment or a prompt, never from a flag.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Access {
-    /// Log into the host with this private key, besides the agent's and the usual ones
+    /// Log in to the host with this private key instead of ssh-agent's and the default keys
     #[arg(long, value_name = "FILE", env = "FACTORYUP_IDENTITY", value_parser = super::path())]
     identity: Option<PathBuf>,
 
-    /// Accept only this host key, such as SHA256:…, whatever known hosts say
+    /// Accept only the host key with this fingerprint (SHA256:…), regardless of known_hosts
     #[arg(long, value_name = "FINGERPRINT", env = "FACTORYUP_HOST_KEY")]
     host_key: Option<String>,
 
-    /// Read the password for sudo on the host from this file [env: FACTORYUP_SUDO_PASSWORD holds the password itself]
+    /// Read the password for sudo on the host from this file [env: FACTORYUP_SUDO_PASSWORD contains the password itself]
     #[arg(long, value_name = "FILE", value_parser = super::path())]
     sudo_password_file: Option<PathBuf>,
 
@@ -47,10 +47,10 @@ pub(super) struct Access {
     token: Token,
 }
 
-/// How to be known to GitLab.
+/// Credentials for GitLab.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Token {
-    /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN holds the token itself]
+    /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN contains the token itself]
     #[arg(long, value_name = "FILE", value_parser = super::path())]
     gitlab_token_file: Option<PathBuf>,
 }

@@ -13,25 +13,25 @@ use crate::workspace::{Purpose, What, Workspace, factory_in};
 
 /// Apply pending changes after confirmation, then verify them
 ///
-/// All targets are looked at before the first change on any. If a run is interrupted, run the same command again: it continues from the
+/// factoryup reads all targets before it changes any of them. If a run is interrupted, run the same command again: it continues from the
 /// current state.
 ///
-/// With a plan that `factoryup plan --out FILE` saved, exactly that plan is applied, without a question. If anything moved since it was
-/// saved, it is refused with exit code 65, and nothing is changed.
+/// With a plan that `factoryup plan --out FILE` saved, `apply` applies exactly that plan, without a question. If anything changed since
+/// the plan was saved, `apply` refuses it with exit code 65 and changes nothing.
 ///
-/// The host's runners are installed and started too, and `apply` waits up to a minute until GitLab shows them online. What the host cannot
-/// download now is deferred: everything else is applied, and the command ends with exit code 75. Run it again to finish.
+/// `apply` also installs and starts the host's runners, and waits up to a minute until GitLab shows them online. If the host cannot
+/// download something now, `apply` applies everything else and ends with exit code 75. Run it again to finish.
 ///
 /// If a change would stop what works on the host now, such as a service on a port that the firewall closes, `apply` asks even with `--yes`.
 /// Without a terminal it then exits with 65, and changes nothing.
 ///
-/// Ctrl-C while the host is at work stops it between two changes: the change in progress is finished, and the same command makes the
-/// changes that are left. SIGTERM and a closed terminal do the same. A second Ctrl-C leaves at once; factoryup then says what goes on,
-/// and which file on the host shows it. A change to sshd or the firewall that is not confirmed reverts by itself.
+/// Ctrl-C stops the host between two changes: the change in progress is finished, and the same command applies the remaining changes.
+/// SIGTERM and a closed terminal do the same. A second Ctrl-C exits at once. factoryup then shows what is still running, and which file
+/// on the host shows its progress. A change to sshd or the firewall reverts by itself unless it is confirmed.
 #[derive(Debug, Default, Args)]
 pub(super) struct Apply {
-    /// A target: repo, host or gitlab; or the file of a saved plan [default: repo, host and gitlab, in that order, and the host again
-    /// for the tokens that the hand-off made]
+    /// Apply only this target (repo, host or gitlab) or this saved plan [default: repo, host and gitlab, in that order, and the host
+    /// again for the tokens that the GitLab setup created]
     #[arg(value_name = "TARGET|FILE")]
     what: Option<OsString>,
 
@@ -86,14 +86,14 @@ impl Apply {
     fn what(&self, dir: &Path) -> Result<What> {
         use clap::ValueEnum as _;
         let Some(typed) = &self.what else { return Ok(What::All) };
-        // A file of a target's name is ./host.
+        // A file with the name of a target is typed as ./host.
         if let Some(name) = typed.to_str().and_then(|word| Name::from_str(word, false).ok()) {
             return Ok(What::Target(name.into()));
         }
         let path = super::absolute(Path::new(typed)).map_err(Error::usage)?;
         if !path.exists() {
-            return Err(Error::usage(format!("`{}` is no target and no file", typed.to_string_lossy()))
-                .hint("the targets are repo, host and gitlab; a plan is saved with: factoryup plan --out FILE"));
+            return Err(Error::usage(format!("`{}` is neither a target nor a file", typed.to_string_lossy()))
+                .hint("choose repo, host or gitlab, or save a plan first: factoryup plan --out FILE"));
         }
         SavedPlan::read(&path, &factory_in(dir)?.factory.name).map(What::Saved)
     }

@@ -9,7 +9,7 @@ use crate::ui::Ui;
 /// Print the completion script for a shell
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// Which shell
+    /// The shell to print it for
     shell: Shell,
 }
 

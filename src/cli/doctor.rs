@@ -12,15 +12,15 @@ use crate::error::Result;
 use crate::ui::Ui;
 use crate::workspace::{Purpose, Workspace};
 
-/// Check the control repo, the host and GitLab against factory.toml; changes nothing
+/// Check the control repo, the host and GitLab against factory.toml
 ///
-/// Each failed check names its remedy. A target that cannot be read is a failed check too. `factoryup doctor repo` reads only the
-/// commit that is checked out and needs no network and no token, so that it can run in a pipeline.
+/// doctor changes nothing. Each failed check comes with a remedy. A target that cannot be read is a failed check too. `factoryup doctor
+/// repo` reads only the checked-out commit and needs no network and no token, so that it can run in a pipeline.
 ///
-/// Exit code 2 when a check fails.
+/// Exit code 2 if a check fails.
 #[derive(Debug, Default, Args)]
 pub(super) struct Doctor {
-    /// Which target [default: all of them]
+    /// Check only this target [default: all of them]
     target: Option<Name>,
 
     #[command(flatten)]

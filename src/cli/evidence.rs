@@ -11,7 +11,7 @@ use crate::plan::{Evidence as Log, Standing};
 use crate::ui::Ui;
 use crate::workspace::{Compared, Purpose, Workspace};
 
-/// Work with the evidence of what was done
+/// Work with the evidence log
 #[derive(Debug, Args)]
 pub(super) struct Evidence {
     #[command(subcommand)]
@@ -20,19 +20,19 @@ pub(super) struct Evidence {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the evidence log, and that it has every statement that GitLab's anchors name
+    /// Verify the evidence log and compare it with GitLab's anchors
     ///
-    /// Each statement has the hash of the one before, so a changed or removed one breaks the chain. A log that was shortened, or
-    /// computed again with statements removed, is a whole chain too. Only a head that is kept elsewhere shows that: after each apply of
-    /// gitlab, factoryup writes one into a tag evidence/NUMBER of the project. GitLab protects these tags. The agent can neither make nor
-    /// move one.
+    /// Each entry contains the hash of the entry before it, so a changed or removed entry breaks the chain. A log that was cut at the
+    /// end, or recomputed without some entries, is still a valid chain. Only a head that is stored elsewhere reveals that. After each
+    /// apply of gitlab, factoryup stores the head in a protected tag evidence/NUMBER of the project: an anchor. The agent can neither
+    /// create nor move these tags.
     ///
-    /// GitLab is asked if a token is found. Without one, and for a FILE, the log is checked by itself.
+    /// verify reads the anchors if it finds a GitLab token. Without a token, and for a FILE, it checks only the log.
     ///
-    /// Exit codes: 0 nothing is missing, as far as could be told; 2 the log does not have a statement that GitLab's anchors name, or GitLab
-    /// does not protect an anchor; 65 the log is damaged; 69 GitLab does not answer; 77 GitLab refuses the token.
+    /// Exit codes: 0 the log is valid, and no anchored entry is missing; 2 an anchored entry is missing, or GitLab does not protect an
+    /// anchor; 65 the log is damaged; 69 GitLab does not answer; 77 GitLab rejects the token.
     Verify {
-        /// The log to check, by itself [default: this factory's, in the state folder]
+        /// Check this log, without GitLab [default: the log in this factory's state directory]
         #[arg(value_parser = super::path())]
         file: Option<PathBuf>,
 
@@ -54,7 +54,7 @@ impl Evidence {
             ui.json(json!({ "event": "evidence", "statements": count, "head": head, "anchor": anchor(&compared) }))?;
         } else {
             ui.show(&format!(
-                "{count} statements in {}, each follows from the one before; head {head}\n{}",
+                "{count} entries in {}; the hash chain is valid; head {head}\n{}",
                 compared.path.display(),
                 words(&compared)
             ))?;
@@ -83,9 +83,9 @@ fn anchor(compared: &Compared) -> Value {
 }
 
 fn words(compared: &Compared) -> String {
-    let alone = "That none is missing at the end, only a head that you noted earlier or keep elsewhere can show.";
+    let alone = "To rule out missing entries at the end, compare the head with one that you stored elsewhere.";
     let Some(standing) = compared.standing() else {
-        return format!("GitLab's anchors were not read. {alone}");
+        return format!("The anchors in GitLab were not read. {alone}");
     };
     let (anchor, verdict) = match standing {
         Standing::Unanchored => {
@@ -96,7 +96,7 @@ fn words(compared: &Compared) -> String {
     };
     let after = compared.hashes.len().saturating_sub(anchor.head.statements);
     let after = match verdict.as_str() {
-        "holds" if after > 0 => format!("; for the {after} after it: {alone}"),
+        "holds" if after > 0 => format!("; {after} entries follow it. {alone}"),
         _ => String::new(),
     };
     format!(

@@ -17,25 +17,27 @@ use crate::ui::Ui;
 use crate::wizard::{Request, Settled, Taken, settle};
 use crate::workspace::refuse_new_name;
 
-/// Ask what cannot be found out, write factory.toml and generate the control repo. Works offline, touches nothing else
+/// Create a control repo: ask for settings, generate files, commit them
 ///
-/// In the top folder of a git repo with commits of your own, the files come on a branch of their own: your work tree stays as it is, a
-/// file that you have already stays yours, and the one from the templates waits under .factory/conflicts for factoryup resolve.
+/// init works offline and changes nothing outside of DIR, except the factory's state directory.
 ///
-/// DIR cannot be a home folder, in a dot folder of one such as ~/.ssh, or a folder of the system.
+/// In the root of an existing git repo, init commits the files to a new branch and leaves your work tree alone. Where you already
+/// have a file, yours stays and the template's goes to .factory/conflicts. Merge the branch, then run `factoryup resolve`.
 ///
-/// Exit code 2 when such files wait.
+/// DIR cannot be a home directory, a system directory, or inside a hidden directory of a home such as ~/.ssh.
+///
+/// Exit code 2 if there are conflicts to resolve.
 #[derive(Debug, Default, Args)]
 pub(super) struct Init {
-    /// The folder to make, an empty one, or a repo of yours [default: --dir, or the current folder]
+    /// A new or empty directory, or an existing git repo [default: --dir, or the current directory]
     #[arg(value_name = "DIR", value_parser = super::path())]
     folder: Option<PathBuf>,
 
-    /// Take what is found on this machine, else the default, for everything that has one, without asking
+    /// Use detected values and defaults, and ask only for what is still missing
     #[arg(long)]
     defaults: bool,
 
-    /// Write and commit without a last confirmation
+    /// Write and commit without confirmation
     #[arg(long, short)]
     yes: bool,
 
@@ -51,27 +53,27 @@ impl Init {
         let folder = self.folder.as_deref().unwrap_or(dir);
         let enter = match super::typed(folder) {
             here if here.is_empty() => here,
-            there => format!("cd {}, then ", crate::shell::word(&there)),
+            there => format!("`cd {}`, then ", crate::shell::word(&there)),
         };
-        ui.say(&format!("\nNext: {enter}factoryup plan --diff to read what would change on the host and GitLab, and factoryup apply to change it."));
+        ui.say(&format!("\nNext: {enter}review the changes to the host and GitLab with `factoryup plan --diff`, then apply them with `factoryup apply`."));
         Ok(Ending::Done)
     }
 
-    /// A repo that was there has its files on a branch, which is the user's to merge.
+    /// Reports the branch with the files in an existing repo. The user merges it.
     fn adopted(report: &Report, ui: &Ui) -> Result<Ending> {
         let waits = report.conflicts().next().is_some();
         if ui.is_json() {
             ui.json(json!({ "event": "adoption", "report": report }))?;
         } else if let Some(branch) = &report.branch {
-            let settle = if waits { ", then settle what you both have with factoryup resolve" } else { "" };
+            let settle = if waits { ". Resolve the conflicts with `factoryup resolve`" } else { "" };
             ui.say(&format!(
-                "\nNext: read the branch with git diff HEAD...{branch}, bring it in with git merge {branch}{settle}."
+                "\nNext: review the branch with `git diff HEAD...{branch}`, then merge it with `git merge {branch}`{settle}."
             ));
         }
         Ok(if waits { Ending::Pending } else { Ending::Done })
     }
 
-    /// The same, without a word about what comes next. The report is of what stands on a branch of a repo that was there before.
+    /// Creates the control repo without telling the next step. Returns the report of the branch if the repo existed before.
     pub(super) fn make(&self, dir: &Path, ui: &Ui) -> Result<Option<Report>> {
         let folder = self.folder.as_deref().unwrap_or(dir);
         crate::repo::refuse_unfit(folder)?;
@@ -87,7 +89,7 @@ impl Init {
     }
 }
 
-/// What nobody was asked, and how to say otherwise.
+/// Lists the settings that were not asked for, with the flags that override them.
 fn say_taken(taken: &[Taken], ui: &Ui) -> Result<()> {
     if ui.is_json() {
         for Taken { flag, value, source } in taken {
@@ -96,12 +98,12 @@ fn say_taken(taken: &[Taken], ui: &Ui) -> Result<()> {
     } else if !taken.is_empty() {
         let width = taken.iter().map(|one| one.flag.len()).max().unwrap_or_default();
         let lines = taken.iter().map(|one| format!("\n  --{:width$}  {} ({})", one.flag, one.value, one.source));
-        ui.say(&format!("Taken without asking; give the flag to say otherwise:{}", lines.collect::<String>()));
+        ui.say(&format!("Detected or derived; override with the flag shown:{}", lines.collect::<String>()));
     }
     Ok(())
 }
 
-/// Makes the control repo of a new factory in `dir`.
+/// Creates the control repo of a new factory in `dir`.
 fn generate(dir: &Path, settled: &Settled, ui: &dyn Watch) -> Result<Option<Report>> {
     refuse_new_name(dir, &settled.factory.factory.name)?;
     let mut state = StateDir::open(&settled.factory.factory.name)?;

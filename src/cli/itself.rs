@@ -1,4 +1,4 @@
-//! `factoryup self`: the installer that this program carries does all of it, so that an update is verified as an installation is.
+//! `factoryup self`: runs the embedded installer, so that an update is verified like an installation.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::ui::Ui;
 
 const INSTALLER: &str = include_str!("../../install.sh");
 
-/// Update or remove factoryup itself, where install.sh installed it
+/// Update, roll back or remove a factoryup that install.sh installed
 ///
-/// What another way installed, such as Nix, a package or cargo, is updated and removed in that way, and refused here with exit code 65.
+/// If Nix, a package manager or cargo installed factoryup, use that tool instead: these commands refuse with exit code 65.
 #[derive(Debug, Args)]
 pub(super) struct Itself {
     #[command(subcommand)]
@@ -27,36 +27,40 @@ pub(super) struct Itself {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Install the newest release, from where this program came
+    /// Install the newest release from the source of this one
     ///
-    /// It is verified like the first one: by SHA-256, and by the key that signed the first one. An older release is refused. The program
-    /// that is replaced is kept for `factoryup self rollback`. Your control repo stays as it is until you run `factoryup upgrade` there.
+    /// The installer verifies the release like the first one: by SHA-256, and by the key that signed the first one. It refuses an older
+    /// release. It keeps the replaced program for `factoryup self rollback`. To update a control repo, run `factoryup upgrade` there.
     Update {
-        /// Only say whether there is a newer release: exit code 2 if there is
+        /// Only check for a newer release, with exit code 2 if there is one
         #[arg(long)]
         check: bool,
 
-        /// Download from here instead
+        /// Download from this URL instead
         #[arg(long, value_name = "URL")]
         base_url: Option<String>,
 
-        /// OpenSSH public key that must have signed the release, instead of the recorded one
+        /// Require a signature by this OpenSSH public key instead of the recorded one
         #[arg(long, value_name = "FILE", value_parser = path())]
         signing_key: Option<PathBuf>,
 
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
-    /// Put back the program that the last update replaced; a second time undoes that
+    /// Restore the program that the last update replaced
+    ///
+    /// Run it again to undo the rollback.
     Rollback {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
-    /// Remove the program and the lines that its installation added to shell files; factories and their state stay
+    /// Remove the program and the lines that install.sh added to shell files
+    ///
+    /// Factories and their state stay.
     Uninstall {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
@@ -93,7 +97,8 @@ impl Itself {
             }
         };
         words.extend(yes.then(|| "--yes".to_owned()));
-        let program = env::current_exe().map_err(|e| Error::internal(format!("where this program is: {e}")))?;
+        let program =
+            env::current_exe().map_err(|e| Error::internal(format!("cannot find the path of this program: {e}")))?;
         installer(program.parent().unwrap_or(Path::new("/")), &words)
     }
 }
@@ -124,7 +129,7 @@ fn installer(folder: &Path, words: &[String]) -> Result<Ending> {
         _ => Kind::Internal,
     };
     let said = String::from_utf8_lossy(&said);
-    let (before, after) = said.split_once("install.sh: error: ").unwrap_or((&said, "the installer did not end well"));
+    let (before, after) = said.split_once("install.sh: error: ").unwrap_or((&said, "the installer failed"));
     let mut lines = after.lines().chain(before.lines()).map(|line| plain(line.trim()));
     let error = Error::new(kind, lines.next().unwrap_or_default());
     Err(lines.filter(|line| !line.is_empty()).fold(error, Error::hint))

@@ -29,10 +29,10 @@ use clap::{Parser, Subcommand};
 use crate::error::{Error, Kind, Result};
 use crate::ui::{Color, Settings, Ui};
 
-/// How a command ended that did not fail.
+/// How a successful command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Done, or already right.
+    /// Done, or no changes.
     Done,
     /// Changes are pending.
     Pending,
@@ -49,33 +49,32 @@ impl Ending {
     }
 }
 
-/// Gives one developer a software factory on day one: a trusted host, a control repo, and a GitLab that validates, approves and
-/// ships everything.
+/// Set up a software factory on your own host and GitLab group
 ///
-/// Without a command: in a fresh folder the guided day one, in a control repo its state.
+/// Without a command, factoryup runs the guided setup in an empty directory and shows pending changes in a control repo.
 ///
-/// Exit codes: 0 done or already right; 2 changes pending, or a check or promise fails; 64 usage; 65 bad factory.toml or
-/// manifest; 69 host or GitLab unreachable; 70 fault in factoryup; 73 cannot write; 75 cut short, run again to resume;
-/// 76 reverted after a failed probe; 77 not permitted; 130 interrupted or declined.
+/// Exit codes: 0 success; 2 changes pending, or a check failed; 64 usage error; 65 invalid factory.toml, manifest or input;
+/// 69 host or GitLab unreachable; 70 internal error; 73 cannot write, or a change failed; 75 interrupted or incomplete, run
+/// again to continue; 76 reverted because no new login worked; 77 permission denied; 130 canceled
 #[derive(Debug, Parser)]
 #[command(name = "factoryup", version, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Speak JSON lines on standard output instead of text
+    /// Print JSON lines on standard output instead of text
     #[arg(long, global = true)]
     json: bool,
 
-    /// When to use colour; NO_COLOR and TERM=dumb are honoured
+    /// When to use color; `auto` respects NO_COLOR and TERM=dumb
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
 
-    /// The control repo to work on [default: the current directory]
+    /// Use this control repo [default: the current directory]
     #[arg(long, short = 'C', global = true, value_name = "DIR", value_parser = path())]
     dir: Option<PathBuf>,
 
-    /// Append a record of requests, host programs and git commands to FILE, without secrets, for debugging and bug reports
+    /// Append requests, host scripts and git commands to FILE, without secrets, for debugging and bug reports
     #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     trace: Option<PathBuf>,
 }
@@ -101,7 +100,7 @@ enum Command {
 }
 
 impl Cli {
-    /// How to speak, as the flags say.
+    /// Returns the output settings from the flags.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let diff = match &self.command {
@@ -144,8 +143,8 @@ impl Cli {
     }
 }
 
-/// Makes a path absolute as it is typed. Programs that factoryup starts run in other directories, where a relative path names
-/// another file, so every path on the command line passes here.
+/// Makes a typed path absolute. Programs that factoryup starts run in other directories, where a relative path names another
+/// file, so every path on the command line passes here.
 fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|typed| absolute(Path::new(&typed)))
 }
@@ -154,13 +153,13 @@ fn absolute(typed: &Path) -> std::result::Result<PathBuf, String> {
     std::path::absolute(typed).map_err(|error| format!("cannot use the path `{}`: {error}", typed.display()))
 }
 
-/// A directory the way a user in the current one would type it: relative where it lies below, empty where it is this one.
+/// Returns a directory as the user would type it: relative if it is below the current one, empty if it is the current one.
 fn typed(dir: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     dir.strip_prefix(here).unwrap_or(dir).display().to_string()
 }
 
-/// What clap says of wrong words on the command line, as an error: its first paragraph is the message, its tips are what to do.
+/// Converts a usage error of clap: its first paragraph is the message, its tips are the hints.
 #[must_use]
 pub fn usage_error(error: &clap::Error) -> Error {
     use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;

@@ -14,10 +14,10 @@ use crate::workspace::{Purpose, Workspace};
 
 /// Show pending changes without applying them
 ///
-/// Exit code 2 when changes are pending.
+/// Exit code 2 if changes are pending.
 #[derive(Debug, Default, Args)]
 pub(super) struct Plan {
-    /// Which target [default: repo, host and gitlab, in that order]
+    /// Plan only this target [default: repo, host and gitlab, in that order]
     target: Option<Name>,
 
     /// Show a diff of each change
@@ -48,25 +48,22 @@ impl Plan {
         let saved = workspace.plan(self.target.map(Into::into), &mut |plan| ui.plan(plan))?;
         if let Some(path) = &self.out {
             saved.write(path)?;
-            ui.tell(&format!("saved as {} (digest {})", path.display(), saved.digest()));
+            ui.tell(&format!("saved the plan as {} (digest {})", path.display(), saved.digest()));
         }
         Ok(if saved.plans().iter().all(crate::plan::Plan::is_empty) { Ending::Done } else { Ending::Pending })
     }
 
-    /// The programs for the host as it is; where it cannot be reached, those that come before it was observed.
+    /// Prints the scripts for the host in its current state. If it is unreachable, prints only those that run before it is observed.
     fn print_script(&self, workspace: &Workspace<'_>, ui: &Ui) -> Result<Ending> {
         if self.target != Some(Name::Host) {
-            return Err(
-                Error::usage("--script prints what runs on the host").hint("type: factoryup plan host --script")
-            );
+            return Err(Error::usage("--script works only with `plan host`").hint("run `factoryup plan host --script`"));
         }
         let mut host = workspace.host()?;
         let mut unreachable = None;
         let plan = match host.observe(ui) {
             Ok(plan) => Some(plan),
             Err(error) if error.kind() == Kind::Unreachable => {
-                unreachable =
-                    Some(error.hint("only the programs that do not depend on what the host is like were printed"));
+                unreachable = Some(error.hint("only the scripts that do not depend on the host's state were printed"));
                 None
             }
             Err(error) => return Err(error),

@@ -12,18 +12,21 @@ use crate::rehearsal::day_one::{self, Options, RehearsalReport};
 use crate::rehearsal::system;
 use crate::ui::{Table, Ui, seconds};
 
-/// Play all of day one on this machine, against a disposable host and a stand-in control plane; needs no account
+/// Try the whole setup on this machine, with disposable targets
+///
+/// You need no account. rehearse starts a disposable Debian container and a GitLab stand-in, and runs the real setup against them. The
+/// host needs root and a few packages. Without root, it rehearses only the control repo and the GitLab setup.
 #[derive(Debug, Args)]
 pub(super) struct Rehearse {
-    /// Install what is missing without asking
+    /// Install missing packages without asking
     #[arg(long, short)]
     yes: bool,
 
-    /// Leave the host out
+    /// Rehearse without a host
     #[arg(long)]
     without_host: bool,
 
-    /// Where to put what is made; an earlier rehearsal there is replaced [default: in the state folder]
+    /// Write the results to this directory and replace an earlier rehearsal there [default: in the state directory]
     #[arg(long, value_name = "DIR", value_parser = super::path())]
     into: Option<PathBuf>,
 }
@@ -32,12 +35,12 @@ impl Rehearse {
     pub(super) fn run(&self, ui: &Ui) -> Result<()> {
         let dir = match &self.into {
             Some(dir) => dir.clone(),
-            // No factory can have this name, so no real one's state is there.
+            // No factory can have this name, so this is no real factory's state.
             None => StateDir::open(".rehearsal")?.path().to_owned(),
         };
-        ui.heading("rehearsal: day one on this machine, against a disposable host and a stand-in control plane");
+        ui.heading("rehearsal: the whole setup on this machine, against a disposable host and a GitLab stand-in");
         let without_host = if self.without_host {
-            Some("the host, as --without-host says".to_owned())
+            Some("the host (--without-host)".to_owned())
         } else {
             system::ready_for_a_host(ui, self.yes)?
         };
@@ -56,14 +59,14 @@ fn text(report: &RehearsalReport) -> String {
     }
     let mut text = format!("\n{}\n", table.text());
     for left_out in &report.left_out {
-        text.push_str(&format!("left out: {left_out}\n"));
+        text.push_str(&format!("skipped: {left_out}\n"));
     }
     text.push_str(&format!("control repo:  {}\n", report.control_repo.display()));
     text.push_str(&format!("evidence:      {}\n", report.state.join("evidence/log.jsonl").display()));
     text.push_str(&format!(
-        "to check it:   factoryup evidence verify {}\n",
+        "verify it:     factoryup evidence verify {}\n",
         report.state.join("evidence/log.jsonl").display()
     ));
-    text.push_str("The disposable targets are gone. For real: factoryup init my-factory\n");
+    text.push_str("The disposable targets are removed. To set up a real factory: factoryup init my-factory\n");
     text
 }

@@ -14,35 +14,35 @@ use crate::repo::resolve::{Choice, Pending, Resolver, Unsettled};
 use crate::ui::Ui;
 use crate::workspace::{Keys, Purpose, Workspace};
 
-/// Settle the conflicts that an upgrade left, in the commit that is checked out
+/// Resolve the conflicts of an upgrade in the checked-out commit
 ///
-/// Without a flag it lists them, and on a terminal goes through them one by one. What is settled is staged; commit it when done.
+/// Without a flag, it lists the conflicts. On a terminal, it then asks about each one. It stages what you resolve. Commit the result.
 ///
-/// Exit code 2 when conflicts are left.
+/// Exit code 2 if conflicts are left.
 #[derive(Debug, Default, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Resolve {
-    /// Only this file
+    /// Resolve only this file
     path: Option<String>,
 
-    /// Keep what you have
+    /// Keep your version
     #[arg(long, conflicts_with_all = ["proposal", "edit", "tool", "show"])]
     mine: bool,
 
-    /// Take what the templates propose
+    /// Take the template version
     #[arg(long, conflicts_with_all = ["edit", "tool", "show"])]
     proposal: bool,
 
-    /// Open both versions in your editor (git's core.editor, $VISUAL, $EDITOR), with the lines that conflict between markers
+    /// Merge both versions in your editor (git's core.editor, $VISUAL or $EDITOR), with conflict markers
     #[arg(long, conflicts_with_all = ["tool", "show"])]
     edit: bool,
 
-    /// Open the three versions in a merge tool: the one named, or the one of git's merge.tool
+    /// Merge both versions in this merge tool, or without NAME in git's merge.tool
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, conflicts_with = "show")]
     #[allow(clippy::option_option, reason = "not given, given without a name, given with one")]
     tool: Option<Option<String>>,
 
-    /// Show both versions, with the lines that conflict between markers
+    /// Print both versions merged, with conflict markers
     #[arg(long)]
     show: bool,
 }
@@ -66,9 +66,9 @@ impl Resolve {
         if let Some(unsettled) = lost.iter().find(named) {
             return Err(Error::usage(unsettled.why()).hint(unsettled.remedy()));
         }
-        // The one that is named may be the one that was settled only now.
+        // The named conflict may be the one that recovery resolved just now.
         if let (Some(path), true, false) = (&self.path, chosen.is_empty(), ended) {
-            return Err(Error::usage(format!("there is no conflict of {path}")).hint("list them: factoryup resolve"));
+            return Err(Error::usage(format!("no conflict in {path}")).hint("list the conflicts: factoryup resolve"));
         }
         for pending in &chosen {
             match self.choice(pending, &resolver, ui)? {
@@ -85,7 +85,7 @@ impl Resolve {
         } else {
             ui.say(&match left {
                 0 if chosen.is_empty() && !ended => "There are no conflicts.".to_owned(),
-                0 => "All conflicts are settled and staged; `git commit` ends it.".to_owned(),
+                0 => "All conflicts are resolved and staged. Run `git commit` to finish.".to_owned(),
                 1 => "1 conflict is left.".to_owned(),
                 left => format!("{left} conflicts are left."),
             });
@@ -93,7 +93,7 @@ impl Resolve {
         Ok(if left == 0 { Ending::Done } else { Ending::Pending })
     }
 
-    /// Whether it writes nothing.
+    /// Whether this run writes nothing.
     fn only_looks(&self, ui: &Ui) -> bool {
         self.show || !(self.mine || self.proposal || self.edit || self.tool.is_some() || ui.is_interactive())
     }
@@ -126,24 +126,24 @@ impl Resolve {
         }
         Self::list(pending, ui)?;
         Self::three_ways(pending, ui)?;
-        if ui.confirm(&format!("Keep {} as you have it?", pending.path), false)? {
+        if ui.confirm(&format!("Keep your version of {}?", pending.path), false)? {
             return Ok(Some(Choice::Mine));
         }
-        if ui.confirm("Take the proposal instead, without your changes?", false)? {
+        if ui.confirm("Take the template version instead, without your changes?", false)? {
             return Ok(Some(Choice::Proposal));
         }
         if let Some(tool) = resolver.tool()
-            && ui.confirm(&format!("Put both together in {tool}?"), true)?
+            && ui.confirm(&format!("Merge both versions in {tool}?"), true)?
         {
             return resolver.merged_by_tool(pending, None).map(|text| Some(Choice::Text(text)));
         }
-        if ui.confirm("Put both together in your editor?", true)? {
+        if ui.confirm("Merge both versions in your editor?", true)? {
             return resolver.edited(pending).map(|text| Some(Choice::Text(text)));
         }
         Ok(None)
     }
 
-    /// What each side made of the former text; where that is not known, what the sides have.
+    /// Shows how each side changed the base version. Without one, shows the difference between the sides.
     fn three_ways(pending: &Pending, ui: &Ui) -> Result<()> {
         let mine = pending.mine.as_deref();
         let proposal = Some(pending.proposal.as_slice());
@@ -151,7 +151,7 @@ impl Resolve {
             Some(base) => {
                 vec![("what you changed", Some(base), mine), ("what the templates changed", Some(base), proposal)]
             }
-            None => vec![("from yours to the proposal", mine, proposal)],
+            None => vec![("from your version to the template version", mine, proposal)],
         };
         for (title, before, after) in views {
             let diff = Diff { before: before.map(text), after: after.map(text) };
@@ -169,7 +169,7 @@ impl Resolve {
     }
 }
 
-/// A version as it can be shown.
+/// Returns a version as text, or its size if it is not text.
 fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => text.to_owned(),

@@ -11,34 +11,34 @@ use crate::plan::{Options, Target, converge};
 use crate::ui::Ui;
 use crate::workspace::{Purpose, Workspace};
 
-/// Undo what factoryup did to the host, from the receipt there
+/// Undo factoryup's changes to the host, from the receipt stored there
 ///
-/// Shows what will be undone, and what stays because somebody edited it since; asks; undoes it backwards; and looks again. The
-/// workers are taken out of action first, then come sshd and the firewall, under a timer that takes that back unless a new login gets
-/// in. Packages, home folders and the records in /var/lib/factoryup stay, and so does the account that this runs as: run it again as
-/// the user of host.login, and that goes too.
+/// It shows what it will revert, and what stays because it was edited since. It asks, reverts in reverse order, and verifies the
+/// result. It first disables the users agent, deploy and runner. It then restores sshd and the firewall. If no new login works, a timer
+/// rolls that step back. Packages, home directories and the records in /var/lib/factoryup stay. The account that runs the revert stays
+/// too: to remove it, run the command again as the user of host.login.
 ///
-/// Ctrl-C stops the host between two changes, as for apply.
+/// Ctrl-C stops the host between two changes, as in apply.
 ///
-/// When nobody gets in at all, docs/guide/locked-out.md says what the host takes back by itself, and what can be done as root in the
-/// provider's console.
+/// If you cannot log in to the host at all, see docs/guide/locked-out.md. It describes what the host reverts by itself, and what you can
+/// do as root in the provider's console.
 ///
-/// The control repo and GitLab are not covered. In the repo, revert the commit. In GitLab, change the settings by hand:
-/// receipt-gitlab.json in the state folder has what was there before.
+/// The control repo and GitLab stay as they are. In the repo, revert the commit. In GitLab, change the settings by hand:
+/// receipt-gitlab.json in the state directory contains the previous values.
 ///
-/// Exit codes: 0 undone, or nothing to undo; 2 with --dry-run when there is something to undo; 65 when a newer factoryup wrote the
-/// receipt, and nothing was changed; 76 when nobody could log in under
-/// the old settings of sshd and the firewall, so that the new ones stayed; the others as for apply.
+/// Exit codes: 0 reverted, or nothing to revert; 2 with --dry-run if there are changes to revert; 65 if a newer factoryup wrote the
+/// receipt, and nothing was changed; 76 if no login worked under the old settings of sshd and the firewall, so that the new ones
+/// stayed; the others as for apply.
 #[derive(Debug, Args)]
 pub(super) struct Revert {
-    /// What to revert
+    /// The target to revert
     target: Revertible,
 
-    /// Show what would be undone, and change nothing
+    /// Show what would be reverted, without reverting it
     #[arg(long, short = 'n')]
     dry_run: bool,
 
-    /// Do not ask before undoing
+    /// Revert without confirmation
     #[arg(long, short)]
     yes: bool,
 

@@ -9,7 +9,7 @@ use crate::ui::Ui;
 /// Print the JSON Schema of factory.toml, for editors and checks
 #[derive(Debug, Args)]
 pub(super) struct Schema {
-    /// Print the reference of all fields as Markdown instead
+    /// Print a reference of all fields as Markdown instead
     #[arg(long)]
     markdown: bool,
 }

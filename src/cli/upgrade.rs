@@ -21,56 +21,56 @@ use crate::ui::prompt::Terminal;
 use crate::wizard::{CatchUp, answered_there, catch_up};
 use crate::workspace::{Keys, Purpose, Workspace};
 
-/// What is said of a work tree that a killed run left half written, where nothing may be written now.
+/// The warning about a half-written work tree of a killed run, if this run may not write.
 pub(super) const CUT_SHORT: &str =
-    "A run that wrote into the work tree was cut short; the rest of it is written by the next run that may write.";
-/// What comes after an upgrade in place. `git diff` alone shows no new file.
-const IN_PLACE: &str =
-    "It is in the work tree. Look at it with `git add --all && git diff --cached`, then `git commit`.";
-/// And where something may.
-pub(super) const ENDED: &str = "What a run that was cut short began in the work tree is written now; commit it.";
+    "A run that updated the work tree was interrupted. The next run that may write finishes it.";
+/// The next step after an upgrade in place. `git diff` alone shows no new file.
+const IN_PLACE: &str = "The changes are in the work tree. Review them with `git add --all && git diff --cached`, then commit them with `git commit`.";
+/// The note about a half-written work tree that this run finished.
+pub(super) const ENDED: &str = "Finished an interrupted update of the work tree. Commit it.";
 
-/// Bring the control repo to this factoryup's templates and to the answers in factory.toml, without losing an edit
+/// Merge new templates and settings into the control repo, on a branch
 ///
-/// Your edits and the templates' are merged into one commit on a branch of its own; your work tree stays as it is. What cannot be
-/// merged stays as you have it, and the proposal waits under .factory/conflicts. The branch is pushed and a merge request opened.
+/// upgrade merges the changes of the templates with your edits. It commits the result to a new branch, pushes the branch and opens a
+/// merge request. Your work tree stays as it is. If changes conflict, your version stays and the template version goes to
+/// .factory/conflicts.
 ///
-/// You are asked only what is new since the last upgrade. Without a terminal, flags and variables answer, and then the defaults, which
-/// are listed; the answers are written into factory.toml of the branch. What an upgrade's branch that is not merged yet answers is taken
-/// from there. Everything else is changed in factory.toml itself.
+/// Settings: upgrade asks only for settings that are new since the last upgrade. Without a terminal, it takes them from flags,
+/// variables and defaults, and lists the defaults. It writes the answers to factory.toml on the branch. It reuses the answers on an
+/// upgrade branch that is not merged yet. To change other settings, edit factory.toml.
 ///
-/// The token for the push has to be there from the start: with --yes and without one, nothing is changed. Where the push fails later, the
-/// branch is in this repo, and the same command again pushes it.
+/// Token: the push needs a GitLab token. With --yes and without a token, upgrade changes nothing. If the push fails, the branch stays
+/// in this repo. Run the command again to push it.
 ///
-/// Exit code 2 when conflicts wait, or, with --dry-run, when there is anything to do. Where the push failed, the exit code says why.
+/// Exit code 2 if there are conflicts or, with --dry-run, pending changes. If the push fails, the exit code tells why.
 #[derive(Debug, Default, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Upgrade {
-    /// Show what would be done, and do nothing
+    /// Show pending changes without applying them
     #[arg(long)]
     dry_run: bool,
 
-    /// Show the texts before and after
+    /// Show a diff of each change
     #[arg(long)]
     pub(super) diff: bool,
 
-    /// Do not ask before committing and pushing
+    /// Commit and push without confirmation
     #[arg(long, short)]
     yes: bool,
 
-    /// Write into the work tree instead of making a branch: for repos without a remote, and only over what is committed
+    /// Update the work tree instead of a branch; overwrites only files without uncommitted changes
     #[arg(long)]
     in_place: bool,
 
-    /// Make the branch, but do not push it
+    /// Create the branch, but do not push it
     #[arg(long)]
     no_push: bool,
 
-    /// Take the default of every new question, without asking
+    /// Use the default for every new setting, without asking
     #[arg(long)]
     defaults: bool,
 
-    /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN holds the token itself]
+    /// Read the GitLab token from this file [env: FACTORYUP_GITLAB_TOKEN contains the token itself]
     #[arg(long, value_name = "FILE", value_parser = super::path())]
     gitlab_token_file: Option<PathBuf>,
 
@@ -93,8 +93,8 @@ impl Upgrade {
         }
         let plan = target.observe(ui)?;
         let Some(report) = target.report().cloned() else {
-            return Err(Error::usage(format!("{} holds no control repo yet", target.subject()))
-                .hint("make it with: factoryup apply repo"));
+            return Err(Error::usage(format!("{} has no control repo yet", target.subject()))
+                .hint("create it: factoryup apply repo"));
         };
         if self.dry_run {
             ui.plan(&plan)?;
@@ -103,7 +103,7 @@ impl Upgrade {
                 cut_short || !plan.is_empty() || report.branch.is_some() || report.conflicts().next().is_some();
             return Ok(if pending { Ending::Pending } else { Ending::Done });
         }
-        // Who says yes beforehand may not be there to be asked for a token later; now, nothing is half done.
+        // With --yes nobody may be there to enter a token later, so require it before any change.
         let token = match report.branch.as_deref().filter(|_| self.yes && !self.no_push) {
             Some(branch) => Some(workspace.owner_token().map_err(|error| unpushed(error, branch, plan.is_empty()))?),
             None => None,
@@ -129,7 +129,7 @@ impl Upgrade {
             let taken: Vec<&str> = taken.map(|field| field.key).collect();
             if !taken.is_empty() {
                 let keys = taken.join(", ");
-                ui.tell(&format!("Answered on the branch {branch}, which is not merged yet: {keys}"));
+                ui.tell(&format!("Reused answers of the unmerged branch {branch}: {keys}"));
             }
         }
         let earlier = earlier.as_ref().map(|earlier| earlier.text.as_str());
@@ -137,7 +137,7 @@ impl Upgrade {
         if can_ask { catch_up(&request, Some(&Terminal::open()?)) } else { catch_up(&request, None) }
     }
 
-    /// For machines: what became of each edited file. People read it in the plan.
+    /// Prints the report of each edited file as JSON. As text, it is part of the plan.
     fn show(&self, report: &Report, made: Option<&RepoTarget>, ui: &Ui) -> Result<()> {
         if ui.is_json() {
             return ui.json(json!({ "event": "upgrade", "report": report }));
@@ -145,14 +145,14 @@ impl Upgrade {
         if report.conflicts().next().is_some() {
             ui.say(&match (made, report.branch.as_deref()) {
                 _ if self.in_place => {
-                    "Conflicts wait: commit what was written, with `git add --all && git commit`, and run `factoryup resolve`."
+                    "There are conflicts. Commit the changes with `git add --all && git commit`, then run `factoryup resolve`."
                         .to_owned()
                 }
                 (Some(target), Some(branch)) => format!(
-                    "Conflicts wait: check the branch out with {}, and run `factoryup resolve`.",
+                    "There are conflicts. Check out the branch with {}, then run `factoryup resolve`.",
                     over_an_edit(target, &format!("git switch {branch}"))
                 ),
-                _ => "Conflicts wait: check the branch out and run `factoryup resolve`.".to_owned(),
+                _ => "There are conflicts. Check out the branch, then run `factoryup resolve`.".to_owned(),
             });
         }
         Ok(())
@@ -171,43 +171,43 @@ impl Upgrade {
         if self.no_push {
             let merge = over_an_edit(target, &format!("git merge {branch}"));
             let next = if waits { String::new() } else { format!(" Merge it with {merge}.") };
-            ui.say(&format!("The branch is {branch}; nothing was pushed.{next}"));
+            ui.say(&format!("Created the branch {branch}; did not push it.{next}"));
             return Ok(());
         }
         let token = token.map_or_else(|| workspace.owner_token(), Ok)?;
         let pushed = propose(target.dir(), workspace.factory(), report, ("oauth2", &token))?;
         if !pushed.accepted {
-            return Err(Error::new(Kind::NotPermitted, format!("GitLab does not take {branch}: {}", pushed.reason))
-                .hint("push it yourself, or merge it here"));
+            return Err(Error::new(Kind::NotPermitted, format!("GitLab rejected {branch}: {}", pushed.reason))
+                .hint("push the branch yourself, or merge it here"));
         }
-        ui.say(&format!("{branch} is on GitLab, with its merge request."));
+        ui.say(&format!("Pushed {branch} with its merge request."));
         if let Some(restore) = target.restore().filter(|_| !waits) {
             ui.say(&format!(
-                "Before you check it out, or pull once it is merged: `{restore}`. The branch holds your edit of {FILE_NAME}, and git does not \
-                 write over the one here."
+                "Before you check it out, or pull after the merge, run `{restore}`. The branch contains your edit of {FILE_NAME}, and git \
+                 does not overwrite the one here."
             ));
         }
         Ok(())
     }
 }
 
-/// The command, after what takes an edit of `factory.toml` out of its way that the branch holds as well.
+/// Returns the command, preceded by a restore of `factory.toml` if the branch contains its edit.
 fn over_an_edit(target: &RepoTarget, command: &str) -> String {
     match target.restore() {
-        Some(restore) => format!("`{restore} && {command}` (the branch holds your edit of {FILE_NAME})"),
+        Some(restore) => format!("`{restore} && {command}` (the branch contains your edit of {FILE_NAME})"),
         None => format!("`{command}`"),
     }
 }
 
-/// What is there when the branch could not be pushed, and how to go on.
+/// Adds the hints for a branch that could not be pushed.
 fn unpushed(error: Error, branch: &str, is_made: bool) -> Error {
     if is_made {
         error.hint(format!(
-            "the branch {branch} is in this repo; only its push and its merge request are missing: run the same again for these"
+            "run the command again to push the branch {branch}, which exists in this repo, and to open its merge request"
         ))
     } else {
         error
-            .hint("nothing was changed; run the same again with the token")
-            .hint("to make the branch without pushing it: factoryup upgrade --no-push")
+            .hint("nothing was changed; run the command again with a token")
+            .hint("or create the branch without pushing it: factoryup upgrade --no-push")
     }
 }

@@ -39,7 +39,7 @@ type Form = Zeroizing<String>;
 /// The forms of one secret; the first is the secret itself.
 struct Known {
     texts: Vec<Form>,
-    /// What base64 makes of the secret alone, whatever stands before and after it.
+    /// The base64 characters that depend on the secret alone, whatever surrounds it.
     encoded: Vec<Form>,
 }
 
@@ -79,7 +79,7 @@ fn in_percents(text: &str) -> String {
     text.bytes().map(part).collect()
 }
 
-/// Has a secret searched for from now on.
+/// Registers a secret for redaction.
 pub(super) fn register(secret: &str) {
     if secret.len() < SHORTEST {
         return;

@@ -1,7 +1,7 @@
 //! The only room that prints or asks.
 //!
 //! [`Ui`] is what the other rooms see as [`Dialog`] and [`Watch`](crate::plan::Watch). It speaks in one of
-//! two ways: to people (progress on standard error, results on standard output, colour and motion only on a terminal that wants
+//! two ways: to people (progress on standard error, results on standard output, color and motion only on a terminal that wants
 //! them), or, with `--json`, to machines: one JSON object per line on standard output, each with an `event` key.
 //!
 //! What is printed came from a host or the network more often than not, so every text passes [`plain`](crate::dialog::plain). What
@@ -31,10 +31,10 @@ use crate::error::{Error, Kind, Result};
 use crate::secret::{redact, redact_json};
 use progress::Progress;
 
-/// Whether to use colour.
+/// Whether to use color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
     #[default]
     Auto,
     /// Always.
@@ -43,16 +43,16 @@ pub enum Color {
     Never,
 }
 
-/// How to speak.
+/// The output settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     /// JSON lines on standard output.
     pub json: bool,
-    /// Show the texts before and after in plans.
+    /// Show diffs in plans.
     pub diff: bool,
     /// Whether the command has a flag `--diff` that a plan may point to.
     pub can_diff: bool,
-    /// Colour.
+    /// When to use color.
     pub color: Color,
 }
 
@@ -235,7 +235,7 @@ impl Ui {
     }
 }
 
-/// Colours, when they are wanted.
+/// Colors, if they are enabled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
     on: bool,

@@ -15,7 +15,7 @@ use regex_lite::Regex;
 use super::factoryup;
 
 /// Every command, by the words that call it: the first is factoryup alone.
-fn tree() -> BTreeMap<Vec<String>, Command> {
+pub(super) fn tree() -> BTreeMap<Vec<String>, Command> {
     let mut cli = Cli::command();
     cli.build();
     let (mut tree, mut open) = (BTreeMap::new(), vec![(Vec::new(), cli)]);
@@ -59,7 +59,7 @@ fn every_event_of_the_json_output_is_documented() {
 }
 
 /// A text without its line breaks, by which help is wrapped.
-fn flat(text: &str) -> String {
+pub(super) fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -185,7 +185,7 @@ fn what_cannot_be_told_is_said() {
     let without_token = situation.run_with("", &["evidence", "verify"]);
     let said = String::from_utf8_lossy(&without_token.stdout).into_owned();
     assert_eq!(without_token.status.code(), Some(0), "{said}");
-    assert!(said.contains("GitLab's anchors were not read. That none is missing at the end, only a head"), "{said}");
+    assert!(said.contains("The anchors in GitLab were not read. To rule out missing entries at the end,"), "{said}");
     let refused = situation.run_with("glpat-unknown", &["--json", "evidence", "verify"]);
     assert_eq!(refused.status.code(), Some(77), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stdout).contains("\"not-asked\""), "{refused:?}");
@@ -196,7 +196,7 @@ fn what_cannot_be_told_is_said() {
     let tag = |name: &str| situation.path(&format!("/repository/tags/{}", name.replace('/', "%2F")));
     assert_eq!(situation.plane.delete(&tag(&newest)).status, 204);
     let said = situation.run(&["evidence", "verify"], 0);
-    assert!(said.contains(&last) && said.contains("holds; for the 1 after it: That none is missing"), "{said}");
+    assert!(said.contains(&last) && said.contains("holds; 1 entries follow it. To rule out missing"), "{said}");
     assert_eq!(situation.plane.delete(&tag(&last)).status, 204);
     let said = situation.run(&["evidence", "verify"], 0);
     assert!(said.contains("GitLab has no anchor yet; `factoryup apply gitlab` writes one"), "{said}");

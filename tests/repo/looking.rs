@@ -33,7 +33,7 @@ fn one_target_out_of_reach_does_not_hide_the_others() {
     let (code, out, err) = world.factoryup("repo", &["plan", "host", "--script"]);
     assert_eq!(code, 69, "{err}");
     assert!(out.contains("# === probe:") && !out.contains("# === apply:"), "{out}");
-    assert!(err.contains("next: only the programs that do not depend"), "{err}");
+    assert!(err.contains("next: only the scripts that do not depend"), "{err}");
 }
 
 #[test]

@@ -170,11 +170,11 @@ fn what_came_while_the_merge_tool_or_a_question_waited_stays() {
 
     for proposal in [false, true] {
         let mut pty = Pty::start(world.terminal("repo", &["resolve", TWO]), 250);
-        pty.expect("as you have it?");
+        pty.expect("Keep your version of");
         let text = append(&world, TWO);
         world.git("repo", &["commit", "-qm", "since", "--", TWO]);
         if proposal {
-            pty.send("n").expect("Take the proposal instead");
+            pty.send("n").expect("Take the template version instead");
         }
         pty.send("y");
         let (code, said) = pty.end();

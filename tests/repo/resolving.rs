@@ -62,13 +62,13 @@ fn one_by_one_with_what_each_side_changed() {
     let mut pty = world.resolve(&[]);
     pty.expect(TWO).expect("what you changed:").expect("- # Older ").expect("+ # My ");
     pty.expect("what the templates changed:").expect("- # Older ").expect("+ # ");
-    pty.expect("Keep docs/evidence.md as you have it?").send("y");
-    pty.expect("Keep docs/glossary.md as you have it?").send("n");
-    pty.expect("Take the proposal instead").send("y");
-    pty.expect("All conflicts are settled and staged");
+    pty.expect("Keep your version of docs/evidence.md?").send("y");
+    pty.expect("Keep your version of docs/glossary.md?").send("n");
+    pty.expect("Take the template version instead").send("y");
+    pty.expect("All conflicts are resolved and staged");
     let (code, transcript) = pty.end();
     // Without a merge tool in git's configuration none is offered.
-    assert!(code == 0 && !transcript.contains("together in"), "{transcript}");
+    assert!(code == 0 && !transcript.contains("Merge both"), "{transcript}");
     assert!(world.text(TWO).starts_with("# My ") && world.text(ONE).starts_with("# Glossary"));
     world.git("repo", &["commit", "-qm", "settled"]);
     assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
@@ -81,8 +81,8 @@ fn who_leaves_half_way_has_half_of_it() {
     }
     let world = situation();
     let mut pty = world.resolve(&[]);
-    pty.expect("Keep docs/evidence.md as you have it?").send("y");
-    pty.expect("Keep docs/glossary.md as you have it?").send("\u{3}");
+    pty.expect("Keep your version of docs/evidence.md?").send("y");
+    pty.expect("Keep your version of docs/glossary.md?").send("\u{3}");
     assert_eq!(pty.end().0, 130);
     assert!(world.text(ONE).starts_with("# My "));
     let (code, out, _) = world.factoryup("repo", &["resolve"]);
@@ -97,9 +97,9 @@ fn in_the_merge_tool_that_git_is_configured_for() {
     let world = situation();
     world.configure(&tool(&world, "sed -n '/^# My/p' $MERGED > x; (cat x; tail -n+2 $REMOTE) > $MERGED"));
     let mut pty = world.resolve(&[ONE]);
-    pty.expect("Keep docs/glossary.md as you have it?").send("n");
-    pty.expect("Take the proposal instead").send("n");
-    pty.expect("Put both together in mine?").send("y");
+    pty.expect("Keep your version of docs/glossary.md?").send("n");
+    pty.expect("Take the template version instead").send("n");
+    pty.expect("Merge both versions in mine?").send("y");
     pty.expect("1 conflict is left");
     assert_eq!(pty.end().0, 2);
     let titles = fs::read_to_string(world.path("seen")).unwrap();
@@ -205,7 +205,7 @@ fn killed_at_any_step_a_conflict_waits_or_is_settled() {
         kills[state] += 1;
         // A listing writes nothing, and says that something is left to do.
         let (_, _, err) = world.factoryup("repo", &["resolve"]);
-        assert_eq!(err.contains("cut short"), decided, "{step}: {err}");
+        assert_eq!(err.contains("was interrupted"), decided, "{step}: {err}");
         let again = if decided { &["resolve", ONE, "--mine"] } else { &settle };
         let (code, _, err) = world.factoryup("repo", again);
         // The last kill of all leaves nothing to do, and then there is no such conflict.
@@ -300,7 +300,7 @@ fn what_it_says_to_machines() {
         assert!(error["message"].as_str().unwrap().contains(message), "{error}");
         assert!(error["hints"].as_array().unwrap().iter().any(|h| h.as_str().unwrap().contains(hint)), "{error}");
     };
-    refused(&["README.md", "--mine"], "there is no conflict of README.md", "factoryup resolve");
+    refused(&["README.md", "--mine"], "no conflict in README.md", "factoryup resolve");
     refused(&["--mine", "--proposal"], "cannot be used with", "--help");
     fs::write(world.path("repo").join(ONE), "mine since\n").unwrap();
     refused(&[ONE, "--proposal"], "not committed: docs/glossary.md", "commit or stash");
@@ -367,7 +367,7 @@ fn after_an_upgrade_in_place_the_commit_comes_first() {
     world.git("repo", &["commit", "-qam", "mine"]);
     let (code, _, err) = world.factoryup("repo", &["upgrade", "--in-place", "--yes"]);
     assert!(
-        code == 2 && err.contains("commit what was written") && !err.contains("check the branch out"),
+        code == 2 && err.contains("Commit the changes with") && !err.contains("Check out the branch"),
         "{code} {err}"
     );
     for arguments in [&["resolve"][..], &["resolve", ONE, "--mine"]] {

@@ -219,14 +219,14 @@ fn it_is_pushed_with_a_merge_request_that_is_a_draft_while_conflicts_wait() {
         if conflict {
             assert_eq!(world.factoryup("repo", &["upgrade", "--yes", "--no-push"]).0, 2);
             let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
-            let there = format!("the branch {} is in this repo; only its push", world.branch());
+            let there = format!("run the command again to push the branch {}", world.branch());
             assert!(code == 64 && err.contains(&there) && !err.contains("nothing was changed"), "{err}");
         }
         world.env("FACTORYUP_GITLAB_TOKEN", &plane.owner_token());
         for _ in 0..2 {
             let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
             assert_eq!(code, if conflict { 2 } else { 0 }, "{err}");
-            assert!(err.contains("is on GitLab"), "{err}");
+            assert!(err.contains("with its merge request"), "{err}");
         }
         let requests = plane.get(&format!("/projects/{project}/merge_requests")).body;
         let requests = requests.as_array().unwrap();
@@ -296,7 +296,7 @@ fn an_uncommitted_edit_of_the_answers_is_no_obstacle_for_who_types_what_is_said(
         let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
         assert_eq!(code, if conflict { 2 } else { 0 }, "{err}");
         assert_eq!(world.read("factory.toml"), answers);
-        let typed = told(&err, if conflict { "check the branch out with " } else { "Merge it with " });
+        let typed = told(&err, if conflict { "Check out the branch with " } else { "Merge it with " });
         assert_eq!(typed.len(), 2, "{typed:?}");
         world.typed(&typed);
         assert_eq!(world.read("factory.toml"), answers);
@@ -341,8 +341,8 @@ fn an_upgrade_that_waits_for_a_yes_names_itself() {
         let (code, _, err) = world.factoryup("repo", &words(carry_out));
         assert_eq!(code, 0, "{err}");
         if flags == ["--in-place"] {
-            world.typed(&told(&err, "Look at it with "));
-            assert!(err.contains("then `git commit`"), "{err}");
+            world.typed(&told(&err, "Review them with "));
+            assert!(err.contains("with `git commit`"), "{err}");
             world.git("repo", &["commit", "-qm", "upgrade"]);
             assert_eq!(world.factoryup("repo", &["upgrade", "--dry-run"]).0, 0);
         }

@@ -21,7 +21,7 @@ use crate::ui::{Paint, wrap};
 pub struct Terminal {
     keys: RefCell<KeyReader>,
     err: Stderr,
-    /// Whether the cursor may be moved and colours used.
+    /// Whether the cursor may move and colors may be used.
     pub(super) rich: bool,
     pub(super) paint: Paint,
 }

@@ -188,7 +188,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
     pty.answer("Your time zone [UTC]", "mars").expect("! Your time zone is not an IANA time zone").expect("> mars");
     pty.send("\u{15}").send("Europe/Vienna\r");
-    the_host_stays_closed(&mut pty).expect("commit them on the new branch").expect("nothing was pushed");
+    the_host_stays_closed(&mut pty).expect("commit them on the new branch").expect("did not push it");
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
     for other in ["Name of the factory", "Coding agent", "Is all of this right?"] {
@@ -198,7 +198,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     // While the branch waits, no answer is asked for again: on a terminal, without one, and when the user commits in the meantime.
     let branch = world.proposed();
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-    pty.expect("Answered on the branch factory/upgrade-").expect("factory.timezone");
+    pty.expect("Reused answers of the unmerged branch factory/upgrade-").expect("factory.timezone");
     // Enter took a default there, which is asked for again.
     the_host_stays_closed(&mut pty).expect("wait on the branch");
     assert_eq!(pty.end().0, 0);
@@ -208,7 +208,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     world.put("mine", "mine\n");
     world.commit();
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
-    pty.expect(&format!("Answered on the branch {branch}"));
+    pty.expect(&format!("Reused answers of the unmerged branch {branch}"));
     the_host_stays_closed(&mut pty).expect("commit them on the new branch");
     assert_eq!(pty.end().0, 0);
     let listed = world.proposed();
@@ -230,7 +230,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
 
     let world = situation();
     let mut pty = Pty::start(world.terminal("repo", &["upgrade", "--yes", "--no-push", "--defaults"]), 100);
-    pty.expect("nothing was pushed");
+    pty.expect("did not push it");
     assert_eq!(pty.end().0, 0);
     assert!(world.git("repo", &["show", &format!("{}:factory.toml", world.proposed())]).contains("\"UTC\""));
 }
@@ -248,18 +248,21 @@ fn a_default_on_a_branch_that_waits_is_asked_for_again() {
         let branch = world.proposed();
         // Without a terminal nothing is new.
         let (_, _, err) = world.factoryup("repo", &["upgrade", "--yes", "--no-push"]);
-        assert!(err.contains("Answered on the branch factory/upgrade-") && world.proposed() == branch, "{err}");
+        assert!(
+            err.contains("Reused answers of the unmerged branch factory/upgrade-") && world.proposed() == branch,
+            "{err}"
+        );
         // Enter keeps it, and the branch; another answer is another upgrade.
         let arguments = ["upgrade", "--yes", "--no-push"];
         let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
         pty.expect("Your time zone [UTC]").send("\r");
         the_host_stays_closed(&mut pty).expect("wait on the branch");
         let (code, screen) = pty.end();
-        assert!(code == 0 && !screen.contains("Answered on the branch"), "{screen}");
+        assert!(code == 0 && !screen.contains("Reused answers of the unmerged branch"), "{screen}");
         assert_eq!(world.proposed(), branch);
         let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
         pty.answer("Your time zone [UTC]", "Europe/Vienna");
-        the_host_stays_closed(&mut pty).expect("nothing was pushed");
+        the_host_stays_closed(&mut pty).expect("did not push it");
         assert_eq!(pty.end().0, 0);
         let proposed = world.proposed();
         let newer = proposed.lines().find(|name| *name != branch).unwrap_or_else(|| panic!("{proposed}"));
