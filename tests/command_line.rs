@@ -110,7 +110,7 @@ fn another_name_is_another_factory_and_is_not_taken_on_in_silence() {
     ] {
         let line = error(dir.path(), 65, &[&["--json", "-C", "repo"], args].concat());
         let said = line["message"].as_str().unwrap();
-        assert!(said.contains("`factory.name` is `shop`, and this control repo was made as `acme`"), "{said}");
+        assert!(said.contains("this control repo was created as `acme`, but `factory.name` is `shop`"), "{said}");
     }
     let shop = dir.path().join("state/factoryup/shop");
     assert!(!shop.exists());

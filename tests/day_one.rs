@@ -271,7 +271,7 @@ fn way_back(journey: &Journey, secrets: &[Secrecy]) {
     fs::write(&memory, json.to_string()).unwrap();
     let doctor = journey.in_repo(&["doctor"]);
     ends_with(&doctor, 2);
-    assert!(said(&doctor).contains("that of acme-agent ends on"), "{}", said(&doctor));
+    assert!(said(&doctor).contains("the token of acme-agent expires on"), "{}", said(&doctor));
 
     let edited = journey.host.rootfs().join("etc/profile.d/factoryup.sh");
     fs::write(&edited, "# mine\n").unwrap();

@@ -86,7 +86,7 @@ fn input_from_before_a_question_does_not_answer_it() {
 fn ctrl_c_counts_whenever_it_is_pressed() {
     let home = Home::new();
     let mut pty = home.wizard();
-    pty.expect("Name of the factory").expect("> ").send(&format!("shop\r\r{CTRL_C}\r")).expect("left at: Where");
+    pty.expect("Name of the factory").expect("> ").send(&format!("shop\r\r{CTRL_C}\r")).expect("canceled at: Where");
     assert_eq!(pty.end().0, 130);
 }
 
@@ -117,7 +117,7 @@ fn a_pasted_secret_waits_for_enter_and_is_not_shown() {
     pty.expect("(not shown): ").paste(&format!("{CANARY}\n")).expect("(pasted; press Enter)").send(CTRL_C);
     let (code, screen) = pty.end();
     assert_eq!(code, 130, "{screen}");
-    assert!(screen.contains("left at: Token for") && !screen.contains("CANARY"), "{screen}");
+    assert!(screen.contains("canceled at: GitLab token") && !screen.contains("CANARY"), "{screen}");
     assert!(screen.rfind(MARKS_ON) < screen.rfind(MARKS_OFF), "{screen:?}");
 }
 
@@ -167,22 +167,22 @@ fn the_wizard_breaks_lines_between_words() {
         let mut pty = Pty::start_in(home.command(BINARY, &["init", "acme"], &[]), window((columns, rows)));
         pty.answer("Name of the factory", "?").expect("Example: acme");
         pty.send("Not A Name\r").expect("! ").expect("> Not A Name").send(CTRL_U).send("shop\r");
-        pty.expect("Where the agent works").send("?").expect("hand-off.").expect("> ssh").send(DOWN).send(DOWN);
+        pty.expect("Where the agent works").send("?").expect("GitLab.").expect("> ssh").send(DOWN).send(DOWN);
         pty.expect("> none").send("\r");
         for question in ["URL of GitLab", "GitLab group", "GitLab subscription", "Coding agent", "Use Cloudflare"] {
             pty.answer(question, "");
         }
-        pty.expect("Is all of this right?").send("\r");
+        pty.expect("Is this correct?").send("\r");
         let (code, screen) = pty.end();
         assert_eq!(code, 0, "{screen}");
         assert_fits(&screen, columns);
         assert_has(
             &screen,
             &[
-                "Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C leaves and keeps your answers.",
-                "Names the folder, the systemd slice and the evidence. 2 to 32 of a-z, 0-9 and single -, beginning with a letter. It stays: choose the name of the product or the team. Example: acme",
-                "a factory's name is 2 to 32 of a-z, 0-9 and single -, and begins with a letter, such as `acme`",
-                "A GitLab token is at hand (GITLAB_TOKEN); it stays where it is.",
+                "Enter accepts the value in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C quits and saves your answers.",
+                "Used for the directory, the systemd slice and the evidence. 2 to 32 of a-z, 0-9 and single -, beginning with a letter. It is hard to change: choose the name of the product or the team. Example: acme",
+                "use 2 to 32 of a-z, 0-9 and single -, beginning with a letter, such as `acme`",
+                "Found a GitLab token (GITLAB_TOKEN); it stays where it is.",
                 "review the changes to the host and GitLab with `factoryup plan --diff`, then apply them with `factoryup apply`.",
             ],
         );
@@ -200,7 +200,7 @@ fn plans_errors_and_questions_break_lines_between_words() {
         for (arguments, text) in [
             (&["plan", "repo"][..], "--diff shows the texts"),
             (&["plan", "repo", "--diff"], "description = \"Tea\""),
-            (&["doctor", "repo"], "these templates, with the answers last applied, render what was recorded"),
+            (&["doctor", "repo"], "the templates with the last applied settings render the recorded files"),
             (&["evidence", "verify"], "compare the head with one that you stored elsewhere."),
             (&["app", "add", "shop"], "app add needs --kind, which says what the application is"),
             (&["app", "add", "--kond"], "a similar argument exists: '--kind'"),
@@ -217,7 +217,7 @@ fn plans_errors_and_questions_break_lines_between_words() {
         assert_fits(&screen, size.0);
         let page = "https://gitlab.com/-/user_settings/personal_access_tokens?name=factoryup&scopes=api";
         assert!(screen.contains(page), "{screen}");
-        assert_has(&screen, &["Token for https://gitlab.com, of a group owner, with the scope api (not shown):"]);
+        assert_has(&screen, &["GitLab token of a group Owner for https://gitlab.com, with the scope api (not shown):"]);
     }
 }
 
@@ -261,7 +261,10 @@ fn a_command_that_waits_for_an_answer_keeps_none_from_reading_and_is_named_to_ot
     // The host is none, and the token is not known: both are looked at all the same.
     for arguments in [&["plan"][..], &[]] {
         let (_, out, err) = run(&home, &[&["-C", "acme"], arguments].concat());
-        assert!(err.contains("no token for https://gitlab.com") && !err.contains("another factoryup"), "{out}{err}");
+        assert!(
+            err.contains("no GitLab token for https://gitlab.com") && !err.contains("another factoryup"),
+            "{out}{err}"
+        );
     }
     for arguments in [&["apply", "repo", "--yes"][..], &["upgrade", "--yes", "--no-push"], &["resolve", "--mine"]] {
         let (ended, _, err) = run(&home, &[&["-C", "acme"], arguments].concat());

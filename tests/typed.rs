@@ -133,7 +133,7 @@ impl Desk {
         pty.answer("Your public SSH key", "");
         pty.answer("URL of GitLab", &self.plane.url());
         pty.answer("GitLab group", "factory");
-        for question in ["GitLab subscription", "Coding agent", "Use Cloudflare", "Is all of this right?"] {
+        for question in ["GitLab subscription", "Coding agent", "Use Cloudflare", "Is this correct?"] {
             pty.answer(question, "");
         }
     }
@@ -229,7 +229,7 @@ fn factoryup_alone_in_an_empty_directory_does_all_of_day_one() {
     type_line(&mut pty, "mkdir acme && cd acme", 0);
     pty.send("factoryup\r");
     desk.answer_the_wizard(&mut pty, "acme");
-    pty.answer("Token for", &desk.plane.owner_token());
+    pty.answer("GitLab token of a group Owner for", &desk.plane.owner_token());
     pty.answer("Is that the right host?", "y");
     pty.expect_within(LIMIT, "changes to host and gitlab?").send("y\r");
     ends_with(&mut pty, 0);
@@ -297,7 +297,7 @@ fn the_guide_to_upgrades_is_typed_as_it_stands() {
                 pty.send(&command).send("\r").answer("Name of the factory", "mine");
                 pty.expect("Where the agent works").send("\u{1b}[B\u{1b}[B").expect("> none").send("\r");
                 pty.answer("URL of GitLab", &url).answer("GitLab group", "factory");
-                for question in ["GitLab subscription", "Coding agent", "Use Cloudflare", "Is all of this right?"] {
+                for question in ["GitLab subscription", "Coding agent", "Use Cloudflare", "Is this correct?"] {
                     pty.answer(question, "");
                 }
                 ends_with(&mut pty, 2);
@@ -327,7 +327,7 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
     desk.plane.project("factory");
     let writes = desk.plane.log().len();
     pty.send("factoryup apply ../plan.json\r");
-    pty.expect("does not fit any more; nothing was changed");
+    pty.expect("is out of date; nothing was changed");
     pty.expect("gitlab: no longer pending: create the private project factory/factory");
     ends_with(&mut pty, 65);
     assert!(desk.plane.log()[writes..].iter().all(|request| request.method == "GET"));

@@ -112,8 +112,8 @@ fn what_was_taken_unasked_is_said() {
         list.lines().take_while(|line| line.starts_with("  --")).map(|l| l.split_whitespace().collect()).collect();
     let expected = [
         "--timezone Asia/Tokyo (TZ)",
-        "--agent-username acme-agent (from other answers)",
-        "--runner shared (from other answers)",
+        "--agent-username acme-agent (from other settings)",
+        "--runner shared (from other settings)",
     ];
     assert_eq!(lines.iter().map(|words| words.join(" ")).collect::<Vec<_>>(), expected, "{said}");
     let factory = factory::read(&home.path().join("work/acme/factory.toml")).unwrap();

@@ -43,8 +43,8 @@ impl Walker {
             ("Where the agent works", "ssh"),
             ("GitLab subscription", "free"),
             ("Coding agent", "both"),
-            ("Use Cloudflare as the edge", "yes"),
-            ("Is all of this right?", "yes"),
+            ("Use Cloudflare", "yes"),
+            ("Is this correct?", "yes"),
         ];
         Self {
             texts: texts.into(),
@@ -119,7 +119,7 @@ fn however_one_wanders_the_answers_come_out_the_same() {
 fn what_does_not_apply_is_not_asked() {
     let mut walker = Walker::new(1, 0);
     walker.choices.insert("Where the agent works", "none");
-    walker.choices.insert("Use Cloudflare as the edge", "no");
+    walker.choices.insert("Use Cloudflare", "no");
     let factory = run(&walker, &Discovered::default(), Answers::default(), &Memory::none(), EVERYTHING).unwrap();
     assert_eq!(factory.host.kind, HostKind::None);
     let asked = walker.asked.borrow();
@@ -153,7 +153,7 @@ fn a_wizard_goes_on_when_its_answers_cannot_be_kept() {
         }
         fn say(&self, _: &str) {}
         fn warn(&self, text: &str) {
-            assert!(text.contains("cannot be kept"), "{text}");
+            assert!(text.contains("cannot save your answers"), "{text}");
             self.1.set(self.1.get() + 1);
         }
     }

@@ -24,7 +24,7 @@ fn a_person_is_asked_only_what_is_not_known() {
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
     let plain = console::strip_ansi_codes(&screen).into_owned();
-    for known in ["Ada Lovelace  (git config user.name)", "22  (default)", "A GitLab token is at hand (GITLAB_TOKEN)"] {
+    for known in ["Ada Lovelace  (git config user.name)", "22  (default)", "Found a GitLab token (GITLAB_TOKEN)"] {
         assert!(plain.contains(known), "{known}: {plain}");
     }
     assert!(!plain.contains("CANARY"), "{plain}");
@@ -65,17 +65,17 @@ fn a_wrong_answer_is_named_and_asked_again() {
     let home = Home::new();
     let mut pty = home.wizard();
     pty.answer("Name of the factory", "Acme!");
-    pty.expect("! Name of the factory holds `A`").expect("> Acme!").send(CTRL_U).send("shop\r");
+    pty.expect("! Name of the factory contains `A`").expect("> Acme!").send(CTRL_U).send("shop\r");
     pty.expect("Where the agent works").send("\r");
     pty.expect("Address of the host").send(DOWN).send("\r").expect("> another");
     pty.answer("Address of the host", "root@203.0.113.7");
-    pty.expect("holds an account").expect("--host-login").send(CTRL_U).send("203.0.113.9\r");
-    pty.expect("Your public SSH key").send(" \r").expect("Without a key nobody could log in");
+    pty.expect("contains an account").expect("--host-login").send(CTRL_U).send("203.0.113.9\r");
+    pty.expect("Your public SSH key").send(" \r").expect("Without a key you could not log in");
     pty.expect("[x]").send("\r");
     pty.answer("URL of GitLab", "http://gitlab.example.org");
     pty.expect("is plain http").send(CTRL_U).send("gitlab.example.org/\r");
     pty.answer("GitLab group", "dashboard");
-    pty.expect("GitLab keeps for itself").send(CTRL_U).send("shop\r");
+    pty.expect("GitLab reserves").send(CTRL_U).send("shop\r");
     pty.answer("GitLab subscription", "");
     pty.answer("Coding agent", "");
     pty.answer("Use Cloudflare", UP);
@@ -83,7 +83,7 @@ fn a_wrong_answer_is_named_and_asked_again() {
     pty.expect("has 3 digits").send(CTRL_U).send("0123456789abcdef0123456789abcdef\r");
     pty.answer("Cloudflare zone id", "fedcba9876543210fedcba9876543210");
     pty.answer("Domain of the zone", "shop.example");
-    pty.expect("Is all of this right?").send("\r").expect("first commit");
+    pty.expect("Is this correct?").send("\r").expect("first commit");
     assert_eq!(pty.end().0, 0);
     let factory = home.factory();
     assert_eq!(
@@ -97,10 +97,10 @@ fn a_wrong_answer_is_named_and_asked_again() {
 fn a_question_mark_explains() {
     let home = Home::new();
     let mut pty = home.wizard();
-    pty.answer("Name of the factory", "?").expect("Names the folder").expect("Example: acme").send("\r");
+    pty.answer("Name of the factory", "?").expect("Used for the directory").expect("Example: acme").send("\r");
     pty.expect("Where the agent works")
         .send("?")
-        .expect("A machine of its own is the safest")
+        .expect("A separate machine is the safest")
         .expect("> ssh")
         .send(CTRL_C);
     assert_eq!(pty.end().0, 130);
@@ -112,7 +112,7 @@ fn a_wizard_that_was_left_can_be_resumed() {
     let mut pty = home.wizard();
     pty.answer("Name of the factory", "shop");
     pty.expect("Where the agent works").send(DOWN).send(DOWN).expect("> none").send(CTRL_C);
-    pty.expect("left at: Where the agent works");
+    pty.expect("canceled at: Where the agent works");
     let (code, screen) = pty.end();
     assert_eq!(code, 130);
     let (hidden, shown) = (screen.rfind(HIDE_CURSOR).unwrap(), screen.rfind(SHOW_CURSOR).unwrap());
@@ -122,8 +122,8 @@ fn a_wizard_that_was_left_can_be_resumed() {
     assert!(home.is_untouched());
 
     let mut pty = home.wizard();
-    pty.expect("A wizard for the factory shop in /").expect(" was left before its end.");
-    pty.answer("Go on with its answers?", "");
+    pty.expect("Found saved answers for the factory shop in /").expect("/acme.");
+    pty.answer("Continue with the saved answers?", "");
     take_the_rest(&mut pty);
     pty.send("\r").expect("first commit");
     let (code, screen) = pty.end();
@@ -144,15 +144,15 @@ fn answers_of_another_folder_or_name_are_not_taken_by_enter() {
     let other = home.0.path().join("other").display().to_string();
     let start = || Pty::start(home.command(env!("CARGO_BIN_EXE_factoryup"), &["init", &other], &[]), 250);
     let mut pty = start();
-    pty.expect("A wizard for the factory shop in /").expect("/acme was left before its end.");
-    pty.expect(&format!("This one is for {other}: nothing is written to the other folder"));
-    pty.expect("Go on with its answers?").expect(&format!("yes – go on with 1 answer, for {other}"));
-    pty.expect("> no – start anew; your first answer here replaces the saved ones").send("\r");
+    pty.expect("Found saved answers for the factory shop in /").expect("/acme.");
+    pty.expect(&format!("You are now in {other}. The wizard writes nothing to the other directory"));
+    pty.expect("Continue with the saved answers?").expect(&format!("yes – continue with 1 answer, for {other}"));
+    pty.expect("> no – start over; your first answer replaces the saved ones").send("\r");
     pty.expect("Name of the factory [other]").send(CTRL_C);
     assert_eq!(pty.end().0, 130);
     // Nothing was answered, so the saved ones are there still, and can be taken.
     let mut pty = start();
-    pty.answer("Go on with its answers?", UP);
+    pty.answer("Continue with the saved answers?", UP);
     pty.expect("Where the agent works").send(DOWN).send("\r").expect("> local");
     pty.expect("URL of GitLab").send(CTRL_C);
     assert_eq!(pty.end().0, 130);
@@ -160,10 +160,12 @@ fn answers_of_another_folder_or_name_are_not_taken_by_enter() {
     // By now they are for the other folder. There, another name is another factory.
     let mut pty =
         Pty::start(home.command(env!("CARGO_BIN_EXE_factoryup"), &["init", &other, "--name", "bakery"], &[]), 250);
-    pty.expect("Go on with its answers?").expect("> no – start anew, and forget the saved ones").send(CTRL_C);
+    pty.expect("Continue with the saved answers?")
+        .expect("> no – start over and delete the saved answers")
+        .send(CTRL_C);
     assert_eq!(pty.end().0, 130);
     let mut pty = start();
-    pty.answer("Go on with its answers?", "");
+    pty.answer("Continue with the saved answers?", "");
     pty.expect("URL of GitLab").send(CTRL_C);
     assert_eq!(pty.end().0, 130);
 }
@@ -176,7 +178,7 @@ fn a_wizard_that_was_left_can_be_forgotten() {
     pty.expect("Where the agent works").send(CTRL_C);
     assert_eq!(pty.end().0, 130);
     let mut pty = home.wizard();
-    pty.answer("Go on with its answers?", DOWN);
+    pty.answer("Continue with the saved answers?", DOWN);
     pty.expect("Name of the factory [acme]").send(CTRL_C);
     assert_eq!(pty.end().0, 130);
     let mut pty = home.wizard();
@@ -196,7 +198,7 @@ fn flags_are_not_asked_for() {
     pty.answer("GitLab group [shop]", "");
     pty.answer("Coding agent", DOWN);
     pty.expect("shop  (--name)").expect("premium  (FACTORYUP_GITLAB_TIER)");
-    pty.expect("Is all of this right?").send("\r").expect("first commit");
+    pty.expect("Is this correct?").send("\r").expect("first commit");
     assert_eq!(pty.end().0, 0);
     let factory = home.factory();
     assert_eq!((factory.gitlab.tier, factory.agent.kind), (Tier::Premium, AgentKind::Codex));
@@ -211,10 +213,10 @@ fn the_review_lets_any_answer_be_changed() {
     pty.send(DOWN).send("\r").expect("Which one?").expect("Port of sshd: 22");
     pty.send(&DOWN.repeat(7)).expect("> Port of sshd").send("\r");
     pty.answer("Port of sshd [22]", "70000").expect("is out of range").send(CTRL_U).send("2222\r");
-    pty.expect("2222").expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(ESCAPE);
-    pty.expect("Is all of this right?").send(DOWN).send("\r").expect("Which one?").send(&DOWN.repeat(5));
+    pty.expect("2222").expect("Is this correct?").send(DOWN).send("\r").expect("Which one?").send(ESCAPE);
+    pty.expect("Is this correct?").send(DOWN).send("\r").expect("Which one?").send(&DOWN.repeat(5));
     pty.expect("> Where the agent works: ssh").send("\r").expect("> ssh").send(DOWN).expect("> local").send("\r");
-    pty.expect("local").expect("Is all of this right?").send("\r").expect("first commit");
+    pty.expect("local").expect("Is this correct?").send("\r").expect("first commit");
     assert_eq!(pty.end().0, 0);
     let factory = home.factory();
     assert_eq!((factory.host.kind, factory.host.address.as_str()), (HostKind::Local, ""));
@@ -244,8 +246,8 @@ fn declining_the_review_writes_nothing() {
     assert_eq!(pty.end().0, 130);
     assert!(home.is_untouched());
     let mut pty = home.wizard();
-    pty.answer("Go on with its answers?", "");
-    pty.expect("shop  (your last session)").expect("Is all of this right?").send("\r").expect("first commit");
+    pty.answer("Continue with the saved answers?", "");
+    pty.expect("shop  (your last session)").expect("Is this correct?").send("\r").expect("first commit");
     assert_eq!(pty.end().0, 0);
 }
 
@@ -254,7 +256,7 @@ fn a_pasted_token_is_neither_shown_nor_kept() {
     let home = Home::new();
     let mut pty = home.wizard();
     pty.expect("Name of the factory").expect("> ").send(CANARY).expect("*****").send("\r");
-    pty.expect("holds a GitLab token").expect("> ").send("shop\r");
+    pty.expect("contains a GitLab token").expect("> ").send("shop\r");
     pty.expect("Where the agent works").send(CTRL_C);
     let (code, screen) = pty.end();
     assert_eq!(code, 130);

@@ -104,7 +104,7 @@ fn a_dumb_terminal_gets_plain_lines() {
         pty.expect("1) ssh")
             .expect("3) none")
             .answer("(a number, or Enter for 1)", "?")
-            .expect("A machine of its own")
+            .expect("A separate machine")
             .send("9\r");
         pty.expect("! write a number").send("none\r");
         pty.answer("URL of GitLab", "<").expect("Where the agent works").answer("Enter for 3", "3");
@@ -113,7 +113,7 @@ fn a_dumb_terminal_gets_plain_lines() {
         pty.answer("GitLab subscription", "").expect("> free");
         pty.answer("Coding agent", "2");
         pty.answer("Use Cloudflare", "no");
-        pty.expect("Is all of this right?").expect("(a number, or Enter for 1)").send("\r");
+        pty.expect("Is this correct?").expect("(a number, or Enter for 1)").send("\r");
         // That what is pasted is marked is not to be seen.
         let asked = pty.raw().replace("\u{1b}[?2004h", if variables[0].0 == "TERM" { ESCAPE } else { "" });
         assert!(!asked.contains(ESCAPE), "{variables:?}: {asked:?}");
@@ -137,7 +137,7 @@ fn a_narrow_window_is_enough_and_may_become_narrower() {
     for question in ["URL of GitLab", "GitLab group", "GitLab subscription", "Coding agent", "Use Cloudflare"] {
         pty.answer(question, "");
     }
-    pty.expect("Is all of this right?").send("\r").expect("first commit");
+    pty.expect("Is this correct?").send("\r").expect("first commit");
     let (code, screen) = pty.end();
     assert_eq!(code, 0);
     let since = screen.rfind("Address of the host\u{1b}").unwrap();
@@ -159,7 +159,7 @@ fn a_factory_toml_that_is_there_is_taken_as_it_is() {
     fs::write(&file, written).unwrap();
     let (code, said) = without_a_terminal(&home, &["--gitlab-group", "other", "--name", "acme"]);
     assert_eq!(code, Some(64), "{said}");
-    assert!(said.contains("acme/factory.toml says otherwise: --gitlab-group\n"), "{said}");
+    assert!(said.contains("acme/factory.toml has different values for: --gitlab-group\n"), "{said}");
     let (code, said) = without_a_terminal(&home, &["--name", "acme"]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), written);

@@ -1,4 +1,4 @@
-//! Answers on their way to a [`Factory`]: each with where it came from.
+//! Answers for a [`Factory`], each with its source.
 //!
 //! A flag, a variable, a saved wizard, something found on this machine, a default: all end up here, keyed by field, and all have
 //! kept the field's rules when they get here.
@@ -24,7 +24,7 @@ pub enum Source {
     File,
     /// Found on this machine; the text says where, such as `git config user.name`.
     Found(String),
-    /// Made from other answers.
+    /// Derived from other settings.
     Suggested,
     /// The field's default.
     Default,
@@ -64,10 +64,10 @@ impl Answers {
     /// The answers that a factory is made of.
     ///
     /// # Errors
-    /// `Internal` when the factory cannot be serialised.
+    /// `Internal` when the factory cannot be serialized.
     pub fn of(factory: &Factory) -> Result<Self> {
         let table = toml::Table::try_from(factory)
-            .map_err(|error| Error::internal(format!("{} cannot be serialised", super::FILE_NAME)).caused_by(error))?;
+            .map_err(|error| Error::internal(format!("{} cannot be serialized", super::FILE_NAME)).caused_by(error))?;
         let mut answers = Self::default();
         for field in FIELDS {
             let value =
@@ -143,9 +143,7 @@ impl Answers {
     /// `Usage` when a required answer is missing.
     pub fn to_factory(&self) -> Result<Factory> {
         if let Some(field) = self.missing().first() {
-            return Err(
-                Error::usage(format!("there is no answer for {}", field.key)).hint(format!("give --{}", field.flag))
-            );
+            return Err(Error::usage(format!("no value for {}", field.key)).hint(format!("pass --{}", field.flag)));
         }
         let mut table = toml::Table::new();
         table.insert("schema".to_owned(), i64::from(SCHEMA).into());
@@ -157,7 +155,7 @@ impl Answers {
             }
         }
         table.try_into().map_err(|error: toml::de::Error| {
-            Error::internal("the answers do not make a factory, though each keeps its rules").caused_by(error)
+            Error::internal("the answers are each valid, but not together").caused_by(error)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! From a file or bytes to the text of a `factory.toml`, before anything in it is judged.
+//! Reads the text of a `factory.toml`, before it is parsed.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -36,7 +36,9 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let name = path.display();
     let cannot = |error: &std::io::Error| Error::data(format!("cannot read {name}: {error}"));
     let attributes = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::data(format!("there is no {name}")).hint("`factoryup init` makes one"),
+        std::io::ErrorKind::NotFound => {
+            Error::data(format!("{name} does not exist")).hint("create one with `factoryup init`")
+        }
         _ => cannot(&error),
     })?;
     if attributes.is_dir() {
@@ -69,14 +71,14 @@ fn parse_bytes(bytes: &[u8], name: &str) -> Result<Factory> {
 fn as_text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str> {
     if bytes.len() as u64 > LARGEST {
         return Err(Error::data(format!("{name} is larger than 64 KiB"))
-            .hint("a factory.toml has some 5 KiB: is it the right file?"));
+            .hint("check that it is the right file: a factory.toml has about 5 KiB"));
     }
     match std::str::from_utf8(bytes) {
         // Some editors on Windows put a byte order mark first.
         Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Err(error) => {
             let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let fault = Fault::new("holds a byte that is not UTF-8", "save the file as UTF-8");
+            let fault = Fault::new("contains a byte that is not UTF-8", "save the file as UTF-8");
             let end = valid.len();
             let problem = Problem::new(Some(end..end + 3), "the text", fault);
             Err(problem::error(name, &format!("{valid}\u{fffd}"), vec![problem]))

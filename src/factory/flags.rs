@@ -46,7 +46,7 @@ impl AnswerFlags {
         match faults.as_slice() {
             [] => Ok(answers),
             [one] => Err(Error::usage(one)),
-            several => Err(Error::usage(format!("{} answers cannot be used\n{}", several.len(), several.join("\n")))),
+            several => Err(Error::usage(format!("{} values are invalid\n{}", several.len(), several.join("\n")))),
         }
     }
 }
@@ -139,11 +139,11 @@ mod tests {
         assert_eq!(error.kind().exit_code(), 64);
         let text = error.to_string();
         for part in [
-            "4 answers",
-            "--name holds `A`",
+            "4 values",
+            "--name contains `A`",
             "--host-port is out",
             "FACTORYUP_SUDO is not one",
-            "--gitlab-group holds a GitLab",
+            "--gitlab-group contains a GitLab",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

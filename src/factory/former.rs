@@ -1,4 +1,4 @@
-//! What a key of `factory.toml` was called and meant before: the [migrations](crate::migrations) that change answers.
+//! Former names and meanings of keys in `factory.toml`: the [migrations](crate::migrations) that change answers.
 //!
 //! A file of an older schema is read through [`Former::bring`], key by key, so that it means what it meant when it was written, and
 //! errors still point to the line that its owner wrote. [`rewrite`] makes the same of the text: order, comments and spacing stay.
@@ -177,9 +177,7 @@ fn retire(document: &mut Table, key: &str) {
     let Some((old, item)) = take(document, key) else { return };
     let section = document.entry(RETIRED).or_insert_with(|| {
         let mut table = Table::new();
-        table
-            .decor_mut()
-            .set_prefix("\n# Answers that nothing asks for any more. They are kept, and can be removed.\n");
+        table.decor_mut().set_prefix("\n# Settings that are no longer used. They are kept, and you can remove them.\n");
         Item::Table(table)
     });
     if let Some(table) = section.as_table_like_mut() {
@@ -253,7 +251,7 @@ change = { retire-answer = { key = "host.colour" } }
                    # the host\n[host]\nport = 22\n# how\nway   = \"remote\"   # always\n# why not\ncolour = \"red\"\nlogin = \"root\"\n# end\n";
         let new = "# top\nschema = 2 # one\n\n[factory]\nname = \"acme\"\n# who\nowner_name = \"Ada\" # Lovelace\n\n\
                    # the host\n[host]\nport = 22\n# how\nkind   = \"ssh\"   # always\nlogin = \"root\"\n\n\
-                   # Answers that nothing asks for any more. They are kept, and can be removed.\n[retired]\n\
+                   # Settings that are no longer used. They are kept, and you can remove them.\n[retired]\n\
                    # why not\n\"host.colour\" = \"red\"\n# end\n";
         assert_eq!(rewrite_with(&chain(), old, "f").unwrap(), new);
         let inline =

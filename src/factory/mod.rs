@@ -1,4 +1,4 @@
-//! `factory.toml`: what a factory should be, in the owner's words.
+//! `factory.toml`: the desired state of a factory.
 //!
 //! The file is the desired state of everything factoryup brings about and the memory of the wizard's answers. It is committed in
 //! the control repo, meant to be edited, and never holds a secret. Here live its typed [model](Factory), the rules a value must

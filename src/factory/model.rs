@@ -140,7 +140,7 @@ impl Default for Host {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// Free, or self-managed without a licence.
+    /// Free, or self-managed without a license.
     #[default]
     Free,
     /// Premium.
@@ -250,8 +250,8 @@ impl Engine {
         match self {
             Self::Opentofu => None,
             Self::Terraform => Some(
-                "Terraform does not encrypt state: GitLab keeps it as plain text, secrets of resources included, and every Developer of \
-                 the project, the agent too, can read it; with `engine = \"opentofu\"` under [infra] it is encrypted",
+                "Terraform does not encrypt state: GitLab stores it as plain text, with the secrets of resources, and every Developer of \
+                 the project can read it, including the agent; `engine = \"opentofu\"` under [infra] encrypts it",
             ),
         }
     }

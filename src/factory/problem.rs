@@ -1,4 +1,4 @@
-//! What is wrong in a file, shown where it is: file, line, column, field, the line itself with a caret, and the remedy.
+//! A fault in a file, shown with file, line, column, field, the line itself with a caret, and the remedy.
 
 use std::fmt::Write as _;
 use std::ops::Range;

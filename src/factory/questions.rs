@@ -1,4 +1,4 @@
-//! What this version asks that the one before did not, and the text of `factory.toml` with the answers in it.
+//! The new settings of this version, and the text of `factory.toml` with their answers.
 //!
 //! The answers last applied (`.factory/answers.lock`) hold every field that the version which wrote them knew, so a field that they lack
 //! is new. It is a question unless `factory.toml` answers it already, or it means nothing beside the other answers.

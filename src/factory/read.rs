@@ -1,4 +1,4 @@
-//! From the text of a `factory.toml` to a [`Factory`], or to one error that names all that is wrong with it.
+//! Parses a `factory.toml` into a [`Factory`], or into one error with all faults.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         let span = error.span().unwrap_or(0..0);
         if error.message() == "duplicate key" {
             let subject = format!("`{}`", self.text.get(span.clone()).unwrap_or_default().trim());
-            self.fault(span, subject, Fault::new("is here for the second time", "keep one of the two"));
+            self.fault(span, subject, Fault::new("is a duplicate", "keep one of the two"));
         } else {
             self.broken = true;
             self.fault(span, "", Fault::new(error.message(), "write it as TOML: https://toml.io"));
@@ -137,8 +137,8 @@ impl<'a> Reader<'a> {
                 true
             }
             Some(number) if number > i64::from(SCHEMA) => {
-                let reason = format!("is {number}: written by a newer factoryup; this one reads up to {SCHEMA}");
-                let remedy = "install a newer factoryup, the way this one was installed";
+                let reason = format!("is {number}: written by a newer factoryup; this version reads up to {SCHEMA}");
+                let remedy = "install a newer factoryup";
                 self.problems.retain(|problem| problem.fault.secret);
                 self.fault(value.span(), "`schema`", Fault::new(reason, remedy));
                 false
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
                 self.fault(
                     value.span(),
                     "`schema`",
-                    Fault::new(format!("is not a format number from 1 to {SCHEMA}"), write),
+                    Fault::new(format!("is not a schema number from 1 to {SCHEMA}"), write),
                 );
                 true
             }
@@ -164,20 +164,20 @@ impl<'a> Reader<'a> {
                 self.unusable.extend(FIELDS.iter().filter(|field| field.section() == section).map(|field| field.key));
                 format!("did you mean [{section}]?")
             }
-            None if !homes.is_empty() => format!("it belongs below {}", homes.join(" or ")),
+            None if !homes.is_empty() => format!("move it below {}", homes.join(" or ")),
             None => {
                 let names: Vec<_> = SECTIONS.iter().map(|section| format!("[{}]", section.name)).collect();
                 format!("the sections are {}", names.join(", "))
             }
         };
-        self.fault(key.span(), "", Fault::new(format!("{} is not known here", named(word)), remedy));
+        self.fault(key.span(), "", Fault::new(format!("{} is unknown here", named(word)), remedy));
     }
 
     fn section(&mut self, section: &'static str, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
         let DeValue::Table(table) = value.get_ref() else {
             self.unusable.extend(FIELDS.iter().filter(|field| field.section() == section).map(|field| field.key));
-            let reason = format!("is {}, but it is a section", type_name(value.get_ref()));
-            let fault = Fault::new(reason, format!("write [{section}] on a line of its own"));
+            let reason = format!("is {}, but must be a section", type_name(value.get_ref()));
+            let fault = Fault::new(reason, format!("write [{section}] on a separate line"));
             self.fault(key.span(), format!("`{section}`"), fault);
             return;
         };
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         };
         let Some(field) = by_key(&today) else { return false };
         if self.brought.contains(&field.key) || (today != former && self.answers.answer(field).is_some()) {
-            let fault = Fault::new("is here twice, once under its former name", "keep one of the two");
+            let fault = Fault::new("is set twice, once under its former name", "keep one of the two");
             self.fault(key.span(), format!("`{today}`"), fault);
         }
         if today == former && changed.is_none() {
@@ -229,8 +229,8 @@ impl<'a> Reader<'a> {
     /// What nothing asks for any more. It only has to be a section: whoever wrote it knew what it meant.
     fn retired(&mut self, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
         if !matches!(value.get_ref(), DeValue::Table(_)) {
-            let reason = format!("is {}, but it is a section", type_name(value.get_ref()));
-            let fault = Fault::new(reason, format!("write [{RETIRED}] on a line of its own"));
+            let reason = format!("is {}, but must be a section", type_name(value.get_ref()));
+            let fault = Fault::new(reason, format!("write [{RETIRED}] on a separate line"));
             self.fault(key.span(), format!("`{RETIRED}`"), fault);
         }
     }
@@ -239,13 +239,13 @@ impl<'a> Reader<'a> {
         let word = key.get_ref().as_ref();
         if let Some(today) = renamed(&format!("{section}.{word}")) {
             let remedy = match today {
-                Brought::Key(today, _) => format!("it is called `{today}` now"),
-                Brought::Retired => format!("nothing asks for it any more: remove it, or move it to [{RETIRED}]"),
+                Brought::Key(today, _) => format!("rename it to `{today}`"),
+                Brought::Retired => format!("it is no longer used: remove it, or move it to [{RETIRED}]"),
             };
             return self.fault(
                 key.span(),
                 "",
-                Fault::new(format!("{} is not known in [{section}]", named(word)), remedy),
+                Fault::new(format!("{} is unknown in [{section}]", named(word)), remedy),
             );
         }
         let here: Vec<_> = FIELDS.iter().filter(|field| field.section() == section).collect();
@@ -255,13 +255,13 @@ impl<'a> Reader<'a> {
                 self.unusable.extend(here.iter().filter(|field| field.name() == name).map(|field| field.key));
                 format!("did you mean `{name}`?")
             }
-            (None, Some(field)) => format!("it belongs below [{}]", field.section()),
+            (None, Some(field)) => format!("move it below [{}]", field.section()),
             (None, None) => {
                 let names: Vec<_> = here.iter().map(|field| format!("`{}`", field.name())).collect();
                 format!("[{section}] has {}", names.join(", "))
             }
         };
-        self.fault(key.span(), "", Fault::new(format!("{} is not known in [{section}]", named(word)), remedy));
+        self.fault(key.span(), "", Fault::new(format!("{} is unknown in [{section}]", named(word)), remedy));
     }
 
     fn field(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
@@ -365,7 +365,7 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Float(_) => "a decimal number",
         DeValue::Boolean(_) => "`true` or `false`",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",

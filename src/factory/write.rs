@@ -1,4 +1,4 @@
-//! From a [`Factory`] to the text of its `factory.toml`, and from one text to another with a few values changed.
+//! Writes the `factory.toml` of a [`Factory`], and changes single values in a text.
 
 use std::fmt::Write as _;
 
@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 /// same factory, and the same factory always gives the same text.
 ///
 /// # Errors
-/// `Internal` when the factory cannot be serialised.
+/// `Internal` if the factory cannot be serialized.
 pub fn to_toml(factory: &Factory) -> Result<String> {
     let answers = Answers::of(factory)?;
     let mut text = format!(
-        "# What this factory should be. Meant to be edited: `factoryup plan` shows what a change would do, `factoryup apply` does it.\n\
-         # Never a secret in this file: it is committed.\n\
+        "# The settings of this factory. Edit them, review the changes with `factoryup plan`, then apply them with `factoryup apply`.\n\
+         # Never put a secret into this file: it is committed.\n\
          schema = {SCHEMA}\n"
     );
     for section in SECTIONS {

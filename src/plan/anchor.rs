@@ -1,4 +1,4 @@
-//! Anchors: the head of an evidence log, kept where the log's folder gives no access.
+//! Anchors: heads of an evidence log, stored out of reach of the log's directory.
 //!
 //! Each line of the log has the hash of the line before, so one line's hash fixes all lines up to it. A log that was shortened, or
 //! computed again with statements missing, does not have the line that an anchor names.
@@ -37,16 +37,16 @@ impl Head {
     }
 }
 
-/// A head that somebody else keeps.
+/// A head that is stored elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchor {
     /// What it is called there.
     pub name: String,
     /// When it was written there, by the keeper's clock.
     pub at: String,
-    /// Whether the keeper lets nobody move it but those who may write it.
+    /// Whether only those who may create anchors can move it.
     pub is_protected: bool,
-    /// What it holds.
+    /// The head that it stores.
     pub head: Head,
 }
 

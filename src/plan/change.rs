@@ -1,4 +1,4 @@
-//! The words of a plan: plain data that is shown, serialised and hashed.
+//! The types of a plan: plain data that is shown, serialized and hashed.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::digest::sha256;
 
 use crate::secret::redact;
 
-/// One of the three things that factoryup brings to a desired state.
+/// One of the three targets that factoryup configures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetName {
@@ -48,7 +48,7 @@ pub enum Action {
     Update,
     /// It is there and will not be.
     Delete,
-    /// Something is done that leaves no resource of its own, such as a reload.
+    /// Runs an action that leaves no resource, such as a reload.
     Run,
 }
 
@@ -69,25 +69,25 @@ impl Action {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Risk {
-    /// Nothing that a re-run would not mend.
+    /// A re-run fixes any failure.
     #[default]
     None,
     /// It restarts or replaces something in use.
     Disruptive,
-    /// It can shut people out of the machine, so it is made only under the armed revert.
+    /// It can lock users out of the machine, so it runs only under the armed revert.
     Access,
 }
 
 /// A text before and after. A side is `None` where there is no such text; secrets are never texts here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diff {
-    /// What is there.
+    /// The current content.
     pub before: Option<String>,
     /// What will be there.
     pub after: Option<String>,
 }
 
-/// One resource that is not as it should be.
+/// One resource that differs from its desired state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// `kind:name`, unique in a target and stable between runs, such as `file:/etc/motd`.
@@ -145,18 +145,18 @@ impl Change {
     }
 }
 
-/// All changes between what is and what should be on one target, in the order in which they are made.
+/// All changes from the current to the desired state of one target, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Format number of the JSON form: 1.
     pub schema: u32,
     /// Which target.
     pub target: TargetName,
-    /// Which one of its kind: a URL or path that a person recognises.
+    /// Which target of its kind: a URL or path that the user recognizes.
     pub subject: String,
     /// The changes, in order.
     pub changes: Vec<Change>,
-    /// How many resources are as they should be.
+    /// How many resources are up to date.
     pub unchanged: usize,
     /// What the reader should know: what was left out and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -164,7 +164,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan that changes nothing yet.
+    /// Returns a plan without changes.
     pub fn new(target: TargetName, subject: impl Into<String>) -> Self {
         Self { schema: 1, target, subject: subject.into(), changes: Vec::new(), unchanged: 0, notes: Vec::new() }
     }
@@ -174,7 +174,7 @@ impl Plan {
         self.changes.push(change);
     }
 
-    /// Whether nothing is left to do.
+    /// Whether there are no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

@@ -1,20 +1,20 @@
-//! What can be done to a target.
+//! The operations on a target.
 
 use super::change::TargetName;
 
 /// What is done to a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// It is brought to the state that `factory.toml` describes.
+    /// Apply the state that `factory.toml` describes.
     Apply,
-    /// The same for a control repo that is there, as `factoryup upgrade` does it.
+    /// Apply it to an existing control repo, as `factoryup upgrade` does.
     Upgrade {
         /// Into the work tree instead of onto a branch.
         in_place: bool,
         /// Whether a branch is pushed.
         push: bool,
     },
-    /// It is brought back to the state before.
+    /// Revert to the state before.
     Revert,
 }
 
@@ -28,7 +28,7 @@ impl Deed {
         }
     }
 
-    /// What shows the plan, and what carries it out without asking.
+    /// The commands that show the plan, and that apply it without confirmation.
     /// No target means all of them.
     pub(super) fn commands(self, target: Option<TargetName>) -> [String; 2] {
         let target = target.map_or(String::new(), |target| format!(" {target}"));

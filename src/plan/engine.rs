@@ -1,4 +1,4 @@
-//! The one way everything goes: observe → plan → confirm → apply → verify → receipt + evidence → prove.
+//! The steps of every target: observe → plan → confirm → apply → verify → receipt + evidence → prove.
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,12 @@ use crate::dialog::Dialog;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 
-/// Something that can be brought to a desired state.
+/// A target with a desired state.
 pub trait Target {
     /// Which of the three it is.
     fn name(&self) -> TargetName;
 
-    /// Which one of its kind, as a person recognises it: a URL or path.
+    /// Which target of its kind: a URL or path that the user recognizes.
     fn subject(&self) -> String;
 
     /// What is done to it.
@@ -28,23 +28,23 @@ pub trait Target {
         Deed::Apply
     }
 
-    /// Reads what is there and compares it with what should be. Writes nothing.
+    /// Compares the current state with the desired state. Writes nothing.
     ///
     /// # Errors
     /// When the target cannot be reached or read.
     fn observe(&mut self, watch: &dyn Watch) -> Result<Plan>;
 
-    /// Makes the changes of a plan that [`observe`](Self::observe) returned, in order, reporting each to `log` before and after.
-    /// A change that turns out to be made already counts as done.
+    /// Applies a plan from [`observe`](Self::observe) in order, and reports each change to `log` before and after.
+    /// A change that was applied already counts as done.
     ///
     /// # Errors
-    /// At the first change that fails; the ones before it stay made and are in the receipt.
+    /// At the first change that fails. Earlier changes stay and are in the receipt.
     fn apply(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()>;
 
-    /// Proves what only trying can prove, after the state was verified. The default proves nothing.
+    /// Runs the policy checks, after the state was verified. The default has none.
     ///
     /// # Errors
-    /// When the attempt itself cannot be made. A promise that does not hold is a [`Proof`], not an error.
+    /// If a check cannot run. A failed check is a [`Proof`], not an error.
     fn prove(&mut self, _watch: &dyn Watch) -> Result<Vec<Proof>> {
         Ok(Vec::new())
     }
@@ -61,7 +61,7 @@ pub struct Proof {
     pub detail: String,
 }
 
-/// What happens while a target is brought to its state.
+/// An event of a run on a target.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// A target is taken up.
@@ -111,7 +111,7 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
-    /// Observed again: nothing is left to do.
+    /// Observed again: no changes are left.
     Verified,
     /// A promise was tried.
     Proved(&'a Proof),
@@ -124,7 +124,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Somebody who follows a run.
+/// Follows a run and answers its questions.
 pub trait Watch: Dialog {
     /// Told at each step.
     fn event(&self, event: &Event<'_>);
@@ -139,7 +139,7 @@ impl Watch for crate::dialog::Silent {
 pub struct Options {
     /// Apply without asking.
     pub yes: bool,
-    /// Try the promises also when nothing was changed and they held when they were last tried.
+    /// Run the policy checks even if nothing changed and all passed the last time.
     pub prove_again: bool,
 }
 
@@ -147,12 +147,12 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum Outcome {
-    /// There was nothing to do.
+    /// There were no changes.
     AlreadyRight {
         /// Promises that were tried and held.
         proofs: usize,
     },
-    /// Changes were made and verified.
+    /// Changes were applied and verified.
     Applied {
         /// How many.
         changes: usize,
@@ -161,7 +161,7 @@ pub enum Outcome {
     },
 }
 
-/// Brings `target` to its desired state. See the [module](super) for the order of things.
+/// Runs all steps on `target`. See the [module](super) for their order.
 ///
 /// # Errors
 /// What the target's steps return; `Interrupted` when the plan is declined; `CutShort` when changes are left after applying;
@@ -172,7 +172,7 @@ pub fn converge(target: &mut dyn Target, watch: &dyn Watch, state: &StateDir, op
     carry_out(target, &plan, watch, state, options)
 }
 
-/// Observes a target and shows the plan. Changes nothing on the target. `None` if nothing is left to do or to prove.
+/// Observes a target and shows the plan. Changes nothing. `None` if there are no changes and no policy checks to run.
 ///
 /// # Errors
 /// As [`Target::observe`]; `CannotWrite` when the journal cannot be written.
@@ -203,7 +203,7 @@ pub(crate) fn prepare(
     Ok(None)
 }
 
-/// Makes the changes of a plan that was confirmed, verifies them, and proves the target's promises.
+/// Applies a confirmed plan, verifies it, and runs the target's policy checks.
 ///
 /// # Errors
 /// As [`converge`].
@@ -259,7 +259,7 @@ fn apply(
         });
         Evidence::at(state.file("evidence/log.jsonl")).append(&plan.subject, &plan.digest(), deed.as_str(), value)
     };
-    // A run that is killed says nothing afterwards, and a program on a host goes on without it.
+    // Log the start now: a killed run cannot, and its program on the host keeps running.
     evidence("begun", None)?;
     let mut log = Log {
         watch,
@@ -283,10 +283,10 @@ fn apply(
         if error.kind() != Kind::CutShort || error.is_partial() {
             record = record.and(journal.append(target.name(), Mark::Ended, None, Some(error.to_string())));
         }
-        // What went wrong first is what has to be mended first.
+        // Return the original error; a failure to log it is only a hint.
         return Err(match record {
             Ok(()) => error,
-            Err(unwritten) => error.hint(format!("nor could that be put on record: {unwritten}")),
+            Err(unwritten) => error.hint(format!("the failure could not be logged either: {unwritten}")),
         });
     }
     let left = target.observe(watch)?;
@@ -303,7 +303,7 @@ fn apply(
             ),
         )
         .hint(format!(
-            "run `{}` to see what; something else may be changing it back",
+            "run `{}` to list them; another program may be changing them back",
             deed.commands(Some(plan.target))[0]
         )));
     }
@@ -334,7 +334,7 @@ fn prove(target: &mut dyn Target, plan: &Plan, watch: &dyn Watch, state: &StateD
         Kind::Pending,
         format!("{} of {} policy checks failed on {}: {}", broken.len(), proofs.len(), plan.subject, broken.join("; ")),
     )
-    .hint("do not let the agent work on this factory until they hold"))
+    .hint("do not let the agent work on this factory until they pass"))
 }
 
 mod confirm;

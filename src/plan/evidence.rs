@@ -167,32 +167,32 @@ impl Evidence {
         let (mut prev, mut count, mut hashes) = ("0".repeat(64), 0, Vec::new());
         let bytes = self.read().map_err(|e| {
             Error::data(format!("cannot read the evidence log {}: {e}", self.path.display()))
-                .hint("it is written by what makes changes: `factoryup init` and `factoryup apply`")
+                .hint("`factoryup init` and `factoryup apply` create it")
         })?;
         if bytes.is_empty() {
-            return Err(Error::data(format!("the evidence log {} is empty", self.path.display())).hint(
-                "factoryup never leaves one so unless the disk was full: if something was applied, its record is gone",
-            ));
+            return Err(Error::data(format!("the evidence log {} is empty", self.path.display()))
+                .hint("an empty log means that the disk was full; records of earlier changes are lost"));
         }
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             count += 1;
             let broken =
-                |why: &str| Error::data(format!("{}:{count}: the evidence does not hold: {why}", self.path.display()));
+                |why: &str| Error::data(format!("{}:{count}: the hash chain is broken: {why}", self.path.display()));
             let of_a_crash = |why: &str| {
-                broken(why).hint("a crash or an editor leaves such a line; the next `factoryup apply` that makes a change repairs it")
+                broken(why).hint("run `factoryup apply`: the next change repairs a line that a crash or an editor left")
             };
-            let inquiry = "compare with the copy in the control repo; keep this file as it is for the inquiry";
+            let inquiry =
+                "compare the log with the copy in the control repo, and keep this file unchanged for the investigation";
             match statements(line).0[..] {
-                [_, _, ..] => return Err(of_a_crash("two statements are on one line: a line ending is missing")),
+                [_, _, ..] => return Err(of_a_crash("two entries are on one line: a line ending is missing")),
                 _ if line.last() != Some(&b'\n') => {
-                    return Err(of_a_crash("the line is torn: its end is missing"));
+                    return Err(of_a_crash("the line is incomplete: its end is missing"));
                 }
                 _ => {}
             }
-            let statement: Statement =
-                serde_json::from_slice(line).map_err(|e| broken(&format!("not a statement: {e}")).hint(inquiry))?;
+            let statement: Statement = serde_json::from_slice(line)
+                .map_err(|e| broken(&format!("not an evidence entry: {e}")).hint(inquiry))?;
             if statement.prev != prev {
-                return Err(broken("it does not follow from the line before").hint(inquiry));
+                return Err(broken("its hash of the previous line does not match").hint(inquiry));
             }
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             prev = crate::digest::sha256(line.strip_suffix(b"\r").unwrap_or(line));
@@ -247,7 +247,7 @@ mod tests {
             if length % 128 == 0 || length + 2 > text.len() {
                 // It waits a little for a process that may be writing, so not each of them.
                 let error = Evidence::at(&path).verify().unwrap_err();
-                assert!(error.to_string().contains(":3: ") && error.to_string().contains("torn"), "{error}");
+                assert!(error.to_string().contains(":3: ") && error.to_string().contains("incomplete"), "{error}");
                 Evidence::at(&path).append("repo", &"b".repeat(64), "apply", json!({})).unwrap();
                 let whole = length == text.len() - 1;
                 assert_eq!(Evidence::at(&path).verify().unwrap().0, if whole { 4 } else { 3 });

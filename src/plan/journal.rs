@@ -1,4 +1,4 @@
-//! The journal: what a run was about to do, written and synced before it is done, so that a cut run can say where it was.
+//! The journal: each step, written and synced before it runs, so that an interrupted run can be located.
 //!
 //! The journal decides nothing. What is left to do is always found by observing again; the journal says *that* a run was cut, and
 //! at which change, and it is the record a person reads when something went wrong.
@@ -38,13 +38,13 @@ pub(crate) struct JournalLine {
 pub(crate) enum Mark {
     /// A plan was confirmed and begins.
     Begun,
-    /// A change is about to be made.
+    /// A change starts.
     Started,
-    /// The change was made.
+    /// The change is applied.
     Done,
     /// The change failed.
     Failed,
-    /// The run ended, well or not: nothing is in flight.
+    /// The run ended, successful or not.
     Ended,
     /// The promises were tried, and all of them held.
     Proved,

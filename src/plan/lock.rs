@@ -1,4 +1,4 @@
-//! The lock on a state folder: one process at a time changes a factory.
+//! The lock on a state directory: one process at a time changes a factory.
 //!
 //! The lock is the kernel's, on the open file, so that it ends with its process, however that ends. The file says who holds it, and
 //! is valid only while the lock is held.
@@ -22,7 +22,7 @@ const READS: (u32, Duration) = (10, Duration::from_millis(20));
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
-/// Who holds a lock.
+/// The process that holds a lock.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: i32,
@@ -70,14 +70,14 @@ fn held(file: &File, path: &Path) -> Error {
             let since = since.strftime("%Y-%m-%d %H:%M UTC");
             format!("another factoryup (process {pid}, `factoryup {command}`, since {since}) is using this factory")
         }
-        None => format!("another factoryup is using this factory: it holds {}", path.display()),
+        None => format!("another factoryup is using this factory (lock: {})", path.display()),
     };
     Error::new(Kind::CannotWrite, who)
         .hint("answer its question if it asks one, or wait until it ends; then run the command again")
         .hint("or run a command that only reads: factoryup plan, factoryup doctor")
 }
 
-/// The one who holds the lock now, if it said so and is alive: a process that was killed leaves what it wrote.
+/// The process that holds the lock, if it is alive: a killed process leaves its record.
 fn holder(mut file: &File) -> Option<Holder> {
     for read in 0..READS.0 {
         if read > 0 {
@@ -124,7 +124,7 @@ mod tests {
         for text in ["", "{", r#"{"pid":2147483647,"command":"apply","since":"2026-11-24T20:31:50Z"}"#] {
             fs::write(&path, text).unwrap();
             let said = Lock::take(&path, "apply").unwrap_err().to_string();
-            assert!(!said.contains("process") && said.contains("it holds /"), "{said}");
+            assert!(!said.contains("process") && said.contains("(lock: /"), "{said}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The engine: how anything is brought to its desired state.
+//! The engine: the steps that apply a desired state to a target.
 //!
 //! A [`Target`] knows how to *observe* (read what is there, compare it with what should be, and say so as a [`Plan`]), how to
 //! *apply* the changes of such a plan, and how to *prove* promises that only trying can prove. Everything else exists once, in

@@ -1,4 +1,4 @@
-//! The receipt: what factoryup changed on a target and what was there before, enough to undo it.
+//! The receipt: factoryup's changes on a target with the state before, enough to undo them.
 //!
 //! One receipt per target grows over the runs. For each resource the *first* `before` is kept, since that is the state an undo
 //! must lead back to, however often the resource changed after.
@@ -15,7 +15,7 @@ use crate::secret::{redact, redact_json};
 /// The `schema` number of a receipt.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// How the state before can be brought back.
+/// How to restore the state before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "how")]
 pub enum Undo {
@@ -26,7 +26,7 @@ pub enum Undo {
         /// The earlier form.
         before: String,
     },
-    /// It cannot be brought back, and why.
+    /// It cannot be restored, with the reason.
     Never {
         /// Why not.
         reason: String,
@@ -34,7 +34,7 @@ pub enum Undo {
 }
 
 impl Undo {
-    /// The earlier form as JSON, for those who can make of it what it was.
+    /// The earlier state as JSON, for the kinds that can restore it.
     pub(crate) fn restore(before: &impl Serialize) -> Self {
         Self::Restore { before: serde_json::to_string(before).unwrap_or_default() }
     }
@@ -98,7 +98,7 @@ impl Receipt {
             .map_err(|e| Error::data(format!("the receipt {} is damaged: {e}", path.display())))?;
         if receipt.schema > SCHEMA {
             return Err(Error::data(format!(
-                "the receipt {} has schema {}; this factoryup knows up to {SCHEMA}",
+                "the receipt {} has schema {}; this factoryup supports up to {SCHEMA}",
                 path.display(),
                 receipt.schema
             ))
@@ -122,7 +122,7 @@ impl Receipt {
         }
     }
 
-    /// Removes a change that was taken back.
+    /// Removes a reverted change.
     pub fn forget(&mut self, id: &str) {
         let id = redact(id);
         self.entries.retain(|entry| entry.id != id);

@@ -1,4 +1,4 @@
-//! A plan that was saved to a file, to be applied later exactly as it was reviewed, or refused.
+//! A saved plan, which is applied exactly as it was reviewed, or refused.
 //!
 //! ```json
 //! { "schema": 1, "factory": "acme", "made_at": "2026-11-28T14:00:00Z", "generator": "0.1.0", "digest": "…", "plans": [ … ] }
@@ -47,10 +47,10 @@ impl SavedPlan {
         }
     }
 
-    /// Refuses a place where something other than a saved plan is. A link is not followed.
+    /// Refuses a path where another kind of file exists. Does not follow links.
     ///
     /// # Errors
-    /// `Usage` with what is there.
+    /// `Usage` with the path.
     pub fn may_be_at(path: &Path) -> Result<()> {
         let is_plan = |path: &Path| {
             let text = crate::budget::read(path).unwrap_or_default();
@@ -60,12 +60,12 @@ impl SavedPlan {
         match std::fs::symlink_metadata(path) {
             Err(_) => Ok(()),
             Ok(there) if there.is_file() && there.len() <= LARGEST && is_plan(path) => Ok(()),
-            Ok(_) => Err(Error::usage(format!("{name} is there and is no saved plan"))
-                .hint("name another file with --out FILE; only a saved plan is replaced")),
+            Ok(_) => Err(Error::usage(format!("{name} exists and is not a saved plan"))
+                .hint("choose another file with --out FILE; --out replaces only saved plans")),
         }
     }
 
-    /// Writes it, readable by its owner only, over an earlier one.
+    /// Writes the plan, readable only by its owner, and replaces an earlier one.
     ///
     /// # Errors
     /// `Usage` as [`may_be_at`](Self::may_be_at); `CannotWrite` with the path.
@@ -74,14 +74,14 @@ impl SavedPlan {
         write_json(path, self)
     }
 
-    /// Reads one of the factory of this name.
+    /// Reads a saved plan of the factory with this name.
     ///
     /// # Errors
     /// `Data` if it cannot be read, was edited, is of a newer version, or of another factory.
     pub fn read(path: &Path, factory: &str) -> Result<Self> {
         let name = path.display();
-        let again = |error: Error| error.hint(format!("make a new plan: factoryup plan --out {name}"));
-        let cannot = |why: String| again(Error::data(format!("cannot use {name} as a plan: {why}")));
+        let again = |error: Error| error.hint(format!("create a new plan: factoryup plan --out {name}"));
+        let cannot = |why: String| again(Error::data(format!("cannot use {name} as a saved plan: {why}")));
         let size = std::fs::metadata(path).map_err(|e| cannot(e.to_string()))?;
         if !size.is_file() || size.len() > LARGEST {
             return Err(cannot(format!("it is not a file of at most {LARGEST} bytes")));
@@ -89,20 +89,20 @@ impl SavedPlan {
         let text = crate::budget::read(path).map_err(|e| cannot(e.to_string()))?;
         let version: Schema = serde_json::from_slice(&text).map_err(|e| cannot(e.to_string()))?;
         if version.schema != SCHEMA {
-            let why = format!("its schema is {}, and this factoryup knows {SCHEMA}", version.schema);
+            let why = format!("its schema is {}, and this factoryup supports {SCHEMA}", version.schema);
             return Err(cannot(why).hint("or use the factoryup that wrote it"));
         }
         let saved: Self = serde_json::from_slice(&text).map_err(|e| cannot(e.to_string()))?;
         if digest(&saved.plans) != saved.digest {
-            return Err(cannot("it was edited: its digest is of another plan".into()));
+            return Err(cannot("it was edited: its digest does not match".into()));
         }
         if saved.factory != factory {
-            return Err(cannot(format!("it is of the factory `{}`, not `{factory}`", saved.factory)));
+            return Err(cannot(format!("it belongs to the factory `{}`, not `{factory}`", saved.factory)));
         }
         Ok(saved)
     }
 
-    /// The targets it is about, each once.
+    /// The targets of the plan, each once.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetName> {
         let mut names: Vec<TargetName> = self.plans.iter().map(|plan| plan.target).collect();
@@ -123,11 +123,11 @@ impl SavedPlan {
         &self.plans
     }
 
-    /// Refuses to go on if what would change now is not what would have changed then. A change that is gone is fine where `begun`
-    /// says that this very plan was applied before, and interrupted.
+    /// Refuses to continue if the pending changes differ from the saved ones. A missing change is fine if `begun` reports that this plan
+    /// was applied before and interrupted.
     ///
     /// # Errors
-    /// `Data` with each change that is new, gone or different; what `begun` returns.
+    /// `Data` with each new, missing or different change; the error of `begun`.
     pub fn require_same(&self, now: &[&Plan], begun: &dyn Fn(&Plan) -> Result<bool>) -> Result<()> {
         let now: Vec<Plan> = now.iter().map(|plan| (*plan).clone().redacted()).collect();
         let mut moved = Vec::new();
@@ -154,10 +154,10 @@ impl SavedPlan {
             return Ok(());
         }
         let count = moved.len();
-        let error = Error::data(format!("the plan of {} does not fit any more; nothing was changed", self.made_at));
+        let error = Error::data(format!("the saved plan of {} is out of date; nothing was changed", self.made_at));
         let error = moved.into_iter().take(12).fold(error, Error::hint);
         let error = if count > 12 { error.hint(format!("and {} more", count - 12)) } else { error };
-        Err(error.hint("make a new plan with `factoryup plan --out FILE`, and review it"))
+        Err(error.hint("create and review a new plan: `factoryup plan --out FILE`"))
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
         };
         let text = std::fs::read_to_string(&path).unwrap();
         refused(&text.replace("file:b", "file:c"), "acme", "it was edited");
-        refused(&text, "shop", "of the factory `acme`");
+        refused(&text, "shop", "to the factory `acme`");
         refused(
             &text.replace("\"schema\": 1,\n  \"factory\"", "\"schema\": 2,\n  \"factory\""),
             "acme",

@@ -1,4 +1,4 @@
-//! The state folder of one factory, and the one way to write a file so that a crash leaves the old text or the new one.
+//! The state directory of a factory, and atomic file writes.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -29,10 +29,10 @@ impl StateDir {
         Self::at(Self::place(name)?)
     }
 
-    /// The folder for the factory `name` for a command that only reads in it: it is not made.
+    /// Returns the directory of the factory `name` for reading, without creating it.
     ///
     /// # Errors
-    /// `CannotWrite` when there is no home folder.
+    /// `CannotWrite` if there is no home directory.
     pub fn locate(name: &str) -> Result<Self> {
         Ok(Self { path: Self::place(name)?, lock: None })
     }
@@ -47,23 +47,23 @@ impl StateDir {
             return Ok(());
         }
         let (before, now) = (Self::place(former)?, Self::place(name)?);
-        // A folder that nobody claimed holds no records: a command that failed may have left it.
+        // An unclaimed directory contains no records: a failed command may have left it.
         if now.join(CLAIM).exists() || !before.is_dir() {
             return Ok(());
         }
         let (from, to) = (shell::word(&before.display().to_string()), shell::word(&now.display().to_string()));
-        // `mv` would put the one folder into the other.
+        // `mv` would move one directory into the other.
         let away = if now.exists() { format!("mv {to} {to}.old && ") } else { String::new() };
         Err(Error::data(format!(
-            "`factory.name` is `{name}`, and this control repo was made as `{former}`: under another name it is another factory, which knows nothing of the tokens, receipts and evidence in {}",
+            "this control repo was created as `{former}`, but `factory.name` is `{name}`; its tokens, receipts and evidence are still in {}",
             before.display()
         ))
-        .hint(format!("put `name = \"{former}\"` back under [factory] in factory.toml"))
-        .hint(format!("or give it the new name with all its records, then run this again: {away}mv {from} {to}"))
-        .hint("runners and texts that carry the name are then made anew; `factoryup plan` shows which"))
+        .hint(format!("restore `name = \"{former}\"` under [factory] in factory.toml"))
+        .hint(format!("or rename its state directory too, then run the command again: {away}mv {from} {to}"))
+        .hint("after that, review with `factoryup plan` which runners and files are recreated under the new name"))
     }
 
-    /// Where the folder of the factory `name` is, or would be.
+    /// The path of the state directory of the factory `name`, which need not exist.
     fn place(name: &str) -> Result<PathBuf> {
         Ok(Self::all()?.join(name))
     }
@@ -75,13 +75,13 @@ impl StateDir {
             .filter(|p| p.is_absolute())
             .or_else(|| std::env::home_dir().map(|h| h.join(".local/state")))
             .ok_or_else(|| {
-                Error::new(Kind::CannotWrite, "no place for factoryup's state: neither XDG_STATE_HOME nor HOME is set")
+                Error::new(Kind::CannotWrite, "no state directory: neither XDG_STATE_HOME nor HOME is set")
                     .hint("set HOME, or XDG_STATE_HOME to an absolute path")
             })?;
         Ok(home.join("factoryup"))
     }
 
-    /// Every factory that was worked on from here: its control repo, and its state folder. Those that cannot be read are left out.
+    /// Lists the factories with state on this machine: control repo and state directory. Skips unreadable ones.
     #[must_use]
     pub fn known_factories() -> Vec<(PathBuf, PathBuf)> {
         let folders = Self::all().and_then(|all| all.read_dir().map_err(|e| Error::data(e.to_string())));
@@ -94,38 +94,39 @@ impl StateDir {
         found
     }
 
-    /// A state folder at a given path.
+    /// Creates or opens the state directory at a path.
     ///
     /// # Errors
-    /// `CannotWrite` when the folder cannot be made private.
+    /// `CannotWrite` if the directory cannot be made private.
     pub fn at(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let cannot = |e: std::io::Error| {
-            Error::new(Kind::CannotWrite, format!("cannot use the state folder {}: {e}", path.display()))
-                .hint("make it yours with mode 0700, or set XDG_STATE_HOME to a folder you can write")
+            Error::new(Kind::CannotWrite, format!("cannot use the state directory {}: {e}", path.display()))
+                .hint("make it your own with mode 0700, or set XDG_STATE_HOME to a directory that you can write to")
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(cannot)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
         Ok(Self { path, lock: None })
     }
 
-    /// Takes the folder for `command` of this process until it is dropped, so that two runs do not change one factory at once. Who only
-    /// reads does not need it: every file in the folder is replaced whole or grows by whole lines.
+    /// Locks the directory for `command` until `self` is dropped, so that two runs do not change one factory at once. A command that
+    /// only reads needs no lock: every file in the directory is replaced whole or grows by whole lines.
     ///
     /// # Errors
-    /// `CannotWrite` when another process holds it; it is named.
+    /// `CannotWrite` with the process that holds the lock.
     pub fn lock(&mut self, command: &str) -> Result<()> {
         self.lock = Some(Lock::take(&self.file("lock"), command)?);
         Ok(())
     }
 
-    /// Makes the folder that of the factory with the control repo in `repo`, the GitLab project at URL `project` and, where the command
-    /// brings something to it, the host called `host`, unless it is another's. One of repo and project is enough to know a factory again,
-    /// since each can be moved; but that the other one changed, or the host that its tokens go to, needs the person's yes.
+    /// Records that the directory belongs to the factory with this `repo`, `project` URL and `host`.
+    ///
+    /// `host` is given if the command changes the host. The same repo or the same project identifies a factory, since each can move. If
+    /// the other one changed, or the host that receives the tokens, the user must confirm.
     ///
     /// # Errors
-    /// `Data` when the folder is another factory's, its record is damaged, or nobody can be asked; `Interrupted` when the answer is no;
-    /// `CannotWrite` when the record cannot be written.
+    /// `Data` if the directory belongs to another factory, its record is damaged, or there is no terminal to confirm on; `Interrupted`
+    /// if the user declines; `CannotWrite` if the record cannot be written.
     pub fn claim(&self, repo: &Path, project: &str, host: Option<&str>, dialog: &dyn Dialog) -> Result<()> {
         let known = self.known(repo, project)?;
         let host = host.map(str::to_owned).or_else(|| known.as_ref().and_then(|known| known.host.clone()));
@@ -140,23 +141,23 @@ impl StateDir {
         write_json(&self.file(CLAIM), &claim)
     }
 
-    /// Makes the folder this factory's when it is nobody's yet; else only looks, since nothing is taken from it.
+    /// Claims an unclaimed directory for this factory; otherwise only checks the claim.
     ///
     /// # Errors
-    /// As [`look`](Self::look), and `CannotWrite` when the record cannot be written.
+    /// As [`look`](Self::look), and `CannotWrite` if the record cannot be written.
     pub fn claim_if_new(&self, repo: &Path, project: &str) -> Result<()> {
         if self.known(repo, project)?.is_some() { Ok(()) } else { self.claim(repo, project, None, &Silent) }
     }
 
-    /// Whether a command that changes nothing may look into the folder; writes nothing.
+    /// Checks that the directory does not belong to another factory. Writes nothing.
     ///
     /// # Errors
-    /// `Data` when the folder is another factory's, or its record is damaged.
+    /// `Data` if the directory belongs to another factory, or its record is damaged.
     pub fn look(&self, repo: &Path, project: &str) -> Result<()> {
         self.known(repo, project).map(drop)
     }
 
-    /// What the folder is known to belong to, unless that is another factory.
+    /// Reads the claim of the directory; fails if it is another factory's.
     fn known(&self, repo: &Path, project: &str) -> Result<Option<Claim>> {
         let path = self.file(CLAIM);
         let known = match crate::budget::read(&path) {
@@ -171,37 +172,37 @@ impl StateDir {
     }
 
     fn confirm(&self, changes: &str, dialog: &dyn Dialog) -> Result<()> {
-        let what = format!("what this factory was known by has changed: {changes}");
+        let what = format!("this may be another factory: {changes}");
         if !dialog.is_interactive() {
             return Err(Error::data(what)
-                .hint("if it is your factory all the same, run this on a terminal and say yes")
+                .hint("if it is still your factory, run the command on a terminal and confirm")
                 .hint(format!(
-                    "or forget what it was known by: rm {}",
+                    "or delete the record of the old values: rm {}",
                     shell::word(&self.file(CLAIM).display().to_string())
                 )));
         }
         dialog.warn(&what);
-        if dialog.confirm("Is it your factory all the same, to get its tokens and records?", false)? {
+        if dialog.confirm("Is this still your factory? Its tokens will be used with the new values.", false)? {
             return Ok(());
         }
         Err(Error::new(Kind::Interrupted, "declined; nothing was changed")
-            .hint("if one of these is a slip, mend it in factory.toml; then run this again"))
+            .hint("if one of these values is wrong, fix it in factory.toml and run the command again"))
     }
 
-    /// Where the folder is.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A file in the folder.
+    /// The path of a file in the directory.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 }
 
-/// A repo's place with links followed, also before its folder is made: `init` says where it will be, `apply` where it is.
+/// Resolves the links in a repo's path, which need not exist yet.
 pub(crate) fn real_place(repo: &Path) -> PathBuf {
     let place = std::path::absolute(repo).unwrap_or_else(|_| repo.to_owned());
     let known = place.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
@@ -217,16 +218,16 @@ const CLAIM: &str = "factory.json";
 /// The format number of a claim.
 const CLAIM_SCHEMA: u32 = 1;
 
-/// `factory.json`: which factory the folder belongs to.
+/// `factory.json`: the factory that the directory belongs to.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claim {
     schema: u32,
-    /// Where its control repo was last worked on from here.
+    /// The last path of its control repo on this machine.
     repo: PathBuf,
     /// URL of its GitLab project.
     project: String,
-    /// The host that something was last brought to, as `factory.toml` names it; not there before the first time.
+    /// The host that was last changed, as `factory.toml` names it; missing before the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<String>,
 }
@@ -235,7 +236,7 @@ impl Claim {
     fn parse(text: &[u8], path: &Path) -> Result<Self> {
         let damaged = |why: String| {
             Error::data(format!("{} is damaged: {why}", path.display())).hint(
-                "it says which factory the folder belongs to; if that is this one, remove the file and run this again",
+                "it records which factory the directory belongs to; if it is this factory, delete the file and run the command again",
             )
         };
         let claim: Self = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
@@ -245,33 +246,36 @@ impl Claim {
         Ok(claim)
     }
 
-    /// What is different in `new`, in words.
+    /// Describes the differences from `new`.
     fn changes(&self, new: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         if self.repo != new.repo {
             let (old, new) = (self.repo.display(), new.repo.display());
-            changes.push(format!("the control repo was in {old} and is in {new}"));
+            changes.push(format!("the control repo was in {old} and is now in {new}"));
         }
         if self.project != new.project {
-            changes.push(format!("the GitLab project was {} and is {}", self.project, new.project));
+            changes.push(format!("the GitLab project was {} and is now {}", self.project, new.project));
         }
         if let (Some(old), Some(new)) = (&self.host, &new.host)
             && old != new
         {
-            changes.push(format!("the host was {old} and is {new}"));
+            changes.push(format!("the host was {old} and is now {new}"));
         }
         changes
     }
 
     fn is_another(&self, folder: &Path) -> Error {
         Error::data(format!(
-            "another factory of this name has its state in {}: {}, with the control repo in {}",
+            "another factory with this name keeps its state in {}: {}, with the control repo in {}",
             folder.display(),
             self.project,
             self.repo.display()
         ))
-        .hint("give this one another name: `name` under [factory] in factory.toml, or --name")
-        .hint(format!("or, if the other is gone for good: mv {0} {0}.old", shell::word(&folder.display().to_string())))
+        .hint("choose another name: `name` under [factory] in factory.toml, or --name")
+        .hint(format!(
+            "or, if the other factory no longer exists: mv {0} {0}.old",
+            shell::word(&folder.display().to_string())
+        ))
     }
 }
 
@@ -334,7 +338,7 @@ mod tests {
         for (repo, project, host, word) in [
             (&moved, "https://a/x/y", here, "the control repo was"),
             (&one, "https://a/new/y", here, "the GitLab project was"),
-            (&one, "https://a/x/y", Some("i:22"), "the host was h:22 and is i:22"),
+            (&one, "https://a/x/y", Some("i:22"), "the host was h:22 and is now i:22"),
         ] {
             state.look(repo, project).unwrap();
             let error = state.claim(repo, project, host, &Silent).unwrap_err();

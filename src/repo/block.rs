@@ -1,4 +1,4 @@
-//! A block: the part of a user's file that factoryup keeps up to date.
+//! A block: the part of a user's file that factoryup updates.
 //!
 //! The first line of the file that holds `factoryup:begin` opens it, the next that holds `factoryup:end` closes it, whatever
 //! the file's comment sign is. The body is what stands between the two lines; the rest of the file is the user's. A file with

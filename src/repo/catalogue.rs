@@ -286,7 +286,7 @@ mod tests {
             (A.to_owned(), &["a", "b"], "templates/b is in no row"),
             (format!("{A}{A}"), &["a"], "listed twice"),
             (row("path = \"../b\""), &["../b"], "`..`"),
-            (row("path = \".git/config\""), &[".git/config"], "git's own folder"),
+            (row("path = \".git/config\""), &[".git/config"], "git's own directory"),
             (row("path = \"b\"\nmode = \"777\""), &["b"], "mode other than"),
             (row("path = \"b\"\neach = \"environments\""), &["b"], "or neither"),
             (row("path = \"ENVIRONMENT\""), &["ENVIRONMENT"], "or neither"),

@@ -1,4 +1,4 @@
-//! Whether paths of a work tree are as they were committed, and the staging of those that are to be, by their bytes.
+//! Checks that paths of a work tree are as committed, and stages paths by their bytes.
 //!
 //! `git status` and `git add` would do it too, but they start the filters that the repo is configured for, and in a folder from
 //! somebody else those are that somebody's programs.
@@ -85,7 +85,7 @@ pub(crate) fn changed(git: &Git, head: &str, paths: &[&str]) -> RepoResult<Vec<C
     }
     // Last, since what is committed only now differs above as well, and is no change that waits for a commit.
     if git.resolve("HEAD")?.as_deref() != Some(head) {
-        return Err(RepoError::Meanwhile(format!("HEAD of {} became another commit", git.dir().display())));
+        return Err(RepoError::Meanwhile(format!("HEAD of {} moved", git.dir().display())));
     }
     Ok(found)
 }

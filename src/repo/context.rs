@@ -1,4 +1,4 @@
-//! What templates can name: the answers of `factory.toml` and what follows from them.
+//! The variables of templates: the settings of `factory.toml` and values derived from them.
 //!
 //! Every key is always there, so that a name which is not is a mistake in the template and never an absent answer. Choices come
 //! as their word in `factory.toml` and as yes-or-no keys, so that conditions stay free of string comparisons.

@@ -1,4 +1,4 @@
-//! A new repo: all of it, or nothing.
+//! Creates a new repo, completely or not at all.
 //!
 //! The repo is made in a staging place, with its commit and its work tree, synced to disk, and then put in place.
 //! Where the folder was not there, one rename does it. Where it was, `.git` is moved in first: from that moment the repo is there
@@ -19,7 +19,7 @@ use super::stage::Stage;
 /// Makes a repo with this first commit in `dir`, which is not there, or holds nothing but files that are in the commit.
 pub(crate) fn create(dir: &Path, first: &NewCommit<'_>, format: ObjectFormat) -> RepoResult<()> {
     let parent = dir.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(RepoError::io("make", parent))?;
+    fs::create_dir_all(parent).map_err(RepoError::io("create", parent))?;
     for stage in Stage::left_behind(dir)? {
         stage.remove()?;
     }
@@ -86,7 +86,7 @@ fn move_entries(tree: &Path, dir: &Path) -> RepoResult<()> {
 fn rename(from: &Path, to: &Path) -> RepoResult<()> {
     let io = |source: std::io::Error| {
         if matches!(source.kind(), std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty) {
-            let why = format!("{} appeared in the meantime", to.display());
+            let why = format!("{} was created while factoryup was running", to.display());
             return RepoError::Occupied { dir: to.parent().unwrap_or(to).to_owned(), why };
         }
         RepoError::Io { verb: "write", path: to.to_owned(), source }

@@ -1,4 +1,4 @@
-//! What the control repo should be: answers in, files out.
+//! The desired state of the control repo: settings in, files out.
 
 use super::error::RepoResult;
 use super::git::write::Edit;

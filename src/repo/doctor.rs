@@ -1,4 +1,4 @@
-//! Whether a control repo is sound: what factoryup recorded is what is there.
+//! Checks that a control repo matches factoryup's records.
 //!
 //! It reads the commit that is checked out and nothing else, so that it says the same on a laptop and in a pipeline. Files that the
 //! user edited are no fault: they are what an upgrade merges. A managed file that was edited is, for it will be in conflict.
@@ -63,23 +63,23 @@ pub fn check(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Vec<Ch
             rendering(&repo, &desired),
         ]),
         Observed::Vacant { .. } | Observed::CutShort | Observed::Foreign(_) => {
-            Err(Error::usage(format!("{} holds no control repo yet", dir.display()))
-                .hint("make it with: factoryup apply repo"))
+            Err(Error::usage(format!("{} has no control repo yet", dir.display()))
+                .hint("create it: factoryup apply repo"))
         }
     }
 }
 
 fn conflicts(repo: &ControlRepo) -> Check {
     let waiting = repo.manifest.files.iter().filter(|record| record.state == State::Conflict);
-    Check::new("no conflict waits", "settle them with: factoryup resolve", waiting.map(|record| record.path.clone()))
+    Check::new("no unresolved conflicts", "resolve them: factoryup resolve", waiting.map(|record| record.path.clone()))
 }
 
 fn markers(repo: &ControlRepo) -> Check {
     let marked = |current: &Current| current.bytes.as_deref().is_some_and(has_markers);
     let found = repo.files.iter().filter(|(path, current)| !path.starts_with(BASE) && marked(current));
     Check::new(
-        "no generated file holds conflict markers",
-        "put the two versions together and remove the lines with the markers",
+        "no conflict markers in generated files",
+        "merge the two versions and remove the lines with the markers",
         found.map(|(path, _)| path.clone()),
     )
 }
@@ -92,8 +92,8 @@ fn tampering(repo: &ControlRepo) -> Check {
     };
     let managed = repo.manifest.files.iter().filter(|r| r.class == Class::Managed && r.state == State::Ok);
     Check::new(
-        "files that are factoryup's alone are as they were written",
-        "change the answer in factory.toml that makes them so, or say upstream what is missing; then restore them from git",
+        "files managed by factoryup are unchanged",
+        "change the setting in factory.toml that they depend on, or ask for the missing feature upstream; then restore them from git",
         managed.filter(edited).map(|record| record.path.clone()),
     )
 }
@@ -109,14 +109,16 @@ fn bases(repo: &ControlRepo) -> Check {
     let whole = |digest: &str| {
         repo.files.get(&format!("{BASE}{digest}")).and_then(|c| c.bytes.as_deref()).is_some_and(|b| sha256(b) == digest)
     };
-    let missing =
-        needed.iter().filter(|(digest, _)| !whole(digest)).map(|(_, path)| format!("that of {path} is missing"));
+    let missing = needed
+        .iter()
+        .filter(|(digest, _)| !whole(digest))
+        .map(|(_, path)| format!("the base version of {path} is missing"));
     let kept: BTreeSet<&str> = repo.files.keys().filter_map(|path| base_digest(path)).collect();
     let unneeded =
         kept.iter().filter(|digest| !needed.contains_key(*digest)).map(|d| format!("{BASE}{d} belongs to no file"));
     Check::new(
-        "the former text of every shared file is there",
-        "restore the folder from git: git checkout COMMIT -- .factory",
+        "base versions are complete",
+        "restore the directory from git: git checkout COMMIT -- .factory",
         missing.chain(unneeded),
     )
 }
@@ -126,12 +128,12 @@ fn answers(repo: &ControlRepo) -> Check {
     let table = repo.answers().and_then(|text| text.parse::<toml::Table>().ok());
     let fault = match table {
         Some(table) if sha256_of_json(&table) == repo.manifest.answers_sha256 => None,
-        Some(_) => Some(format!("{ANSWERS} is not what the manifest says")),
-        None => Some(format!("{ANSWERS} cannot be read")),
+        Some(_) => Some(format!("{ANSWERS} does not match the manifest")),
+        None => Some(format!("cannot read {ANSWERS}")),
     };
     Check::new(
-        "the answers last applied are known",
-        "restore the folder from git: git checkout COMMIT -- .factory",
+        "the last applied settings are recorded",
+        "restore the directory from git: git checkout COMMIT -- .factory",
         fault,
     )
 }
@@ -142,16 +144,16 @@ fn applied(repo: &ControlRepo) -> Option<Factory> {
 }
 
 fn rendering(repo: &ControlRepo, desired: &Desired) -> Check {
-    let claim = "these templates, with the answers last applied, render what was recorded";
-    let remedy = "the manifest was changed by hand: restore it from git: git checkout COMMIT -- .factory";
+    let claim = "the templates with the last applied settings render the recorded files";
+    let remedy = "restore the manifest, which was edited, from git: git checkout COMMIT -- .factory";
     if repo.manifest.template.pack_sha256 != desired.tree.pack_sha256 {
         let (theirs, own) = (&repo.manifest.template.version, &desired.tree.version);
-        let why = format!("the repo has the templates {theirs}, this factoryup {own}");
+        let why = format!("the repo has the templates {theirs}, this factoryup has {own}");
         return Check { skipped: Some(why), ..Check::new(claim, remedy, None) };
     }
     let Some(tree) = applied(repo).and_then(|factory| render(&factory).ok()) else {
         return Check {
-            skipped: Some("the answers last applied are not known".into()),
+            skipped: Some("the last applied settings are not recorded".into()),
             ..Check::new(claim, remedy, None)
         };
     };

@@ -1,4 +1,4 @@
-//! Where a new repo may stand: never among the system's files, a person's settings, or another repo's own.
+//! Refuses a new repo among system files, a user's settings, or another repo's own files.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -83,13 +83,13 @@ pub(crate) fn refuse_unfit(dir: &Path) -> RepoResult<()> {
 /// Why no repo belongs in `place`, for a person whose home is `home`.
 fn unfit(place: &Path, home: Option<&Path>) -> Option<String> {
     if place.components().any(|part| part == Component::ParentDir) {
-        return Some("it goes up from a folder that does not exist".into());
+        return Some("it goes up from a directory that does not exist".into());
     }
     if place.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
-        return Some("its name begins with a dot, as those of settings do".into());
+        return Some("its name begins with a dot, as in directories with settings".into());
     }
     if place.components().any(|part| part.as_os_str() == ".git") || place.ancestors().any(is_bare) {
-        return Some("it is in the folder of a git repo where git keeps its own files".into());
+        return Some("it is inside git's own directory of a repo".into());
     }
     if let Some(state) = StateDir::all().ok().map(|all| real_place(&all)).filter(|state| place.starts_with(state)) {
         return Some(format!("factoryup keeps its records in {}", state.display()));
@@ -97,18 +97,18 @@ fn unfit(place: &Path, home: Option<&Path>) -> Option<String> {
     if let Some(home) = home_above(place, home) {
         let below = place.strip_prefix(&home).ok()?.components().next();
         return match below {
-            None => Some("it is a home folder".into()),
+            None => Some("it is a home directory".into()),
             Some(first) if first.as_os_str().as_encoded_bytes().starts_with(b".") => {
-                Some(format!("{} holds settings", home.join(first).display()))
+                Some(format!("{} contains settings", home.join(first).display()))
             }
             Some(_) => None,
         };
     }
     if home.is_some_and(|home| home.starts_with(place)) {
-        return Some("it holds your home folder".into());
+        return Some("it contains your home directory".into());
     }
     if SHARED.iter().any(|folder| place == Path::new(folder)) {
-        return Some("it is a folder of the system".into());
+        return Some("it is a system directory".into());
     }
     let system = SYSTEM.iter().find(|folder| place.starts_with(folder))?;
     Some(format!("{system} belongs to the system"))

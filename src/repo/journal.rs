@@ -1,4 +1,4 @@
-//! Files written into a work tree: all of them, or none.
+//! Writes files to a work tree: all of them, or none.
 //!
 //! Everything that is to be written is first put aside in git's own folder, and synced. Then one journal names every step with what is
 //! there before and what will be after. With the journal in its place it is decided: whatever happens from there, the next start takes
@@ -120,11 +120,11 @@ impl<'a> Steps<'a> {
             let place = dir.join(&step.path);
             for folder in place.ancestors().skip(1).take_while(|folder| *folder != dir) {
                 if fs::symlink_metadata(folder).is_ok_and(|m| !m.is_dir()) && !gone.contains(folder) {
-                    return refused(&step.path, folder, "its folder cannot be made, since there is the file");
+                    return refused(&step.path, folder, "its directory cannot be created because of the file");
                 }
             }
             if let Some(other) = stays_in(&place, &gone) {
-                return refused(&step.path, &other, "in its place is a folder that holds");
+                return refused(&step.path, &other, "in its place is a directory that contains");
             }
         }
         Ok(())
@@ -137,7 +137,7 @@ impl<'a> Steps<'a> {
             return Err(RepoError::Busy(self.git.dir().to_owned()));
         }
         let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).map_err(RepoError::io("make", &folder))?;
+        fs::create_dir(&folder).map_err(RepoError::io("create", &folder))?;
         let mut steps = Vec::with_capacity(self.steps.len());
         for (index, (step, bytes)) in self.steps.into_iter().enumerate() {
             if let Some((_, digest)) = &step.after {
@@ -175,7 +175,7 @@ pub(super) fn read(folder: &Path) -> RepoResult<Journal> {
     if (1..=SCHEMA).contains(&journal.schema) {
         Ok(journal)
     } else {
-        Err(unreadable("it was written by another factoryup".into()))
+        Err(unreadable("it was written by another version of factoryup".into()))
     }
 }
 
@@ -265,12 +265,12 @@ fn check(dir: &Path, folder: &Path, step: &FileStep) -> Result<(), String> {
         return Err(format!("{} would get the mode {mode}", step.path));
     }
     if digest.len() != 64 || !digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(format!("{digest} is no SHA-256"));
+        return Err(format!("{digest} is not a SHA-256"));
     }
     match budget::read(&folder.join(digest)) {
         Ok(bytes) if sha256(&bytes) == *digest => Ok(()),
-        Ok(_) => Err(format!("what was put aside for {} is not what it says", step.path)),
-        Err(error) => Err(format!("what was put aside for {} cannot be read: {error}", step.path)),
+        Ok(_) => Err(format!("the saved content for {} does not match its digest", step.path)),
+        Err(error) => Err(format!("cannot read the saved content for {}: {error}", step.path)),
     }
 }
 
@@ -317,8 +317,8 @@ mod tests {
         let put = |path: &str| Edit::Put(Blob::file(path, "new"));
         let gone = |path: &str| Edit::Remove(path.to_owned());
         let refused = |edits: &[Edit]| Steps::new(&git, edits).unwrap_err().to_string();
-        assert!(refused(&[put("folder"), gone("folder/a")]).contains("a folder that holds folder/deep/b"));
-        assert!(refused(&[put("file/a")]).contains("there is the file file"));
+        assert!(refused(&[put("folder"), gone("folder/a")]).contains("a directory that contains folder/deep/b"));
+        assert!(refused(&[put("file/a")]).contains("because of the file file"));
 
         let edits = [put("folder"), put("file/a"), gone("folder/a"), gone("folder/deep/b"), gone("file")];
         Steps::new(&git, &edits).unwrap().carry_out(true).unwrap();

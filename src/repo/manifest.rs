@@ -1,4 +1,4 @@
-//! `.factory/manifest.toml`: what factoryup wrote into a control repo, file by file.
+//! `.factory/manifest.toml`: the files that factoryup wrote to a control repo.
 //!
 //! An upgrade needs three texts: what the user has, what the new templates render, and what the old ones rendered. The manifest
 //! names the third by its digest, and tells an edited file from an untouched one by the digest of what was written. Files are named
@@ -162,7 +162,7 @@ impl FileRecord {
         let digest = |text: &str| text.is_empty() || text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let named = [&self.path, &self.id].into_iter().find_map(|name| Some((name, path::problem(name)?)));
         match named {
-            Some((name, why)) => Some(format!("it names a file `{}`: {why}", name.escape_default())),
+            Some((name, why)) => Some(format!("it lists a file `{}`: {why}", name.escape_default())),
             None if !digest(&self.base) || !digest(&self.written) => Some(format!("{} has no SHA-256", self.path)),
             None => None,
         }
@@ -226,11 +226,11 @@ impl Manifest {
         let newer = |why: String| RepoError::Newer { file: PATH, why };
         let header: Header = toml::from_str(text).map_err(unreadable)?;
         if header.schema > SCHEMA {
-            return Err(newer(format!("it has schema {}; this one knows up to {SCHEMA}", header.schema)));
+            return Err(newer(format!("it has schema {}; this version supports up to {SCHEMA}", header.schema)));
         }
         if numbers(&header.min_generator) > numbers(env!("CARGO_PKG_VERSION")) {
             let own = env!("CARGO_PKG_VERSION");
-            return Err(newer(format!("it asks for {} or later; this one is {own}", header.min_generator)));
+            return Err(newer(format!("it requires {} or later; this is {own}", header.min_generator)));
         }
         let manifest: Self = toml::from_str(text).map_err(unreadable)?;
         match manifest.files.iter().find_map(FileRecord::problem) {

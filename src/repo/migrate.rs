@@ -1,4 +1,4 @@
-//! The [migrations](crate::migrations) that a control repo has before it, run over its manifest and its tree in memory.
+//! Runs the pending [migrations](crate::migrations) of a control repo on its manifest and tree in memory.
 //!
 //! They come before anything is compared: a file whose id changed is then paired as before, and what the user has in a folder that
 //! moves is already where the templates will look for it. What they do ends up in the upgrade's one commit, with a record of each.
@@ -34,7 +34,7 @@ pub(crate) fn refuse_unknown(list: &[Migration], manifest: &Manifest) -> RepoRes
     match manifest.migrations.iter().find(|record| !known(&record.id)) {
         Some(record) => Err(RepoError::Newer {
             file: manifest::PATH,
-            why: format!("it records the migration `{}`, which this one does not know", record.id),
+            why: format!("it records the migration `{}`, which this version does not know", record.id),
         }),
         None => Ok(()),
     }
@@ -93,10 +93,10 @@ impl Ran {
         let staying = Paths::new(staying.chain(&repo.unnamed).map(String::as_str));
         for (old, new) in &moving {
             if repo.files[old].mode == SUBMODULE {
-                return Err(format!("{old} is a submodule, and those are not moved"));
+                return Err(format!("{old} is a submodule, which cannot be moved"));
             }
             if staying.collides(new) {
-                return Err(format!("{old} should move to {new}, where something else is"));
+                return Err(format!("{old} should move to {new}, which collides with an existing path"));
             }
         }
         for (old, new) in moving {
@@ -171,7 +171,7 @@ fn rename(manifest: &mut Manifest, from: &str, to: &str) -> Result<(), String> {
         return Ok(());
     }
     if let Some(record) = manifest.files.iter().find(|record| below(&record.id, to).is_some()) {
-        return Err(format!("there is a file with the id `{}` already", record.id));
+        return Err(format!("a file with the id `{}` already exists", record.id));
     }
     let ids = manifest.files.iter_mut().map(|record| &mut record.id);
     for id in ids.chain(manifest.tombstones.iter_mut().map(|tombstone| &mut tombstone.id)) {

@@ -230,7 +230,7 @@ impl RepoTarget {
 
     fn plan_creation(&self, plan: &mut Plan, inside: Option<&Path>) {
         if let Some(outer) = inside {
-            plan.notes.push(format!("the new repo lies inside the work tree of {}", outer.display()));
+            plan.notes.push(format!("the new repo is inside the work tree of {}", outer.display()));
         }
         let text = &self.desired.factory_toml;
         plan.push(created(FILE_NAME, text.clone()));
@@ -238,7 +238,7 @@ impl RepoTarget {
             plan.push(created(&file.path, shown(file.mode, &file.bytes)));
         }
         let branch = &self.desired.factory.gitlab.default_branch;
-        let summary = format!("make the repo, with {} files in its first commit on {branch}", plan.changes.len());
+        let summary = format!("create the repo, with {} files in its first commit on {branch}", plan.changes.len());
         plan.push(Change::new(format!("commit:{branch}"), Action::Create, summary));
     }
 
@@ -253,7 +253,10 @@ impl RepoTarget {
         // Other answers may make other files, whose content was not read yet.
         match observe::observe(&self.git, &self.desired)? {
             Observed::Control(repo) => Ok(repo),
-            _ => Err(Error::new(Kind::CutShort, format!("{} was changed in the meantime", self.dir().display()))),
+            _ => Err(Error::new(
+                Kind::CutShort,
+                format!("{} was changed while factoryup was running", self.dir().display()),
+            )),
         }
     }
 
@@ -269,7 +272,7 @@ impl RepoTarget {
             return Ok(None);
         }
         if self.in_place && in_place::is_written(&repo.git, &branch::edits(&self.desired, &repo, &comparison)?)? {
-            plan.notes.push("all of it is written; commit it with: git add --all && git commit".to_owned());
+            plan.notes.push("all files are written; commit them: git add --all && git commit".to_owned());
             return Ok(None);
         }
         if !self.in_place {
@@ -281,10 +284,12 @@ impl RepoTarget {
             let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
             self.restore = self.restoring(&repo)?;
             let how = match self.restore {
-                Some(restore) => format!("`{restore} && git merge {name}` (your edit of {FILE_NAME} is on the branch)"),
+                Some(restore) => {
+                    format!("`{restore} && git merge {name}` (the branch contains your edit of {FILE_NAME})")
+                }
                 None => format!("`git merge {name}`"),
             };
-            plan.notes.push(format!("{files} files wait on the branch {name}: merge it with {how}"));
+            plan.notes.push(format!("the branch {name} has {files} unmerged files; merge it with {how}"));
             return Ok(None);
         }
         for edit in &comparison.edits {
@@ -300,14 +305,14 @@ impl RepoTarget {
             plan.push(change.with_diff(before, after));
         }
         for blob in &comparison.proposals {
-            let summary = format!("put the templates' proposal aside as {}", blob.path);
+            let summary = format!("save the template version as {}", blob.path);
             plan.push(Change::new(format!("file:{}", blob.path), Action::Create, summary));
         }
         for path in &comparison.settled {
-            plan.push(Change::new(format!("file:{path}"), Action::Delete, format!("delete {path}, which is settled")));
+            plan.push(Change::new(format!("file:{path}"), Action::Delete, format!("delete {path}, which is resolved")));
         }
         if self.in_place {
-            let summary = "write them into the work tree, all or none";
+            let summary = "write them to the work tree, all or none";
             plan.push(Change::new("work-tree:files", Action::Run, summary));
             let read = self.read.clone();
             return Ok(Some(Pending::InPlace { repo, comparison: Box::new(comparison), read }));
@@ -315,10 +320,10 @@ impl RepoTarget {
         self.say_branch(&name);
         let (on, wanted) = (repo.branch.as_deref(), &self.desired.factory.gitlab.default_branch);
         if let Some(other) = on.filter(|on| repo.manifest.is_none() && on != wanted) {
-            plan.notes.push(format!("the branch here is {other}; GitLab's default branch will be {wanted}"));
+            plan.notes.push(format!("the branch here is {other}, but the default branch on GitLab will be {wanted}"));
         }
         let on = repo.branch.as_deref().unwrap_or(&repo.head);
-        let summary = format!("commit them on the new branch {name}, from {on}; the work tree stays as it is");
+        let summary = format!("commit them to the new branch {name}, based on {on}; the work tree stays as it is");
         plan.push(Change::new(format!("branch:{name}"), Action::Create, summary));
         Ok(Some(Pending::Branch { repo, comparison: Box::new(comparison), name }))
     }
@@ -382,7 +387,7 @@ impl Target for RepoTarget {
                 Some(Pending::Create)
             }
             Observed::CutShort => {
-                let summary = "finish the work tree that a killed run left incomplete";
+                let summary = "finish the interrupted update of the work tree";
                 plan.push(Change::new("work-tree:files", Action::Run, summary));
                 Some(Pending::Finish)
             }

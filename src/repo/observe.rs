@@ -1,4 +1,4 @@
-//! What is there: nothing, a control repo, or something that factoryup must not touch. Writes nothing.
+//! Reads the current state: nothing, a control repo, or something that factoryup must not touch. Writes nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -76,7 +76,7 @@ pub(crate) fn resolve(dir: &Path) -> RepoResult<PathBuf> {
     match fs::canonicalize(&absolute) {
         Ok(path) => Ok(path),
         Err(_) if fs::symlink_metadata(&absolute).is_ok() => {
-            let why = "it is a link that leads nowhere".into();
+            let why = "it is a broken link".into();
             Err(RepoError::Occupied { dir: absolute, why })
         }
         Err(_) => match (absolute.parent().map(fs::canonicalize), absolute.file_name()) {
@@ -119,7 +119,7 @@ fn vacant(dir: &Path, desired: &Desired) -> RepoResult<()> {
         return Err(RepoError::Bare(dir.to_owned()));
     }
     if !dir.is_dir() {
-        return Err(occupied("it is not a folder".into()));
+        return Err(occupied("it is not a directory".into()));
     }
     let entries = fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut entries = entries.map_err(RepoError::io("read", dir))?;
@@ -130,14 +130,14 @@ fn vacant(dir: &Path, desired: &Desired) -> RepoResult<()> {
             Some(FILE_NAME) => {
                 let path = entry.path();
                 if !entry.file_type().is_ok_and(|t| t.is_file()) {
-                    return Err(occupied(format!("{FILE_NAME} in it is not a plain file")));
+                    return Err(occupied(format!("its {FILE_NAME} is not a regular file")));
                 }
                 if budget::read(&path).map_err(RepoError::io("read", &path))? != desired.factory_toml.as_bytes() {
-                    return Err(occupied(format!("{FILE_NAME} in it is not the one to be committed")));
+                    return Err(occupied(format!("its {FILE_NAME} differs from the one to commit")));
                 }
             }
             _ if Stage::is_in(dir, &name)? => {}
-            _ => return Err(occupied(format!("it is not empty: it holds {}", name.display()))),
+            _ => return Err(occupied(format!("it is not empty: it contains {}", name.display()))),
         }
     }
     Ok(())
@@ -151,7 +151,7 @@ fn surrounding(dir: &Path) -> Option<PathBuf> {
 fn control(list: &[Migration], git: Git, desired: &Desired) -> RepoResult<Observed> {
     let Some((head, branch)) = git.head()? else {
         let dir = git.dir().to_owned();
-        let why = "the .git in it does not make it the top of a repo".into();
+        let why = "its .git is not a valid git directory".into();
         return Err(if git.is_top()? { RepoError::NoCommit(dir) } else { RepoError::Occupied { dir, why } });
     };
     let (entries, unnamed) = git.whole_tree(&head)?;
@@ -164,7 +164,8 @@ fn control(list: &[Migration], git: Git, desired: &Desired) -> RepoResult<Observ
     let manifest = Manifest::parse(&String::from_utf8_lossy(&text))?;
     migrate::refuse_unknown(list, &manifest)?;
     if manifest.is_ahead_of(&desired.tree.version) {
-        let why = format!("it has the templates {}; this one has {}", manifest.template.version, desired.tree.version);
+        let why =
+            format!("it has the templates {}; this version has {}", manifest.template.version, desired.tree.version);
         return Err(RepoError::Newer { file: manifest::PATH, why });
     }
     read(list, git, (head, branch), (&entries, unnamed), manifest, desired).map(Observed::Control)
@@ -216,7 +217,7 @@ fn read(
     match repo.answers().and_then(crate::factory::schema_of) {
         Some(number) if number > SCHEMA => Err(RepoError::Newer {
             file: ANSWERS,
-            why: format!("it has schema {number}; this one knows up to {SCHEMA}"),
+            why: format!("it has schema {number}; this version supports up to {SCHEMA}"),
         }),
         _ => Ok(Box::new(repo)),
     }

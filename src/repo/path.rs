@@ -1,4 +1,4 @@
-//! Which paths a template may land on.
+//! Checks the paths of templates.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ pub(crate) fn malformed(path: &str) -> Option<&'static str> {
         return Some("the path is not relative");
     }
     if !path.bytes().all(|b| (b' '..=b'~').contains(&b) && !br#""\:*?<>|"#.contains(&b)) {
-        return Some("the path holds a character that not every file system can keep");
+        return Some("the path contains a character that not every file system supports");
     }
     for part in path.split('/') {
         match part.to_ascii_lowercase().as_str() {
             "" | "." | ".." => return Some("the path has an empty part, `.` or `..`"),
-            ".git" | "git~1" => return Some("the path leads into git's own folder"),
+            ".git" | "git~1" => return Some("the path leads into git's own directory"),
             name if name.ends_with(['.', ' ']) => return Some("a part of the path ends in a dot or a space"),
             _ => {}
         }
@@ -42,7 +42,7 @@ pub(crate) fn link_problem(path: &str, destination: &str) -> Option<&'static str
             ".." if depth == 0 => return Some("the link leads out of the repo"),
             ".." => depth -= 1,
             "" | "." => {}
-            name if name.eq_ignore_ascii_case(".git") => return Some("the link leads into git's own folder"),
+            name if name.eq_ignore_ascii_case(".git") => return Some("the link leads into git's own directory"),
             _ => depth += 1,
         }
     }

@@ -1,4 +1,4 @@
-//! From answers to a tree: pure, and the same on every machine and at every time.
+//! Renders settings to a tree: a pure function, with the same result on every machine and at any time.
 //!
 //! Each template stands alone and is parsed when its file is made: parsed, it takes some twenty times its size, which a large pack has not
 //! to spare. Escaping is off: these are not web pages. Of Tera's functions only `range` and `throw` exist in a render, so that neither
@@ -91,7 +91,7 @@ impl Renderer {
             }
         }
         if let Some((one, other)) = path::collision(files.iter().map(|f| f.path.as_str())) {
-            return Err(rendered(other, format!("it cannot stand beside {one}")));
+            return Err(rendered(other, format!("it conflicts with {one}")));
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Tree { version: self.pack.version.clone(), pack_sha256: self.pack.sha256.clone(), files })
@@ -118,7 +118,11 @@ impl Renderer {
         };
         let file = RenderedFile { id, path, class: entry.class, mode, kind, bytes };
         if entry.class == Class::Block && std::str::from_utf8(&file.bytes).ok().and_then(block::body).is_none() {
-            return Err(fault(entry.template(), 1, "it is of the class `block` and does not hold one block".into()));
+            return Err(fault(
+                entry.template(),
+                1,
+                "its class is `block`, but it does not contain exactly one block".into(),
+            ));
         }
         Ok(file)
     }
@@ -149,7 +153,7 @@ fn wanted(entry: &CatalogueRow, context: &Value) -> RepoResult<bool> {
 /// Rendered text as a file: LF only, no conflict markers, exactly one line ending at its end.
 fn text_file(path: &str, mut text: String) -> RepoResult<Vec<u8>> {
     if let Some(c) = text.chars().find(|&c| c.is_control() && c != '\n' && c != '\t') {
-        return Err(rendered(path, format!("it would hold the control character {}", c.escape_default())));
+        return Err(rendered(path, format!("it would contain the control character {}", c.escape_default())));
     }
     if let Some(line) = text.lines().position(is_conflict_marker) {
         return Err(rendered(path, format!("line {} would be a conflict marker", line + 1)));

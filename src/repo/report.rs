@@ -1,4 +1,4 @@
-//! What an upgrade did to the user's own work, or did not dare to: for the terminal, the commit's message and for machines.
+//! Reports what an upgrade did with the user's changes: for the terminal, the commit message and `--json`.
 
 use serde::Serialize;
 
@@ -84,10 +84,10 @@ impl Sort {
         match self {
             Self::Merged => "merged with your changes".into(),
             Self::Moved { from } => format!("moved from {from} with your changes"),
-            Self::DeletedByYou => "deleted by you, and stays so; the templates changed it".into(),
-            Self::YoursNow => "no longer made by the templates, but edited by you; kept, and yours from now on".into(),
+            Self::DeletedByYou => "you deleted it, so it stays deleted; the templates changed it".into(),
+            Self::YoursNow => "the templates no longer contain it, but you edited it; kept as your own file".into(),
             Self::Conflict { why, proposal, .. } => {
-                format!("conflict: {why}; yours is kept, the proposal is {proposal}")
+                format!("conflict: {why}; your version is kept, the template version is {proposal}")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A place beside the target where a repo is made whole before it appears.
+//! A staging directory next to the target, where a repo is completed before it appears.
 //!
 //! The place is a folder `.factoryup-…` that holds a locked file `lock` and the repo in `tree`. For a folder that is not there yet
 //! it is a sibling, so that one rename makes the repo appear. In a folder that is there it lies inside: the folder keeps its

@@ -1,4 +1,4 @@
-//! What a run looks like to a person.
+//! How a run is shown to the user.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ fn changes(count: usize) -> String {
 /// How many new files are still listed one by one.
 const FOLD: usize = 12;
 
-/// Whether two changes can be told in one line: both make a file, and neither is risky.
+/// Whether two changes fit in one line: both create a file, and neither is risky.
 fn alike(a: &Change, b: &Change) -> bool {
     let plain_file = |c: &Change| c.kind() == "file" && c.action == Action::Create && c.risk == Risk::None;
     plain_file(a) && plain_file(b)

@@ -34,7 +34,7 @@ use progress::Progress;
 /// Whether to use color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     #[default]
     Auto,
     /// Always.
@@ -56,7 +56,7 @@ pub struct Settings {
     pub color: Color,
 }
 
-/// The person, or machine, in front of factoryup.
+/// The user interface, for people or machines.
 #[derive(Debug)]
 pub struct Ui {
     settings: Settings,

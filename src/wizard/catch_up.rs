@@ -1,4 +1,4 @@
-//! What a newer version asks of a factory that is there.
+//! Asks an existing factory for the settings of a newer version.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ use crate::factory::fields::{FIELDS, Field};
 use crate::factory::{AnswerFlags, Renewed, new_questions, parse, renew, said};
 use crate::ui::prompt::Asker;
 
-/// A factory that is there, and what is known before anything is asked.
+/// An existing factory, with the settings known before any question.
 #[derive(Clone, Copy, Debug)]
 pub struct CatchUp<'a> {
     /// The text of its `factory.toml`.
@@ -77,7 +77,7 @@ pub fn answered_there(text: &str, earlier: &str, can_ask: bool) -> Answers {
     there
 }
 
-/// A flag answers what is new. What the file says already is changed there.
+/// Refuses flags that contradict the file: flags answer only new settings.
 fn refuse_otherwise(called: &str, given: &Answers, says: &Answers) -> Result<()> {
     let differs = |field: &&Field| {
         let flag = given.answer(field).filter(|answer| answer.source == Source::Flag);
@@ -87,6 +87,6 @@ fn refuse_otherwise(called: &str, given: &Answers, says: &Answers) -> Result<()>
     if flags.is_empty() {
         return Ok(());
     }
-    Err(Error::usage(format!("{called} says otherwise: {}", flags.join(", ")))
-        .hint(format!("change it in {called}, then run this again without the flag")))
+    Err(Error::usage(format!("{called} has different values for: {}", flags.join(", ")))
+        .hint(format!("change them in {called}, then run the command again without the flags")))
 }

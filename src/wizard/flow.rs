@@ -1,4 +1,4 @@
-//! What to ask next.
+//! The order of the questions.
 
 use std::cell::Cell;
 
@@ -13,12 +13,12 @@ use crate::factory::fields::{Ask, FIELDS, Field, Value, ValueKind};
 use crate::factory::{Factory, looks_secret};
 use crate::ui::prompt::{Asker, Question, Reply};
 
-/// Asks for all that is not given and cannot be found out, lets the person review it, and makes the factory of it.
+/// Asks for all settings that are neither given nor detected, and returns the reviewed factory.
 ///
 /// `given` is what flags, variables or an existing file say; none of it is asked for.
 ///
 /// # Errors
-/// `Interrupted` when the person leaves or declines; what was answered is kept in `memory`, and nothing else is written.
+/// `Interrupted` if the user cancels. The answers are saved in `memory`, and nothing else is written.
 pub fn run(asker: &dyn Asker, found: &Discovered, given: Answers, memory: &Memory, scope: Scope) -> Result<Factory> {
     let former = Answers::default();
     let can_keep = Cell::new(true);
@@ -33,7 +33,7 @@ pub fn run(asker: &dyn Asker, found: &Discovered, given: Answers, memory: &Memor
 /// series that is left.
 ///
 /// # Errors
-/// `Interrupted` when the person leaves.
+/// `Interrupted` if the user cancels.
 pub(super) fn ask_only(asker: &dyn Asker, fields: &[&'static Field], given: Answers) -> Result<Answers> {
     let scope = Scope { only_missing: false, review: false };
     let mut wizard = Wizard {
@@ -47,7 +47,7 @@ pub(super) fn ask_only(asker: &dyn Asker, fields: &[&'static Field], given: Answ
         can_keep: Cell::new(true),
     };
     if wizard.open_questions() > 0 {
-        asker.say("Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C leaves.");
+        asker.say("Enter accepts the value in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C quits.");
         wizard.ask_in_order()?;
     }
     Ok(wizard.answers)
@@ -67,7 +67,7 @@ struct Wizard<'a> {
     found: &'a Discovered,
     memory: &'a Memory,
     answers: Answers,
-    /// Answers that were taken back, to begin with when they are asked for again.
+    /// Withdrawn answers, as presets for the repeated question.
     former: Answers,
     scope: Scope,
     /// The only fields to ask for, each that has no answer.
@@ -83,7 +83,7 @@ impl Wizard<'_> {
             complete(&mut self.answers, self.found, self.scope.only_missing);
             return Ok(());
         }
-        self.asker.say("Enter takes what is shown in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C leaves and keeps your answers.");
+        self.asker.say("Enter accepts the value in brackets, ? explains, Esc or < goes back, Ctrl-U clears the line, Ctrl-C quits and saves your answers.");
         self.offer_to_resume()?;
         self.ask_in_order()?;
         loop {
@@ -103,7 +103,7 @@ impl Wizard<'_> {
         FIELDS.iter().filter(|field| self.is_open(field)).count()
     }
 
-    /// Whether the field is to be asked for.
+    /// Whether to ask for the field.
     fn is_open(&self, field: &Field) -> bool {
         if let Some(only) = self.only {
             let among = only.iter().any(|other| other.key == field.key);
@@ -124,26 +124,29 @@ impl Wizard<'_> {
         let name = name_in(&kept.answers).map_or_else(String::new, |name| format!(" {name}"));
         let here = plain(&self.memory.folder());
         let elsewhere = kept.folder != self.memory.folder();
-        // Who only presses Enter gets no other factory's answers.
+        // By default, do not reuse the answers of another factory.
         let another =
             name_in(&self.answers).is_some_and(|given| name_in(&kept.answers).is_some_and(|name| name != given));
-        self.asker
-            .say(&format!("\nA wizard for the factory{name} in {} was left before its end.", plain(&kept.folder)));
+        self.asker.say(&format!("\nFound saved answers for the factory{name} in {}.", plain(&kept.folder)));
         if elsewhere {
-            self.asker
-                .say(&format!("This one is for {here}: nothing is written to the other folder, whatever you choose."));
+            self.asker.say(&format!(
+                "You are now in {here}. The wizard writes nothing to the other directory, whatever you choose."
+            ));
         }
         let options = [
-            format!("yes – go on with {count} answer{}, for {here}", if count == 1 { "" } else { "s" }),
+            format!("yes – continue with {count} answer{}, for {here}", if count == 1 { "" } else { "s" }),
             if elsewhere {
-                "no – start anew; your first answer here replaces the saved ones".to_owned()
+                "no – start over; your first answer replaces the saved ones".to_owned()
             } else {
-                "no – start anew, and forget the saved ones".to_owned()
+                "no – start over and delete the saved answers".to_owned()
             },
         ];
         let question = Question {
-            prompt: "Go on with its answers?",
-            explain: &format!("They were given for {}. They are kept until a wizard is finished.", plain(&kept.folder)),
+            prompt: "Continue with the saved answers?",
+            explain: &format!(
+                "They were entered for {}. They are kept until a wizard is finished.",
+                plain(&kept.folder)
+            ),
             preset: "",
             masks: looks_secret,
         };
@@ -190,7 +193,7 @@ impl Wizard<'_> {
         Ok(())
     }
 
-    /// The last field before this one that a person answered.
+    /// The last field before this one that the user answered.
     fn answered_before(&self, at: usize) -> Option<usize> {
         (0..at).rev().find(|index| {
             let answer = self.answers.answer(&FIELDS[*index]);
@@ -209,29 +212,29 @@ impl Wizard<'_> {
         if let Err(error) = self.memory.keep(&self.answers)
             && self.can_keep.replace(false)
         {
-            self.asker.warn(&format!("your answers cannot be kept for later: {error}"));
+            self.asker.warn(&format!("cannot save your answers for later: {error}"));
         }
     }
 
-    /// Whether all is right; else an answer was changed or taken back.
+    /// Returns true if the user accepts; otherwise an answer was changed or withdrawn.
     fn reviewed(&mut self) -> Result<bool> {
         let options = [
             format!("yes – write {}", crate::factory::FILE_NAME),
-            "change – one of the answers".to_owned(),
-            "leave – write nothing, keep the answers for later".to_owned(),
+            "change – edit one of the answers".to_owned(),
+            "leave – write nothing, save the answers for later".to_owned(),
         ];
         let question = Question {
-            prompt: "Is all of this right?",
-            explain: "Nothing has been written yet. After this, `factoryup plan` shows what would be done with it, and the file can be \
-                      edited at any time.",
+            prompt: "Is this correct?",
+            explain: "Nothing has been written yet. Later, `factoryup plan` shows the pending changes, and you can edit the file at \
+                      any time.",
             preset: "",
             masks: looks_secret,
         };
         match self.asker.choose(&question, &options, 0)? {
             Reply::Given(0) => Ok(true),
             Reply::Given(1) => self.change().map(|()| false),
-            Reply::Given(_) => Err(Error::new(Kind::Interrupted, "left; nothing was written")
-                .hint("run the same command again to go on with your answers")),
+            Reply::Given(_) => Err(Error::new(Kind::Interrupted, "canceled; nothing was written")
+                .hint("run the command again to continue with your answers")),
             Reply::Back => {
                 if let Some(last) = self.answered_before(FIELDS.len()) {
                     self.take_back(&FIELDS[last]);
@@ -245,12 +248,8 @@ impl Wizard<'_> {
         let fields: Vec<&Field> = FIELDS.iter().filter(|field| field.applies(&self.answers)).collect();
         let label = |field: &&Field| format!("{}: {}", field.prompt, review::short(field, &self.answers));
         let options: Vec<String> = fields.iter().map(label).collect();
-        let question = Question {
-            prompt: "Which one?",
-            explain: "Escape goes back to the review.",
-            preset: "",
-            masks: looks_secret,
-        };
+        let question =
+            Question { prompt: "Which one?", explain: "Esc goes back to the review.", preset: "", masks: looks_secret };
         let Reply::Given(index) = self.asker.choose(&question, &options, 0)? else { return Ok(()) };
         let Some(field) = fields.get(index) else { return Ok(()) };
         if let Some(value) = self.answers.get(field.key) {
@@ -287,13 +286,13 @@ impl Wizard<'_> {
     }
 
     fn ask_text(&self, field: &Field, preset: &str) -> Result<Reply<Value>> {
-        let clear = if field.default == Some("") { " Write \"\" for nothing." } else { "" };
+        let clear = if field.default == Some("") { " Type \"\" for an empty value." } else { "" };
         let explain = format!("{}{clear} Example: {}", field.explain, field.example);
         let text = |text: &str| if text == "\"\"" { String::new() } else { text.to_owned() };
         let check = |typed: &str| {
             let value = field.read(&text(typed))?;
             if value.is_empty() && field.is_required(&self.answers) {
-                return Err(crate::factory::Fault::new("needs an answer", format!("such as {}", field.example)));
+                return Err(crate::factory::Fault::new("enter a value", format!("such as {}", field.example)));
             }
             Ok(())
         };
@@ -347,7 +346,11 @@ impl Wizard<'_> {
         let mut keys = self.found.keys.clone();
         let known: Vec<String> = keys.iter().map(|key| key.line.clone()).collect();
         for line in former.iter().flatten().filter(|line| !known.contains(line)) {
-            keys.push(super::discover::PublicKey { line: line.clone(), place: "given before".to_owned(), usual: true });
+            keys.push(super::discover::PublicKey {
+                line: line.clone(),
+                place: "entered before".to_owned(),
+                usual: true,
+            });
         }
         if keys.is_empty() {
             return self.ask_text(field, "");
@@ -359,8 +362,7 @@ impl Wizard<'_> {
             |key: &super::discover::PublicKey| former.as_ref().map_or(key.usual, |former| former.contains(&key.line));
         let preset: Vec<usize> = (0..keys.len()).filter(|index| taken(&keys[*index])).collect();
         loop {
-            let explain =
-                format!("{} Space marks a key or takes the mark away, Enter takes those marked.", field.explain);
+            let explain = format!("{} Space marks or unmarks a key, Enter accepts the marked keys.", field.explain);
             let Reply::Given(picked) = self.asker.pick(&question(field, "", &explain), &options, &preset)? else {
                 return Ok(Reply::Back);
             };
@@ -376,7 +378,7 @@ impl Wizard<'_> {
             }
             match field.check(&Value::List(lines.clone())) {
                 Ok(()) if !lines.is_empty() => return Ok(Reply::Given(Value::List(lines))),
-                Ok(()) => self.asker.warn("Without a key nobody could log in: mark one, or give another."),
+                Ok(()) => self.asker.warn("Without a key you could not log in: mark one, or add another."),
                 Err(fault) => self.asker.warn(&format!("{} {fault}", field.prompt)),
             }
         }

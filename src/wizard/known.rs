@@ -1,10 +1,10 @@
-//! What a field's value is without asking for it.
+//! The value of a field without asking for it.
 
 use super::discover::Discovered;
 use crate::factory::answers::{Answers, Source};
 use crate::factory::fields::{FIELDS, Field, Value};
 
-/// A value for the field and where it comes from, best first: found on this machine, made from other answers, the default. With
+/// A value for the field and where it comes from, best first: detected on this machine, derived from other settings, the default. With
 /// `guess` also what a question would only begin with, such as the folder's name for the factory's.
 pub(super) fn known(field: &Field, answers: &Answers, found: &Discovered, guess: bool) -> Option<(Value, Source)> {
     let of = |answers: &Answers| answers.answer(field).map(|answer| (answer.value.clone(), answer.source.clone()));

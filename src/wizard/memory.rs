@@ -1,4 +1,4 @@
-//! The answers of a wizard that was left, so that the next one can go on with them.
+//! Saved answers of a canceled wizard, so that the next one can continue with them.
 //!
 //! They are written after each answer, not at the end: a wizard that is cut off by a lost connection is as well kept as one that was
 //! left on purpose. Only what a person answered is in it, and all of that has passed the rule that it holds no secret.
@@ -19,7 +19,7 @@ const FILE: &str = "wizard-answers.toml";
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     path: Option<PathBuf>,
-    /// For which folder the answers are.
+    /// The directory that the answers are for.
     folder: PathBuf,
 }
 
@@ -37,7 +37,7 @@ impl Memory {
         Self { path: Some(state.join(FILE)), folder: folder.to_owned() }
     }
 
-    /// Keeps nothing.
+    /// Saves nothing.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
@@ -61,7 +61,7 @@ impl Memory {
         (!answers.is_empty()).then_some(Kept { answers, folder })
     }
 
-    /// Keeps the answers that a person gave.
+    /// Saves the user's answers.
     ///
     /// # Errors
     /// `CannotWrite` with the path.
@@ -79,7 +79,7 @@ impl Memory {
         document.insert("folder", toml_edit::value(self.folder.display().to_string()));
         document.insert("answers", toml_edit::Item::Table(kept));
         let text = format!(
-            "# Answers of a wizard that was left; the next one offers to go on with them. Never a secret.\n{document}"
+            "# Saved answers of a wizard that was not finished; the next one offers to continue with them. Never a secret.\n{document}"
         );
         if let Some(folder) = path.parent() {
             StateDir::at(folder)?;
@@ -87,7 +87,7 @@ impl Memory {
         write_atomically(path, text.as_bytes(), 0o600)
     }
 
-    /// For which folder answers are kept now.
+    /// The directory that the saved answers are for.
     pub(super) fn folder(&self) -> String {
         self.folder.display().to_string()
     }

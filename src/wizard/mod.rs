@@ -1,4 +1,4 @@
-//! Asks for what the field table says is missing, and for nothing else.
+//! Asks for the missing settings of the field table.
 //!
 //! [`settle`] is how a `factory.toml` comes about: from flags and variables, from what [`discover`] finds on this machine, from
 //! defaults, and, where a person is there to answer, from the questions of [`run`]. The questions themselves, their checks and

@@ -1,4 +1,4 @@
-//! All answers on one screen, before anything is written.
+//! Shows all answers on one screen before anything is written.
 
 use console::{measure_text_width, pad_str};
 
@@ -24,7 +24,7 @@ pub(super) fn text(answers: &Answers, found: &Discovered) -> String {
         }
     }
     if let Some(place) = &found.token {
-        text.push_str(&format!("\nA GitLab token is at hand ({place}); it stays where it is.\n"));
+        text.push_str(&format!("\nFound a GitLab token ({place}); it stays where it is.\n"));
     }
     plain(text.trim_end())
 }

@@ -1,4 +1,4 @@
-//! How a `factory.toml` comes about.
+//! Builds `factory.toml` from flags, variables, detected values, defaults and answers.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ use crate::ui::prompt::Terminal;
 /// What is known before anything is asked.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The folder of the control repo; it need not exist. A `factory.toml` in it answers everything.
+    /// The directory of the control repo; it need not exist. An existing `factory.toml` has all settings.
     pub folder: &'a Path,
     /// The answers given as flags.
     pub flags: &'a AnswerFlags,
     /// Whether to take everything that has a default or was found, and to ask only for the rest.
     pub defaults: bool,
-    /// Whether there is a person to ask.
+    /// Whether there is a terminal to ask on.
     pub interactive: bool,
     /// Whether that person sees all answers once more, if some were asked for.
     pub review: bool,
@@ -34,7 +34,7 @@ pub struct Settled {
     pub factory: Factory,
     /// Its `factory.toml`: the one that was there, or a new one with comments.
     pub text: String,
-    /// What nobody was asked and that is not the default: found on this machine, or made from other answers. Empty when there was
+    /// Settings that were neither asked for nor the default: detected on this machine, or derived from other settings. Empty when there was
     /// a person, who saw it, or a `factory.toml`.
     pub taken: Vec<Taken>,
 }
@@ -50,12 +50,12 @@ pub struct Taken {
     pub source: String,
 }
 
-/// Makes a factory of flags, variables, what is found on this machine, defaults and, with a person at a terminal, answers.
-/// Writes nothing but the memory of a wizard that is left.
+/// Builds a factory from flags, variables, detected values, defaults and, on a terminal, answers. It writes only the saved answers of a
+/// canceled wizard.
 ///
 /// # Errors
 /// `Usage` with every flag or variable that cannot be used, or, without a terminal, with every answer that is missing;
-/// `Data` when there is a `factory.toml` that cannot be read; `Interrupted` when the person leaves.
+/// `Data` if an existing `factory.toml` cannot be read; `Interrupted` if the user cancels.
 pub fn settle(request: &Request<'_>) -> Result<Settled> {
     let around = Surroundings::here(request.folder);
     let given = request.flags.answers(around.variable)?;
@@ -75,7 +75,7 @@ pub fn settle(request: &Request<'_>) -> Result<Settled> {
     Ok(Settled { factory, text, taken })
 }
 
-/// A `factory.toml` that is there already is the answer to everything. What is given besides must agree with it.
+/// Uses an existing `factory.toml`. Flags and variables must agree with it.
 fn existing(path: &Path, given: &Answers) -> Result<Settled> {
     let name = path.display();
     let factory = factory::read(path)?;
@@ -89,8 +89,8 @@ fn existing(path: &Path, given: &Answers) -> Result<Settled> {
     if differing.is_empty() {
         return Ok(Settled { factory, text, taken: Vec::new() });
     }
-    let message = format!("{name} says otherwise: {}", differing.join(", "));
-    Err(Error::usage(message).hint(format!("change it in {name}, or leave it out here")))
+    let message = format!("{name} has different values for: {}", differing.join(", "));
+    Err(Error::usage(message).hint(format!("change them in {name}, or run the command without them")))
 }
 
 fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) -> Result<(Factory, Vec<Taken>)> {
@@ -103,7 +103,7 @@ fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) ->
         let answer = answers.answer(field)?;
         let source = match &answer.source {
             Source::Found(place) => place.clone(),
-            Source::Suggested => "from other answers".to_owned(),
+            Source::Suggested => "from other settings".to_owned(),
             _ => return None,
         };
         Some(Taken { flag: field.flag, value: answer.value.to_string(), source })
@@ -112,7 +112,7 @@ fn without_a_person(mut answers: Answers, found: &Discovered, defaults: bool) ->
     Ok((answers.to_factory()?, taken))
 }
 
-/// All that is missing in one message: flag, variable and what it is.
+/// Lists all missing settings in one error: flag, variable and help.
 pub(super) fn incomplete(missing: &[&Field], command: &str) -> Error {
     let flag = |field: &Field| {
         let value = if matches!(field.kind, ValueKind::Number { .. }) { "NUMBER" } else { "TEXT" };
@@ -121,13 +121,9 @@ pub(super) fn incomplete(missing: &[&Field], command: &str) -> Error {
     let width = missing.iter().map(|field| flag(field).len()).max().unwrap_or_default();
     let wide = missing.iter().map(|field| field.env().len()).max().unwrap_or_default();
     let lines = missing.iter().map(|field| format!("  {:width$}  {:wide$}  {}", flag(field), field.env(), field.help));
-    let count = if missing.len() == 1 {
-        "1 answer is missing".to_owned()
-    } else {
-        format!("{} answers are missing", missing.len())
-    };
+    let count =
+        if missing.len() == 1 { "1 missing setting".to_owned() } else { format!("{} missing settings", missing.len()) };
     let lines: Vec<String> = lines.collect();
-    Error::usage(format!("{count}, and there is no terminal to ask on\n{}", lines.join("\n"))).hint(format!(
-        "give them as flags of `factoryup {command}` or as variables, or run the same command on a terminal"
-    ))
+    Error::usage(format!("cannot ask for {count} without a terminal\n{}", lines.join("\n")))
+        .hint(format!("pass them as flags of `factoryup {command}` or as variables, or run the command on a terminal"))
 }

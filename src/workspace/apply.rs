@@ -1,4 +1,4 @@
-//! All targets in order: looked at, confirmed as one, applied.
+//! Reads, confirms and applies all targets in order.
 
 use super::{AnyTarget, ORDER, Workspace};
 use crate::error::{Error, Kind, Result};
@@ -174,7 +174,7 @@ impl Workspace<'_> {
         let plan = if now.changes == plan.changes { plan } else { now };
         if !plan.changes.iter().all(|change| run.covers(plan.target, change)) {
             if run.is_exact {
-                let what = format!("{} needs changes that the saved plan does not have", plan.subject);
+                let what = format!("{} needs changes that are not in the saved plan", plan.subject);
                 return Err(Error::new(Kind::CutShort, what)
                     .hint(format!("review them with `factoryup plan {}`, then apply them", plan.target)));
             }

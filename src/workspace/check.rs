@@ -1,4 +1,4 @@
-//! Whether what factoryup promises holds, on every target.
+//! The checks of `factoryup doctor` on every target.
 
 use super::Workspace;
 use crate::error::{Kind, Result};
@@ -18,7 +18,7 @@ impl Workspace<'_> {
             if name == TargetName::Repo {
                 checks.extend(doctor::check(&self.dir, &self.factory, &self.text)?);
                 let skipped = self.factory.infra.engine.exposes().map(str::to_owned);
-                let claim = "the state of the infrastructure is encrypted before GitLab gets it";
+                let claim = "the infrastructure state is encrypted before it is sent to GitLab";
                 checks.push(Check { skipped, ..Check::new(claim, "", None) });
                 continue;
             }
@@ -51,22 +51,23 @@ impl Workspace<'_> {
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => Check::new(
                 claim,
-                "make it reachable, or check the control repo alone: factoryup doctor repo",
-                [format!("cannot tell: {error}")],
+                "fix the access to it, or check only the control repo: factoryup doctor repo",
+                [format!("cannot check: {error}")],
             ),
         })
     }
 
-    /// Whether the agent's token, here and on the host, is not about to end.
+    /// Checks that the agent's token is not about to expire.
     fn check_token(&self) -> Result<Check> {
         let life = token_life(&self.factory, &self.state)?;
         let username = &self.factory.agent.username;
-        let fault = life.filter(|life| life.is_due).map(|life| format!("that of {username} ends on {}", life.ends));
+        let fault =
+            life.filter(|life| life.is_due).map(|life| format!("the token of {username} expires on {}", life.ends));
         let check = Check::new(
-            "the agent's token is not about to end",
-            "renew it, in GitLab and on the host, with: factoryup apply",
+            "the agent's token is not about to expire",
+            "renew it in GitLab and on the host: factoryup apply",
             fault,
         );
-        Ok(Check { skipped: life.is_none().then(|| "no hand-off was made from this machine".to_owned()), ..check })
+        Ok(Check { skipped: life.is_none().then(|| "GitLab was not set up from this machine".to_owned()), ..check })
     }
 }

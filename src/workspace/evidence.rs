@@ -1,4 +1,4 @@
-//! The evidence log of a factory, and what GitLab has of it.
+//! Compares a factory's evidence log with its anchors in GitLab.
 
 use super::Workspace;
 use crate::error::{Error, Kind, Result};
@@ -74,15 +74,15 @@ impl Workspace<'_> {
         }
         let Some(head) = Head::of(&hashes) else { return Ok(()) };
         let name = gitlab.anchor(&head).map_err(|error| unanchored(&error))?;
-        self.watch.note(&format!("evidence: GitLab's tag {name} names statement {} of the log", head.statements));
+        self.watch.note(&format!("evidence: anchored entry {} of the log in GitLab's tag {name}", head.statements));
         Ok(())
     }
 
-    /// A new log is what a lost state folder leaves, or what somebody made who wants the old one forgotten.
+    /// Asks about a new log: the state directory was lost, or an attacker replaced the log.
     fn accept_new_log(&self, last: &Anchor) -> Result<()> {
         if self.watch.is_interactive() {
-            self.watch.warn(&format!("{}; a yes starts a new series of anchors", unknown(last)));
-            if self.watch.confirm("Did you lose the state folder, or is this another machine of yours?", false)? {
+            self.watch.warn(&format!("{}; if you confirm, factoryup starts a new series of anchors", unknown(last)));
+            if self.watch.confirm("Did you lose the state directory, or is this another machine of yours?", false)? {
                 return Ok(());
             }
         }
@@ -130,31 +130,31 @@ fn unanchored(error: &Error) -> Error {
 
 fn missing(first: &Anchor, held: Option<&Anchor>) -> Error {
     let Anchor { name, at, head, .. } = first;
-    let up_to = held.map_or("no anchor of it holds".to_owned(), |held| {
-        format!("up to statement {} it holds, as {} of {} says", held.head.statements, held.name, held.at)
+    let up_to = held.map_or("no earlier anchor matches".to_owned(), |held| {
+        format!("the log is intact up to entry {}, by {} of {}", held.head.statements, held.name, held.at)
     });
     let text = format!(
-        "the log was shortened or rewritten: GitLab's anchor {name} of {at} names statement {} with the hash {}, which is missing here; \
+        "the log was shortened or rewritten: GitLab's anchor {name} of {at} names entry {} with the hash {}, which is missing here; \
          {up_to}",
         head.statements, head.sha256
     );
     Error::new(Kind::Pending, text)
-        .hint("keep this log as it is for the inquiry, and restore evidence/log.jsonl from a backup of the state folder")
-        .hint("or, without a backup, move it out of the state folder: the next `factoryup apply` starts a new log, and asks first")
+        .hint("keep this log unchanged for the investigation, and restore evidence/log.jsonl from a backup of the state directory")
+        .hint("or, without a backup, move it out of the state directory: the next `factoryup apply` starts a new log, and asks first")
         .partial()
 }
 
 fn unknown(last: &Anchor) -> String {
     format!(
-        "GitLab has anchors of another log only: {} of {} names its statement {}",
+        "GitLab has only anchors of another log: {} of {} names its entry {}",
         last.name, last.at, last.head.statements
     )
 }
 
 fn not_known(last: &Anchor) -> Error {
-    let text = format!("{}; the log here is gone, new, or was rewritten from its first statement", unknown(last));
+    let text = format!("{}; the log here is missing, new, or was rewritten from its first entry", unknown(last));
     Error::new(Kind::Pending, text)
-        .hint("restore evidence/log.jsonl from a backup of the state folder")
-        .hint("or, if you lost the state folder or use another machine, run `factoryup apply gitlab` on a terminal and confirm")
+        .hint("restore evidence/log.jsonl from a backup of the state directory")
+        .hint("or, if you lost the state directory or use another machine, run `factoryup apply gitlab` on a terminal and confirm")
         .partial()
 }

@@ -1,4 +1,4 @@
-//! A factory's folder with all that a command needs to work on it: the answers, the keys, the state folder and the dialog.
+//! A factory's directory with all that a command needs: settings, keys, state directory and dialog.
 //!
 //! A command opens a [`Workspace`] and calls one method. The workspace makes the targets and decides their order; it holds no
 //! policy of any of them. All targets are looked at before the first write on any:
@@ -58,7 +58,7 @@ const ORDER: [TargetName; 3] = [TargetName::Repo, TargetName::Host, TargetName::
 pub struct Workspace<'w> {
     factory: Factory,
     dir: PathBuf,
-    /// `factory.toml` as it is in the folder, and with what was answered since.
+    /// `factory.toml` as it is on disk, and with the newer answers.
     read: String,
     text: String,
     keys: Keys,
@@ -77,11 +77,11 @@ impl std::fmt::Debug for Workspace<'_> {
 }
 
 impl<'w> Workspace<'w> {
-    /// Opens the control repo in `dir` and its state folder.
+    /// Opens the control repo in `dir` and its state directory.
     ///
     /// # Errors
-    /// `Usage` if there is no `factory.toml`; `Data` with all that is wrong in it, or if the state folder is another factory's;
-    /// `CannotWrite` if another process uses the state folder.
+    /// `Usage` if there is no `factory.toml`; `Data` with all that is wrong in it, or if the state directory is another factory's;
+    /// `CannotWrite` if another process uses the state directory.
     pub fn open(dir: &Path, keys: Keys, purpose: Purpose, watch: &'w dyn Watch) -> Result<Self> {
         let text = text_in(dir)?;
         let factory = parse(&text, &dir.join(FILE_NAME).display().to_string())?;
@@ -159,7 +159,7 @@ impl<'w> Workspace<'w> {
         &self.factory
     }
 
-    /// The state folder.
+    /// The state directory.
     #[must_use]
     pub fn state(&self) -> &StateDir {
         &self.state

@@ -1,4 +1,4 @@
-//! Waits until GitLab has heard from the runners on the host.
+//! Waits until GitLab shows the host's runners online.
 
 use std::time::{Duration, Instant};
 
@@ -34,13 +34,13 @@ impl Workspace<'_> {
         };
         let unit = format!("factory-runner-{name}.service");
         let said = self.host()?.last_line_of(&unit, self.watch)?;
-        let why = if said.is_empty() { "it wrote nothing to the journal".to_owned() } else { said };
+        let why = if said.is_empty() { "it logged nothing".to_owned() } else { said };
         let limit = LIMIT.as_secs();
         Err(Error::new(
             Kind::CutShort,
             format!("GitLab does not show the {name} runner (id {id}) online after {limit} s; the last line of {unit}: {why}"),
         )
-        .hint("run `sudo factory-runner status` on the host: it shows whether the service runs and GitLab takes its token")
-        .hint("then run the same command again: it waits for the runner again"))
+        .hint("run `sudo factory-runner status` on the host: it shows whether the service runs and GitLab accepts its token")
+        .hint("then run the command again; it waits for the runner again"))
     }
 }

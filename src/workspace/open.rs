@@ -1,4 +1,4 @@
-//! From a folder to its factory and its state folder.
+//! Opens a directory's factory and its state directory.
 
 use std::path::Path;
 
@@ -34,8 +34,8 @@ pub(super) fn text_in(dir: &Path) -> Result<String> {
     }
     Err(crate::repo::bare(dir).unwrap_or_else(|| {
         Error::usage(format!("no {FILE_NAME} in {}", dir.display()))
-            .hint("run this in a control repo, or name it with --dir DIR")
-            .hint("to begin one: factoryup init DIR")
+            .hint("run this in a control repo, or choose one with --dir DIR")
+            .hint("or create one: factoryup init DIR")
     }))
 }
 

@@ -1,4 +1,4 @@
-//! Where GitLab tokens come from: the owner's, and those of an agent whom a person made.
+//! Finds GitLab tokens: the owner's, and those of a manually created agent.
 
 use super::Workspace;
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ impl Workspace<'_> {
         }
         let found = gitlab_token(&Surroundings::here(&self.dir), &self.factory.gitlab.url)?;
         Ok(found.map(|(token, place)| {
-            self.watch.note(&format!("the GitLab token is from {place}"));
+            self.watch.note(&format!("using the GitLab token from {place}"));
             token
         }))
     }
@@ -47,16 +47,16 @@ impl Workspace<'_> {
         let surroundings = Surroundings::here(&self.dir);
         let page = format!("{url}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api");
         if self.watch.is_interactive() {
-            self.watch.note(&format!("a token can be made at {page}"));
-            return self.watch.secret(&format!("Token for {url}, of a group owner, with the scope api"));
+            self.watch.note(&format!("create a token at {page}"));
+            return self.watch.secret(&format!("GitLab token of a group Owner for {url}, with the scope api"));
         }
-        let error = Error::usage(format!("no token for {url}"));
+        let error = Error::usage(format!("no GitLab token for {url}"));
         let error = match token_for_another_instance(&surroundings, url) {
             Some(why) => error.hint(why),
             None => error,
         };
         Err(error
-            .hint("set FACTORYUP_GITLAB_TOKEN, or name a file with --gitlab-token-file FILE")
-            .hint(format!("to make one with the scope api: {page}")))
+            .hint("set FACTORYUP_GITLAB_TOKEN, or pass --gitlab-token-file FILE")
+            .hint(format!("or create one with the scope api: {page}")))
     }
 }

@@ -45,9 +45,9 @@ pub(super) fn another_host_gets_nothing_unasked(journey: &Journey) {
     ends_with(&refused, 65);
     let said = said(&refused);
     assert!(said.contains("the host was ") && said.contains(":9 with the key "), "{said}");
-    assert!(said.contains("run this on a terminal and say yes"), "{said}");
+    assert!(said.contains("run the command on a terminal and confirm"), "{said}");
 
-    let question = "Is it your factory all the same, to get its tokens and records?";
+    let question = "Is this still your factory? Its tokens will be used with the new values.";
     let mut pty = journey.in_terminal(&["apply", "host", "--yes"]);
     pty.expect(question).send("n");
     let (code, said) = pty.end();

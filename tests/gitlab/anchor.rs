@@ -172,7 +172,7 @@ fn a_log_that_somebody_changed_and_chained_again_is_found() {
     fs::remove_file(situation.log()).unwrap();
     situation.run(&["evidence", "verify"], 65);
     let said = situation.run(&["apply", "gitlab", "--yes"], 2);
-    assert!(said.contains("the log here is gone"), "{said}");
+    assert!(said.contains("the log here is missing"), "{said}");
     fs::write(situation.log(), whole).unwrap();
     assert_eq!(situation.verified(0)["anchor"]["state"], "holds");
 }
@@ -315,7 +315,7 @@ fn a_new_log_is_anchored_after_a_yes_only() {
     // Another state folder has no agent's token, so there is something to apply, and a log of its own.
     let error = apply("another", false).unwrap_err();
     assert_eq!((error.kind(), error.is_partial()), (Kind::Pending, true), "{error}");
-    assert!(error.to_string().contains("GitLab has anchors of another log only: evidence/1 of 20"), "{error}");
+    assert!(error.to_string().contains("GitLab has only anchors of another log: evidence/1 of 20"), "{error}");
     assert_eq!(situation.tag_names(), ["evidence/1"]);
     apply("another", true).unwrap();
     assert_eq!(situation.tag_names(), ["evidence/1", "evidence/2"]);

@@ -262,7 +262,7 @@ fn a_hand_made_agent_without_a_token_for_the_proof_is_not_proved() {
     let error = converge(&mut target, &recorder, &situation.state, QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::Pending, "{error}");
     let broken = broken(&recorder.proofs.borrow());
-    assert!(broken.iter().all(|line| line.contains("cannot tell: ")), "{broken:#?}");
+    assert!(broken.iter().all(|line| line.contains("cannot check: ")), "{broken:#?}");
     assert!(broken.iter().all(|line| line.contains("FACTORYUP_AGENT_PROOF_TOKEN")), "{broken:#?}");
     // Pushes and readings hang on no scope.
     let held = recorder.proofs.borrow().iter().filter(|proof| proof.held).count();

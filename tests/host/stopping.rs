@@ -103,7 +103,7 @@ fn the_host_stops_between_two_changes_and_the_next_run_resumes() {
     let (code, said) = run.end();
     assert_eq!(code, 130, "{said}");
     assert!(
-        !journey.is_at_work() && said.contains("changes on ssh://") && said.contains("none is half made"),
+        !journey.is_at_work() && said.contains("changes on ssh://") && said.contains("no change is incomplete"),
         "{said}"
     );
     let (code, said) = owner.start(&revert).end();

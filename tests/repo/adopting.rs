@@ -100,7 +100,7 @@ fn a_repo_of_ones_own_is_adopted_and_nothing_is_written_over() {
     }
     // A name that another file has but for case: that file moves first.
     let (code, _, err) = world.factoryup("repo", &["resolve", "AGENTS.md", "--proposal"]);
-    assert!(code == 64 && err.contains("AGENTS.md is taken"), "{err}");
+    assert!(code == 64 && err.contains("AGENTS.md is in use"), "{err}");
     world.git("repo", &["commit", "-qm", "settled"]);
     world.git("repo", &["mv", "agents.md", "notes.md"]);
     world.git("repo", &["commit", "-qm", "moved"]);
@@ -139,7 +139,7 @@ fn without_init_it_is_refused_with_the_way_to_adopt_it() {
     fs::copy(world.path("factory.toml"), world.path("repo/factory.toml")).unwrap();
     for command in [&["upgrade"][..], &["apply", "repo", "--yes"], &["plan", "repo"]] {
         let (code, _, err) = world.factoryup("repo", command);
-        assert!(code == 73 && err.contains("did not make") && err.contains("factoryup init"), "{command:?}: {err}");
+        assert!(code == 73 && err.contains("did not create") && err.contains("factoryup init"), "{command:?}: {err}");
     }
     for command in [&["doctor", "repo"][..], &["resolve"]] {
         let (code, _, err) = world.factoryup("repo", command);
@@ -168,9 +168,9 @@ fn what_cannot_be_adopted_is_said() {
         refused("repo", &[name, "git mv"]);
         world.git("repo", &["reset", "-q", "--hard", "HEAD~1"]);
     }
-    refused("repo/src", &["it is not empty: it holds main.py"]);
+    refused("repo/src", &["it is not empty: it contains main.py"]);
     world.git("", &["init", "-q", "unborn"]);
-    refused("unborn", &["a repo without a commit", "git commit --allow-empty"]);
+    refused("unborn", &["a git repo without a commit", "git commit --allow-empty"]);
     world.git("", &["clone", "-q", "--bare", "repo", "bare.git"]);
     refused("bare.git", &["a bare repo", "git clone"]);
     assert_eq!(world.git("repo", &["for-each-ref", "refs/heads/factory"]), "");

@@ -148,7 +148,7 @@ fn a_manifest_from_elsewhere_is_refused() {
     let text = fs::read_to_string(&path).unwrap();
     for (from, to, said) in [
         ("schema = 1", "schema = 9", "written by a newer factoryup"),
-        ("min_generator = \"0", "min_generator = \"9", "asks for 9"),
+        ("min_generator = \"0", "min_generator = \"9", "requires 9"),
         ("version = \"1", "version = \"9", "it has the templates 9"),
         ("schema = 1", "schema = ", "TOML parse error"),
     ] {

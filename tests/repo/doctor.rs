@@ -52,12 +52,12 @@ fn each_harm_is_named() {
             change(w, "docs/glossary.md", "# Glossary", "<<<<<<< mine\n=======\n>>>>>>> theirs");
         }),
         (managed, &|w| change(w, managed, "\n", "\n# mine\n")),
-        ("that of", &|w| {
+        ("the base version of", &|w| {
             let base = w.path("repo/.factory/base");
             fs::remove_file(fs::read_dir(base).unwrap().next().unwrap().unwrap().path()).unwrap();
         }),
         ("belongs to no file", &|w| fs::write(w.path("repo/.factory/base").join("0".repeat(64)), "x").unwrap()),
-        ("answers.lock is not what", &|w| change(w, ".factory/answers.lock", "roadrunners", "coyotes")),
+        ("answers.lock does not match", &|w| change(w, ".factory/answers.lock", "roadrunners", "coyotes")),
         ("- docs/glossary.md", &|w| {
             let text = fs::read_to_string(w.path("repo/.factory/manifest.toml")).unwrap();
             let record = text.split("[[file]]").find(|part| part.contains("\"docs/glossary.md\"")).unwrap();
@@ -83,12 +83,12 @@ fn a_name_in_the_commit_acts_on_no_terminal() {
     let (code, out) = said(|w| {
         let folder = w.path("repo/.factory/conflicts");
         fs::create_dir(&folder).unwrap();
-        let name = "\u{1b}]0;PWNED\u{7}\u{1b}[31mx\nok    no conflict waits";
+        let name = "\u{1b}]0;PWNED\u{7}\u{1b}[31mx\nok    no unresolved conflicts";
         fs::write(folder.join(name), "<<<<<<< mine\n=======\n>>>>>>> theirs\n").unwrap();
     });
     assert!(code == 2 && out.contains("PWNED"), "{out}");
     assert!(!out.chars().any(|c| c.is_control() && c != '\n'), "{out:?}");
-    assert_eq!(out.lines().filter(|line| line.starts_with("ok    no conflict waits")).count(), 1, "{out}");
+    assert_eq!(out.lines().filter(|line| line.starts_with("ok    no unresolved conflicts")).count(), 1, "{out}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_terraform_leaves_open_is_said() {
             let (code, out, err) = world.factoryup("repo", &arguments);
             let said = out + &err;
             assert!(
-                code == 0 && said.contains("GitLab keeps it as plain text") == says,
+                code == 0 && said.contains("GitLab stores it as plain text") == says,
                 "{engine} {arguments:?}: {code}\n{said}"
             );
         }

@@ -47,17 +47,17 @@ fn former_names_are_known() {
     let today = new.replace("kind = \"shared\"", "executor = \"shared\"");
     let said = refused(&today);
     assert!(
-        said.contains("`executor` is not known in [runner]") && said.contains("it is called `runner.kind` now"),
+        said.contains("`executor` is unknown in [runner]") && said.contains("rename it to `runner.kind`"),
         "{said}"
     );
     let twice = old.replace("executor = \"shared\"", "kind = \"shared\"\nexecutor = \"shared\"");
     let said = refused(&twice);
-    assert!(said.contains("`runner.kind` is here twice, once under its former name"), "{said}");
+    assert!(said.contains("`runner.kind` is set twice, once under its former name"), "{said}");
     let wrong = old.replace("executor = \"shared\"", "executor = \"shard\"");
     let said = refused(&wrong);
     assert!(said.contains("executor = \"shard\"") && said.contains("did you mean `shared`?"), "{said}");
     let said = refused(&new.replace("schema = 2", "schema = 2\nretired = 1"));
-    assert!(said.contains("`retired` is a number, but it is a section"), "{said}");
+    assert!(said.contains("`retired` is a number, but must be a section"), "{said}");
 }
 
 /// What a newer factoryup wrote is refused by every command, with the file's name and exit code 65.
@@ -74,7 +74,7 @@ fn newer_formats_are_refused() {
         ("factory.toml", "schema = 1", "schema = 99", "written by a newer factoryup"),
         (".factory/answers.lock", &answers, "schema = 99", ".factory/answers.lock was written by a newer factoryup"),
         (".factory/manifest.toml", &manifest, "schema = 99", ".factory/manifest.toml was written by a newer factoryup"),
-        (".factory/manifest.toml", "min_generator = \"0", "min_generator = \"99", "it asks for 99"),
+        (".factory/manifest.toml", "min_generator = \"0", "min_generator = \"99", "it requires 99"),
     ] {
         let path = world.path("repo").join(file);
         let text = fs::read_to_string(&path).unwrap();

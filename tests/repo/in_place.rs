@@ -55,7 +55,7 @@ fn it_writes_the_work_tree_and_leaves_the_rest() {
     assert_eq!(now["scratch"], b"mine");
     // Before the commit it knows that it is written, and after it that nothing is left.
     let (code, out, err) = world.factoryup("repo", &["upgrade", "--in-place", "--dry-run"]);
-    assert!(code == 0 && out.contains("commit it with"), "{out}{err}");
+    assert!(code == 0 && out.contains("all files are written; commit them"), "{out}{err}");
     fs::remove_file(world.path("repo/scratch")).unwrap();
     world.git("repo", &["add", "--all"]);
     world.git("repo", &["commit", "-qm", "upgrade"]);
@@ -90,7 +90,7 @@ fn it_writes_over_nothing_that_is_not_committed() {
         spoil(&world);
         let before = files(&world.path("repo"));
         let (code, _, err) = world.factoryup("repo", &UPGRADE);
-        assert!(code == 64 && err.contains("not committed"), "{index}: {err}");
+        assert!(code == 64 && err.contains("uncommitted"), "{index}: {err}");
         assert!(files(&world.path("repo")) == before, "{index}");
     }
 }
@@ -106,16 +106,16 @@ fn what_is_in_the_way_is_found_before_anything_is_written() {
     let refused = |wanted: &str| {
         let before = files(&world.path("repo"));
         let (code, _, err) = world.factoryup("repo", &UPGRADE);
-        assert!(code == 64 && err.contains(wanted) && err.contains("move that away"), "{code} {err}");
+        assert!(code == 64 && err.contains(wanted) && err.contains("move it away"), "{code} {err}");
         assert!(files(&world.path("repo")) == before && !world.path("repo/.git/factoryup-upgrade").exists());
     };
     fs::write(&way, "mine").unwrap();
-    refused("its folder cannot be made, since there is the file .codex");
+    refused("its directory cannot be created because of the file .codex");
     fs::remove_file(&way).unwrap();
     fs::create_dir_all(last.join("deep")).unwrap();
-    refused("in its place is a folder that holds .codex/config.toml/deep");
+    refused("in its place is a directory that contains .codex/config.toml/deep");
     fs::write(last.join("deep/mine"), "mine").unwrap();
-    refused("in its place is a folder that holds .codex/config.toml/deep/mine");
+    refused("in its place is a directory that contains .codex/config.toml/deep/mine");
     // A folder that nothing is in is nothing.
     fs::remove_dir_all(last.join("deep")).unwrap();
     let (code, _, err) = world.factoryup("repo", &UPGRADE);
@@ -208,11 +208,12 @@ fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
         let before = files(&world.path("repo"));
         let (code, _, err) = world.factoryup("repo", &UPGRADE);
         let said = err.contains(path)
-            && err.contains("after the run began")
-            && err.contains("to give it up and keep all as it is now: rm -r");
+            && err.contains("after the interrupted run started")
+            && err.contains("or abandon that run and keep the files as they are: rm -r");
         assert!(code == 64 && said, "{path}: {err}");
         assert!(files(&world.path("repo")) == before, "{path}");
-        let told = err.split("elsewhere, then ").nth(1).and_then(|rest| rest.split("; then run this again").next());
+        let told =
+            err.split("elsewhere, run `").nth(1).and_then(|rest| rest.split("`, then run the command again").next());
         let told = told.unwrap_or_else(|| panic!("{err}"));
         assert!(told == remedy || remedy.ends_with(' ') && told.starts_with(remedy), "{told} for {remedy}");
         assert_eq!(told.matches("git restore").count() + told.matches("rm ").count() + told.matches("cp ").count(), 1);
@@ -220,7 +221,7 @@ fn a_file_that_was_changed_after_a_cut_is_not_written_over() {
         assert!(status.success(), "{told}");
         let (code, _, err) = world.factoryup("repo", &UPGRADE);
         let journal = world.path("repo/.git/factoryup-upgrade");
-        assert!(!journal.exists() && !err.contains("after the run began"), "{told}: {code} {err}");
+        assert!(!journal.exists() && !err.contains("after the interrupted run started"), "{told}: {code} {err}");
         let there = files(&world.path("repo"));
         assert!(there.get(path).is_none_or(|bytes| bytes != b"mine"), "{told}");
         assert_eq!((there.contains_key("CLAUDE.md"), there.contains_key(NEW)), (false, true), "{told}");

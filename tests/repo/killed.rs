@@ -164,7 +164,7 @@ fn while_another_is_at_work() {
     fs::write(world.path("repo/.factoryup-Ab3xY9/lock"), MARKER).unwrap();
     let lock = fs::File::open(world.path("repo/.factoryup-Ab3xY9/lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    assert!(world.apply("repo").failure("cannot-write").contains("another factoryup is at work"));
+    assert!(world.apply("repo").failure("cannot-write").contains("another factoryup process is running"));
     drop(lock);
     assert!(matches!(world.apply("repo"), Ended::Changed(_)));
     world.assert_whole("repo");
@@ -216,7 +216,7 @@ fn a_folder_of_the_users_own_is_no_staging_place() {
         lookalike(&world, like);
         let before = files(&world.path("repo"));
         let said = world.apply("repo").failure("cannot-write");
-        assert!(said.contains(&format!("it is not empty: it holds {}", like.0)), "{like:?}: {said}");
+        assert!(said.contains(&format!("it is not empty: it contains {}", like.0)), "{like:?}: {said}");
         assert_eq!(files(&world.path("repo")), before, "{like:?}");
         fs::remove_dir_all(world.path("repo")).unwrap();
         // In a repo, where it is in nobody's way.
@@ -233,7 +233,7 @@ fn a_folder_of_the_users_own_is_no_staging_place() {
     assert!(made.success());
     fs::copy(world.path("factory.toml"), world.path("repo/factory.toml")).unwrap();
     let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", &["apply", "repo", "--yes"]);
-    assert!(code == 73 && err.contains("it holds .factoryup-Ab3xY9"), "{code} {err}");
+    assert!(code == 73 && err.contains("it contains .factoryup-Ab3xY9"), "{code} {err}");
 }
 
 #[test]
@@ -255,6 +255,6 @@ fn what_git_knows_is_no_staging_place() {
     lookalike(&world, ("inner/.factoryup-Ab3xY9", &["lock", "tree/planted"], MARKER));
     world.git("repo", &["add", "-A"]);
     let said = world.apply("repo/inner").failure("cannot-write");
-    assert!(said.contains("it holds .factoryup-Ab3xY9"), "{said}");
+    assert!(said.contains("it contains .factoryup-Ab3xY9"), "{said}");
     assert!(world.path("repo/inner/.factoryup-Ab3xY9/tree/planted").exists());
 }

@@ -27,7 +27,7 @@ fn one_target_out_of_reach_does_not_hide_the_others() {
     assert_eq!(code, 69, "{err}");
     assert!(out.contains("no changes"), "the repo's plan: {out}");
     assert!(err.contains("cannot read host; see the error at the end"), "{err}");
-    assert!(err.contains("cannot read gitlab: no token for"), "{err}");
+    assert!(err.contains("cannot read gitlab: no GitLab token for"), "{err}");
     assert!(err.trim_end().lines().any(|line| line.starts_with("error:") && line.contains("127.0.0.1")), "{err}");
 
     let (code, out, err) = world.factoryup("repo", &["plan", "host", "--script"]);
@@ -47,7 +47,7 @@ fn a_missing_token_stops_a_run_before_its_first_change() {
     fs::write(&toml, text.replace("roadrunners", "coyotes")).unwrap();
     let branches = world.git("repo", &["branch", "--list"]);
     let (code, _, err) = world.factoryup("repo", &["apply", "--yes"]);
-    assert!(code == 64 && err.contains("no token for"), "{err}");
+    assert!(code == 64 && err.contains("no GitLab token for"), "{err}");
     assert_eq!(world.git("repo", &["branch", "--list"]), branches);
     // One target alone is named in what to type next.
     let (code, _, err) = world.factoryup("repo", &["apply", "repo"]);
@@ -73,5 +73,5 @@ fn a_branch_with_an_edit_of_the_answers_merges_as_it_is_told() {
     }
     assert!(fs::read_to_string(&toml).unwrap().contains("coyotes"));
     let (code, out, _) = world.factoryup("repo", &["plan", "repo"]);
-    assert!(code == 0 && !out.contains("wait on the branch"), "{out}");
+    assert!(code == 0 && !out.contains("unmerged files"), "{out}");
 }

@@ -42,8 +42,11 @@ fn an_upgrade_in_place_takes_back_nothing_that_came_while_it_asked() {
         let before = (files(&world.path("repo")), world.git("repo", &["ls-files", "--stage"]));
         pty.send("y");
         let (code, said) = pty.end();
-        let told = if wanted == 75 { "in the meantime" } else { "not committed: README.md" };
-        assert!(code == wanted && said.contains(told) && said.contains("run this again"), "{file}: {code} {said}");
+        let told = if wanted == 75 { "while factoryup was running" } else { "uncommitted changes: README.md" };
+        assert!(
+            code == wanted && said.contains(told) && said.contains("run the command again"),
+            "{file}: {code} {said}"
+        );
         assert!(before == (files(&world.path("repo")), world.git("repo", &["ls-files", "--stage"])), "{file}: {said}");
         assert!(!world.path("repo/.git/factoryup-upgrade").exists(), "{file}");
 
@@ -100,7 +103,7 @@ fn editor(world: &World, deed: &str) -> String {
 
 /// The text that a refusal says it has kept.
 fn kept(err: &str) -> String {
-    let path = err.split("is kept in ").nth(1).and_then(|rest| rest.lines().next());
+    let path = err.split("is saved in ").nth(1).and_then(|rest| rest.lines().next());
     fs::read_to_string(path.unwrap_or_else(|| panic!("{err}")).trim()).unwrap()
 }
 
@@ -116,7 +119,7 @@ fn what_came_while_the_editor_was_open_stays_and_so_does_its_text() {
     let cases = [
         (commit(ONE), 75, "HEAD"),
         (commit(MERGED), 75, "HEAD"),
-        (format!("echo 'Mine since.' >> {ONE}"), 64, "not committed: docs/glossary.md"),
+        (format!("echo 'Mine since.' >> {ONE}"), 64, "uncommitted changes: docs/glossary.md"),
         (elsewhere.clone(), 75, ".factory/manifest.toml"),
     ];
     for (deed, wanted, told) in cases {
@@ -124,8 +127,8 @@ fn what_came_while_the_editor_was_open_stays_and_so_does_its_text() {
         world.env("EDITOR", &editor(&world, &deed));
         let mut expected = files(&world.path("repo"));
         let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--edit"]);
-        assert!(code == wanted && err.contains(told) && err.contains("run this again"), "{deed}: {code} {err}");
-        assert!(wanted == 64 || err.contains("in the meantime"), "{err}");
+        assert!(code == wanted && err.contains(told) && err.contains("run the command again"), "{deed}: {code} {err}");
+        assert!(wanted == 64 || err.contains("while factoryup was running"), "{err}");
         assert!(kept(&err).ends_with("\n# Seen\n"), "{err}");
         let now = files(&world.path("repo"));
         if deed == elsewhere {
@@ -164,7 +167,10 @@ fn what_came_while_the_merge_tool_or_a_question_waited_stays() {
     let run = editor(&world, &format!("echo 'Mine since.' >> {ONE} && git commit -qm since -- {ONE}"));
     world.configure(&format!("[mergetool \"mine\"]\n\ttrustExitCode = true\n\tcmd = {run} $MERGED\n"));
     let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--tool=mine"]);
-    assert!(code == 75 && err.contains("in the meantime") && kept(&err).ends_with("\n# Seen\n"), "{code} {err}");
+    assert!(
+        code == 75 && err.contains("while factoryup was running") && kept(&err).ends_with("\n# Seen\n"),
+        "{code} {err}"
+    );
     let text = fs::read_to_string(world.path("repo").join(ONE)).unwrap();
     assert!(text.starts_with("# My ") && text.ends_with("Mine since.\n"), "{text}");
 
@@ -178,7 +184,10 @@ fn what_came_while_the_merge_tool_or_a_question_waited_stays() {
         }
         pty.send("y");
         let (code, said) = pty.end();
-        assert!(code == 75 && said.contains("in the meantime") && said.contains("run this again"), "{code} {said}");
+        assert!(
+            code == 75 && said.contains("while factoryup was running") && said.contains("run the command again"),
+            "{code} {said}"
+        );
         assert_eq!(fs::read_to_string(world.path("repo").join(TWO)).unwrap(), text);
         assert_eq!(world.git("repo", &["status", "--porcelain"]), "");
     }
@@ -193,9 +202,12 @@ fn a_text_in_which_markers_were_left_is_kept() {
     let mut world = resolving::situation();
     world.env("EDITOR", "sed -i '$a # Seen'");
     let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--edit"]);
-    assert!(code == 64 && err.contains("markers were left") && kept(&err).ends_with("\n# Seen\n"), "{code} {err}");
+    assert!(
+        code == 64 && err.contains("still has conflict markers") && kept(&err).ends_with("\n# Seen\n"),
+        "{code} {err}"
+    );
     // Of one that was only looked at there is nothing to keep.
     world.env("EDITOR", "true");
     let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--edit"]);
-    assert!(code == 64 && err.contains("markers were left") && !err.contains("is kept"), "{code} {err}");
+    assert!(code == 64 && err.contains("still has conflict markers") && !err.contains("is saved"), "{code} {err}");
 }

@@ -95,7 +95,7 @@ fn where_modes_cannot_be_told_they_are_right_all_the_same() {
         assert_eq!(code, 2, "{shown:o}: {out}{err}");
         blind(&world, shown);
         let (_, out, err) = world.factoryup("repo", &UPGRADE);
-        assert!(err.contains("all of it is written"), "{shown:o}: {out}{err}");
+        assert!(err.contains("all files are written"), "{shown:o}: {out}{err}");
         commits(&world, &upgraded);
 
         // A conflict that is settled.

@@ -28,7 +28,7 @@ fn a_folder_with_something_in_it_is_left_as_it_is() {
     fs::write(world.path("repo/notes.txt"), "mine").unwrap();
     let before = snapshot(&world.path("repo"));
     let said = world.apply("repo").failure("cannot-write");
-    assert!(said.contains("it holds notes.txt") && said.contains("give a folder that is empty"), "{said}");
+    assert!(said.contains("it contains notes.txt") && said.contains("choose a new or empty directory"), "{said}");
     assert_eq!(snapshot(&world.path("repo")), before);
 }
 
@@ -40,7 +40,7 @@ fn a_factory_toml_with_other_answers_is_not_overwritten() {
     let world = World::new();
     fs::create_dir(world.path("repo")).unwrap();
     fs::write(world.path("repo/factory.toml"), "mine").unwrap();
-    assert!(world.apply("repo").failure("cannot-write").contains("not the one to be committed"));
+    assert!(world.apply("repo").failure("cannot-write").contains("differs from the one to commit"));
     assert_eq!(fs::read_to_string(world.path("repo/factory.toml")).unwrap(), "mine");
 }
 
@@ -52,10 +52,10 @@ fn a_repo_that_factoryup_did_not_make_is_refused() {
     let world = World::new();
     fs::create_dir(world.path("repo")).unwrap();
     world.git("repo", &["init", "-q"]);
-    assert!(world.apply("repo").failure("cannot-write").contains("a repo without a commit"));
+    assert!(world.apply("repo").failure("cannot-write").contains("a git repo without a commit"));
     world.git("repo", &["commit", "-q", "--allow-empty", "-m", "mine"]);
     let before = snapshot(&world.path("repo"));
-    assert!(world.apply("repo").failure("cannot-write").contains("a repo that factoryup did not make"));
+    assert!(world.apply("repo").failure("cannot-write").contains("a git repo that factoryup did not create"));
     assert_eq!(snapshot(&world.path("repo")), before);
 }
 
@@ -66,10 +66,10 @@ fn files_and_links() {
     }
     let world = World::new();
     fs::write(world.path("file"), "mine").unwrap();
-    assert!(world.apply("file").failure("cannot-write").contains("not a folder"));
-    assert!(world.apply("file/below").failure("cannot-write").contains("cannot make"));
+    assert!(world.apply("file").failure("cannot-write").contains("not a directory"));
+    assert!(world.apply("file/below").failure("cannot-write").contains("cannot create"));
     symlink("nowhere", world.path("dangling")).unwrap();
-    assert!(world.apply("dangling").failure("cannot-write").contains("a link that leads nowhere"));
+    assert!(world.apply("dangling").failure("cannot-write").contains("a broken link"));
     fs::create_dir(world.path("real")).unwrap();
     symlink("real", world.path("link")).unwrap();
     assert!(matches!(world.apply("link"), Ended::Changed(_)));
@@ -93,7 +93,7 @@ fn inside_another_repo_the_outer_one_is_not_touched() {
     assert_eq!(snapshot(&world.path("outer/.git")), before);
     // A damaged inner repo must not be taken for the outer one.
     fs::remove_file(world.path("outer/inner/.git/HEAD")).unwrap();
-    assert!(world.apply("outer/inner").failure("cannot-write").contains("does not make it the top of a repo"));
+    assert!(world.apply("outer/inner").failure("cannot-write").contains("is not a valid git directory"));
     assert_eq!(snapshot(&world.path("outer/.git")), before);
 }
 
@@ -106,7 +106,7 @@ fn where_the_user_may_not_write() {
     fs::create_dir_all(world.path("locked/empty")).unwrap();
     fs::set_permissions(world.path("locked"), fs::Permissions::from_mode(0o755)).unwrap();
     let said = world.apply("locked/repo").failure("cannot-write");
-    assert!(said.contains("cannot write in") && said.contains("choose a folder that you may write to"), "{said}");
+    assert!(said.contains("cannot write in") && said.contains("choose a directory that you can write to"), "{said}");
     assert_eq!(fs::read_dir(world.path("locked")).unwrap().count(), 1);
     // A folder of one's own in a folder that is not: enough.
     std::os::unix::fs::chown(world.path("locked/empty"), Some(NOBODY), Some(NOBODY)).unwrap();
@@ -122,10 +122,10 @@ fn on_a_read_only_and_on_a_full_file_system() {
     let world = World::new();
     fs::create_dir(world.path("mount")).unwrap();
     let read_only = world.apply_under("mount -t tmpfs -o ro tmpfs mount && exec \"$@\"", "mount/repo");
-    assert!(read_only.failure("cannot-write").contains("not read-only"));
+    assert!(read_only.failure("cannot-write").contains("on a writable file system"));
     let full = "mount -t tmpfs -o size=16k tmpfs mount && \"$@\"; ls -A mount > left";
     let said = world.apply_under(full, "mount/repo").failure("cannot-write");
-    assert!(said.contains("make room"), "{said}");
+    assert!(said.contains("free space"), "{said}");
     assert_eq!(fs::read_to_string(world.path("left")).unwrap(), "");
     // A mount point cannot be renamed over, and can be filled.
     let mount_point = "mount -t tmpfs tmpfs mount && \"$@\"; git -C mount status --porcelain > status";
@@ -195,10 +195,10 @@ fn two_factories_of_one_name_do_not_share_their_state() {
     for command in [&["plan", "repo"][..], &["doctor", "repo"], &["evidence", "verify"]] {
         let (code, _, said) = world.factoryup("other", command);
         assert!(
-            code == 65 && said.contains("another factory of this name has its state in"),
+            code == 65 && said.contains("another factory with this name keeps its state in"),
             "{command:?}: {code} {said}"
         );
-        assert!(said.contains("/acme/") && said.contains("give this one another name"), "{said}");
+        assert!(said.contains("/acme/") && said.contains("choose another name"), "{said}");
     }
     assert_eq!(world.factoryup("moved", &["doctor", "repo"]).0, 0);
 }
@@ -216,14 +216,14 @@ fn no_repo_is_made_among_settings_or_the_files_of_the_system() {
     let at = |name: &str| world.path(name).display().to_string();
     for (folder, why) in [
         (at("home/.ssh"), "its name begins with a dot"),
-        (at("home/.ssh/x"), "home/.ssh holds settings"),
-        (at("link/x/y"), "home/.ssh holds settings"),
-        (at("home/x/../.config/y"), "it goes up from a folder that does not exist"),
-        (at("home"), "it is a home folder"),
-        (at("repo/.git/x"), "where git keeps its own files"),
+        (at("home/.ssh/x"), "home/.ssh contains settings"),
+        (at("link/x/y"), "home/.ssh contains settings"),
+        (at("home/x/../.config/y"), "it goes up from a directory that does not exist"),
+        (at("home"), "it is a home directory"),
+        (at("repo/.git/x"), "inside git's own directory"),
         (at("state/factoryup/x"), "factoryup keeps its records in"),
         ("/etc/factoryup-test/x".to_owned(), "/etc belongs to the system"),
-        ("/usr".to_owned(), "it is a folder of the system"),
+        ("/usr".to_owned(), "it is a system directory"),
     ] {
         let app = ["app", "add", "shop", "--kind", "http", "--path", &folder];
         let init = ["init", &folder, "--defaults", "--name", "shop", "--host-kind", "none", "--gitlab-group", "shop"];
@@ -232,7 +232,7 @@ fn no_repo_is_made_among_settings_or_the_files_of_the_system() {
             // What is not empty is refused before it is looked at any closer.
             let occupied = arguments[0] == "app" && code == 73 && said.contains("is not empty");
             assert!(occupied || code == 64 && said.contains(why), "{arguments:?}: {code} {said}");
-            assert!(occupied || said.contains("next: choose a folder for projects"), "{said}");
+            assert!(occupied || said.contains("next: choose a directory for projects"), "{said}");
         }
     }
     assert_eq!(snapshot(&world.path("")), before);

@@ -65,12 +65,16 @@ fn a_downgrade_and_a_newer_format() {
     }
     for (from, to, said) in [
         ("version = \"1.", "version = \"99.", "it has the templates 99."),
-        ("schema = 1", "schema = 2", "it has schema 2; this one knows up to 1"),
-        ("min_generator = \"0", "min_generator = \"99", "it asks for 99."),
+        ("schema = 1", "schema = 2", "it has schema 2; this version supports up to 1"),
+        ("min_generator = \"0", "min_generator = \"99", "it requires 99."),
     ] {
         let world = situation();
         commit(&world, MANIFEST, |text| text.replacen(from, to, 1));
-        refused(&world, 65, &[MANIFEST, "written by a newer factoryup", said, "use that factoryup, or a newer one"]);
+        refused(
+            &world,
+            65,
+            &[MANIFEST, "written by a newer factoryup", said, "use that version of factoryup, or a newer one"],
+        );
     }
     let world = situation();
     commit(&world, "factory.toml", |text| text.replacen("schema = 1", "schema = 99", 1));
@@ -86,7 +90,7 @@ fn records_that_lead_out_of_the_repo() {
     for path in ["../../outside", "/etc/passwd", ".git/config", "docs/../../x", ".GIT/hooks/post-checkout"] {
         let world = situation();
         commit(&world, MANIFEST, |text| text.replacen("path = \"README.md\"", &format!("path = \"{path}\""), 1));
-        refused(&world, 65, &[MANIFEST, "it names a file", "git checkout COMMIT -- .factory"]);
+        refused(&world, 65, &[MANIFEST, "it lists a file", "git checkout COMMIT -- .factory"]);
     }
     for (from, to) in [("id = \"readme\"", "id = \"../../x\""), ("written = \"", "written = \"zz")] {
         let world = situation();
@@ -141,7 +145,7 @@ fn markers_in_a_file_of_the_users() {
     world.older("repo", "docs/glossary.md", &now.replacen("# Glossary", "# Words", 1));
     let marked = "<<<<<<< mine\na\n=======\nb\n>>>>>>> theirs\n";
     commit(&world, "docs/glossary.md", |text| text + marked);
-    assert_eq!(conflict(&world, "docs/glossary.md"), "it holds conflict markers");
+    assert_eq!(conflict(&world, "docs/glossary.md"), "it contains conflict markers");
     // In the commit the file is as the user has it, and no other file has markers.
     let branch = world.git("repo", &["for-each-ref", "--format=%(refname:short)", "refs/heads/factory"]);
     let changed = world.git("repo", &["diff", "--name-only", "HEAD", &branch]);
@@ -166,7 +170,7 @@ fn a_link_that_leads_out_of_the_root() {
         if in_place {
             assert_eq!(world.factoryup("repo", UPGRADES[1]).0, 2);
         } else {
-            assert_eq!(conflict(&world, "docs/evidence.md"), "a file or folder of yours is where it should land");
+            assert_eq!(conflict(&world, "docs/evidence.md"), "you have a file or directory at its path");
         }
         assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 0);
         assert_eq!(fs::read_link(world.path("repo/docs")).unwrap(), Path::new("../outside"));
@@ -190,7 +194,7 @@ fn names_that_differ_but_for_case() {
     let world = situation();
     unknown(&world, "docs/evidence.md");
     commit(&world, "docs/Evidence.md", |_| "mine\n".to_owned());
-    assert_eq!(conflict(&world, "docs/evidence.md"), "a file or folder of yours is where it should land");
+    assert_eq!(conflict(&world, "docs/evidence.md"), "you have a file or directory at its path");
     let (code, _, err) = world.factoryup("repo", UPGRADES[1]);
     assert_eq!(code, 2, "{err}");
     let names = fs::read_dir(world.path("repo/docs")).unwrap().map(|entry| entry.unwrap().file_name());
@@ -215,7 +219,7 @@ fn a_folder_of_names_that_are_not_utf_8_is_not_pushed_aside() {
         let path = world.path("repo/factory.toml");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{text}\n[agent]\nkind = \"both\"\n")).unwrap();
-        assert!(conflict(&world, way).contains("where it should land"), "{below:?}");
+        assert!(conflict(&world, way).contains("at its path"), "{below:?}");
         let branch = world.git("repo", &["for-each-ref", "--format=%(refname)", "refs/heads/factory"]);
         let list = |at: &str| world.git("repo", &["ls-tree", "-r", at, way]);
         assert!(!list("HEAD").is_empty());

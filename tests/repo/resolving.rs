@@ -133,16 +133,16 @@ fn a_tool_that_is_not_there_fails_or_leaves_markers_settles_nothing() {
         assert_eq!((world.text(ONE), world.staged()), (before.clone(), String::new()));
     };
     refused(&["--tool"], "git config --global merge.tool");
-    refused(&["--tool=nonexistent"], "did not settle it");
+    refused(&["--tool=nonexistent"], "` failed");
     world.configure(&tool(&world, "exit 1"));
-    refused(&["--tool"], "did not settle it");
+    refused(&["--tool"], "` failed");
     world.configure(&tool(&world, "exit 0"));
-    refused(&["--tool"], "markers were left");
+    refused(&["--tool"], "still has conflict markers");
     // Work that is not committed is not written over, and the tool is not even started.
     fs::remove_file(world.path("seen")).unwrap();
     fs::write(world.path("repo").join(ONE), "dirty").unwrap();
     let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--tool"]);
-    assert!(code == 64 && err.contains("not committed") && !world.path("seen").exists(), "{err}");
+    assert!(code == 64 && err.contains("uncommitted") && !world.path("seen").exists(), "{err}");
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn what_it_says_to_machines() {
     refused(&["README.md", "--mine"], "no conflict in README.md", "factoryup resolve");
     refused(&["--mine", "--proposal"], "cannot be used with", "--help");
     fs::write(world.path("repo").join(ONE), "mine since\n").unwrap();
-    refused(&[ONE, "--proposal"], "not committed: docs/glossary.md", "commit or stash");
+    refused(&[ONE, "--proposal"], "uncommitted changes: docs/glossary.md", "commit or stash");
     world.git("repo", &["checkout", "-q", ONE]);
     assert!(files(&world.path("repo")) == before);
 
@@ -314,7 +314,10 @@ fn what_it_says_to_machines() {
     world.git("repo", &["commit", "-qm", "tidied"]);
     let said = resolve(2, &[]);
     let note = said[0]["text"].as_str().unwrap();
-    assert!(said[0]["event"] == "note" && note.contains("no proposal is kept for docs/glossary.md"), "{said:?}");
+    assert!(
+        said[0]["event"] == "note" && note.contains("the template version of docs/glossary.md is missing"),
+        "{said:?}"
+    );
     assert_eq!(said[1..], [left(1)]);
     world.git("repo", &["revert", "--no-edit", "HEAD"]);
     assert_eq!(resolve(0, &[ONE, "--proposal"]), [left(0)]);
@@ -340,7 +343,10 @@ fn a_proposal_that_is_gone_comes_back_and_notes_beside_it_stay() {
     let (code, _, err) = world.factoryup("repo", &["resolve", TWO, "--mine"]);
     assert!(code == 2 && err.contains(ONE) && err.contains("`factoryup upgrade`"), "{code} {err}");
     let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--mine"]);
-    assert!(code == 64 && err.contains("no proposal is kept") && err.contains("`factoryup upgrade`"), "{code} {err}");
+    assert!(
+        code == 64 && err.contains("the template version of") && err.contains("`factoryup upgrade`"),
+        "{code} {err}"
+    );
     world.git("repo", &["commit", "-qm", "settled"]);
     let (code, _, err) = world.factoryup("repo", &["upgrade", "--in-place", "--yes"]);
     assert_eq!(code, 2, "{err}");

@@ -170,14 +170,14 @@ fn conflicts_are_named_kept_and_settled() {
         // Not over what is not committed.
         fs::write(world.path("repo").join(FILE), "dirty").unwrap();
         let (code, _, err) = world.factoryup("repo", &["resolve", FILE, choice]);
-        assert!(code == 64 && err.contains("not committed"), "{err}");
+        assert!(code == 64 && err.contains("uncommitted"), "{err}");
         world.git("repo", &["checkout", "-q", FILE]);
 
         // An editor that leaves the markers in settles nothing.
         world.env("EDITOR", "true");
         if choice == "--edit" {
             let (code, _, err) = world.factoryup("repo", &["resolve", "--edit"]);
-            assert!(code == 64 && err.contains("markers were left"), "{err}");
+            assert!(code == 64 && err.contains("still has conflict markers"), "{err}");
             assert_eq!(world.read(FILE), mine);
         }
         world.env("EDITOR", "sed -i -e '/^<<<<<<</,/^>>>>>>>/d' -e '$a # Both'");
@@ -213,7 +213,7 @@ fn it_is_pushed_with_a_merge_request_that_is_a_draft_while_conflicts_wait() {
         world.git("repo", &["push", "-q", &plane.remote(path, &plane.owner_token()), "main"]);
 
         let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
-        assert!(code == 64 && err.contains("no token for") && err.contains("nothing was changed"), "{err}");
+        assert!(code == 64 && err.contains("no GitLab token for") && err.contains("nothing was changed"), "{err}");
         assert_eq!(world.branch(), "");
         // A branch that is there already only misses its push.
         if conflict {

@@ -130,5 +130,5 @@ pub fn take_the_rest(pty: &mut Pty) {
     ] {
         pty.answer(question, "");
     }
-    pty.expect("Is all of this right?");
+    pty.expect("Is this correct?");
 }

@@ -1,4 +1,4 @@
-//! The one table of all that a person can answer.
+//! The table of all settings.
 //!
 //! Every field of `factory.toml` has exactly one row in [`FIELDS`]. Its flag, its environment variable, the wizard's question and
 //! explanation, its default, when it applies, what it accepts, its comment in the file, its entry in the JSON Schema and in the
@@ -261,7 +261,7 @@ impl Field {
         }
         if let Some(character) = text.chars().find(|c| c.is_control()) {
             return Err(Fault::new(
-                format!("holds the control character U+{:04X}", u32::from(character)),
+                format!("contains the control character U+{:04X}", u32::from(character)),
                 "write it as plain text on one line",
             ));
         }

@@ -1,4 +1,4 @@
-//! The nearest known word to one that was mistyped.
+//! Finds the nearest known word to a mistyped one.
 
 /// The candidate that takes the fewest single-character edits to become, if so few that a slip explains them: one for each three
 /// characters, and one at least. A swap of two neighbours counts as one.

@@ -1,4 +1,4 @@
-//! A value of any field, whichever sort it is.
+//! A value of any field.
 
 use std::fmt;
 
@@ -105,7 +105,9 @@ impl Value {
         }
         let all = words().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         Err(match super::nearest(text, words()) {
-            Some(word) => Fault::new("is not one of its choices", format!("did you mean `{word}`? It takes {all}")),
+            Some(word) => {
+                Fault::new("is not one of its choices", format!("did you mean `{word}`? The choices are {all}"))
+            }
             None => Fault::new("is not one of its choices", format!("write one of {all}")),
         })
     }
@@ -120,7 +122,7 @@ impl Value {
             return Err(Fault::new(format!("has {} items", items.len()), format!("write {max} at most")));
         }
         match items.iter().enumerate().find(|(index, item)| items[..*index].contains(item)) {
-            Some((index, _)) => Err(Fault::new(format!("has item {} twice", index + 1), "remove one of the two")),
+            Some((index, _)) => Err(Fault::new(format!("contains item {} twice", index + 1), "remove one of the two")),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! GitLab's paths and user names, and git's branch names.
+//! Rules for GitLab's paths and user names, and for git's branch names.
 //!
 //! Paths: <https://docs.gitlab.com/user/reserved_names/>. Branches: `man git-check-ref-format`.
 
@@ -67,11 +67,11 @@ const RESERVED_PROJECTS: [&str; 18] = [
     "update",
     "wikis",
 ];
-const PART: &str = "GitLab takes letters, digits and single . _ - between them, not ending in .git or .atom";
+const PART: &str = "use letters and digits, with single . _ - between them, and no .git or .atom at the end";
 
 /// A group's full path: parts joined by `/`, 20 at most.
 pub(crate) fn group(text: &str) -> Result<(), Fault> {
-    let remedy = "write the path as it stands in the group's URL, such as `acme` or `acme/tools`";
+    let remedy = "write the path from the group's URL, such as `acme` or `acme/tools`";
     ensure(!text.is_empty(), "is empty", remedy)?;
     ensure(!text.contains("://"), "is a URL", remedy)?;
     ensure(!text.starts_with('/') && !text.ends_with('/') && !text.contains("//"), "has a misplaced `/`", remedy)?;
@@ -80,17 +80,17 @@ pub(crate) fn group(text: &str) -> Result<(), Fault> {
     parts.iter().try_for_each(|part| slug(part))?;
     let taken = |words: &[&str], part: &str| words.contains(&part.to_lowercase().as_str());
     let reserved = taken(&RESERVED_GROUPS, parts[0]) || parts[1..].iter().any(|part| taken(&RESERVED_PROJECTS, part));
-    ensure(!reserved, "is a name that GitLab keeps for itself", "choose another path")
+    ensure(!reserved, "is a name that GitLab reserves", "choose another path")
 }
 
 /// A project's path in its group.
 pub(crate) fn project(text: &str) -> Result<(), Fault> {
-    let remedy = "write the last part of the project's URL alone, such as `factory`; the group is `gitlab.group`";
+    let remedy = "write only the last part of the project's URL, such as `factory`; the group is `gitlab.group`";
     ensure(!text.is_empty(), "is empty", remedy)?;
-    ensure(!text.contains('/'), "holds `/`", remedy)?;
+    ensure(!text.contains('/'), "contains `/`", remedy)?;
     slug(text)?;
     let reserved = RESERVED_PROJECTS.contains(&text.to_lowercase().as_str());
-    ensure(!reserved, "is a name that GitLab keeps for itself", "choose another path")
+    ensure(!reserved, "is a name that GitLab reserves", "choose another path")
 }
 
 /// A user name on GitLab: a path of one part that no route has.
@@ -99,12 +99,12 @@ pub(crate) fn username(text: &str) -> Result<(), Fault> {
     ensure(!text.starts_with('@'), "begins with `@`", "write the user name without `@`")?;
     slug(text)?;
     let reserved = RESERVED_GROUPS.contains(&text.to_lowercase().as_str());
-    ensure(!reserved, "is a name that GitLab keeps for itself", "choose another name")
+    ensure(!reserved, "is a name that GitLab reserves", "choose another name")
 }
 
 fn slug(part: &str) -> Result<(), Fault> {
     if let Some(odd) = part.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
-        return Err(Fault::new(format!("holds {}", shown(odd)), PART));
+        return Err(Fault::new(format!("contains {}", shown(odd)), PART));
     }
     let special = |c: char| "._-".contains(c);
     ensure(!part.starts_with(special), "has a part that begins with `.`, `_` or `-`", PART)?;
@@ -124,17 +124,17 @@ pub(crate) fn branch(text: &str) -> Result<(), Fault> {
     ensure(!text.is_empty(), "is empty", remedy)?;
     let usual = |c: &char| c.is_alphanumeric() || "._-/@+=".contains(*c);
     if let Some(odd) = text.chars().find(|c| !usual(c)) {
-        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+        return Err(Fault::new(format!("contains {}", shown(odd)), remedy));
     }
     let sequence = ["..", "@{", "//"].into_iter().find(|sequence| text.contains(sequence));
-    ensure(sequence.is_none(), format!("holds `{}`", sequence.unwrap_or_default()), remedy)?;
+    ensure(sequence.is_none(), format!("contains `{}`", sequence.unwrap_or_default()), remedy)?;
     ensure(!text.starts_with(['-', '/']) && !text.ends_with(['/', '.']), "begins or ends with a mark", remedy)?;
     let part_fits = |part: &str| !part.starts_with('.') && part.strip_suffix(".lock").is_none();
     ensure(text.split('/').all(part_fits), "has a part that begins with `.` or ends with `.lock`", remedy)?;
-    ensure(text != "@" && text != "HEAD", "is a name that git keeps for itself", remedy)?;
-    ensure(!text.starts_with("refs/"), "is a full ref", "write the branch alone, such as `main`")?;
+    ensure(text != "@" && text != "HEAD", "is a name that git reserves", remedy)?;
+    ensure(!text.starts_with("refs/"), "is a full ref", "write only the branch name, such as `main`")?;
     let id = matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    ensure(!id, "looks like a commit id, which GitLab refuses", remedy)?;
+    ensure(!id, "looks like a commit id, which GitLab rejects", remedy)?;
     ensure(text.len() <= 200, "is longer than 200 characters", remedy)
 }
 

@@ -1,4 +1,4 @@
-//! Public keys, fingerprints and ids: texts whose every character counts.
+//! Rules for public keys, fingerprints and ids.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -16,17 +16,25 @@ pub(crate) fn authorized_key(text: &str) -> Result<(), Fault> {
     ensure(!text.is_empty(), "is empty", KEY_REMEDY)?;
     let mut words = text.split_whitespace();
     let (Some(kind), blob) = (words.next(), words.next()) else { return Err(Fault::new("is empty", KEY_REMEDY)) };
-    ensure(kind != "ssh-dss", "is a DSA key, which OpenSSH no longer takes", "make one with `ssh-keygen -t ed25519`")?;
+    ensure(
+        kind != "ssh-dss",
+        "is a DSA key, which OpenSSH no longer accepts",
+        "create one with `ssh-keygen -t ed25519`",
+    )?;
     let certificate = kind.contains("-cert-v01@");
     ensure(!certificate, "is a certificate, not a key", "paste the public key that it certifies")?;
     if !KEY_TYPES.contains(&kind) {
         let options = text.split_whitespace().any(|word| KEY_TYPES.contains(&word));
-        ensure(!options, "begins with options, which are not taken", "paste the key alone, beginning with its type")?;
-        return Err(Fault::new("does not begin with a key type that OpenSSH knows", KEY_REMEDY));
+        ensure(
+            !options,
+            "begins with options, which are not supported",
+            "paste only the key, beginning with its type",
+        )?;
+        return Err(Fault::new("does not begin with a key type that OpenSSH supports", KEY_REMEDY));
     }
     let blob = blob.ok_or_else(|| Fault::new("has a key type but no key", KEY_REMEDY))?;
     let bytes = STANDARD.decode(blob).map_err(|_| {
-        Fault::new("has a key that is not valid base64", "copy the whole line again; nothing may be cut or wrapped")
+        Fault::new("has a key that is not valid base64", "copy the whole line again, without line breaks")
     })?;
     key_blob(kind, &bytes)
 }
@@ -45,10 +53,10 @@ const KEY_TYPES: [&str; 7] = [
 /// The key itself in the wire format of RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4 and OpenSSH's PROTOCOL.u2f: length-prefixed fields,
 /// the first of which repeats the type.
 fn key_blob(kind: &str, bytes: &[u8]) -> Result<(), Fault> {
-    let cut = || Fault::new("has a key that is cut or damaged", "copy the whole line again");
+    let cut = || Fault::new("has a truncated or damaged key", "copy the whole line again");
     let fields = wire_fields(bytes).ok_or_else(cut)?;
     let inner = fields.first().copied().unwrap_or_default();
-    ensure(inner == kind.as_bytes(), "has a key of another type than it says", "copy the whole line again")?;
+    ensure(inner == kind.as_bytes(), "has a key that does not match its type", "copy the whole line again")?;
     let lengths: Vec<usize> = fields[1..].iter().map(|field| field.len()).collect();
     let whole = match kind {
         "ssh-ed25519" => lengths == [32],
@@ -67,8 +75,8 @@ fn key_blob(kind: &str, bytes: &[u8]) -> Result<(), Fault> {
     }
     if kind == "ssh-rsa" {
         let bits = bit_length(fields[2]);
-        let remedy = "make a better one with `ssh-keygen -t ed25519`";
-        ensure(bits >= RSA_BITS, format!("is an RSA key of {bits} bits; {RSA_BITS} are the fewest taken"), remedy)?;
+        let remedy = "create a stronger one with `ssh-keygen -t ed25519`";
+        ensure(bits >= RSA_BITS, format!("is an RSA key of {bits} bits; at least {RSA_BITS} are required"), remedy)?;
     }
     Ok(())
 }
@@ -107,23 +115,23 @@ pub(crate) fn authorized_keys_of(text: &str) -> Result<String, Fault> {
         (Some(rest), Some(home)) => home.join(rest),
         _ => text.into(),
     };
-    let remedy = "give the path of a .pub file, or paste its line";
+    let remedy = "enter the path of a .pub file, or paste its line";
     let found = crate::budget::read_text(&path).map_err(|error| {
-        Fault::new(format!("names the file {}, which cannot be read: {error}", path.display()), remedy)
+        Fault::new(format!("is the file {}, which cannot be read: {error}", path.display()), remedy)
     })?;
     let public = super::find_secrets(&found).is_empty();
-    ensure(public, "names a file with a private key", "give the file beside it whose name ends in .pub")?;
+    ensure(public, "is a file with a private key", "use the file with the same name that ends in .pub")?;
     let keys: Vec<&str> =
         found.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    ensure(!keys.is_empty(), "names a file without a key", remedy)?;
+    ensure(!keys.is_empty(), "is a file without a key", remedy)?;
     Ok(keys.join("\n"))
 }
 
 /// A host key's fingerprint as `ssh-keygen -lf` prints it: `SHA256:` and 43 characters of base64.
 pub(crate) fn fingerprint(text: &str) -> Result<(), Fault> {
-    let remedy = "paste what `ssh-keygen -lf` shows for the host key: `SHA256:` and 43 characters";
+    let remedy = "paste the output of `ssh-keygen -lf` for the host key: `SHA256:` and 43 characters";
     ensure(!text.is_empty(), "is empty", remedy)?;
-    ensure(!text.starts_with("MD5:"), "is an MD5 fingerprint, which proves nothing", remedy)?;
+    ensure(!text.starts_with("MD5:"), "is an MD5 fingerprint, which is not secure", remedy)?;
     let hash = text.strip_prefix("SHA256:").ok_or_else(|| Fault::new("does not begin with `SHA256:`", remedy))?;
     ensure(hash.len() == 43, format!("has {} characters after `SHA256:`", hash.chars().count()), remedy)?;
     ensure(STANDARD_NO_PAD.decode(hash).is_ok_and(|hash| hash.len() == 32), "is not valid base64", remedy)
@@ -133,14 +141,14 @@ pub(crate) fn fingerprint(text: &str) -> Result<(), Fault> {
 pub(crate) fn hex_id(text: &str) -> Result<(), Fault> {
     let remedy = "copy the 32 hexadecimal digits from the zone's overview page in the Cloudflare dashboard";
     ensure(!text.is_empty(), "is empty", remedy)?;
-    ensure(text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "is not in lower-case hexadecimal", remedy)?;
+    ensure(text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "is not lower-case hexadecimal", remedy)?;
     ensure(text.len() == 32, format!("has {} digits", text.len()), remedy)
 }
 
 /// An age recipient: Bech32 (BIP 173, without its limit of length) whose prefix is `age`, for an X25519 key of 32 bytes, or begins
 /// with `age1`, for a plugin's (<https://github.com/C2SP/C2SP/blob/main/age.md>).
 pub(crate) fn age_recipient(text: &str) -> Result<(), Fault> {
-    let remedy = "paste the line that begins with `age1`, from `age-keygen -y KEYFILE`";
+    let remedy = "paste the line that begins with `age1` from `age-keygen -y KEYFILE`";
     ensure(!text.is_empty(), "is empty", remedy)?;
     ensure(!text.starts_with("ssh-"), "is an SSH key", remedy)?;
     ensure(text.starts_with("age1"), "does not begin with `age1`", remedy)?;

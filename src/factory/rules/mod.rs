@@ -1,4 +1,4 @@
-//! What a value must be like to be used: one function for each sort of value.
+//! The rules for values: one function for each kind of value.
 //!
 //! A rule looks at a text alone, never at the network or the disk, and says either nothing or a [`Fault`]. Its reason is a verb
 //! phrase with the field as its subject, so that it reads the same in a file's error ("`host.port` is 70000, which is …") and at

@@ -1,4 +1,4 @@
-//! Names of factories, people, accounts and environments.
+//! Rules for names of factories, people, accounts and environments.
 
 use super::{Fault, ensure, shown};
 
@@ -37,34 +37,34 @@ const FACTORY_ACCOUNTS: [&str; 4] = ["agent", "deploy", "factory-ci", "runner"];
 /// A factory's name: 2 to 32 of `a-z`, `0-9` and single `-` between them, beginning with a letter. It names a systemd slice, in
 /// which a `-` at the end or two in a row are invalid (`man systemd.slice`).
 pub(crate) fn factory_name(text: &str) -> Result<(), Fault> {
-    let remedy = "a factory's name is 2 to 32 of a-z, 0-9 and single -, and begins with a letter, such as `acme`";
+    let remedy = "use 2 to 32 of a-z, 0-9 and single -, beginning with a letter, such as `acme`";
     slug(text, remedy)?;
     ensure(text.len() >= 2, "is too short", remedy)
 }
 
 /// An environment's name: as a factory's, from one character.
 pub(crate) fn environment(text: &str) -> Result<(), Fault> {
-    slug(text, "an environment's name is 1 to 32 of a-z, 0-9 and single -, and begins with a letter, such as `staging`")
+    slug(text, "use 1 to 32 of a-z, 0-9 and single -, beginning with a letter, such as `staging`")
 }
 
 fn slug(text: &str, remedy: &str) -> Result<(), Fault> {
     ensure(!text.is_empty(), "is empty", remedy)?;
     if let Some(odd) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
-        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+        return Err(Fault::new(format!("contains {}", shown(odd)), remedy));
     }
     ensure(text.starts_with(|c: char| c.is_ascii_lowercase()), "does not begin with a letter", remedy)?;
     ensure(!text.ends_with('-'), "ends with `-`", remedy)?;
-    ensure(!text.contains("--"), "holds `--`", remedy)?;
+    ensure(!text.contains("--"), "contains `--`", remedy)?;
     ensure(text.len() <= 32, format!("is {} characters long", text.len()), remedy)
 }
 
 /// A Unix account as Debian's `useradd` takes it: 1 to 32 of `a-z`, `0-9`, `_` and `-`, beginning with a letter or `_`
 /// (`man 8 useradd`, CAVEATS).
 pub(crate) fn account(text: &str) -> Result<(), Fault> {
-    let remedy = "an account is 1 to 32 of a-z, 0-9, _ and -, and begins with a letter or _, such as `ada`";
+    let remedy = "use 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or _, such as `ada`";
     ensure(!text.is_empty(), "is empty", remedy)?;
     if let Some(odd) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '_' | '-')) {
-        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+        return Err(Fault::new(format!("contains {}", shown(odd)), remedy));
     }
     ensure(text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_'), "does not begin with a letter", remedy)?;
     ensure(text.len() <= 32, format!("is {} characters long", text.len()), remedy)
@@ -73,23 +73,23 @@ pub(crate) fn account(text: &str) -> Result<(), Fault> {
 /// The operator's account: one that neither the system nor another identity has.
 pub(crate) fn operator(text: &str) -> Result<(), Fault> {
     account(text)?;
-    let remedy = "the operator needs an account of its own: a human's, with sudo; `operator` will do";
-    ensure(!FACTORY_ACCOUNTS.contains(&text), format!("is `{text}`, the account of another identity"), remedy)?;
-    ensure(!SYSTEM_ACCOUNTS.contains(&text), format!("is `{text}`, an account of the system"), remedy)
+    let remedy = "use a separate account for the operator, such as `operator`";
+    ensure(!FACTORY_ACCOUNTS.contains(&text), format!("is `{text}`, the account of a service user"), remedy)?;
+    ensure(!SYSTEM_ACCOUNTS.contains(&text), format!("is `{text}`, a system account"), remedy)
 }
 
 /// A person's name as git writes it: 1 to 100 characters, without `<`, `>`.
 pub(crate) fn person(text: &str) -> Result<(), Fault> {
-    let remedy = "write the name as it should stand in commits, such as `Ada Lovelace`";
+    let remedy = "write the name as it should appear in commits, such as `Ada Lovelace`";
     ensure(!text.is_empty(), "is empty", remedy)?;
-    ensure(!text.contains(['<', '>']), "holds `<` or `>`, which git removes from names", remedy)?;
-    ensure(text.chars().any(char::is_alphanumeric), "holds no letter", remedy)?;
+    ensure(!text.contains(['<', '>']), "contains `<` or `>`, which git removes from names", remedy)?;
+    ensure(text.chars().any(char::is_alphanumeric), "contains no letter", remedy)?;
     ensure(text.chars().count() <= 100, "is longer than 100 characters", remedy)
 }
 
 /// One line about something: at most 200 characters.
 pub(crate) fn line(text: &str) -> Result<(), Fault> {
-    ensure(text.chars().count() <= 200, "is longer than 200 characters", "say it in one line")
+    ensure(text.chars().count() <= 200, "is longer than 200 characters", "shorten it to one line")
 }
 
 /// An e-mail address as git and GitLab use it: a local part of the usual characters, and a domain with a dot. The backtick, `{`,
@@ -100,9 +100,9 @@ pub(crate) fn email(text: &str) -> Result<(), Fault> {
     let (local, domain) = text.rsplit_once('@').ok_or_else(|| Fault::new("has no `@`", remedy))?;
     let usual = |c: char| c.is_alphanumeric() || "!#$%&'*+/=?^_~.-".contains(c);
     if let Some(odd) = local.chars().find(|c| !usual(*c)) {
-        return Err(Fault::new(format!("holds {} before the `@`", shown(odd)), remedy));
+        return Err(Fault::new(format!("contains {} before the `@`", shown(odd)), remedy));
     }
-    ensure(!local.is_empty() && local.len() <= 64, "has no usable name before the `@`", remedy)?;
+    ensure(!local.is_empty() && local.len() <= 64, "has no valid name before the `@`", remedy)?;
     let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
     ensure(!dots, "has a misplaced dot before the `@`", remedy)?;
     ensure(super::places::is_domain(domain), "has no domain after the `@`", remedy)

@@ -1,4 +1,4 @@
-//! Where something is: hosts, domains and URLs.
+//! Rules for hosts, domains and URLs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,8 +10,8 @@ use crate::factory::fields::nearest_few;
 pub(crate) fn address(text: &str) -> Result<(), Fault> {
     let remedy = "write a host name, an IP address or an alias from ~/.ssh/config, such as `203.0.113.7`";
     ensure(!text.is_empty(), "is empty", remedy)?;
-    let remedy_login = "write the host alone; the account to log in with is `host.login` (--host-login)";
-    ensure(!text.contains('@'), "holds an account", remedy_login)?;
+    let remedy_login = "write only the host; the login account is `host.login` (--host-login)";
+    ensure(!text.contains('@'), "contains an account", remedy_login)?;
     ensure(!text.contains("://"), "is a URL", remedy)?;
     if text.starts_with('[') {
         return Err(Fault::new("has brackets", "write an IPv6 address without brackets; the port is `host.port`"));
@@ -20,12 +20,12 @@ pub(crate) fn address(text: &str) -> Result<(), Fault> {
         return Ok(());
     }
     if text.matches(':').count() == 1 {
-        return Err(Fault::new("holds a port", "write the host alone; the port is `host.port` (--host-port)"));
+        return Err(Fault::new("contains a port", "write only the host; the port is `host.port` (--host-port)"));
     }
     ensure(!text.contains(':'), "is not an IPv6 address", remedy)?;
     ensure(!text.starts_with('-'), "begins with `-`", remedy)?;
     if let Some(odd) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
-        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+        return Err(Fault::new(format!("contains {}", shown(odd)), remedy));
     }
     ensure(!looks_numeric(text), "is not an IPv4 address", remedy)?;
     ensure(
@@ -37,12 +37,12 @@ pub(crate) fn address(text: &str) -> Result<(), Fault> {
 
 /// A DNS domain in lower case with at least two parts, such as a Cloudflare zone.
 pub(crate) fn domain(text: &str) -> Result<(), Fault> {
-    let remedy = "write the domain alone, in lower case, such as `example.org`";
+    let remedy = "write only the domain, in lower case, such as `example.org`";
     ensure(!text.is_empty(), "is empty", remedy)?;
     ensure(!text.contains("://") && !text.contains('/'), "is a URL", remedy)?;
     ensure(!text.ends_with('.'), "ends with a dot", remedy)?;
-    ensure(!text.chars().any(char::is_uppercase), "has capitals", remedy)?;
-    ensure(text.is_ascii(), "has letters outside ASCII", "write its ASCII form, which begins with `xn--`")?;
+    ensure(!text.chars().any(char::is_uppercase), "has capital letters", remedy)?;
+    ensure(text.is_ascii(), "has non-ASCII letters", "write its ASCII form, which begins with `xn--`")?;
     ensure(is_domain(text), "is not a domain", remedy)
 }
 
@@ -72,10 +72,10 @@ pub(crate) fn timezone(text: &str) -> Result<(), Fault> {
     }
     let near: Vec<String> = nearest_names(text, names()).iter().map(|name| format!("`{name}`")).collect();
     let remedy = match near.split_last() {
-        None => "write a name such as `Europe/Vienna` or `UTC`; `timedatectl list-timezones` prints them".to_owned(),
+        None => "write a name such as `Europe/Vienna` or `UTC`; `timedatectl list-timezones` lists them".to_owned(),
         Some((last, others)) => {
             let or = if others.is_empty() { "" } else { " or " };
-            format!("did you mean {}{or}{last}? `timedatectl list-timezones` prints all names", others.join(", "))
+            format!("did you mean {}{or}{last}? `timedatectl list-timezones` lists all names", others.join(", "))
         }
     };
     ensure(false, "is not an IANA time zone", &remedy)
@@ -92,10 +92,10 @@ fn nearest_names<'a>(text: &str, names: impl Iterator<Item = &'a str> + Clone) -
 /// GitLab's base URL: `https://`, plain `http://` for a loopback address only, no account, query, fragment or trailing slash. A path
 /// is the relative root of a self-hosted instance; gitlab.com has none.
 pub(crate) fn gitlab_url(text: &str) -> Result<(), Fault> {
-    let remedy = "write the instance alone, such as `https://gitlab.com`";
+    let remedy = "write only the instance URL, such as `https://gitlab.com`";
     ensure(!text.is_empty(), "is empty", remedy)?;
     if let Some(odd) = text.chars().find(|c| c.is_whitespace() || *c == '\\' || *c == '"') {
-        return Err(Fault::new(format!("holds {}", shown(odd)), remedy));
+        return Err(Fault::new(format!("contains {}", shown(odd)), remedy));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(Fault::new("does not begin with `https://`", remedy));
@@ -106,10 +106,10 @@ pub(crate) fn gitlab_url(text: &str) -> Result<(), Fault> {
     let no_account =
         "write the URL without an account; the token comes from FACTORYUP_GITLAB_TOKEN, a file or a prompt";
     if authority.contains('@') {
-        return Err(Fault::new("holds an account or token before the host", no_account).about_a_secret());
+        return Err(Fault::new("contains an account or token before the host", no_account).about_a_secret());
     }
     let host = host_of(authority).ok_or_else(|| Fault::new("has no valid host or port", remedy))?;
-    ensure(host == host.to_lowercase(), "has capitals in its host", remedy)?;
+    ensure(host == host.to_lowercase(), "has capital letters in its host", remedy)?;
     if scheme == "http" && !is_loopback(host) {
         let remedy = "use `https://`: a token must not travel in the clear; plain http is for a loopback address only";
         return Err(Fault::new("is plain http", remedy));

@@ -1,4 +1,4 @@
-//! Secrets that were pasted where they do not belong: recognised by shape, named by kind, never repeated.
+//! Finds pasted secrets: recognized by shape, named by kind, never repeated.
 
 use std::ops::Range;
 
@@ -23,14 +23,13 @@ struct Shape {
     belongs: &'static str,
 }
 
-const GITLAB: &str = "give it by FACTORYUP_GITLAB_TOKEN, by a file that FACTORYUP_GITLAB_TOKEN_FILE names, or at the prompt; and revoke the one that was written here";
-const RUNNER: &str =
-    "factoryup makes runner tokens itself and keeps them on the host; revoke the one that was written here";
-const AGE: &str = "keep it off the host and out of the repo; the file takes the public half: `secrets.owner_recipient`";
-const CLOUDFLARE: &str =
-    "make it a protected CI/CD variable (CLOUDFLARE_API_TOKEN); and roll the one that was written here";
-const PRIVATE_KEY: &str = "keep it where ssh finds it; the file takes the public half, from the .pub file beside it";
-const ELSEWHERE: &str = "keep it in the secrets provider; and revoke the one that was written here";
+const GITLAB: &str =
+    "revoke it; pass a new one in FACTORYUP_GITLAB_TOKEN, in a file (FACTORYUP_GITLAB_TOKEN_FILE), or at the prompt";
+const RUNNER: &str = "revoke it; factoryup creates runner tokens itself and keeps them on the host";
+const AGE: &str = "keep it off the host and out of the repo; put the public half into `secrets.owner_recipient`";
+const CLOUDFLARE: &str = "roll it; store the new one as the protected CI/CD variable CLOUDFLARE_API_TOKEN";
+const PRIVATE_KEY: &str = "keep it where ssh finds it; use the public half, from the .pub file";
+const ELSEWHERE: &str = "revoke it; store the new one in the secrets provider";
 
 /// Prefixes by which issuers make their secrets recognisable. GitLab: <https://docs.gitlab.com/security/tokens/#token-prefixes>;
 /// Cloudflare: <https://developers.cloudflare.com/fundamentals/api/get-started/token-formats/>.
@@ -86,11 +85,11 @@ pub(crate) fn begins_secret(text: &str) -> bool {
 /// The secret in a field's value, as a fault. In `[cloudflare]` also tokens and keys of the old form, which have no prefix: 40 of
 /// `A-Za-z0-9_-`, or 37 hexadecimal digits.
 pub(crate) fn pasted_secret(key: &str, text: &str) -> Option<Fault> {
-    let found = find_secrets(text).first().map(|pasted| (format!("holds {}", pasted.what), pasted.belongs));
+    let found = find_secrets(text).first().map(|pasted| (format!("contains {}", pasted.what), pasted.belongs));
     let old_token = text.len() == 40 && text.chars().all(is_token);
     let old_key = text.len() == 37 && text.chars().all(|c| c.is_ascii_hexdigit());
     let cloudflare = (key.starts_with("cloudflare.") && (old_token || old_key))
-        .then(|| ("holds what looks like a Cloudflare API token".to_owned(), CLOUDFLARE));
+        .then(|| ("contains what looks like a Cloudflare API token".to_owned(), CLOUDFLARE));
     found.or(cloudflare).map(|(reason, belongs)| Fault::new(reason, belongs).about_a_secret())
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn confirm(plans: &[&Plan], deed: Deed, watch: &dyn Watch, options: O
         return Ok(());
     }
     Err(Error::new(Kind::Interrupted, format!("declined; nothing was changed on {place}"))
-        .hint(format!("to see the plan again: `{show}`")))
+        .hint(format!("show the plan again: `{show}`")))
 }
 
 /// How many of the ends an error lists.

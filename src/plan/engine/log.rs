@@ -1,4 +1,4 @@
-//! What a target reports while it applies, and where that is put on record.
+//! The progress of a target during apply, and its records.
 
 use std::path::Path;
 use std::time::Instant;
@@ -25,7 +25,7 @@ pub struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// The one who follows the run, for questions and notes.
+    /// The watcher of the run, for questions and notes.
     #[must_use]
     pub fn watch(&self) -> &dyn Watch {
         self.watch
@@ -37,21 +37,21 @@ impl Log<'_> {
         self.journal.run()
     }
 
-    /// The run stops here, between two changes, because the process was interrupted.
+    /// Returns the error for an interrupt between two changes.
     #[must_use]
     pub fn interrupted(&self) -> Error {
         let Self { made, total, subject, .. } = self;
         Error::new(
             Kind::Interrupted,
-            format!("interrupted after {made} of {total} changes on {subject}; none is half made"),
+            format!("interrupted after {made} of {total} changes on {subject}; no change is incomplete"),
         )
-        .hint("run the same command again: it makes the changes that are left")
+        .hint("run the command again; it applies the remaining changes")
     }
 
-    /// A change is about to be made. Synced to the journal before this returns.
+    /// Logs the start of a change. Synced to the journal before this returns.
     ///
     /// # Errors
-    /// `CannotWrite` when the journal cannot be written: then the change must not be made.
+    /// `CannotWrite` if the journal cannot be written. Then the change must not be applied.
     pub fn started(&mut self, change: &Change) -> Result<()> {
         self.journal.append(self.target, Mark::Started, Some(&change.id), Some(change.summary.clone()))?;
         self.index += 1;
@@ -60,7 +60,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// The change was made, and this is how to undo it.
+    /// Logs the end of a change, with how to undo it.
     ///
     /// # Errors
     /// `CannotWrite` when the receipt or the journal cannot be written.
@@ -73,7 +73,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// An earlier change was taken back, so that nothing of it is left to undo.
+    /// Removes a reverted change from the receipt.
     ///
     /// # Errors
     /// `CannotWrite` when the receipt or the journal cannot be written.

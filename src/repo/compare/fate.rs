@@ -1,4 +1,4 @@
-//! What becomes of one file, by its class.
+//! Decides the change of one file, by its class.
 
 use super::base_text;
 use crate::digest::sha256;

@@ -1,4 +1,4 @@
-//! What differs between a control repo and the desired one, whose a difference is, and how the two go together.
+//! Compares a control repo with the desired one, and merges the user's changes with the templates'.
 //!
 //! Files are paired by their id, through the manifest, so that an edit follows a file that the templates rename. Each pair is
 //! decided by `fate`, according to the file's class; a text that both sides changed is [merged](super::merge). Then the

@@ -1,4 +1,4 @@
-//! The paths of a commit, for finding what a new one would push aside.
+//! The paths of a commit, for finding collisions with a new path.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Objects, read one after the other from one `git cat-file --batch`.
+//! Reads objects one after the other from one `git cat-file --batch`.
 //!
 //! To start git takes longer than to read a hundred small objects. So a [`Git`](super::Git) that has read an object keeps the process, and
 //! asks it again: what a commit holds, what stands in its files, whether there is a branch by now. It sees what is written in the

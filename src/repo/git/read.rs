@@ -1,4 +1,4 @@
-//! Reading a repo: what a commit holds, straight from the object database, whatever the work tree looks like.
+//! Reads commits from the object database, regardless of the work tree.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A throw-away repo between a repo and a remote.
+//! A temporary repo between a repo and a remote.
 //!
 //! A token must not depend on what stands in the repo's own `.git/config`, which comes with a folder that somebody packed: a proxy, a
 //! switched-off certificate check or a helper there would have it. So no command that gets a token reads that file: it runs in an empty
@@ -89,7 +89,7 @@ impl<'a> Relay<'a> {
         let folder = builder
             .tempdir_in(common)
             .or_else(|_| builder.tempdir())
-            .map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
+            .map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
         let lock = File::open(folder.path()).map_err(RepoError::io("open", folder.path()))?;
         // Where the file system has no locks, nobody can take one either, and what is left behind stays.
         let _ = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);

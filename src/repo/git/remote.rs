@@ -1,4 +1,4 @@
-//! Talking to a remote over HTTP with a token that nobody else sees.
+//! Talks to a remote over HTTP with a token that no other user sees.
 //!
 //! The token reaches git through a credential helper, a line of shell that prints a file of mode 0600 in a folder of mode 0700
 //! that is gone when the call returns. It is in no argument, no variable, no configuration and no remote's URL; what the remote says
@@ -147,7 +147,7 @@ fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) 
 fn origin(url: &str) -> RepoResult<String> {
     let wrong = |why: &str| RepoError::Remote { url: "of the given URL".into(), why: why.into(), kind: Kind::Usage };
     if url.chars().any(|c| c.is_control() || c == '=' || c == ' ') {
-        return Err(wrong("it holds a character that no repo's URL needs"));
+        return Err(wrong("it contains a character that is not allowed in a repo's URL"));
     }
     let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
     let host = rest.split('/').next().unwrap_or_default();
@@ -155,7 +155,7 @@ fn origin(url: &str) -> RepoResult<String> {
         return Err(wrong("it is not http:// or https://"));
     }
     if host.contains('@') {
-        return Err(wrong("it has a login in it, which would be shown to everyone who lists processes"));
+        return Err(wrong("it contains a login, which any user who lists processes could see"));
     }
     Ok(format!("{scheme}://{host}"))
 }
@@ -181,7 +181,7 @@ impl Credential {
         if [user, token.expose()].iter().any(|part| part.is_empty() || part.chars().any(char::is_control)) {
             return Err(RepoError::Remote {
                 url: "of the given login".into(),
-                why: "user name or token is empty or holds control characters".into(),
+                why: "user name or token is empty or contains control characters".into(),
                 kind: Kind::Usage,
             });
         }
@@ -214,7 +214,7 @@ impl Credential {
             .flatten()
             .find_map(|place| private.tempdir_in(place).ok())
             .map_or_else(|| private.tempdir(), Ok)
-            .map_err(RepoError::io("make a private folder in", &std::env::temp_dir()))?;
+            .map_err(RepoError::io("create a private directory in", &std::env::temp_dir()))?;
         let file = folder.path().join("credential");
         File::options()
             .write(true)

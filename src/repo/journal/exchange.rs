@@ -1,4 +1,4 @@
-//! Renames that write over nothing.
+//! Renames that overwrite nothing.
 
 use std::fs;
 use std::io;

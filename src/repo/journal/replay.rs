@@ -1,4 +1,4 @@
-//! One step after the other: what is there, what was there, what will be.
+//! Runs the steps one after the other, and compares each with the current state.
 //!
 //! An editor may save a file between the look at it and the write. So what is written changes places with what is there, and only what
 //! came out is judged: where it is not what was there before, it goes back.
@@ -78,7 +78,7 @@ impl Replay<'_> {
         let written = match &step.after {
             None => self.remove(index, step, &place, &beside),
             Some((mode, digest)) => {
-                fs::create_dir_all(parent).map_err(RepoError::io("make", parent))?;
+                fs::create_dir_all(parent).map_err(RepoError::io("create", parent))?;
                 self.draft(mode, digest, &place, &draft)?;
                 reached(&format!("draft-{index}"));
                 fs::rename(&draft, &beside).map_err(RepoError::io("write", &beside))?;

@@ -1,4 +1,4 @@
-//! The way back: a run that cannot take all its steps leaves none of them.
+//! Rolls back a run that cannot finish all its steps.
 
 use std::fs;
 use std::path::Path;
@@ -76,7 +76,7 @@ mod tests {
         fs::write(at(".git/index.lock"), "").unwrap();
         let error = Error::from(Steps::new(&git, &edits).unwrap().carry_out(true).unwrap_err());
         assert!(
-            error.to_string().contains("index.lock") && error.to_string().ends_with("so nothing is changed"),
+            error.to_string().contains("index.lock") && error.to_string().ends_with("rolled back, no files changed"),
             "{error}"
         );
         assert_eq!(["a", "gone"].map(|path| fs::read_to_string(at(path)).unwrap()), ["old", "old"]);
@@ -103,7 +103,10 @@ mod tests {
         let step = FileStep { path: "a".into(), before: side("old"), after: side("new") };
         decide(&folder, &Journal { schema: SCHEMA, stage: false, steps: vec![step] }).unwrap();
         let error = Error::from(take_back(&git, &folder, RepoError::Meanwhile("b was changed".into())));
-        assert!(error.to_string().starts_with("b was changed in the meantime; and what was written"), "{error}");
+        assert!(
+            error.to_string().starts_with("b was changed while factoryup was running; the rollback failed too"),
+            "{error}"
+        );
         assert!(error.hints().iter().any(|hint| hint.contains("rm -r ")), "{error:?}");
         assert_eq!(fs::read_to_string(temp.path().join("a")).unwrap(), "new");
     }

@@ -119,15 +119,15 @@ impl Conflict {
         match self {
             Self::SameLines => "you and the templates changed the same lines",
             Self::Ambiguous => "your change could belong in more than one place",
-            Self::Structure => "the lines go together, but not what they mean",
-            Self::Markers => "it holds conflict markers",
-            Self::Binary => "you and the templates changed it, and it is not text",
-            Self::Type => "it was made a link, or a file of a link, and changed",
-            Self::BothAdded => "a file of yours is where a new one lands",
-            Self::MissingBase => "you and the templates changed it, and its former text is not kept",
-            Self::Tampered => "you changed it, and it is factoryup's alone",
-            Self::NoBlock => "the lines that enclose factoryup's block are not there, or there twice",
-            Self::PathTaken => "a file or folder of yours is where it should land",
+            Self::Structure => "the merged text is not valid",
+            Self::Markers => "it contains conflict markers",
+            Self::Binary => "you and the templates changed it, and it is a binary file",
+            Self::Type => "it became a link or a file, and its content changed",
+            Self::BothAdded => "you have a file at the path of a new one",
+            Self::MissingBase => "you and the templates changed it, and its base version is missing",
+            Self::Tampered => "you changed it, and factoryup manages it",
+            Self::NoBlock => "the markers of factoryup's block are missing or duplicated",
+            Self::PathTaken => "you have a file or directory at its path",
         }
     }
 }

@@ -102,7 +102,7 @@ struct Open {
 }
 
 impl Open {
-    /// The node and its tag; `None` when a key is there twice.
+    /// The node and its tag; `None` when duplicate key.
     fn close(self) -> Option<(Node, Option<String>)> {
         if !self.map {
             return Some((Node::List(self.nodes), self.tag));
@@ -174,7 +174,7 @@ impl<'de> Visitor<'de> for Tree {
         let mut map = BTreeMap::new();
         while let Some((key, value)) = entries.next_entry::<Node, Node>()? {
             if map.insert(key, value).is_some() {
-                return Err(de::Error::custom("a key is there twice"));
+                return Err(de::Error::custom("duplicate key"));
             }
         }
         Ok(Node::Map(map))

@@ -1,4 +1,4 @@
-//! Where a line stands: below which headings.
+//! The headings that a line is below.
 //!
 //! Two jobs, two records or two chapters may read the same but for their names. A line that is told by its text alone is the same
 //! line in all of them, and a diff may take one for the other. Told by its text and the headings above it, it is not. Headings are

@@ -39,7 +39,10 @@ fn free_text_is_quoted_for_yaml_and_json() {
 fn what_is_missing_is_named_with_template_and_line() {
     for (template, said) in [("x\n{{ nobody }}\n", "nobody"), ("x\n{{ factory.nick }}\n", "nick")] {
         let text = one(template).unwrap_err().to_string();
-        assert!(text.starts_with("the template a ") && text.ends_with(" at line 2") && text.contains(said), "{text}");
+        assert!(
+            text.starts_with("cannot render the template a: ") && text.ends_with(" at line 2") && text.contains(said),
+            "{text}"
+        );
     }
 }
 
@@ -112,7 +115,7 @@ when = "cloudflare.enabled"
     assert_eq!(tree.files[2].bytes, b"live\n");
     assert_eq!(tree.files[3].bytes, b"\x89PNG\r\n{{");
     let clash = renderer.render(&factory("[environments]\nnames = [\"dev\", \"DEV\"]\n")).unwrap_err();
-    assert!(clash.to_string().contains("cannot stand beside"), "{clash}");
+    assert!(clash.to_string().contains("it conflicts with"), "{clash}");
     let escape = renderer.render(&factory("[environments]\nnames = [\"../../x\"]\n")).unwrap_err();
     assert!(matches!(escape, RepoError::Rendered { .. }), "{escape}");
 }

@@ -1,4 +1,4 @@
-//! What the user made of a conflict and what could not be used: it is kept, since it may be an hour's work.
+//! Saves a merged text that could not be used, since it may be an hour's work.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,18 +8,18 @@ use crate::error::Error;
 use crate::repo::error::{RepoError, RepoResult};
 
 impl Resolver {
-    /// Keeps the text of the conflict `id` in git's own folder, where it is in nobody's way and stays, and adds to the refusal where it is.
+    /// Saves the text of the conflict `id` in git's own directory, and adds its path to the refusal.
     pub(super) fn keep(&self, id: &str, text: &[u8], refusal: Error) -> Error {
         match self.put_aside(id, text) {
-            Ok(path) => refusal.hint(format!("what you made of it is kept in {}", path.display())),
-            Err(error) => refusal.hint(format!("what you made of it could not be kept: {error}")),
+            Ok(path) => refusal.hint(format!("your edited version is saved in {}", path.display())),
+            Err(error) => refusal.hint(format!("your edited version could not be saved: {error}")),
         }
     }
 
-    /// Under a name that is new each time: what was kept before is the user's as well.
+    /// Uses a new name each time, so that no earlier text is overwritten.
     fn put_aside(&self, id: &str, text: &[u8]) -> RepoResult<PathBuf> {
         let folder = PathBuf::from(self.repo.git.line(&["rev-parse", "--absolute-git-dir"])?);
-        // The id stands in a file that somebody else may have written.
+        // The id comes from a file that another user may have written.
         let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let failed = |error| RepoError::io("write in", &folder)(error);
         let mut file =

@@ -1,4 +1,4 @@
-//! Settling conflicts: for each file that an upgrade could not merge, the user says what it is to hold.
+//! Resolves conflicts: for each file that an upgrade could not merge, the user chooses the content.
 //!
 //! It is settled in the work tree, since that is where the user looks at the result: the file, its record, and the proposal, which
 //! goes. Only over paths that are as the commit has them that was read, while it is checked out, and staged, so that `git commit` ends
@@ -67,24 +67,24 @@ pub struct Unsettled {
 }
 
 impl Unsettled {
-    /// What keeps it from being settled.
+    /// Why it cannot be resolved yet.
     #[must_use]
     pub fn why(&self) -> String {
         let path = &self.path;
         if self.is_written {
-            format!("the proposal for {path} is not committed yet")
+            format!("the template version of {path} is not committed yet")
         } else {
-            format!("no proposal is kept for {path}")
+            format!("the template version of {path} is missing")
         }
     }
 
-    /// What is to be done first.
+    /// What to do first.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         if self.is_written {
-            "commit what the upgrade wrote first: git add --all && git commit"
+            "commit the files of the upgrade first: git add --all && git commit"
         } else {
-            "`factoryup upgrade` puts it there again; then run this again"
+            "run `factoryup upgrade` to restore it, then run the command again"
         }
     }
 }
@@ -116,7 +116,7 @@ impl Resolver {
                 Ok(Self { desired, repo, manifest_sha256: text.map(|text| sha256(text.as_bytes())) })
             }
             Observed::Vacant { .. } | Observed::CutShort | Observed::Foreign(_) => {
-                Err(Error::usage(format!("{} holds no control repo yet", dir.display())))
+                Err(Error::usage(format!("{} has no control repo yet", dir.display())))
             }
         }
     }
@@ -157,7 +157,7 @@ impl Resolver {
     ///
     /// # Errors
     /// `Usage` when the choice cannot be made here: the work tree has changes that are not committed, the templates moved on, the
-    /// place is taken, or the text holds conflict markers. `CutShort` when somebody committed or settled something since it was opened.
+    /// place is taken, or the text contains conflict markers. `CutShort` when somebody committed or settled something since it was opened.
     /// `CannotWrite` when writing fails. A text that was chosen is kept then, and a hint says where.
     pub fn settle(&mut self, id: &str, choice: &Choice) -> Result<()> {
         match (self.settle_as(id, choice), choice) {
@@ -167,14 +167,14 @@ impl Resolver {
     }
 
     fn settle_as(&mut self, id: &str, choice: &Choice) -> Result<()> {
-        let refused = |why: String| Error::usage(format!("the conflict of {id} is not settled: {why}"));
+        let refused = |why: String| Error::usage(format!("cannot resolve the conflict of {id}: {why}"));
         let record = self.repo.manifest.files.iter().find(|r| r.id == id && r.state == State::Conflict).cloned();
         let record = record.ok_or_else(|| refused("there is no such conflict".into()))?;
         let proposal = format!("{CONFLICTS}{id}");
         let file = self.desired.tree.files.iter().find(|file| file.id == id);
         let proposed = self.repo.files.get(&proposal).and_then(|current| current.bytes.as_ref());
         let Some(file) = file.filter(|file| proposed == Some(&file.bytes)).cloned() else {
-            let moved_on = "the templates or the answers moved on since";
+            let moved_on = "the templates or the settings have changed since";
             return Err(refused(moved_on.into()).hint("run `factoryup upgrade` first"));
         };
         let at = if record.base.is_empty() { &file.path } else { &record.path };
@@ -182,13 +182,16 @@ impl Resolver {
         let taken = Paths::new(self.repo.paths().filter(|path| *path != at));
         // Also one's own version moves with the file.
         if (*choice != Choice::Mine || at != &file.path) && taken.collides(&file.path) {
-            return Err(refused(format!("{} is taken", file.path)).hint("move that file, then run `factoryup upgrade`"));
+            return Err(refused(format!("the path {} is in use", file.path))
+                .hint("move that file, then run `factoryup upgrade`"));
         }
         let mode = mine.and_then(|current| Mode::parse(&current.mode));
         let content = match choice {
             Choice::Mine => mine.and_then(|c| Some(Blob { path: String::new(), mode: mode?, bytes: c.bytes.clone()? })),
             Choice::Proposal => Some(Self::proposed(&file, mine.and_then(|c| c.bytes.as_deref()), mode)),
-            Choice::Text(bytes) if has_markers(bytes) => return Err(refused("the text holds conflict markers".into())),
+            Choice::Text(bytes) if has_markers(bytes) => {
+                return Err(refused("the text contains conflict markers".into()));
+            }
             Choice::Text(bytes) => {
                 let mode = mode.filter(|mode| *mode != Mode::Link).unwrap_or(file.mode);
                 Some(Blob { path: String::new(), mode, bytes: bytes.clone() })

@@ -1,4 +1,4 @@
-//! The three versions of a file in the merge tool that git is configured for.
+//! Opens the three versions of a file in git's merge tool.
 //!
 //! git knows how to start dozens of tools, and what its user configured; so it does that here too, in a throw-away repo that holds
 //! nothing but the one file in conflict. The control repo is not touched.
@@ -30,14 +30,14 @@ impl Resolver {
     /// temporary files.
     pub fn merged_by_tool(&self, pending: &Pending, name: Option<&str>) -> Result<Vec<u8>> {
         let Some(tool) = name.map(str::to_owned).or_else(|| self.tool()) else {
-            return Err(Error::usage("git is configured for no merge tool")
-                .hint("name one: factoryup resolve --tool=vimdiff, or: git config --global merge.tool vimdiff")
-                .hint("all that git knows: git mergetool --tool-help"));
+            return Err(Error::usage("git has no merge tool configured")
+                .hint("choose one: factoryup resolve --tool=vimdiff, or: git config --global merge.tool vimdiff")
+                .hint("list the tools that git supports: git mergetool --tool-help"));
         };
         // Before and not after the work.
         self.refuse_uncommitted(&[&pending.path, manifest::PATH])?;
-        let folder = tempfile::tempdir().map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
-        // The name tells the tool how to colour it.
+        let folder = tempfile::tempdir().map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
+        // The name tells the tool how to color it.
         let file = pending.path.rsplit('/').next().unwrap_or("text");
         let path = folder.path().join(file);
         let shown = self.with_markers(pending)?;
@@ -54,16 +54,14 @@ impl Resolver {
         let status = command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).status();
         note(&command, begun, status.as_ref().ok().map(|status| (*status, &b""[..])));
         if !status.is_ok_and(|status| status.success()) {
-            return Err(Error::usage(format!(
-                "the merge tool `{tool}` did not settle it; {} is as it was",
-                pending.path
-            ))
-            .hint("all that git knows: git mergetool --tool-help")
-            .hint(format!("or use your editor: factoryup resolve {} --edit", pending.path)));
+            return Err(Error::usage(format!("the merge tool `{tool}` failed; {} is unchanged", pending.path))
+                .hint("list the tools that git supports: git mergetool --tool-help")
+                .hint(format!("or use your editor: factoryup resolve {} --edit", pending.path)));
         }
         let text = budget::read(&path).map_err(RepoError::io("read", &path))?;
         if has_markers(&text) {
-            let left = Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path));
+            let left =
+                Error::usage(format!("the merged text still has conflict markers; {} is unchanged", pending.path));
             return Err(if text == shown.as_bytes() { left } else { self.keep(&pending.id, &text, left) });
         }
         Ok(text)

@@ -1,4 +1,4 @@
-//! Both versions of a file in one text, with markers around the lines that conflict: only here, and never in the repo.
+//! Shows both versions of a file in one text with conflict markers. The markers never get into the repo.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ impl Resolver {
     /// # Errors
     /// `Usage` for what is not text; `CannotWrite` when there is no room for temporary files.
     pub fn with_markers(&self, pending: &Pending) -> Result<String> {
-        let folder = tempfile::tempdir().map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
+        let folder = tempfile::tempdir().map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
         let sides = [
             ("mine", pending.mine.as_deref().unwrap_or_default()),
             ("before", pending.base.as_deref().unwrap_or_default()),
@@ -40,7 +40,7 @@ impl Resolver {
             // git-merge-file(1): the number of conflicts, or 255 for an error.
             match output.status.code() {
                 Some(code) if code < 128 => Ok((code > 0, String::from_utf8_lossy(&output.stdout).into_owned())),
-                _ => Err(Error::usage(format!("git cannot show the three versions of {}", pending.path))),
+                _ => Err(Error::usage(format!("git cannot merge the three versions of {}", pending.path))),
             }
         };
         let (marked, text) = run(&arguments)?;
@@ -62,23 +62,24 @@ impl Resolver {
     pub fn edited(&self, pending: &Pending) -> Result<Vec<u8>> {
         // Before and not after the work.
         self.refuse_uncommitted(&[&pending.path, manifest::PATH])?;
-        let folder = tempfile::tempdir().map_err(RepoError::io("make a folder in", &std::env::temp_dir()))?;
-        // The name tells the editor how to colour it.
+        let folder = tempfile::tempdir().map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
+        // The name tells the editor how to color it.
         let path = folder.path().join(pending.path.rsplit('/').next().unwrap_or("text"));
         let shown = self.with_markers(pending)?;
         fs::write(&path, &shown).map_err(RepoError::io("write", &path))?;
         let editor = self.repo.git.line(&["var", "GIT_EDITOR"]).map_err(|_| {
-            Error::usage("there is no editor to open").hint("name one: EDITOR=nano factoryup resolve --edit")
+            Error::usage("no editor is configured").hint("choose one: EDITOR=nano factoryup resolve --edit")
         })?;
         let run = format!("{editor} \"$@\"");
         let status = crate::process::command("sh").arg("-c").arg(run).arg(&editor).arg(&path).status();
         if !status.is_ok_and(|status| status.success()) {
-            return Err(Error::usage(format!("the editor `{editor}` failed; {} is as it was", pending.path))
-                .hint("name another: EDITOR=nano factoryup resolve --edit"));
+            return Err(Error::usage(format!("the editor `{editor}` failed; {} is unchanged", pending.path))
+                .hint("choose another: EDITOR=nano factoryup resolve --edit"));
         }
         let text = budget::read(&path).map_err(RepoError::io("read", &path))?;
         if has_markers(&text) {
-            let left = Error::usage(format!("conflict markers were left in it; {} is as it was", pending.path));
+            let left =
+                Error::usage(format!("the edited text still has conflict markers; {} is unchanged", pending.path));
             return Err(if text == shown.as_bytes() { left } else { self.keep(&pending.id, &text, left) });
         }
         Ok(text)

@@ -32,7 +32,7 @@ use crate::secret::Secret;
 use keys::Key;
 use terminal::fit_before_answer;
 
-/// What a person did with a question.
+/// The reply to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<T> {
     /// Answered it.
@@ -54,12 +54,12 @@ pub struct Question<'a> {
     pub masks: fn(&str) -> bool,
 }
 
-/// One who can be asked.
+/// Asks questions.
 pub trait Asker {
     /// Asks for a text until `check` takes it. An empty text means the preset.
     ///
     /// # Errors
-    /// `Interrupted` when the person leaves, `Usage` when the terminal goes away.
+    /// `Interrupted` if the user cancels, `Usage` if the terminal closes.
     fn text(&self, question: &Question<'_>, check: &dyn Fn(&str) -> Result<(), Fault>) -> Result<Reply<String>>;
 
     /// Asks for one of `options`; Enter takes the one at `preset`. The reply is the place in `options`.
@@ -81,7 +81,7 @@ pub trait Asker {
     fn warn(&self, text: &str);
 }
 
-/// Whether a person can be asked: standard error is a terminal, and so is standard input or `/dev/tty`.
+/// Whether there is a terminal to ask on: standard error, and standard input or `/dev/tty`.
 #[must_use]
 pub fn available() -> bool {
     std::io::stderr().is_terminal()
@@ -89,7 +89,7 @@ pub fn available() -> bool {
 }
 
 fn left(what: &str) -> Error {
-    Error::new(Kind::Interrupted, format!("left at: {what}")).hint("run the same command again to go on")
+    Error::new(Kind::Interrupted, format!("canceled at: {what}")).hint("run the command again to continue")
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
@@ -97,10 +97,10 @@ fn cannot_ask(error: std::io::Error) -> Error {
     Error::usage(format!("cannot ask on this terminal: {error}"))
 }
 
-/// Asks for a yes or no; Escape leaves.
+/// Asks a yes/no question. Escape cancels.
 ///
 /// # Errors
-/// `Interrupted` when the person leaves, `Usage` when the terminal goes away.
+/// `Interrupted` if the user cancels, `Usage` if the terminal closes.
 pub fn confirm(question: &str, default: bool) -> Result<bool> {
     let terminal = Terminal::open()?;
     terminal.drop_ahead()?;

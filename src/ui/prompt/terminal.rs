@@ -16,7 +16,7 @@ use crate::factory::Fault;
 use crate::secret::redact;
 use crate::ui::{Paint, wrap};
 
-/// A terminal with a person at it, in raw mode until this is dropped.
+/// An interactive terminal, in raw mode until this is dropped.
 #[derive(Debug)]
 pub struct Terminal {
     keys: RefCell<KeyReader>,

@@ -1,4 +1,4 @@
-//! What git knows: who the person is, and where the folder is pushed to.
+//! Defaults from git: the user's name and email, and the remote of the directory.
 
 use super::{Discovered, Surroundings, answer};
 
@@ -18,7 +18,7 @@ pub(super) struct RemoteUrl {
     pub(super) path: String,
 }
 
-/// The remote `origin` of the folder.
+/// The remote `origin` of the directory.
 pub(super) fn origin(around: &Surroundings) -> Option<RemoteUrl> {
     parse(around.ask("git", &["config", "--get", "remote.origin.url"])?.trim())
 }

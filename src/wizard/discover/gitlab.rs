@@ -1,4 +1,4 @@
-//! What is known about GitLab: which instance, which group, and where a token is.
+//! Defaults for GitLab: instance, group, and the source of the token.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -80,7 +80,7 @@ pub fn gitlab_token(around: &Surroundings, url: &str) -> Result<Option<(Secret, 
     Ok(token.map(|token| (token, "glab's configuration".to_owned())))
 }
 
-/// A token of an agent whom a person made: from the variable of this name, or from the file that its sibling `NAME_FILE` names.
+/// Reads the token of a manually created agent from the variable `name` or from the file in `NAME_FILE`.
 ///
 /// # Errors
 /// As [`gitlab_token`].
@@ -98,13 +98,13 @@ fn token_host(around: &Surroundings) -> String {
     named.map_or_else(|| "gitlab.com".to_owned(), |url| host_of(&as_url(&url)))
 }
 
-/// Why a token that is there is not used for the instance at `url`, and what to do about it.
+/// Explains why an existing token is not used for the instance at `url`.
 #[must_use]
 pub fn token_for_another_instance(around: &Surroundings, url: &str) -> Option<String> {
     let (host, other) = (host_of(url), token_host(around));
     let name =
         TOKEN_VARIABLES.into_iter().find(|name| (around.variable)(name).is_some_and(|value| !value.is_empty()))?;
-    (other != host).then(|| format!("{name} is for {other}; if it is for {host}, say so: export GITLAB_HOST={host}"))
+    (other != host).then(|| format!("{name} is for {other}; if it is for {host}, run: export GITLAB_HOST={host}"))
 }
 
 fn from_variable(around: &Surroundings, name: &str) -> Result<Option<(Secret, String)>> {
@@ -113,7 +113,7 @@ fn from_variable(around: &Surroundings, name: &str) -> Result<Option<(Secret, St
         |text: &String| text.trim().is_empty() || text.trim().contains(|c: char| c.is_control() || c.is_whitespace());
     match value.into_string() {
         Ok(text) if !odd(&text) => Ok(Some((Secret::new(text.trim()), name.to_owned()))),
-        _ => Err(Error::usage(format!("{name} does not hold a token: it has spaces, control characters or no text"))),
+        _ => Err(Error::usage(format!("{name} is not a token: it is empty or contains spaces or control characters"))),
     }
 }
 
@@ -121,7 +121,7 @@ fn from_file(path: &Path) -> Result<(Secret, String)> {
     let others = std::fs::metadata(path).is_ok_and(|attributes| attributes.mode() & 0o077 != 0);
     if others {
         let name = path.display();
-        let error = Error::usage(format!("the token file {name} can be read by others"));
+        let error = Error::usage(format!("other users can read the token file {name}"));
         return Err(error.hint(format!("chmod 600 {name}")));
     }
     Ok((Secret::from_file(path)?, path.display().to_string()))
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(
             token_for_another_instance(&around, "https://gitlab.example.org:8443/x").as_deref(),
             Some(
-                "GITLAB_TOKEN is for gitlab.com; if it is for gitlab.example.org:8443, say so: export GITLAB_HOST=gitlab.example.org:8443"
+                "GITLAB_TOKEN is for gitlab.com; if it is for gitlab.example.org:8443, run: export GITLAB_HOST=gitlab.example.org:8443"
             )
         );
         // One that is factoryup's own is for whatever factory is worked on.
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(found("A").unwrap().as_deref(), Some("glpat-x"));
         assert_eq!(found("BOTH").unwrap().as_deref(), Some("glpat-x"));
         assert_eq!(found("NONE").unwrap(), None);
-        assert!(found("B").unwrap_err().to_string().contains("can be read by others"));
+        assert!(found("B").unwrap_err().to_string().contains("other users can read"));
         assert!(found("C").is_err());
     }
 

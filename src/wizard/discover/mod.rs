@@ -26,11 +26,11 @@ use crate::factory::fields::{Value, by_key};
 /// How long another program may take to say what it knows.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where to look: this machine as a person sees it from a folder.
+/// Where to look for defaults: this machine, seen from a directory.
 pub struct Surroundings {
-    /// The home folder.
+    /// The home directory.
     pub home: PathBuf,
-    /// The folder that the factory will be in; it need not exist.
+    /// The directory of the future factory; it need not exist.
     pub folder: PathBuf,
     /// Looks up an environment variable.
     pub variable: fn(&str) -> Option<OsString>,
@@ -51,7 +51,7 @@ pub struct Discovered {
     pub answers: Answers,
     /// What a question may begin with.
     pub presets: Answers,
-    /// Public SSH keys of the person.
+    /// The user's public SSH keys.
     pub keys: Vec<PublicKey>,
     /// Hosts in `~/.ssh/config`.
     pub aliases: Vec<Alias>,
@@ -78,7 +78,7 @@ impl Surroundings {
         self.base("XDG_STATE_HOME", ".local/state").join("factoryup")
     }
 
-    /// A folder of the XDG Base Directory Specification: the variable when it holds an absolute path, else below the home folder.
+    /// A directory of the XDG Base Directory Specification: the variable if it is an absolute path, else below the home directory.
     fn base(&self, variable: &str, below_home: &str) -> PathBuf {
         let set = (self.variable)(variable).map(PathBuf::from).filter(|path| path.is_absolute());
         set.unwrap_or_else(|| self.home.join(below_home))
@@ -89,7 +89,7 @@ impl Surroundings {
         (self.variable)(variable)?.into_string().ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// The nearest folder that exists: the factory's own, or one above it.
+    /// The nearest existing directory: the factory's own, or one above it.
     fn standing(&self) -> &Path {
         self.folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"))
     }
@@ -109,7 +109,7 @@ pub fn discover(around: &Surroundings) -> Discovered {
     let mut found = Discovered { keys: ssh::keys(around), aliases: ssh::aliases(around), ..Discovered::default() };
     git::identity(around, &mut found);
     if let Some(name) = around.folder.file_name().and_then(|name| name.to_str()) {
-        preset(&mut found, "factory.name", &name.to_lowercase(), "the folder's name");
+        preset(&mut found, "factory.name", &name.to_lowercase(), "the directory name");
     }
     gitlab::instance(around, &mut found);
     zone::of_the_clock(around, &mut found);

@@ -1,4 +1,4 @@
-//! What SSH knows: the person's public keys, and the hosts with a name of their own.
+//! Defaults from SSH: the user's public keys, and the aliases in its configuration.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use crate::factory::fields::by_key;
 
 /// How deep `Include` is followed; OpenSSH follows 16.
 const DEPTH: usize = 4;
-/// The most aliases that are listed: nobody chooses from more.
+/// The maximum number of aliases in the list.
 const MOST: usize = 1000;
 
-/// A public key that the person has.
+/// A public key of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     /// Its OpenSSH line.
@@ -23,12 +23,12 @@ pub struct PublicKey {
     pub usual: bool,
 }
 
-/// A host with a name of its own in `~/.ssh/config`.
+/// A host alias in `~/.ssh/config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alias {
     /// Its name.
     pub name: String,
-    /// What it stands for, if the configuration says so.
+    /// The host name of the alias, if it is configured.
     pub host_name: Option<String>,
 }
 

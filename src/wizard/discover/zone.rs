@@ -1,4 +1,4 @@
-//! The zone that this machine's clock shows.
+//! The time zone of this machine.
 
 use super::{Discovered, Surroundings, answer};
 

@@ -37,7 +37,7 @@ fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
     assert!([WAS, OLD, ".ignore"].iter().all(|gone| !world.path("repo").join(gone).exists()));
     let text = world.holds("factory.toml");
     assert!(text.contains("[runner]\n# theirs\nkind   = \"shared\"\n"), "{text}");
-    let zone = "# Time zone of the owner, by its IANA name.\ntimezone = \"Europe/Vienna\"\n[host]";
+    let zone = "# Time zone of the owner (IANA name).\ntimezone = \"Europe/Vienna\"\n[host]";
     assert!(text.contains(zone), "{text}");
     assert!(world.holds("infra/control-plane/main.tf").contains("cron_timezone  = \"Europe/Vienna\""));
     let manifest = world.holds(".factory/manifest.toml");
@@ -134,7 +134,7 @@ fn where_a_renamed_file_should_land_the_users_own_stays() {
     world.commit();
     for choice in ["--mine", "--proposal"] {
         let (code, _, err) = world.factoryup("repo", &["resolve", OLD, choice]);
-        assert!(code == 64 && err.contains("is taken"), "{choice}: {code} {err}");
+        assert!(code == 64 && err.contains("is in use"), "{choice}: {code} {err}");
         assert_eq!(world.holds(NEW), "my own runbook\n");
     }
 }
@@ -188,10 +188,10 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
     pty.answer("Your time zone [UTC]", "mars").expect("! Your time zone is not an IANA time zone").expect("> mars");
     pty.send("\u{15}").send("Europe/Vienna\r");
-    the_host_stays_closed(&mut pty).expect("commit them on the new branch").expect("did not push it");
+    the_host_stays_closed(&mut pty).expect("commit them to the new branch").expect("did not push it");
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
-    for other in ["Name of the factory", "Coding agent", "Is all of this right?"] {
+    for other in ["Name of the factory", "Coding agent", "Is this correct?"] {
         assert!(!screen.contains(other), "{other} was asked: {screen}");
     }
     assert_eq!(world.still(), before);
@@ -200,7 +200,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
     pty.expect("Reused answers of the unmerged branch factory/upgrade-").expect("factory.timezone");
     // Enter took a default there, which is asked for again.
-    the_host_stays_closed(&mut pty).expect("wait on the branch");
+    the_host_stays_closed(&mut pty).expect("unmerged files");
     assert_eq!(pty.end().0, 0);
     let (code, out, err) = world.factoryup("repo", &arguments);
     assert!(code == 0 && err.contains(&format!("merge it with `git merge {branch}`")), "{out}{err}");
@@ -209,7 +209,7 @@ fn on_a_terminal_only_what_is_new_is_asked() {
     world.commit();
     let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
     pty.expect(&format!("Reused answers of the unmerged branch {branch}"));
-    the_host_stays_closed(&mut pty).expect("commit them on the new branch");
+    the_host_stays_closed(&mut pty).expect("commit them to the new branch");
     assert_eq!(pty.end().0, 0);
     let listed = world.proposed();
     let newer = listed.lines().find(|name| *name != branch).unwrap_or_else(|| panic!("{listed}"));
@@ -256,7 +256,7 @@ fn a_default_on_a_branch_that_waits_is_asked_for_again() {
         let arguments = ["upgrade", "--yes", "--no-push"];
         let mut pty = Pty::start(world.terminal("repo", &arguments), 100);
         pty.expect("Your time zone [UTC]").send("\r");
-        the_host_stays_closed(&mut pty).expect("wait on the branch");
+        the_host_stays_closed(&mut pty).expect("unmerged files");
         let (code, screen) = pty.end();
         assert!(code == 0 && !screen.contains("Reused answers of the unmerged branch"), "{screen}");
         assert_eq!(world.proposed(), branch);
@@ -288,7 +288,7 @@ fn in_place_the_answers_are_written_even_over_answers_that_are_not_committed() {
     }
     assert!(world.holds("docs/identities.md").contains("14 days"));
     let (code, out, err) = world.factoryup("repo", &["upgrade", "--yes", "--in-place"]);
-    assert!(code == 0 && err.contains("all of it is written"), "{out}{err}");
+    assert!(code == 0 && err.contains("all files are written"), "{out}{err}");
     world.commit();
     world.settled();
 }
@@ -328,7 +328,7 @@ fn a_migration_that_cannot_be_done_changes_nothing() {
         (
             "id = \"readme\"",
             "id = \"runbook-upgrade-templates\"",
-            "the migration `runbook-upgrade-templates` cannot be done",
+            "cannot run the migration `runbook-upgrade-templates`",
         ),
         (
             "[template]",

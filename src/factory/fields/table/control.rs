@@ -1,4 +1,4 @@
-//! Rows of `[gitlab]` and `[agent]`: the control plane, and the identity that works under it.
+//! Rows of `[gitlab]` and `[agent]`.
 
 use super::super::{Ask, Field, ValueKind};
 use super::{PATH, choice};
@@ -10,7 +10,7 @@ pub(super) const CONTROL: &[Field] = &[
         flag: "gitlab-url",
         prompt: "URL of GitLab",
         help: "Base URL of the GitLab instance",
-        explain: "gitlab.com or your own instance. https always; plain http only for a loopback address.",
+        explain: "gitlab.com or your own instance. Use https; http works only for a loopback address.",
         example: "https://gitlab.com",
         default: Some("https://gitlab.com"),
         check: Some(rules::gitlab_url),
@@ -22,8 +22,8 @@ pub(super) const CONTROL: &[Field] = &[
         key: "gitlab.group",
         flag: "gitlab-group",
         prompt: "GitLab group",
-        help: "Full path of the group that holds the control repo",
-        explain: "As in the group's URL. A subgroup is written with slashes. It has to exist: gitlab.com lets only people make \
+        help: "Full path of the group of the control repo",
+        explain: "The path in the group's URL, with slashes for subgroups. Create the group first: on gitlab.com only people can create \
                   top-level groups.",
         example: "acme",
         suggest: Some(|answers| answers.get("factory.name").map(|name| name.to_string())),
@@ -36,7 +36,7 @@ pub(super) const CONTROL: &[Field] = &[
         flag: "gitlab-project",
         prompt: "Project of the control repo",
         help: "Path of the control repo in the group",
-        explain: "Made when it does not exist; adopted when it does.",
+        explain: "factoryup creates the project, or adopts an existing one.",
         example: "factory",
         default: Some("factory"),
         ask: Ask::IfUnknown,
@@ -48,8 +48,8 @@ pub(super) const CONTROL: &[Field] = &[
         key: "gitlab.default_branch",
         flag: "default-branch",
         prompt: "Default branch",
-        help: "Default branch: protected, changed by merge requests only",
-        explain: "Production follows it. Nobody pushes to it, not even you.",
+        help: "Default branch, protected: only merge requests change it",
+        explain: "Production deploys from this branch. Nobody can push to it, not even you.",
         example: "main",
         default: Some("main"),
         ask: Ask::IfUnknown,
@@ -61,12 +61,12 @@ pub(super) const CONTROL: &[Field] = &[
         key: "gitlab.tier",
         flag: "gitlab-tier",
         prompt: "GitLab subscription",
-        help: "Subscription of the group, which decides what can enforce the policy",
-        explain: "Free protects branches, variables and runners, which is enough for one owner. Premium adds approval rules, \
+        help: "GitLab subscription of the group, for the features that enforce the policy",
+        explain: "Free protects branches, variables and runners. That is enough for one owner. Premium adds approval rules, \
                   code owners and protected environments. Ultimate adds policies.",
         example: "free",
         kind: ValueKind::Choice(&[
-            choice("free", "Free, or self-managed without a licence"),
+            choice("free", "Free, or self-managed without a license"),
             choice("premium", "Premium"),
             choice("ultimate", "Ultimate"),
         ]),
@@ -77,8 +77,8 @@ pub(super) const CONTROL: &[Field] = &[
         key: "agent.kind",
         flag: "agent",
         prompt: "Coding agent",
-        help: "Which coding agent works on the host",
-        explain: "Both read the same AGENTS.md and skills; each gets its own settings. One is enough.",
+        help: "Coding agent on the host",
+        explain: "One is enough. Both read the same AGENTS.md and skills, and each gets its own settings.",
         example: "claude-code",
         kind: ValueKind::Choice(&[
             choice("claude-code", "Claude Code"),
@@ -93,7 +93,7 @@ pub(super) const CONTROL: &[Field] = &[
         flag: "agent-username",
         prompt: "The agent's GitLab user name",
         help: "The agent's GitLab user name, unique on the instance",
-        explain: "A service account or second user with the Developer role: it can push branches and open merge requests, and \
+        explain: "A service account or a second user with the Developer role. It can push branches and open merge requests. It \
                   cannot merge or read production secrets.",
         example: "acme-agent",
         default: Some("factory-agent"),
@@ -106,10 +106,10 @@ pub(super) const CONTROL: &[Field] = &[
     Field {
         key: "agent.token_days",
         flag: "agent-token-days",
-        prompt: "Life of the agent's token in days",
-        help: "Life of the agent's GitLab token in days",
-        explain: "The shorter, the less a leaked token is worth. `factoryup apply` renews it in its last \
-                  week, and the nightly pipeline says when that is due.",
+        prompt: "Lifetime of the agent's token in days",
+        help: "Lifetime of the agent's GitLab token in days",
+        explain: "A shorter lifetime limits the damage of a leak. `factoryup apply` renews the token in its last \
+                  week. The nightly pipeline reports when that is due.",
         example: "30",
         kind: ValueKind::Number { min: 1, max: 30 },
         default: Some("30"),

@@ -1,4 +1,4 @@
-//! Rows of what ships: `[infra]`, `[cloudflare]`, `[secrets]`, `[runner]`, `[environments]`.
+//! Rows of `[infra]`, `[cloudflare]`, `[secrets]`, `[runner]` and `[environments]`.
 
 use super::super::{Ask, Field, ValueKind, When};
 use super::{NAME, choice};
@@ -12,8 +12,8 @@ pub(super) const DELIVERY: &[Field] = &[
         key: "infra.engine",
         flag: "engine",
         prompt: "Infrastructure engine",
-        help: "What plans and applies the infrastructure",
-        explain: "Both read the same files. OpenTofu also encrypts state and plans. With Terraform, GitLab keeps the state as plain text, which every Developer of the project can read, the agent too.",
+        help: "Tool that plans and applies the infrastructure",
+        explain: "Both read the same files. OpenTofu also encrypts state and plans. With Terraform, GitLab stores the state as plain text. Every Developer of the project can read it, and so can the agent.",
         example: "opentofu",
         kind: ValueKind::Choice(&[choice("opentofu", "OpenTofu"), choice("terraform", "Terraform")]),
         default: Some("opentofu"),
@@ -23,9 +23,9 @@ pub(super) const DELIVERY: &[Field] = &[
     Field {
         key: "cloudflare.enabled",
         flag: "cloudflare",
-        prompt: "Use Cloudflare as the edge",
-        help: "Whether Cloudflare is the edge",
-        explain: "Adds DNS, a tunnel to the host and a first Worker to infra/. Can be switched on later.",
+        prompt: "Use Cloudflare",
+        help: "Whether Cloudflare serves DNS and access to your applications",
+        explain: "Adds DNS records, a tunnel and access rules to infra/. You can turn it on later.",
         example: "true",
         kind: ValueKind::Bool,
         default: Some("false"),
@@ -36,7 +36,7 @@ pub(super) const DELIVERY: &[Field] = &[
         flag: "cloudflare-account-id",
         prompt: "Cloudflare account id",
         help: "Cloudflare account id, 32 hexadecimal digits",
-        explain: "In the dashboard: your domain, Overview, at the right under API. It is no secret.",
+        explain: "In the Cloudflare dashboard: your domain, Overview, on the right under API. It is not a secret.",
         example: "0123456789abcdef0123456789abcdef",
         when: WITH_CLOUDFLARE,
         check: Some(rules::hex_id),
@@ -48,7 +48,7 @@ pub(super) const DELIVERY: &[Field] = &[
         flag: "cloudflare-zone-id",
         prompt: "Cloudflare zone id",
         help: "Cloudflare zone id, 32 hexadecimal digits",
-        explain: "In the dashboard: your domain, Overview, at the right under API. It is no secret.",
+        explain: "In the Cloudflare dashboard: your domain, Overview, on the right under API. It is not a secret.",
         example: "fedcba9876543210fedcba9876543210",
         when: WITH_CLOUDFLARE,
         check: Some(rules::hex_id),
@@ -70,10 +70,10 @@ pub(super) const DELIVERY: &[Field] = &[
     Field {
         key: "secrets.provider",
         flag: "secrets-provider",
-        prompt: "Where secrets live",
-        help: "Where secrets live",
-        explain: "sops-age keeps them encrypted in the control repo and needs no service. The others keep them elsewhere; the \
-                  repo then says how pipelines fetch them.",
+        prompt: "Secrets provider",
+        help: "Where secrets are stored",
+        explain: "sops-age stores them encrypted in the control repo and needs no service. The others store them elsewhere, and the \
+                  repo describes how pipelines fetch them.",
         example: "sops-age",
         kind: ValueKind::Choice(&[
             choice("sops-age", "encrypted files in the control repo (SOPS with age)"),
@@ -91,9 +91,9 @@ pub(super) const DELIVERY: &[Field] = &[
         key: "secrets.owner_recipient",
         flag: "owner-recipient",
         prompt: "Your age recipient",
-        help: "The owner's age recipient (age1…), the public half of the key; empty until the key ceremony is held",
-        explain: "Run `age-keygen -o key.txt` on your own machine, keep key.txt off the host, and give what \
-                  `age-keygen -y key.txt` prints.",
+        help: "The owner's age recipient (age1…), the public half of the key; can be empty until you have one",
+        explain: "On your own machine, run `age-keygen -o key.txt` and keep key.txt off the host. Then enter the output of \
+                  `age-keygen -y key.txt`.",
         example: "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
         default: Some(""),
         when: WITH_SOPS,
@@ -105,10 +105,10 @@ pub(super) const DELIVERY: &[Field] = &[
     Field {
         key: "runner.kind",
         flag: "runner",
-        prompt: "What runs merge-request pipelines",
-        help: "What runs jobs that are not trusted, those of merge requests",
-        explain: "Podman runs them on the host, rootless, under a user of its own. Shared runners are GitLab's own machines. \
-                  What deploys always runs on the host's protected runner.",
+        prompt: "Runner for merge request pipelines",
+        help: "Runner for untrusted jobs, which are those of merge requests",
+        explain: "Podman runs them on the host in rootless containers, as a separate user. Shared runners are GitLab's own machines. \
+                  Deployments always run on the host's protected runner.",
         example: "podman",
         kind: ValueKind::Choice(&[
             choice("podman", "rootless containers on the host"),
@@ -128,7 +128,7 @@ pub(super) const DELIVERY: &[Field] = &[
         flag: "environments",
         prompt: "Environments",
         help: "Environments in the order of promotion, separated by commas; the last is production",
-        explain: "Each gets its own state, variables and deployment job. 1 to 5 names of a-z, 0-9 and -.",
+        explain: "Each environment gets its own state, variables and deployment job. Enter 1 to 5 names of a-z, 0-9 and -.",
         example: "staging, production",
         kind: ValueKind::List { min: 1, max: 5, commas: true },
         default: Some("staging, production"),

@@ -8,15 +8,15 @@ use super::{Choice, Field, Section};
 
 /// The sections, in the order of the file.
 pub const SECTIONS: &[Section] = &[
-    Section { name: "factory", about: "What the factory is called, and whose it is." },
+    Section { name: "factory", about: "The factory's name and owner." },
     Section { name: "host", about: "The trusted host, where the agent works." },
-    Section { name: "gitlab", about: "The control plane, which validates, approves and ships." },
+    Section { name: "gitlab", about: "GitLab, which validates, approves and deploys changes." },
     Section { name: "agent", about: "The coding agent and its identity." },
     Section { name: "infra", about: "Infrastructure as code." },
-    Section { name: "cloudflare", about: "The edge." },
-    Section { name: "secrets", about: "Where secrets live. Never here." },
-    Section { name: "runner", about: "What runs the pipelines." },
-    Section { name: "environments", about: "Where releases go." },
+    Section { name: "cloudflare", about: "Cloudflare, for DNS and access to your applications." },
+    Section { name: "secrets", about: "Where secrets are stored. Never in this file." },
+    Section { name: "runner", about: "The runner of the pipelines." },
+    Section { name: "environments", about: "The deployment environments." },
 ];
 
 /// The table: every field, in the order of the file, which is the order of the questions.

@@ -1,4 +1,4 @@
-//! Rows of `[factory]` and `[host]`: whose it is, and where the work is done.
+//! Rows of `[factory]` and `[host]`.
 
 use super::super::{Ask, Field, ValueKind, When};
 use super::{ACCOUNT, NAME, choice};
@@ -13,8 +13,8 @@ pub(super) const OWNER: &[Field] = &[
         flag: "name",
         prompt: "Name of the factory",
         help: "Short name of the factory",
-        explain: "Names the folder, the systemd slice and the evidence. 2 to 32 of a-z, 0-9 and single -, beginning with a letter. \
-                  It stays: choose the name of the product or the team.",
+        explain: "Used for the directory, the systemd slice and the evidence. 2 to 32 of a-z, 0-9 and single -, beginning with a letter. \
+                  It is hard to change: choose the name of the product or the team.",
         example: "acme",
         check: Some(rules::factory_name),
         pattern: Some(NAME),
@@ -23,9 +23,9 @@ pub(super) const OWNER: &[Field] = &[
     Field {
         key: "factory.description",
         flag: "description",
-        prompt: "What the factory makes",
-        help: "One line about what the factory makes",
-        explain: "Stands at the top of the control repo's README and in the GitLab project. May be empty.",
+        prompt: "Description of the factory",
+        help: "One line about what the factory produces",
+        explain: "Shown at the top of the control repo's README and in the GitLab project. It can be empty.",
         example: "The shop and its API",
         default: Some(""),
         ask: Ask::IfUnknown,
@@ -36,8 +36,8 @@ pub(super) const OWNER: &[Field] = &[
         key: "factory.owner_name",
         flag: "owner-name",
         prompt: "Your name",
-        help: "Name of the human who owns the factory",
-        explain: "As it should stand in commits and in the docs. Found in git's configuration (user.name) if that has it.",
+        help: "Name of the factory's owner, a human",
+        explain: "Used in commits and docs. The default comes from git's configuration (user.name).",
         example: "Ada Lovelace",
         ask: Ask::IfUnknown,
         check: Some(rules::person),
@@ -48,7 +48,7 @@ pub(super) const OWNER: &[Field] = &[
         flag: "owner-email",
         prompt: "Your e-mail address",
         help: "E-mail address of the owner",
-        explain: "For commits, and for mail about failed pipelines. Found in git's configuration (user.email) if that has it.",
+        explain: "Used in commits, and for mail about failed pipelines. The default comes from git's configuration (user.email).",
         example: "ada@example.org",
         ask: Ask::IfUnknown,
         check: Some(rules::email),
@@ -59,9 +59,9 @@ pub(super) const OWNER: &[Field] = &[
         key: "factory.timezone",
         flag: "timezone",
         prompt: "Your time zone",
-        help: "Time zone of the owner, by its IANA name",
-        explain: "The nightly pipeline runs at 3:17 of that zone. Found on this machine (`TZ`, `/etc/localtime`) if it has one. \
-                  `timedatectl list-timezones` prints the names.",
+        help: "Time zone of the owner (IANA name)",
+        explain: "The nightly pipeline runs at 3:17 in this time zone. The default comes from this machine (`TZ`, `/etc/localtime`). \
+                  `timedatectl list-timezones` lists all names.",
         example: "Europe/Vienna",
         default: Some("UTC"),
         ask: Ask::IfUnknown,
@@ -74,9 +74,9 @@ pub(super) const OWNER: &[Field] = &[
         flag: "host-kind",
         prompt: "Where the agent works",
         help: "How the trusted host is reached",
-        explain: "A machine of its own is the safest: the agent gets a user without sudo, and nothing of yours is on that machine. \
-                  `local` changes this very machine: users, firewall, sshd. `none` leaves hosts alone and makes only the \
-                  control repo and the hand-off.",
+        explain: "A separate machine is the safest: the agent gets a user without sudo, and none of your files are there. \
+                  `local` changes this machine: its users, firewall and sshd. `none` sets up only the control repo and \
+                  GitLab.",
         example: "ssh",
         kind: ValueKind::Choice(&[
             choice("ssh", "a machine that I reach over SSH"),
@@ -91,8 +91,8 @@ pub(super) const OWNER: &[Field] = &[
         flag: "host-address",
         prompt: "Address of the host",
         help: "Host name, IP address or alias from ~/.ssh/config",
-        explain: "What you would give to ssh, without the account and the port. A fresh Debian 12 or 13 or Ubuntu machine is \
-                  the best start.",
+        explain: "The address that you pass to ssh, without account and port. A fresh machine with Debian 12 or 13, or Ubuntu, \
+                  works best.",
         example: "203.0.113.7",
         when: OVER_SSH,
         check: Some(rules::address),
@@ -104,7 +104,7 @@ pub(super) const OWNER: &[Field] = &[
         flag: "host-port",
         prompt: "Port of sshd",
         help: "TCP port of sshd on the host",
-        explain: "22, unless the provider moved it. It stays where it is.",
+        explain: "22, unless the provider uses another port. factoryup does not change it.",
         example: "22",
         kind: ValueKind::Number { min: 1, max: 65535 },
         default: Some("22"),
@@ -116,8 +116,8 @@ pub(super) const OWNER: &[Field] = &[
         key: "host.login",
         flag: "host-login",
         prompt: "Account for the first login",
-        help: "Account that the provider gave, used until the operator's works",
-        explain: "Mostly `root`; `debian` or `ubuntu` on cloud images. It needs root or sudo.",
+        help: "Account from the provider, used until the operator's account works",
+        explain: "Usually `root`, or `debian` or `ubuntu` on cloud images. It must be root or have sudo.",
         example: "root",
         default: Some("root"),
         when: OVER_SSH,
@@ -130,9 +130,9 @@ pub(super) const OWNER: &[Field] = &[
         key: "host.operator",
         flag: "operator",
         prompt: "Your account on the host",
-        help: "The owner's own account on the host",
-        explain: "Made on the host, with sudo and your keys. The agent and what deploys get accounts of their own, so it \
-                  cannot be root, agent, deploy, factory-ci or runner.",
+        help: "The owner's account on the host",
+        explain: "factoryup creates it on the host, with sudo and your keys. It cannot be root, agent, deploy, factory-ci or \
+                  runner: those are separate accounts.",
         example: "operator",
         default: Some("operator"),
         when: WITH_HOST,
@@ -146,7 +146,7 @@ pub(super) const OWNER: &[Field] = &[
         flag: "sudo",
         prompt: "What sudo asks you for",
         help: "How the operator becomes root",
-        explain: "With `key`, whoever holds your SSH key is root, and nothing more is asked. With `password`, sudo asks for a \
+        explain: "With `key`, your SSH key alone gives root, without a further question. With `password`, sudo asks for a \
                   password that you set on the host, and factoryup asks you for it.",
         example: "key",
         kind: ValueKind::Choice(&[
@@ -162,9 +162,9 @@ pub(super) const OWNER: &[Field] = &[
         key: "host.authorized_keys",
         flag: "authorized-key",
         prompt: "Your public SSH key",
-        help: "The operator's public keys: an OpenSSH line, or on the command line a .pub file",
-        explain: "After hardening, the host takes keys only, so without the right one nobody comes in. Give the .pub file, or \
-                  its line; a second key on another device is a good spare. Ed25519, ECDSA, hardware keys, or RSA from 3072 bits.",
+        help: "The operator's public keys: OpenSSH lines, or on the command line .pub files",
+        explain: "After hardening, the host accepts only these keys: without one of them you are locked out. Enter a .pub file or \
+                  its line. Add a second key from another device as a spare. Ed25519, ECDSA, hardware keys, or RSA from 3072 bits.",
         example: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJnsBe7SWfOLDDpmmIM9BNxYUTtCIpsZMPUiINWD8SX8 ada@laptop",
         kind: ValueKind::List { min: 1, max: 50, commas: false },
         when: OVER_SSH,
@@ -177,9 +177,9 @@ pub(super) const OWNER: &[Field] = &[
         key: "host.host_key",
         flag: "host-key",
         prompt: "Fingerprint of the host's key",
-        help: "Fingerprint of the host's key, if it is known beforehand; empty means known hosts and a question",
-        explain: "What `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows on the host; many providers show it on the \
-                  machine's console. With it, the first connection needs no trust.",
+        help: "Fingerprint of the host's key, if you know it; if empty, known_hosts and your confirmation decide",
+        explain: "On the host, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows it. Many providers show it on the \
+                  machine's console. With it, factoryup can verify the host on the first connection.",
         example: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
         default: Some(""),
         when: OVER_SSH,

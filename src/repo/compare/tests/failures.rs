@@ -249,7 +249,7 @@ fn a_manifest_that_leads_out_of_the_repo_is_refused() {
         let text = repo.read(".factory/manifest.toml").replace(from, to);
         repo.edit(&[(".factory/manifest.toml", Some(&text))]);
         let error = observe(&repo.at(), &one).unwrap_err().to_string();
-        assert!(error.contains("it names a file"), "{error}");
+        assert!(error.contains("it lists a file"), "{error}");
     }
 }
 

@@ -116,16 +116,19 @@ fn one_that_cannot_be_done_stops_everything() {
     let digest = "0".repeat(64);
     let remove = format!("remove-path = {{ path = \"b\", sha256 = [\"{digest}\"] }}");
     for (change, why) in [
-        ("rename-file = { from = \"a\", to = \"b\" }", "there is a file with the id `b` already"),
-        ("move-path = { from = \"own\", to = \"B\" }", "own should move to B, where something else is"),
-        ("move-path = { from = \"own\", to = \"b/own\" }", "own should move to b/own, where something else is"),
+        ("rename-file = { from = \"a\", to = \"b\" }", "a file with the id `b` already exists"),
+        ("move-path = { from = \"own\", to = \"B\" }", "own should move to B, which collides with an existing path"),
+        (
+            "move-path = { from = \"own\", to = \"b/own\" }",
+            "own should move to b/own, which collides with an existing path",
+        ),
         (&remove, "b is a file of the templates"),
     ] {
         let repo = Repo::of(&one);
         repo.edit(&[("own", Some("mine\n"))]);
         let before = repo.git(&["rev-parse", "HEAD"]);
         let error = repo.migrate(&list(&[change]), &two).unwrap_err();
-        assert!(error.to_string().contains(&format!("the migration `m0` cannot be done here: {why}")), "{error}");
+        assert!(error.to_string().contains(&format!("cannot run the migration `m0`: {why}")), "{error}");
         assert_eq!(crate::Error::from(error).kind().exit_code(), 65);
         assert_eq!(repo.git(&["for-each-ref", "--format=%(objectname)"]), before);
     }
