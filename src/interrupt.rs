@@ -44,8 +44,7 @@ pub fn check() -> Result<()> {
 /// An interruption, in the words of an error.
 #[must_use]
 pub fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "interrupted")
-        .hint("run the same command again: it looks at what is there before it does anything")
+    Error::new(Kind::Interrupted, "interrupted").hint("run the command again; it reads the current state first")
 }
 
 #[derive(Clone, Debug)]
@@ -136,13 +135,13 @@ impl State {
             )),
             (None, change) => {
                 let now = change.as_ref().map_or("still at work".into(), |change| format!("still at: {change}"));
-                let then = if self.asked { "it stops after that" } else { "it goes on with the changes that are left" };
+                let then = if self.asked { "it stops after that" } else { "it continues with the remaining changes" };
                 error(format!("{place} is {now}; {then}"))
             }
         };
         error
             .hint(format!("watch it there, as root: tail -f {log}"))
-            .hint("run the same command again: it waits until the host is done, then makes the changes that are left")
+            .hint("run the command again; it waits until the host is done, then applies the remaining changes")
     }
 }
 
@@ -240,7 +239,7 @@ mod tests {
         );
         let left = |state: &State| (state.left().to_string(), state.left().hints().join("\n"));
         let (message, hints) = left(&state);
-        assert!(message.ends_with("is still at: install 2 packages; it goes on with the changes that are left"));
+        assert!(message.ends_with("is still at: install 2 packages; it continues with the remaining changes"));
         assert!(hints.contains("tail -f /var/log/x"));
         state.asked = true;
         assert!(left(&state).0.ends_with("it stops after that"));

@@ -100,7 +100,7 @@ fn fault(panic: &PanicHookInfo<'_>) -> Error {
     let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
     Error::internal(format!("factoryup panicked{place}: {}", text.unwrap_or("no message")))
         .hint("report it, with the command and the output of `factoryup --version`")
-        .hint("run the same command again: it checks the current state before it changes anything")
+        .hint("run the command again; it reads the current state first")
 }
 
 /// Ends an interrupted process.

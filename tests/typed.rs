@@ -173,7 +173,7 @@ fn the_readme_is_typed_as_it_stands() {
                 type_line(&mut pty, &command.replace('…', &desk.plane.owner_token()), 0);
             }
             "factoryup plan --diff" => {
-                pty.send(&command).send("\r").answer("Is that the right host?", "y");
+                pty.send(&command).send("\r").answer("Is this the right host?", "y");
                 ends_with(&mut pty, 2);
             }
             "factoryup apply" => {
@@ -230,7 +230,7 @@ fn factoryup_alone_in_an_empty_directory_does_all_of_day_one() {
     pty.send("factoryup\r");
     desk.answer_the_wizard(&mut pty, "acme");
     pty.answer("GitLab token of a group Owner for", &desk.plane.owner_token());
-    pty.answer("Is that the right host?", "y");
+    pty.answer("Is this the right host?", "y");
     pty.expect_within(LIMIT, "changes to host and gitlab?").send("y\r");
     ends_with(&mut pty, 0);
     type_line(&mut pty, "factoryup doctor repo", 0);

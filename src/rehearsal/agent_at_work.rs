@@ -25,8 +25,8 @@ pub(super) fn play(factory: &Factory, transport: &mut dyn Transport) -> Result<(
     if exit.success() && said.lines().last() == Some(DONE) {
         return Ok(());
     }
-    Err(Error::new(Kind::Pending, format!("the agent's first day on the host went wrong ({})", exit.status))
-        .hint(format!("what was said:\n{}", said.trim_end())))
+    Err(Error::new(Kind::Pending, format!("the agent's first day on the host failed ({})", exit.status))
+        .hint(format!("output:\n{}", said.trim_end())))
 }
 
 fn script(factory: &Factory) -> String {

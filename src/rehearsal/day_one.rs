@@ -1,4 +1,4 @@
-//! The journey: the real targets and the real engine, from answers to a proved hand-off, twice.
+//! The rehearsal: the real targets and the real engine, from answers to passed policy checks, twice.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ impl Stage {
             None
         } else {
             let since = Instant::now();
-            watch.busy("preparing the Debian image: built the first time, which takes a minute, and kept");
+            watch.busy("preparing the Debian image (the first build takes a minute)");
             let image = Image::ensure(&Recipe::default(), &mut |line| watch.busy(line))?;
             parts.push(part("Debian image", "ready".into(), since.elapsed()));
             let since = Instant::now();
@@ -144,15 +144,15 @@ impl Stage {
         workspace.apply(&What::All, Run { yes: true, ..Run::default() }, &mut |name, outcome| {
             let result = match outcome {
                 Outcome::Applied { changes, .. } if again => {
-                    return Err(Error::internal(format!("the second apply of {name} still made {changes} changes")));
+                    return Err(Error::internal(format!("the second apply of {name} still applied {changes} changes")));
                 }
                 Outcome::Applied { changes, proofs } => describe(&format!("{changes} changes"), *proofs),
-                Outcome::AlreadyRight { proofs } => describe("nothing left to do", *proofs),
+                Outcome::AlreadyRight { proofs } => describe("no changes", *proofs),
             };
             let is_second_visit = !again && parts.iter().any(|part| part.name == name.as_str());
             let name = match (again, is_second_visit) {
                 (true, _) => format!("{name}, applied again"),
-                (false, true) => format!("{name}, after the hand-off"),
+                (false, true) => format!("{name}, after the GitLab setup"),
                 (false, false) => name.to_string(),
             };
             parts.push(part(&name, result, since.elapsed()));
@@ -177,7 +177,7 @@ impl Stage {
         self.stand_in.add_issue(&project, "Say that you are here", "An empty commit on a branch is enough.")?;
         agent_at_work::play(&self.factory, &mut Ssh::new(options, watch)?)?;
         watch.busy("");
-        let result = "cloned, read, proposed; refused at main".to_owned();
+        let result = "cloned, read, proposed; push to main refused".to_owned();
         self.parts.push(part("the agent's first day", result, since.elapsed()));
         Ok(())
     }
@@ -190,10 +190,10 @@ fn bring_runner(host: &DisposableHost) -> Result<String> {
     let real = fs::read(RUNNER).ok();
     write_atomically(&place, real.as_deref().unwrap_or(include_bytes!("gitlab-runner")), 0o755)?;
     fs::set_permissions(&place, fs::Permissions::from_mode(0o755))
-        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot make {}: {e}", place.display())))?;
+        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot create {}: {e}", place.display())))?;
     Ok(match real {
         Some(_) => format!("a copy of this machine's {RUNNER}"),
-        None => "a stand-in that asks for jobs and runs none: this machine has no gitlab-runner to copy".to_owned(),
+        None => "a stand-in that runs no jobs: this machine has no gitlab-runner to copy".to_owned(),
     })
 }
 
@@ -202,22 +202,25 @@ fn part(name: &str, result: String, took: Duration) -> PartReport {
 }
 
 fn describe(what: &str, proofs: usize) -> String {
-    if proofs == 0 { what.to_owned() } else { format!("{what}, {proofs} promises proved") }
+    if proofs == 0 { what.to_owned() } else { format!("{what}, {proofs} policy checks passed") }
 }
 
 /// An empty, private folder: a new one, or one that an earlier rehearsal left.
 fn clear(dir: &Path) -> Result<()> {
-    let cannot = |e: std::io::Error| Error::new(Kind::CannotWrite, format!("cannot make {}: {e}", dir.display()));
+    let cannot = |e: std::io::Error| Error::new(Kind::CannotWrite, format!("cannot create {}: {e}", dir.display()));
     let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     if occupied && !dir.join(MARKER).exists() {
-        return Err(Error::new(Kind::CannotWrite, format!("{} is not empty and no rehearsal made it", dir.display()))
-            .hint("name another folder with --into DIR"));
+        return Err(Error::new(
+            Kind::CannotWrite,
+            format!("{} is not empty, and no rehearsal created it", dir.display()),
+        )
+        .hint("choose another directory with --into DIR"));
     }
     if occupied {
         fs::remove_dir_all(dir).map_err(cannot)?;
     }
     StateDir::at(dir)?;
-    write_atomically(&dir.join(MARKER), b"Made by `factoryup rehearse`, which may replace all of it.\n", 0o600)
+    write_atomically(&dir.join(MARKER), b"Created by `factoryup rehearse`, which may replace all of it.\n", 0o600)
 }
 
 /// A new key pair for the operator; returns the public line.
@@ -233,7 +236,7 @@ fn make_key(path: &Path) -> Result<String> {
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(
-            Error::new(Kind::CannotWrite, format!("ssh-keygen could not make {}", path.display())).caused_by(why)
+            Error::new(Kind::CannotWrite, format!("ssh-keygen could not create {}", path.display())).caused_by(why)
         );
     }
     let public = path.with_extension("pub");

@@ -1,4 +1,4 @@
-//! Day one against disposable targets on this machine.
+//! Runs the whole setup against disposable targets on this machine.
 //!
 //! [`day_one`] plays the real journey, with the real targets and the real engine. What it plays against are crates of their own,
 //! which the tests use too: `disposable-host` and `gitlab-stand-in`.

@@ -1,4 +1,4 @@
-//! What the rehearsal needs from this machine, and installing it after asking.
+//! The rehearsal's requirements of this machine, and their installation after confirmation.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -34,7 +34,7 @@ pub(crate) fn ready_for_a_host(dialog: &dyn Dialog, yes: bool) -> Result<Option<
         || (dialog.is_interactive()
             && dialog.confirm(&format!("Install {} with apt-get?", packages.join(" ")), true)?);
     if !agreed {
-        return Ok(Some(format!("{what}; `apt-get install {}` brings them, or --yes", packages.join(" "))));
+        return Ok(Some(format!("{what}; install them with `apt-get install {}` or --yes", packages.join(" "))));
     }
     install(dialog, &packages)?;
     let left = Requirements::check();
@@ -75,6 +75,6 @@ fn apt_get(words: &[&str], packages: &[&str]) -> Result<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(cannot(plain(&said)).hint("run that command yourself to see all it says"))
+        Err(cannot(plain(&said)).hint("run that command yourself to see its full output"))
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub(crate) fn problem(path: &str) -> Option<&'static str> {
     let top = path.split('/').next().unwrap_or_default();
     let reserved = top.eq_ignore_ascii_case(".factory") || path.eq_ignore_ascii_case(crate::factory::FILE_NAME);
-    malformed(path).or_else(|| reserved.then_some("that file is written by factoryup itself"))
+    malformed(path).or_else(|| reserved.then_some("factoryup writes that file itself"))
 }
 
 /// Why `path` cannot be a file of any generated repo, or `None` when it can.

@@ -1,4 +1,4 @@
-//! Logging in with a key: the agent's first, then key files.
+//! Logs in with a key: keys of ssh-agent first, then key files.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -80,7 +80,9 @@ impl LoginKeys<'_> {
         };
         let mut refusal = Refusal { offered: offered.replace(',', ", "), ..Refusal::default() };
         if !offered.split(',').any(|method| method == "publickey") {
-            refusal.hints.push("factoryup logs in with keys only: allow `publickey` in the host's sshd_config".into());
+            refusal
+                .hints
+                .push("allow `publickey` in the host's sshd_config, since factoryup logs in only with keys".into());
             return Ok(Some(refusal));
         }
         let files = self.read_files(&mut refusal);
@@ -129,7 +131,7 @@ impl LoginKeys<'_> {
                 KeyAttempt::Closed(reason) => {
                     refusal.tried.push(format!("{name}: {reason}"));
                     refusal.hints.push(
-                        "the agent holds too many keys for this server: name the right one with --identity".into(),
+                        "choose the right key with --identity: ssh-agent offers too many keys for this server".into(),
                     );
                     return false;
                 }
@@ -150,7 +152,9 @@ impl LoginKeys<'_> {
                 // A public key alone stands for the agent's, which was tried already.
                 None => {
                     if self.named && refusal.tried.is_empty() {
-                        refusal.tried.push(format!("{name}: it is a public key, and no agent has its private half"));
+                        refusal
+                            .tried
+                            .push(format!("{name}: it is a public key, and ssh-agent does not have its private key"));
                     }
                     continue;
                 }
@@ -189,11 +193,10 @@ impl LoginKeys<'_> {
             return Ok(attempt(passphrase));
         }
         if !self.dialog.is_interactive() {
-            refusal.hints.push(format!(
-                "`ssh-add {}` first, so that the agent has the key without its passphrase",
-                file.path.display()
+            refusal.hints.push(format!("add the key to ssh-agent first: `ssh-add {}`", file.path.display()));
+            return Ok(KeyAttempt::Failed(
+                "needs its passphrase, which factoryup cannot ask for without a terminal".into(),
             ));
-            return Ok(KeyAttempt::Failed("needs its passphrase, and there is no terminal to ask".into()));
         }
         for _ in 0..PASSPHRASE_TRIES {
             let passphrase = self.dialog.secret(&format!("Passphrase of {}", file.path.display()))?;
@@ -203,11 +206,11 @@ impl LoginKeys<'_> {
                     self.passphrases.insert(file.path.clone(), passphrase);
                     return Ok(KeyAttempt::In);
                 }
-                KeyAttempt::Failed(_) => self.dialog.warn("That is not its passphrase."),
+                KeyAttempt::Failed(_) => self.dialog.warn("Wrong passphrase."),
                 other => return Ok(other),
             }
         }
-        Ok(KeyAttempt::Failed("its passphrase was not given".into()))
+        Ok(KeyAttempt::Failed("no correct passphrase was entered".into()))
     }
 }
 
@@ -229,7 +232,7 @@ fn answer(result: Result<(), ssh2::Error>) -> KeyAttempt {
         Err(e) if e.code() == PUBLICKEY_UNVERIFIED && e.message().starts_with("Invalid signature") => {
             KeyAttempt::Refused
         }
-        Err(e) if e.code() == PUBLICKEY_UNVERIFIED => KeyAttempt::Failed("no signature could be made with it".into()),
+        Err(e) if e.code() == PUBLICKEY_UNVERIFIED => KeyAttempt::Failed("it could not sign".into()),
         Err(e) => KeyAttempt::Failed(plain(e.message())),
     }
 }

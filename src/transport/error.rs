@@ -1,4 +1,4 @@
-//! What can go wrong on the way to a host, each with what to do about it.
+//! The errors on the way to a host, with the remedy for each.
 
 use std::io;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub enum TransportError {
         reason: String,
     },
     /// The name has no address.
-    #[error("cannot find the address of {host}: {reason}")]
+    #[error("cannot resolve {host}: {reason}")]
     Resolve {
         /// The name.
         host: String,
@@ -52,7 +52,7 @@ pub enum TransportError {
         reason: String,
     },
     /// No common algorithm for the key exchange, the host key or the cipher.
-    #[error("{address} and factoryup have no key exchange in common: {reason}")]
+    #[error("{address} and factoryup support no common key exchange: {reason}")]
     KeyExchange {
         /// Host and port.
         address: String,
@@ -60,7 +60,7 @@ pub enum TransportError {
         reason: String,
     },
     /// Nothing says whether this host key is the right one, and nobody can be asked.
-    #[error("the host key of {host} is not known: {kind} {fingerprint}")]
+    #[error("unknown host key of {host}: {kind} {fingerprint}")]
     UnknownKey {
         /// The name that known hosts would have it by.
         host: String,
@@ -104,7 +104,7 @@ pub enum TransportError {
         line: usize,
     },
     /// The key is on record as stolen or retired.
-    #[error("the host key of {host} is revoked, says {} on line {line}", file.display())]
+    #[error("the host key of {host} is revoked in {} on line {line}", file.display())]
     KeyRevoked {
         /// The name in known hosts.
         host: String,
@@ -114,7 +114,7 @@ pub enum TransportError {
         line: usize,
     },
     /// The server refused all that was tried.
-    #[error("{address} refused the login as {}; it takes {offered}{}", users.join(" and as "), tried_text(tried))]
+    #[error("{address} refused the login as {}; it accepts {offered}{}", users.join(" and as "), tried_text(tried))]
     Login {
         /// Host and port.
         address: String,
@@ -138,7 +138,7 @@ pub enum TransportError {
         reason: String,
     },
     /// The host's answer cannot be used.
-    #[error("the output of {address} cannot be used: {reason}")]
+    #[error("cannot use the output of {address}: {reason}")]
     Output {
         /// Host and port.
         address: String,
@@ -178,7 +178,7 @@ pub enum TransportError {
 }
 
 fn tried_text(tried: &[String]) -> String {
-    if tried.is_empty() { "; there was no key to try".into() } else { format!("; tried {}", tried.join("; ")) }
+    if tried.is_empty() { "; no key was found".into() } else { format!("; tried {}", tried.join("; ")) }
 }
 
 /// What the system says about a failed connection, without Rust's `(os error 111)`.
@@ -192,47 +192,47 @@ impl From<TransportError> for Error {
         let message = plain(&error.to_string());
         let of = |kind| Error::new(kind, message.clone());
         match error {
-            TransportError::Destination(_) => of(Kind::Usage).hint("give it as in `203.0.113.7`, `admin@host.example` or `my-alias`"),
+            TransportError::Destination(_) => of(Kind::Usage).hint("write it like `203.0.113.7`, `admin@host.example` or `my-alias`"),
             TransportError::Fingerprint(_) => {
-                of(Kind::Usage).hint("give it as `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows it on the host: SHA256:…")
+                of(Kind::Usage).hint("use the output of `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host: SHA256:…")
             }
-            TransportError::Config { host, .. } => of(Kind::Data).hint(format!("see what `ssh -G {host}` says")),
-            TransportError::Resolve { .. } => of(Kind::Unreachable).hint("check the name for typing errors, or give the address"),
+            TransportError::Config { host, .. } => of(Kind::Data).hint(format!("check the output of `ssh -G {host}`")),
+            TransportError::Resolve { .. } => of(Kind::Unreachable).hint("check the name for typing errors, or use the address"),
             TransportError::Connect { refused: true, .. } => of(Kind::Unreachable)
-                .hint("something answers there, but no SSH server on this port: check the port, or start sshd from the provider's console"),
+                .hint("check the port, or start sshd from the provider's console: no SSH server listens there"),
             TransportError::Connect { .. } => of(Kind::Unreachable)
-                .hint("check the address, that the machine is on, and that the provider's firewall lets you in on this port"),
+                .hint("check the address, whether the machine is on, and whether the provider's firewall allows this port"),
             TransportError::Handshake { .. } => {
-                of(Kind::Unreachable).hint("check that the port is sshd's, and the host's load and log: `journalctl -u ssh`")
+                of(Kind::Unreachable).hint("check the port, and the host's load and log: `journalctl -u ssh`")
             }
             TransportError::KeyExchange { .. } => of(Kind::Unreachable)
-                .hint("install OpenSSH's client, which factoryup then uses, or allow curve25519-sha256 in the host's sshd_config"),
+                .hint("install OpenSSH's client, or allow curve25519-sha256 in the host's sshd_config"),
             TransportError::UnknownKey { kind, fingerprint, .. } => of(Kind::NotPermitted)
-                .hint(format!("compare it with what the provider's console shows, then run this again with --host-key {fingerprint}"))
+                .hint(format!("compare it with the provider's console, then run the command again with --host-key {fingerprint}"))
                 .hint(format!(
-                    "on the host: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
+                    "or show it on the host: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
                     kind.trim_start_matches("ssh-").split('-').next().unwrap_or("ed25519")
                 )),
             TransportError::KeyDeclined { fingerprint, .. } => of(Kind::Interrupted)
-                .hint("compare it with what the provider's console shows; on the host: for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done")
-                .hint(format!("if it is the right one, run the same command again and say yes, or give --host-key {fingerprint}"))
-                .hint("if it is not, do not connect: check the address, or ask the provider"),
+                .hint("compare it with the provider's console; on the host: for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done")
+                .hint(format!("if it is the right one, run the command again and confirm, or pass --host-key {fingerprint}"))
+                .hint("or, if it is not, do not connect: check the address, or ask the provider"),
             TransportError::KeyNotPinned { .. } => of(Kind::NotPermitted)
-                .hint("if the host was reinstalled, get its new fingerprint from the provider's console; else someone may be listening in"),
+                .hint("stop unless you reinstalled the host: someone may be intercepting the connection; the provider's console shows the fingerprint"),
             TransportError::KeyChanged { host, file, .. } => of(Kind::NotPermitted)
-                .hint("someone may be listening in; or the host was reinstalled, which its provider's console can confirm")
-                .hint(format!("only then forget the old key: ssh-keygen -R '{host}' -f '{}'", file.display())),
-            TransportError::KeyRevoked { .. } => of(Kind::NotPermitted).hint("do not connect; give the host a new key from its console"),
+                .hint("stop unless you reinstalled the host: someone may be intercepting the connection")
+                .hint(format!("if you reinstalled it, remove the old key: ssh-keygen -R '{host}' -f '{}'", file.display())),
+            TransportError::KeyRevoked { .. } => of(Kind::NotPermitted).hint("do not connect; create a new host key from the provider's console"),
             TransportError::Login { hints, .. } => hints.into_iter().fold(of(Kind::NotPermitted), Error::hint),
-            TransportError::Cut { .. } => of(Kind::CutShort).hint("run the same command again: it resumes where it was cut"),
+            TransportError::Cut { .. } => of(Kind::CutShort).hint("run the command again; it resumes after the interruption"),
             TransportError::Budget { limit: Exceeded::Time(_), .. } => of(Kind::CutShort)
-                .hint("it may still be running there; see what the host is busy with: ps -ef --forest")
-                .hint("then run the same command again: it resumes where it was cut"),
+                .hint("check whether it still runs on the host: ps -ef --forest")
+                .hint("then run the command again; it resumes after the interruption"),
             TransportError::Budget { .. } => of(Kind::Data)
-                .hint("no program of factoryup's says so much: something on the host speaks in its place, such as a shell's start-up file")
-                .hint("`factoryup plan host --script` shows what it runs"),
+                .hint("check the shell's startup files on the host: factoryup's scripts do not print so much")
+                .hint("or see what factoryup runs: `factoryup plan host --script`"),
             TransportError::Output { .. } => of(Kind::Data),
-            TransportError::Client { address, .. } => of(Kind::Unreachable).hint(format!("see what `ssh -v {address}` says")),
+            TransportError::Client { address, .. } => of(Kind::Unreachable).hint(format!("check the output of `ssh -v {address}`")),
             TransportError::NoClient { .. } => of(Kind::Unreachable).hint("install it: apt-get install openssh-client"),
             TransportError::Shell { .. } => of(Kind::CannotWrite),
         }

@@ -1,4 +1,4 @@
-//! Whether a host is the one it should be: known hosts, a pinned fingerprint, or a question.
+//! Verifies a host key: by `known_hosts`, a pinned fingerprint, or a question.
 
 use std::fmt;
 use std::path::Path;
@@ -118,10 +118,10 @@ impl Judge<'_> {
     fn question(&self, key: &HostKey) -> String {
         let other = match self.known.kinds() {
             kinds if kinds.is_empty() => String::new(),
-            kinds => format!(" It is known by a key of another type ({}).", kinds.join(", ")),
+            kinds => format!(" Its known key has another type ({}).", kinds.join(", ")),
         };
         let (host, kind, fingerprint) = (&self.known.name, &key.kind, key.fingerprint());
-        format!("{host} is not known yet.{other} Its host key is\n  {kind} {fingerprint}\nIs that the right host?")
+        format!("{host} is unknown.{other} Its host key is\n  {kind} {fingerprint}\nIs this the right host?")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a private key file says about itself before anyone decrypts it.
+//! Reads the public part of a private key file without decrypting it.
 
 use std::fs;
 use std::io;
@@ -31,7 +31,7 @@ impl KeyFile {
             return Ok(Self { path, public: Some(public), encrypted: None });
         }
         if !text.contains("PRIVATE KEY-----") {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no key"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it contains no key"));
         }
         let mut beside = path.clone().into_os_string();
         beside.push(".pub");

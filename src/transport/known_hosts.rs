@@ -71,7 +71,7 @@ impl KnownHost {
                 Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
                 Err(e) => {
                     return Err(
-                        Error::data(format!("cannot read {}: {e}", file.display())).hint("make it readable to you")
+                        Error::data(format!("cannot read {}: {e}", file.display())).hint("make it readable for you")
                     );
                 }
             };

@@ -137,7 +137,7 @@ fn connect(config: &SshConfig, address: &str, limit: Duration) -> Result<TcpStre
             Err(e) => failure = Some(e),
         }
     }
-    let error = failure.ok_or_else(|| resolve("it has no address of the wanted family".into()))?;
+    let error = failure.ok_or_else(|| resolve("it has no address of the requested family".into()))?;
     Err(TransportError::Connect {
         address: address.to_owned(),
         refused: error.kind() == ErrorKind::ConnectionRefused,
@@ -212,7 +212,7 @@ impl Running<'_> {
                 self.took(read, line_ends(&buffer[..read]))?;
                 lines.push(&buffer[..read], on_line).map_err(|_| TransportError::Output {
                     address: self.connection.address.clone(),
-                    reason: "a line of it has no end".into(),
+                    reason: "a line has no end".into(),
                 })?;
             }
             let mut stderr = channel.stderr();
@@ -300,7 +300,7 @@ impl Running<'_> {
         }
         let silence = self.last_heard.elapsed();
         if silence > self.connection.timeouts.silence {
-            return Err(self.connection.cut(RUNNING, &format!("nothing was heard for {} s", silence.as_secs())));
+            return Err(self.connection.cut(RUNNING, &format!("no output for {} s", silence.as_secs())));
         }
         Ok(())
     }

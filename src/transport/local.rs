@@ -1,4 +1,4 @@
-//! The machine that factoryup runs on, reached through a shell as if it were another.
+//! The local machine, reached through a shell as if it were a remote host.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! How a program reaches a host.
+//! Runs programs on a host.
 //!
 //! What lives here: logging in, checking that the host is the right one, running one command with its standard input, and
 //! handing back what it says line by line. What doesn't: what the program is and what its lines mean; that is the business of

@@ -97,7 +97,7 @@ impl Client {
     /// Asks the host for its key without logging in. `algorithms` is a list of host key algorithms to choose from, if not any.
     pub(super) fn host_key(&self, user: &str, algorithms: Option<&str>) -> Result<HostKey> {
         let cannot = |e: std::io::Error| {
-            Error::new(Kind::CannotWrite, format!("cannot make a temporary folder: {}", reason(&e)))
+            Error::new(Kind::CannotWrite, format!("cannot create a temporary directory: {}", reason(&e)))
         };
         let folder = tempfile::tempdir().map_err(cannot)?;
         let file = folder.path().join("known_hosts");
@@ -132,10 +132,10 @@ impl Client {
         }
         let hints = vec![
             format!(
-                "see what `ssh -v {}` says; keys with a passphrase must be in the agent (`ssh-add`)",
+                "check the output of `ssh -v {}`; add keys with a passphrase to ssh-agent (`ssh-add`)",
                 self.options.host
             ),
-            "put your public key into ~/.ssh/authorized_keys on the host (`ssh-copy-id`, or the provider's console)"
+            "or add your public key to ~/.ssh/authorized_keys on the host (`ssh-copy-id`, or the provider's console)"
                 .into(),
         ];
         Err(TransportError::Login { address: self.address.clone(), users: users.to_owned(), offered, tried, hints })

@@ -1,4 +1,4 @@
-//! What a command writes: standard output in lines, the end of standard error.
+//! The output of a command: standard output in lines, and the end of standard error.
 
 use std::collections::VecDeque;
 

@@ -197,9 +197,9 @@ impl<'d> Ssh<'d> {
         }
         let Refusal { offered, tried, mut hints, needs_client } = refused;
         if hints.is_empty() {
-            hints.push("name the right private key with --identity FILE".into());
+            hints.push("choose the private key with --identity FILE".into());
             hints.push(format!(
-                "or put your public key into ~/.ssh/authorized_keys of {} on the host (`ssh-copy-id`, or the provider's console)",
+                "or add your public key to ~/.ssh/authorized_keys of {} on the host (`ssh-copy-id`, or the provider's console)",
                 self.users.join(" or ")
             ));
         }
@@ -300,7 +300,7 @@ impl Transport for Ssh<'_> {
             Err(ConnectFailure::Final(error)) => Err(error),
             Err(ConnectFailure::ClientMay { because, error }) => {
                 if which::which("ssh").is_err() {
-                    return Err(error.hint("install openssh-client, which can do what is missing here"));
+                    return Err(error.hint("install openssh-client, which supports it"));
                 }
                 let session = self.connect_client(&because)?;
                 self.dialog.note(&format!("Using the system's ssh for this host ({because})."));

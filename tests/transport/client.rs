@@ -55,7 +55,7 @@ fn jump_hosts_and_proxy_commands_go_through_the_system_client() {
         options.users = vec!["nobody".into()];
         let refused = error(options.clone());
         assert_eq!(refused.kind(), Kind::NotPermitted);
-        assert!(refused.to_string().contains("as nobody; it takes publickey"), "{refused}");
+        assert!(refused.to_string().contains("as nobody; it accepts publickey"), "{refused}");
         let text = fs::read_to_string(&options.known_hosts).unwrap();
         let other = lab.keys.make(&format!("changed{}", line.len()), "ed25519", "");
         let blob = fs::read_to_string(other.with_extension("pub")).unwrap().split(' ').nth(1).unwrap().to_owned();

@@ -52,7 +52,7 @@ fn an_encrypted_key_asks_for_its_passphrase_once() {
     let (known, _folder) = options();
     let refused = error(known);
     assert_eq!(refused.kind(), Kind::NotPermitted);
-    assert!(refused.hints()[0].starts_with(&format!("`ssh-add {}`", locked.display())), "{refused:?}");
+    assert!(refused.hints()[0].ends_with(&format!(": `ssh-add {}`", locked.display())), "{refused:?}");
 
     // A server that would not take the key anyway: no question.
     let (mut elsewhere, _folder) = lab.known(lab.direct());
@@ -123,7 +123,7 @@ fn users_are_tried_in_order_on_connections_of_their_own() {
     let refused = error(options);
     assert_eq!(refused.kind(), Kind::NotPermitted);
     let text = refused.to_string();
-    assert!(text.contains("as operator and as root; it takes publickey, password; tried "), "{text}");
+    assert!(text.contains("as operator and as root; it accepts publickey, password; tried "), "{text}");
     assert!(text.contains("/other: refused") && refused.hints()[0].contains("--identity"), "{refused:?}");
     assert!(refused.hints()[1].contains("authorized_keys of operator or root"), "{refused:?}");
 }
@@ -143,6 +143,6 @@ fn a_server_without_keys_says_what_it_takes() {
     let at = lab.sshd(2202, &["PubkeyAuthentication=no"]);
     let refused = error(lab.known(at).0);
     assert_eq!(refused.kind(), Kind::NotPermitted);
-    assert!(refused.to_string().contains("it takes password"), "{refused}");
+    assert!(refused.to_string().contains("it accepts password"), "{refused}");
     assert!(refused.hints()[0].contains("`publickey`"), "{refused:?}");
 }
