@@ -147,7 +147,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     let planned = said(&runs[1]);
     let first = "put the agent's GitLab token, which the hand-off makes, into ~agent/.config/factory/gitlab-credential (600 agent)";
     let (before, after) = planned.split_once(first).unwrap_or_else(|| panic!("{planned}"));
-    assert!(before.contains("make a token for") && after.contains("one `factoryup apply` does both"), "{planned}");
+    assert!(before.contains("create a token for") && after.contains("one `factoryup apply` does both"), "{planned}");
     assert!(
         after.contains("the trusted runner's token") && after.contains("the untrusted runner's token"),
         "{planned}"

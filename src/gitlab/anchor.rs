@@ -1,4 +1,4 @@
-//! Where GitLab keeps heads of the evidence log: tags `evidence/NUMBER`, each with one head in its message.
+//! Anchors of the evidence log in GitLab: tags `evidence/NUMBER`, each with one head in its message.
 //!
 //! The rule for [`EVIDENCE_TAGS`] protects them: Maintainers make and remove such tags, and nobody moves one, not even by force. The
 //! agent is a Developer, and the state folder has no other token than the agent's. So who has only the state folder can neither make
@@ -51,7 +51,7 @@ impl Tag {
         };
         if value["schema"].as_u64().is_some_and(|schema| schema > Head::SCHEMA.into()) {
             return Err(Error::data(format!(
-                "GitLab's tag {} has schema {}; this factoryup knows up to {}",
+                "GitLab's tag {} has schema {}; this factoryup supports up to {}",
                 self.name,
                 value["schema"],
                 Head::SCHEMA

@@ -1,4 +1,4 @@
-//! Reads what GitLab answers: values within a budget, and its words about a refusal.
+//! Reads GitLab's answers: values within a budget, and the reason of a refusal.
 
 use std::fmt;
 use std::marker::PhantomData;

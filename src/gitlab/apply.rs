@@ -1,4 +1,4 @@
-//! Makes the changes of a plan, one after the other, each read back before the next begins.
+//! Applies a plan change by change, and reads each one back before the next.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn logged(log: &mut Log<'_>, change: &Change, make: impl FnOnce() -> GitlabResul
 fn settle(site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
     let all = resources::all();
     let resource = all.iter().find(|resource| resource.kind() == change.kind()).ok_or_else(|| {
-        Error::internal(format!("the plan holds {}, which no resource of the gitlab target makes", change.id))
+        Error::internal(format!("the plan contains {}, which no resource of the gitlab target handles", change.id))
     })?;
     site.forget();
     let undo = resource.write(site, change)?;

@@ -1,4 +1,4 @@
-//! What the control plane should be: answers in, values to compare with out.
+//! The desired state of GitLab, computed from the settings.
 
 use std::path::PathBuf;
 

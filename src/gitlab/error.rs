@@ -1,4 +1,4 @@
-//! What can go wrong in this room, and the remedy for each.
+//! The errors of this room, with the remedy for each.
 
 use std::time::Duration;
 
@@ -14,32 +14,32 @@ pub(super) type GitlabResult<T> = std::result::Result<T, GitlabError>;
 /// A failure of the gitlab target, before it is turned into the program's one [`Error`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GitlabError {
-    #[error("gitlab.url = \"{url}\" cannot be used: {why}")]
+    #[error("cannot use gitlab.url = \"{url}\": {why}")]
     Url { url: String, why: String },
-    #[error("the certificates in {path} cannot be used: {why}")]
+    #[error("cannot use the certificates in {path}: {why}")]
     Certificates { path: String, why: String },
     #[error("{call}: no answer from {url}: {}", reason_text(reason))]
     NoAnswer { call: String, url: String, reason: Reason },
     #[error(
-        "{call}: {url} broke off before it answered, so the call may have been carried out or not: {}",
+        "{call}: {url} ended the connection before it answered, so the call may have succeeded or not: {}",
         reason_text(reason)
     )]
     Unknown { call: String, url: String, reason: Reason },
-    #[error("{url} does not answer as GitLab does: {why}")]
+    #[error("{url} does not answer like GitLab: {why}")]
     NotGitlab { url: String, why: String },
-    #[error("{call}: {url} redirects to {to}, and a token is not sent after a redirect")]
+    #[error("{call}: {url} redirects to {to}; factoryup sends no token after a redirect")]
     Redirected { call: String, url: String, to: String },
-    #[error("{call}: GitLab asks to slow down{}", wait_text(*wait))]
+    #[error("{call}: GitLab limits the request rate{}", wait_text(*wait))]
     Limited { call: String, wait: Option<Duration> },
-    #[error("{call}: GitLab fails with {status}{}", said_text(said))]
+    #[error("{call}: GitLab failed with status {status}{}", said_text(said))]
     Failing { call: String, status: u16, said: String },
-    #[error("{call}, as {who}: GitLab refuses with {status}{}", said_text(said))]
+    #[error("{call}, as {who}: GitLab refused with status {status}{}", said_text(said))]
     Refused { call: String, who: &'static str, status: u16, said: String, scope: Option<String>, token_page: String },
-    #[error("{call}: the answer cannot be read: {why}")]
+    #[error("{call}: cannot read the answer: {why}")]
     Unreadable { call: String, why: String },
     #[error("{call}: the answer of {url} is {limit}")]
     Budget { call: String, url: String, limit: Exceeded },
-    #[error("{call}: GitLab took it, yet {what} is as it was: {left}")]
+    #[error("{call}: GitLab accepted the request, but {what} did not change: {left}")]
     Untouched { call: String, what: String, left: String },
     /// Anything that is a matter of this program's own words, with its kind and remedies ready.
     #[error("{0}")]
@@ -69,9 +69,9 @@ impl From<Error> for GitlabError {
 
 fn reason_text(reason: &Reason) -> String {
     match reason {
-        Reason::Name => "its name is not known".into(),
+        Reason::Name => "cannot resolve its name".into(),
         Reason::Connect(why) => why.clone(),
-        Reason::Time(limit) => format!("not within {} s", limit.as_secs()),
+        Reason::Time(limit) => format!("no answer within {} s", limit.as_secs()),
         Reason::Certificate(why) => format!("its certificate is not trusted: {why}"),
         Reason::Tls(why) => format!("it does not speak TLS: {why}"),
         Reason::Dropped(why) => format!("the connection ended: {why}"),
@@ -81,7 +81,7 @@ fn reason_text(reason: &Reason) -> String {
 }
 
 fn wait_text(wait: Option<Duration>) -> String {
-    wait.map_or_else(String::new, |wait| format!(", for {} s", wait.as_secs()))
+    wait.map_or_else(String::new, |wait| format!("; wait {} s", wait.as_secs()))
 }
 
 fn said_text(said: &str) -> String {
@@ -94,35 +94,35 @@ impl From<GitlabError> for Error {
         match error {
             GitlabError::Said(said) => said,
             GitlabError::Url { .. } => Self::usage(text)
-                .hint("give GitLab's address as https://HOST, or https://HOST/PATH; http:// only for this machine"),
+                .hint("write the address as https://HOST or https://HOST/PATH; use http:// only for this machine"),
             GitlabError::Certificates { .. } => {
-                Self::usage(text).hint(format!("{CERTIFICATES} must name a file of PEM certificates; or unset it"))
+                Self::usage(text).hint(format!("set {CERTIFICATES} to a file with PEM certificates, or unset it"))
             }
             GitlabError::NoAnswer { reason, .. } => unreachable(text, &reason),
             GitlabError::Unknown { .. } => Self::new(Kind::CutShort, text)
-                .hint("run the same command again: it looks at what is there before it writes anything"),
+                .hint("run the command again; it reads the current state first"),
             GitlabError::NotGitlab { .. } => Self::data(text)
-                .hint("check gitlab.url in factory.toml: it is the address of GitLab's start page")
-                .hint("a GitLab below a path needs that path too, such as https://example.org/gitlab"),
+                .hint("set gitlab.url in factory.toml to the address of GitLab's start page")
+                .hint("or, if GitLab is below a path, add that path, such as https://example.org/gitlab"),
             GitlabError::Redirected { .. } => Self::data(text)
-                .hint("set gitlab.url in factory.toml to the address it redirects to, if that is GitLab's")
-                .hint("a group or project that was moved: set gitlab.group and gitlab.project to the new path"),
-            GitlabError::Limited { .. } => Self::new(Kind::CutShort, text).hint("wait that long, then run this again"),
-            GitlabError::Failing { .. } => Self::new(Kind::Unreachable, text)
-                .hint("run this again later; GitLab's status page or its log may say why"),
+                .hint("if the new address is GitLab's, set gitlab.url in factory.toml to it")
+                .hint("or, if the group or project was moved, set gitlab.group and gitlab.project to the new path"),
+            GitlabError::Limited { .. } => Self::new(Kind::CutShort, text).hint("wait, then run the command again"),
+            GitlabError::Failing { .. } | GitlabError::Budget { limit: Exceeded::Time(_), .. } => {
+                Self::new(Kind::Unreachable, text)
+                    .hint("run the command again later, or check GitLab's status page or log for the cause")
+            }
             GitlabError::Refused { status, scope, token_page, .. } => {
                 refused(text, status, scope.as_deref(), &token_page)
             }
             GitlabError::Unreadable { .. } => {
-                Self::data(text).hint("report it, with the output of `factoryup --version` and GitLab's version")
+                Self::data(text).hint("report this error with the output of `factoryup --version` and GitLab's version")
             }
-            GitlabError::Budget { limit: Exceeded::Time(_), .. } => Self::new(Kind::Unreachable, text)
-                .hint("run this again later; GitLab's status page or its log may say why it is so slow"),
             GitlabError::Budget { .. } => Self::data(text)
-                .hint("check gitlab.url in factory.toml: no GitLab sends so much, so something else may answer there")
-                .hint("or the list is that long: remove what is no longer needed in GitLab, then run this again"),
+                .hint("check gitlab.url in factory.toml: the answer is too large for GitLab, so another server may answer there")
+                .hint("or, if the list is that long, delete what you no longer need in GitLab, then run the command again"),
             GitlabError::Untouched { .. } => Self::new(Kind::CutShort, text)
-                .hint("a setting of the group or the instance may forbid it; look at the page in GitLab"),
+                .hint("check the page in GitLab: a setting of the group or the instance may forbid the change"),
         }
     }
 }
@@ -131,14 +131,14 @@ fn unreachable(text: String, reason: &Reason) -> Error {
     let error = Error::new(Kind::Unreachable, text);
     match reason {
         Reason::Name => error.hint("check the host in gitlab.url, and that this machine resolves names: getent hosts HOST"),
-        Reason::Connect(_) => error.hint("check host and port in gitlab.url, and that nothing between here and there blocks it"),
+        Reason::Connect(_) => error.hint("check host and port in gitlab.url, and firewalls on the way"),
         Reason::Certificate(_) => error
-            .hint(format!("for a private certificate authority: {CERTIFICATES}=/etc/ssl/certs/ca-certificates.crt, or its own PEM file"))
-            .hint("git needs it too: GIT_SSL_CAINFO, or git config --global http.sslCAInfo"),
-        Reason::Tls(_) => error.hint("check the port in gitlab.url: what listens there does not speak TLS, or an old one"),
-        Reason::Size(_) | Reason::Http(_) => error.hint("check gitlab.url: what listens there may be no GitLab, or a proxy in between"),
+            .hint(format!("for a private certificate authority, set {CERTIFICATES}=/etc/ssl/certs/ca-certificates.crt, or its own PEM file"))
+            .hint("set it for git too: GIT_SSL_CAINFO, or git config --global http.sslCAInfo"),
+        Reason::Tls(_) => error.hint("check the port in gitlab.url: the server there speaks no TLS, or an old version"),
+        Reason::Size(_) | Reason::Http(_) => error.hint("check gitlab.url: the server there may not be GitLab, or a proxy may interfere"),
         Reason::Time(_) | Reason::Dropped(_) => {
-            error.hint("check host and port in gitlab.url, and the network, then run this again")
+            error.hint("check the network, and host and port in gitlab.url, then run the command again")
         }
     }
 }
@@ -146,20 +146,22 @@ fn unreachable(text: String, reason: &Reason) -> Error {
 fn refused(text: String, status: u16, scope: Option<&str>, token_page: &str) -> Error {
     match status {
         401 => Error::new(Kind::NotPermitted, text)
-            .hint(format!("the token is wrong, expired or revoked; make a new one: {token_page}"))
-            .hint("give it in FACTORYUP_GITLAB_TOKEN or with --gitlab-token-file FILE"),
+            .hint(format!("create a new token, since this one is wrong, expired or revoked: {token_page}"))
+            .hint("pass it in FACTORYUP_GITLAB_TOKEN or with --gitlab-token-file FILE"),
         403 => {
             let error = Error::new(Kind::NotPermitted, text);
             match scope {
-                Some(scope) => error.hint(format!("the token needs the scope {scope}; make a new one: {token_page}")),
-                None => error.hint("the account needs the role Maintainer or Owner there; ask an Owner of the group"),
+                Some(scope) => error.hint(format!("create a token with the scope {scope}: {token_page}")),
+                None => error.hint("ask an Owner of the group for the role Maintainer or Owner there"),
             }
         }
         404 => Error::new(Kind::NotPermitted, text)
-            .hint("it is not there, or hidden from this account: GitLab does not say which")
-            .hint("check gitlab.group and gitlab.project in factory.toml, and the account's role"),
-        409 => Error::new(Kind::CutShort, text).hint("something else made it in the meantime; run this again"),
-        400 | 422 => Error::data(text).hint("change the value GitLab names in factory.toml, then run this again"),
+            .hint("check gitlab.group and gitlab.project in factory.toml")
+            .hint("or check the account's role: GitLab gives the same answer for what is missing and what is hidden"),
+        409 => Error::new(Kind::CutShort, text).hint("run the command again; another process created it first"),
+        400 | 422 => {
+            Error::data(text).hint("change the value that GitLab names in factory.toml, then run the command again")
+        }
         _ => Error::data(text),
     }
 }

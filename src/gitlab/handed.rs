@@ -1,4 +1,4 @@
-//! What the hand-off has made, or is about to make, for the trusted host.
+//! The tokens that the GitLab setup created, or will create, for the trusted host.
 
 use std::path::PathBuf;
 

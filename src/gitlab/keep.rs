@@ -1,4 +1,4 @@
-//! What the hand-off keeps on this machine, in the factory's state folder, because GitLab shows it only once.
+//! Tokens and records that the GitLab setup stores in the state directory, because GitLab shows them only once.
 //!
 //! | file | holds |
 //! |---|---|
@@ -96,7 +96,7 @@ impl Keep {
         };
         let damaged = |why: String| {
             Error::data(format!("{} is damaged: {why}", path.display()))
-                .hint("remove it: what it remembers is made anew, with new tokens for the runners")
+                .hint("delete it; factoryup then recreates its records, with new tokens for the runners")
         };
         let memory: Memory = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
         if memory.schema != SCHEMA {

@@ -1,4 +1,4 @@
-//! Target *gitlab*: the hand-off of a control repo to GitLab, and the proof that its policy holds.
+//! Target *gitlab*: sets up the control repo in GitLab, and checks that its policy is enforced.
 //!
 //! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `identity` which of three kinds of
 //! account the agent can have (`second_user` is for the last of them), `observe` reads what is there,
@@ -61,7 +61,7 @@ use crate::secret::Secret;
 
 /// Why nothing undoes a change.
 const NOT_REVERTED: &str =
-    "`factoryup revert` does not cover GitLab; receipt-gitlab.json in the state folder has what was there before";
+    "`factoryup revert` does not cover GitLab; receipt-gitlab.json in the state directory has the previous values";
 
 /// One project on one GitLab instance.
 #[derive(Debug)]

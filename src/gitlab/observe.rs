@@ -1,4 +1,4 @@
-//! What is there: preflight, then group and project, then what a project is made of. Writes nothing.
+//! Reads the current state: preflight, then group and project, then the resources of the project. Writes nothing.
 
 use super::GitlabTarget;
 use super::desired::Desired;
@@ -94,7 +94,7 @@ impl GitlabTarget {
 fn unlicensed(desired: &Desired) -> String {
     let tier = if desired.tier == Tier::Ultimate { "ultimate" } else { "premium" };
     format!(
-        "gitlab.tier is \"{tier}\", but {} answers as GitLab Free; what Free can enforce is enforced",
+        "gitlab.tier is \"{tier}\", but {} answers as GitLab Free; factoryup enforces only what Free supports",
         desired.base.as_str()
     )
 }

@@ -74,7 +74,7 @@ pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
     let metadata: Metadata = owner.fetch(&Call::get("/metadata", &[])).map_err(|error| not_gitlab(owner, error))?;
     let version = GitlabVersion::parse(&metadata.version).ok_or_else(|| GitlabError::NotGitlab {
         url: owner.base().as_str().to_owned(),
-        why: format!("it calls its version {}", plain(&metadata.version)),
+        why: format!("its version is {}", plain(&metadata.version)),
     })?;
     if version < OLDEST {
         return Err(too_old(desired, &metadata.version));
@@ -83,9 +83,10 @@ pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
     if !token.scopes.iter().any(|scope| scope == SCOPE) {
         return Err(missing_scope(owner, &token).into());
     }
-    let notes = token.expires_at.filter(|end| *end <= days_from_now(SOON)).map(|end| {
-        format!("your GitLab token ends on {end}; a run that it does not outlive can be resumed with a new one")
-    });
+    let notes = token
+        .expires_at
+        .filter(|end| *end <= days_from_now(SOON))
+        .map(|end| format!("your GitLab token expires on {end}; if it expires during a run, resume with a new one"));
     Ok(Facts {
         owner: token.user_id,
         enterprise: metadata.enterprise,
@@ -96,7 +97,7 @@ pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
 
 fn too_old(desired: &Desired, version: &str) -> GitlabError {
     let text = format!(
-        "{} is GitLab {}, and the hand-off needs {}.{} or newer",
+        "{} runs GitLab {}; the GitLab setup needs {}.{} or later",
         desired.base.as_str(),
         plain(version),
         OLDEST.major,
@@ -122,8 +123,8 @@ fn missing_scope(owner: &Client, token: &TokenFacts) -> Error {
         Kind::NotPermitted,
         format!("the GitLab token \"{}\" lacks the scope {SCOPE}; it has {has}", plain(&token.name)),
     )
-    .hint(format!("make one with the scope {SCOPE} and a short life: {}", token_page(owner.base())))
-    .hint("revoke it when the hand-off is done")
+    .hint(format!("create one with the scope {SCOPE} and a short lifetime: {}", token_page(owner.base())))
+    .hint("then revoke it after the GitLab setup")
 }
 
 /// Refuses an account whose role on `place` is too low.
@@ -133,9 +134,9 @@ pub(super) fn require_maintainer(level: u8, place: &str) -> GitlabResult<()> {
     }
     let error = Error::new(
         Kind::NotPermitted,
-        format!("your GitLab account is {} on {place}; the hand-off needs Maintainer or Owner", role(level)),
+        format!("your GitLab account is {} on {place}; the GitLab setup needs Maintainer or Owner", role(level)),
     )
-    .hint(format!("ask an Owner of {place} to make you Owner, or use a token of an account that is"));
+    .hint(format!("ask an Owner of {place} for the role Owner, or use a token of an Owner"));
     Err(error.into())
 }
 

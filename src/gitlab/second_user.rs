@@ -99,7 +99,7 @@ pub(super) fn ready(
 ) -> GitlabResult<()> {
     let username = &desired.agent.username;
     let Some(user) = named(owner, username)? else {
-        return Err(steps(desired, &format!("there is no user {username} yet")).into());
+        return Err(steps(desired, &format!("the user {username} does not exist yet")).into());
     };
     let kept = keep.secret(AGENT_TOKEN)?;
     let works = match &kept {
@@ -111,25 +111,24 @@ pub(super) fn ready(
     let own = match own {
         None if works && !handed.replace.get() => return Ok(()),
         None if dialog.is_interactive() => {
-            let error = steps(desired, &format!("{username} has no {}token here yet", if works { "new " } else { "" }));
+            let kind = if works { "new token" } else { "token" };
+            let error = steps(desired, &format!("no {kind} of {username} is stored here yet"));
             dialog.note(&error.to_string());
             error.hints().iter().for_each(|hint| dialog.note(hint));
             dialog.secret(&format!("Token of {username} with the scopes {}", AGENT_SCOPES.join(" and ")))?
         }
-        None => return Err(steps(desired, &format!("no token of {username} is handed over")).into()),
+        None => return Err(steps(desired, &format!("no token of {username} was given")).into()),
         Some(own) => own,
     };
     let Some(found) = facts(owner, &own)? else {
-        return Err(
-            steps(desired, &format!("GitLab does not take the token that is handed over for {username}")).into()
-        );
+        return Err(steps(desired, &format!("GitLab rejected the given token of {username}")).into());
     };
     if let Some(fault) = fault(desired, &user, &found, true) {
-        return Err(steps(desired, &format!("the token that is handed over for {username} {fault}")).into());
+        return Err(steps(desired, &format!("the given token of {username} {fault}")).into());
     }
     let agent = owner.with_token(own.clone(), "the agent");
     if agent.fetch::<Described>(&Call::get("/user", &[]))?.is_admin {
-        return Err(steps(desired, &format!("{username} is an administrator, whom no policy holds")).into());
+        return Err(steps(desired, &format!("{username} is an administrator, whom no policy restricts")).into());
     }
     handed.tokens.own = Some(own);
     handed.facts = Some(found);
@@ -151,11 +150,11 @@ fn fault(desired: &Desired, user: &Account, token: &TokenFacts, new: bool) -> Op
     let days = i64::from(desired.agent.days);
     let late = |end| end > days_from_now(days);
     if token.user_id != user.id {
-        Some(format!("is another account's, with the id {}", token.user_id))
+        Some(format!("belongs to another account, with the id {}", token.user_id))
     } else if !has_right_scopes(token) {
         Some(format!("has the scopes {}", plain(&token.scopes.join(", "))))
     } else if new && token.expires_at.is_none_or(late) {
-        let end = token.expires_at.map_or_else(|| "never ends".to_owned(), |end| format!("ends on {end}"));
+        let end = token.expires_at.map_or_else(|| "never expires".to_owned(), |end| format!("expires on {end}"));
         Some(format!("{end}, which is later than {}", days_from_now(days)))
     } else {
         None
@@ -173,7 +172,7 @@ pub(super) fn for_proof(owner: &Client, user: &Account, handed: &Handed) -> Gitl
 /// What a proof lacks whose agent is made by hand, and how to hand it over.
 pub(super) fn without_proof_token(desired: &Desired) -> String {
     format!(
-        "make a second token of {} with the scope api that ends tomorrow, and hand it over in {PROOF_TOKEN}; the proof ends it",
+        "create a second token of {} with the scope api that expires tomorrow, and pass it in {PROOF_TOKEN}; the policy checks revoke it",
         desired.agent.username
     )
 }
@@ -185,16 +184,16 @@ fn steps(desired: &Desired, missing: &str) -> Error {
     let end = days_from_now(i64::from(agent.days));
     Error::new(
         Kind::NotPermitted,
-        format!("{missing}; {url} offers your token no service account and no new user, so a person makes the agent's"),
+        format!("{missing}; your token cannot create a service account or a user on {url}, so create the agent's account by hand"),
     )
-    .hint(format!("1. have an administrator create the user {name}, external, without groups or projects: {url}/admin/users/new"))
+    .hint(format!("1. ask an administrator to create the external user {name}, without groups or projects: {url}/admin/users/new"))
     .hint(format!(
-        "2. as {name}, make a token with the scopes {} that ends on {end} or before: \
+        "2. as {name}, create a token with the scopes {} that expires on {end} or before: \
          {url}/-/user_settings/personal_access_tokens?name=factoryup+agent&scopes={scopes}",
         AGENT_SCOPES.join(" and ")
     ))
-    .hint(format!("3. hand it over in {TOKEN}, in a file that {TOKEN}_FILE names, or at the prompt"))
-    .hint(format!("4. for the proof, {}", without_proof_token(desired)))
-    .hint(format!("factoryup then makes {name} a Developer of {}, and checks each step", desired.path()))
-    .hint("or give an administrator's token with the scope api, and admin_mode where that is on: then factoryup does all of it")
+    .hint(format!("3. pass it in {TOKEN}, in a file that {TOKEN}_FILE names, or at the prompt"))
+    .hint(format!("4. for the policy checks, {}", without_proof_token(desired)))
+    .hint(format!("then run the command again; factoryup checks each step and adds {name} to {} as a Developer", desired.path()))
+    .hint("or pass an administrator's token with the scope api (and admin_mode, if that is on); factoryup then does all of it")
 }

@@ -1,4 +1,4 @@
-//! The project that is worked on, with what several resources need to know of it, asked once.
+//! The project, with facts that several resources need, requested once.
 
 use std::cell::RefCell;
 
@@ -118,7 +118,7 @@ impl<'a> Site<'a> {
             return error;
         }
         let text = format!("{error}: {} has no service accounts for this project", self.desired.base.as_str());
-        Error::new(Kind::CutShort, text).hint("run the same command again: it plans another kind of account").into()
+        Error::new(Kind::CutShort, text).hint("run the command again; it plans another kind of account").into()
     }
 
     /// Forgets what was asked, since it may be different now.

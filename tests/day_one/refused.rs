@@ -36,7 +36,7 @@ fn what_stops_a_run_on_one_target_keeps_it_from_changing_the_others() {
     journey.plane.stand_in.add_user("eve").unwrap();
     let eve = journey.plane.token("eve", &["api"]);
     fs::write(&token, eve).unwrap();
-    is_refused(&journey, &file, 77, "the path is taken, by something hidden from your account");
+    is_refused(&journey, &file, 77, "the path is in use, but hidden from your account");
     // A project of that name has another history.
     let project = journey.plane.project("factory");
     let commit = json!({"branch": "main", "commit_message": "Mine", "actions": [
@@ -50,5 +50,5 @@ fn what_stops_a_run_on_one_target_keeps_it_from_changing_the_others() {
     is_refused(&journey, &[], 73, "too little room on the host to install packages");
     assert!(journey.host.run_inside(&["umount", "/var/cache/apt/archives"]).unwrap().status.success());
     journey.plane.stand_in.add_user("acme-agent").unwrap();
-    is_refused(&journey, &[], 64, "the user name acme-agent is taken");
+    is_refused(&journey, &[], 64, "the user name acme-agent already exists");
 }

@@ -91,7 +91,7 @@ fn chained(lines: &[String]) -> String {
 fn each_apply_that_added_evidence_is_anchored_once() {
     let Some(situation) = Situation::new() else { return };
     let said = situation.run(&["apply", "--yes"], 0);
-    assert!(said.contains("GitLab's tag evidence/1 names statement 3 of the log"), "{said}");
+    assert!(said.contains("anchored entry 3 of the log in GitLab's tag evidence/1"), "{said}");
     let tags = situation.tags();
     let lines = situation.lines();
     assert_eq!((tags.len(), &tags[0]["name"], &tags[0]["protected"]), (1, &"evidence/1".into(), &true.into()));
@@ -269,7 +269,7 @@ fn the_agent_cannot_make_move_or_remove_an_anchor() {
     assert_eq!(situation.tags(), before);
     // The proof tried it as well, and left nothing.
     let evidence = fs::read_to_string(situation.log()).unwrap();
-    for deed in ["make", "move", "delete"] {
+    for deed in ["create", "move", "delete"] {
         let claim = format!("\"claim\":\"the agent cannot {deed} an anchor of the evidence log\"");
         assert!(evidence.contains(&claim), "{evidence}");
     }

@@ -152,7 +152,7 @@ fn an_agent_with_another_role_becomes_a_developer_again() {
     let path = situation.path(&format!("/members/{}", situation.agent()));
     situation.plane.put(&path, &json!({ "access_level": 40, "expires_at": expires_in(20) }));
     let plan = situation.plan();
-    assert!(plan.changes[0].summary.contains("instead of Maintainer"), "{:?}", plan.changes);
+    assert!(plan.changes[0].summary.contains("to Developer, from Maintainer"), "{:?}", plan.changes);
     mends(&situation, &["member:factory-agent"]);
     situation.plane.delete(&path);
     mends(&situation, &["member:factory-agent"]);

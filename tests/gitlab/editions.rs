@@ -50,7 +50,7 @@ use Edition::{Ce, Ee};
 use Tier::{Free, Premium};
 
 const USER: &str = "create the user factory-agent";
-const HANDED: &str = "keep the token that is handed over for factory-agent";
+const HANDED: &str = "store the given token of factory-agent";
 const OF_PROJECT: &str = "create the project's service account factory-agent";
 const OF_GROUP: &str = "create the service account factory-agent of the group factory";
 
@@ -207,7 +207,7 @@ fn a_user_that_is_somebodys_is_not_taken() {
     create_user(&situation);
     let error = case.target(&situation).observe(&Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
-    assert!(error.to_string().contains("the user name factory-agent is taken"), "{error}");
+    assert!(error.to_string().contains("the user name factory-agent already exists"), "{error}");
     assert!(!situation.state.file("agent-token").exists());
 }
 
@@ -225,11 +225,11 @@ fn each_step_of_a_hand_made_agent_is_checked_before_anything_is_changed() {
         assert_eq!(situation.writes(), Vec::<String>::new());
         let hints = error.hints().join("\n");
         for step in [
-            "1. have an administrator create the user factory-agent",
-            "2. as factory-agent, make a token with the scopes read_api and write_repository",
-            "3. hand it over in FACTORYUP_AGENT_TOKEN",
+            "1. ask an administrator to create the external user factory-agent",
+            "2. as factory-agent, create a token with the scopes read_api and write_repository",
+            "3. pass it in FACTORYUP_AGENT_TOKEN",
             "FACTORYUP_AGENT_PROOF_TOKEN",
-            "makes factory-agent a Developer of factory/control",
+            "adds factory-agent to factory/control as a Developer",
         ] {
             assert!(hints.contains(step), "{step}: {hints}");
         }
@@ -239,16 +239,16 @@ fn each_step_of_a_hand_made_agent_is_checked_before_anything_is_changed() {
         let said = refused(own);
         assert!(said.starts_with(words), "{said}");
     };
-    begins(None, "there is no user factory-agent yet;");
+    begins(None, "the user factory-agent does not exist yet;");
     create_user(&situation);
-    begins(None, "no token of factory-agent is handed over;");
-    begins(Some(Secret::new("glpat-wrong-wrong")), "GitLab does not take the token that is handed over");
+    begins(None, "no token of factory-agent was given;");
+    begins(Some(Secret::new("glpat-wrong-wrong")), "GitLab rejected the given token");
     let wide = token(&situation, &["api"], 9);
-    begins(Some(wide), "the token that is handed over for factory-agent has the scopes api;");
+    begins(Some(wide), "the given token of factory-agent has the scopes api;");
     let late = token(&situation, &["read_api", "write_repository"], 90);
-    begins(Some(late), "the token that is handed over for factory-agent ends on ");
+    begins(Some(late), "the given token of factory-agent expires on ");
     let other = Secret::new(situation.plane.token("owner", &["read_api", "write_repository"]));
-    begins(Some(other), "the token that is handed over for factory-agent is another account's");
+    begins(Some(other), "the given token of factory-agent belongs to another account");
 }
 
 /// Without the second token the role behind the narrow one cannot be told, and the proof says how to.
@@ -262,7 +262,7 @@ fn a_hand_made_agent_without_a_token_for_the_proof_is_not_proved() {
     let error = converge(&mut target, &recorder, &situation.state, QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::Pending, "{error}");
     let broken = broken(&recorder.proofs.borrow());
-    assert!(broken.iter().all(|line| line.contains("cannot check: ")), "{broken:#?}");
+    assert!(broken.iter().all(|line| line.contains("cannot tell: ")), "{broken:#?}");
     assert!(broken.iter().all(|line| line.contains("FACTORYUP_AGENT_PROOF_TOKEN")), "{broken:#?}");
     // Pushes and readings hang on no scope.
     let held = recorder.proofs.borrow().iter().filter(|proof| proof.held).count();
@@ -275,9 +275,9 @@ fn an_instance_that_keeps_service_accounts_for_administrators_gets_a_second_user
     let Some(situation) = Situation::with(|options| options.owners_make_service_accounts = false) else { return };
     let error = situation.apply(QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::CutShort);
-    assert!(error.to_string().ends_with("has service accounts, and lets your account make none"), "{error}");
+    assert!(error.to_string().ends_with("has service accounts, but your account may not create one"), "{error}");
     let error = situation.apply(QUIET).unwrap_err();
-    assert!(error.to_string().starts_with("there is no user factory-agent yet;"), "{error}");
+    assert!(error.to_string().starts_with("the user factory-agent does not exist yet;"), "{error}");
     let mut target = situation.target().with_agent(made_by_hand(&situation));
     converge(&mut target, &Silent, &situation.state, PROVE).unwrap();
     assert_eq!(situation.pending(), Vec::<String>::new());
@@ -320,7 +320,7 @@ fn at_a_terminal_the_token_is_asked_for_once_after_the_steps() {
     let asked =
         |line: &&String| line.starts_with("Token of factory-agent with the scopes read_api and write_repository");
     assert_eq!(said.iter().filter(asked).count(), 1, "{said:?}");
-    assert!(said.iter().any(|line| line.starts_with("2. as factory-agent, make a token")), "{said:?}");
+    assert!(said.iter().any(|line| line.starts_with("2. as factory-agent, create a token")), "{said:?}");
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn an_administrator_is_no_agent() {
     let own = situation.plane.token("root", &["read_api", "write_repository"]);
     let tokens = AgentTokens { own: Some(Secret::new(own)), proof: None };
     let error = situation.target().with_agent(tokens).observe(&Silent).unwrap_err();
-    assert!(error.to_string().starts_with("root is an administrator, whom no policy holds;"), "{error}");
+    assert!(error.to_string().starts_with("root is an administrator, whom no policy restricts;"), "{error}");
     assert_eq!(situation.writes(), Vec::<String>::new());
 }
 
@@ -370,7 +370,7 @@ fn what_a_proxy_refuses_is_not_held() {
             "the agent cannot start a pipeline on main",
             "the agent cannot change the project's settings",
             "the agent cannot unprotect main",
-            "the agent cannot make itself another token",
+            "the agent cannot create another token for itself",
             "the agent cannot raise its own role",
         ] {
             let proof = proofs.iter().find(|proof| proof.claim == claim).unwrap();

@@ -120,7 +120,7 @@ fn lists_without_end_are_given_up_in_bounded_memory() {
         (Flood::EmptyPages, 65, "more than the limit of 10000 entries"),
         (Flood::Endless, 65, "larger than the limit of 4 MiB"),
         (Flood::EndlessRefusal, 65, "larger than the limit of 4 MiB"),
-        (Flood::Refusal, 75, "GitLab refuses with 403"),
+        (Flood::Refusal, 75, "GitLab refused with status 403"),
     ] {
         *told.lock().unwrap() = Some(flood);
         let begun = Instant::now();

@@ -154,7 +154,7 @@ fn what_the_groups_variables_open_is_told() {
     assert_eq!(
         plan.notes,
         [
-            "the CI/CD variable SHARED_SECRET of the group factory is not protected: jobs of every branch can read it, the agent's too"
+            "the CI/CD variable SHARED_SECRET of the group factory is not protected: jobs of every branch can read it, including the agent's"
         ]
     );
 }
@@ -240,5 +240,5 @@ fn a_token_that_ends_tomorrow_is_worth_a_word() {
     let tomorrow = expires_in(1).parse().unwrap();
     let token = situation.plane.stand_in.issue_token("owner", &["api"], Some(tomorrow)).unwrap();
     let plan = situation.target_with(Secret::new(token)).observe(&Silent).unwrap();
-    assert!(plan.notes.iter().any(|note| note.contains("your GitLab token ends on")), "{:?}", plan.notes);
+    assert!(plan.notes.iter().any(|note| note.contains("your GitLab token expires on")), "{:?}", plan.notes);
 }

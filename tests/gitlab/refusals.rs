@@ -42,7 +42,10 @@ fn a_token_that_ended_or_is_wrong_is_refused_before_anything() {
     for token in [expired.as_str(), "glpat-wrong"] {
         let error = refusal(&situation, token);
         assert_eq!(error.kind(), Kind::NotPermitted);
-        assert!(error.to_string().starts_with("GET /metadata, as the owner: GitLab refuses with 401"), "{error}");
+        assert!(
+            error.to_string().starts_with("GET /metadata, as the owner: GitLab refused with status 401"),
+            "{error}"
+        );
         assert!(error.hints()[0].contains("expired or revoked"));
     }
     assert_eq!(situation.writes(), Vec::<String>::new());
@@ -54,14 +57,17 @@ fn an_account_without_the_role_is_told_which_it_needs() {
     let project = situation.get("")["id"].as_u64().unwrap();
     let error = refusal(&situation, &situation.plane.member(project, "bob", 30));
     assert_eq!(error.kind(), Kind::NotPermitted);
-    assert!(error.to_string().contains("is Developer on factory/control; the hand-off needs Maintainer"), "{error}");
+    assert!(
+        error.to_string().contains("is Developer on factory/control; the GitLab setup needs Maintainer"),
+        "{error}"
+    );
     // A stranger sees no project and no group.
     situation.plane.stand_in.add_user("eve").unwrap();
     situation.factory.agent.username = "another-agent".into();
     let mut target = situation.target_with(Secret::new(situation.plane.token("eve", &["api"])));
     let error = converge(&mut target, &Silent, &situation.state, QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::NotPermitted);
-    assert!(error.to_string().contains("the path is taken, by something hidden from your account"), "{error}");
+    assert!(error.to_string().contains("the path is in use, but hidden from your account"), "{error}");
 }
 
 #[test]
@@ -70,7 +76,7 @@ fn an_old_gitlab_is_refused_with_the_version_it_takes() {
     let error = situation.target().observe(&Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Data);
     let url = situation.plane.url();
-    assert_eq!(error.to_string(), format!("{url} is GitLab 17.10.4-stand-in, and the hand-off needs 17.11 or newer"));
+    assert_eq!(error.to_string(), format!("{url} runs GitLab 17.10.4-stand-in; the GitLab setup needs 17.11 or later"));
     assert_eq!(situation.writes(), Vec::<String>::new());
 }
 
@@ -80,7 +86,7 @@ fn a_taken_user_name_asks_for_another() {
     situation.plane.stand_in.add_user("factory-agent").unwrap();
     let error = situation.apply(QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
-    assert!(error.to_string().contains("the user name factory-agent is taken"), "{error}");
+    assert!(error.to_string().contains("the user name factory-agent already exists"), "{error}");
     assert_eq!(situation.writes(), Vec::<String>::new());
 }
 
@@ -105,18 +111,15 @@ fn a_runner_of_somebody_elses_that_would_take_the_projects_jobs_stops_the_hand_o
     situation.plane.stand_in.clear_log();
     assert!(situation.plan().is_empty());
     for (tags, untagged, what) in [
-        (&["shell", "trusted"][..], false, "it takes jobs with the tag trusted"),
-        (&["untrusted"], true, "it takes jobs with the tag untrusted, and jobs without tags"),
-        (&["lab"], true, "it takes jobs without tags"),
+        (&["shell", "trusted"][..], false, "it runs jobs with the tag trusted"),
+        (&["untrusted"], true, "it runs jobs with the tag untrusted, and jobs without tags"),
+        (&["lab"], true, "it runs jobs without tags"),
     ] {
         let id = register("project_type", tags, untagged);
         situation.plane.stand_in.clear_log();
         let error = situation.apply(QUIET).unwrap_err();
         assert_eq!(error.kind(), Kind::Data);
-        assert_eq!(
-            error.to_string(),
-            format!("the project has a runner that is not this factory's, {id} (lab): {what}")
-        );
+        assert_eq!(error.to_string(), format!("the project has a runner of another owner, {id} (lab): {what}"));
         assert!(error.hints()[0].contains("/-/settings/ci_cd#js-runners-settings"), "{:?}", error.hints());
         assert_eq!(situation.writes(), Vec::<String>::new());
         let paused = situation.plane.put(&format!("/runners/{id}"), &json!({ "paused": true }));
@@ -127,19 +130,19 @@ fn a_runner_of_somebody_elses_that_would_take_the_projects_jobs_stops_the_hand_o
     let switched_on = situation.plane.put(&situation.path(""), &json!({ "shared_runners_enabled": true }));
     assert_eq!(switched_on.status, 200);
     let error = situation.target().observe(&Silent).unwrap_err();
-    assert!(error.to_string().starts_with("the instance has a runner that is not this factory's"), "{error}");
+    assert!(error.to_string().starts_with("the instance has a runner of another owner"), "{error}");
 }
 
 #[test]
 fn what_the_group_forbids_is_said_before_anything_is_changed() {
     for (limit, shared, what) in [
-        (json!({ "project_creation_level": "noone" }), false, "lets your account create no project"),
-        (json!({ "project_creation_level": "administrator" }), false, "lets your account create no project"),
-        (json!({ "membership_lock": true }), false, "lets nobody be added to its projects, the agent neither"),
+        (json!({ "project_creation_level": "noone" }), false, "does not let your account create projects"),
+        (json!({ "project_creation_level": "administrator" }), false, "does not let your account create projects"),
+        (json!({ "membership_lock": true }), false, "does not let anyone join its projects, so the agent cannot join"),
         (
             json!({ "shared_runners_setting": "disabled_and_unoverridable" }),
             true,
-            "lets no project use the instance's runners, which runner.kind asks for",
+            "does not let projects use the instance's runners, which runner.kind requires",
         ),
     ] {
         let Some(mut situation) = Situation::new() else { return };
@@ -152,7 +155,7 @@ fn what_the_group_forbids_is_said_before_anything_is_changed() {
         let error = situation.apply(QUIET).unwrap_err();
         assert_eq!(error.kind(), Kind::NotPermitted);
         assert_eq!(error.to_string(), format!("the group factory {what}"));
-        assert!(error.hints()[0].starts_with("ask an Owner of it to change"), "{:?}", error.hints());
+        assert!(error.hints()[0].starts_with("ask an Owner of the group to change"), "{:?}", error.hints());
         assert_eq!(situation.writes(), Vec::<String>::new());
     }
 }
@@ -162,7 +165,7 @@ fn an_instance_that_keeps_runners_for_administrators_is_named() {
     let Some(situation) = Situation::with(|options| options.runner_registration = false) else { return };
     let error = situation.apply(QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::NotPermitted);
-    assert!(error.to_string().ends_with("this GitLab lets no Maintainer make runners"), "{error}");
+    assert!(error.to_string().ends_with("this GitLab does not let Maintainers create runners"), "{error}");
     assert!(error.hints()[0].contains("Allow runner registration"), "{:?}", error.hints());
 }
 
@@ -186,13 +189,13 @@ fn what_does_not_pass_is_an_end_with_a_word() {
     situation.plane.stand_in.fail_next(5, Fault::ServerError);
     let error = situation.target().observe(&Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
-    assert!(error.to_string().starts_with("GET /metadata: GitLab fails with 500"), "{error}");
+    assert!(error.to_string().starts_with("GET /metadata: GitLab failed with status 500"), "{error}");
 
     let long = Fault::TooManyRequests { retry_after: Duration::from_hours(1) };
     situation.plane.stand_in.fail_next(1, long);
     let error = situation.target().observe(&Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::CutShort);
-    assert!(error.to_string().contains("for 3600 s"), "{error}");
+    assert!(error.to_string().contains("wait 3600 s"), "{error}");
 }
 
 #[test]
@@ -235,7 +238,7 @@ fn addresses_that_are_no_gitlab_say_so() {
 
     let error = observe("http://gitlab.example.com");
     assert_eq!(error.kind(), Kind::Usage, "{error}");
-    assert!(error.to_string().contains("the token could be read on the way"));
+    assert!(error.to_string().contains("expose the token on the network"));
 
     let error = observe(&plain.replace("http:", "https:"));
     assert_eq!(error.kind(), Kind::Unreachable, "{error}");
@@ -247,7 +250,7 @@ fn addresses_that_are_no_gitlab_say_so() {
 
     let error = observe("https://factoryup.invalid");
     assert_eq!(error.kind(), Kind::Unreachable, "{error}");
-    assert!(error.to_string().contains("its name is not known"), "{error}");
+    assert!(error.to_string().contains("cannot resolve its name"), "{error}");
 }
 
 /// A server that answers everything in one way.
@@ -273,12 +276,12 @@ fn answers_that_are_no_gitlabs_are_named_and_redirects_not_followed() {
         (
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
             Kind::Data,
-            "does not answer as GitLab does: GET /metadata got 200 with text/html",
+            "does not answer like GitLab: GET /metadata got 200 with text/html",
         ),
         (
             "HTTP/1.1 302 Found\r\nLocation: https://evil.example/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             Kind::Data,
-            "redirects to https://evil.example/, and a token is not sent after a redirect",
+            "redirects to https://evil.example/; factoryup sends no token after a redirect",
         ),
         (
             "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
@@ -288,7 +291,7 @@ fn answers_that_are_no_gitlabs_are_named_and_redirects_not_followed() {
         (
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"version\":\"x\"}",
             Kind::Data,
-            "it calls its version x",
+            "its version is x",
         ),
         ("SSH-2.0-OpenSSH_9.2\r\n", Kind::Unreachable, "it does not speak HTTP"),
         (

@@ -157,7 +157,7 @@ fn what_the_owner_cannot_see_is_not_proved() {
     let mut target = situation.target();
     assert!(target.observe(&Silent).unwrap().is_empty());
     for (path, claim) in [
-        ("/job_token_scope", "the agent cannot change whom job tokens let in"),
+        ("/job_token_scope", "the agent cannot change the job token allowlist"),
         ("/variables", "the agent cannot read CI/CD variables"),
         ("/protected_branches/main", "the agent cannot unprotect main"),
     ] {

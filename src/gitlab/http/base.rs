@@ -18,22 +18,22 @@ impl BaseUrl {
         let wrong = |why: &str| GitlabError::Url { url: text.to_owned(), why: why.to_owned() };
         let text = text.trim_end_matches('/');
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '?' | '#' | '\\')) {
-            return Err(wrong("it holds a character that GitLab's address cannot have"));
+            return Err(wrong("it contains a character that is not allowed in GitLab's address"));
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no scheme such as https://"))?;
         let authority = rest.split('/').next().unwrap_or_default();
         if authority.contains('@') {
-            return Err(wrong("it has a login in it, which would be shown to everyone who lists processes"));
+            return Err(wrong("it contains a login, which any user who lists processes could see"));
         }
         let host = host(authority);
         if host.is_empty() {
-            return Err(wrong("it names no host"));
+            return Err(wrong("it has no host"));
         }
         let loopback = is_loopback(host);
         match scheme {
             "https" => {}
             "http" if loopback => {}
-            "http" => return Err(wrong("over plain http the token could be read on the way")),
+            "http" => return Err(wrong("plain http would expose the token on the network")),
             _ => return Err(wrong("its scheme is neither https nor http")),
         }
         Ok(Self { text: text.to_owned(), host: host.to_owned(), loopback })

@@ -1,4 +1,4 @@
-//! One call of GitLab's REST API: its method and route for people, its path for the wire.
+//! One call of GitLab's REST API: method and route for people, path for the request.
 
 use std::fmt;
 

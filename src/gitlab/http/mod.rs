@@ -1,4 +1,4 @@
-//! HTTP as the hand-off needs it: one exchange at a time, bounded in time and size, retried where that is safe.
+//! HTTP for the GitLab setup: one exchange at a time, bounded in time and size, retried where that is safe.
 //!
 //! [`base`] says which URLs a token may be sent to, [`call`] names a call in GitLab's own notation, [`transport`] makes one
 //! exchange, and [`retry`] decides whether to make it again. What an answer *means* is the client's affair.

@@ -1,4 +1,4 @@
-//! Whether a call that did not work is made again, and when.
+//! Decides whether and when a failed call is retried.
 //!
 //! Three cases differ. GitLab *answered* that it will not now (429, 503) or cannot (500, 502, 504); the request was *never sent*; or
 //! it was sent and *no answer came*, so that nobody knows whether it was carried out. What is not idempotent is repeated in

@@ -130,7 +130,7 @@ impl Transport {
             format!("{}per_page=100&page={page}", if path.contains('?') { '&' } else { '?' })
         });
         let mut value = HeaderValue::from_str(token.expose())
-            .map_err(|_| malformed("the token holds a character that no token has".into()))?;
+            .map_err(|_| malformed("the token contains an invalid character".into()))?;
         value.set_sensitive(true);
         let request = Request::builder()
             .method(call.method().as_str())
@@ -255,7 +255,7 @@ fn certificates_in(path: &str) -> GitlabResult<RootCerts> {
         }
     }
     if certificates.is_empty() {
-        return Err(wrong("it holds no certificate in PEM form".into()));
+        return Err(wrong("it contains no PEM certificate".into()));
     }
     Ok(RootCerts::Specific(Arc::new(certificates)))
 }

@@ -82,7 +82,7 @@ fn reading(stage: &Stage<'_>) -> GitlabResult<Vec<Attempt>> {
         attempt("the agent cannot read CI/CD variables", variables.clone(), None, variables, Mend::Nothing),
         Attempt {
             hidden: true,
-            ..attempt("the agent cannot look at the owner's token", token.clone(), None, token, Mend::Nothing)
+            ..attempt("the agent cannot read the owner's token", token.clone(), None, token, Mend::Nothing)
         },
     ])
 }
@@ -116,7 +116,7 @@ fn repository(stage: &Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<Vec<At
             )
             .same_twin(),
         ),
-        None => proofs.push(proof(&claim, false, "there is no merge request of the agent's to try it on")),
+        None => proofs.push(proof(&claim, false, "there is no merge request by the agent to test with")),
     }
     Ok(all)
 }
@@ -237,7 +237,7 @@ fn project(stage: &Stage<'_>) -> GitlabResult<Vec<Attempt>> {
         )
         .same_twin(),
         attempt(
-            "the agent cannot change whom job tokens let in",
+            "the agent cannot change the job token allowlist",
             Call::patch("/projects/:id/job_token_scope", &[&id]),
             Some(json!({ "enabled": true })),
             scope,
@@ -314,7 +314,7 @@ fn new_tokens(stage: &Stage<'_>) -> Vec<Attempt> {
     };
     let project = Call::post("/projects/:id/access_tokens", &[&id]);
     let listed = Call::get("/projects/:id/access_tokens", &[&id]);
-    let claim = "the agent cannot make a project access token";
+    let claim = "the agent cannot create a project access token";
     let mut all = vec![
         may_be_missing(attempt(claim, project.clone(), of_project(1), listed, Mend::Created(end_token)))
             .twin(project, of_project(-1)),
@@ -323,7 +323,7 @@ fn new_tokens(stage: &Stage<'_>) -> Vec<Attempt> {
     if stage.site.desired.agent.identity != Identity::Given {
         let mint = agent_token::minting(stage.site, &stage.account);
         let known = Call::get("/users/:id", &[&stage.account.id]);
-        let claim = "the agent cannot make itself another token";
+        let claim = "the agent cannot create another token for itself";
         let made = Mend::Created(end_token);
         let another = attempt(claim, mint.clone(), Some(body(&AGENT_SCOPES, 1)), known, made);
         // The agent sees no group that it is no member of.
@@ -337,7 +337,7 @@ fn new_tokens(stage: &Stage<'_>) -> Vec<Attempt> {
 /// A token is best ended by itself.
 fn end_token(stage: &Stage<'_>, made: &Created) -> GitlabResult<Vec<OwnersCall>> {
     if let Some(token) = &made.token {
-        let client = stage.agent.with_token(token.clone(), "a token that the agent made");
+        let client = stage.agent.with_token(token.clone(), "a token that the agent created");
         client.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
     }
     Ok(Vec::new())

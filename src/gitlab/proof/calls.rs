@@ -1,4 +1,4 @@
-//! Makes the attempts by API, judges each, and takes back what went through.
+//! Makes the attempts by API, judges each, and undoes what succeeded.
 
 use super::attempts::{Attempt, Mend, attempts};
 use super::stage::Stage;
@@ -28,7 +28,7 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proo
     let control = stage.site.owner.attempt(&attempt.control, None)?;
     if !control.is_success() && attempt.optional && matches!(control.status, 403 | 404) && !control.said.is_empty() {
         stage.note(format!(
-            "not tried, since this GitLab has it not ({} gives {}): {}",
+            "not tried, since this GitLab does not have it ({} gives {}): {}",
             attempt.control, control.status, attempt.claim
         ));
         return Ok(None);
@@ -65,10 +65,10 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proo
             }
         }
         Attempted::Done => detail = format!("{detail}; {}", mend(stage, attempt, &last)),
-        Attempted::Otherwise => detail.push_str("; that is no refusal of the agent"),
-        Attempted::Scope => detail.push_str("; whether the role forbids it is not known"),
+        Attempted::Otherwise => detail.push_str("; that is not a refusal of the agent"),
+        Attempted::Scope => detail.push_str("; it is unknown whether the role forbids it"),
         Attempted::Unclear => {
-            detail = format!("cannot tell: {detail}; GitLab's own refusals say why, so this may be a proxy's");
+            detail = format!("cannot tell: {detail}; GitLab's refusals give a reason, so this may come from a proxy");
         }
     }
     Ok(Some(proof(&attempt.claim, held, detail)))
@@ -85,8 +85,8 @@ fn mend(stage: &mut Stage<'_>, attempt: &Attempt, answer: &Answer) -> String {
         calls.iter().all(|(call, body)| owner.attempt(call, body.as_ref()).is_ok_and(|answer| answer.is_success()))
     });
     if done {
-        return "it was taken back".into();
+        return "it was undone".into();
     }
-    stage.note(format!("{} went through with the agent's token and could not be taken back; look at it", attempt.call));
-    "it could not be taken back".into()
+    stage.note(format!("{} succeeded with the agent's token and could not be undone; check it", attempt.call));
+    "it could not be undone".into()
 }

@@ -1,4 +1,4 @@
-//! The negative proof: what the policy forbids is tried, with the agent's own token, and must be refused.
+//! The policy checks: forbidden actions, tried with the agent's own token, must be refused.
 //!
 //! A rule that stands in GitLab's settings proves little: another rule may undo it. So each forbidden action is made for real, and
 //! GitLab's answer is judged.
@@ -52,10 +52,10 @@ impl GitlabTarget {
         let (premium, _) = self.premium(&found)?;
         let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, found);
         let agent = agent_token::agent(&site)?.ok_or_else(|| {
-            Error::internal("the agent's token is not in the state folder, so nothing can be tried with it")
-                .hint("factoryup apply gitlab makes a new one")
+            Error::internal("cannot run the policy checks: the agent's token is not in the state directory")
+                .hint("create a new one: factoryup apply gitlab")
         })?;
-        watch.busy("trying what the agent must not be able to do");
+        watch.busy("running the policy checks");
         let mut proofs = vec![pipeline_is_valid(&site)?];
         let mut stage = Stage::set(&site, agent)?;
         let tried = everything(&mut stage, &mut proofs);
@@ -67,7 +67,7 @@ impl GitlabTarget {
         tried?;
         if let Err(error) = cleaned {
             proofs.push(proof(
-                "the proof removed its own branch and merge request",
+                "the policy checks removed their own branch and merge request",
                 false,
                 Error::from(error).to_string(),
             ));

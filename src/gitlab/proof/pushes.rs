@@ -1,4 +1,4 @@
-//! The attempts by git: what the agent needs, and what it must not be able to do.
+//! The policy checks by git: what the agent must and must not be able to do.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabR
     let tag = stage.branch.replacen("factoryup", "v-factoryup", 1);
     let push = stage.push(&format!("{above}:refs/tags/{tag}"), &["ci.skip"])?;
     let (held, detail) = if push.accepted { (false, remove_tag(stage, &tag)) } else { refused(push) };
-    proofs.push(proof("the agent cannot make a release tag", held, detail));
+    proofs.push(proof("the agent cannot create a release tag", held, detail));
     evidence(stage, proofs, &above, &beside)
 }
 
@@ -51,7 +51,7 @@ fn evidence(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>, above: &str, beside:
     let tag = format!("{}{}", anchor::prefix(), stage.branch);
     let push = stage.push(&format!("{above}:refs/tags/{tag}-new"), &["ci.skip"])?;
     let (held, detail) = if push.accepted { (false, remove_tag(stage, &format!("{tag}-new"))) } else { refused(push) };
-    proofs.push(proof("the agent cannot make an anchor of the evidence log", held, detail));
+    proofs.push(proof("the agent cannot create an anchor of the evidence log", held, detail));
 
     let claims = [
         "the agent cannot move an anchor of the evidence log",
@@ -65,7 +65,7 @@ fn evidence(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>, above: &str, beside:
         Err(error) => return Err(error),
     };
     if let Some(why) = unmade {
-        let detail = format!("cannot tell: the owner's tag {tag} to try it on could not be made: {why}");
+        let detail = format!("cannot tell: could not create the owner's tag {tag} for the test: {why}");
         proofs.extend(claims.map(|claim| proof(claim, false, detail.clone())));
         return Ok(());
     }
@@ -73,7 +73,7 @@ fn evidence(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>, above: &str, beside:
     {
         let push = stage.push(&refspec, &["ci.skip"])?;
         let (held, detail) = if push.accepted {
-            (false, "GitLab let it through; it was a tag of the proof's own".into())
+            (false, "GitLab accepted it; the tag belonged to the policy checks".into())
         } else {
             refused(push)
         };
@@ -116,8 +116,8 @@ fn permitted<T>(claim: &str, result: &crate::Result<T>, done: &str) -> GitlabRes
 }
 
 fn no_further(what: &str) -> crate::gitlab::error::GitlabError {
-    Error::new(Kind::Pending, format!("the agent cannot {what}, so nothing can be tried with its token"))
-        .hint("run `factoryup apply gitlab` again; it makes a new token where the kept one does not work")
+    Error::new(Kind::Pending, format!("cannot run the policy checks: the agent cannot {what}"))
+        .hint("run `factoryup apply gitlab` again; it creates a new token if the stored one does not work")
         .into()
 }
 
@@ -126,23 +126,23 @@ fn take_back(stage: &mut Stage<'_>, main: &str) -> String {
     let refspec = format!("+{}:refs/heads/{main}", stage.tip);
     let back = |pushed: crate::Result<Pushed>| pushed.is_ok_and(|pushed| pushed.accepted);
     if back(stage.push(&refspec, &["ci.skip"])) || back(stage.push_as_owner(&refspec)) {
-        return format!("GitLab let it through; {main} was put back");
+        return format!("GitLab accepted it; {main} was restored");
     }
     let now = tip(stage.site).unwrap_or_else(|_| "nothing".into());
-    stage.note(format!("{main} could not be put back from {now} to {}; look at it", stage.tip));
+    stage.note(format!("could not restore {main} from {now} to {}; check it", stage.tip));
     // What comes next is tried on top of what is there now.
     if now.len() == stage.tip.len() && stage.fetch().is_ok() {
         stage.tip.clone_from(&now);
     }
-    format!("GitLab let it through; {main} is at {now}, an empty commit that could not be taken back")
+    format!("GitLab accepted it; {main} is at {now}, an empty commit that could not be removed")
 }
 
 fn remove_tag(stage: &mut Stage<'_>, tag: &str) -> String {
     let call = Call::delete("/projects/:id/repository/tags/:tag_name", &[&stage.site.id, &tag]);
     let removed = stage.site.owner.attempt(&call, None).is_ok_and(|answer| answer.is_success());
     if removed || stage.push(&format!(":refs/tags/{tag}"), &[]).is_ok_and(|pushed| pushed.accepted) {
-        return "GitLab let it through; the tag was removed".into();
+        return "GitLab accepted it; the tag was removed".into();
     }
     stage.note(format!("the tag {tag} could not be removed; remove it"));
-    format!("GitLab let it through; the tag {tag} could not be removed")
+    format!("GitLab accepted it; the tag {tag} could not be removed")
 }

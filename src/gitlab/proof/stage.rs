@@ -68,7 +68,8 @@ impl<'a> Stage<'a> {
         let account = account::require(site)?;
         let tip = tip(site)?;
         let directory = tempfile::Builder::new().prefix("factoryup-proof-").tempdir().map_err(|e| {
-            Error::new(Kind::CannotWrite, format!("cannot make a temporary folder: {e}")).hint("make room in TMPDIR")
+            Error::new(Kind::CannotWrite, format!("cannot create a temporary directory: {e}"))
+                .hint("free space in TMPDIR")
         })?;
         let git = Git::new(directory.path()).map_err(Error::from)?;
         let format = if tip.len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
@@ -103,7 +104,7 @@ impl<'a> Stage<'a> {
     pub(super) fn without_wide(&self) -> String {
         match self.site.desired.agent.identity {
             Identity::Given => second_user::without_proof_token(self.site.desired),
-            _ => "no token of its account with the scope api could be made".into(),
+            _ => "could not create a token of its account with the scope api".into(),
         }
     }
 
@@ -215,9 +216,7 @@ impl<'a> Stage<'a> {
         };
         if ended.is_err() {
             let username = &self.site.desired.agent.username;
-            self.note(format!(
-                "a token of {username} with the scope api could not be ended; it ends by itself in two days"
-            ));
+            self.note(format!("could not revoke a token of {username} with the scope api; it expires in two days"));
         }
         self.clear_merge_requests()?;
         self.clear_branches()?;
@@ -280,7 +279,7 @@ pub(super) fn tip(site: &Site<'_>) -> GitlabResult<String> {
     let branch = seed::branch(site)?.map(|branch| branch.commit.id).filter(|id| is_object_id(id));
     branch.ok_or_else(|| {
         Error::new(Kind::CutShort, format!("{} has no branch {}", site.desired.url(), site.desired.branch))
-            .hint("factoryup apply gitlab pushes it")
+            .hint("push it: factoryup apply gitlab")
             .into()
     })
 }

@@ -1,4 +1,4 @@
-//! What an answer says about the person who asked.
+//! What an answer shows about the caller's permissions.
 
 use crate::gitlab::client::Answer;
 use crate::plan::Proof;

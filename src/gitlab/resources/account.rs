@@ -60,7 +60,7 @@ impl Resource for ServiceAccount {
 
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         if site.account()?.is_some() {
-            return Ok(Undo::Never { reason: "it was there already".into() });
+            return Ok(Undo::Never { reason: "it existed already".into() });
         }
         let agent = &site.desired.agent;
         let service = || json!({ "name": agent.name, "username": agent.username });
@@ -89,14 +89,17 @@ impl Resource for ServiceAccount {
 
 /// Where an instance keeps service accounts for administrators. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
 fn kept_from_owners(error: &GitlabError) -> Error {
-    Error::new(Kind::CutShort, format!("{error}; this GitLab has service accounts, and lets your account make none"))
-        .hint("run the same command again: it plans a second user in place of a service account")
+    Error::new(
+        Kind::CutShort,
+        format!("{error}; this GitLab has service accounts, but your account may not create one"),
+    )
+    .hint("run the command again; it plans a second user instead of a service account")
 }
 
 /// User names are unique on the whole instance, which on gitlab.com is the world.
 fn taken(desired: &Desired) -> Error {
     let (name, url) = (&desired.agent.username, desired.base.as_str());
-    Error::new(Kind::Usage, format!("the user name {name} is taken on {url}")).hint(format!(
+    Error::new(Kind::Usage, format!("the user name {name} already exists on {url}")).hint(format!(
         "choose another in factory.toml, such as agent.username = \"{}-agent\"",
         desired.group.replace('/', "-")
     ))
@@ -106,8 +109,8 @@ fn taken(desired: &Desired) -> Error {
 pub(in crate::gitlab) fn require(site: &Site<'_>) -> GitlabResult<Account> {
     site.account()?.ok_or_else(|| {
         let username = &site.desired.agent.username;
-        Error::new(Kind::CutShort, format!("{} is gone again", site.desired.agent.identity.words(username)))
-            .hint("run `factoryup plan gitlab` to see what is there")
+        Error::new(Kind::CutShort, format!("{} was removed", site.desired.agent.identity.words(username)))
+            .hint("review the current state: `factoryup plan gitlab`")
             .into()
     })
 }

@@ -48,7 +48,7 @@ enum TokenState {
 
 fn text(scopes: &[String], end: Option<Date>) -> String {
     let end = end.map_or_else(|| "never".to_owned(), |date| date.to_string());
-    format!("scopes: {}\nends: {end}\n", scopes.join(", "))
+    format!("scopes: {}\nexpires: {end}\n", scopes.join(", "))
 }
 
 fn right_text(agent: &Agent) -> String {
@@ -59,13 +59,13 @@ fn create(agent: &Agent) -> Change {
     if agent.identity == Identity::Given {
         return take_over(agent, Action::Create, None);
     }
-    let summary = format!("make a token for {}: {}, {} days", agent.username, AGENT_SCOPES.join(" and "), agent.days);
+    let summary = format!("create a token for {}: {}, {} days", agent.username, AGENT_SCOPES.join(" and "), agent.days);
     Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary).with_diff(None, Some(right_text(agent)))
 }
 
 /// The change for a token that a person made.
 fn take_over(agent: &Agent, action: Action, before: Option<String>) -> Change {
-    let summary = format!("keep the token that is handed over for {}", agent.username);
+    let summary = format!("store the given token of {}", agent.username);
     Change::new(format!("{KIND}:{}", agent.username), action, summary).with_diff(before, Some(right_text(agent)))
 }
 
@@ -80,7 +80,7 @@ fn compare_given(site: &Site<'_>, kept: &TokenState) -> Found {
         (_, TokenState::Works(token)) => {
             let ends = token.expires_at.filter(|_| needs_renewal(agent, token.expires_at));
             let note = ends.map(|end| {
-                format!("the token of {} ends on {end}; make a new one, and hand it over as the first", agent.username)
+                format!("the token of {} expires on {end}; create a new one and pass it like the first", agent.username)
             });
             Found { unchanged: 1, notes: note.into_iter().collect(), ..Found::default() }
         }
@@ -116,7 +116,7 @@ fn compare(agent: &Agent, kept: &TokenState, replace: bool) -> Option<Change> {
 fn stray(agent: &Agent, token: &TokenFacts) -> String {
     let end = token.expires_at.map_or_else(|| "never".to_owned(), |date| date.to_string());
     format!(
-        "{} has another token that works: {} ({}), which ends {end}; revoke it unless you made it",
+        "{} has another valid token: {} ({}), which expires {end}; revoke it unless you created it",
         agent.username,
         token.name,
         token.scopes.join(", ")
@@ -173,12 +173,12 @@ impl Resource for AgentToken {
         {
             remember(site, &account, own, facts.expires_at.unwrap_or_else(|| end(wanted)))?;
             site.handed.replace.set(false);
-            return Ok(Undo::Never { reason: "a person made it; it ends by itself".into() });
+            return Ok(Undo::Never { reason: "a person created it; it expires by itself".into() });
         }
         let now = kept(site, &account)?;
         let replace = site.handed.replace.get();
         if compare(wanted, &now, replace).is_none() {
-            return Ok(Undo::Never { reason: "it was right already".into() });
+            return Ok(Undo::Never { reason: "no change was needed".into() });
         }
         let all = list(site, &account)?;
         let usable = all.iter().rfind(|t| t.name == NAME && t.active && has_right_scopes(t));
@@ -197,7 +197,7 @@ impl Resource for AgentToken {
         {
             old.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
         }
-        Ok(Undo::Never { reason: "a token's text is shown once; it ends by itself".into() })
+        Ok(Undo::Never { reason: "a token is shown only once; it expires by itself".into() })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Environments with their tiers, so that production is known as such before the first deployment.
+//! Environments with their tiers, so that GitLab knows production before the first deployment.
 //!
 //! Source: <https://docs.gitlab.com/api/environments/>.
 
@@ -65,7 +65,7 @@ impl Resource for Environments {
 
     fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
         let Some(wanted) = site.desired.environments.iter().find(|e| e.name == name(change)) else {
-            return Ok(Undo::Never { reason: "it is not wanted any more".into() });
+            return Ok(Undo::Never { reason: "it is no longer needed".into() });
         };
         match read(site)?.iter().find(|e| e.name == wanted.name) {
             None => {

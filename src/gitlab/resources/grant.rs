@@ -1,4 +1,4 @@
-//! Who a protection rule lets in, as GitLab lists it, and the names that a rule covers.
+//! The access levels of a protection rule, as GitLab lists them, and the names that a rule covers.
 
 use serde::{Deserialize, Serialize};
 

@@ -89,15 +89,15 @@ fn limit(group: &Group, desired: &Desired, level: u8) -> Option<(&'static str, &
     };
     let shared = desired.setting("shared_runners_enabled") == Some(&true.into());
     if !creates {
-        Some(("lets your account create no project", "Roles allowed to create projects"))
+        Some(("does not let your account create projects", "Roles allowed to create projects"))
     } else if group.membership_lock == Some(true) {
         Some((
-            "lets nobody be added to its projects, the agent neither",
+            "does not let anyone join its projects, so the agent cannot join",
             "Users cannot be added to projects in this group",
         ))
     } else if shared && group.shared_runners_setting.as_deref() == Some("disabled_and_unoverridable") {
         Some((
-            "lets no project use the instance's runners, which runner.kind asks for",
+            "does not let projects use the instance's runners, which runner.kind requires",
             "Enable instance runners for this group",
         ))
     } else {
@@ -108,7 +108,9 @@ fn limit(group: &Group, desired: &Desired, level: u8) -> Option<(&'static str, &
 fn limited(desired: &Desired, what: &str, setting: &str) -> Error {
     let (url, group) = (desired.base.as_str(), &desired.group);
     Error::new(Kind::NotPermitted, format!("the group {group} {what}"))
-        .hint(format!("ask an Owner of it to change \"{setting}\": {url}/groups/{group}/-/edit, or its CI/CD settings"))
+        .hint(format!(
+            "ask an Owner of the group to change \"{setting}\": {url}/groups/{group}/-/edit, or its CI/CD settings"
+        ))
         .hint("or set gitlab.group in factory.toml to another group")
 }
 
@@ -140,7 +142,7 @@ fn is_own_namespace(owner: &Client, path: &str, user: u64) -> GitlabResult<bool>
     }
     Err(Error::new(Kind::NotPermitted, format!("gitlab.group = \"{path}\" is the personal namespace of another user"))
         .hint(format!(
-            "make a group, private, at {}/groups/new, and set gitlab.group to its path",
+            "create a private group at {}/groups/new, and set gitlab.group to its path",
             owner.base().as_str()
         ))
         .into())
@@ -162,25 +164,31 @@ fn require_free(owner: &Client, path: &str) -> GitlabResult<()> {
 fn hidden(path: &str) -> Error {
     Error::new(
         Kind::NotPermitted,
-        format!("the group {path} cannot be made: the path is taken, by something hidden from your account"),
+        format!("cannot create the group {path}: the path is in use, but hidden from your account"),
     )
-    .hint(format!("ask an Owner of {path} to make you a member, or choose another gitlab.group in factory.toml"))
+    .hint(format!("ask an Owner of {path} to add you, or choose another gitlab.group in factory.toml"))
 }
 
 fn made_in_the_browser(desired: &Desired) -> Error {
     let top = desired.group.split('/').next().unwrap_or_default();
     Error::new(
         Kind::Usage,
-        format!("there is no group {top} on {} that your account can see, and a top-level group is made in the browser there", desired.base.as_str()),
+        format!(
+            "your account sees no group {top} on {}, where a top-level group can only be created in the browser",
+            desired.base.as_str()
+        ),
     )
-    .hint(format!("make it, private, at {}/groups/new with the path {top}, then run this again", desired.base.as_str()))
+    .hint(format!(
+        "create a private group with the path {top} at {}/groups/new, then run the command again",
+        desired.base.as_str()
+    ))
     .hint("or set gitlab.group in factory.toml to a group that you own")
 }
 
 /// Makes a group whose parent exists.
 pub(in crate::gitlab) fn write(owner: &Client, path: &str) -> GitlabResult<Undo> {
     if owner.find::<Group>(&Call::get("/groups/:id", &[&path]))?.is_some() {
-        return Ok(Undo::Never { reason: "somebody else made it in the meantime".into() });
+        return Ok(Undo::Never { reason: "another user created it first".into() });
     }
     let (parent, own) = path.rsplit_once('/').map_or((None, path), |(parent, own)| (Some(parent), own));
     let mut body = json!({ "name": own, "path": own, "visibility": "private" });

@@ -1,4 +1,4 @@
-//! The CI job token's reach: only this project's own jobs, until the owner names others.
+//! The CI job token allowlist: only this project's own jobs, until the owner adds others.
 //!
 //! Source: <https://docs.gitlab.com/api/project_job_token_scopes/>.
 
@@ -25,7 +25,7 @@ struct Scope {
 
 fn change(desired: &Desired) -> Change {
     let path = desired.path();
-    let summary = format!("let job tokens of other projects reach {path} only when they are named");
+    let summary = format!("restrict CI job token access to {path} to an allowlist");
     Change::new(format!("{KIND}:{path}"), Action::Update, summary)
 }
 

@@ -36,7 +36,7 @@ impl Member {
 
 fn text(level: u8, expires_at: Option<Date>) -> String {
     let end = expires_at.map_or_else(|| "never".to_owned(), |date| date.to_string());
-    format!("role: {}\nends: {end}\n", role(level))
+    format!("role: {}\nexpires: {end}\n", role(level))
 }
 
 /// When the agent's access ends, if it is granted today.
@@ -52,7 +52,7 @@ pub(in crate::gitlab) fn needs_renewal(agent: &Agent, end: Option<Date>) -> bool
 }
 
 fn create(agent: &Agent) -> Change {
-    let summary = format!("make {} a Developer of the project, for {} days", agent.username, agent.days);
+    let summary = format!("add {} as a Developer of the project, for {} days", agent.username, agent.days);
     Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary)
         .with_diff(None, Some(text(DEVELOPER, Some(end(agent)))))
 }
@@ -65,7 +65,7 @@ fn compare(agent: &Agent, present: &Member) -> Option<Change> {
     let summary = if right {
         format!("renew the membership of {}, for {} days", agent.username, agent.days)
     } else {
-        format!("make {} a Developer instead of {}", agent.username, role(present.access_level))
+        format!("change the role of {} to Developer, from {}", agent.username, role(present.access_level))
     };
     Some(
         Change::new(format!("{KIND}:{}", agent.username), Action::Update, summary)
@@ -108,7 +108,7 @@ impl Resource for Membership {
                 site.owner.send(&Call::post("/projects/:id/members", &[&site.id]), &body)?;
                 Undo::Remove
             }
-            Some(member) if compare(agent, &member).is_none() => Undo::Never { reason: "it was right already".into() },
+            Some(member) if compare(agent, &member).is_none() => Undo::Never { reason: "no change was needed".into() },
             Some(member) => {
                 site.owner.send(&Call::put(DIRECT, &[&site.id, &account.id]), &body)?;
                 Undo::restore(&member)
@@ -131,7 +131,7 @@ fn inherited(site: &Site<'_>, member: &Member) -> Error {
         ),
     )
     .hint(format!(
-        "remove it there: {}/groups/{group}/-/group_members, then run this again",
+        "remove the user from the group at {}/groups/{group}/-/group_members, then run the command again",
         site.desired.base.as_str()
     ))
 }

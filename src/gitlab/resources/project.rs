@@ -1,4 +1,4 @@
-//! The project itself: made empty, private and without a README, since its content comes from the control repo.
+//! The project: created empty, private and without a README, since its content comes from the control repo.
 //!
 //! Source: <https://docs.gitlab.com/api/projects/#create-a-project>.
 
@@ -29,7 +29,7 @@ pub(in crate::gitlab) fn create(desired: &Desired) -> Change {
 /// Makes it, in a namespace that exists.
 pub(in crate::gitlab) fn write(owner: &Client, desired: &Desired) -> GitlabResult<Undo> {
     if read(owner, desired)?.is_some() {
-        return Ok(Undo::Never { reason: "somebody else made it in the meantime".into() });
+        return Ok(Undo::Never { reason: "another user created it first".into() });
     }
     // A group or a user's own namespace.
     let namespace: Group = owner.fetch(&Call::get("/namespaces/:id", &[&desired.group]))?;
@@ -51,8 +51,8 @@ pub(in crate::gitlab) fn write(owner: &Client, desired: &Desired) -> GitlabResul
 /// The project that must be there by now.
 pub(in crate::gitlab) fn require(owner: &Client, desired: &Desired) -> GitlabResult<Project> {
     read(owner, desired)?.ok_or_else(|| {
-        Error::new(crate::Kind::CutShort, format!("{} is gone again", desired.url()))
-            .hint("run `factoryup plan gitlab` to see what is there")
+        Error::new(crate::Kind::CutShort, format!("{} was removed", desired.url()))
+            .hint("review the current state: `factoryup plan gitlab`")
             .into()
     })
 }

@@ -1,4 +1,4 @@
-//! The protected default branch: nobody pushes, Maintainers merge, nobody forces.
+//! The protected default branch: no one pushes, Maintainers merge, no one force-pushes.
 //!
 //! Of several rules that cover a branch the most permissive wins, and a branch that any rule covers is *protected*: its pipelines
 //! get protected variables and runners. So two more kinds of rules must not be there: one that opens the default branch, and one
@@ -59,7 +59,7 @@ impl Rule {
         } else if covers(&self.name, branch) && (admit_anyone(&self.push_access_levels) || self.allow_force_push) {
             Some("which opens the default branch to pushes")
         } else if admits_agent {
-            Some("which makes branches protected that the agent can change")
+            Some("which protects branches that the agent may change")
         } else {
             None
         }
@@ -84,7 +84,7 @@ fn compare(branch: &str, rules: &[Rule], agent: Option<u64>) -> Found {
     let mut found = Found::one(match rules.iter().find(|rule| rule.name == branch) {
         Some(rule) if rule.is_right() => None,
         Some(rule) => Some(
-            Change::new(id, Action::Update, format!("protect {branch}: nobody pushes, Maintainers merge"))
+            Change::new(id, Action::Update, format!("protect {branch}: no one pushes, Maintainers merge"))
                 .with_diff(Some(rule.text()), Some(right_text())),
         ),
         None => Some(create(branch)),
@@ -103,7 +103,7 @@ fn compare(branch: &str, rules: &[Rule], agent: Option<u64>) -> Found {
 }
 
 fn create(branch: &str) -> Change {
-    let summary = format!("protect {branch}: nobody pushes, Maintainers merge");
+    let summary = format!("protect {branch}: no one pushes, Maintainers merge");
     Change::new(format!("{KIND}:{branch}"), Action::Create, summary).with_diff(None, Some(right_text()))
 }
 
@@ -135,7 +135,7 @@ impl Resource for ProtectedBranches {
         let rules = read(site)?;
         if name(change) != branch {
             let Some(rule) = rules.iter().find(|rule| plain(&rule.name) == name(change)) else {
-                return Ok(Undo::Never { reason: "it was gone already".into() });
+                return Ok(Undo::Never { reason: "it no longer existed".into() });
             };
             site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))?;
             return Ok(Undo::restore(rule));

@@ -1,4 +1,4 @@
-//! Protected tags, of releases and of the evidence log's anchors: Maintainers make them.
+//! Protected tags for releases and for the evidence log's anchors: only Maintainers create them.
 //!
 //! A tag that any rule covers is protected, so its pipelines get protected variables and runners; a rule that lets the agent
 //! make such tags must go. There is no call to change a rule, so it takes `DELETE` and `POST`, and for that moment a second
@@ -51,7 +51,7 @@ impl Rule {
         if WANTED.iter().any(|wanted| self.name == guard(wanted)) {
             Some("which an interrupted run left")
         } else if admit_agent(&self.create_access_levels, agent) {
-            Some("which lets the agent make protected tags")
+            Some("which lets the agent create protected tags")
         } else {
             None
         }
@@ -88,7 +88,7 @@ fn compare(rules: &[Rule], agent: Option<u64>) -> Found {
 }
 
 fn summary(wanted: &str) -> String {
-    format!("protect tags {wanted}: Maintainers make them")
+    format!("protect tags {wanted}: Maintainers create them")
 }
 
 fn create(wanted: &str) -> Change {
@@ -118,7 +118,7 @@ impl Resource for ProtectedTags {
         let known = rules.iter().find(|rule| plain(&rule.name) == name(change));
         let remove = |name: &str| site.owner.delete(&Call::delete(RULE, &[&site.id, &name]));
         let Some(wanted) = WANTED.into_iter().find(|wanted| *wanted == name(change)) else {
-            let Some(rule) = known else { return Ok(Undo::Never { reason: "it was gone already".into() }) };
+            let Some(rule) = known else { return Ok(Undo::Never { reason: "it no longer existed".into() }) };
             remove(&rule.name)?;
             return Ok(Undo::restore(rule));
         };

@@ -116,9 +116,9 @@ fn compare(wanted: &desired::Runner, present: &Runner, token: bool) -> Option<Ch
         return None;
     }
     let what = match (before == after, token) {
-        (true, _) => "make a new token for the",
-        (false, true) => "set the",
-        (false, false) => "set, and make a new token for, the",
+        (true, _) => "create a new token for the",
+        (false, true) => "configure the",
+        (false, false) => "configure, and create a new token for, the",
     };
     Some(
         Change::new(format!("{KIND}:{}", wanted.name), Action::Update, format!("{what} {} runner", wanted.name))
@@ -144,7 +144,7 @@ fn refuse_foreign(site: &Site<'_>, all: &[Listed], memory: &Memory) -> GitlabRes
     for listed in all.iter().filter(|listed| !listed.paused && !ours.contains(&listed.id)) {
         let runner: Runner = match detail(site, listed) {
             Err(error) if matches!(error.status(), Some(403 | 404)) => {
-                return Err(foreign(site, listed, "what it takes is hidden from your account").into());
+                return Err(foreign(site, listed, "your account cannot see which jobs it runs").into());
             }
             runner => runner?,
         };
@@ -154,14 +154,14 @@ fn refuse_foreign(site: &Site<'_>, all: &[Listed], memory: &Memory) -> GitlabRes
             let untagged = runner.run_untagged.then_some("jobs without tags");
             let tags = (!taken.is_empty()).then(|| format!("jobs with the tag {}", taken.join(" or ")));
             let what = [tags.as_deref(), untagged].into_iter().flatten().collect::<Vec<_>>().join(", and ");
-            return Err(foreign(site, listed, &format!("it takes {what}")).into());
+            return Err(foreign(site, listed, &format!("it runs {what}")).into());
         }
     }
     if site.desired.setting("shared_runners_enabled") == Some(&Value::Bool(true)) {
         let call = Call::get("/projects/:id/runners", &[&site.id]);
         let call = call.query("type", "instance_type").query("tag_list", "trusted").query("paused", "false");
         if let Some(listed) = site.owner.list::<Listed>(&call)?.first() {
-            return Err(foreign(site, listed, "it takes jobs with the tag trusted").into());
+            return Err(foreign(site, listed, "it runs jobs with the tag trusted").into());
         }
     }
     Ok(())
@@ -170,17 +170,16 @@ fn refuse_foreign(site: &Site<'_>, all: &[Listed], memory: &Memory) -> GitlabRes
 fn foreign(site: &Site<'_>, listed: &Listed, why: &str) -> Error {
     let description = crate::dialog::plain(listed.description.as_deref().unwrap_or_default());
     let place = if listed.runner_type == "instance_type" { "instance" } else { "project" };
-    let text = format!("the {place} has a runner that is not this factory's, {} ({description}): {why}", listed.id);
+    let text = format!("the {place} has a runner of another owner, {} ({description}): {why}", listed.id);
     let page = format!("{}/-/settings/ci_cd#js-runners-settings", site.desired.url());
     let error = Error::new(Kind::Data, text);
     if place == "instance" {
-        return error.hint(
-            "have its tag changed by an administrator, or set runner.kind in factory.toml to runners of your own",
-        );
+        return error
+            .hint("ask an administrator to change its tags, or set runner.kind in factory.toml to your own runners");
     }
     error
         .hint(format!("remove it from the project, or pause it: {page}"))
-        .hint("to keep it, give it other tags than trusted and untrusted, and take jobs without tags from it")
+        .hint("or keep it with tags other than trusted and untrusted, and without untagged jobs")
 }
 
 /// Where an instance or a group keeps new runners for itself. Source: `app/policies/project_policy.rb`, `create_runner`.
@@ -188,9 +187,9 @@ fn kept_from_maintainers(error: GitlabError) -> GitlabError {
     if error.status() != Some(403) {
         return error;
     }
-    Error::new(Kind::NotPermitted, format!("{error}; this GitLab lets no Maintainer make runners"))
+    Error::new(Kind::NotPermitted, format!("{error}; this GitLab does not let Maintainers create runners"))
         .hint("ask an administrator: Admin area, Settings, CI/CD, Runners: \"Allow runner registration\" for members of projects")
-        .hint("ask an Owner of the group: Settings, CI/CD, Runners: \"Members of projects can create runners\"")
+        .hint("or ask an Owner of the group: Settings, CI/CD, Runners: \"Members of projects can create runners\"")
         .into()
 }
 
@@ -253,7 +252,7 @@ impl Resource for Runners {
 
     fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
         let Some(wanted) = site.desired.runners.iter().find(|runner| runner.name == name(change)) else {
-            return Ok(Undo::Never { reason: "it is not wanted any more".into() });
+            return Ok(Undo::Never { reason: "it is no longer needed".into() });
         };
         let all = list(site)?;
         let Some(listed) = find(&all, wanted, &site.keep.memory()?) else {

@@ -1,4 +1,4 @@
-//! The control repo's history on the default branch: pushed once, into a project that has none.
+//! The initial push of the control repo's history to the default branch of a project that has none.
 //!
 //! Pushing is done by git, before the branch is protected. Where there is a branch already nothing is ever pushed over it: it must
 //! share the control repo's history, and what is only here goes the way of every change, by merge request.
@@ -81,26 +81,28 @@ impl Resource for Seed {
 
     fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
         let nothing = || {
-            Error::new(Kind::Usage, format!("there is no control repo in {} to push", site.desired.repo.display()))
-                .hint("make it first: factoryup apply repo")
+            Error::new(Kind::Usage, format!("no control repo to push in {}", site.desired.repo.display()))
+                .hint("create it first: factoryup apply repo")
         };
         let local = LocalRepo::open(site.desired)?.ok_or_else(nothing)?;
         let head = local.head()?.ok_or_else(nothing)?;
         if change.diff.is_some() && change.diff != create(site.desired, Some(&head)).diff {
-            return Err(Error::new(Kind::CutShort, format!("the control repo is at commit {} by now", short(&head)))
-                .hint("nothing was pushed; run the same command again to see the plan for that commit")
+            return Err(Error::new(Kind::CutShort, format!("the control repo moved to commit {}", short(&head)))
+                .hint("run the command again to plan for that commit; nothing was pushed")
                 .into());
         }
         if branch(site)?.is_some() {
-            return Ok(Undo::Never { reason: "it was there already".into() });
+            return Ok(Undo::Never { reason: "it existed already".into() });
         }
         let refspec = format!("{head}:refs/heads/{}", site.desired.branch);
         let login = (GIT_USER, site.owner.token());
         let pushed = remote::push(&site.desired.repo, &site.desired.git_url(), &refspec, login)?;
         if !pushed.accepted {
-            let why = format!("GitLab does not take the push to {}: {}", site.desired.branch, pushed.reason);
+            let why = format!("GitLab rejected the push to {}: {}", site.desired.branch, pushed.reason);
             return Err(Error::new(Kind::NotPermitted, why)
-                .hint("a push rule or a protected branch of the group may forbid it; the first push needs the right to push")
+                .hint(
+                    "check the push rules and protected branches of the group: the first push needs permission to push",
+                )
                 .into());
         }
         Ok(Undo::Remove)
@@ -112,11 +114,11 @@ fn compare(site: &Site<'_>, local: &LocalRepo, head: &str, there: &str) -> Gitla
     let branch = &site.desired.branch;
     if local.has(there) {
         return Ok(Some(if local.contains(head, there) {
-            format!("{branch} here has commits that GitLab's has not; open a merge request for them")
+            format!("{branch} here has commits that are not on GitLab; open a merge request for them")
         } else if local.contains(there, head) {
-            format!("{branch} here is behind what was fetched from GitLab; git pull brings it")
+            format!("{branch} here is behind GitLab's; update it with `git pull`")
         } else {
-            format!("{branch} here and on GitLab have parted; rebase what is here and open a merge request")
+            format!("{branch} here and on GitLab have diverged; rebase your commits and open a merge request")
         }));
     }
     let commit =
@@ -131,8 +133,8 @@ fn compare(site: &Site<'_>, local: &LocalRepo, head: &str, there: &str) -> Gitla
                 site.desired.repo.display()
             ),
         )
-        .hint("nothing is pushed over it; use a project of its own: change gitlab.project in factory.toml")
-        .hint(format!("or take that history: git clone {}", site.desired.git_url()))
+        .hint("choose another project: change gitlab.project in factory.toml; nothing was overwritten")
+        .hint(format!("or use that history: git clone {}", site.desired.git_url()))
         .into());
     }
     Ok(None)

@@ -1,4 +1,4 @@
-//! The project's attributes that make up the policy. `PUT` is partial: only what differs is sent.
+//! The project attributes of the policy. `PUT` is partial: only the differences are sent.
 //!
 //! Source: <https://docs.gitlab.com/api/projects/#edit-a-project>.
 

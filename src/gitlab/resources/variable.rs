@@ -1,4 +1,4 @@
-//! CI/CD variables: none is set from here, but one that every branch can read is pointed out.
+//! CI/CD variables: factoryup sets none, but reports each one that every branch can read.
 //!
 //! Source: <https://docs.gitlab.com/api/project_level_variables/>.
 
@@ -20,7 +20,7 @@ pub(in crate::gitlab) fn notes(site: &Site<'_>) -> GitlabResult<Vec<String>> {
     let all: Vec<Listed> = site.owner.list(&Call::get("/projects/:id/variables", &[&site.id]))?;
     let open = all.iter().filter(|variable| !variable.protected).map(|variable| {
         let key = plain(&variable.key);
-        format!("the CI/CD variable {key} is not protected: jobs of every branch can read it, the agent's too")
+        format!("the CI/CD variable {key} is not protected: jobs of every branch can read it, including the agent's")
     });
     let mut notes: Vec<_> = open.collect();
     for group in groups(&site.desired.group) {
@@ -40,7 +40,7 @@ fn inherited(site: &Site<'_>, group: &str) -> GitlabResult<Vec<String>> {
     let all: Vec<Listed> = match site.owner.list(&Call::get("/groups/:id/variables", &[&group])) {
         Err(error) if error.status() == Some(403) => {
             return Ok(vec![format!(
-                "your account cannot see the CI/CD variables of the group {group}, which this project's jobs get; an Owner of it can"
+                "your account cannot read the CI/CD variables of the group {group}, which jobs of this project receive; ask an Owner to check them"
             )]);
         }
         // A personal namespace has none.
@@ -49,7 +49,7 @@ fn inherited(site: &Site<'_>, group: &str) -> GitlabResult<Vec<String>> {
     };
     let open = all.iter().filter(|variable| !variable.protected).map(|variable| {
         let key = plain(&variable.key);
-        format!("the CI/CD variable {key} of the group {group} is not protected: jobs of every branch can read it, the agent's too")
+        format!("the CI/CD variable {key} of the group {group} is not protected: jobs of every branch can read it, including the agent's")
     });
     Ok(open.collect())
 }
