@@ -3,12 +3,12 @@
 
 #[path = "command_line/documented.rs"]
 mod documented;
+#[path = "command_line/help.rs"]
+mod help;
 #[path = "command_line/keys.rs"]
 mod keys;
 #[path = "support/skip.rs"]
 mod support;
-#[path = "command_line/help.rs"]
-mod help;
 
 use std::fs;
 use std::path::Path;

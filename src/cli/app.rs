@@ -23,7 +23,7 @@ enum Command {
     Add(Add),
 }
 
-/// Make an application repo under the factory's app contract, or adopt one
+/// Create an application repo, or adopt an existing one
 ///
 /// It pushes nothing.
 ///
@@ -31,10 +31,10 @@ enum Command {
 /// Go, Rust, Hugo or plain HTML. Then it builds and starts the repo's own code once, as you, in a temporary folder. If that works, a
 /// branch factory/adopt adds the directory .factory/. Nothing else of the repo changes.
 ///
-/// The control repo gets a branch factory/app-NAME with one new file, infra/apps/NAME.json. Merging it makes the application's
-/// project in GitLab and its way through the edge.
+/// The control repo gets a branch factory/app-NAME with one new file, infra/apps/NAME.json. After the merge, the pipeline creates the
+/// application's project in GitLab and its route through the edge.
 ///
-/// The folder of --path cannot be a home folder, in a dot folder of one such as ~/.ssh, or a folder of the system.
+/// DIR of --path cannot be a home directory, a dot directory in one such as ~/.ssh, or a system directory.
 #[derive(Debug, Args)]
 struct Add {
     /// 2 to 32 of a-z, 0-9 and single -, beginning with a letter

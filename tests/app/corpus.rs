@@ -59,7 +59,8 @@ fn found(adopted: &Adopted) -> String {
         Ok(Made::Adopted { notes, .. }) => {
             let text = contract(adopted);
             let (_, rest) = text.split_once('\n').unwrap();
-            let (found, _) = rest.split_once("health_seconds=").unwrap();
+            let end = rest.find("health_seconds=").or_else(|| rest.find("\n# Releases that stay")).unwrap();
+            let found = &rest[..end];
             let image = git(&adopted.folder, &["show", &format!("{ADOPT_BRANCH}:.factory/ci.yml")]);
             let image = image.lines().find(|line| line.contains("image: ")).unwrap().trim().to_owned();
             assert!(notes.iter().all(|note| text.contains(note)));

@@ -30,7 +30,7 @@ fn the_help_of_every_command_is_as_recorded() {
 #[test]
 fn every_summary_is_one_short_phrase() {
     let mut count = 0;
-    for (words, command) in tree().into_iter().filter(|(words, _)| *words != ["app", "add"]) {
+    for (words, command) in tree() {
         let summary = flat(&command.get_about().unwrap().to_string());
         assert!(summary.chars().count() <= LONGEST_SUMMARY, "{words:?}: {summary}");
         assert!(!summary.contains([';']) && !summary.contains(". "), "{words:?}: {summary}");

@@ -219,7 +219,10 @@ fn the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked() {
     let plan = target.observe(&Silent).unwrap();
     assert_eq!(plan.changes.iter().map(|change| &change.id).collect::<Vec<_>>(), ["agent-token:factory-agent"]);
     let said = &plan.changes[0].summary;
-    assert!(said.starts_with("make a new token for factory-agent") && said.ends_with("until you revoke it"), "{said}");
+    assert!(
+        said.starts_with("create a new token for factory-agent") && said.ends_with("until you revoke it"),
+        "{said}"
+    );
     let outcome = converge(&mut target, &Silent, &situation.state, QUIET).unwrap();
     assert!(matches!(outcome, Outcome::Applied { changes: 1, .. }), "{outcome:?}");
     let new = situation.kept("agent-token");
@@ -229,7 +232,7 @@ fn the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked() {
         assert_eq!(works(token).status, 200);
     }
     // The old one is named until it is revoked.
-    let stray = |plan: &Plan| plan.notes.iter().filter(|note| note.contains("another token that works")).count();
+    let stray = |plan: &Plan| plan.notes.iter().filter(|note| note.contains("another valid token")).count();
     let plan = situation.plan();
     assert!(plan.is_empty() && stray(&plan) == 1, "{:?}", plan.notes);
     assert_eq!(situation.plane.as_token(&old).send("DELETE", "/personal_access_tokens/self", None).status, 204);
@@ -249,7 +252,7 @@ fn a_flag_of_apply_replaces_the_agents_token_once() {
         assert!(said.contains("--rotate-agent-token") && kept() == old, "{said}");
     }
     let said = situation.run(&["apply", "gitlab", "--yes", "--rotate-agent-token"], 0);
-    assert!(said.contains("make a new token for factory-agent") && kept() != old, "{said}");
+    assert!(said.contains("create a new token for factory-agent") && kept() != old, "{said}");
     let new = kept();
     situation.run(&["apply", "--yes"], 0);
     assert_eq!(kept(), new);

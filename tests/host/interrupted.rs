@@ -10,7 +10,7 @@ use crate::journey::Journey;
 use crate::support::lab;
 
 /// All that a guarded change touches.
-const GUARDED: &str = "ls /etc/ssh/sshd_config.d; ls /etc/factory 2>/dev/null; sshd -T | sha256sum; nft -s -t list ruleset 2>/dev/null; \
+const GUARDED: &str = "ls /etc/ssh/sshd_config.d; ls -d /etc/factory/firewall* 2>/dev/null; sshd -T | sha256sum; nft -s -t list ruleset 2>/dev/null; \
      find /etc -name '*factoryup-new*' -o -name 'factoryup-revert*'";
 
 impl Journey {

@@ -47,7 +47,7 @@ fn the_host_stops_between_two_changes_and_the_next_run_resumes() {
     let (code, said) = run.end();
     assert_eq!(code, 130, "{said}");
     assert!(said.contains("press Ctrl-C again to leave it running on ssh://operator@"), "{said}");
-    assert!(said.contains("error: interrupted after 1 of ") && said.contains(" changes on ssh://operator@"), "{said}");
+    assert!(said.contains("error: interrupted after 2 of ") && said.contains(" changes on ssh://operator@"), "{said}");
     assert!(!journey.is_at_work());
     assert!(journey.last_mark().contains(r#""event":"stopped""#), "{}", journey.last_mark());
     // The change in progress was finished: nothing is half installed, and it is on record.

@@ -225,7 +225,7 @@ fn the_doctor_of_the_pinned_factoryup_is_asked() {
     pin(env!("CARGO_PKG_VERSION"));
     fails(&support::path(), "factoryup is missing; run: scripts/tools install factoryup");
     let said = stdout(&check(&with));
-    assert!(said.contains("no conflict waits") && !said.contains("FAILS"), "{said}");
+    assert!(said.contains("no unresolved conflicts") && !said.contains("FAILS"), "{said}");
     // A file that is factoryup's alone.
     let managed = "templates/check/template.yml";
     repo.write(managed, &format!("{}# mine\n", repo.read(managed)));

@@ -16,6 +16,12 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
         "visibility_level is \"public\"; it must be \"private\"",
     ),
     ("control-plane", PROJECT, ".visibility_level = \"internal\"", "visibility_level is \"internal\""),
+    (
+        "control-plane",
+        PROJECT,
+        ".ci_config_path = \"ci.yml@elsewhere/else\"",
+        "ci_config_path is \"ci.yml@elsewhere/else\"",
+    ),
     ("control-plane", PROJECT, ".group_runners_enabled = true", "group_runners_enabled is true"),
     ("control-plane", PROJECT, ".shared_runners_enabled = true", "shared_runners_enabled is true"),
     ("control-plane", PROJECT, ".archive_on_destroy = false", "archive_on_destroy is false"),

@@ -96,7 +96,7 @@ fn compare(agent: &Agent, kept: &TokenState, replace: bool) -> Option<Change> {
     let TokenState::Works(token) = kept else { return Some(create(agent)) };
     let summary = if replace {
         format!(
-            "make a new token for {}, for {} days; the old one works until you revoke it",
+            "create a new token for {}, for {} days; the old one works until you revoke it",
             agent.username, agent.days
         )
     } else if !has_right_scopes(token) {
