@@ -29,6 +29,7 @@ use crate::workspace::{Purpose, What, Workspace, factory_in};
 /// SIGTERM and a closed terminal do the same. A second Ctrl-C exits at once. factoryup then shows what is still running, and which file
 /// on the host shows its progress. A change to sshd or the firewall reverts by itself unless it is confirmed.
 #[derive(Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Apply {
     /// Apply only this target (repo, host or gitlab) or this saved plan [default: repo, host and gitlab, in that order, and the host
     /// again for the tokens that the GitLab setup created]

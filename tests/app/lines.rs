@@ -49,6 +49,13 @@ const CONTAINERS: How = Test("tests/host/systems.rs", "debian_13_with_containers
 #[rustfmt::skip] // one line for each
 pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
     ("age-keys", &[
+        (
+            "factoryup keys init",
+            Test(
+                "tests/command_line/keys.rs",
+                "a_key_made_in_a_control_repo_is_entered_there_and_proposed_by_an_upgrade",
+            ),
+        ),
         ("install -d -m 700 ~/.config/sops/age", Host),
         ("Copy the file to paper", PERSON),
         ("add-recipient FOLDER", READERS),
