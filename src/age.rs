@@ -72,7 +72,7 @@ impl KeyPair {
 
     /// A page to print and put away: the key in groups that a person can type again, and what to do with it.
     #[must_use]
-    pub fn sheet(&self, owner: &str) -> Zeroizing<String> {
+    pub fn sheet(&self, owner: &str, file: &Path) -> Zeroizing<String> {
         let created = Timestamp::now().strftime("%F");
         let groups: Vec<&str> = chunks(&self.private.expose()[PRIVATE.len()..], 4).collect();
         let lines: Vec<String> = groups.chunks(5).map(|line| format!("    {}", line.join(" "))).collect();
@@ -84,9 +84,11 @@ impl KeyPair {
              neither a fire nor a burglar gets both it and your computer.\n\n\
              Public key:\n\n    {}\n\n\
              Private key ({PRIVATE}, then the groups without the spaces, all on one line):\n\n    {PRIVATE}\n{}\n\n\
-             To restore: write that one line into ~/.config/sops/age/keys.txt, then run `chmod 600` on the file. To check it, run\n\
+             To restore: write that one line into {}, then run `chmod 600` on the file. To check it, run\n\
              `age-keygen -y` on the file: it prints the public key above. Then `scripts/secret list` works in the control repo.\n",
-            self.recipient, *lines,
+            self.recipient,
+            *lines,
+            file.display(),
         ))
     }
 }

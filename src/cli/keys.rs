@@ -27,7 +27,7 @@ enum Command {
     /// Before `factoryup init`, that is all: init finds the key. In a control repo whose factory.toml names no recipient, the
     /// public half is entered there; `factoryup upgrade` then proposes it as a merge request.
     ///
-    /// Exit codes: 0 the key is there; 64 the file has several keys or none that can be read, or factory.toml names another key;
+    /// Exit codes: 0 the key is there; 64 the file is in a git repo, has several keys or none that can be read, or factory.toml names another key;
     /// 73 a file cannot be written.
     Init {
         /// The key file [default: the one that SOPS reads: SOPS_AGE_KEY_FILE, or sops/age/keys.txt in your configuration directory]

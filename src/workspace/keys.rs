@@ -42,7 +42,8 @@ pub enum Written {
 /// there is one. With `sheet`, writes a page to print as well. All that could be refused is looked at before the first write.
 ///
 /// # Errors
-/// `Usage` if the factory keeps its secrets elsewhere, names another key, or `file` has no key or several; `CannotWrite` if a file
+/// `Usage` if a private key would be in a git repo, the factory keeps its secrets elsewhere or names another key, or `file` has no key or
+/// several; `CannotWrite` if a file
 /// cannot be written or `sheet` exists.
 pub fn init_key(dir: &Path, file: &Path, sheet: Option<&Path>, watch: &dyn Watch) -> Result<OwnerKey> {
     let workspace = if dir.join(FILE_NAME).exists() {
@@ -56,6 +57,13 @@ pub fn init_key(dir: &Path, file: &Path, sheet: Option<&Path>, watch: &dyn Watch
             "this factory keeps its secrets with another provider than sops-age and needs no age key",
         )
         .hint(format!("see secrets.provider in {FILE_NAME}")));
+    }
+    for private in sheet.into_iter().chain([file]) {
+        if let Some(repo) = private.ancestors().skip(1).find(|folder| folder.join(".git").exists()) {
+            return Err(Error::usage(format!("{} is in the git repo {}", private.display(), repo.display())).hint(
+                "a private key must never be committed: name a file outside of git repos, with --out or --sheet",
+            ));
+        }
     }
     if let Some(sheet) = sheet.filter(|sheet| sheet.exists()) {
         return Err(Error::new(Kind::CannotWrite, format!("{} exists", sheet.display()))
@@ -71,7 +79,7 @@ pub fn init_key(dir: &Path, file: &Path, sheet: Option<&Path>, watch: &dyn Watch
     }
     if let Some(sheet) = sheet {
         let owner = workspace.as_ref().map(|workspace| format!("{}, ", workspace.factory.factory.owner_name));
-        create(sheet, &pair.sheet(owner.as_deref().unwrap_or_default()))?;
+        create(sheet, &pair.sheet(owner.as_deref().unwrap_or_default(), file))?;
     }
     let written = match &workspace {
         None => Written::NoFactory,

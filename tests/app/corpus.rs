@@ -174,6 +174,13 @@ fn python_with_pins_is_built_and_answers() {
 fn node_is_built_and_answers() {
     if ready() && support::available(&["node", "npm"]) {
         assert_eq!(answers("express"), "/items");
+        // A line that sets a variable is no name of a program.
+        let control = ControlRepo::new("defaults");
+        let adopted = adopt(&control, "express", |request| {
+            request.trial = true;
+            request.wishes.run = Some("MARK=1 node src/index.js".into());
+        });
+        assert!(matches!(adopted.made, Ok(Made::Adopted { trial: Trial::Answered { .. }, .. })), "{:?}", adopted.made);
         assert_eq!(answers("site"), "/");
     }
 }

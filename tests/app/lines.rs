@@ -56,6 +56,13 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
                 "a_key_made_in_a_control_repo_is_entered_there_and_proposed_by_an_upgrade",
             ),
         ),
+        (
+            "factoryup upgrade",
+            Test(
+                "tests/command_line/keys.rs",
+                "a_key_made_in_a_control_repo_is_entered_there_and_proposed_by_an_upgrade",
+            ),
+        ),
         ("install -d -m 700 ~/.config/sops/age", Host),
         ("Copy the file to paper", PERSON),
         ("add-recipient FOLDER", READERS),

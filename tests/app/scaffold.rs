@@ -220,6 +220,8 @@ fn a_factory_without_a_host_builds_too() {
         ("name=", "build.1=true\nbuild.2=exit 7\nname=", "this build step failed: exit 7"),
         ("name=", "build.1=no-such-tool --all\nname=", "no-such-tool is not installed"),
         ("name=", "build.1=mkdir out\npublic=out\nname=", "the build made no out/index.html"),
+        ("name=", "public=/tmp\nname=", "public must be a folder of this repository"),
+        ("name=", "public=bin/../..\nname=", "public must be a folder of this repository"),
     ] {
         assert!(conf.contains(from), "{conf}");
         fs::write(folder.join(".factory/app.conf"), conf.replacen(from, to, 1)).unwrap();

@@ -109,6 +109,19 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
     assert!(said.contains("site: 1.0.0 serves on http://127.0.0.1:8100"), "{said}");
     assert!(app.get("/").contains("This page came") && app.get("/version.json").contains("1.0.0"));
     assert!(passed(&app.deploy(&first)).contains("serves already"));
+    // Killed between the switch and the record: the next run makes up for the record.
+    passed(&app.deploy(": >/srv/apps/site/good"));
+    assert!(passed(&app.deploy(&first)).contains("1.0.0 serves on"));
+    // What leads out of a release is refused: the edge can read more than that.
+    let hostile = |make: &str| {
+        let make = format!(
+            "rm -rf ../x && mkdir -p ../x/.factory && cp -r public ../x/ && cp .factory/app.conf ../x/.factory/ && cd ../x && {make} && \
+             tar -czf ../x.tar.gz . && cd - && .factory/deploy install ../x.tar.gz 9"
+        );
+        code(&app.deploy(&make), 65)
+    };
+    assert!(hostile("ln -s /srv/apps/site/evidence.jsonl public/notes").contains("symbolic links in public"));
+    assert!(hostile("sed -i 's#^site=.*#site=.factory/../public#' .factory/app.conf").contains("must not contain .."));
     let good = ("1.1.0", 0, "1.1.0");
     let without_page = ("1.2.0", 76, "1.1.0");
     for (version, wanted, serves) in [good, without_page, ("", 0, "1.0.0")] {
@@ -126,6 +139,7 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
     let status = app.status();
     assert_eq!((&status["running"], &status["healthy"]), (&"1.0.0".into(), &true.into()), "{status}");
     let done = [
+        "install site 1.0.0: healthy",
         "install site 1.0.0: healthy",
         "install site 1.1.0: healthy",
         "install site 1.2.0: reverted",

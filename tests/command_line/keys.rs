@@ -110,6 +110,11 @@ fn what_could_replace_or_confuse_a_key_is_refused() {
     assert_eq!(fs::read_to_string(dir.join("sheet.txt")).unwrap(), "mine\n");
     assert!(!dir.join(KEYS).exists(), "refused before the first write");
 
+    for (flag, name) in [("--sheet", "acme-repo/sheet.txt"), ("--out", "acme-repo/deep/key.txt")] {
+        fs::create_dir_all(dir.join("acme-repo/.git")).unwrap();
+        refused(64, &[flag, name], "is in the git repo");
+    }
+    assert_eq!(fs::read_dir(dir.join("acme-repo")).unwrap().count(), 1);
     fs::write(dir.join("empty.txt"), "age-encryption.org/v1\n").unwrap();
     refused(64, &["--out", "empty.txt"], "no age key that factoryup can read");
     let (one, two) = (init(dir, &["--out", "one.txt"]), init(dir, &["--out", "two.txt"]));

@@ -64,6 +64,33 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
         "ref is \"refs/heads/agent/1\"",
     ),
     (
+        "control-plane",
+        ".type == \"gitlab_branch_protection\"",
+        ".allowed_to_push = [{access_level: \"developer\"}]",
+        "allowed_to_push is [{",
+    ),
+    (
+        "control-plane",
+        ".type == \"gitlab_project_job_token_scopes\"",
+        ".target_group_ids = [42]",
+        "target_group_ids is [42]",
+    ),
+    // What is known only after the apply.
+    (
+        "production",
+        ".type == \"cloudflare_zero_trust_access_policy\"",
+        "del(.include)",
+        "include[].email.email is not set, or not known before the apply",
+    ),
+    ("production", ".address | test(\"route\")", "del(.name)", "it moves the site or the mail of the whole domain"),
+    ("production", ".address | test(\"route\")", ".name = \"@\"", "it moves the site or the mail of the whole domain"),
+    (
+        "production",
+        ".type == \"cloudflare_zero_trust_access_application\"",
+        ".policies = [{decision: \"bypass\"}]",
+        "policies[].decision is \"bypass\"",
+    ),
+    (
         "production",
         ".type == \"cloudflare_zero_trust_access_policy\"",
         ".include += [{everyone: {}}]",
@@ -144,6 +171,9 @@ fn what_weakens_the_policy_is_refused_attribute_by_attribute() {
         );
         assert!(text(&check(root, &update)).contains("refused: update of "), "{which} {how}");
     }
+    // Two actions that no one has seen yet are no permission.
+    let forget = r#"(.resource_changes[0].change.actions) = ["forget", "create"]"#;
+    assert!(text(&check("production", forget)).contains("refused: replace of "));
     // A type without rules, such as one that would put a secret into the state.
     let token = r#".resource_changes += [{address: "gitlab_project_access_token.x", type: "gitlab_project_access_token", change: {actions: ["create"], after: {}}}]"#;
     let refused = check("control-plane", token);

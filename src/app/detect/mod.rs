@@ -154,6 +154,9 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         environment::read(source, stack, &mut facts);
     }
     keep_lines(&mut facts);
+    if facts.is_static && facts.output.is_none() {
+        return Err(Refusal::new("the folder of the site is not one of the repo", "say which it is: --output DIR"));
+    }
     if !facts.is_static && facts.start.is_none() {
         return Err(Refusal::new("the command that serves is not one line of text", "say what serves: --run COMMAND"));
     }
@@ -174,6 +177,7 @@ fn keep_lines(facts: &mut Facts) {
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     facts.port_variable = facts.port_variable.take().filter(|said| said.value != "PORT" && is_name(&said.value));
     facts.start = facts.start.take().filter(fits);
+    facts.output = facts.output.take().filter(|said| is_plain(&said.value) && !said.value.starts_with('/'));
     facts.health = facts.health.take().filter(|said| is_health_path(&said.value));
 }
 

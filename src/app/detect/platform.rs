@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::procfile::bound;
+use super::procfile::{bound, split};
 use super::source::{Said, Source, lines};
 use super::{Facts, is_health_path};
 
@@ -67,9 +67,9 @@ fn fly(source: &Source, facts: &mut Facts) {
         }
     }
     let processes = config.get("processes").and_then(toml::Value::as_table);
-    let start = processes.and_then(|all| all.get("app").or_else(|| all.get("web"))).and_then(toml::Value::as_str);
-    if let Some(command) = start.filter(|command| !command.is_empty()) {
-        facts.start.get_or_insert_with(|| Said::new(bound(command), source.place(FILE, command)));
+    let command = processes.and_then(|all| all.get("app").or_else(|| all.get("web"))).and_then(toml::Value::as_str);
+    if let Some(command) = command.filter(|command| !command.is_empty()) {
+        start(facts, command, source.place(FILE, command));
     }
     let mounts = match config.get("mounts") {
         Some(toml::Value::Array(all)) => all.iter().collect(),
@@ -78,6 +78,18 @@ fn fly(source: &Source, facts: &mut Facts) {
     };
     let folders = mounts.into_iter().filter_map(|mount| mount.get("destination")?.as_str());
     facts.data.extend(folders.map(|folder| Said::new(folder, source.place(FILE, folder))));
+}
+
+/// The first command that serves is the one that counts. What such a line runs before it is only noted.
+fn start(facts: &mut Facts, command: &str, origin: String) {
+    if facts.start.is_some() {
+        return;
+    }
+    let (before, serves) = split(command);
+    if let Some(before) = before.filter(|text| super::is_line(text)) {
+        facts.notes.push(format!("{origin} runs this before each start, and a release does not: {before}"));
+    }
+    facts.start = Some(Said::new(bound(serves), origin));
 }
 
 fn yaml(file: &str, text: &str, facts: &mut Facts) {
@@ -89,7 +101,7 @@ fn yaml(file: &str, text: &str, facts: &mut Facts) {
         if HEALTH.contains(&key) {
             health(facts, value, origin);
         } else if START.contains(&key) && !value.is_empty() {
-            facts.start.get_or_insert_with(|| Said::new(bound(value), origin()));
+            start(facts, value, origin());
         } else if MOUNT.contains(&key) {
             facts.data.push(Said::new(value, origin()));
         } else if OUTPUT.contains(&key) {
@@ -134,7 +146,7 @@ fn railway(source: &Source, facts: &mut Facts) {
         health(facts, path, || source.place(file, "healthcheckPath"));
     }
     if let Some(command) = text("startCommand") {
-        facts.start.get_or_insert_with(|| Said::new(bound(command), source.place(file, "startCommand")));
+        start(facts, command, source.place(file, "startCommand"));
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn web(source: &Source) -> Option<(Said, Option<String>)> {
 }
 
 /// The last command of a list, and those before it.
-fn split(command: &str) -> (Option<&str>, &str) {
+pub(super) fn split(command: &str) -> (Option<&str>, &str) {
     let at = [command.rfind("&&").map(|at| (at, 2)), command.rfind(';').map(|at| (at, 1))].into_iter().flatten().max();
     match at {
         // Within quotes it belongs to a word.

@@ -10,10 +10,10 @@ const FACTORY: &str = include_str!("../../../templates/scripts/host/factory");
 /// Likewise `scripts/host/factory-runner`.
 pub(super) const RUNNER: &str = include_str!("../../../templates/scripts/host/factory-runner");
 
-/// The edge: Caddy, as a service of the user that runs the applications. Each application's `scripts/deploy` writes its part, and that
+/// The edge: Caddy, as a service of the user that runs the applications. Each application's `.factory/deploy` writes its part, and that
 /// alone: `admin` is a socket in a folder that only this user enters.
 const EDGE: &str = "\
-# Written by factoryup. scripts/deploy of each application writes the part of that application.
+# Written by factoryup. .factory/deploy of each application writes the part of that application.
 {
 \tadmin unix/{$XDG_RUNTIME_DIR}/factory-edge/admin.sock
 \tauto_https off

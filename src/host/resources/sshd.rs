@@ -110,6 +110,10 @@ impl Sshd {
                 format!("add {LOGIN_GROUP} to AllowGroups in /etc/ssh, or remove the line"),
             );
         }
+        let denied = values("denygroups");
+        if denied.iter().any(|pattern| is_meant(LOGIN_GROUP, pattern)) {
+            return refuse("DenyGroups", &denied, format!("remove {LOGIN_GROUP} from DenyGroups in /etc/ssh"));
+        }
         let files = values("authorizedkeysfile");
         let home = |file: &&str| {
             file.strip_prefix("%h/").unwrap_or(file) == ".ssh/authorized_keys"

@@ -32,9 +32,10 @@ as_staged() {
 # matches NAME LIST: whether one of sshd's patterns in LIST, one a line, is for NAME.
 matches() {
     while IFS= read -r pattern; do
+        # The host of USER@HOST is the login's to show.
         # shellcheck disable=SC2254 # a pattern is what it is
         case $1 in
-            $pattern) return 0 ;;
+            ${pattern%%@*}) return 0 ;;
         esac
     done <<LIST
 $2
