@@ -387,11 +387,11 @@ fn only_where_it_belongs(journey: &Journey, secret: &Secrecy, on_host: bool) {
 fn the_canary_would_be_seen() {
     let secret = "canary-of-the-canary-41";
     let watcher = Watcher::start(vec![secret.to_owned()]);
-    let in_arguments = Command::new("sh").args(["-c", "sleep 0.2", secret]).status().unwrap();
-    let in_environment = Command::new("sleep").arg("0.21").env("CANARY", secret).status().unwrap();
+    let in_arguments = Command::new("sh").args(["-c", "sleep 1; :", secret]).status().unwrap();
+    let in_environment = Command::new("sleep").arg("1.21").env("CANARY", secret).status().unwrap();
     assert!(in_arguments.success() && in_environment.success());
     let seen = watcher.stop();
-    assert!(seen.iter().any(|s| s.contains(secret)) && seen.iter().any(|s| s.contains("0.21")), "{seen:?}");
+    assert!(seen.iter().any(|s| s.contains(secret)) && seen.iter().any(|s| s.contains("1.21")), "{seen:?}");
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("deep")).unwrap();
     fs::write(folder.path().join("deep/file"), format!("\0binary {secret}")).unwrap();
