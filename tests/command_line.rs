@@ -19,6 +19,8 @@ use serde_json::Value;
 fn factoryup_command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
     command.current_dir(dir).env("HOME", dir).env("XDG_STATE_HOME", dir.join("state")).stdin(Stdio::null());
+    // Else `keys init` would find, or make, a key of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", dir.join(".config")).env_remove("SOPS_AGE_KEY_FILE");
     command
 }
 
