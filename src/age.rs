@@ -56,7 +56,7 @@ impl KeyPair {
         Some(Self { private: Secret::new(line), recipient: text("age", public.as_bytes())? })
     }
 
-    /// The public half, `age1…`: whoever has it can encrypt for the owner of the pair.
+    /// The public half, `age1…`: with it, anyone can encrypt for the owner of the pair.
     #[must_use]
     pub fn recipient(&self) -> &str {
         &self.recipient
@@ -80,7 +80,7 @@ impl KeyPair {
         Zeroizing::new(format!(
             "RECOVERY SHEET OF AN AGE KEY\n\n\
              {owner}created {created}\n\n\
-             Whoever has this page can read the secrets of the factory. Print it, delete the file, and keep the page where\n\
+             Anyone who has this page can read the secrets of the factory. Print it, delete the file, and keep the page where\n\
              neither a fire nor a burglar gets both it and your computer.\n\n\
              Public key:\n\n    {}\n\n\
              Private key ({PRIVATE}, then the groups without the spaces, all on one line):\n\n    {PRIVATE}\n{}\n\n\

@@ -5,8 +5,7 @@
 //! a branch of its own (`branch`), and never a write into its work tree. The rest serves these four: the [`catalogue`] and
 //! the `context` that templates see, the [`render`]er, the [`manifest`] with the other files of `.factory/`, and [`git`].
 //!
-//! What a factory *is* stands in `templates/`, not here. Pushing the repo to GitLab is the hand-off's affair; it uses
-//! [`git::remote`].
+//! What a factory *is* is in `templates/`, not here. The GitLab setup pushes the repo, with [`git::remote`].
 //!
 //! ```no_run
 //! use factoryup::dialog::Silent;
@@ -58,7 +57,7 @@ pub(crate) mod stage;
 
 use std::path::Path;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::factory::answers::Answers;
 use crate::factory::{FILE_NAME, Factory};
 use crate::plan::{Action, Change, Deed, Log, Plan, Target, TargetName, Watch};
@@ -253,10 +252,7 @@ impl RepoTarget {
         // Other answers may make other files, whose content was not read yet.
         match observe::observe(&self.git, &self.desired)? {
             Observed::Control(repo) => Ok(repo),
-            _ => Err(Error::new(
-                Kind::CutShort,
-                format!("{} was changed while factoryup was running", self.dir().display()),
-            )),
+            _ => Err(RepoError::Meanwhile(format!("{} was changed", self.dir().display())).into()),
         }
     }
 
@@ -342,8 +338,7 @@ pub(crate) fn bare(dir: &Path) -> Option<crate::Error> {
     observe::is_bare(dir).then(|| RepoError::Bare(dir.to_owned()).into())
 }
 
-/// The answers last applied to the control repo in `dir`: the text of `.factory/answers.lock` in the commit that is checked out. `None`
-/// where there is none.
+/// The answers last applied to the control repo in `dir`: the text of `.factory/answers.lock` in HEAD, if it has one.
 ///
 /// # Errors
 /// `CannotWrite` when git cannot be run.

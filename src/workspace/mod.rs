@@ -86,17 +86,7 @@ impl<'w> Workspace<'w> {
         let text = text_in(dir)?;
         let factory = parse(&text, &dir.join(FILE_NAME).display().to_string())?;
         let state = purpose.state(dir, &factory, watch)?;
-        Ok(Self {
-            factory,
-            dir: dir.to_owned(),
-            read: text.clone(),
-            text,
-            keys,
-            state,
-            token: OnceCell::new(),
-            replace_agent_token: false,
-            watch,
-        })
+        Ok(Self::with(Renewed { text, factory }, dir, keys, state, watch))
     }
 
     /// Opens a control repo of an older version: `ask` gets the text of its `factory.toml` with the answers last applied, and
@@ -113,19 +103,9 @@ impl<'w> Workspace<'w> {
     ) -> Result<Self> {
         let read = text_in(dir)?;
         let lock = crate::repo::answers_lock(dir)?;
-        let Renewed { factory, text } = ask(&read, lock.as_deref())?;
-        let state = purpose.state(dir, &factory, watch)?;
-        Ok(Self {
-            factory,
-            dir: dir.to_owned(),
-            read,
-            text,
-            keys,
-            state,
-            token: OnceCell::new(),
-            replace_agent_token: false,
-            watch,
-        })
+        let renewed = ask(&read, lock.as_deref())?;
+        let state = purpose.state(dir, &renewed.factory, watch)?;
+        Ok(Self { read, ..Self::with(renewed, dir, keys, state, watch) })
     }
 
     /// A workspace of known answers, whose control repo in `dir` need not exist.
@@ -134,7 +114,12 @@ impl<'w> Workspace<'w> {
     /// `Internal` if the answers cannot be written as `factory.toml`.
     pub fn of(factory: Factory, dir: &Path, keys: Keys, state: StateDir, watch: &'w dyn Watch) -> Result<Self> {
         let text = crate::factory::to_toml(&factory)?;
-        Ok(Self {
+        Ok(Self::with(Renewed { text, factory }, dir, keys, state, watch))
+    }
+
+    fn with(answers: Renewed, dir: &Path, keys: Keys, state: StateDir, watch: &'w dyn Watch) -> Self {
+        let Renewed { text, factory } = answers;
+        Self {
             factory,
             dir: dir.to_owned(),
             read: text.clone(),
@@ -144,7 +129,7 @@ impl<'w> Workspace<'w> {
             token: OnceCell::new(),
             replace_agent_token: false,
             watch,
-        })
+        }
     }
 
     /// With a new token for the agent, as [`GitlabTarget::replacing_agent_token`].
