@@ -18,7 +18,7 @@
 //! | [`LOG`](Budget::LOG) | a log that factoryup appends to | 64 MiB | | |
 //!
 //! A depth needs no number of its own: each level of a tree costs entries, and JSON is read to a depth of 128 by `serde_json`. The memory of
-//! git itself is bounded by the kernel, see `repo::git`.
+//! git itself is bounded by the kernel, see `git`.
 //!
 //! ```
 //! use factoryup::budget::{Budget, Exceeded};

@@ -13,6 +13,7 @@
 //! What it says is without the [secrets](crate::secret::redact) of this process from the start, wherever it ends up.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::secret::redact;
 
@@ -66,6 +67,42 @@ impl Kind {
             Self::NotPermitted => "not-permitted",
             Self::Interrupted => "interrupted",
         }
+    }
+}
+
+/// What to do about a full file system.
+pub(crate) const MAKE_ROOM: &str = "free space on that file system, then run the command again";
+
+/// A file or folder that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}: {source}", path.display())]
+pub(crate) struct IoError {
+    verb: &'static str,
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl IoError {
+    /// Adds the operation and the path to the system's error.
+    pub(crate) fn at(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self { verb, path: path.to_owned(), source }
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(error: IoError) -> Self {
+        use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        let text = crate::dialog::plain(&error.to_string());
+        let hint = match error.source.kind() {
+            PermissionDenied => {
+                &format!("choose a directory that you can write to instead of {}", error.path.display())
+            }
+            ReadOnlyFilesystem => "choose a directory on a writable file system",
+            StorageFull => MAKE_ROOM,
+            NotFound => "run the command again; the file was removed while factoryup was running",
+            _ => return Self::new(Kind::CannotWrite, text),
+        };
+        Self::new(Kind::CannotWrite, text).hint(hint)
     }
 }
 

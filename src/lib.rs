@@ -12,6 +12,8 @@
 //! | [`plan`] | the engine: `Target`, `Change`, `Plan`, journal, receipt, evidence; knows no target |
 //! | [`host`] | target *host*: a trusted machine, observed and changed by two POSIX sh programs |
 //! | [`repo`] | target *repo*: the control repo, rendered from `templates/` into one git commit |
+//! | [`templating`] | from templates and answers to a tree of files in memory |
+//! | [`git`] | the user's git, run so that what it does depends on the repo alone |
 //! | [`gitlab`] | target *gitlab*: the hand-off, and the negative proof that it holds |
 //! | [`workspace`] | a factory's folder with its answers, keys, state and dialog: makes targets, and applies them in order |
 //! | [`budget`] | what a peer may cost: bytes, entries and time |
@@ -46,6 +48,7 @@ pub mod factory;
 #[cfg(test)]
 #[path = "../tests/fuzz/mod.rs"]
 mod fuzz;
+pub mod git;
 pub mod gitlab;
 pub mod hand_over;
 pub mod host;
@@ -63,6 +66,7 @@ mod shell;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]
 mod skip;
+pub mod templating;
 pub mod trace;
 pub mod transport;
 pub mod ui;

@@ -5,7 +5,7 @@
 //!
 //! Secrets do not get into the file, for two reasons. [`note`] replaces values by the name of their field, which covers the
 //! tokens in GitLab's answers. It also replaces every [`Secret`](crate::secret::Secret) that this run knows, in every form of
-//! [`forms`]: each new secret registers with [`hide`]. Callers still leave out what must not be recorded: the password for sudo
+//! `forms`: each new secret registers with `hide`. Callers still leave out what must not be recorded: the password for sudo
 //! travels in front of a program, so only the program is passed to [`note`].
 
 use std::fs::{File, OpenOptions};

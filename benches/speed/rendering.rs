@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use factoryup::factory::parse;
-use factoryup::repo::render::render;
-use factoryup::repo::tree::{Mode, Tree};
+use factoryup::templating::render::render;
+use factoryup::templating::tree::{Mode, Tree};
 
 use crate::measure::{in_turn, ratio, run, show, target};
 

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use factoryup::dialog::Silent;
 use factoryup::plan::{Options, StateDir, converge};
 use factoryup::repo::RepoTarget;
-use factoryup::repo::render::Renderer;
+use factoryup::templating::render::Renderer;
 
 use measure::{Meter, Samples, target};
 use peers::Bench;

@@ -7,11 +7,11 @@ use super::entry::AppEntry;
 use super::scaffold::{self, commit, contract, is_free, is_named};
 use super::trial::{self, Outcome};
 use super::{ADOPT_BRANCH, AppError, Made, Request, Trial};
-use crate::repo::catalogue::Class;
+use crate::git::Git;
+use crate::git::write::Edit;
 use crate::repo::desired::blob;
-use crate::repo::git::Git;
-use crate::repo::git::write::Edit;
-use crate::repo::tree::RenderedFile;
+use crate::templating::catalogue::Class;
+use crate::templating::tree::RenderedFile;
 
 /// A repo that can be adopted, at the commit that is checked out.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::entry::AppEntry;
 use super::{AppError, Request};
 use crate::factory::Factory;
-use crate::repo::git::Git;
-use crate::repo::git::write::{Edit, NewCommit};
-use crate::repo::record::Blob;
+use crate::git::Blob;
+use crate::git::Git;
+use crate::git::write::{Edit, NewCommit};
 
 const ENTRIES: &str = "infra/apps/";
 /// Branches with an entry that is not merged yet.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
+use crate::git::error::GitError;
 use crate::repo::error::RepoError;
+use crate::templating::error::TemplateError;
 
 /// A failure to add an application.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,10 @@ pub(super) enum AppError {
     Interrupted,
     #[error(transparent)]
     Repo(#[from] RepoError),
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 /// What is said when a new application has no kind.
@@ -70,6 +76,8 @@ impl From<AppError> for Error {
             AppError::Interrupted => crate::interrupt::interrupted(),
             AppError::NoKind { name } => no_kind(&name),
             AppError::Repo(error) => error.into(),
+            AppError::Git(error) => error.into(),
+            AppError::Template(error) => error.into(),
         }
     }
 }

@@ -7,17 +7,17 @@ use serde::Serialize;
 use super::detect::Facts;
 use super::entry::AppEntry;
 use super::{AppError, AppKind, Made, Request};
-use crate::repo::ObjectFormat;
-use crate::repo::catalogue::Pack;
+use crate::git::Git;
+use crate::git::ObjectFormat;
+use crate::git::write::{Edit, NewCommit};
 use crate::repo::create;
 use crate::repo::desired::blob;
 use crate::repo::error::RepoResult;
-use crate::repo::git::Git;
-use crate::repo::git::write::{Edit, NewCommit};
 use crate::repo::ground::refuse_unfit;
-use crate::repo::render::Renderer;
 use crate::repo::stage::Stage;
-use crate::repo::tree::Tree;
+use crate::templating::catalogue::Pack;
+use crate::templating::render::Renderer;
+use crate::templating::tree::Tree;
 
 /// What templates of an application can name beside the factory's own keys.
 #[derive(Debug, Serialize)]
@@ -80,7 +80,8 @@ pub(super) fn render(
         components,
         ports,
     };
-    Renderer::new(Pack::embedded_app(include_str!("catalogue.toml"))?).render_with(request.factory, &More { app })
+    let renderer = Renderer::new(Pack::embedded_app(include_str!("catalogue.toml"))?);
+    Ok(renderer.render_with(request.factory, &More { app })?)
 }
 
 /// Makes a new repo in `folder`.

@@ -7,7 +7,7 @@
 //! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
 //! `keep`. `anchor` keeps heads of the evidence log in protected tags.
 //!
-//! Pushing is done by git, in [`crate::repo::git::remote`]. No token is looked for here: the caller brings the owner's.
+//! Pushing is done by git, in [`crate::git::remote`]. No token is looked for here: the caller brings the owner's.
 //!
 //! ```no_run
 //! use factoryup::dialog::Silent;

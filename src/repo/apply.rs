@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::desired::Desired;
 use super::error::RepoResult;
-use super::git::write::{NewCommit, ObjectFormat};
 use super::{Pending, branch, create, in_place};
 use crate::error::{Error, Kind, Result};
 use crate::factory::FILE_NAME;
+use crate::git::write::{NewCommit, ObjectFormat};
 use crate::plan::{Change, Log, Plan, Undo};
 
 pub(super) fn apply(

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use super::compare::Comparison;
 use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
-use super::git::write::{Edit, NewCommit};
 use super::observe::ControlRepo;
 use super::record::{self, base_digest};
 use crate::digest::{sha256, sha256_of_parts};
 use crate::factory::FILE_NAME;
+use crate::git::write::{Edit, NewCommit};
 
 /// The name of the branch for these differences. It names where they start from and what they are, so that the same differences
 /// find their branch again, and others never meet it.
@@ -78,14 +78,15 @@ pub(crate) fn commit(desired: &Desired, repo: &ControlRepo, comparison: &Compari
     };
     let mut edits = edits(desired, repo, comparison)?;
     edits.retain(|edit| !there(edit));
-    repo.git.commit(&NewCommit {
+    let commit = NewCommit {
         branch: name,
         parent: Some(&repo.head),
         owner: desired.owner(),
         at: jiff::Timestamp::now().as_second(),
         message: &message,
         edits: &edits,
-    })
+    };
+    Ok(repo.git.commit(&commit)?)
 }
 
 /// What the work tree is to hold: also of the pristine texts all that are needed, whether they are in the commit or not.

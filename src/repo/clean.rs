@@ -11,13 +11,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::error::{RepoError, RepoResult};
-use super::git::Git;
-use super::git::read::TreeEntry;
 use super::journal::place;
 use super::observe::SUBMODULE;
-use super::tree::Mode;
 use crate::budget;
 use crate::digest::sha256;
+use crate::git::Git;
+use crate::git::read::TreeEntry;
+use crate::templating::tree::Mode;
 
 /// Git's mode of a folder.
 pub(crate) const FOLDER: &str = "040000";
@@ -131,7 +131,7 @@ pub(crate) fn stage<'a>(
         let oid = git.feed(&["hash-object", "-w", "--stdin"], &bytes)?;
         let _ = write!(entries, "{mode} {} 0\t{path}\0", String::from_utf8_lossy(&oid).trim());
     }
-    git.update_index(entries.as_bytes())
+    Ok(git.update_index(entries.as_bytes())?)
 }
 
 /// The command that brings back the file at `path` that had this digest, where git still has it.

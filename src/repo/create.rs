@@ -12,9 +12,9 @@ use rustix::fs::{CWD, RenameFlags};
 
 use super::error::{RepoError, RepoResult};
 use super::failpoint::reached;
-use super::git::Git;
-use super::git::write::{NewCommit, ObjectFormat};
 use super::stage::Stage;
+use crate::git::Git;
+use crate::git::write::{NewCommit, ObjectFormat};
 
 /// Makes a repo with this first commit in `dir`, which is not there, or holds nothing but files that are in the commit.
 pub(crate) fn create(dir: &Path, first: &NewCommit<'_>, format: ObjectFormat) -> RepoResult<()> {
@@ -89,7 +89,7 @@ fn rename(from: &Path, to: &Path) -> RepoResult<()> {
             let why = format!("{} was created while factoryup was running", to.display());
             return RepoError::Occupied { dir: to.parent().unwrap_or(to).to_owned(), why };
         }
-        RepoError::Io { verb: "write", path: to.to_owned(), source }
+        RepoError::io("write", to)(source)
     };
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
@@ -109,7 +109,7 @@ pub(crate) fn sync(path: &Path) -> RepoResult<()> {
     #[cfg(target_os = "linux")]
     {
         let folder = File::open(path).map_err(RepoError::io("open", path))?;
-        rustix::fs::syncfs(&folder).map_err(|e| RepoError::Io { verb: "sync", path: path.to_owned(), source: e.into() })
+        rustix::fs::syncfs(&folder).map_err(|e| RepoError::io("sync", path)(e.into()))
     }
     #[cfg(not(target_os = "linux"))]
     {

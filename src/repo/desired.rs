@@ -1,13 +1,14 @@
 //! The desired state of the control repo: settings in, files out.
 
 use super::error::RepoResult;
-use super::git::write::Edit;
 use super::manifest::Manifest;
-use super::record::{self, Blob};
-use super::render::render;
-use super::tree::{Mode, RenderedFile, Tree};
+use super::record;
 use crate::error::Result;
 use crate::factory::{FILE_NAME, Factory};
+use crate::git::Blob;
+use crate::git::write::Edit;
+use crate::templating::render::render;
+use crate::templating::tree::{Mode, RenderedFile, Tree};
 
 /// The desired control repo.
 #[derive(Clone, Debug)]

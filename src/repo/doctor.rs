@@ -8,18 +8,18 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::catalogue::Class;
 use super::desired::Desired;
-use super::git::Git;
 use super::manifest::{FileRecord, State};
 use super::merge::has_markers;
 use super::observe::{ControlRepo, Current, Observed, observe, resolve};
 use super::record::{ANSWERS, BASE, base_digest};
-use super::render::render;
-use super::tree::owned;
 use crate::digest::{sha256, sha256_of_json};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
+use crate::git::Git;
+use crate::templating::catalogue::Class;
+use crate::templating::render::render;
+use crate::templating::tree::owned;
 
 /// One thing that should hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::error::RepoError;
-use super::git::Git;
 use super::manifest;
 use super::observe::resolve;
 use crate::error::Result;
 use crate::factory::FILE_NAME;
+use crate::git::Git;
+use crate::git::error::GitError;
 
 /// `factory.toml` as an upgrade left it on its branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn earlier(dir: &Path) -> Result<Option<Earlier>> {
     let git = Git::new(&dir)?;
     let run = |args: &[&str]| match git.run(args) {
         Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
-        Err(RepoError::Git { .. }) => Ok(None),
+        Err(GitError::Failed { .. }) => Ok(None),
         Err(error) => Err(error),
     };
     let list = [

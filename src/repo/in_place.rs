@@ -5,11 +5,11 @@
 
 use super::clean::{changed, has_modes, is, present, refuse_overlooked};
 use super::error::{RepoError, RepoResult};
-use super::git::Git;
-use super::git::write::Edit;
 use super::journal::{Steps, place};
 use crate::digest::sha256;
 use crate::factory::FILE_NAME;
+use crate::git::Git;
+use crate::git::write::Edit;
 
 /// Whether the work tree holds what `edits` make.
 pub(crate) fn is_written(git: &Git, edits: &[Edit]) -> RepoResult<bool> {

@@ -29,11 +29,11 @@ use super::clean::{FOLDER as DIRECTORY, Side, has_modes, is, present, stage};
 use super::create::sync;
 use super::error::{RepoError, RepoResult};
 use super::failpoint::reached;
-use super::git::Git;
-use super::git::write::Edit;
-use super::tree::Mode;
 use crate::budget;
 use crate::digest::sha256;
+use crate::git::Git;
+use crate::git::write::Edit;
+use crate::templating::tree::Mode;
 use replay::Replay;
 
 /// Format number of the journal. The first had no `stage`.
@@ -301,8 +301,8 @@ pub(crate) fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repo::git::write::ObjectFormat;
-    use crate::repo::record::Blob;
+    use crate::git::Blob;
+    use crate::git::ObjectFormat;
 
     #[test]
     fn a_folder_makes_room_for_a_file_and_a_file_for_a_folder() {

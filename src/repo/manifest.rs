@@ -11,11 +11,11 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::Class;
 use super::error::{RepoError, RepoResult};
-use super::path;
-use super::tree::{ContentKind, RenderedFile, Tree};
 use crate::migrations::numbers;
+use crate::templating::catalogue::Class;
+use crate::templating::path;
+use crate::templating::tree::{ContentKind, RenderedFile, Tree};
 
 /// Where it is in the control repo.
 pub const PATH: &str = ".factory/manifest.toml";
@@ -276,7 +276,7 @@ pub(crate) fn in_work_tree(dir: &Path) -> RepoResult<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repo::tree::Mode;
+    use crate::templating::tree::Mode;
 
     fn sample() -> Manifest {
         let file = |id: &str, path: &str, class, kind, bytes: &[u8]| RenderedFile {

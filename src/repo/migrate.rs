@@ -12,11 +12,11 @@ use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
 use super::manifest::{self, Manifest};
 use super::observe::{ControlRepo, Current, SUBMODULE};
-use super::record::Blob;
 use super::report::{Answered, Sort};
 use crate::digest::sha256;
 use crate::error::Result;
 use crate::factory::answered_since;
+use crate::git::Blob;
 use crate::migrations::{Change, Migration, numbers};
 
 /// What was run, and what it did to the tree.

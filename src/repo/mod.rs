@@ -2,10 +2,11 @@
 //!
 //! `desired` renders the answers to a tree in memory, `observe` reads what a folder holds, `compare` finds what differs and
 //! whose a difference is, and `apply` makes it so: a new repo appears whole (`create`), an existing one gets one commit on
-//! a branch of its own (`branch`), and never a write into its work tree. The rest serves these four: the [`catalogue`] and
-//! the `context` that templates see, the [`render`]er, the [`manifest`] with the other files of `.factory/`, and [`git`].
+//! a branch of its own (`branch`), and never a write into its work tree. The rest serves these four, such as the [`manifest`] with
+//! the other files of `.factory/`.
 //!
-//! What a factory *is* is in `templates/`, not here. The GitLab setup pushes the repo, with [`git::remote`].
+//! What a factory *is* is in `templates/`, and becomes a tree in [`crate::templating`]. The GitLab setup pushes the repo, with
+//! [`crate::git::remote`].
 //!
 //! ```no_run
 //! use factoryup::dialog::Silent;
@@ -24,24 +25,18 @@
 #[path = "../../tests/fuzz/repo.rs"]
 pub(crate) mod fuzz;
 
-pub mod catalogue;
 pub mod doctor;
 pub mod earlier;
-pub mod git;
 pub mod manifest;
 pub mod merge;
 pub mod propose;
-pub mod render;
 pub mod report;
 pub mod resolve;
-pub mod tree;
 
 mod apply;
-mod block;
 mod branch;
 mod clean;
 mod compare;
-mod context;
 pub(crate) mod create;
 pub(crate) mod desired;
 pub(crate) mod error;
@@ -51,7 +46,6 @@ mod in_place;
 mod journal;
 mod migrate;
 pub(crate) mod observe;
-mod path;
 pub(crate) mod record;
 pub(crate) mod stage;
 
@@ -62,14 +56,14 @@ use crate::factory::answers::Answers;
 use crate::factory::{FILE_NAME, Factory};
 use crate::plan::{Action, Change, Deed, Log, Plan, Target, TargetName, Watch};
 
+use crate::git::error::GitError;
+use crate::git::{Git, Mode, ObjectFormat};
+use crate::templating::tree::Tree;
 use compare::Comparison;
 use desired::{Desired, shown};
 use error::RepoError;
-use git::Git;
-pub use git::write::ObjectFormat;
 use observe::{ControlRepo, Observed};
 use report::Report;
-use tree::{Mode, Tree};
 
 /// The control repo in one folder.
 #[derive(Debug)]
@@ -109,7 +103,7 @@ impl RepoTarget {
         Self::from_desired(dir.as_ref(), Desired::new(factory, factory_toml)?)
     }
 
-    /// As [`new`](Self::new), with a tree that was rendered from other templates than those in this binary: see [`render::Renderer`].
+    /// As [`new`](Self::new), with a tree that was rendered from other templates than those in this binary: see [`Renderer`](crate::templating::render::Renderer).
     ///
     /// # Errors
     /// `CannotWrite` when `dir` is a link that leads nowhere, or there is no git.
@@ -349,7 +343,7 @@ pub fn answers_lock(dir: &Path) -> Result<Option<String>> {
     }
     match Git::new(&dir)?.run(&["cat-file", "blob", &format!("HEAD:{}", record::ANSWERS)]) {
         Ok(text) => Ok(String::from_utf8(text).ok()),
-        Err(error::RepoError::Git { .. }) => Ok(None),
+        Err(GitError::Failed { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

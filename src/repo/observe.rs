@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
-use super::git::Git;
-use super::git::read::TreeEntry;
 use super::manifest::{self, Manifest};
 use super::migrate;
 use super::record::{ANSWERS, BASE, CONFLICTS};
 use super::stage::Stage;
 use crate::budget;
 use crate::factory::{FILE_NAME, SCHEMA};
+use crate::git::Git;
+use crate::git::read::TreeEntry;
 use crate::migrations::Migration;
+use crate::templating::error::TemplateError;
 
 /// What is there.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ pub(crate) fn resolve(dir: &Path) -> RepoResult<PathBuf> {
 
 /// Looks at the folder of `git`, which [`resolve`] returned.
 pub(crate) fn observe(git: &Git, desired: &Desired) -> RepoResult<Observed> {
-    observe_for(crate::migrations::all().map_err(|e| RepoError::Catalogue(e.to_string()))?, git, desired)
+    observe_for(crate::migrations::all().map_err(|e| TemplateError::Catalogue(e.to_string()))?, git, desired)
 }
 
 /// The same for another list of migrations than this binary's.

@@ -6,16 +6,16 @@
 
 use std::path::Path;
 
-use super::git::remote::{Login, Pushed, push_with_options};
 use super::report::Report;
 use crate::error::{Error, Result};
 use crate::factory::Factory;
+use crate::git::remote::{Login, Pushed, push_with_options};
 
 /// Pushes the branch of `report` from the repo in `dir`. A branch that was pushed before is up to date, and its merge request stays
 /// as it is.
 ///
 /// # Errors
-/// As [`push`](super::git::remote::push); `Internal` when the report names no branch.
+/// As [`push`](crate::git::remote::push); `Internal` when the report names no branch.
 pub fn propose(dir: &Path, factory: &Factory, report: &Report, login: Login<'_>) -> Result<Pushed> {
     let branch = report.branch.as_ref().ok_or_else(|| Error::internal("there is no branch to push"))?;
     let gitlab = &factory.gitlab;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::catalogue::Class;
 use super::error::{RepoError, RepoResult};
 use super::manifest::{self, Manifest};
-use super::tree::{Mode, Tree};
 use crate::digest::{sha256, sha256_of_json};
 use crate::factory::Factory;
+use crate::git::Blob;
+use crate::templating::catalogue::Class;
+use crate::templating::tree::Tree;
 
 /// The answers last applied, in the form of `factory.toml`: the base, when `factory.toml` is the new.
 pub(crate) const ANSWERS: &str = ".factory/answers.lock";
@@ -26,20 +27,6 @@ const IGNORE: (&str, &str) = (".factory/.ignore", "base/\nconflicts/\n");
 /// The digest that the path of a pristine text has for a name. What else lies in that folder is somebody's own.
 pub(crate) fn base_digest(path: &str) -> Option<&str> {
     path.strip_prefix(BASE).filter(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-/// A file as git will hold it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blob {
-    pub(crate) path: String,
-    pub(crate) mode: Mode,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Blob {
-    pub(crate) fn file(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { path: path.into(), mode: Mode::File, bytes: bytes.into() }
-    }
 }
 
 /// Names the answers: SHA-256 of their canonical JSON.

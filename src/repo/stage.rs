@@ -18,8 +18,9 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags};
 
 use super::error::{RepoError, RepoResult};
-use super::git::Git;
 use crate::digest::sha256;
+use crate::git::Git;
+use crate::git::error::GitError;
 
 const PREFIX: &str = ".factoryup-";
 const LOCK: &str = "lock";
@@ -52,11 +53,8 @@ impl Stage {
         let path = container.join(LOCK);
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
         let mut lock = file.map_err(RepoError::io("write", &path))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| RepoError::Io {
-            verb: "lock",
-            path: path.clone(),
-            source: e.into(),
-        })?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|e| RepoError::io("lock", &path)(e.into()))?;
         let marker = String::from_utf8_lossy(MARKER);
         let says = format!(
             "{marker}{} is made here; when factoryup is not running, this folder can be removed\n",
@@ -174,8 +172,8 @@ fn read_lock(path: &Path) -> Option<(File, Vec<u8>)> {
 fn is_known(folder: &Path, name: &str) -> RepoResult<bool> {
     match Git::new(folder)?.run(&["ls-files", "-z", "--", name]) {
         Ok(listing) => Ok(!listing.is_empty()),
-        Err(RepoError::Git { .. } | RepoError::NotTrusted(_)) => Ok(false),
-        Err(error) => Err(error),
+        Err(GitError::Failed { .. } | GitError::NotTrusted(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -99,7 +99,7 @@ pub fn forget_all() {
     KNOWN.write().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// `text` with `[secret]` in place of every secret of this process. See the [module](self) for the forms that are found.
+/// `text` with `[secret]` in place of every secret of this process. The module says which forms are found.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,7 @@
 //! two ways: to people (progress on standard error, results on standard output, color and motion only on a terminal that wants
 //! them), or, with `--json`, to machines: one JSON object per line on standard output, each with an `event` key.
 //!
-//! What is printed came from a host or the network more often than not, so every text passes [`plain`](crate::dialog::plain). What
+//! What is printed came from a host or the network more often than not, so every text passes [`plain`]. What
 //! writes to a stream searches the text for the secrets of this process once more.
 
 mod diff;

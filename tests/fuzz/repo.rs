@@ -1,12 +1,12 @@
 //! What a control repo from elsewhere holds, and what git says of it.
 
-use super::block;
-use super::git::objects::next_object;
-use super::git::read::entries;
 use super::journal;
 use super::manifest::Manifest;
 use super::merge::{has_markers, text as merge};
 use crate::fuzz::{Reader, text};
+use crate::git::objects::next_object;
+use crate::git::read::entries;
+use crate::templating::block;
 
 /// Three texts in one, and the kind of file.
 fn three(bytes: &[u8]) -> (&'static str, [&[u8]; 3]) {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use factoryup::repo::git::remote;
+use factoryup::git::remote;
 use factoryup::secret::Secret;
 use tiny_http::{Header, Request, Response, Server};
 

@@ -5,7 +5,7 @@ use factoryup::Kind;
 use factoryup::factory::{HostKind, RunnerKind};
 use factoryup::host::{Drill, HostTarget};
 use factoryup::plan::Outcome;
-use factoryup::repo::render::render;
+use factoryup::templating::render::render;
 
 use crate::journey::{Journey, Observer};
 use crate::support::lab;

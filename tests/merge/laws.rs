@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use factoryup::repo::merge::{Base, Decision, Version, decide, has_markers, text};
-use factoryup::repo::tree::Mode;
+use factoryup::templating::tree::Mode;
 use sha2::{Digest, Sha256};
 
 use crate::oracle;

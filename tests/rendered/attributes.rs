@@ -1,6 +1,6 @@
 //! The infrastructure code of every combination against the providers' schemas, with no engine and no Python.
 
-use factoryup::repo::tree::Mode;
+use factoryup::templating::tree::Mode;
 
 use crate::combinations::{Combination, PAIRWISE};
 use crate::hcl::{Schemas, faults};

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use factoryup::repo::tree::Mode;
+use factoryup::templating::tree::Mode;
 
 use crate::combinations::PAIRWISE;
 use crate::control_repo::{ControlRepo, passed, stdout, terraform, text};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::LazyLock;
 
-use factoryup::repo::tree::Mode;
+use factoryup::templating::tree::Mode;
 use tempfile::TempDir;
 
 use crate::combinations::PAIRWISE;

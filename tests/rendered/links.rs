@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use factoryup::repo::tree::{Mode, Tree};
+use factoryup::templating::tree::{Mode, Tree};
 
 use crate::combinations::PAIRWISE;
 

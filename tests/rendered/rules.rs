@@ -2,7 +2,7 @@
 //! refs only.
 
 use factoryup::factory::{Factory, RunnerKind};
-use factoryup::repo::tree::Tree;
+use factoryup::templating::tree::Tree;
 use serde_json::{Value, json};
 
 use crate::combinations::PAIRWISE;

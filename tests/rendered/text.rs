@@ -1,7 +1,7 @@
 //! What stands in the files, without running anything.
 
 use clap::CommandFactory as _;
-use factoryup::repo::tree::{Mode, RenderedFile};
+use factoryup::templating::tree::{Mode, RenderedFile};
 
 use crate::control_repo::rendered;
 use crate::corpus::{CORPUS, Item};

@@ -1,6 +1,6 @@
 //! No template says something untrue of the answers: names, tools, tiers, accounts and places that were not chosen.
 
-use factoryup::repo::tree::Mode;
+use factoryup::templating::tree::Mode;
 
 use crate::combinations::{Combination, PAIRWISE};
 

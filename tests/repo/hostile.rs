@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use factoryup::repo::git::remote::{fetch, push};
+use factoryup::git::remote::{fetch, push};
 use factoryup::secret::Secret;
 
 use crate::plane::Plane;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use factoryup::Kind;
-use factoryup::repo::git::remote::{fetch, push};
+use factoryup::git::remote::{fetch, push};
 use factoryup::secret::Secret;
 
 use crate::plane::Plane;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use factoryup::dialog::Silent;
+use factoryup::git::ObjectFormat;
 use factoryup::plan::{Options, Outcome, StateDir, converge};
-use factoryup::repo::{ObjectFormat, RepoTarget};
+use factoryup::repo::RepoTarget;
 use portable_pty::CommandBuilder;
 use tempfile::TempDir;
 

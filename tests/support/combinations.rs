@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use factoryup::factory::{self, Factory};
-use factoryup::repo::render::render;
-use factoryup::repo::tree::Tree;
+use factoryup::templating::render::render;
+use factoryup::templating::tree::Tree;
 
 use crate::covering::pairwise;
 

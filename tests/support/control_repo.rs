@@ -9,8 +9,8 @@ use factoryup::dialog::Silent;
 use factoryup::factory::{self, Factory};
 use factoryup::plan::{Options, StateDir, converge};
 use factoryup::repo::RepoTarget;
-use factoryup::repo::render::render;
-use factoryup::repo::tree::Tree;
+use factoryup::templating::render::render;
+use factoryup::templating::tree::Tree;
 use tempfile::TempDir;
 
 use crate::support;

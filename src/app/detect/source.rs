@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::git::Git;
 use crate::repo::error::RepoResult;
-use crate::repo::git::Git;
 
 /// Files that are larger tell nothing that matters here.
 const LARGEST: u64 = 256 * 1024;

@@ -18,10 +18,10 @@ use super::scaffold::commit;
 use super::{AppError, Request};
 use crate::budget::Budget;
 use crate::dialog::plain;
+use crate::git::Git;
+use crate::git::ObjectFormat;
+use crate::git::write::Edit;
 use crate::process;
-use crate::repo::ObjectFormat;
-use crate::repo::git::Git;
-use crate::repo::git::write::Edit;
 use job::Job;
 use probe::Probe;
 

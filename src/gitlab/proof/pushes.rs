@@ -5,11 +5,11 @@ use serde_json::json;
 use super::stage::{Stage, tip};
 use super::verdict::{is_refusal_of_push, proof, words};
 use crate::error::{Error, Kind};
+use crate::git::remote::Pushed;
 use crate::gitlab::anchor;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::plan::Proof;
-use crate::repo::git::remote::Pushed;
 
 /// Makes them all.
 pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {

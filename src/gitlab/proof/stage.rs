@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use super::PREFIX;
 use crate::error::{Error, Kind};
+use crate::git::ObjectFormat;
+use crate::git::remote::{self, Login, Pushed};
+use crate::git::{self, Git, remote::push_with_options};
 use crate::gitlab::anchor;
 use crate::gitlab::client::Client;
 use crate::gitlab::error::GitlabResult;
@@ -20,9 +23,6 @@ use crate::gitlab::resources::seed::{self, GIT_USER, is_object_id};
 use crate::gitlab::resources::{account, agent_token};
 use crate::gitlab::second_user;
 use crate::gitlab::site::{Account, Site};
-use crate::repo::ObjectFormat;
-use crate::repo::git::remote::{self, Login, Pushed};
-use crate::repo::git::{self, Git, remote::push_with_options};
 use crate::secret::Secret;
 
 /// What the token with the scope `api` is called in GitLab.

@@ -5,11 +5,11 @@
 
 use super::{Found, Resource};
 use crate::error::Error;
+use crate::git::Git;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
-use crate::repo::git::Git;
 
 const KIND: &str = "remote";
 const NAME: &str = "origin";

@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 use super::{Found, Resource};
 use crate::error::{Error, Kind};
+use crate::git::{Git, remote};
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Diff, Undo};
-use crate::repo::git::{Git, remote};
 
 const KIND: &str = "seed";
 

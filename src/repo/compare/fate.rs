@@ -2,12 +2,12 @@
 
 use super::base_text;
 use crate::digest::sha256;
-use crate::repo::block;
-use crate::repo::catalogue::Class;
 use crate::repo::manifest::FileRecord;
 use crate::repo::merge::{Base, Conflict, Decision, Version, decide, has_markers};
 use crate::repo::observe::{ControlRepo, Current};
-use crate::repo::tree::{Mode, RenderedFile};
+use crate::templating::block;
+use crate::templating::catalogue::Class;
+use crate::templating::tree::{Mode, RenderedFile};
 
 /// What becomes of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,12 +15,13 @@ use super::desired::Desired;
 use super::manifest::{FileRecord, Manifest, State, Tombstone};
 use super::merge::Conflict;
 use super::observe::{ControlRepo, Current};
-use super::record::{BASE, Blob, CONFLICTS};
+use super::record::{BASE, CONFLICTS};
 use super::report::{Finding, Report, Sort};
-use super::tree::{Mode, RenderedFile, owned};
 use crate::digest::sha256;
 use crate::factory::FILE_NAME;
+use crate::git::Blob;
 use crate::migrations::{Change, Migration};
+use crate::templating::tree::{Mode, RenderedFile, owned};
 use fate::Fate;
 use paths::Paths;
 

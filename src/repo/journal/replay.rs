@@ -10,12 +10,12 @@ use std::path::Path;
 use super::exchange::{exchange, move_where_nothing_is};
 use super::{FileStep, place, remove_empty, there};
 use crate::budget;
+use crate::git::Git;
 use crate::repo::clean::{is, restore};
 use crate::repo::error::{RepoError, RepoResult};
 use crate::repo::failpoint::reached;
-use crate::repo::git::Git;
-use crate::repo::tree::Mode;
 use crate::shell;
+use crate::templating::tree::Mode;
 
 /// Where steps are taken.
 pub(super) struct Replay<'a> {
@@ -194,7 +194,7 @@ mod tests {
         fn new() -> Self {
             let temp = tempfile::tempdir().unwrap();
             let (git, folder) = (Git::new(temp.path()).unwrap(), temp.path().join(".git/aside"));
-            git.init("main", crate::repo::git::write::ObjectFormat::Sha1).unwrap();
+            git.init("main", crate::git::ObjectFormat::Sha1).unwrap();
             let who = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
             git.run(&[&who[..], &["commit", "--quiet", "--allow-empty", "-m", "begin"]].concat()).unwrap();
             fs::create_dir_all(&folder).unwrap();

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::replay::Replay;
 use super::{FileStep, Journal, SCHEMA, decide, has_modes, place, read, replay, sha256};
 use crate::budget;
+use crate::git::Git;
 use crate::repo::error::{RepoError, RepoResult};
-use crate::repo::git::Git;
-use crate::repo::tree::Mode;
+use crate::templating::tree::Mode;
 
 /// Keeps what is there before a step, whole and as it was looked at.
 pub(super) fn put_aside(dir: &Path, folder: &Path, step: &FileStep) -> RepoResult<()> {
@@ -56,9 +56,9 @@ fn undo(git: &Git, folder: &Path) -> RepoResult<()> {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::repo::git::write::{Edit, ObjectFormat};
+    use crate::git::Blob;
+    use crate::git::write::{Edit, ObjectFormat};
     use crate::repo::journal::{Steps, is_cut_short};
-    use crate::repo::record::Blob;
 
     #[test]
     fn a_run_that_fails_after_its_last_step_leaves_none() {

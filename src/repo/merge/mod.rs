@@ -29,9 +29,9 @@ mod place;
 mod regions;
 mod structure;
 
-use super::render::is_conflict_marker;
-use super::tree::Mode;
 use crate::digest::sha256;
+use crate::templating::render::is_conflict_marker;
+use crate::templating::tree::Mode;
 
 /// One version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

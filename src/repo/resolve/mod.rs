@@ -12,23 +12,24 @@ mod view;
 use std::fs;
 use std::path::Path;
 
-use super::block;
-use super::catalogue::Class;
 use super::clean::{Changed, changed, refuse_overlooked};
 use super::compare::paths::Paths;
 use super::desired::{Desired, blob};
 use super::error::{RepoError, RepoResult};
-use super::git::Git;
-use super::git::write::Edit;
 use super::journal::Steps;
 use super::manifest::{self, FileRecord, Manifest, State};
 use super::merge::has_markers;
 use super::observe::{ControlRepo, Observed, observe, resolve};
-use super::record::{BASE, Blob, CONFLICTS};
-use super::tree::{Mode, RenderedFile, owned};
+use super::record::{BASE, CONFLICTS};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::factory::Factory;
+use crate::git::Blob;
+use crate::git::Git;
+use crate::git::write::Edit;
+use crate::templating::block;
+use crate::templating::catalogue::Class;
+use crate::templating::tree::{Mode, RenderedFile, owned};
 
 /// What a file is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

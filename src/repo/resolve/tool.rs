@@ -10,9 +10,9 @@ use std::time::Instant;
 use super::{Pending, Resolver};
 use crate::budget;
 use crate::error::{Error, Result};
+use crate::git::error::GitError;
+use crate::git::{Git, ObjectFormat, note};
 use crate::repo::error::{RepoError, RepoResult};
-use crate::repo::git::write::ObjectFormat;
-use crate::repo::git::{Git, note};
 use crate::repo::manifest;
 use crate::repo::merge::has_markers;
 
@@ -73,8 +73,8 @@ impl Resolver {
         let text = match self.repo.git.run(&args) {
             Ok(text) => text,
             // git-config(1): it fails where it finds none.
-            Err(RepoError::Git { .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+            Err(GitError::Failed { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
         };
         let text = String::from_utf8_lossy(&text);
         Ok(text.split_terminator('\0').map(|entry| entry.replacen('\n', "=", 1)).collect())
@@ -91,5 +91,6 @@ fn set_up(git: &Git, pending: &Pending, file: &str) -> RepoResult<()> {
         let oid = git.feed(&["hash-object", "-w", "--stdin"], bytes)?;
         index.push_str(&format!("100644 {} {stage}\t{file}\0", String::from_utf8_lossy(&oid).trim()));
     }
-    git.feed(&["update-index", "-z", "--index-info"], index.as_bytes()).map(drop)
+    git.feed(&["update-index", "-z", "--index-info"], index.as_bytes())?;
+    Ok(())
 }

@@ -5,8 +5,8 @@ use std::fs;
 use super::{Pending, Resolver};
 use crate::budget;
 use crate::error::{Error, Result};
+use crate::git::output;
 use crate::repo::error::RepoError;
-use crate::repo::git::output;
 use crate::repo::manifest;
 use crate::repo::merge::has_markers;
 

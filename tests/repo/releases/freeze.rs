@@ -15,7 +15,7 @@ use crate::control_repo::{ANSWERS, answers, factory_toml, rendered};
 fn freeze() {
     let version = rendered(ANSWERS[0].0).version;
     let file = bundle(&version);
-    assert!(!file.exists(), "{} is frozen already: raise `version` in src/repo/catalogue.toml", file.display());
+    assert!(!file.exists(), "{} is frozen already: raise `version` in src/templating/catalogue.toml", file.display());
     let temp = tempfile::tempdir().unwrap();
     let git = |args: &[&str]| {
         let output = Command::new("git").current_dir(temp.path()).args(args).output().unwrap();

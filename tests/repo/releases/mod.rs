@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use factoryup::repo::tree::Mode;
+use factoryup::templating::tree::Mode;
 
 use crate::support::need;
 
@@ -61,20 +61,21 @@ fn a_released_version_is_never_another() {
     for version in versions() {
         assert!(
             numbers(&version) <= numbers(&own.version),
-            "the templates are {}, and {version} was released already: raise `version` in src/repo/catalogue.toml",
+            "the templates are {}, and {version} was released already: raise `version` in src/templating/catalogue.toml",
             own.version
         );
         if version != own.version {
             continue;
         }
-        let raise =
-            format!("{version} was released and renders this otherwise: raise `version` in src/repo/catalogue.toml");
+        let raise = format!(
+            "{version} was released and renders this otherwise: raise `version` in src/templating/catalogue.toml"
+        );
         for answers in branches(&version) {
             let temp = tempfile::tempdir().unwrap();
             let repo = temp.path().join("repo");
             thaw(&version, &answers, &repo);
             let factory = factoryup::factory::read(&repo.join("factory.toml")).unwrap();
-            let tree = factoryup::repo::render::render(&factory).unwrap();
+            let tree = factoryup::templating::render::render(&factory).unwrap();
             for file in &tree.files {
                 let path = repo.join(&file.path);
                 let was = match file.mode {

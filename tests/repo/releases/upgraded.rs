@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use factoryup::factory;
-use factoryup::repo::render::render;
-use factoryup::repo::tree::{Mode, RenderedFile};
+use factoryup::templating::render::render;
+use factoryup::templating::tree::{Mode, RenderedFile};
 use serde_json::Value;
 
 use super::{branches, thaw, versions};

@@ -148,7 +148,7 @@ fn one_that_nobody_knows_was_run_by_a_newer_version() {
 #[test]
 fn the_list_fits_the_templates() {
     use crate::migrations::{Change, numbers};
-    use crate::repo::path::problem;
+    use crate::templating::path::problem;
     let pack = Pack::embedded().unwrap();
     let list = migrations::all().unwrap();
     for migration in list {

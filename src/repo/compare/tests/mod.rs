@@ -7,12 +7,12 @@ use std::process::Command;
 
 use super::*;
 use crate::factory::Factory;
-use crate::repo::catalogue::Pack;
-use crate::repo::git::Git;
+use crate::git::Git;
 use crate::repo::manifest::State;
 use crate::repo::observe::{Observed, observe};
-use crate::repo::render::Renderer;
 use crate::repo::{ObjectFormat, apply, branch, record};
+use crate::templating::catalogue::Pack;
+use crate::templating::render::Renderer;
 
 /// A pack: id, path, class, template. The class may be followed by another line of the catalogue, or by `link`.
 type Row = (&'static str, &'static str, &'static str, &'static str);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::random::Random;
-use crate::repo::catalogue::Class;
-use crate::repo::path;
-use crate::repo::tree::{ContentKind, Mode, RenderedFile};
+use crate::templating::catalogue::Class;
+use crate::templating::path;
+use crate::templating::tree::{ContentKind, Mode, RenderedFile};
 
 /// What a file of the templates holds.
 #[derive(Clone, Debug)]

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::history::{File, Files, History};
 use super::{CONFLICTS, Comparison, Memory, RenderedFile, Sort, oracle, pack};
 use crate::factory::FILE_NAME;
-use crate::repo::catalogue::Class;
-use crate::repo::git::Git;
+use crate::git::Git;
 use crate::repo::manifest::State;
 use crate::repo::merge::{Conflict, has_markers};
-use crate::repo::path;
-use crate::repo::tree::Mode;
+use crate::templating::catalogue::Class;
+use crate::templating::path;
+use crate::templating::tree::Mode;
 
 /// What was seen.
 #[derive(Debug, Default)]

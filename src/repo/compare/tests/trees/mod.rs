@@ -15,12 +15,12 @@ mod oracle;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::git::Git;
+use crate::git::write::Edit;
 use crate::random::Random;
-use crate::repo::git::Git;
-use crate::repo::git::write::Edit;
 use crate::repo::manifest;
 use crate::repo::record::ANSWERS;
-use crate::repo::tree::Tree;
+use crate::templating::tree::Tree;
 use history::{File, Files, History};
 use laws::Count;
 

@@ -10,13 +10,13 @@ fn factory(more: &str) -> Factory {
     toml::from_str(&text).unwrap()
 }
 
-fn renderer(catalogue: &str, files: &[(&str, &'static [u8])]) -> RepoResult<Renderer> {
+fn renderer(catalogue: &str, files: &[(&str, &'static [u8])]) -> TemplateResult<Renderer> {
     let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), Cow::Borrowed(*bytes))).collect();
     Ok(Renderer::new(Pack::new(&format!("version = \"1.0.0\"\n{catalogue}"), files)?))
 }
 
 /// One file `a` from this template.
-fn one(template: &'static str) -> RepoResult<String> {
+fn one(template: &'static str) -> TemplateResult<String> {
     let row = "[[file]]\nid = \"a\"\npath = \"a\"\nclass = \"merge\"\n";
     let tree = renderer(row, &[("a", template.as_bytes())])?.render(&factory(""))?;
     Ok(String::from_utf8(tree.files[0].bytes.clone()).unwrap())
@@ -58,7 +58,7 @@ fn clock_chance_and_environment_are_out_of_reach() {
 #[test]
 fn markers_and_control_characters_are_refused() {
     for template in ["<<<<<<< HEAD\n", "a\n>>>>>>> x\n", "|||||||\n", "a\r\n", "a\u{1b}[31m\n"] {
-        assert!(matches!(one(template), Err(RepoError::Rendered { .. })), "{template:?}");
+        assert!(matches!(one(template), Err(TemplateError::Rendered { .. })), "{template:?}");
     }
     assert!(one("Title\n=======\n<<<<<<<< eight\n").is_ok());
 }
@@ -117,7 +117,7 @@ when = "cloudflare.enabled"
     let clash = renderer.render(&factory("[environments]\nnames = [\"dev\", \"DEV\"]\n")).unwrap_err();
     assert!(clash.to_string().contains("it conflicts with"), "{clash}");
     let escape = renderer.render(&factory("[environments]\nnames = [\"../../x\"]\n")).unwrap_err();
-    assert!(matches!(escape, RepoError::Rendered { .. }), "{escape}");
+    assert!(matches!(escape, TemplateError::Rendered { .. }), "{escape}");
 }
 
 #[test]

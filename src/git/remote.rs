@@ -11,7 +11,7 @@
 //! [`Budget::REMOTE`]; to a host that does not answer at all, curl tries to connect for up to five minutes.
 //!
 //! ```no_run
-//! use factoryup::repo::git::remote;
+//! use factoryup::git::remote;
 //! use factoryup::secret::Secret;
 //!
 //! let token = Secret::new("glpat-…");
@@ -30,12 +30,12 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use super::error::{GitError, GitResult};
 use super::relay::Relay;
 use super::{Git, output};
 use crate::budget::Budget;
 use crate::dialog::plain;
-use crate::error::{Kind, Result};
-use crate::repo::error::{RepoError, RepoResult};
+use crate::error::{IoError, Kind, Result};
 use crate::secret::Secret;
 use crate::shell;
 
@@ -112,7 +112,7 @@ pub fn fetch(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<(
     Ok(relay.hand_over(refspec)?)
 }
 
-fn call(relay: &Relay<'_>, options: &[&str], url: &str, rest: &[&str], login: Login<'_>) -> RepoResult<Output> {
+fn call(relay: &Relay<'_>, options: &[&str], url: &str, rest: &[&str], login: Login<'_>) -> GitResult<Output> {
     let origin = origin(url)?;
     let credential = Credential::new(login)?;
     let mut command = relay.command();
@@ -144,8 +144,8 @@ fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) 
 }
 
 /// Scheme, host and port of a URL that a token may be sent to.
-fn origin(url: &str) -> RepoResult<String> {
-    let wrong = |why: &str| RepoError::Remote { url: "of the given URL".into(), why: why.into(), kind: Kind::Usage };
+fn origin(url: &str) -> GitResult<String> {
+    let wrong = |why: &str| GitError::Remote { url: "of the given URL".into(), why: why.into(), kind: Kind::Usage };
     if url.chars().any(|c| c.is_control() || c == '=' || c == ' ') {
         return Err(wrong("it contains a character that is not allowed in a repo's URL"));
     }
@@ -176,10 +176,10 @@ enum Held {
 }
 
 impl Credential {
-    fn new(login: Login<'_>) -> RepoResult<Self> {
+    fn new(login: Login<'_>) -> GitResult<Self> {
         let (user, token) = login;
         if [user, token.expose()].iter().any(|part| part.is_empty() || part.chars().any(char::is_control)) {
-            return Err(RepoError::Remote {
+            return Err(GitError::Remote {
                 url: "of the given login".into(),
                 why: "user name or token is empty or contains control characters".into(),
                 kind: Kind::Usage,
@@ -205,7 +205,7 @@ impl Credential {
         Some(Self { file, _held: Held::Memory { _file: memory } })
     }
 
-    fn in_folder(fields: &[&str]) -> RepoResult<Self> {
+    fn in_folder(fields: &[&str]) -> GitResult<Self> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute());
         let mut builder = tempfile::Builder::new();
         let private = builder.prefix("factoryup-").rand_bytes(12).permissions(Permissions::from_mode(0o700));
@@ -214,7 +214,7 @@ impl Credential {
             .flatten()
             .find_map(|place| private.tempdir_in(place).ok())
             .map_or_else(|| private.tempdir(), Ok)
-            .map_err(RepoError::io("create a private directory in", &std::env::temp_dir()))?;
+            .map_err(IoError::at("create a private directory in", &std::env::temp_dir()))?;
         let file = folder.path().join("credential");
         File::options()
             .write(true)
@@ -222,7 +222,7 @@ impl Credential {
             .mode(0o600)
             .open(&file)
             .and_then(|mut file| fields.iter().try_for_each(|field| file.write_all(field.as_bytes())))
-            .map_err(RepoError::io("write", &file))?;
+            .map_err(IoError::at("write", &file))?;
         Ok(Self { file, _held: Held::Folder { _folder: folder } })
     }
 }
@@ -236,7 +236,7 @@ fn said(output: &Output, summary: &str) -> String {
     plain(&text)
 }
 
-fn failure(url: &str, output: &Output) -> RepoError {
+fn failure(url: &str, output: &Output) -> GitError {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let why = plain(stderr.trim()).replace('\n', " ");
     let refused =
@@ -250,7 +250,7 @@ fn failure(url: &str, output: &Output) -> RepoError {
     } else {
         Kind::CannotWrite
     };
-    RepoError::Remote { url: url.to_owned(), why, kind }
+    GitError::Remote { url: url.to_owned(), why, kind }
 }
 
 #[cfg(test)]

@@ -8,14 +8,16 @@
 //! takes objects from `objects`, writing objects and refs in `write`, and talking to a remote, with a token, in [`remote`].
 //!
 //! Objects can be far larger than the folder that they come in, and a remote's answer has no end of its own. So each command, each
-//! question about objects, and each walk through a tree has a [`Budget`], and git and its helpers get [`MEMORY`] from the kernel.
+//! question about objects, and each walk through a tree has a [`Budget`], and git and its helpers get `MEMORY` from the kernel.
 //!
 //! Commits are not signed, whatever `commit.gpgsign` says: a signature is the owner's word, and to give it in the owner's
 //! place could mean to wait for a passphrase or a touch. `git commit --amend --no-edit -S` signs the first commit afterwards.
 
 pub mod remote;
 
-pub(super) mod objects;
+mod blob;
+pub(crate) mod error;
+pub(crate) mod objects;
 pub(crate) mod read;
 mod relay;
 pub(crate) mod write;
@@ -27,10 +29,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::error::{RepoError, RepoResult};
 use crate::budget::{Budget, Exceeded, Meter};
+use crate::error::IoError;
 use crate::{process, trace};
+pub(crate) use blob::Blob;
+pub use blob::Mode;
+use error::{GitError, GitResult};
 use objects::{Object, Objects};
+pub use write::ObjectFormat;
 
 /// The variables of git that are the user's business: where configuration and certificates are.
 const KEPT: [&str; 7] = [
@@ -75,9 +81,9 @@ pub(crate) struct Git {
 
 impl Git {
     /// Finds git on `PATH`, to work in `dir`. Paths below `dir` are handed to gits that run elsewhere, so it is made absolute here.
-    pub(crate) fn new(dir: &Path) -> RepoResult<Self> {
-        let program = which::which("git").map_err(|_| RepoError::NoGit)?;
-        let dir = std::path::absolute(dir).map_err(RepoError::io("find", dir))?;
+    pub(crate) fn new(dir: &Path) -> GitResult<Self> {
+        let program = which::which("git").map_err(|_| GitError::NoGit)?;
+        let dir = std::path::absolute(dir).map_err(IoError::at("find", dir))?;
         Ok(Self { program, dir, objects: Arc::default() })
     }
 
@@ -112,30 +118,30 @@ impl Git {
     }
 
     /// Runs `git ARGS` and returns what it printed.
-    pub(crate) fn run(&self, args: &[&str]) -> RepoResult<Vec<u8>> {
+    pub(crate) fn run(&self, args: &[&str]) -> GitResult<Vec<u8>> {
         let output = output(self.command().args(args), Budget::GIT)?;
         self.checked(args, output)
     }
 
     /// Runs `git ARGS` and returns the first line of what it printed.
-    pub(crate) fn line(&self, args: &[&str]) -> RepoResult<String> {
+    pub(crate) fn line(&self, args: &[&str]) -> GitResult<String> {
         let output = self.run(args)?;
         Ok(String::from_utf8_lossy(&output).lines().next().unwrap_or_default().to_owned())
     }
 
     /// Runs `git ARGS` with `input` on its standard input.
-    pub(crate) fn feed(&self, args: &[&str], input: &[u8]) -> RepoResult<Vec<u8>> {
+    pub(crate) fn feed(&self, args: &[&str], input: &[u8]) -> GitResult<Vec<u8>> {
         let output = run(self.command().args(args), Some(input), Budget::GIT)?;
         self.checked(args, output)
     }
 
     /// The objects of these names, in their order, from a process that stays for the next call. `None` for one that is not there. A name
     /// is an id or a revision without spaces and line ends.
-    fn objects(&self, names: &[&str], meter: &mut Meter) -> RepoResult<Vec<Option<Object>>> {
+    fn objects(&self, names: &[&str], meter: &mut Meter) -> GitResult<Vec<Option<Object>>> {
         let mut kept = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let mut objects = match kept.take() {
             Some(objects) => objects,
-            None => Objects::start(self.command()).map_err(RepoError::GitDoesNotRun)?,
+            None => Objects::start(self.command()).map_err(GitError::DoesNotRun)?,
         };
         // One that failed is not asked again.
         let found = objects.read(names, meter).map_err(|error| {
@@ -149,43 +155,43 @@ impl Git {
         Ok(found)
     }
 
-    fn too_much(&self, limit: Exceeded) -> RepoError {
-        RepoError::Budget { what: format!("what git holds in {}", self.dir.display()), limit }
+    fn too_much(&self, limit: Exceeded) -> GitError {
+        GitError::Budget { what: format!("what git holds in {}", self.dir.display()), limit }
     }
 
-    fn unreadable(&self, stderr: String) -> RepoError {
-        RepoError::Git { verb: "cat-file".into(), dir: self.dir.clone(), stderr }
+    fn unreadable(&self, stderr: String) -> GitError {
+        GitError::Failed { verb: "cat-file".into(), dir: self.dir.clone(), stderr }
     }
 
-    fn checked(&self, args: &[&str], output: Output) -> RepoResult<Vec<u8>> {
+    fn checked(&self, args: &[&str], output: Output) -> GitResult<Vec<u8>> {
         if output.status.success() {
             return Ok(output.stdout);
         }
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         if stderr.contains("dubious ownership") {
-            return Err(RepoError::NotTrusted(self.dir.clone()));
+            return Err(GitError::NotTrusted(self.dir.clone()));
         }
         let stderr = if stderr.is_empty() { format!("it ended with {}", output.status) } else { stderr };
-        Err(RepoError::Git { verb: args.first().copied().unwrap_or_default().into(), dir: self.dir.clone(), stderr })
+        Err(GitError::Failed { verb: args.first().copied().unwrap_or_default().into(), dir: self.dir.clone(), stderr })
     }
 }
 
 /// Runs a git command to its end, or to that of its budget.
-pub(crate) fn output(command: &mut Command, budget: Budget) -> RepoResult<Output> {
+pub(crate) fn output(command: &mut Command, budget: Budget) -> GitResult<Output> {
     run(command, None, budget)
 }
 
-fn run(command: &mut Command, input: Option<&[u8]>, budget: Budget) -> RepoResult<Output> {
+fn run(command: &mut Command, input: Option<&[u8]>, budget: Budget) -> GitResult<Output> {
     let begun = Instant::now();
     let output = process::output(command, input, budget).map_err(|error| match Exceeded::of(&error) {
-        Some(limit) => RepoError::Budget { what: what(command), limit },
-        None => RepoError::GitDoesNotRun(error),
+        Some(limit) => GitError::Budget { what: what(command), limit },
+        None => GitError::DoesNotRun(error),
     });
     note(command, begun, output.as_ref().ok().map(ended));
     let output = output?;
     if !output.status.success() && String::from_utf8_lossy(&output.stderr).to_lowercase().contains("out of memory") {
         let limit = Exceeded::Bytes(u64::from(MEMORY) * 1024);
-        return Err(RepoError::Budget { what: what(command), limit });
+        return Err(GitError::Budget { what: what(command), limit });
     }
     Ok(output)
 }

@@ -12,9 +12,10 @@ use rust_embed::Embed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::{RepoError, RepoResult};
+use super::error::{TemplateError, TemplateResult};
 use super::path;
 use crate::digest::{sha256, sha256_of_parts};
+use crate::error::IoError;
 
 /// In a path or id: the name of the environment that the file is rendered for.
 pub(crate) const ENVIRONMENT: &str = "ENVIRONMENT";
@@ -112,30 +113,30 @@ struct Document {
 
 impl Pack {
     /// The pack that is part of this binary.
-    pub(crate) fn embedded() -> RepoResult<Self> {
+    pub(crate) fn embedded() -> TemplateResult<Self> {
         Self::new(include_str!("catalogue.toml"), files(|name| (!name.starts_with(APP)).then_some(name)))
     }
 
     /// The pack of application repos that is part of this binary; see [`crate::app`].
-    pub(crate) fn embedded_app(catalogue: &str) -> RepoResult<Self> {
+    pub(crate) fn embedded_app(catalogue: &str) -> TemplateResult<Self> {
         let files = files(|name| name.strip_prefix(APP).or((name == SHARED).then_some(name)));
         Self::checked(catalogue, files, true)
     }
 
     /// The pack in a folder: its `catalogue.toml`, and its files below `templates/`.
-    pub(crate) fn read(folder: &Path) -> RepoResult<Self> {
+    pub(crate) fn read(folder: &Path) -> TemplateResult<Self> {
         let path = folder.join("catalogue.toml");
-        let catalogue = fs::read_to_string(&path).map_err(RepoError::io("read", &path))?;
+        let catalogue = fs::read_to_string(&path).map_err(IoError::at("read", &path))?;
         let templates = folder.join("templates");
         let (mut files, mut folders) = (BTreeMap::new(), vec![templates.clone()]);
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).map_err(RepoError::io("read", &folder))? {
-                let path = entry.map_err(RepoError::io("read", &folder))?.path();
+            for entry in fs::read_dir(&folder).map_err(IoError::at("read", &folder))? {
+                let path = entry.map_err(IoError::at("read", &folder))?.path();
                 if path.is_dir() {
                     folders.push(path);
                     continue;
                 }
-                let bytes = fs::read(&path).map_err(RepoError::io("read", &path))?;
+                let bytes = fs::read(&path).map_err(IoError::at("read", &path))?;
                 let name = path.strip_prefix(&templates).unwrap_or(&path).to_string_lossy().into_owned();
                 files.insert(name, Cow::Owned(bytes));
             }
@@ -144,11 +145,11 @@ impl Pack {
     }
 
     /// A pack from a catalogue's text and the files below `templates/`.
-    pub(crate) fn new(catalogue: &str, files: BTreeMap<String, Cow<'static, [u8]>>) -> RepoResult<Self> {
+    pub(crate) fn new(catalogue: &str, files: BTreeMap<String, Cow<'static, [u8]>>) -> TemplateResult<Self> {
         Self::checked(catalogue, files, false)
     }
 
-    fn checked(catalogue: &str, files: BTreeMap<String, Cow<'static, [u8]>>, app: bool) -> RepoResult<Self> {
+    fn checked(catalogue: &str, files: BTreeMap<String, Cow<'static, [u8]>>, app: bool) -> TemplateResult<Self> {
         let document: Document = toml::from_str(catalogue).map_err(|e| wrong(e.to_string()))?;
         let mut parts = vec![("catalogue.toml".to_owned(), sha256(catalogue.as_bytes()))];
         parts.extend(files.iter().map(|(name, bytes)| (format!("templates/{name}"), sha256(bytes))));
@@ -163,7 +164,7 @@ impl Pack {
         if self.app { path::malformed(path) } else { path::problem(path) }
     }
 
-    fn check(&self) -> RepoResult<()> {
+    fn check(&self) -> TemplateResult<()> {
         let mut ids = BTreeSet::new();
         let mut used = BTreeSet::new();
         for entry in &self.entries {
@@ -210,8 +211,8 @@ fn files(pick: impl Fn(&str) -> Option<&str>) -> BTreeMap<String, Cow<'static, [
     Templates::iter().filter_map(|name| Some((pick(&name)?.to_owned(), Templates::get(&name)?.data))).collect()
 }
 
-fn wrong(why: impl Into<String>) -> RepoError {
-    RepoError::Catalogue(why.into())
+fn wrong(why: impl Into<String>) -> TemplateError {
+    TemplateError::Catalogue(why.into())
 }
 
 /// A parsed `when`: each dotted name with what it must be.

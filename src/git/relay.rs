@@ -15,10 +15,10 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
+use super::error::{GitError, GitResult};
 use super::{Git, output};
 use crate::budget::Budget;
-use crate::error::Kind;
-use crate::repo::error::{RepoError, RepoResult};
+use crate::error::{IoError, Kind};
 
 /// The protocols that a remote is spoken to by.
 const PROTOCOLS: &str = "http:https";
@@ -60,12 +60,12 @@ pub(super) struct Relay<'a> {
 impl Git {
     /// Writes entries into the index, in the form of `git update-index -z --index-info`. git looks again at files that were changed in the
     /// moment of the last write, and would start the repo's filters for them; in the throw-away repo there are none.
-    pub(crate) fn update_index(&self, entries: &[u8]) -> RepoResult<()> {
+    pub(crate) fn update_index(&self, entries: &[u8]) -> GitResult<()> {
         let relay = Relay::new(self)?;
         let index = self.dir().join(self.line(&["rev-parse", "--git-path", "index"])?);
         let list = relay.folder().join("entries");
-        fs::write(&list, entries).map_err(RepoError::io("write", &list))?;
-        let input = fs::File::open(&list).map_err(RepoError::io("read", &list))?;
+        fs::write(&list, entries).map_err(IoError::at("write", &list))?;
+        let input = fs::File::open(&list).map_err(IoError::at("read", &list))?;
         let mut command = relay.command();
         command.current_dir(self.dir()).env("GIT_WORK_TREE", self.dir()).env("GIT_INDEX_FILE", index);
         let args = ["update-index", "-z", "--index-info"];
@@ -76,7 +76,7 @@ impl Git {
 
 impl<'a> Relay<'a> {
     /// Makes one that has the objects of `repo`, and no refs.
-    pub(super) fn new(repo: &'a Git) -> RepoResult<Self> {
+    pub(super) fn new(repo: &'a Git) -> GitResult<Self> {
         let facts = repo.run(&["rev-parse", "--show-object-format", "--git-path", "objects"])?;
         let facts = String::from_utf8_lossy(&facts).into_owned();
         let (format, objects) = facts.trim_end_matches('\n').split_once('\n').unwrap_or(("sha1", ".git/objects"));
@@ -89,8 +89,8 @@ impl<'a> Relay<'a> {
         let folder = builder
             .tempdir_in(common)
             .or_else(|_| builder.tempdir())
-            .map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
-        let lock = File::open(folder.path()).map_err(RepoError::io("open", folder.path()))?;
+            .map_err(IoError::at("create a directory in", &std::env::temp_dir()))?;
+        let lock = File::open(folder.path()).map_err(IoError::at("open", folder.path()))?;
         // Where the file system has no locks, nobody can take one either, and what is left behind stays.
         let _ = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
         let git = Git::new(folder.path())?;
@@ -98,7 +98,7 @@ impl<'a> Relay<'a> {
         let shallow = common.join("shallow");
         if shallow.is_file() {
             let copy = folder.path().join("shallow");
-            fs::copy(&shallow, &copy).map_err(RepoError::io("write", &copy))?;
+            fs::copy(&shallow, &copy).map_err(IoError::at("write", &copy))?;
         }
         Ok(Self { repo, git, objects, _folder: folder, _lock: lock })
     }
@@ -113,7 +113,7 @@ impl<'a> Relay<'a> {
     }
 
     /// A refspec for a push, with the object's id in place of a name that only the repo knows.
-    pub(super) fn outgoing(&self, refspec: &str) -> RepoResult<String> {
+    pub(super) fn outgoing(&self, refspec: &str) -> GitResult<String> {
         let (force, rest) = refspec.strip_prefix('+').map_or(("", refspec), |rest| ("+", rest));
         let (from, to) = rest.split_once(':').unwrap_or((rest, rest));
         let oid = if from.is_empty() { None } else { self.repo.resolve(from)? };
@@ -122,18 +122,18 @@ impl<'a> Relay<'a> {
     }
 
     /// Copies the repo's refs, so that a fetch brings only what is new.
-    pub(super) fn know_refs(&self) -> RepoResult<()> {
+    pub(super) fn know_refs(&self) -> GitResult<()> {
         let commands = self.repo.run(&["for-each-ref", "--format=create %(refname) %(objectname)"])?;
         let copy = self.folder().join("refs-to-copy");
-        fs::write(&copy, commands).map_err(RepoError::io("write", &copy))?;
-        let input = fs::File::open(&copy).map_err(RepoError::io("read", &copy))?;
+        fs::write(&copy, commands).map_err(IoError::at("write", &copy))?;
+        let input = fs::File::open(&copy).map_err(IoError::at("read", &copy))?;
         let args = ["update-ref", "--stdin"];
         let output = output(self.command().args(args).stdin(input), Budget::GIT)?;
         self.git.checked(&args, output).map(drop)
     }
 
     /// Gives the repo the ref that a fetch brought.
-    pub(super) fn hand_over(&self, refspec: &str) -> RepoResult<()> {
+    pub(super) fn hand_over(&self, refspec: &str) -> GitResult<()> {
         let Some((_, to)) = refspec.split_once(':').filter(|(_, to)| !to.is_empty()) else { return Ok(()) };
         let args = ["rev-parse", "--verify", "--end-of-options", to];
         let output = output(self.command().args(args), Budget::GIT)?;
@@ -142,14 +142,14 @@ impl<'a> Relay<'a> {
     }
 
     /// Refuses to fetch into the branch that is checked out, as git does: index and work tree would lag behind it.
-    pub(super) fn refuse_checked_out(&self, refspec: &str, url: &str) -> RepoResult<()> {
+    pub(super) fn refuse_checked_out(&self, refspec: &str, url: &str) -> GitResult<()> {
         let to = refspec.split_once(':').map_or("", |(_, to)| to);
         let on = self.repo.head()?.and_then(|(_, branch)| branch).map(|name| format!("refs/heads/{name}"));
         if on.as_deref() != Some(to) {
             return Ok(());
         }
         let why = format!("{to} is checked out in {}", self.repo.dir().display());
-        Err(RepoError::Remote { url: url.to_owned(), why, kind: Kind::CannotWrite })
+        Err(GitError::Remote { url: url.to_owned(), why, kind: Kind::CannotWrite })
     }
 
     fn folder(&self) -> &Path {
@@ -160,7 +160,7 @@ impl<'a> Relay<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repo::git::write::ObjectFormat;
+    use crate::git::ObjectFormat;
 
     #[test]
     fn what_a_killed_run_left_goes_and_what_is_in_use_stays() {

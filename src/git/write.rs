@@ -5,8 +5,8 @@
 //! not hold it.
 
 use super::Git;
-use crate::repo::error::{RepoError, RepoResult};
-use crate::repo::record::Blob;
+use super::error::{GitError, GitResult};
+use crate::git::Blob;
 
 /// The hash that a repo's object ids are made with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,31 +55,31 @@ pub(crate) struct NewCommit<'a> {
 
 impl Git {
     /// Makes an empty repo in this folder, whatever git's defaults and templates are.
-    pub(crate) fn init(&self, branch: &str, format: ObjectFormat) -> RepoResult<()> {
+    pub(crate) fn init(&self, branch: &str, format: ObjectFormat) -> GitResult<()> {
         let branch = format!("--initial-branch={branch}");
         let format = format!("--object-format={}", format.as_str());
         self.run(&["init", "--quiet", "--template=", &branch, &format]).map(drop)
     }
 
     /// Makes the commit and points its branch at it.
-    pub(crate) fn commit(&self, commit: &NewCommit<'_>) -> RepoResult<()> {
+    pub(crate) fn commit(&self, commit: &NewCommit<'_>) -> GitResult<()> {
         let made = self.feed(&["fast-import", "--quiet", "--done", "--date-format=raw"], &stream(commit));
         made.map(drop).map_err(|error| self.without_crash_report(error))
     }
 
     /// `fast-import` that fails leaves a report in git's folder, which says nothing more than its message does.
-    fn without_crash_report(&self, error: RepoError) -> RepoError {
-        let RepoError::Git { verb, dir, stderr } = error else { return error };
+    fn without_crash_report(&self, error: GitError) -> GitError {
+        let GitError::Failed { verb, dir, stderr } = error else { return error };
         let report = |line: &str| line.strip_prefix("fast-import: dumping crash report to ").map(str::to_owned);
         if let Some(path) = stderr.lines().find_map(report) {
             let _ = std::fs::remove_file(self.dir().join(path));
         }
         let kept: Vec<_> = stderr.lines().filter(|line| report(line).is_none()).collect();
-        RepoError::Git { verb, dir, stderr: kept.join("\n") }
+        GitError::Failed { verb, dir, stderr: kept.join("\n") }
     }
 
     /// Fills index and work tree of a repo that has neither yet from the branch that is checked out. Runs no hooks.
-    pub(crate) fn fill_work_tree(&self) -> RepoResult<()> {
+    pub(crate) fn fill_work_tree(&self) -> GitResult<()> {
         self.run(&["read-tree", "-m", "-u", "HEAD"]).map(drop)
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Git;
+use super::error::{GitError, GitResult};
 use crate::budget::Budget;
 use crate::digest::hex;
-use crate::repo::error::{RepoError, RepoResult};
 
 /// An entry of a commit's tree that is not a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,27 +18,27 @@ pub(crate) struct TreeEntry {
 
 impl Git {
     /// The id of what `name` points at, or `None` when there is no such thing.
-    pub(crate) fn resolve(&self, name: &str) -> RepoResult<Option<String>> {
+    pub(crate) fn resolve(&self, name: &str) -> GitResult<Option<String>> {
         match self.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", name]) {
             Ok(oid) if !oid.is_empty() => Ok(Some(oid)),
-            Ok(_) | Err(RepoError::Git { .. }) => Ok(None),
+            Ok(_) | Err(GitError::Failed { .. }) => Ok(None),
             Err(e) => Err(e),
         }
     }
 
     /// Whether this folder is the top of a work tree, and not below one or bare.
-    pub(crate) fn is_top(&self) -> RepoResult<bool> {
+    pub(crate) fn is_top(&self) -> GitResult<bool> {
         let text = self.run(&["rev-parse", "--is-inside-work-tree", "--show-prefix"])?;
         Ok(text == b"true\n\n")
     }
 
     /// The commit that is checked out and its branch, by one process. `None` when this folder is not the top of a work tree, or
     /// nothing is checked out.
-    pub(crate) fn head(&self) -> RepoResult<Option<(String, Option<String>)>> {
+    pub(crate) fn head(&self) -> GitResult<Option<(String, Option<String>)>> {
         let what = ["--is-inside-work-tree", "--show-prefix", "HEAD^{commit}", "--symbolic-full-name", "HEAD"];
         let text = match self.run(&[&["rev-parse"], &what[..]].concat()) {
             Ok(text) => String::from_utf8_lossy(&text).into_owned(),
-            Err(RepoError::Git { .. }) => return Ok(None),
+            Err(GitError::Failed { .. }) => return Ok(None),
             Err(e) => return Err(e),
         };
         let lines: Vec<&str> = text.lines().collect();
@@ -51,24 +51,24 @@ impl Git {
     }
 
     /// Whether there is a branch of this name, which has no spaces and line ends.
-    pub(crate) fn has_branch(&self, name: &str) -> RepoResult<bool> {
+    pub(crate) fn has_branch(&self, name: &str) -> GitResult<bool> {
         Ok(self.objects(&[&format!("refs/heads/{name}")], &mut Budget::GIT.open())?.iter().any(Option::is_some))
     }
 
     /// All files of a commit, by path. Paths that are not UTF-8 are none of factoryup's and are left out.
-    pub(crate) fn tree(&self, commit: &str) -> RepoResult<BTreeMap<String, TreeEntry>> {
+    pub(crate) fn tree(&self, commit: &str) -> GitResult<BTreeMap<String, TreeEntry>> {
         Ok(self.whole_tree(commit)?.0)
     }
 
     /// The same, and beside it what was left out: of each such path the folders as they are, up to the first name that is not UTF-8, which
     /// stands there with replacement characters. It tells what is in the way of a new file, and can be read or written by none.
-    pub(crate) fn whole_tree(&self, commit: &str) -> RepoResult<(BTreeMap<String, TreeEntry>, Vec<String>)> {
+    pub(crate) fn whole_tree(&self, commit: &str) -> GitResult<(BTreeMap<String, TreeEntry>, Vec<String>)> {
         self.tree_within(commit, Budget::GIT)
     }
 
     /// The same within a budget. A tree that is in many places counts in each: ten trees of ten entries each can stand for ten thousand
     /// million files.
-    fn tree_within(&self, commit: &str, budget: Budget) -> RepoResult<(BTreeMap<String, TreeEntry>, Vec<String>)> {
+    fn tree_within(&self, commit: &str, budget: Budget) -> GitResult<(BTreeMap<String, TreeEntry>, Vec<String>)> {
         let mut meter = budget.open();
         let (mut files, mut unnamed) = (BTreeMap::new(), Vec::new());
         // The folders of one depth after those of another, so that each depth is one question.
@@ -101,7 +101,7 @@ impl Git {
     }
 
     /// What is staged, by path; an entry that waits to be merged has no id.
-    pub(crate) fn index(&self) -> RepoResult<BTreeMap<String, TreeEntry>> {
+    pub(crate) fn index(&self) -> GitResult<BTreeMap<String, TreeEntry>> {
         let listing = self.run(&["ls-files", "--stage", "-z"])?;
         let entry = |record: &[u8]| {
             let (head, path) = std::str::from_utf8(record).ok()?.split_once('\t')?;
@@ -114,12 +114,12 @@ impl Git {
     }
 
     /// The contents of objects, in the order asked for.
-    pub(crate) fn contents(&self, oids: &[&str]) -> RepoResult<Vec<Vec<u8>>> {
+    pub(crate) fn contents(&self, oids: &[&str]) -> GitResult<Vec<Vec<u8>>> {
         let found = self.objects(oids, &mut Budget::GIT.open())?.into_iter().zip(oids);
         found.map(|(object, oid)| object.map(|o| o.bytes).ok_or_else(|| self.missing(oid))).collect()
     }
 
-    fn missing(&self, name: &str) -> RepoError {
+    fn missing(&self, name: &str) -> GitError {
         self.unreadable(format!("the object {name} cannot be read"))
     }
 }
@@ -128,7 +128,7 @@ impl Git {
 const FOLDER: &str = "40000";
 
 /// The entries of a tree object: mode, name and id, each `MODE SP NAME NUL ID` with the id's `length` bytes as they are.
-pub(in crate::repo) fn entries(tree: &[u8], length: usize) -> Option<Vec<(&str, &[u8], String)>> {
+pub(crate) fn entries(tree: &[u8], length: usize) -> Option<Vec<(&str, &[u8], String)>> {
     let mut entries = Vec::new();
     let mut rest = tree;
     while !rest.is_empty() {

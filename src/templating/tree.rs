@@ -3,35 +3,7 @@
 use super::block;
 use super::catalogue::Class;
 use crate::digest::sha256;
-
-/// What git keeps of a file's type and permission bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// `100644`
-    File,
-    /// `100755`
-    Executable,
-    /// `120000`: a symbolic link; its content is the destination.
-    Link,
-}
-
-impl Mode {
-    /// As git writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "100644",
-            Self::Executable => "100755",
-            Self::Link => "120000",
-        }
-    }
-
-    /// From git's notation; `None` for what factoryup never writes, such as a submodule.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::File, Self::Executable, Self::Link].into_iter().find(|mode| mode.as_str() == text)
-    }
-}
+pub use crate::git::Mode;
 
 /// How a file's content is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -15,7 +15,7 @@ use tera::{ErrorKind, Tera};
 use super::block;
 use super::catalogue::{CatalogueRow, Class, Condition, ENVIRONMENT, Each, Pack};
 use super::context::Context;
-use super::error::{RepoError, RepoResult};
+use super::error::{TemplateError, TemplateResult};
 use super::path;
 use super::tree::{ContentKind, Mode, RenderedFile, Tree};
 use crate::error::Result;
@@ -27,10 +27,10 @@ use crate::factory::Factory;
 /// `Internal` when a template is wrong, naming template, line and what is missing; `Data` when an answer makes a file that git or
 /// a merge could not hold.
 pub fn render(factory: &Factory) -> Result<Tree> {
-    static RENDERER: OnceLock<RepoResult<Renderer>> = OnceLock::new();
+    static RENDERER: OnceLock<TemplateResult<Renderer>> = OnceLock::new();
     match RENDERER.get_or_init(|| Pack::embedded().map(Renderer::new)) {
         Ok(renderer) => Ok(renderer.render(factory)?),
-        Err(fault) => Err(RepoError::Catalogue(fault.to_string()).into()),
+        Err(fault) => Err(TemplateError::Catalogue(fault.to_string()).into()),
     }
 }
 
@@ -62,12 +62,12 @@ impl Renderer {
     }
 
     /// Renders every file that `factory` asks for.
-    pub(crate) fn render(&self, factory: &Factory) -> RepoResult<Tree> {
+    pub(crate) fn render(&self, factory: &Factory) -> TemplateResult<Tree> {
         self.render_with(factory, &())
     }
 
     /// Renders every file that `factory` asks for, with the keys of `more` beside those of the factory.
-    pub(crate) fn render_with(&self, factory: &Factory, more: &impl Serialize) -> RepoResult<Tree> {
+    pub(crate) fn render_with(&self, factory: &Factory, more: &impl Serialize) -> TemplateResult<Tree> {
         let mut json = Context::new(factory, &self.pack.version).to_json();
         if let (Value::Object(keys), Ok(Value::Object(more))) = (&mut json, serde_json::to_value(more)) {
             keys.extend(more);
@@ -103,7 +103,7 @@ impl Renderer {
         id: String,
         path: String,
         context: &tera::Context,
-    ) -> RepoResult<RenderedFile> {
+    ) -> TemplateResult<RenderedFile> {
         if let Some(why) = self.pack.path_problem(&path) {
             return Err(rendered(&path, why));
         }
@@ -129,7 +129,7 @@ impl Renderer {
 }
 
 /// What is made of a template, whose name is for messages.
-fn filled(name: &str, template: &[u8], context: &tera::Context) -> RepoResult<String> {
+fn filled(name: &str, template: &[u8], context: &tera::Context) -> TemplateResult<String> {
     let template = std::str::from_utf8(template)
         .map_err(|e| fault(name, 1, format!("it is not UTF-8 ({e}); copy it as `raw`")))?;
     let mut tera = Tera::new();
@@ -143,15 +143,15 @@ fn quoted(text: &str, _: tera::Kwargs, _: &tera::State) -> String {
     Value::from(text).to_string()
 }
 
-fn wanted(entry: &CatalogueRow, context: &Value) -> RepoResult<bool> {
+fn wanted(entry: &CatalogueRow, context: &Value) -> TemplateResult<bool> {
     let Some(when) = &entry.when else { return Ok(true) };
     Condition::parse(when)
         .and_then(|condition| condition.holds(context))
-        .map_err(|why| RepoError::Catalogue(format!("the file `{}` has the condition `{when}`: {why}", entry.id)))
+        .map_err(|why| TemplateError::Catalogue(format!("the file `{}` has the condition `{when}`: {why}", entry.id)))
 }
 
 /// Rendered text as a file: LF only, no conflict markers, exactly one line ending at its end.
-fn text_file(path: &str, mut text: String) -> RepoResult<Vec<u8>> {
+fn text_file(path: &str, mut text: String) -> TemplateResult<Vec<u8>> {
     if let Some(c) = text.chars().find(|&c| c.is_control() && c != '\n' && c != '\t') {
         return Err(rendered(path, format!("it would contain the control character {}", c.escape_default())));
     }
@@ -180,22 +180,22 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(['\0', '\r']))
 }
 
-fn rendered(path: &str, why: impl Into<String>) -> RepoError {
-    RepoError::Rendered { path: path.to_owned(), why: why.into() }
+fn rendered(path: &str, why: impl Into<String>) -> TemplateError {
+    TemplateError::Rendered { path: path.to_owned(), why: why.into() }
 }
 
-fn fault(template: &str, line: usize, message: String) -> RepoError {
-    RepoError::Template { template: template.to_owned(), line, message }
+fn fault(template: &str, line: usize, message: String) -> TemplateError {
+    TemplateError::Template { template: template.to_owned(), line, message }
 }
 
-fn explain(template: &str, error: &tera::Error) -> RepoError {
+fn explain(template: &str, error: &tera::Error) -> TemplateError {
     match error.kind() {
         ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
             let name = if report.filename().is_empty() { template } else { report.filename() };
             fault(name, report.span().start_line, report.message().to_owned())
         }
         // What is found while loading, such as an unknown function, comes as a text that names its place.
-        _ => RepoError::Catalogue(error.to_string()),
+        _ => TemplateError::Catalogue(error.to_string()),
     }
 }
 

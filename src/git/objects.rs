@@ -17,7 +17,7 @@ const AT_ONCE: usize = 4096;
 
 /// An object as git stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::repo) struct Object {
+pub(crate) struct Object {
     /// Its id.
     pub(super) oid: String,
     /// Its content.
@@ -104,7 +104,7 @@ impl Drop for Objects {
 }
 
 /// Reads one answer: `OID SP TYPE SP SIZE LF CONTENT LF`, or `NAME SP missing LF` and the like.
-pub(in crate::repo) fn next_object(answers: &mut impl BufRead) -> io::Result<Option<Object>> {
+pub(crate) fn next_object(answers: &mut impl BufRead) -> io::Result<Option<Object>> {
     let mut header = String::new();
     if answers.read_line(&mut header)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
