@@ -92,7 +92,7 @@ impl IoError {
 impl From<IoError> for Error {
     fn from(error: IoError) -> Self {
         use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
-        let text = crate::dialog::plain(&error.to_string());
+        let text = crate::secret::plain(&error.to_string());
         let hint = match error.source.kind() {
             PermissionDenied => {
                 &format!("choose a directory that you can write to instead of {}", error.path.display())

@@ -15,6 +15,7 @@
 //! assert_eq!(said, "no [secret]; Authorization: Basic [secret]");
 //! ```
 
+mod plain;
 mod redactor;
 
 use std::io::Read;
@@ -24,6 +25,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 
+pub use plain::{acts_on_a_terminal, plain};
+pub(crate) use redactor::base64_lines;
 pub use redactor::{SHORTEST, forget_all, redact, redact_json};
 
 /// A token, password or key. See the [module](self) for what it refuses to do.
@@ -35,7 +38,6 @@ impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
         let text = Zeroizing::new(text.into());
         redactor::register(&text);
-        crate::trace::hide(&text);
         Self(text)
     }
 

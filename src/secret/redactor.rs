@@ -5,9 +5,10 @@
 //!
 //! A secret is found
 //!
-//! - as it is, and as JSON and forms write it;
+//! - as it is, and as JSON and forms write it; of one with several lines, such as a key, each line of [`LINE`] bytes or more;
 //! - in base64, in both alphabets, with and without padding, at any place in the encoded text: alone, or in the `user:secret` of HTTP's
 //!   Basic authentication;
+//! - in base64 in lines of 120 characters, as programs for a host have it;
 //! - percent-encoded, whichever of its characters are, up to three times over, and so are the forms above.
 //!
 //! Secrets shorter than [`SHORTEST`] bytes are not searched for: they occur by chance. A longer one can be a common word too; then that
@@ -18,12 +19,15 @@ use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 /// The shortest secret that is searched for, in bytes.
 pub const SHORTEST: usize = 8;
+
+/// The shortest line of a secret that is searched for by itself, in bytes. A key's are longer; `username=` and the like are shorter.
+const LINE: usize = 40;
 
 /// What stands for a secret.
 const MARK: &str = "[secret]";
@@ -48,7 +52,9 @@ impl Known {
         let mut texts = vec![Zeroizing::new(secret.to_owned())];
         let json = Zeroizing::new(Value::from(secret).to_string());
         let inner = json.get(1..json.len() - 1).unwrap_or_default();
-        for other in [inner, &secret.replace(' ', "+"), &in_percents(secret)] {
+        let wrapped = base64_lines(secret.as_bytes());
+        let forms = [inner, &secret.replace(' ', "+"), &in_percents(secret), &wrapped];
+        for other in forms.into_iter().chain(secret.lines().filter(|line| line.len() >= LINE)) {
             if texts.iter().all(|known| known.as_str() != other) {
                 texts.push(Zeroizing::new(other.to_owned()));
             }
@@ -71,6 +77,13 @@ fn core(engine: &impl Engine, secret: &str, before: usize) -> Form {
     let all = Zeroizing::new(engine.encode(&*bytes));
     let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     Zeroizing::new(all.get(first..end).unwrap_or_default().to_owned())
+}
+
+/// base64 in lines of 120 characters.
+pub(crate) fn base64_lines(bytes: &[u8]) -> Form {
+    let encoded = Zeroizing::new(STANDARD.encode(bytes));
+    let lines = encoded.as_bytes().chunks(120).filter_map(|line| std::str::from_utf8(line).ok());
+    Zeroizing::new(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// What [`decoded`] leaves of a text whose bytes were all percent-encoded.
@@ -255,6 +268,19 @@ mod tests {
         // Too short to be told from chance.
         let _short = Secret::new("short-7");
         assert_eq!(redact("short-7"), "short-7");
+    }
+
+    #[test]
+    fn a_key_is_found_line_by_line_and_in_a_host_program() {
+        let line = |n: u8| format!("{n}{}", "line/of+a/key".repeat(4));
+        let key = format!("-----BEGIN A KEY-----\n{}\n{}\nusername=x\n-----END A KEY-----\n", line(1), line(2));
+        let _kept = Secret::new(key.as_str());
+        is_hidden(&key);
+        is_hidden(&line(2));
+        assert_eq!(redact("username=x"), "username=x");
+        let lines = base64_lines(key.as_bytes());
+        assert!(lines.contains('\n'), "{lines:?}");
+        is_hidden(&lines);
     }
 
     #[test]

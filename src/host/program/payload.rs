@@ -1,11 +1,8 @@
 //! Texts that a program carries: as readable here-documents where that keeps them byte for byte, else as base64.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use super::Word;
 use crate::digest::sha256;
-use crate::secret::Secret;
+use crate::secret::{Secret, base64_lines};
 
 /// Whether a program is to run, or to be shown to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +64,8 @@ fn feed(command: &str, bytes: &[u8]) -> String {
         }
         None if bytes.is_empty() => format!("{command} </dev/null\n"),
         None => {
-            let encoded = BASE64.encode(bytes);
-            let lines: Vec<&str> =
-                encoded.as_bytes().chunks(120).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-            let text = lines.join("\n");
-            format!("base64 -d <<'END' | {command}\n{text}\nEND\n")
+            let text = base64_lines(bytes);
+            format!("base64 -d <<'END' | {command}\n{}\nEND\n", *text)
         }
     }
 }
