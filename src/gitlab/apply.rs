@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::GitlabTarget;
 use super::error::{GitlabError, GitlabResult};
-use super::resources::{self, Resource, group, name, project};
+use super::resources::{self, group, name, project};
 use super::site::Site;
 use crate::error::{Error, Result};
 use crate::plan::{Change, Log, Plan, Undo};
@@ -19,28 +19,34 @@ impl GitlabTarget {
         let (outside, inside): (Vec<_>, Vec<_>) =
             plan.changes.iter().partition(|change| matches!(change.kind(), group::KIND | project::KIND));
         for change in outside {
-            logged(log, change, || match change.kind() {
+            let make = || match change.kind() {
                 group::KIND => group::write(&self.owner, name(change)),
                 _ => project::write(&self.owner, &self.desired),
-            })?;
+            };
+            logged(log, change, make, Log::done)?;
         }
         if inside.is_empty() {
             return Ok(());
         }
         let project = project::require(&self.owner, &self.desired)?;
-        let (premium, _) = self.premium(&project)?;
-        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, project);
+        let site = self.site(project)?;
         for change in inside {
-            logged(log, change, || settle(&site, change))?;
+            logged(log, change, || settle(&site, change), Log::done)?;
         }
         Ok(())
     }
 }
 
-fn logged(log: &mut Log<'_>, change: &Change, make: impl FnOnce() -> GitlabResult<Undo>) -> Result<()> {
+/// Makes a change between two lines of the log.
+pub(super) fn logged<'l, T>(
+    log: &mut Log<'l>,
+    change: &Change,
+    make: impl FnOnce() -> GitlabResult<T>,
+    record: impl FnOnce(&mut Log<'l>, &Change, T) -> Result<()>,
+) -> Result<()> {
     log.started(change)?;
     match make() {
-        Ok(undo) => log.done(change, undo),
+        Ok(undo) => record(log, change, undo),
         Err(error) => {
             let error = Error::from(error);
             log.failed(change, &error.to_string())?;
@@ -57,24 +63,24 @@ fn settle(site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
     })?;
     site.forget();
     let undo = resource.write(site, change)?;
-    match left(*resource, site, change)? {
-        None => Ok(undo),
-        Some(left) => Err(GitlabError::Untouched {
-            call: change.summary.clone(),
-            what: change.id.clone(),
-            left: left.diff.and_then(|diff| diff.before).unwrap_or(left.summary).trim().replace('\n', ", "),
-        }),
-    }
+    finish(change, || {
+        site.forget();
+        Ok(resource.observe(site)?.changes.into_iter().find(|left| left.id == change.id))
+    })?;
+    Ok(undo)
 }
 
-/// The change, if it is still to be made after a few looks.
-fn left(resource: &dyn Resource, site: &Site<'_>, change: &Change) -> GitlabResult<Option<Change>> {
+/// Sees that a change is made, in a few looks at what is `left` to be done.
+pub(super) fn finish(change: &Change, left: impl Fn() -> GitlabResult<Option<Change>>) -> GitlabResult<()> {
     let mut look = 1;
     loop {
-        site.forget();
-        let left = resource.observe(site)?.changes.into_iter().find(|left| left.id == change.id);
-        if left.is_none() || look == LOOKS {
-            return Ok(left);
+        let Some(left) = left()? else { return Ok(()) };
+        if look == LOOKS {
+            return Err(GitlabError::Untouched {
+                call: change.summary.clone(),
+                what: change.id.clone(),
+                left: left.diff.and_then(|diff| diff.before).unwrap_or(left.summary).trim().replace('\n', ", "),
+            });
         }
         std::thread::sleep(WAIT * look);
         look += 1;

@@ -131,6 +131,17 @@ impl Keep {
         Ok(write_atomically(&self.path(name), line.as_bytes(), 0o600)?)
     }
 
+    /// Removes a secret that has no use any more.
+    pub(super) fn forget(&self, name: &str) -> GitlabResult<()> {
+        let path = self.path(name);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::new(crate::Kind::CannotWrite, format!("cannot remove {}: {e}", path.display())).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the files are this project's.
     fn is_ours(&self) -> GitlabResult<bool> {
         if !self.path(MEMORY).exists() {
@@ -143,10 +154,7 @@ impl Keep {
     /// Removes the secrets of another project, and begins anew.
     fn disown(&self) -> GitlabResult<()> {
         let names = [AGENT_TOKEN.to_owned(), Self::runner_token("trusted"), Self::runner_token("untrusted")];
-        for path in names.iter().map(|name| self.path(name)).filter(|path| path.exists()) {
-            std::fs::remove_file(&path)
-                .map_err(|e| Error::new(crate::Kind::CannotWrite, format!("cannot remove {}: {e}", path.display())))?;
-        }
+        names.iter().try_for_each(|name| self.forget(name))?;
         self.remember(|_| ())
     }
 }

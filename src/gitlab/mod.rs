@@ -3,7 +3,7 @@
 //! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `identity` which of three kinds of
 //! account the agent can have (`second_user` is for the last of them), `observe` reads what is there,
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
-//! branches and tags are locked before the agent, whom they lock out, exists. `proof` then tries with the agent's own
+//! branches and tags are locked before the agent, whom they lock out, exists. `revert` goes the same way back. `proof` then tries with the agent's own
 //! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
 //! `keep`. `anchor` keeps heads of the evidence log in protected tags.
 //!
@@ -40,28 +40,28 @@ mod observe;
 mod preflight;
 mod proof;
 mod resources;
+mod revert;
 mod second_user;
 mod site;
 
 use std::path::Path;
 
 pub use handed::{TokenLife, hand_over, token_life};
+pub use revert::RevertGitlab;
 pub use second_user::{AgentTokens, PROOF_TOKEN as AGENT_PROOF_TOKEN, TOKEN as AGENT_TOKEN};
 
 use client::Client;
 use desired::Desired;
 use keep::Keep;
 use preflight::Facts;
+use resources::project;
+use revert::created_project;
 use second_user::Handed;
 
 use crate::error::{Error, Result};
 use crate::factory::Factory;
 use crate::plan::{Log, Plan, Proof, StateDir, Target, TargetName, Watch};
 use crate::secret::Secret;
-
-/// Why nothing undoes a change.
-const NOT_REVERTED: &str =
-    "`factoryup revert` does not cover GitLab; receipt-gitlab.json in the state directory has the previous values";
 
 /// One project on one GitLab instance.
 #[derive(Debug)]
@@ -114,7 +114,10 @@ impl Target for GitlabTarget {
 
     fn observe(&mut self, watch: &dyn Watch) -> Result<Plan> {
         let mut plan = self.look(watch)?;
-        plan.changes.iter_mut().for_each(|change| change.stays = Some(NOT_REVERTED.into()));
+        let is_ours = created_project(&self.receipt()?) || plan.changes.iter().any(|c| c.kind() == project::KIND);
+        for change in &mut plan.changes {
+            change.stays = resources::stays(change.kind(), is_ours).map(str::to_owned);
+        }
         Ok(plan)
     }
 

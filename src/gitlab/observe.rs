@@ -10,7 +10,7 @@ use super::resources::{self, account, group, project, variable};
 use super::second_user;
 use super::site::{Project, Site};
 use crate::factory::Tier;
-use crate::plan::{Plan, Target, Watch};
+use crate::plan::{Plan, Receipt, Target, Watch};
 
 impl GitlabTarget {
     pub(super) fn look(&mut self, watch: &dyn Watch) -> GitlabResult<Plan> {
@@ -33,9 +33,8 @@ impl GitlabTarget {
             return Ok(plan);
         };
         plan.unchanged = 2;
-        let (premium, note) = self.premium(&found)?;
-        plan.notes.extend(note);
-        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, found);
+        plan.notes.extend(self.premium(&found)?.1);
+        let site = self.site(found)?;
         for resource in resources::all() {
             let found = resource.observe(&site)?;
             plan.changes.extend(found.changes);
@@ -44,6 +43,19 @@ impl GitlabTarget {
         }
         plan.notes.extend(variable::notes(&site)?);
         Ok(plan)
+    }
+
+    /// A project that was just read.
+    pub(super) fn site(&mut self, project: Project) -> GitlabResult<Site<'_>> {
+        let (premium, _) = self.premium(&project)?;
+        Ok(Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, project))
+    }
+
+    /// What factoryup changed in this project so far.
+    pub(super) fn receipt(&self) -> GitlabResult<Receipt> {
+        let known = Receipt::read(&self.keep.path("receipt-gitlab.json"))?;
+        let subject = self.subject();
+        Ok(known.filter(|known| known.is_about(&subject)).unwrap_or_else(|| Receipt::new(self.name(), subject)))
     }
 
     /// What the preflight found; made once.

@@ -38,6 +38,13 @@ impl Undo {
     pub(crate) fn restore(before: &impl Serialize) -> Self {
         Self::Restore { before: serde_json::to_string(before).unwrap_or_default() }
     }
+
+    /// The earlier state from [`restore`](Self::restore); `None` when there was none.
+    pub(crate) fn before<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>> {
+        let Self::Restore { before } = self else { return Ok(None) };
+        let parsed = serde_json::from_str(before);
+        parsed.map(Some).map_err(|e| Error::data(format!("the receipt has an earlier state that is not readable: {e}")))
+    }
 }
 
 /// One resource that factoryup changed.
@@ -108,7 +115,7 @@ impl Receipt {
     }
 
     /// Whether it is about `subject`, as far as that may be written.
-    pub(super) fn is_about(&self, subject: &str) -> bool {
+    pub(crate) fn is_about(&self, subject: &str) -> bool {
         self.subject == redact(subject)
     }
 

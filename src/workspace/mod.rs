@@ -29,7 +29,7 @@ pub use open::{Purpose, factory_in, refuse_new_name};
 
 use crate::error::Result;
 use crate::factory::{FILE_NAME, Factory, HostKind, Renewed, parse};
-use crate::gitlab::{GitlabTarget, hand_over};
+use crate::gitlab::{GitlabTarget, RevertGitlab, hand_over};
 use crate::host::{HostTarget, Reach, RevertTarget};
 use crate::plan::{StateDir, Target, TargetName, Watch};
 use crate::repo::RepoTarget;
@@ -161,9 +161,8 @@ impl<'w> Workspace<'w> {
             TargetName::Repo => AnyTarget::Repo(Box::new(self.repo()?)),
             TargetName::Host => AnyTarget::Host(Box::new(self.host()?)),
             TargetName::Gitlab => {
-                let token = self.owner_token()?;
-                let target = GitlabTarget::new(&self.factory, token, &self.dir, &self.state)?;
-                AnyTarget::Gitlab(Box::new(self.agent_of(target)?.replacing_agent_token(self.replace_agent_token)))
+                let target = self.agent_of(self.gitlab()?)?.replacing_agent_token(self.replace_agent_token);
+                AnyTarget::Gitlab(Box::new(target))
             }
         })
     }
@@ -197,8 +196,20 @@ impl<'w> Workspace<'w> {
     ///
     /// # Errors
     /// As [`host`](Self::host).
-    pub fn way_back(&self) -> Result<RevertTarget<'_>> {
+    pub fn host_way_back(&self) -> Result<RevertTarget<'_>> {
         RevertTarget::new(&self.factory, self.reach(), self.sudo_password()?)
+    }
+
+    fn gitlab(&self) -> Result<GitlabTarget> {
+        GitlabTarget::new(&self.factory, self.owner_token()?, &self.dir, &self.state)
+    }
+
+    /// GitLab on its way back.
+    ///
+    /// # Errors
+    /// As [`GitlabTarget::new`], and without the owner's token.
+    pub fn gitlab_way_back(&self) -> Result<RevertGitlab> {
+        Ok(RevertGitlab::new(self.gitlab()?))
     }
 
     /// A way to the host for the first of the users that it lets in.

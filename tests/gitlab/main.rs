@@ -26,6 +26,7 @@ mod hand_off;
 mod parrot;
 mod proof;
 mod refusals;
+mod reverting;
 mod secrets;
 mod situation;
 mod weakened;

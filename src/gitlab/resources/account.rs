@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::{Found, Resource};
+use super::{Found, Resource, WayBack};
 use crate::error::{Error, Kind};
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
@@ -84,6 +84,10 @@ impl Resource for ServiceAccount {
             }
             made => made.map(|_| Undo::Remove),
         }
+    }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::Stays("the agent's account stays as the author of what it did, without its token and its role")
     }
 }
 

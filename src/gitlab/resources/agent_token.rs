@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::membership::{end, needs_renewal};
-use super::{Found, Resource};
+use super::{Back, Found, Resource, WayBack};
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::{AGENT_SCOPES, Agent, Desired};
 use crate::gitlab::error::GitlabResult;
@@ -197,8 +197,34 @@ impl Resource for AgentToken {
         {
             old.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
         }
-        Ok(Undo::Never { reason: "a token is shown only once; it expires by itself".into() })
+        Ok(Undo::Remove)
     }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(back)
+    }
+}
+
+/// Revokes the kept token. Another one is somebody's, or was lost here, and is named.
+fn back(site: &Site<'_>, username: &str, _undo: &Undo) -> GitlabResult<Back> {
+    let Some(account) = site.account()? else { return Ok(Back::Done) };
+    if let TokenState::Works(_) = kept(site, &account)? {
+        return Ok(Back::remove(format!("{KIND}:{username}"), format!("revoke the token of {username}"), |site| {
+            if let Some(agent) = agent(site)? {
+                agent.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
+            }
+            site.keep.forget(AGENT_TOKEN)?;
+            site.keep.remember(|memory| memory.agent = None)
+        }));
+    }
+    let others = match list(site, &account) {
+        Err(error) if matches!(error.status(), Some(403 | 404)) => Vec::new(),
+        all => all?,
+    };
+    Ok(others
+        .iter()
+        .find(|token| token.active)
+        .map_or(Back::Done, |token| Back::Stays(stray(&site.desired.agent, token))))
 }
 
 fn remember(site: &Site<'_>, account: &Account, token: &Secret, ends: Date) -> GitlabResult<()> {

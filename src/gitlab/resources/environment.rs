@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Found, Resource, name};
+use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::desired::{self, Desired};
 use crate::gitlab::error::GitlabResult;
@@ -25,6 +25,11 @@ struct Environment {
     id: u64,
     name: String,
     tier: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    last_deployment: Option<serde::de::IgnoredAny>,
 }
 
 fn compare(wanted: &desired::Environment, present: Option<&Environment>) -> Option<Change> {
@@ -83,4 +88,44 @@ impl Resource for Environments {
             }
         }
     }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(back)
+    }
+}
+
+#[derive(Deserialize)]
+struct Before {
+    tier: String,
+}
+
+fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
+    let Some(present) = read(site)?.into_iter().find(|environment| environment.name == name) else {
+        return Ok(Back::Done);
+    };
+    let (id, number) = (format!("{KIND}:{name}"), present.id);
+    let Some(Before { tier }) = undo.before()? else {
+        let detail: Detail = site.owner.fetch(&Call::get(ONE, &[&site.id, &number]))?;
+        if detail.last_deployment.is_some() {
+            return Ok(Back::Stays(format!("the environment {name} stays: it has deployments")));
+        }
+        return Ok(Back::remove(id, format!("remove the environment {name}"), move |site| {
+            // GitLab deletes only what is stopped.
+            let stop = Call::post("/projects/:id/environments/:environment_id/stop", &[&site.id, &number]);
+            site.owner.send(&stop, &json!({ "force": true }))?;
+            site.owner.delete(&Call::delete(ONE, &[&site.id, &number]))
+        }));
+    };
+    let wanted = site.desired.environments.iter().find(|wanted| wanted.name == name);
+    if tier.is_empty() || present.tier.as_deref() == Some(&tier) {
+        return Ok(Back::Done);
+    }
+    if wanted.is_none_or(|wanted| present.tier.as_deref() != Some(wanted.tier)) {
+        return Ok(Back::Stays(format!("the tier of the environment {name} changed since, and stays")));
+    }
+    let summary = format!("set the tier of the environment {name} to {}, as it was", plain(&tier));
+    Ok(Back::restore(id, summary, move |site| {
+        let call = Call::put(ONE, &[&site.id, &number]);
+        site.owner.write::<Environment>(&call, &json!({ "tier": tier })).map(drop)
+    }))
 }

@@ -1,6 +1,7 @@
 //! The access levels of a protection rule, as GitLab lists them, and the names that a rule covers.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::dialog::plain;
 use crate::gitlab::desired::{DEVELOPER, MAINTAINER, NO_ONE, role};
@@ -55,6 +56,23 @@ impl Grant {
             }
         }
     }
+}
+
+/// Adds to the body of a new rule what lets the same in as before: `push`, `merge` or `create`. One level works on every tier.
+pub(super) fn grant_again(body: &mut Value, what: &str, grants: &[Grant]) {
+    if let [grant] = grants
+        && grant.access_level.is_some_and(|level| grant.is_level(level))
+    {
+        body[format!("{what}_access_level")] = json!(grant.access_level);
+        return;
+    }
+    let one = |grant: &Grant| match (grant.user_id, grant.group_id, grant.deploy_key_id) {
+        (Some(user), ..) => json!({ "user_id": user }),
+        (_, Some(group), _) => json!({ "group_id": group }),
+        (_, _, Some(key)) => json!({ "deploy_key_id": key }),
+        _ => json!({ "access_level": grant.access_level }),
+    };
+    body[format!("allowed_to_{what}")] = grants.iter().map(one).collect();
 }
 
 /// Whether the grants are exactly this level.

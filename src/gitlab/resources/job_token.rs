@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Found, Resource};
+use super::{Back, Found, Resource, WayBack};
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
@@ -53,5 +53,18 @@ impl Resource for JobToken {
             site.owner.send(&Call::patch(SCOPE, &[&site.id]), &json!({ "enabled": true }))?;
         }
         Ok(Undo::restore(&before))
+    }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(|site, path, undo| {
+            let was_open = undo.before::<Scope>()?.is_some_and(|before| !before.inbound_enabled);
+            if !was_open || !read(site)?.inbound_enabled {
+                return Ok(Back::Done);
+            }
+            let summary = format!("give every project's CI job tokens access to {path} again");
+            Ok(Back::restore(format!("{KIND}:{path}"), summary, |site| {
+                site.owner.send(&Call::patch(SCOPE, &[&site.id]), &json!({ "enabled": false }))
+            }))
+        })
     }
 }

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Found, Resource};
+use super::{Back, Found, Resource, WayBack};
 use crate::error::{Error, Kind};
 use crate::gitlab::desired::{Agent, DEVELOPER, Desired, role};
 use crate::gitlab::error::GitlabResult;
@@ -16,13 +16,13 @@ use crate::gitlab::preflight::days_from_now;
 use crate::gitlab::site::{Account, Site};
 use crate::plan::{Action, Change, Risk, Undo};
 
-const KIND: &str = "member";
+pub(in crate::gitlab) const KIND: &str = "member";
 const DIRECT: &str = "/projects/:id/members/:user_id";
 
 /// See the [module](self).
 pub(in crate::gitlab) struct Membership;
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 struct Member {
     access_level: u8,
     expires_at: Option<Date>,
@@ -119,6 +119,30 @@ impl Resource for Membership {
             _ => Ok(undo),
         }
     }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(back)
+    }
+}
+
+fn back(site: &Site<'_>, username: &str, undo: &Undo) -> GitlabResult<Back> {
+    let Some(account) = site.account()? else { return Ok(Back::Done) };
+    let call = Call::get(DIRECT, &[&site.id, &account.id]);
+    let Some(present) = site.owner.find::<Member>(&call)? else { return Ok(Back::Done) };
+    let (id, user) = (format!("{KIND}:{username}"), account.id);
+    let Some(before) = undo.before::<Member>()? else {
+        return Ok(Back::remove(id, format!("remove {username} from the project"), move |site| {
+            site.owner.delete(&Call::delete(DIRECT, &[&site.id, &user]))
+        }));
+    };
+    if present == before {
+        return Ok(Back::Done);
+    }
+    let summary = format!("give {username} the role {} again, as before", role(before.access_level));
+    Ok(Back::restore(id, summary, move |site| {
+        let body = json!({ "access_level": before.access_level, "expires_at": before.expires_at });
+        site.owner.send(&Call::put(DIRECT, &[&site.id, &user]), &body)
+    }))
 }
 
 fn inherited(site: &Site<'_>, member: &Member) -> Error {

@@ -1,6 +1,5 @@
 //! What a project under the factory's policy is made of: one file per kind of resource, each with how it is read, compared,
-//! written, and its words for the owner. What was there before goes into the receipt as GitLab said it; nothing sends that back yet,
-//! and the plan says so.
+//! written, undone, and its words for the owner. What was there before goes into the receipt as GitLab said it.
 //!
 //! The [order](all) is the hand-off's: who sees the project, then its content, then the locks, and only when they hold the accounts that they
 //! lock out. Each write begins by reading again, so that a change that is made already is left alone.
@@ -26,7 +25,7 @@ pub(super) mod variable;
 use super::desired::Desired;
 use super::error::GitlabResult;
 use super::site::Site;
-use crate::plan::{Change, Undo};
+use crate::plan::{Action, Change, Risk, Undo};
 
 /// One kind of resource in a project.
 pub(super) trait Resource {
@@ -41,6 +40,60 @@ pub(super) trait Resource {
 
     /// Makes one change that [`observe`](Self::observe) found, if it is still to be made, and says how to undo it.
     fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo>;
+
+    /// How its changes are undone.
+    fn way_back(&self) -> WayBack;
+}
+
+/// How changes of one kind are undone.
+pub(super) enum WayBack {
+    /// They are not, and why. Such a change is planned with that reason.
+    Stays(&'static str),
+    /// By what this finds to do about a resource of this name, of which the receipt says this.
+    By(fn(&Site<'_>, &str, &Undo) -> GitlabResult<Back>),
+}
+
+/// What is to be done to undo one change.
+pub(super) enum Back {
+    /// Nothing: it is undone.
+    Done,
+    /// Nothing, since somebody changed it since, or it is in use.
+    Stays(String),
+    /// This.
+    Change(Change, Act),
+}
+
+/// Undoes a change.
+pub(super) type Act = Box<dyn FnOnce(&Site<'_>) -> GitlabResult<()>>;
+
+impl Back {
+    /// Removes what factoryup made.
+    fn remove(id: String, summary: String, act: impl FnOnce(&Site<'_>) -> GitlabResult<()> + 'static) -> Self {
+        Self::Change(Change::new(id, Action::Delete, summary), Box::new(act))
+    }
+
+    /// Brings back what factoryup changed.
+    fn restore(id: String, summary: String, act: impl FnOnce(&Site<'_>) -> GitlabResult<()> + 'static) -> Self {
+        Self::Change(Change::new(id, Action::Update, summary).with_risk(Risk::Disruptive), Box::new(act))
+    }
+}
+
+/// Why changes of this kind stay, if they do. In a project that factoryup made, only what has access to it goes.
+pub(super) fn stays(kind: &str, project_is_ours: bool) -> Option<&'static str> {
+    match kind {
+        group::KIND | project::KIND => {
+            return Some("a group or project is only deleted by hand, with all that is in it");
+        }
+        agent_token::KIND | membership::KIND | runner::KIND => {}
+        _ if project_is_ours => {
+            return Some("it is part of the project that factoryup created, which is only deleted by hand");
+        }
+        _ => {}
+    }
+    all().into_iter().find(|resource| resource.kind() == kind).and_then(|resource| match resource.way_back() {
+        WayBack::Stays(reason) => Some(reason),
+        WayBack::By(_) => None,
+    })
 }
 
 /// What a look at one kind of resource found.

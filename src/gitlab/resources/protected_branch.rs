@@ -11,8 +11,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, words};
-use super::{Found, Resource, name};
+use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, words};
+use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::desired::{Desired, MAINTAINER, NO_ONE};
 use crate::gitlab::error::GitlabResult;
@@ -141,18 +141,53 @@ impl Resource for ProtectedBranches {
             return Ok(Undo::restore(rule));
         }
         match rules.iter().find(|rule| rule.name == *branch) {
-            Some(rule) => replace(site, rule, &rules),
+            Some(rule) => replace(site, rule),
             // GitLab protects the first branch by itself a moment after the first push; then the rule is there now.
             None => match protect(site, branch) {
                 Err(error) if error.status() == Some(409) => {
                     let rules = read(site)?;
                     let rule = rules.iter().find(|rule| rule.name == *branch);
-                    rule.map_or(Err(error), |rule| replace(site, rule, &rules))
+                    rule.map_or(Err(error), |rule| replace(site, rule))
                 }
                 other => other.map(|()| Undo::Remove),
             },
         }
     }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(back)
+    }
+}
+
+fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
+    let is_main = name == site.desired.branch;
+    let present = read(site)?.into_iter().find(|rule| plain(&rule.name) == name);
+    let id = format!("{KIND}:{name}");
+    Ok(match (undo.before::<Rule>()?, present) {
+        (None, None) => Back::Done,
+        (Some(before), Some(rule)) if before.text() == rule.text() => Back::Done,
+        (_, Some(rule)) if !is_main || !rule.is_right() => {
+            Back::Stays(format!("the branch rule {name} changed since, and stays"))
+        }
+        (None, Some(rule)) => Back::remove(id, format!("remove the branch rule {name}"), move |site| {
+            site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))
+        }),
+        (Some(before), present) => {
+            let change = Change::new(id, Action::Update, format!("protect {name} as before"))
+                .with_diff(present.as_ref().map(Rule::text), Some(before.text()))
+                .with_risk(Risk::Disruptive);
+            let act = move |site: &Site<'_>| {
+                let mut body = json!({ "name": before.name, "allow_force_push": before.allow_force_push });
+                grant_again(&mut body, "push", &before.push_access_levels);
+                grant_again(&mut body, "merge", &before.merge_access_levels);
+                if present.is_some() {
+                    return swap(site, &body);
+                }
+                site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body).map(drop)
+            };
+            Back::Change(change, Box::new(act))
+        }
+    })
 }
 
 fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
@@ -163,20 +198,24 @@ fn protect(site: &Site<'_>, name: &str) -> GitlabResult<()> {
     site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body(name)).map(drop)
 }
 
-fn replace(site: &Site<'_>, rule: &Rule, rules: &[Rule]) -> GitlabResult<Undo> {
-    let branch = &site.desired.branch;
-    let undo = Undo::restore(rule);
-    if rule.is_right() || (site.premium && patch(site, rule)?) {
-        return Ok(undo);
+fn replace(site: &Site<'_>, rule: &Rule) -> GitlabResult<Undo> {
+    let is_done = rule.is_right() || (site.premium && patch(site, rule)?);
+    if !is_done {
+        swap(site, &body(&site.desired.branch))?;
     }
+    Ok(Undo::restore(rule))
+}
+
+/// Puts another rule in the place of the default branch's, which a strict one covers meanwhile.
+fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<()> {
+    let branch = &site.desired.branch;
     let guard = guard(branch);
-    if !rules.iter().any(|rule| rule.name == guard) {
+    if !read(site)?.iter().any(|rule| rule.name == guard) {
         protect(site, &guard)?;
     }
     site.owner.delete(&Call::delete(RULE, &[&site.id, branch]))?;
-    protect(site, branch)?;
-    site.owner.delete(&Call::delete(RULE, &[&site.id, &guard]))?;
-    Ok(undo)
+    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), body)?;
+    site.owner.delete(&Call::delete(RULE, &[&site.id, &guard]))
 }
 
 /// Changes the rule where that is possible; says whether it did.

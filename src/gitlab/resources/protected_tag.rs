@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::grant::{Grant, admit_agent, are_exactly, words};
-use super::{Found, Resource, name};
+use super::grant::{Grant, admit_agent, are_exactly, grant_again, words};
+use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::{Desired, EVIDENCE_TAGS, MAINTAINER, RELEASE_TAGS};
@@ -126,16 +126,57 @@ impl Resource for ProtectedTags {
             return protect(site, wanted).map(|()| Undo::Remove);
         };
         if !rule.is_right() {
-            let guard = guard(wanted);
-            if !rules.iter().any(|rule| rule.name == guard) {
-                protect(site, &guard)?;
-            }
-            remove(wanted)?;
-            protect(site, wanted)?;
-            remove(&guard)?;
+            swap(site, &body(wanted))?;
         }
         Ok(Undo::restore(rule))
     }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(back)
+    }
+}
+
+/// Puts another rule in the place of a wanted one, whose tags a strict one covers meanwhile.
+fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<()> {
+    let name = body["name"].as_str().unwrap_or_default();
+    let remove = |name: &str| site.owner.delete(&Call::delete(RULE, &[&site.id, &name]));
+    let guard = guard(name);
+    if !read(site)?.iter().any(|rule| rule.name == guard) {
+        protect(site, &guard)?;
+    }
+    remove(name)?;
+    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), body)?;
+    remove(&guard)
+}
+
+fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
+    let is_wanted = WANTED.contains(&name);
+    let present = read(site)?.into_iter().find(|rule| plain(&rule.name) == name);
+    let id = format!("{KIND}:{name}");
+    Ok(match (undo.before::<Rule>()?, present) {
+        (None, None) => Back::Done,
+        (Some(before), Some(rule)) if before.text() == rule.text() => Back::Done,
+        (_, Some(rule)) if !is_wanted || !rule.is_right() => {
+            Back::Stays(format!("the tag rule {name} changed since, and stays"))
+        }
+        (None, Some(rule)) => Back::remove(id, format!("remove the tag rule {name}"), move |site| {
+            site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))
+        }),
+        (Some(before), present) => {
+            let change = Change::new(id, Action::Update, format!("protect tags {name} as before"))
+                .with_diff(present.as_ref().map(Rule::text), Some(before.text()))
+                .with_risk(Risk::Disruptive);
+            let act = move |site: &Site<'_>| {
+                let mut body = json!({ "name": before.name });
+                grant_again(&mut body, "create", &before.create_access_levels);
+                if present.is_some() {
+                    return swap(site, &body);
+                }
+                site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body).map(drop)
+            };
+            Back::Change(change, Box::new(act))
+        }
+    })
 }
 
 /// Whether the rule that keeps the agent from the evidence log's anchors is there.

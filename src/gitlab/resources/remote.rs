@@ -3,7 +3,7 @@
 //! It is set where there is none, to the project's HTTPS address and without a login: git asks for that, or has a helper. One that is
 //! there is the owner's, wherever it leads, and is never changed. factoryup itself does not use it.
 
-use super::{Found, Resource};
+use super::{Back, Found, Resource, WayBack};
 use crate::error::Error;
 use crate::git::Git;
 use crate::gitlab::desired::Desired;
@@ -72,6 +72,22 @@ impl Resource for Remote {
             }
         }
         Ok(Undo::Remove)
+    }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(|site, _, _| {
+            let Some((git, true)) = local(site.desired)? else { return Ok(Back::Done) };
+            let url = git.line(&["config", "--local", "--get", &format!("remote.{NAME}.url")]).unwrap_or_default();
+            if url != site.desired.git_url() {
+                return Ok(Back::Stays(format!(
+                    "the remote {NAME} of the control repo leads elsewhere now, and stays"
+                )));
+            }
+            Ok(Back::remove(format!("{KIND}:{NAME}"), format!("remove the control repo's remote {NAME}"), move |_| {
+                git.run(&["remote", "remove", NAME]).map_err(Error::from)?;
+                Ok(())
+            }))
+        })
     }
 }
 

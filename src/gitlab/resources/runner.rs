@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Found, Resource, name};
+use super::{Back, Found, Resource, WayBack, name};
 use crate::error::{Error, Kind};
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::{self, Desired};
@@ -18,7 +18,7 @@ use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
-const KIND: &str = "runner";
+pub(in crate::gitlab) const KIND: &str = "runner";
 const ONE: &str = "/runners/:id";
 /// What a change says of a token that must be made anew.
 const LOST: &str = "lost before it was used";
@@ -276,6 +276,39 @@ impl Resource for Runners {
         }
         Ok(Undo::restore(&present.settings()))
     }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(back)
+    }
+}
+
+fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
+    let (all, memory) = (list(site)?, site.keep.memory()?);
+    let wanted = site.desired.runners.iter().find(|wanted| wanted.name == name);
+    let remembered = memory.runners.get(name).copied();
+    let found =
+        wanted.map_or_else(|| all.iter().find(|l| Some(l.id) == remembered), |wanted| find(&all, wanted, &memory));
+    let Some(listed) = found else { return Ok(Back::Done) };
+    let (id, number, called) = (format!("{KIND}:{name}"), listed.id, name.to_owned());
+    let Some(before) = undo.before::<Value>()? else {
+        return Ok(Back::remove(id, format!("delete the {name} runner, with its token"), move |site| {
+            site.owner.delete(&Call::delete(ONE, &[&number]))?;
+            site.keep.forget(&Keep::runner_token(&called))?;
+            site.keep.remember(|memory| {
+                memory.runners.remove(&called);
+            })
+        }));
+    };
+    let present = detail(site, listed)?.settings();
+    if present == before {
+        return Ok(Back::Done);
+    }
+    if wanted.is_none_or(|wanted| wanted.settings() != present) {
+        return Ok(Back::Stays(format!("the {name} runner changed since, and stays as it is")));
+    }
+    Ok(Back::restore(id, format!("configure the {name} runner as it was"), move |site| {
+        site.owner.send(&Call::put(ONE, &[&number]), &before)
+    }))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::{Found, Resource};
+use super::{Found, Resource, WayBack};
 use crate::error::{Error, Kind};
 use crate::git::{Git, remote};
 use crate::gitlab::desired::Desired;
@@ -106,6 +106,10 @@ impl Resource for Seed {
                 .into());
         }
         Ok(Undo::Remove)
+    }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::Stays("what was pushed to the project stays")
     }
 }
 

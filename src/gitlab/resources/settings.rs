@@ -4,13 +4,13 @@
 
 use serde_json::{Map, Value};
 
-use super::{Found, Resource};
+use super::{Back, Found, Resource, WayBack};
 use crate::dialog::plain;
 use crate::gitlab::desired::{Desired, is_as_wanted};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::site::{Project, Site};
-use crate::plan::{Action, Change, Undo};
+use crate::plan::{Action, Change, Risk, Undo};
 
 /// See the [module](self). Two parts, since the first must be right before anything is pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,4 +95,67 @@ impl Resource for Settings {
         }
         Ok(Undo::restore(&before))
     }
+
+    fn way_back(&self) -> WayBack {
+        match self {
+            Self::Exposure => WayBack::By(|site, _, undo| back(Self::Exposure, site, undo)),
+            Self::Rest => WayBack::By(|site, _, undo| back(Self::Rest, site, undo)),
+        }
+    }
+}
+
+/// Whether GitLab treats it as not set. Some settings are null until they are first changed.
+fn is_unset(value: &Value) -> bool {
+    matches!(value, Value::Null | Value::Bool(false)) || value == ""
+}
+
+/// The value of this type for a setting that is not set.
+fn unset(present: &Value) -> Value {
+    match present {
+        Value::Bool(_) => false.into(),
+        Value::String(_) => "".into(),
+        _ => Value::Null,
+    }
+}
+
+/// Sends back those of the earlier values that are still factoryup's.
+fn back(part: Settings, site: &Site<'_>, undo: &Undo) -> GitlabResult<Back> {
+    let before: Map<String, Value> = undo.before()?.unwrap_or_default();
+    let present = site.attributes()?;
+    let ours = |name: &str| {
+        let wanted = site.desired.setting(name);
+        wanted.is_some_and(|wanted| is_as_wanted(name, wanted, present.get(name)))
+    };
+    let (mut body, mut edited) = (Map::new(), Vec::new());
+    for (name, value) in before {
+        // An empty repo has no default branch, and one with a branch always has one.
+        let now = present.get(&name).unwrap_or(&Value::Null);
+        if *now == value || (is_unset(now) && is_unset(&value)) || (name == "default_branch" && value.is_null()) {
+            continue;
+        }
+        if ours(&name) {
+            let value = if value.is_null() { unset(now) } else { value };
+            body.insert(name, value);
+        } else {
+            edited.push(name);
+        }
+    }
+    if body.is_empty() {
+        let why = format!("{} changed since, and stay as they are", edited.join(", "));
+        return Ok(if edited.is_empty() { Back::Done } else { Back::Stays(why) });
+    }
+    let names: Vec<_> = body.keys().map(String::as_str).collect();
+    let path = site.desired.path();
+    let now = lines(names.iter().map(|name| (*name, present.get(*name))));
+    let then = lines(body.iter().map(|(name, value)| (name.as_str(), Some(value))));
+    let mut summary = format!("set {} of {path} as they were", names.join(", "));
+    if !edited.is_empty() {
+        summary += &format!("; {} changed since, and stay", edited.join(", "));
+    }
+    let change = Change::new(format!("{}:{path}", part.kind()), Action::Update, summary)
+        .with_diff(Some(now), Some(then))
+        .with_risk(Risk::Disruptive);
+    let act =
+        move |site: &Site<'_>| site.owner.write::<Project>(&Call::put("/projects/:id", &[&site.id]), &body).map(drop);
+    Ok(Back::Change(change, Box::new(act)))
 }
