@@ -26,9 +26,9 @@ impl Repo {
     /// Looks at the repo in `folder`. Nothing is made when it cannot be adopted as it is.
     pub(super) fn open(folder: &Path) -> Result<Self, AppError> {
         let not = |why, hint| AppError::NotAdoptable { dir: folder.to_owned(), why, hint };
-        let top = "name the top folder of a git repo that has a commit; to make one: git init, git add, git commit";
+        let top = "choose the top directory of a git repo with a commit; to create one: git init, git add, git commit";
         if std::fs::symlink_metadata(folder.join(".git")).is_err() {
-            return Err(not("it is not the top folder of a git repo", top));
+            return Err(not("it is not the top directory of a git repo", top));
         }
         let git = Git::new(folder)?;
         let head = git.resolve("HEAD^{commit}")?.ok_or_else(|| not("it has no commit", top))?;
@@ -45,7 +45,7 @@ impl Repo {
             ));
         };
         if git.resolve(&format!("{head}:.factory/manifest.toml"))?.is_some() {
-            return Err(not("it is a control repo", "name the repo of an application"));
+            return Err(not("it is a control repo", "choose an application's repo"));
         }
         Ok(Self { git, head, branch })
     }
@@ -65,14 +65,11 @@ impl Repo {
         }
         let known = contract(&self.git, &self.head)?;
         if known.as_ref().is_some_and(|text| !is_named(text, request.name)) {
-            return Err(not("its .factory/app.conf has another name", "give the name that is in it"));
+            return Err(not("its .factory/app.conf contains another name", "use that name"));
         }
         // A change that is not committed would be in the trial's way and in no branch.
         if !self.git.run(&["status", "--porcelain", "--untracked-files=normal"])?.is_empty() {
-            return Err(not(
-                "it has uncommitted changes",
-                "commit them, or put them aside with git stash --include-untracked",
-            ));
+            return Err(not("it has uncommitted changes", "commit them, or stash them: git stash --include-untracked"));
         }
         let mut facts = match &known {
             Some(text) => Facts { is_static: text.contains("\nsite="), ..Facts::default() },
@@ -81,9 +78,9 @@ impl Repo {
         let (there, unnamed) = self.git.whole_tree(&self.head)?;
         let there: Vec<&String> = there.keys().chain(&unnamed).collect();
         if known.is_none() && !is_free(".factory/app.conf", &there) {
-            return Err(not("another file is where .factory/app.conf has to be", "rename its .factory, and commit"));
+            return Err(not("another file is in the place of .factory/app.conf", "rename its .factory, and commit"));
         }
-        let mut outcome = Trial::NotTried { why: "the contract was there before".into() };
+        let mut outcome = Trial::NotTried { why: "the contract existed before".into() };
         if known.is_none() {
             let first = scaffold::render(request, entry, components, Some(&facts))?;
             let edits = edits(&first.files, &there).0;

@@ -44,7 +44,7 @@ impl Control {
         let none = |why| AppError::NoControlRepo { dir: dir.clone(), why };
         let git = Git::new(&dir)?;
         if std::fs::symlink_metadata(dir.join(".git")).is_err() || !git.is_top()? {
-            return Err(none("it is not the top folder of a git repo"));
+            return Err(none("it is not the top directory of a git repo"));
         }
         let branch = &factory.gitlab.default_branch;
         // GitLab's own, when it is known here: applications name its commit in their pipelines.

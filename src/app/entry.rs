@@ -84,10 +84,10 @@ impl AppEntry {
         for (name, place) in &self.environments {
             let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             if name.is_empty() || !name.chars().all(is_plain) {
-                return Err(format!("{name:?} is no name of an environment"));
+                return Err(format!("{name:?} is not a valid environment name"));
             }
             if !TIERS.contains(&place.tier.as_str()) {
-                return Err(format!("{name}: {:?} is no tier; those are {}", place.tier, TIERS.join(", ")));
+                return Err(format!("{name}: {:?} is not a tier; the tiers are {}", place.tier, TIERS.join(", ")));
             }
             if place.port < 1024 {
                 return Err(format!("{name}: the port {} is not in 1024 to 65535", place.port));
@@ -134,8 +134,8 @@ mod tests {
         for (wrong, word) in [
             (text("a\n\n# Orders", "staging", "staging", 8100), "one line"),
             (text("", "staging:\n  x", "staging", 8100), "environment"),
-            (text("", "staging", "staging\n\nevil-job:\n  script: id", 8100), "no tier"),
-            (text("", "staging", "prod", 8100), "no tier"),
+            (text("", "staging", "staging\n\nevil-job:\n  script: id", 8100), "not a tier"),
+            (text("", "staging", "prod", 8100), "not a tier"),
             (text("", "staging", "staging", 22), "1024"),
         ] {
             let error = parse(wrong).unwrap_err().to_string();

@@ -13,17 +13,17 @@ pub(super) fn check(name: &str, factory: &Factory) -> Result<(), AppError> {
         return wrong("it is not 2 to 32 characters long");
     }
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return wrong("it holds something other than a-z, 0-9 and -");
+        return wrong("it contains something other than a-z, 0-9 and -");
     }
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.ends_with('-') || name.contains("--") {
-        return wrong("it does not begin with a letter, ends with - or holds --");
+        return wrong("it does not begin with a letter, ends with - or contains --");
     }
     if RESERVED.contains(&name) || name == factory.gitlab.project {
-        return wrong("the factory uses it itself");
+        return wrong("the factory uses this name");
     }
     // On the host an application's other environments are called NAME-ENVIRONMENT.
     if factory.environments.names.iter().any(|environment| name.ends_with(&format!("-{environment}"))) {
-        return wrong("it ends like an environment");
+        return wrong("it ends with the name of an environment");
     }
     Ok(())
 }

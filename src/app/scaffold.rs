@@ -90,7 +90,7 @@ pub(super) fn create(folder: &Path, request: &Request<'_>, scaffold: &Tree) -> R
     let occupied = |why| AppError::Occupied { dir: folder.clone(), why };
     if std::fs::symlink_metadata(&folder).is_ok() {
         if !folder.is_dir() {
-            return Err(occupied("it is not a folder"));
+            return Err(occupied("it is not a directory"));
         }
         if is_application(&folder, request.name)? {
             // A killed run may have left the work tree incomplete.

@@ -136,16 +136,16 @@ fn json(added: &Added) -> serde_json::Value {
 fn text(name: &str, added: &Added, project: &str) -> String {
     let folder = added.folder.display();
     let mut lines = match &added.made {
-        Made::Created => vec![format!("made {folder}, with its first commit")],
-        Made::AlreadyThere => vec![format!("{folder} is there already")],
+        Made::Created => vec![format!("created {folder}, with its first commit")],
+        Made::AlreadyThere => vec![format!("{folder} already exists")],
         Made::Adopted { files, kept, trial, notes } => {
             let mut lines = vec![format!("{folder}: the branch {ADOPT_BRANCH} adds {}", files.join(", "))];
             if !kept.is_empty() {
-                lines.push(format!("left as they are: {}", kept.join(", ")));
+                lines.push(format!("unchanged: {}", kept.join(", ")));
             }
             lines.push(match trial {
-                Trial::Answered { path } => format!("tried: it was built, started, and answered 200 on {path}"),
-                Trial::Built => "tried: it was built, and its index.html is there".into(),
+                Trial::Answered { path } => format!("tested: it builds, starts, and answers 200 on {path}"),
+                Trial::Built => "tested: it builds, and has its index.html".into(),
                 Trial::NotTried { why } => format!("not tried: {why}"),
             });
             lines.extend(notes.iter().map(|note| format!("note: {}", plain(note))));
@@ -156,13 +156,13 @@ fn text(name: &str, added: &Added, project: &str) -> String {
     lines.push(format!("ports on the host: {}", ports.join(", ")));
     match &added.branch {
         Some(branch) => {
-            let made = if added.branch_is_new { "made" } else { "there already" };
-            lines.push(format!("control repo: the branch {branch} ({made}) brings infra/apps/{name}.json"));
-            lines.push("next, once `factoryup apply` has brought the control repo to GitLab:".into());
+            let made = if added.branch_is_new { "new" } else { "existing" };
+            lines.push(format!("control repo: the branch {branch} ({made}) adds infra/apps/{name}.json"));
+            lines.push("next, when `factoryup apply` has pushed the control repo to GitLab:".into());
             lines.push(format!("  git push -o merge_request.create {project}.git {branch}"));
-            lines.push("then as docs/app-contract.md of the control repo says".into());
+            lines.push("then follow docs/app-contract.md in the control repo".into());
         }
-        None => lines.push(format!("the control repo knows {name}")),
+        None => lines.push(format!("the control repo already has {name}")),
     }
     lines.join("\n")
 }

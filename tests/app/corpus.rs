@@ -125,7 +125,7 @@ fn flags_decide_what_the_files_leave_open() {
     let text = read("flask", &|request| request.wishes.health = Some("/ping".into()));
     assert!(text.contains("# from --health\nhealth=/ping\n"), "{text}");
     let text = read("html", &|request| request.kind = Some(AppKind::Http));
-    assert!(text.contains("--kind contradicts the repo"), "{text}");
+    assert!(text.contains("--kind contradicts index.html"), "{text}");
     for wrong in ["a\nbuild.9=id", ""] {
         let text = read("go", &|request| request.wishes.build = vec![wrong.into()]);
         assert!(text.contains("--build is not one line of text"), "{text}");
@@ -222,15 +222,15 @@ fn what_does_not_build_or_answer_is_not_adopted() {
         text
     };
     let text = refused("hardcoded", &|_| ());
-    assert!(text.contains("listens on port 38173 and not on the one in PORT"), "{text}");
-    assert!(text.contains("next: give it its port, for example: --run 'node server.js --port \"$PORT\"'"), "{text}");
+    assert!(text.contains("listens on port 38173 instead of PORT"), "{text}");
+    assert!(text.contains("next: pass it its port, for example: --run 'node server.js --port \"$PORT\"'"), "{text}");
     let text = refused("express", &|request| request.wishes.build = vec!["echo made; exit 3".into()]);
     assert!(
         text.contains("it does not build") && text.contains("made") && text.contains("nothing was changed"),
         "{text}"
     );
     let text = refused("express", &|request| request.wishes.run = Some("node gone.js".into()));
-    assert!(text.contains("it builds, but ends by itself with exit code 1"), "{text}");
+    assert!(text.contains("it builds, but ends with exit code 1"), "{text}");
     let text = refused("site", &|request| request.wishes.output = Some("gone".into()));
     assert!(text.contains("the build made no gone/index.html"), "{text}");
 }

@@ -18,7 +18,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         facts.start = Some(Said::new(run, "--run"));
         if facts.build.is_empty() {
             return Err(Refusal::new(
-                format!("{run} is no package main of the repo"),
+                format!("{run} is not a main package of the repo"),
                 "add --build with the command that builds it",
             ));
         }
@@ -28,7 +28,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         (Some(main), _) | (None, [main]) => main,
         (None, []) => {
             return Err(Refusal::new(
-                "go.mod: the repo has no package main, so it is a library and no application",
+                "go.mod: the repo has no package main, so it is a library, not an application",
                 "adopt the repo of the program that uses it",
             ));
         }
@@ -41,7 +41,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
                 let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
                 return Err(Refusal::new(
                     format!("go.mod: the repo has {} programs (package main)", several.len()),
-                    format!("say which one serves: {}", one_of(&flags)),
+                    format!("choose the one that serves: {}", one_of(&flags)),
                 ));
             };
             main

@@ -141,8 +141,8 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
             "--output DIR names the folder of the site"
         };
         return Err(Refusal::new(
-            format!("--kind contradicts the repo, which is {is} by {from}"),
-            format!("leave out --kind; or decide it: {decides}"),
+            format!("--kind contradicts {from}, by which the repo is {is}"),
+            format!("omit --kind, or override the detection: {decides}"),
         ));
     }
     if facts.is_static {
@@ -155,10 +155,13 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
     }
     keep_lines(&mut facts);
     if facts.is_static && facts.output.is_none() {
-        return Err(Refusal::new("the folder of the site is not one of the repo", "say which it is: --output DIR"));
+        return Err(Refusal::new("the site's directory is not in the repo", "choose it: --output DIR"));
     }
     if !facts.is_static && facts.start.is_none() {
-        return Err(Refusal::new("the command that serves is not one line of text", "say what serves: --run COMMAND"));
+        return Err(Refusal::new(
+            "the command that serves is not one line of text",
+            "set the command that serves: --run COMMAND",
+        ));
     }
     Ok(facts)
 }
@@ -194,7 +197,7 @@ fn check(wishes: &Wishes) -> Result<(), Refusal> {
         if !is_line(text) {
             return Err(Refusal::new(
                 format!("{flag} is not one line of text"),
-                "give one command for each --build, and one --run",
+                "use one command per --build, and a single --run",
             ));
         }
     }
@@ -205,7 +208,7 @@ fn check(wishes: &Wishes) -> Result<(), Refusal> {
         ));
     }
     if wishes.output.as_ref().is_some_and(|folder| !is_plain(folder) || folder.starts_with('/')) {
-        return Err(Refusal::new("--output is not a folder in the repo", "for example: --output dist"));
+        return Err(Refusal::new("--output is not a directory in the repo", "for example: --output dist"));
     }
     Ok(())
 }

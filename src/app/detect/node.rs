@@ -64,7 +64,7 @@ impl Package<'_> {
 
 pub(super) fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>, facts: &mut Facts) -> Result<(), Refusal> {
     let json = json(source, FILE)
-        .ok_or_else(|| Refusal::new(format!("{FILE} is missing or is no JSON"), "repair it and commit"))?;
+        .ok_or_else(|| Refusal::new(format!("{FILE} is missing or not valid JSON"), "fix it and commit"))?;
     let package = Package { source, json };
     facts.image = format!("docker.io/library/node:{}", version(&package).unwrap_or_else(|| "22".into()));
     let install = install(&package, facts)?;
@@ -90,8 +90,8 @@ pub(super) fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>, fact
         facts.is_static = true;
         let Some((folder, _)) = site else {
             return Err(Refusal::new(
-                format!("{FILE}: no configuration tells which folder its build leaves"),
-                "say it: --output DIR",
+                format!("{FILE}: no configuration says which directory the build writes"),
+                "name it: --output DIR",
             ));
         };
         facts.output = Some(folder);
@@ -107,12 +107,12 @@ pub(super) fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>, fact
     }
     let Some(start) = start else {
         let why = match package.script("start") {
-            Some(said) => format!("{}: start is for developers: {}", said.origin, said.value),
-            None => format!("{FILE} has no script start, and its main is missing or no file"),
+            Some(said) => format!("{}: start runs a development server: {}", said.origin, said.value),
+            None => format!("{FILE} has no script start, and its main is missing or not a file"),
         };
         return Err(Refusal::new(
             why,
-            "say what serves: --run 'node FILE.js'; or for a site: --kind static --output DIR",
+            "set the command that serves: --run 'node FILE.js'; or for a site: --kind static --output DIR",
         ));
     };
     facts.start = Some(start);

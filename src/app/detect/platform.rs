@@ -87,7 +87,7 @@ fn start(facts: &mut Facts, command: &str, origin: String) {
     }
     let (before, serves) = split(command);
     if let Some(before) = before.filter(|text| super::is_line(text)) {
-        facts.notes.push(format!("{origin} runs this before each start, and a release does not: {before}"));
+        facts.notes.push(format!("{origin} runs this before each start; releases do not: {before}"));
     }
     facts.start = Some(Said::new(bound(serves), origin));
 }

@@ -52,15 +52,18 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         ([], None) => {
             return Err(Refusal::new(
                 "no application object was found: no Flask(), FastAPI(), def application or wsgi.py",
-                "say what serves: --run 'python3 -m gunicorn --bind \"$ADDRESS:$PORT\" MODULE:OBJECT'",
+                "set the command that serves: --run 'python3 -m gunicorn --bind \"$ADDRESS:$PORT\" MODULE:OBJECT'",
             ));
         }
         ([object], None) => {
             let wanted: Vec<&str> =
                 SERVERS.iter().filter(|(_, asgi)| *asgi == object.asgi).map(|(name, _)| *name).collect();
             return Err(Refusal::new(
-                format!("{}: no server for production is among the dependencies: {}", object.origin, one_of(&wanted)),
-                format!("add {} to the dependencies and commit; or say what serves: --run COMMAND", wanted[0]),
+                format!("{}: the dependencies have no production server: {}", object.origin, one_of(&wanted)),
+                format!(
+                    "add {} to the dependencies and commit, or set the command that serves: --run COMMAND",
+                    wanted[0]
+                ),
             ));
         }
         (several, None) => {
@@ -74,7 +77,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
             let places: Vec<&str> = several.iter().take(4).map(|object| object.origin.as_str()).collect();
             return Err(Refusal::new(
                 format!("the repo has several application objects: {}", places.join("; ")),
-                format!("say which one serves: {}", one_of(&flags)),
+                format!("choose the one that serves: {}", one_of(&flags)),
             ));
         }
     }
@@ -83,7 +86,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
 
 fn note_before(facts: &mut Facts, before: Option<String>) {
     if let Some(before) = before.filter(|text| super::is_line(text)) {
-        facts.notes.push(format!("the Procfile runs this before each start, and a release does not: {before}"));
+        facts.notes.push(format!("the Procfile runs this before each start; releases do not: {before}"));
     }
 }
 
@@ -130,8 +133,8 @@ fn install(source: &Source) -> Result<Vec<Said>, Refusal> {
         [] => vec![],
         [..] => {
             return Err(Refusal::new(
-                format!("the repo has several lists of its dependencies: {}", locks.join(" and ")),
-                format!("say which one counts, for example: --build '{}'", file("requirements.txt")),
+                format!("the repo has several dependency lists: {}", locks.join(" and ")),
+                format!("choose one, for example: --build '{}'", file("requirements.txt")),
             ));
         }
     })

@@ -38,7 +38,7 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
     if let Some(path) = &source.submodule {
         return Err(Refusal::new(
             format!("{path} is a git submodule, which the factory's build does not fetch"),
-            "copy the files of the submodule into the repo, commit, then run this again",
+            "copy the submodule's files into the repo, commit, then run the command again",
         ));
     }
     monorepo(source)?;
@@ -64,8 +64,8 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
             let flags: Vec<String> = found.iter().map(|(stack, _)| format!("--stack {}", stack.name())).collect();
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             return Err(Refusal::new(
-                format!("the repo has {}, so what serves is ambiguous", files.join(" and ")),
-                format!("say which one serves: {}", one_of(&flags)),
+                format!("the repo has {}, so it is ambiguous which one serves", files.join(" and ")),
+                format!("choose the one that serves: {}", one_of(&flags)),
             ));
         }
     }
@@ -77,13 +77,13 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
     }
     if let Some(file) = source.first(&COMPOSE) {
         return Err(Refusal::new(
-            format!("{file}: an application of several containers cannot be built yet"),
+            format!("{file}: applications with several containers are not supported yet"),
             "adopt the repo of each part as a separate application",
         ));
     }
     if let Some(file) = source.first(&CONTAINER) {
         return Err(Refusal::new(
-            format!("{file} alone says how this is built, and containers cannot be built yet"),
+            format!("{file} is the only build description, and container builds are not supported yet"),
             "add the manifest of its language, such as requirements.txt, package.json, go.mod or Cargo.toml",
         ));
     }
@@ -96,8 +96,8 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
         return Err(several(&below));
     }
     Err(Refusal::new(
-        "no file in it tells what it is: no manifest of a language, no configuration of a site and no index.html",
-        "say it: --stack STACK, with --build and --run for a program or --output for a site",
+        "the kind of application is unknown: no language manifest, no site configuration and no index.html",
+        "choose it: --stack STACK, with --build and --run for a program or --output for a site",
     ))
 }
 
@@ -111,7 +111,7 @@ fn below(source: &Source) -> BTreeSet<&str> {
 fn several(folders: &BTreeSet<&str>) -> Refusal {
     let some: Vec<&str> = folders.iter().copied().take(4).collect();
     Refusal::new(
-        format!("it is a monorepo, which cannot be built yet: manifests are in {}", some.join(", ")),
+        format!("monorepos are not supported yet; manifests are in {}", some.join(", ")),
         "adopt each part as a separate repo: git subtree split --prefix DIR --branch NAME",
     )
 }
@@ -125,7 +125,7 @@ fn monorepo(source: &Source) -> Result<(), Refusal> {
     let file = WORKSPACES.into_iter().find(|file| source.has(file) && (*file != "pnpm-workspace.yaml" || lists(file)));
     if let Some(file) = file.or(workspaces.then_some("package.json")) {
         return Err(Refusal::new(
-            format!("{file}: it is a monorepo, which cannot be built yet"),
+            format!("{file}: monorepos are not supported yet"),
             "adopt each part as a separate repo: git subtree split --prefix DIR --branch NAME",
         ));
     }

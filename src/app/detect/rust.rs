@@ -23,7 +23,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         facts.start = Some(Said::new(run, "--run"));
         if facts.build.is_empty() {
             return Err(Refusal::new(
-                format!("{run} is no binary of the repo"),
+                format!("{run} is not a binary of the repo"),
                 "add --build with the command that builds it",
             ));
         }
@@ -34,7 +34,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         (None, [(name, file)]) => (name, file.as_str()),
         (None, []) => {
             return Err(Refusal::new(
-                "Cargo.toml: the repo has no binary, so it is a library and no application",
+                "Cargo.toml: the repo has no binary, so it is a library, not an application",
                 "adopt the repo of the program that uses it",
             ));
         }
@@ -46,7 +46,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
                 let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
                 return Err(Refusal::new(
                     format!("Cargo.toml: the repo has {} binaries", several.len()),
-                    format!("say which one serves: {}", one_of(&flags)),
+                    format!("choose the one that serves: {}", one_of(&flags)),
                 ));
             };
             (name, "Cargo.toml, default-run")

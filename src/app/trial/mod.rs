@@ -62,7 +62,7 @@ pub(super) fn run(
         return Ok(Outcome::NotTried(format!("{tool} is not installed")));
     }
     say(&format!(
-        "building and starting the code of {} once, as you, in a temporary folder (--no-trial leaves it out)",
+        "building and starting the code of {} once, as you, in a temporary directory (--no-trial skips this)",
         git.dir().display()
     ));
     let folder = tempfile::Builder::new().prefix("factoryup-trial-").tempdir().map_err(no)?;
@@ -172,7 +172,7 @@ impl Place<'_> {
         command.env("PORT", port.to_string());
         self.settings(&mut command)?;
         let mut job = Job::start(&mut command, self.root.join("run.log")).map_err(|e| self.no(e))?;
-        (self.say)(&format!("  started it on 127.0.0.1:{port}, and wait for its health check"));
+        (self.say)(&format!("  started on 127.0.0.1:{port}; waiting for its health check"));
         let probe = Probe::new(port);
         let begun = Instant::now();
         while begun.elapsed() < START {
@@ -181,7 +181,7 @@ impl Place<'_> {
             }
             if let Some(status) = job.ended().map_err(|e| self.no(e))? {
                 let code = status.code().map_or_else(|| "a signal".into(), |code| format!("exit code {code}"));
-                return Err(self.failed(format!("it builds, but ends by itself with {code}"), &job.tail()));
+                return Err(self.failed(format!("it builds, but ends with {code}"), &job.tail()));
             }
             let listens = probe.listens();
             // One that takes no port from PORT will not begin to.
@@ -203,11 +203,12 @@ impl Place<'_> {
             }
             (_, true) => "it builds and starts, but answers 200 on none of the usual paths".into(),
             (_, false) if !others.is_empty() => {
-                format!("it builds and starts, but listens on port {} and not on the one in PORT", others.join(", "))
+                format!("it builds and starts, but listens on port {} instead of PORT", others.join(", "))
             }
-            (_, false) => "it builds and starts, but nothing listens on the port in PORT".into(),
+            (_, false) => "it builds and starts, but does not listen on PORT".into(),
         };
-        Err(self.failed(why, &job.tail()))
+        let last = job.tail();
+        Err(if probe.listens() { self.failed(why, &last) } else { self.without_port(why, &last) })
     }
 
     /// The path that answers, once one does.
@@ -273,18 +274,23 @@ impl Place<'_> {
     }
 
     fn failed(&self, why: String, last: &str) -> AppError {
-        let mut hints = Vec::new();
-        if let Some(start) = self.facts.start.as_ref().filter(|_| why.contains("in PORT")) {
-            let run = |command: String| crate::shell::word(&command);
-            hints.push(format!(
-                "give it its port, for example: --run {} or --run {}",
-                run(format!("{} --port \"$PORT\"", start.value)),
-                run(format!("env NAME=\"$PORT\" {}", start.value)),
-            ));
-        }
-        hints.push("decide what was found wrong: --build COMMAND, --run COMMAND, --health PATH, --output DIR".into());
-        hints.push("or leave the trial out with --no-trial, and repair .factory/app.conf on the branch".into());
-        let why = if last.is_empty() { why } else { format!("{why}. The last it said:\n{last}\n") };
+        let why = if last.is_empty() { why } else { format!("{why}. Its last output:\n{last}\n") };
+        let hints = vec![
+            "override what was detected wrong: --build COMMAND, --run COMMAND, --health PATH, --output DIR".into(),
+            "or skip the trial with --no-trial, and fix .factory/app.conf on the branch".into(),
+        ];
         AppError::Trial { dir: self.dir.to_owned(), why, hints }
+    }
+
+    /// As [`failed`](Self::failed), for a program that does not listen on the port that it gets.
+    fn without_port(&self, why: String, last: &str) -> AppError {
+        let mut error = self.failed(why, last);
+        if let (AppError::Trial { hints, .. }, Some(start)) = (&mut error, &self.facts.start) {
+            let run = |command: String| crate::shell::word(&command);
+            let with_flag = run(format!("{} --port \"$PORT\"", start.value));
+            let with_name = run(format!("env NAME=\"$PORT\" {}", start.value));
+            hints.insert(0, format!("pass it its port, for example: --run {with_flag} or --run {with_name}"));
+        }
+        error
     }
 }
