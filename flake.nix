@@ -28,6 +28,7 @@
           ./benches
           ./clippy.toml
           ./crates
+          ./deny.toml
           ./install.sh
           ./rustfmt.toml
           ./src
