@@ -54,6 +54,51 @@ fn every_root_is_planned_applied_and_then_right() {
 }
 
 #[test]
+fn a_change_is_shown_and_judged_before_it_is_merged() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let preview = |arguments: &[&str]| repo.offline(&[&["scripts/infra", "preview"], arguments].concat(), &[]);
+    let head = repo.git(&["rev-parse", "HEAD"]);
+    let unchanged = passed(&preview(&[head.trim()]));
+    assert!(unchanged.lines().all(|line| line.ends_with(": 0 lines change")), "{unchanged}");
+
+    let tfvars = "infra/environments/staging/terraform.tfvars";
+    let values = repo.read(tfvars);
+    let with = |routes: &str| repo.write(tfvars, &values.replace("routes = {}", &format!("routes = {{ {routes} }}")));
+    with("app = { service = \"http://127.0.0.1:8080\" }");
+    let changes = passed(&preview(&[head.trim()]));
+    let record = "+module.edge.cloudflare_dns_record.route[\"app\"] name = \"staging-app.";
+    assert!(changes.contains(record) && changes.contains("== production: 0 lines change"), "{changes}");
+    assert!(passed(&preview(&[])).contains(&record[1..]));
+
+    // What policy refuses after the merge is refused before it, and so is what no plan would accept.
+    let module = "infra/modules/edge/main.tf";
+    let code = repo.read(module);
+    for (from, to, why) in [
+        (
+            "[for address in var.access_emails : { email = { email = address } }]",
+            "[{ everyone = {} }]",
+            "refused: create of module.edge.cloudflare_zero_trust_access_policy.members",
+        ),
+        ("proxied = true", "proxied = \"some\"", "error: "),
+    ] {
+        assert!(code.contains(from), "{from}");
+        repo.write(module, &code.replace(from, to));
+        let output = preview(&[]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains(why), "{}", text(&output));
+        assert_eq!(stdout(&output), "");
+    }
+    repo.write(module, &code);
+    let checked = repo.offline(&["scripts/check", "infra"], &[("CI_MERGE_REQUEST_DIFF_BASE_SHA", head.trim())]);
+    passed(&checked);
+    assert!(repo.read("plan-preview.txt").contains(record));
+    assert!(!repo.git(&["status", "--porcelain"]).contains("plan-preview"));
+}
+
+#[test]
 fn drift_is_told_by_its_exit_code() {
     if !ready() {
         return;
