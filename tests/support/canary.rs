@@ -45,10 +45,13 @@ fn look(secrets: &[String], seen: &mut BTreeSet<String>) {
     for process in processes.flatten() {
         let path = process.path();
         let Ok(arguments) = fs::read(path.join("cmdline")) else { continue };
+        // The program before its environment: what factoryup starts still has the one of factoryup in the moment before it executes,
+        // and read the other way around, the environment would be taken for the new program's.
+        let program = fs::read_link(path.join("exe")).ok();
         let environment = fs::read(path.join("environ")).unwrap_or_default();
-        let is_factoryup = fs::read_link(path.join("exe")).is_ok_and(|exe| exe.ends_with("factoryup"));
+        let is_factoryup = program.as_deref().is_some_and(|exe| exe.ends_with("factoryup"));
         // Between fork and exec a child of the test is still the test, with the environment that is meant for factoryup.
-        let is_test = fs::read_link(path.join("exe")).ok() == std::env::current_exe().ok();
+        let is_test = program == std::env::current_exe().ok();
         for secret in secrets {
             let in_arguments = contains(&arguments, secret.as_bytes());
             let in_environment = !is_factoryup && !is_test && contains(&environment, secret.as_bytes());
