@@ -50,8 +50,7 @@ impl Journey {
         let mut host = DisposableHost::start(&lab::image(), &options).unwrap();
         host.lead_back(plane.stand_in.port()).unwrap();
         let runner = host.rootfs().join("usr/bin/gitlab-runner");
-        fs::write(&runner, include_str!("../src/rehearsal/gitlab-runner")).unwrap();
-        fs::set_permissions(&runner, fs::Permissions::from_mode(0o755)).unwrap();
+        support::make_program(&runner, include_str!("../src/rehearsal/gitlab-runner"));
         Some(Self { keys, host, plane, home: tempfile::tempdir().unwrap() })
     }
 

@@ -38,7 +38,7 @@ fn without_root_it_plays_what_it_can_and_says_what_it_left_out() {
     let home = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let copy = home.path().join("factoryup");
-    fs::copy(env!("CARGO_BIN_EXE_factoryup"), &copy).unwrap();
+    support::copy_program(env!("CARGO_BIN_EXE_factoryup"), &copy);
     let mut command = Command::new(&copy);
     command.args(["--json", "rehearse", "--yes", "--into"]).arg(home.path().join("made"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home.path()).current_dir("/");

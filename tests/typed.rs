@@ -10,7 +10,7 @@ mod pty;
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,8 +69,7 @@ impl Desk {
         host.lead_back(desk.plane.stand_in.port()).unwrap();
         // GitLab's packages are out of reach here; what is already there is used.
         let runner = host.rootfs().join("usr/bin/gitlab-runner");
-        fs::write(&runner, include_str!("../src/rehearsal/gitlab-runner")).unwrap();
-        fs::set_permissions(&runner, fs::Permissions::from_mode(0o755)).unwrap();
+        support::make_program(&runner, include_str!("../src/rehearsal/gitlab-runner"));
         desk.host = Some(host);
         Some(desk)
     }
@@ -88,8 +87,7 @@ impl Desk {
         fs::copy(keys.path("id.pub"), at(".ssh/id_ed25519.pub")).unwrap();
         fs::create_dir(at("bin")).unwrap();
         symlink(env!("CARGO_BIN_EXE_factoryup"), at("bin/factoryup")).unwrap();
-        fs::write(at("bin/editor"), "#!/bin/sh\necho 'Resolve the conflicts' >>\"$1\"\n").unwrap();
-        fs::set_permissions(at("bin/editor"), fs::Permissions::from_mode(0o755)).unwrap();
+        support::make_program(at("bin/editor"), "#!/bin/sh\necho 'Resolve the conflicts' >>\"$1\"\n");
         fs::write(at(".gitconfig"), "[user]\n name = Ada Lovelace\n email = ada@example.org\n").unwrap();
         Some(Self { home, keys, plane, host: None })
     }

@@ -132,8 +132,7 @@ fn terraform_on_path_does_not_choose_the_engine() {
     let programs = home.path().join("bin");
     std::fs::create_dir(&programs).unwrap();
     let terraform = programs.join("terraform");
-    std::fs::write(&terraform, "#!/bin/sh\n").unwrap();
-    std::fs::set_permissions(&terraform, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    support::make_program(&terraform, "#!/bin/sh\n");
     for name in ["git", "sh"] {
         let found = which::which(name).unwrap();
         std::os::unix::fs::symlink(found, programs.join(name)).unwrap();

@@ -222,7 +222,7 @@ fn what_does_not_build_or_answer_is_not_adopted() {
         text
     };
     let text = refused("hardcoded", &|_| ());
-    assert!(text.contains("listens on port 38173 instead of PORT"), "{text}");
+    assert!(text.contains("listens on port 18173 instead of PORT"), "{text}");
     assert!(text.contains("next: pass it its port, for example: --run 'node server.js --port \"$PORT\"'"), "{text}");
     let text = refused("express", &|request| request.wishes.build = vec!["echo made; exit 3".into()]);
     assert!(

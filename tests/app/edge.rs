@@ -2,10 +2,10 @@
 //! program is up once it has read its token; where it runs for the owner's `ssh`, one leads to the host's own loopback.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use crate::control_repo::{passed, text};
+use crate::support::{PATIENCE, make_program};
 use crate::world::World;
 
 /// Ready once it has a token, as `cloudflared` is; what systemd shows of it is that token, which here is none.
@@ -62,7 +62,7 @@ pub(crate) fn inbound_ssh_closes(world: &World) {
     // Nobody takes the next step: the timer takes this one back.
     let close = world.block("close-inbound-ssh", "--on-active=5min");
     assert!(world.journey.lets_in("operator"));
-    let soon = "--on-active=10s --timer-property=AccuracySec=100ms";
+    let soon = "--on-active=30s --timer-property=AccuracySec=100ms";
     world.done(&close.with(|commands| commands.replace("--on-active=5min", soon)));
     assert!(!world.journey.lets_in("operator"), "sshd still listens to the outside");
     assert_eq!(world.journey.inside("ss -Hltn 'sport = :22' | awk '{print $4}' | sort"), "127.0.0.1:22\n[::1]:22");
@@ -70,7 +70,7 @@ pub(crate) fn inbound_ssh_closes(world: &World) {
     while !world.journey.lets_in("operator") {
         let log =
             || world.journey.inside("journalctl --unit reopen-ssh --no-pager; ss -Hltn; ls /etc/ssh/sshd_config.d");
-        assert!(begun.elapsed() < Duration::from_mins(1), "the timer did not open sshd again: {}", log());
+        assert!(begun.elapsed() < PATIENCE, "the timer did not open sshd again: {}", log());
         // The firewall takes whoever knocks more often for a guesser.
         std::thread::sleep(Duration::from_secs(3));
     }
@@ -105,6 +105,5 @@ fn the_way_through_the_tunnel(world: &World) {
     let network = host.rootfs().ancestors().nth(2).unwrap().file_name().unwrap().to_string_lossy().into_owned();
     let outer = world.programs.join("cloudflared");
     let enter = format!("exec nsenter --net=/run/netns/factoryup-{network} /usr/bin/python3 {}", inner.display());
-    fs::write(&outer, format!("#!/bin/sh\n{enter} \"$@\"\n")).unwrap();
-    fs::set_permissions(&outer, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&outer, format!("#!/bin/sh\n{enter} \"$@\"\n"));
 }

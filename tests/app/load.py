@@ -1,6 +1,6 @@
 """An open loop of requests, 100 a second, until a file appears. usage: load.py PORT STOP [PATH]
 
-Of 20 requests one takes a second and four are POST, unless there is a path; each has its own connection. Prints a line of JSON: how many were sent, what failed,
+Makes STOP.not-yet when it begins. Of 20 requests one takes a second and four are POST, unless there is a path; each has its own connection. Prints a line of JSON: how many were sent, what failed,
 the slowest in seconds, and how many each version answered.
 """
 
@@ -36,6 +36,7 @@ async def ask(number):
 async def main():
     global START
     START, number, tasks = time.monotonic(), 0, []
+    open(STOP + ".not-yet", "w").close()
     while not os.path.exists(STOP):
         tasks.append(asyncio.create_task(ask(number)))
         number += 1

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::control_repo::{passed, text};
 use crate::lines::How;
-use crate::support::{self, lab};
+use crate::support::{self, PATIENCE, lab};
 use crate::world::World;
 use crate::{edge, ledger, owner};
 
@@ -109,7 +109,7 @@ impl Secure {
             .unwrap();
         let begun = Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
-            assert!(begun.elapsed() < Duration::from_mins(1), "openssl does not listen on {address}");
+            assert!(begun.elapsed() < PATIENCE, "openssl does not listen on {address}");
             std::thread::sleep(Duration::from_millis(50));
         }
         Self { server, address, _folder: folder }
@@ -258,7 +258,7 @@ fn until(world: &World, command: &str, wanted: &str) {
     let begun = Instant::now();
     while world.journey.inside(command) != wanted {
         let all = world.journey.inside("ps -u agent -o pid,args; true");
-        assert!(begun.elapsed() < Duration::from_mins(1), "{command} is not {wanted}: {all}");
+        assert!(begun.elapsed() < PATIENCE, "{command} is not {wanted}: {all}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -22,7 +22,6 @@ struct Load {
 
 #[allow(clippy::print_stdout)]
 pub(crate) fn nobody_notices(app: &App<'_>) {
-    app.edit(".factory/app.conf", "health_seconds=30", "health_seconds=3");
     app.edit("bin/serve", "do_HEAD = do_GET", "do_HEAD = do_POST = do_GET");
     app.edit(
         "bin/serve",
@@ -40,7 +39,8 @@ pub(crate) fn nobody_notices(app: &App<'_>) {
         for version in &good {
             app.build(version);
         }
-        app.install(&good[0]);
+        passed(&app.install(&good[0]));
+        app.edit(".factory/app.conf", "health_seconds=30", "health_seconds=3");
         for (name, bad) in [
             (version("ends"), "#!/bin/sh\nexit 3\n".to_owned()),
             (version("ill"), serve.replace("self.answer(200, {\"status\"", "self.answer(503, {\"status\"")),
@@ -50,6 +50,7 @@ pub(crate) fn nobody_notices(app: &App<'_>) {
             app.build(&name);
         }
         fs::write(app.folder.join("bin/serve"), &serve).unwrap();
+        app.edit(".factory/app.conf", "health_seconds=3", "health_seconds=30");
         let install = |version: &str| format!(".factory/deploy install .factory/dist/shop-{version}.tar.gz {version}");
         for (what, command, wanted, serves) in [
             ("good release", install(&good[1]), 0, &good[1]),
@@ -157,7 +158,7 @@ const KILL: &str = "export XDG_RUNTIME_DIR=/run/user/$(id -u) && \
 /// Runs a command as `deploy` while requests come, from half a second before it to half a second after it.
 fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wanted: i32) -> (Load, Duration) {
     let stop = "/home/deploy/stop";
-    app.journey.inside(&format!("rm -f {stop}"));
+    app.journey.inside(&format!("rm -f {stop} {stop}.not-yet"));
     fs::write(app.journey.host.rootfs().join("home/deploy/load.py"), include_str!("load.py")).unwrap();
     let host = &app.journey.host;
     std::thread::scope(|scope| {
@@ -166,6 +167,7 @@ fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wanted: i32) -> 
             let words = ["python3", "/home/deploy/load.py", &port, stop];
             lab::stdout(&host.run_inside(&words.into_iter().chain(path).collect::<Vec<_>>()).unwrap())
         });
+        app.journey.wait_until(&format!("[ -e {stop}.not-yet ]"));
         std::thread::sleep(Duration::from_millis(500));
         let begun = Instant::now();
         let output = app.deploy(command);

@@ -2,10 +2,8 @@
 //! owner uses it on a provisioned host.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use factoryup::plan::Evidence;
 use portable_pty::CommandBuilder;
@@ -16,7 +14,7 @@ use crate::journey::Journey;
 use crate::plane::Plane;
 use crate::pty::Pty;
 use crate::scaffold::git;
-use crate::support::{self, lab};
+use crate::support::{self, lab, make_program, wait_until};
 
 const FACTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/scripts/host/factory");
 
@@ -35,8 +33,7 @@ impl Desk {
         let desk = Self { home };
         fs::create_dir_all(desk.path("work")).unwrap();
         fs::create_dir_all(desk.path("tmux")).unwrap();
-        fs::write(desk.path("agent"), AGENT).unwrap();
-        fs::set_permissions(desk.path("agent"), fs::Permissions::from_mode(0o755)).unwrap();
+        make_program(desk.path("agent"), AGENT);
         fs::write(desk.path(".gitconfig"), "[user]\nname = agent\nemail = agent@example.org\n").unwrap();
         // Keys that a test sends within a millisecond are typed, not pasted: a pasted prefix key is none.
         fs::write(desk.path(".tmux.conf"), "set-option -g assume-paste-time 0\n").unwrap();
@@ -97,14 +94,6 @@ impl Drop for Desk {
     }
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "never: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// A project `shop` whose check fails when there is a file `broken`, and whose own `scripts/check` is none of the factory's; returns the
 /// agent's remote.
 fn project(plane: &Plane) -> (u64, String) {
@@ -114,8 +103,7 @@ fn project(plane: &Plane) -> (u64, String) {
     for (folder, text) in [(".factory", "[ ! -e broken ]"), ("scripts", "exit 9")] {
         fs::create_dir(owner.path.join(folder)).unwrap();
         let check = owner.path.join(folder).join("check");
-        fs::write(&check, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&check, fs::Permissions::from_mode(0o755)).unwrap();
+        make_program(&check, format!("#!/bin/sh\n{text}\n"));
     }
     fs::write(owner.path.join(".factory/app.conf"), "name=shop\n").unwrap();
     owner.commit("README.md", "# Shop\n");
@@ -136,7 +124,7 @@ fn an_issue_goes_from_a_session_to_a_merge_request() {
     let first = passed(&desk.factory("", &["work", "12", "fix-cart"]));
     assert!(first.contains("shop-issue-12: agent/12-fix-cart"), "{first}");
     assert!(first.contains("tmux attach-session -t shop-issue-12"), "{first}");
-    until("the agent starts in its worktree", || {
+    wait_until("the agent in its worktree", || {
         desk.log() == format!("agent on 12 in {}\n", desk.path("work/shop-issue-12").display())
     });
     // Again, from the repo and from the worktree: the same session, no second agent.
@@ -144,7 +132,7 @@ fn an_issue_goes_from_a_session_to_a_merge_request() {
     passed(&desk.factory("work/shop-issue-12", &["work", "12"]));
     passed(&desk.factory("work/shop", &["work", "7"]));
     assert_eq!(desk.tmux(&["list-sessions", "-F", "#{session_name}"]), "shop-issue-12\nshop-issue-7\n");
-    until("the second agent starts", || desk.log().lines().count() == 2);
+    wait_until("the second agent", || desk.log().lines().count() == 2);
 
     let tree = "work/shop-issue-12";
     desk.refused(tree, &["finish", "Mend the cart"], 65, "holds nothing that main does not");

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
@@ -12,7 +12,7 @@ use crate::control_repo::{ControlRepo, text};
 use crate::deeds::{deeds, named, path_of};
 use crate::journey::Journey;
 use crate::plane::Plane;
-use crate::support::{self, lab};
+use crate::support::{self, lab, make_program};
 
 /// Where all of it runs: a provisioned host, a control repo that a stand-in control plane holds, and the operator's machine.
 pub(crate) struct World {
@@ -145,8 +145,7 @@ kind = "shared"
         fs::write(&known, format!("{} {}\n", host.address(), host.host_key())).unwrap();
         for program in ["ssh", "scp"] {
             let path = self.programs.join(program);
-            fs::write(&path, format!("#!/bin/sh\nexec /usr/bin/{program} -F {} \"$@\"\n", config.display())).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            make_program(&path, format!("#!/bin/sh\nexec /usr/bin/{program} -F {} \"$@\"\n", config.display()));
         }
     }
 

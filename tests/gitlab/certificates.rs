@@ -59,11 +59,7 @@ fn a_private_authority_is_trusted_when_it_is_named() {
     let accept = format!("127.0.0.1:{port}");
     let server = ["s_server", "-accept", &accept, "-cert", "certificate.pem", "-key", "key.pem", "-www", "-quiet"];
     let _server = TlsServer(openssl(at, &server).spawn().unwrap());
-    let listening = (0..50).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        std::net::TcpStream::connect(&accept).is_ok()
-    });
-    assert!(listening);
+    crate::support::wait_until("openssl", || std::net::TcpStream::connect(&accept).is_ok());
 
     let text = factoryup::factory::to_toml(&factory(&format!("https://localhost:{port}"))).unwrap();
     std::fs::File::create(at.join("factory.toml")).unwrap().write_all(text.as_bytes()).unwrap();

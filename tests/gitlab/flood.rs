@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use factoryup::git::remote;
 use factoryup::secret::Secret;
@@ -11,6 +11,7 @@ use tiny_http::{Header, Request, Response, Server};
 
 use super::parrot::{answer, pass};
 use super::situation::{QUIET, Situation};
+use super::support::PATIENCE;
 
 /// How much memory factoryup gets from the kernel, in KiB: 256 MiB.
 const MEMORY: u32 = 256 * 1024;
@@ -127,7 +128,7 @@ fn lists_without_end_are_given_up_in_bounded_memory() {
         let (ended, said) = plan(&situation);
         assert!(ended == code && said.contains(words), "{flood:?}: {ended}\n{said}");
         assert!(code != 65 || said.contains("/projects/") && said.contains("gitlab.url"), "{flood:?}: {said}");
-        assert!(begun.elapsed() < Duration::from_mins(1), "{flood:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < PATIENCE, "{flood:?}: {:?}", begun.elapsed());
     }
 }
 
@@ -142,5 +143,5 @@ fn refs_without_end_are_given_up_in_bounded_memory() {
     let error = remote::push(&situation.repo, &url, "HEAD:refs/heads/main", ("oauth2", &token)).unwrap_err();
     assert_eq!(error.kind(), factoryup::Kind::Data);
     assert!(error.to_string().contains("`git push`") && error.to_string().contains("the limit of 512 MiB"), "{error}");
-    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
 }

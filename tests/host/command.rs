@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use factoryup::factory::to_toml;
 
 use crate::journey::Journey;
-use crate::support::lab;
+use crate::support::{PATIENCE, lab};
 
 /// A folder with `factory.toml`, and a home to run factoryup in.
 pub struct Owner<'a> {
@@ -86,7 +86,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{what} never happened, it ended with {status}:\n{}", self.said());
             }
-            assert!(since.elapsed() < Duration::from_mins(1), "{what} never happened:\n{}", self.said());
+            assert!(since.elapsed() < PATIENCE, "{what} never happened:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -105,7 +105,7 @@ impl Running {
     pub fn end(mut self) -> (i32, String) {
         let since = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
-            if since.elapsed() > Duration::from_mins(2) {
+            if since.elapsed() > 2 * PATIENCE {
                 let _ = self.child.kill();
                 panic!("still running:\n{}", self.said());
             }

@@ -20,6 +20,7 @@ use factoryup::{Error, Result};
 use tempfile::TempDir;
 
 use crate::support::lab::{self, Keys};
+use crate::support::wait_until;
 
 /// How often the host was connected to, and how many commands were run.
 #[derive(Default)]
@@ -245,9 +246,23 @@ impl Journey {
         lab::stdout(&self.host.run_inside(&["sh", "-c", command]).unwrap())
     }
 
-    /// Whether a login works, by the system's own client.
+    /// Waits until a command succeeds inside, as root.
+    pub fn wait_until(&self, condition: &str) {
+        let is_so = format!("if {condition}; then echo yes; fi 2>/dev/null");
+        wait_until(condition, || self.inside(&is_so).ends_with("yes"));
+    }
+
+    /// Whether a login works, by the system's own client. sshd closes its port for a moment when it executes itself anew.
     pub fn lets_in(&self, user: &str) -> bool {
-        lab::ssh(&self.host, &self.keys, user, "true").status.success()
+        for _ in 0..3 {
+            let login = lab::ssh(&self.host, &self.keys, user, "true");
+            let said = String::from_utf8_lossy(&login.stderr);
+            if login.status.success() || !said.contains("refused") && !said.contains("kex_exchange_identification") {
+                return login.status.success();
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        false
     }
 
     pub fn connections(&self) -> usize {

@@ -6,7 +6,7 @@ use factoryup::plan::Outcome;
 
 use crate::journey::Journey;
 use crate::revert::revert;
-use crate::support::lab;
+use crate::support::{lab, make_program};
 
 /// What a run of an earlier factoryup left: workers as plain `useradd` makes them, and Podman's setuid programs.
 const AS_BEFORE: &str = "
@@ -39,9 +39,13 @@ const MAPPED: &str = r#"
     waitpid $child, 0; exit $? >> 8;
 "#;
 
+/// A way to the metadata address, and a neighbor there that never answers. Without one the kernel itself would say that there is no
+/// route, once nobody has answered for three seconds, and that would be taken for the firewall's word.
+const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5); ip route add 169.254.169.254 dev $dev; \
+     ip neigh replace 169.254.169.254 lladdr 02:00:00:00:00:01 nud permanent dev $dev";
+
 fn put(journey: &Journey, path: &str, text: &str) {
-    std::fs::write(journey.host.rootfs().join(&path[1..]), text).unwrap();
-    journey.inside(&format!("chmod 755 {path}"));
+    make_program(journey.host.rootfs().join(&path[1..]), text);
 }
 
 /// Runs a command of `user` under one of its subordinate ids, and gives back what it said.
@@ -65,13 +69,13 @@ fn no_mapped_id_walks_around_the_rules_and_none_outlives_a_revert() {
     journey.inside(AS_BEFORE);
     journey.inside(r"sed -i 's/\\nsubordinate [ug]ids [0-9-]*//g' /var/lib/factoryup/receipt.json");
 
-    // The machine that runs the tests is on a private network. The metadata address leads to no neighbor, and no further.
+    // The machine that runs the tests is on a private network. The metadata address leads no further.
     let gateway = journey.inside("ip route show default | cut -d' ' -f3");
-    journey.inside("ip route add 169.254.169.254 dev $(ip route show default | cut -d' ' -f5)");
+    journey.inside(METADATA);
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let places = [format!("{gateway}/{port}"), "169.254.169.254/80".to_owned()];
-    let knock = |place: &str| format!("timeout 2 bash -c \"echo >/dev/tcp/{place}\" && echo reached");
+    let knock = |place: &str| format!("timeout 20 bash -c \"echo >/dev/tcp/{place}\" && echo reached");
     assert!(journey.inside(&knock(&places[0])).contains("reached"));
     for place in &places {
         let said = under(&journey, "agent", 300_000, &format!("id -u; {}", knock(place)));
@@ -86,12 +90,13 @@ fn no_mapped_id_walks_around_the_rules_and_none_outlives_a_revert() {
 
     // Seen, planned and taken away: with what runs under them, and what could take one at any time; nobody else's.
     for (user, first) in [("agent", 300_000), ("operator", 500_000)] {
-        journey.inside(&format!("cd /; setsid runuser -u {user} -- env FIRST={first} /usr/local/bin/mapped sleep 3600 >/dev/null 2>&1 </dev/null & sleep 1"));
+        journey.inside(&format!("cd /; setsid runuser -u {user} -- env FIRST={first} /usr/local/bin/mapped sleep 3600 >/dev/null 2>&1 </dev/null &"));
     }
     journey.inside("setsid runuser -u agent -- sleep 3601 >/dev/null 2>&1 </dev/null &");
     let ps = |user: &str| {
         journey.inside(&format!("ps -e -o user:20,args | grep -E '^({user}) .*sleep 360' | grep -v grep || true"))
     };
+    journey.wait_until("pgrep -u 300000 -x sleep && pgrep -u 500000 -x sleep && pgrep -u agent -x sleep");
     assert_eq!((ps("300000").lines().count(), ps("500000").lines().count()), (1, 1), "{}", journey.inside("ps -ef"));
     journey.provision();
     let plans = journey.watch.plans.borrow();
@@ -175,8 +180,12 @@ fn nothing_of_a_worker_outlives_a_revert(journey: &Journey) {
     ] {
         // As sudo: in the session of whoever called.
         let setpriv = "setpriv --reuid=agent --regid=agent --init-groups";
-        journey.inside(&format!("cd /; setsid {setpriv} {command} >/dev/null 2>&1 </dev/null & sleep 1"));
+        journey.inside(&format!("cd /; setsid {setpriv} {command} >/dev/null 2>&1 </dev/null &"));
     }
+    // The last that has the agent's number is the one that maps, and it ends.
+    journey.wait_until(
+        "pgrep -u 300000 -f 'while :' && pgrep -U 300001 -f 'sleep 3602' && ! pgrep -u agent -f '3600|3602'",
+    );
     let left = || journey.inside("ps -e -o uid=,args= | awk '$1 >= 300000 && $1 < 365536'");
     let (before, of_agent) = (left(), journey.inside("pgrep -u agent -f '3600|3602' || true"));
     assert!(before.contains("while :") && before.contains("sleep 3602"), "{before}");
@@ -211,7 +220,8 @@ fn no_application_reads_or_reaches_a_job_of_trusted_ci() {
     put(&journey, "/etc/systemd/system/factory-runner-trusted.service", UNIT_BEFORE);
     let config = "[[runners]]\n  name = \"trusted\"\n  url = \"https://gitlab.example\"\n  token = \"glrt-canary-of-the-runner\"\n";
     put(&journey, "/etc/factory/runner-trusted/config.toml", config);
-    journey.inside("systemctl daemon-reload; systemctl enable --now factory-runner-trusted.service 2>&1; sleep 1");
+    journey.inside("systemctl daemon-reload; systemctl enable --now factory-runner-trusted.service 2>&1");
+    journey.wait_until("pgrep -u deploy -x sleep");
 
     // An application with a hole, which runs whatever it is told.
     let read = |user: &str| {
@@ -229,6 +239,7 @@ fn no_application_reads_or_reaches_a_job_of_trusted_ci() {
             "run the trusted runner's jobs as factory-ci instead of deploy, and delete their work folders ~deploy/ci/builds and ~deploy/ci/cache"
         ]
     );
+    journey.wait_until("pgrep -u factory-ci -x sleep");
     assert_eq!(journey.inside("ps -C sleep -o user:20=,args= | grep 4100"), format!("{:<20} sleep 4100", "factory-ci"));
     assert_eq!(journey.inside("ls -A /home/deploy/ci"), "");
     assert!(journey.read("/etc/factory/runner-trusted/config.toml").contains("glrt-canary-of-the-runner"));
@@ -257,9 +268,9 @@ fn no_application_reads_or_reaches_a_job_of_trusted_ci() {
 
     // An application reaches its neighbors, and not the rights of the machine.
     let gateway = journey.inside("ip route show default | cut -d' ' -f3");
-    journey.inside("ip route add 169.254.169.254 dev $(ip route show default | cut -d' ' -f5)");
+    journey.inside(METADATA);
     let knock = |place: &str| {
-        journey.inside(&format!("cd /; timeout 2 runuser -u deploy -- bash -c 'echo >/dev/tcp/{place}' 2>&1 || true"))
+        journey.inside(&format!("cd /; timeout 20 runuser -u deploy -- bash -c 'echo >/dev/tcp/{place}' 2>&1 || true"))
     };
     assert!(knock(&format!("{gateway}/9")).contains("Connection refused"));
     assert!(knock("169.254.169.254/80").contains("No route to host"), "{}", knock("169.254.169.254/80"));

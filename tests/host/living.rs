@@ -49,8 +49,8 @@ fn ends(plan: &Plan) -> Vec<String> {
 /// What the service on a port of the host says to another machine.
 fn ask(journey: &Journey, port: u16) -> Option<String> {
     let address = SocketAddr::new(journey.host.address(), port);
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).ok()?;
     Some(said.trim().to_owned())
@@ -71,7 +71,7 @@ fn ask_sshd(journey: &Journey, user: &str) -> bool {
         "-o",
         "StrictHostKeyChecking=no",
     ]);
-    ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "-i"]).arg(journey.keys.path("id"));
+    ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60", "-i"]).arg(journey.keys.path("id"));
     ssh.args([&format!("{user}@{}", journey.host.address()), "true"]).output().unwrap().status.success()
 }
 

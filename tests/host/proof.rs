@@ -10,7 +10,8 @@ use factoryup::secret::Secret;
 use crate::journey::Journey;
 use crate::support::lab;
 
-const PASSWORD: &str = "a password that is chosen now";
+/// One that no other test looks for in all processes.
+const PASSWORD: &str = "a password for the proofs";
 
 /// What makes a promise untrue, what takes that back, and the promise.
 type Way = (&'static str, &'static str, &'static str);
@@ -44,7 +45,7 @@ const WAYS: [Way; 12] = [
     ),
     (
         "systemd-run --quiet --unit=sshd-other /usr/sbin/sshd -D -p 2222 -o PasswordAuthentication=yes -o AuthenticationMethods=any \
-         -o PidFile=none; sleep 1",
+         -o PidFile=none; timeout 120 sh -c 'until ss -Hltn sport = :2222 | grep -q .; do sleep 0.1; done'",
         "systemctl stop sshd-other",
         "sshd offers agent no password",
     ),
@@ -56,8 +57,9 @@ const WAYS: [Way; 12] = [
     ),
     ("chmod 755 /home/operator", "chmod 700 /home/operator", "the agent cannot read the files of others"),
     (
-        "python3 -c 'import socket,os; s=socket.socket(socket.AF_UNIX); s.bind(\"/run/docker.sock\"); os.chmod(\"/run/docker.sock\", 0o666); \
-         s.listen(); __import__(\"time\").sleep(60)' >/dev/null 2>&1 & sleep 1",
+        "python3 -c 'import socket,os; s=socket.socket(socket.AF_UNIX); s.bind(\"/run/docker.sock\"); s.listen(); \
+         os.chmod(\"/run/docker.sock\", 0o666); __import__(\"time\").sleep(600)' >/dev/null 2>&1 & \
+         timeout 120 sh -c 'until [ \"$(stat -c %a /run/docker.sock)\" = 666 ]; do sleep 0.1; done' 2>/dev/null",
         "rm /run/docker.sock",
         "the agent cannot command a service that runs as root",
     ),

@@ -1,6 +1,6 @@
 //! Runs that are cut, hosts that are busy, names that are taken.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use factoryup::Kind;
 use factoryup::hand_over::{HandOver, Token};
@@ -9,16 +9,7 @@ use factoryup::secret::Secret;
 
 use crate::journey::{Journey, Observer};
 use crate::revert::revert;
-use crate::support::lab;
-
-/// Waits until something is so, at most half a minute.
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !is_so() {
-        assert!(since.elapsed() < Duration::from_mins(1), "{what} never happened");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+use crate::support::{lab, wait_until};
 
 #[test]
 fn a_lost_connection_does_not_stop_the_host_and_a_killed_run_is_finished() {
@@ -34,7 +25,7 @@ fn a_lost_connection_does_not_stop_the_host_and_a_killed_run_is_finished() {
     let error = std::thread::scope(|scope| {
         let (host, at_work) = (&journey.host, &at_work);
         scope.spawn(move || {
-            wait_for("the first change", || at_work.exists());
+            wait_until("the first change", || at_work.exists());
             host.proxy().unwrap().cut();
         });
         journey.run(journey.target()).unwrap_err()
@@ -105,10 +96,10 @@ fn names_that_are_taken_are_refused_and_apt_is_waited_for() {
     std::thread::scope(|scope| {
         let host = &journey.host;
         scope.spawn(move || {
-            let install = "apt-get -o DPkg::Pre-Invoke::='sleep 8' -qq -y install less";
+            let install = "apt-get -o DPkg::Lock::Timeout=120 -o DPkg::Pre-Invoke::='sleep 8' -qq -y install less";
             lab::stdout(&host.run_inside(&["sh", "-c", install]).unwrap());
         });
-        wait_for("apt", || !journey.inside("pgrep -x apt-get || true").is_empty());
+        wait_until("apt", || !journey.inside("pgrep -x apt-get || true").is_empty());
         journey.provision();
     });
     assert_eq!(

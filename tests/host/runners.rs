@@ -7,7 +7,7 @@ use factoryup::{Error, Kind};
 
 use crate::journey::Journey;
 use crate::revert::revert;
-use crate::support::lab;
+use crate::support::{lab, make_program};
 
 /// In place of GitLab's own program, which cannot be downloaded here: every token is accepted, and no job comes.
 const RUNNER: &str =
@@ -15,8 +15,7 @@ const RUNNER: &str =
 
 /// Puts it on the host.
 pub fn put_runner(journey: &Journey) {
-    std::fs::write(journey.host.rootfs().join("usr/bin/gitlab-runner"), RUNNER).unwrap();
-    journey.inside("chmod 755 /usr/bin/gitlab-runner");
+    make_program(journey.host.rootfs().join("usr/bin/gitlab-runner"), RUNNER);
 }
 
 /// A mirror of packages.gitlab.com on the host itself, with a key of its own, over https.
@@ -59,7 +58,7 @@ server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 END
 systemd-run --quiet --unit=mirror python3 /root/server.py
-tries=50
+tries=600
 until curl -fs -o /dev/null https://localhost:8443/gpgkey/gpg.key; do tries=$((tries - 1)); [ "$tries" -gt 0 ]; sleep 0.2; done
 "#;
 
@@ -121,7 +120,7 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     // A package that is not the one that was signed.
     let deb = "/srv/mirror/runner/gitlab-runner/debian/pool/gitlab-runner.deb";
     let key = "GNUPGHOME=/root/gnupg gpg --list-keys --with-colons | awk -F: '$1 == \"fpr\" { print $10; exit }'";
-    journey.inside(&format!("echo \"https://localhost:8443 $({key})\" >/etc/factory/runner-mirror; cp {deb} /root/whole.deb; printf x | dd of={deb} bs=1 seek=200 conv=notrunc status=none"));
+    journey.inside(&format!("echo \"https://localhost:8443 $({key})\" >/etc/factory/runner-mirror; cp {deb} /root/whole.deb; dd if=/dev/zero of={deb} bs=1 seek=200 count=16 conv=notrunc status=none"));
     let error = hand_over(&journey, "glrt-canary-of-a-runner").unwrap_err();
     is_left(&journey, &error, Kind::Data, &["1 download was refused", "or is damaged; nothing was installed"]);
 

@@ -4,8 +4,8 @@ use crate::command::Owner;
 use crate::journey::Journey;
 use crate::support::lab;
 
-/// Has apt take its time.
-const SLOW_APT: &str = "echo 'DPkg::Pre-Invoke { \"touch /root/installing; sleep 4; rm -f /root/installing\"; };' >/etc/apt/apt.conf.d/99slow";
+/// Has apt wait until it is let go.
+const SLOW_APT: &str = "echo 'DPkg::Pre-Invoke { \"touch /root/installing; until [ -e /root/go ]; do sleep 0.1; done; rm -f /root/installing\"; };' >/etc/apt/apt.conf.d/99slow";
 
 impl Journey {
     /// Whether a run holds the host.
@@ -26,6 +26,12 @@ impl Journey {
     fn is_installing(&self) -> bool {
         self.host.rootfs().join("root/installing").exists()
     }
+
+    /// Lets apt go, once the host was told to stop.
+    fn go_on_when_told(&self) {
+        self.wait_until("ls /run/factoryup-stop.*");
+        self.inside("touch /root/go");
+    }
 }
 
 #[test]
@@ -44,6 +50,7 @@ fn the_host_stops_between_two_changes_and_the_next_run_resumes() {
     run.wait_until("installing", |_| journey.is_installing());
     run.signal("INT");
     run.wait_for("stopping after the current change: install ");
+    journey.go_on_when_told();
     let (code, said) = run.end();
     assert_eq!(code, 130, "{said}");
     assert!(said.contains("press Ctrl-C again to leave it running on ssh://operator@"), "{said}");
@@ -64,17 +71,18 @@ fn the_host_stops_between_two_changes_and_the_next_run_resumes() {
 
     // The system's client, and another signal; the change that is cut here is the last of its kind.
     owner.use_client();
-    journey.inside("dpkg --purge unzip");
+    journey.inside("rm /root/go; dpkg --purge unzip");
     let mut run = owner.apply();
     run.wait_until("installing", |_| journey.is_installing());
     run.signal("TERM");
+    journey.go_on_when_told();
     let (code, said) = run.end();
     assert_eq!(code, 130, "{said}");
     assert!(!journey.is_at_work() && journey.last_mark().contains(r#""event":"stopped""#), "{said}");
     assert_eq!(journey.inside("command -v unzip"), "/usr/bin/unzip");
 
     // The second Ctrl-C leaves at once, and says what goes on and where to watch it.
-    journey.inside("dpkg --purge unzip");
+    journey.inside("rm /root/go; dpkg --purge unzip");
     let mut run = owner.apply();
     run.wait_until("installing", |_| journey.is_installing());
     run.signal("INT");
@@ -88,6 +96,7 @@ fn the_host_stops_between_two_changes_and_the_next_run_resumes() {
     assert!(journey.inside(&format!("cat {log}")).contains("-- \"package:base\""), "{said}");
 
     // The next run waits for it, and does the rest.
+    journey.inside("touch /root/go");
     let (code, said) = owner.apply().end();
     assert_eq!(code, 0, "{said}");
     assert_eq!(journey.inside("grep -c '\"event\":\"stopped\"' /var/lib/factoryup/journal.jsonl"), "3", "{said}");

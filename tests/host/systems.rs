@@ -61,7 +61,7 @@ fn untrusted_jobs_run_in_containers(journey: &Journey) {
     assert_eq!(journey.inside("systemctl show --property User --value factory-runner-untrusted"), "runner");
     // Its jobs' containers come from this socket, which is the user's own.
     let ping = "socket=$(sed -n 's|.*host = \"unix://\\(.*\\)\"|\\1|p' /etc/factory/runner-untrusted/config.toml)\n\
-                exec runuser -u runner -- curl -sS --max-time 20 --unix-socket \"$socket\" http://podman/_ping";
+                exec runuser -u runner -- curl -sS --max-time 120 --unix-socket \"$socket\" http://podman/_ping";
     assert_eq!(journey.inside(ping), "OK");
     let token =
         journey.inside("runuser -u agent -- cat /etc/factory/runner-untrusted/config.toml 2>&1 || echo refused");

@@ -18,11 +18,11 @@ fn cloud_init_is_waited_for_once_and_never_while_a_revert_is_armed() {
         return;
     }
     let journey = Journey::new();
-    journey.inside(&CLOUD_INIT.replace("SECONDS", "3"));
+    journey.inside(&CLOUD_INIT.replace("SECONDS", "10"));
     let since = Instant::now();
     let outcome = journey.run(journey.target());
     assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
-    assert!(since.elapsed() < Duration::from_secs(100), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_mins(10), "{:?}", since.elapsed());
     assert!(journey.lets_in("operator") && !journey.lets_in("root"));
     let said = journey.watch.said.take();
     let waits = said.iter().filter(|said| said.contains("cloud-init is still at work")).count();
@@ -65,7 +65,9 @@ fn a_held_lock_is_named_and_a_name_that_does_not_resolve_too() {
     let waiting = format!("for process {pid} (/usr/bin/python3 -c import fcntl");
     let mut run = owner.start(&["--json", "apply", "host", "--yes"]);
     run.wait_for(&waiting);
-    assert!(run.said().contains("waiting up to 300 s") || run.said().contains("waiting up to 299 s"), "{}", run.said());
+    // Of 300 s, what was not yet over when it said so.
+    let up_to = run.said().split("waiting up to ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    assert!(up_to.is_some_and(|seconds: u32| (200..=300).contains(&seconds)), "{}", run.said());
     journey.inside("systemctl stop hold.service; rm /run/held");
     let (code, said) = run.end();
     assert_eq!(code, 0, "{said}");

@@ -182,7 +182,7 @@ fn gives_up_on_a_download_that_stalls() {
     });
     let begun = Instant::now();
     let mut command = Command::new(which::which("timeout").unwrap());
-    command.arg("50").arg(which::which("dash").unwrap()).arg(script());
+    command.arg("300").arg(which::which("dash").unwrap()).arg(script());
     command.args(["--yes", "--allow-http", "--base-url", &url]);
     command.env_clear().env("HOME", machine.home()).env("PATH", machine.path("bin"));
     let run = Outcome::of("dash", command.output().unwrap()).expect(69);

@@ -238,8 +238,8 @@ fn replaces_a_running_program_in_one_step() {
     let archive = machine.release(PROGRAM);
     let dir = machine.program().parent().unwrap().to_owned();
     fs::create_dir_all(&dir).unwrap();
-    fs::copy(which::which("sleep").unwrap(), machine.program()).unwrap();
-    let mut running = Command::new(machine.program()).arg("20").spawn().unwrap();
+    support::copy_program(which::which("sleep").unwrap(), machine.program());
+    let mut running = Command::new(machine.program()).arg("600").spawn().unwrap();
     let many: Vec<_> = (0..4)
         .map(|_| machine.command(&script(), &["--yes", "--quiet", "--from", &archive]).spawn().unwrap())
         .collect();

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,7 +10,7 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 use crate::download::{Server, machine};
 use crate::situation::{Machine, shells, version};
-use crate::support;
+use crate::support::{self, copy_program, make_program};
 
 /// Where the registry of the test has the releases, below the server's address.
 const REGISTRY: &str = "api/v4/projects/7/packages/generic/factoryup";
@@ -160,8 +159,7 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     for at in places {
         bytes[at] = b'9';
     }
-    fs::write(&next, bytes).unwrap();
-    fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&next, bytes);
     let newer = format!("9{}", &env!("CARGO_PKG_VERSION")[1..]);
 
     checkout.release(&machine, env!("CARGO_PKG_VERSION"), &first, &key, &url);
@@ -234,8 +232,7 @@ fn what_another_way_installed_is_left_to_it() {
         machine.link("sh");
         fs::create_dir_all(machine.program().parent().unwrap()).unwrap();
         fs::hard_link(env!("CARGO_BIN_EXE_factoryup"), machine.program())
-            .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_factoryup"), machine.program()).map(drop))
-            .unwrap();
+            .unwrap_or_else(|_| copy_program(env!("CARGO_BIN_EXE_factoryup"), machine.program()));
         let (code, said) = itself(&machine, what);
         assert!(code == 65 && said.contains("this script"), "{what:?}: {code}: {said}");
         assert!(machine.program().exists());

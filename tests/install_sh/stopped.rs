@@ -6,18 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 
 use crate::situation::{Machine, PROGRAM, executable, script, shells};
-use crate::support;
+use crate::support::{self, wait_until};
 
 /// A release whose program says that it runs and then takes its time, and the file by which it says so.
 fn slow_release(machine: &Machine) -> (String, PathBuf) {
     let reached = machine.path("reached");
-    let program = format!("#!/bin/sh\n: >'{}'\nexec /bin/sleep 20\n", reached.display());
+    let program = format!("#!/bin/sh\n: >'{}'\nexec /bin/sleep 600\n", reached.display());
     (machine.release(&program), reached)
 }
 
@@ -26,16 +25,8 @@ fn start(machine: &Machine, args: &[&str], reached: &Path) -> Child {
     let _ = fs::remove_file(reached);
     let mut command = machine.command(&script(), args);
     let running = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for("the program", || reached.exists());
+    wait_until("the program", || reached.exists());
     running
-}
-
-fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_mins(1);
-    while !done() {
-        assert!(Instant::now() < limit, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The folder in which `machine` makes the program ready.
@@ -120,7 +111,7 @@ fn cleans_up_when_nobody_reads_its_output() {
         let mut running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut output = BufReader::new(running.stdout.take().unwrap());
         output.read_line(&mut String::new()).unwrap();
-        wait_for("the check of the signature", || reached.exists());
+        wait_until("the check of the signature", || reached.exists());
         drop(output);
         fs::write(&go, "").unwrap();
         assert_eq!(running.wait().unwrap().code(), Some(141), "{shell}");
@@ -147,11 +138,11 @@ fn cleans_up_when_its_terminal_is_closed() {
         command.env("PATH", machine.path("bin"));
         let mut child = pty.slave.spawn_command(command).unwrap();
         drop(pty.slave);
-        wait_for("the program", || reached.exists());
+        wait_until("the program", || reached.exists());
         assert_ne!(machine.files(), [], "{shell}");
         drop(pty.master);
         child.wait().unwrap();
-        wait_for("it to clean up", || machine.files().is_empty());
+        wait_until("it to clean up", || machine.files().is_empty());
     }
 }
 

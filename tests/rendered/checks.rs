@@ -1,12 +1,10 @@
 //! `scripts/check`: each check passes as generated, and fails for what it is there to find.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use factoryup::templating::tree::Mode;
 
 use crate::combinations::PAIRWISE;
 use crate::control_repo::{ControlRepo, passed, stdout, terraform, text};
-use crate::support;
+use crate::support::{self, make_program};
 
 pub(crate) fn ready() -> bool {
     support::available(&["git", "jq", "shellcheck", "yamllint"])
@@ -310,8 +308,7 @@ fn checking_leaves_nothing_behind_and_names_every_root_that_is_wrong() {
     let repo = ControlRepo::new("everything");
     let bin = repo.path().join("../.local/bin");
     std::fs::create_dir_all(&bin).unwrap();
-    std::fs::write(bin.join("tofu"), ENGINE).unwrap();
-    std::fs::set_permissions(bin.join("tofu"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(bin.join("tofu"), ENGINE);
     let run = |arguments: &[&str]| {
         let path = format!("{}:{}", bin.display(), support::path());
         repo.command(repo.path().join(arguments[0]).to_str().unwrap())

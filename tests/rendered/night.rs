@@ -106,10 +106,11 @@ impl Issues {
     }
 }
 
-/// The date this many days from now.
+/// The date this many days from now: from the first time on, lest midnight come between two.
 fn today(days: i64) -> String {
     use jiff::ToSpan as _;
-    jiff::Timestamp::now().checked_add((days * 24).hours()).unwrap().strftime("%Y-%m-%d").to_string()
+    static NOW: std::sync::OnceLock<jiff::Timestamp> = std::sync::OnceLock::new();
+    NOW.get_or_init(jiff::Timestamp::now).checked_add((days * 24).hours()).unwrap().strftime("%Y-%m-%d").to_string()
 }
 
 #[test]

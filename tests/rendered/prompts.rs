@@ -1,13 +1,11 @@
 //! `.agents/prompts.json`: what each skill should and should not be taken for, and the ways to check and to try it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
 use crate::control_repo::{ANSWERS, ControlRepo, passed, rendered, stdout, text};
-use crate::support;
+use crate::support::{self, make_program};
 
 fn prompts(text: &str) -> Vec<(String, Option<String>)> {
     let list: Vec<Value> = serde_json::from_str(text).unwrap();
@@ -49,8 +47,7 @@ fn an_agents_choices_are_counted() {
     let repo = ControlRepo::new("defaults");
     let ask = |name: &str, program: &str| {
         let path = repo.path().join("..").join(name);
-        fs::write(&path, format!("#!/bin/sh\n{program}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        make_program(&path, format!("#!/bin/sh\n{program}\n"));
         repo.run(&["scripts/checks/skills", "--try", path.to_str().unwrap()])
     };
     let knows = r#"jq -r --arg prompt "$1" '.[] | select(.prompt == $prompt) | .skill // "none fits" | "I take " + .' .agents/prompts.json"#;

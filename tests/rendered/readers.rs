@@ -1,12 +1,11 @@
 //! A repo whose owner has held the key ceremony, and those who hold the keys.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::control_repo::{ControlRepo, passed, stdout, text};
-use crate::support;
+use crate::support::{self, make_program};
 
 /// Somebody with a key, made by `age-keygen`.
 pub(crate) struct Reader {
@@ -68,8 +67,7 @@ impl World {
         std::fs::create_dir_all(&folder).unwrap();
         let real = support::tool("sops").unwrap();
         let fails = format!("[ \"$*\" != 'rotate --in-place {at}' ] || exit 9");
-        std::fs::write(folder.join("sops"), format!("#!/bin/sh\n{fails}\nexec {} \"$@\"\n", real.display())).unwrap();
-        std::fs::set_permissions(folder.join("sops"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        make_program(folder.join("sops"), format!("#!/bin/sh\n{fails}\nexec {} \"$@\"\n", real.display()));
         let mut command = self.repo.command(self.repo.path().join("scripts/secret").to_str().unwrap());
         command.args(arguments).env("SOPS_AGE_KEY_FILE", &self.reader("owner").file);
         command.env("PATH", format!("{}:{}", folder.display(), support::path())).output().unwrap()

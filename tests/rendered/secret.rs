@@ -2,12 +2,11 @@
 //! programs cannot be had here; in their place stand programs that take the same arguments and keep values in a folder.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use crate::control_repo::{ControlRepo, passed, stdout, text};
-use crate::support;
+use crate::support::{self, make_program};
 
 /// Answers, the program, and what it does; `$store` is where values are, and every call is logged.
 const STORES: [(&str, &str, &str); 4] = [
@@ -84,8 +83,7 @@ impl Store {
             folder.display()
         );
         for (name, text) in [(program, script.as_str()), ("editor", "#!/bin/sh\nprintf 'edited value\\n' >\"$1\"\n")] {
-            fs::write(folder.join(name), text).unwrap();
-            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+            make_program(folder.join(name), text);
         }
         Self { repo, folder }
     }

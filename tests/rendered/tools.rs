@@ -8,7 +8,7 @@ use std::process::Output;
 use sha2::{Digest as _, Sha256};
 
 use crate::control_repo::{ControlRepo, passed, stdout, text};
-use crate::support;
+use crate::support::{self, make_program};
 
 /// A control repo, and a folder whose files `curl` brings, by the last part of their address.
 struct Bench {
@@ -27,8 +27,7 @@ impl Bench {
                     cp \"$(dirname \"$0\")/../mirror/${1##*/}\" \"$out\"\n";
         // The script asks for unzip too, whatever the archive; here none is a zip.
         for (name, text) in [("curl", curl), ("unzip", "#!/bin/sh\nexit 1\n")] {
-            fs::write(programs.join(name), text).unwrap();
-            fs::set_permissions(programs.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+            make_program(programs.join(name), text);
         }
         Self { repo, mirror }
     }
@@ -39,8 +38,7 @@ impl Bench {
         fs::create_dir_all(&home).unwrap();
         let id = "#!/bin/sh\necho 1000\n";
         let programs = self.repo.path().join("../programs");
-        fs::write(programs.join("id"), id).unwrap();
-        fs::set_permissions(programs.join("id"), fs::Permissions::from_mode(0o755)).unwrap();
+        make_program(programs.join("id"), id);
         let script = self.repo.path().join("scripts/tools");
         let mut command = self.repo.command(script.to_str().unwrap());
         command.args(arguments).env("HOME", home).env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
@@ -52,12 +50,10 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join(inside);
         fs::create_dir_all(program.parent().unwrap()).unwrap();
-        fs::write(
+        make_program(
             &program,
             format!("#!/bin/sh\necho {says}; cat \"$(dirname \"$(readlink -f \"$0\")\")/data\" 2>/dev/null || true\n"),
-        )
-        .unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        );
         fs::write(program.with_file_name("data"), "beside\n").unwrap();
         let archive = self.mirror.join(format!("gadget-{version}.tgz"));
         passed(&self.repo.run(&["tar", "-czf", archive.to_str().unwrap(), "-C", folder.path().to_str().unwrap(), "."]));

@@ -3,21 +3,19 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use factoryup::git::remote::{fetch, push};
 use factoryup::secret::Secret;
 
 use crate::plane::Plane;
-use crate::support::need;
+use crate::support::{PATIENCE, make_program, need};
 use crate::world::{World, files};
 
 /// A program that leaves the file `ran` when it runs, and passes on what it is fed.
 fn trap(world: &World) -> String {
     let path = world.path("trap");
-    fs::write(&path, format!("#!/bin/sh\ntouch '{}'\ncat\n", world.path("ran").display())).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&path, format!("#!/bin/sh\ntouch '{}'\ncat\n", world.path("ran").display()));
     path.display().to_string()
 }
 
@@ -290,6 +288,6 @@ fn a_bomb_of_trees_is_given_up() {
         let begun = std::time::Instant::now();
         let (code, out, err) = world.factoryup("repo", arguments);
         assert!(code == 65 && err.contains(" than the limit of "), "{arguments:?}: {code}\n{out}{err}");
-        assert!(begun.elapsed() < Duration::from_secs(30), "{arguments:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < PATIENCE, "{arguments:?}: {:?}", begun.elapsed());
     }
 }

@@ -124,10 +124,14 @@ fn at_random_moments() {
         return;
     }
     let world = World::new();
-    prepare(&world, Before::Absent);
-    let since = Instant::now();
-    world.apply("repo");
-    let whole = since.elapsed();
+    // The best of some: one that this machine had no time for would put all kills after the end of the others.
+    let once = |_| {
+        prepare(&world, Before::Absent);
+        let since = Instant::now();
+        world.apply("repo");
+        since.elapsed()
+    };
+    let whole = (0..3).map(once).min().unwrap();
     let mut seed = u64::from(std::process::id());
     let (mut nothing, mut everything) = (0, 0);
     for round in 0..36 {
@@ -232,7 +236,7 @@ fn a_folder_of_the_users_own_is_no_staging_place() {
     let made = std::process::Command::new("mkfifo").arg(world.path("repo/.factoryup-Ab3xY9/lock")).status().unwrap();
     assert!(made.success());
     fs::copy(world.path("factory.toml"), world.path("repo/factory.toml")).unwrap();
-    let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", &["apply", "repo", "--yes"]);
+    let (code, _, err) = world.factoryup_under(&["timeout", "300"], "repo", &["apply", "repo", "--yes"]);
     assert!(code == 73 && err.contains("it contains .factoryup-Ab3xY9"), "{code} {err}");
 }
 

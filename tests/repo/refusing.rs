@@ -284,10 +284,10 @@ fn a_pipe_where_the_manifest_should_be() {
     let path = world.path("repo").join(MANIFEST);
     fs::remove_file(&path).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-    let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", &["resolve"]);
+    let (code, _, err) = world.factoryup_under(&["timeout", "300"], "repo", &["resolve"]);
     assert!(code == 65 && err.contains(MANIFEST) && err.contains("not a regular file"), "{code} {err}");
     for command in [&["doctor", "repo"][..], &["upgrade", "--dry-run"]] {
-        let (code, _, err) = world.factoryup_under(&["timeout", "20"], "repo", command);
+        let (code, _, err) = world.factoryup_under(&["timeout", "300"], "repo", command);
         assert_eq!(code, 0, "{command:?}: {err}");
     }
 }

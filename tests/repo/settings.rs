@@ -1,17 +1,15 @@
 //! The user's git configuration and environment change neither what is made nor whether a program runs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
-use crate::support::need;
+use crate::support::{make_program, need};
 use crate::world::{Ended, World};
 
 /// A program that leaves the file `ran` when it runs.
 fn trap(world: &World, name: &str) -> String {
     let path = world.path(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, format!("#!/bin/sh\ntouch '{}'\nexit 1\n", world.path("ran").display())).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&path, format!("#!/bin/sh\ntouch '{}'\nexit 1\n", world.path("ran").display()));
     path.display().to_string()
 }
 

@@ -15,6 +15,10 @@
 pub mod dialog;
 #[path = "../../crates/disposable-host/tests/support/lab.rs"]
 pub mod lab;
+pub mod patience;
+pub mod program;
 pub mod skip;
 
+pub use patience::{PATIENCE, wait_until};
+pub use program::{copy_program, make_program};
 pub use skip::{all_required, available, need, path, root, satisfied, time, tool};

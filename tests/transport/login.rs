@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use factoryup::transport::{ConfigFile, Ssh, SshOptions, Transport};
 
 use crate::support::dialog::Scripted;
 use crate::support::lab::{Keys, stdout};
+use crate::support::wait_until;
 use crate::{connect, error, lab, works};
 
 #[test]
@@ -67,9 +69,8 @@ fn an_agent_logs_in() {
     let Some(lab) = lab() else { return };
     let socket = lab.keys.path("agent.sock");
     let mut agent = Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-    while !socket.exists() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    // The socket is there before anybody listens on it.
+    wait_until("the agent", || UnixStream::connect(&socket).is_ok());
     lab.keys.make("stranger", "ed25519", "");
     let add =
         |name: &str| Command::new("ssh-add").arg("-q").arg(lab.keys.path(name)).env("SSH_AUTH_SOCK", &socket).status();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -62,7 +62,10 @@ impl Lab {
         let mut command = vec!["/usr/sbin/sshd", "-p", &port_text, "-o", "PidFile=none"];
         command.extend(settings.iter().flat_map(|setting| ["-o", setting]));
         stdout(&self.host.run_inside(&command).unwrap());
-        SocketAddr::new(self.host.address(), port)
+        let at = SocketAddr::new(self.host.address(), port);
+        // It goes into the background before it listens.
+        support::wait_until("the second sshd", || TcpStream::connect(at).is_ok());
+        at
     }
 
     fn direct(&self) -> SocketAddr {

@@ -85,8 +85,7 @@ pub fn ssh(host: &DisposableHost, keys: &Keys, user: &str, command: &str) -> Out
 /// Makes a program that is `ssh` with all it takes to reach the host, for scripts that call it.
 pub fn ssh_program(host: &DisposableHost, keys: &Keys, path: &Path) {
     let options = ssh_options(host, keys).join("' '");
-    fs::write(path, format!("#!/bin/sh\nexec /usr/bin/ssh '{options}' \"$@\"\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    super::make_program(path, format!("#!/bin/sh\nexec /usr/bin/ssh '{options}' \"$@\"\n"));
 }
 
 fn ssh_options(host: &DisposableHost, keys: &Keys) -> Vec<String> {

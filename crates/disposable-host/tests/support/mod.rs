@@ -2,7 +2,10 @@
 #![allow(dead_code, unreachable_pub, unused_imports, missing_docs)]
 
 pub mod lab;
+#[path = "../../../../tests/support/program.rs"]
+pub mod program;
 #[path = "../../../../tests/support/skip.rs"]
 pub mod skip;
 
+pub use program::make_program;
 pub use skip::{available, root, satisfied, time};
