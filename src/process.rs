@@ -167,13 +167,13 @@ mod tests {
         assert_eq!(exceeded("yes >&2", Budget::LOCAL), Exceeded::Bytes(Budget::LOCAL.bytes));
         for script in [
             "while :; do echo drip; sleep 0.05; done",
-            "exec >&- 2>&-; sleep 60",
-            "sleep 60 & wait",
+            "exec >&- 2>&-; sleep 600",
+            "sleep 600 & wait",
             "trap '' TERM; while :; do sleep 0.05; done",
         ] {
             assert_eq!(exceeded(script, short), Exceeded::Time(short.time), "{script}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_mins(2), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(crate::Error::from(error).kind(), crate::Kind::Data);
         // It still answers other questions.
         assert!(!bomb.has_branch("next").unwrap());
-        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < std::time::Duration::from_mins(2), "{:?}", begun.elapsed());
     }
 
     #[test]
@@ -298,17 +298,18 @@ mod tests {
 
     #[test]
     fn a_git_that_never_answers_is_given_up() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let fake = |script: &str| {
             let program = folder.path().join("git");
-            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            // By a process of its own: what another test's child has open for writing does not run.
+            let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""#;
+            let mut sh = crate::process::command("sh");
+            assert!(sh.args(["-c", write]).arg(&program).arg(script).status().unwrap().success());
             Git { program, dir: folder.path().to_owned(), objects: std::sync::Arc::default() }
         };
         let short = Budget { time: std::time::Duration::from_millis(300), ..Budget::GIT };
         let begun = std::time::Instant::now();
-        for script in ["sleep 60", "while :; do printf a; sleep 0.05; done", "echo aa blob 999999999999; sleep 60"] {
+        for script in ["sleep 600", "while :; do printf a; sleep 0.05; done", "echo aa blob 999999999999; sleep 600"] {
             let error = fake(script).tree_within("HEAD", short).unwrap_err().to_string();
             assert!(error.contains("not complete within 0.3 s"), "{script}: {error}");
         }
@@ -317,6 +318,6 @@ mod tests {
             assert!(error.to_string().contains("`git rev-parse` in"), "{script}: {error}");
             assert!(error.to_string().contains("larger than the limit of 32 MiB"), "{script}: {error}");
         }
-        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < std::time::Duration::from_mins(2), "{:?}", begun.elapsed());
     }
 }

@@ -298,6 +298,6 @@ mod tests {
         let since = Instant::now();
         assert!(matches!(redact(&text), Cow::Borrowed(_)));
         // 1 MiB; a debug build on a busy machine. A release build takes some 20 ms.
-        assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+        assert!(since.elapsed() < Duration::from_mins(1), "{:?}", since.elapsed());
     }
 }

@@ -188,7 +188,7 @@ mod tests {
     fn exceeded(script: &str, budget: Budget) -> Exceeded {
         let begun = Instant::now();
         let error = run(command("sh").args(["-c", script]), &vec![b'x'; 1 << 20], budget, &mut |_| ()).unwrap_err();
-        assert!(begun.elapsed() < Duration::from_secs(20), "{script}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_mins(2), "{script}: {:?}", begun.elapsed());
         Exceeded::of(&error).unwrap_or_else(|| panic!("{script}: {error}"))
     }
 
@@ -202,8 +202,8 @@ mod tests {
         for script in [
             "while :; do echo drip; sleep 0.05; done",
             "while :; do echo drip >&2; sleep 0.05; done",
-            "sleep 60 & sleep 60",
-            "exec sleep 60",
+            "sleep 600 & sleep 600",
+            "exec sleep 600",
         ] {
             assert_eq!(exceeded(script, short), Exceeded::Time(short.time), "{script}");
         }

@@ -41,9 +41,8 @@ fn it_prints_what_a_client_needs_and_ends_on_ctrl_c() {
 
 #[test]
 fn what_it_cannot_do_is_said_with_an_exit_code() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let _holder = std::net::TcpListener::bind(("127.0.0.1", taken)).unwrap();
-    let port = taken.to_string();
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
     for (arguments, code, words) in [
         (["--port", port.as_str()], 1, format!("port {port}: Address already in use")),
         (["--owner", "root"], 1, "already has a user or group root".into()),
