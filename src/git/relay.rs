@@ -185,7 +185,7 @@ mod tests {
         assert!(!left.exists() && new.exists() && used.exists() && other.exists());
         // Its own, old as it may be, is not taken from it.
         File::open(&own).unwrap().set_modified(std::time::SystemTime::now() - 2 * SETTLED).unwrap();
-        drop(lock);
+        rustix::fs::flock(&lock, FlockOperation::Unlock).unwrap();
         drop(Relay::new(&git).unwrap());
         assert!(own.exists() && !used.exists());
         drop(relay);

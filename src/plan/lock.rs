@@ -55,6 +55,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.0.set_len(0);
+        // Not only closed: a child that another thread has started has the file open too, until it executes its program.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 

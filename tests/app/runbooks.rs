@@ -2,7 +2,6 @@
 //! it can rehearse. Who does each piece of each runbook, here or elsewhere or nobody, is in `lines.rs`.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -97,22 +96,13 @@ impl Secure {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", text(&made));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let server = Command::new("openssl")
-            .args(["s_server", "-quiet", "-accept", &address, "-key", "key.pem", "-cert", "cert.pem", "-www"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(&address).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "openssl does not listen on {address}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Self { server, address, _folder: folder }
+        let (port, server) = support::start_server(|port| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-key", "key.pem"]);
+            openssl.args(["-cert", "cert.pem", "-www"]).current_dir(folder.path());
+            openssl.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        });
+        Self { server, address: format!("127.0.0.1:{port}"), _folder: folder }
     }
 }
 

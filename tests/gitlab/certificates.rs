@@ -54,12 +54,12 @@ fn a_private_authority_is_trusted_when_it_is_named() {
     assert!(openssl(at, &[&authority[..], &key].concat()).status().unwrap().success());
     assert!(openssl(at, &[&request[..], &key].concat()).status().unwrap().success());
     assert!(openssl(at, &signing).status().unwrap().success());
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let accept = format!("127.0.0.1:{port}");
-    let server = ["s_server", "-accept", &accept, "-cert", "certificate.pem", "-key", "key.pem", "-www", "-quiet"];
-    let _server = TlsServer(openssl(at, &server).spawn().unwrap());
-    crate::support::wait_until("openssl", || std::net::TcpStream::connect(&accept).is_ok());
+    let (port, server) = support::start_server(|port| {
+        let accept = format!("127.0.0.1:{port}");
+        let server = ["s_server", "-accept", &accept, "-cert", "certificate.pem", "-key", "key.pem", "-www", "-quiet"];
+        openssl(at, &server).spawn().unwrap()
+    });
+    let _server = TlsServer(server);
 
     let text = factoryup::factory::to_toml(&factory(&format!("https://localhost:{port}"))).unwrap();
     std::fs::File::create(at.join("factory.toml")).unwrap().write_all(text.as_bytes()).unwrap();

@@ -184,21 +184,14 @@ struct OpenBao {
 impl OpenBao {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let listen = format!("-dev-listen-address=127.0.0.1:{port}");
-        let server = std::process::Command::new(support::tool("bao").unwrap())
-            .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=owners", &listen])
-            .env("HOME", folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let (port, server) = support::start_server(|port| {
+            let listen = format!("-dev-listen-address=127.0.0.1:{port}");
+            let mut bao = std::process::Command::new(support::tool("bao").unwrap());
+            bao.args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=owners", &listen]);
+            bao.env("HOME", folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        });
         let bao = Self { server, address: format!("http://127.0.0.1:{port}"), _folder: folder };
-        let begun = std::time::Instant::now();
-        while !bao.call("owners", &["status"], "").status.success() {
-            assert!(begun.elapsed() < std::time::Duration::from_mins(1), "OpenBao does not answer");
-            std::thread::sleep(std::time::Duration::from_millis(200));
-        }
+        support::wait_until("OpenBao", || bao.call("owners", &["status"], "").status.success());
         bao
     }
 

@@ -169,7 +169,7 @@ fn while_another_is_at_work() {
     let lock = fs::File::open(world.path("repo/.factoryup-Ab3xY9/lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     assert!(world.apply("repo").failure("cannot-write").contains("another factoryup process is running"));
-    drop(lock);
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::Unlock).unwrap();
     assert!(matches!(world.apply("repo"), Ended::Changed(_)));
     world.assert_whole("repo");
 }
