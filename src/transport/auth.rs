@@ -1,33 +1,43 @@
-//! Logs in with a key: keys of ssh-agent first, then key files.
+//! Logs in with a key, and with an answer after it where the host asks for one.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use ssh2::{ErrorCode, Session};
+use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
 
+use super::candidates::{Candidates, Source, Wanted};
 use super::host_key::Fingerprint;
-use super::key_file::{KeyFile, kind_of, needs_client};
+use super::key_file::{KeyFile, kind_of};
 use super::ssh_config::SshConfig;
 use crate::dialog::{Dialog, plain};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::secret::Secret;
 
 /// libssh2: the server refused the key.
 const AUTHENTICATION_FAILED: ErrorCode = ErrorCode::Session(-18);
-/// libssh2: the server would take the key, but no signature could be made.
+/// libssh2: the server would take the key, but no signature could be made, or it wants more than a key.
 const PUBLICKEY_UNVERIFIED: ErrorCode = ErrorCode::Session(-19);
 
 /// How often a passphrase is asked for, as OpenSSH does.
 const PASSPHRASE_TRIES: u8 = 3;
 
+/// The most lines that are shown of what a host says.
+const MOST_SAID: usize = 6;
+
 /// What a login can be made with.
 pub(super) struct LoginKeys<'a> {
     pub(super) config: &'a SshConfig,
-    /// Whether the key files were named for this run, so that one that is missing is worth telling.
-    pub(super) named: bool,
+    pub(super) wanted: Wanted<'a>,
     /// Passphrases that were right, for the next login.
     pub(super) passphrases: &'a mut HashMap<PathBuf, Secret>,
     pub(super) dialog: &'a dyn Dialog,
+}
+
+/// What came of a login.
+pub(super) enum Login {
+    /// It worked, with this key as far as it is known.
+    In(Option<Fingerprint>),
+    Refused(Refusal),
 }
 
 /// Why a login failed, over all keys and users that were tried.
@@ -37,6 +47,8 @@ pub(super) struct Refusal {
     pub(super) offered: String,
     pub(super) tried: Vec<String>,
     pub(super) hints: Vec<String>,
+    /// What the host says before a login.
+    pub(super) said: Vec<String>,
     /// A key that only the system's ssh client can use.
     pub(super) needs_client: Option<String>,
 }
@@ -45,7 +57,8 @@ impl Refusal {
     /// Adds what was found out with another user.
     pub(super) fn add(&mut self, other: Self) {
         self.offered = other.offered;
-        for (mine, others) in [(&mut self.tried, other.tried), (&mut self.hints, other.hints)] {
+        let lists = [(&mut self.tried, other.tried), (&mut self.hints, other.hints), (&mut self.said, other.said)];
+        for (mine, others) in lists {
             for text in others {
                 if !mine.contains(&text) {
                     mine.push(text);
@@ -60,6 +73,8 @@ impl Refusal {
 enum KeyAttempt {
     In,
     Refused,
+    /// The host took the key, and wants more than that or does not take its signature.
+    Unverified,
     /// The connection is of no more use: the server counts failures.
     Closed(String),
     /// The key could not be used.
@@ -67,111 +82,106 @@ enum KeyAttempt {
 }
 
 impl LoginKeys<'_> {
-    /// Tries to log in as `user`: none when it worked, else why not.
-    pub(super) fn log_in(&mut self, session: &Session, user: &str) -> Result<Option<Refusal>> {
+    /// Tries to log in as `user`.
+    pub(super) fn log_in(&mut self, session: &Session, user: &str) -> Result<Login> {
         let offered = match session.auth_methods(user) {
             Ok(offered) => offered.to_owned(),
             // A server without any authentication lets everyone in at this point.
-            Err(_) if session.authenticated() => return Ok(None),
+            Err(_) if session.authenticated() => return Ok(Login::In(None)),
             Err(e) => {
-                let reason = format!("the server closed the connection: {}", e.message());
-                return Ok(Some(Refusal { offered: "nothing".into(), tried: vec![reason], ..Refusal::default() }));
+                let reason = format!("the server closed the connection: {}", plain(e.message()));
+                let tried = vec![reason];
+                return Ok(Login::Refused(Refusal { offered: "nothing".into(), tried, ..Refusal::default() }));
             }
         };
         let mut refusal = Refusal { offered: offered.replace(',', ", "), ..Refusal::default() };
-        if !offered.split(',').any(|method| method == "publickey") {
+        let banner = session.userauth_banner().ok().flatten().unwrap_or_default();
+        refusal.said.extend(said(banner));
+        if !has(&offered, "publickey") {
             refusal
                 .hints
                 .push("allow `publickey` in the host's sshd_config, since factoryup logs in only with keys".into());
-            return Ok(Some(refusal));
+            return Ok(Login::Refused(refusal));
         }
-        let files = self.read_files(&mut refusal);
-        if self.try_agent(session, user, &files, &mut refusal) || self.try_files(session, user, &files, &mut refusal)? {
-            return Ok(None);
-        }
-        Ok(Some(refusal))
-    }
-
-    fn read_files(&self, refusal: &mut Refusal) -> Vec<KeyFile> {
-        let mut files = Vec::new();
-        for path in &self.config.identity_files {
-            match KeyFile::read(path) {
-                Ok(file) => files.push(file),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound && !self.named => {}
-                Err(e) => refusal.tried.push(format!("{}: {}", path.display(), super::error::reason(&e))),
-            }
-        }
-        files
-    }
-
-    /// Tries the agent's keys, those that key files name first, and only those when the configuration says so.
-    fn try_agent(&self, session: &Session, user: &str, files: &[KeyFile], refusal: &mut Refusal) -> bool {
-        if !self.config.use_agent || std::env::var_os("SSH_AUTH_SOCK").is_none() {
-            return false;
-        }
-        let Ok(mut agent) = session.agent() else { return false };
-        if let Err(e) = agent.connect().and_then(|()| agent.list_identities()) {
-            refusal.tried.push(format!("the agent: {}", e.message()));
-            return false;
-        }
-        let named = |blob: &[u8]| files.iter().any(|file| file.public.as_deref() == Some(blob));
-        let mut identities = agent.identities().unwrap_or_default();
-        identities.retain(|identity| !self.config.identities_only || named(identity.blob()));
-        identities.sort_by_key(|identity| !named(identity.blob()));
-        for identity in identities {
-            let name = plain(&format!("the agent's key {} ({})", Fingerprint::of(identity.blob()), identity.comment()));
-            if let Some(kind) = kind_of(identity.blob()).filter(|kind| needs_client(kind)) {
-                refusal.needs_client.get_or_insert_with(|| format!("{name} is of type {kind}"));
+        let mut agent = self.agent(session);
+        let Candidates { list, notes } = self.wanted.candidates(self.config, agent.as_mut());
+        refusal.tried.extend(notes);
+        for candidate in &list {
+            let name = &candidate.name;
+            if let Some(why) = candidate.needs_client() {
+                refusal.needs_client.get_or_insert(why);
                 continue;
             }
-            match answer(agent.userauth(user, &identity)) {
-                KeyAttempt::In => return true,
-                KeyAttempt::Refused => refusal.tried.push(format!("{name}: refused")),
-                KeyAttempt::Failed(reason) => refusal.tried.push(format!("{name}: {reason}")),
-                KeyAttempt::Closed(reason) => {
-                    refusal.tried.push(format!("{name}: {reason}"));
-                    refusal.hints.push(
-                        "choose the right key with --identity: ssh-agent offers too many keys for this server".into(),
-                    );
-                    return false;
+            let tried = match (&candidate.source, &agent) {
+                (Source::Agent(identity), Some(agent)) => answer(agent.userauth(user, identity)),
+                (Source::File(file), _) if file.encrypted.is_some() => {
+                    self.try_file(session, user, file, &mut refusal)?
                 }
-            }
-        }
-        false
-    }
-
-    /// Tries key files; whether one of them worked.
-    fn try_files(&mut self, session: &Session, user: &str, files: &[KeyFile], refusal: &mut Refusal) -> Result<bool> {
-        for file in files {
-            let name = file.path.display().to_string();
-            if let Some(kind) = file.kind().filter(|kind| needs_client(kind)) {
-                refusal.needs_client.get_or_insert_with(|| format!("{name} is of type {kind}"));
-                continue;
-            }
-            let tried = match file.encrypted {
-                // A public key alone stands for the agent's, which was tried already.
-                None => {
-                    if self.named && refusal.tried.is_empty() {
-                        refusal
-                            .tried
-                            .push(format!("{name}: it is a public key, and ssh-agent does not have its private key"));
+                // A public key alone stands for the agent's.
+                _ => {
+                    if self.wanted.identity.is_some_and(|named| named.display().to_string() == *name) {
+                        let why = "it is a public key, and ssh-agent does not have its private key";
+                        refusal.tried.push(format!("{name}: {why}"));
                     }
                     continue;
                 }
-                Some(false) => answer(session.userauth_pubkey_file(user, None, &file.path, None)),
-                Some(true) => self.try_encrypted(session, user, file, refusal)?,
+            };
+            let tried = match tried {
+                KeyAttempt::Unverified => self.answer_more(session, user, &mut refusal)?,
+                other => other,
             };
             match tried {
-                KeyAttempt::In => return Ok(true),
-                KeyAttempt::Refused => refusal.tried.push(format!("{name}: refused")),
+                KeyAttempt::In => return Ok(Login::In(candidate.blob().map(Fingerprint::of))),
+                KeyAttempt::Refused | KeyAttempt::Unverified => refusal.tried.push(format!("{name}: refused")),
                 KeyAttempt::Failed(reason) => refusal.tried.push(format!("{name}: {reason}")),
                 KeyAttempt::Closed(reason) => {
                     refusal.tried.push(format!("{name}: {reason}"));
-                    return Ok(false);
+                    if matches!(candidate.source, Source::Agent(_)) {
+                        let hint =
+                            "choose the right key with --identity: ssh-agent offers too many keys for this server";
+                        refusal.hints.push(hint.into());
+                    }
+                    break;
                 }
             }
         }
-        Ok(false)
+        Ok(Login::Refused(refusal))
+    }
+
+    fn agent(&self, session: &Session) -> Option<ssh2::Agent> {
+        let usable = self.config.use_agent && std::env::var_os("SSH_AUTH_SOCK").is_some();
+        if usable { session.agent().ok() } else { None }
+    }
+
+    fn try_file(&mut self, session: &Session, user: &str, file: &KeyFile, refusal: &mut Refusal) -> Result<KeyAttempt> {
+        if file.encrypted == Some(true) {
+            return self.try_encrypted(session, user, file, refusal);
+        }
+        Ok(answer(session.userauth_pubkey_file(user, None, &file.path, None)))
+    }
+
+    /// Answers what the host asks after a key, if that is what it wants.
+    fn answer_more(&self, session: &Session, user: &str, refusal: &mut Refusal) -> Result<KeyAttempt> {
+        let next = session.auth_methods(user).map(str::to_owned).unwrap_or_default();
+        if has(&next, "publickey") || !has(&next, "keyboard-interactive") {
+            if !next.is_empty() && !has(&next, "publickey") {
+                return Ok(KeyAttempt::Failed(format!("accepted, but the host wants {next} after it")));
+            }
+            return Ok(KeyAttempt::Refused);
+        }
+        if !self.dialog.is_interactive() {
+            refusal.hints.push("run this in a terminal, to answer what the host asks after the key".into());
+            let why =
+                "accepted, but the host asks a question after it (keyboard-interactive), and there is no terminal";
+            return Ok(KeyAttempt::Failed(why.into()));
+        }
+        let mut answers = Answers { dialog: self.dialog, user, failed: None };
+        let result = session.userauth_keyboard_interactive(user, &mut answers);
+        match answers.failed {
+            Some(error) => Err(error),
+            None if result.is_ok() => Ok(KeyAttempt::In),
+            None => Ok(KeyAttempt::Failed("accepted, but the host did not take the answer after it".into())),
+        }
     }
 
     fn try_encrypted(
@@ -202,9 +212,9 @@ impl LoginKeys<'_> {
             let passphrase = self.dialog.secret(&format!("Passphrase of {}", file.path.display()))?;
             match attempt(&passphrase) {
                 // With the right passphrase the server has the last word.
-                KeyAttempt::In => {
+                done @ (KeyAttempt::In | KeyAttempt::Unverified) => {
                     self.passphrases.insert(file.path.clone(), passphrase);
-                    return Ok(KeyAttempt::In);
+                    return Ok(done);
                 }
                 KeyAttempt::Failed(_) => self.dialog.warn("Wrong passphrase."),
                 other => return Ok(other),
@@ -212,6 +222,44 @@ impl LoginKeys<'_> {
         }
         Ok(KeyAttempt::Failed("no correct passphrase was entered".into()))
     }
+}
+
+/// Answers the host's questions through the dialog.
+struct Answers<'a> {
+    dialog: &'a dyn Dialog,
+    user: &'a str,
+    failed: Option<Error>,
+}
+
+impl KeyboardInteractivePrompt for Answers<'_> {
+    fn prompt<'b>(&mut self, _user: &str, instructions: &str, prompts: &[Prompt<'b>]) -> Vec<String> {
+        said(instructions).iter().for_each(|line| self.dialog.note(line));
+        let mut answer = |prompt: &Prompt<'b>| {
+            if self.failed.is_some() {
+                return String::new();
+            }
+            let question = plain(prompt.text.trim().trim_end_matches(':'));
+            match self.dialog.secret(&format!("{question} (the host asks this for {})", self.user)) {
+                Ok(answer) => answer.expose().to_owned(),
+                Err(error) => {
+                    self.failed = Some(error);
+                    String::new()
+                }
+            }
+        };
+        prompts.iter().map(&mut answer).collect()
+    }
+}
+
+/// Whether a comma-separated list has this method.
+fn has(methods: &str, method: &str) -> bool {
+    methods.split(',').any(|one| one == method)
+}
+
+/// The lines of what a host says, fit to be shown.
+pub(super) fn said(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| plain(line.trim())).filter(|line| !line.is_empty());
+    lines.take(MOST_SAID).map(|line| line.chars().take(200).collect()).collect()
 }
 
 /// Whether the server would let the user in with this key, so that nobody is asked for a passphrase in vain.
@@ -230,7 +278,7 @@ fn answer(result: Result<(), ssh2::Error>) -> KeyAttempt {
         Err(e) if e.code() == AUTHENTICATION_FAILED => KeyAttempt::Refused,
         Err(e) if lost(&e) => KeyAttempt::Closed("the server closed the connection".into()),
         Err(e) if e.code() == PUBLICKEY_UNVERIFIED && e.message().starts_with("Invalid signature") => {
-            KeyAttempt::Refused
+            KeyAttempt::Unverified
         }
         Err(e) if e.code() == PUBLICKEY_UNVERIFIED => KeyAttempt::Failed("it could not sign".into()),
         Err(e) => KeyAttempt::Failed(plain(e.message())),

@@ -114,7 +114,7 @@ pub enum TransportError {
         line: usize,
     },
     /// The server refused all that was tried.
-    #[error("{address} refused the login as {}; it accepts {offered}{}", users.join(" and as "), tried_text(tried))]
+    #[error("{address} refused the login as {}; it accepts {offered}{}{}", users.join(" and as "), tried_text(tried), said_text(said))]
     Login {
         /// Host and port.
         address: String,
@@ -124,6 +124,8 @@ pub enum TransportError {
         offered: String,
         /// Every key that was tried, and what became of it.
         tried: Vec<String>,
+        /// What the host said on the way, in lines.
+        said: Vec<String>,
         /// What would help.
         hints: Vec<String>,
     },
@@ -179,6 +181,10 @@ pub enum TransportError {
 
 fn tried_text(tried: &[String]) -> String {
     if tried.is_empty() { "; no key was found".into() } else { format!("; tried {}", tried.join("; ")) }
+}
+
+fn said_text(said: &[String]) -> String {
+    if said.is_empty() { String::new() } else { format!("; the host says: {}", said.join(" / ")) }
 }
 
 /// What the system says about a failed connection, without Rust's `(os error 111)`.

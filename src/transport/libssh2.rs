@@ -9,8 +9,8 @@ use ssh2::{BlockDirections, Channel, ErrorCode, MethodType};
 
 use super::error::{TransportError, reason};
 use super::host_key::HostKey;
+use super::options::Timeouts;
 use super::output::{Lines, Tail, line_ends};
-use super::ssh::Timeouts;
 use super::ssh_config::{Family, SshConfig};
 use super::{Exit, Session, Status, Stop};
 use crate::budget::{Exceeded, Meter};

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::error::TransportError;
-use super::ssh::Timeouts;
+use super::options::Timeouts;
 use super::{Attempt, Exit, Session, Stop, Transport, process};
 use crate::budget::{Budget, Exceeded};
 use crate::error::Result;

@@ -36,13 +36,19 @@ use crate::interrupt::Work;
 pub(crate) mod fuzz;
 
 mod auth;
+mod candidates;
 mod error;
 mod host_key;
 mod key_file;
+mod keywords;
 mod known_hosts;
+mod last_login;
 mod libssh2;
 mod local;
+mod master;
+mod messages;
 mod openssh;
+mod options;
 mod output;
 mod process;
 mod ssh;
@@ -51,7 +57,8 @@ mod ssh_config;
 pub use error::TransportError;
 pub use host_key::Fingerprint;
 pub use local::Local;
-pub use ssh::{ConfigFile, Ssh, SshOptions, Timeouts};
+pub use options::{ConfigFile, SshOptions, Timeouts, Who};
+pub use ssh::Ssh;
 
 /// A way to a host.
 pub trait Transport {

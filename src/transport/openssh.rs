@@ -1,38 +1,30 @@
-//! The system's ssh client, for what libssh2 cannot do. Every command is a connection of its own: nothing is multiplexed.
+//! The system's ssh client, for what libssh2 cannot do.
+//!
+//! Each login is a connection of its own, which the commands of its session share; see [`Master`].
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tempfile::TempDir;
 
+use super::candidates::{Rank, Source, Wanted};
 use super::error::{TransportError, reason};
 use super::host_key::HostKey;
-use super::ssh::SshOptions;
+use super::key_file::kind_of;
+use super::master::{HOLD, Master, Started, socket_in};
+use super::messages::{CLIENT_FAILED, is_closed, is_of_client, last_message, of_host, refused};
+use super::options::SshOptions;
 use super::ssh_config::{SshConfig, arguments};
 use super::{Exit, Session, Status, Stop, process};
-use crate::budget::Exceeded;
+use crate::budget::{Budget, Exceeded};
+use crate::dialog::plain;
 use crate::error::{Error, Kind, Result};
-
-/// ssh's exit code for a failure of its own. A command that ends with it, or by a signal, looks the same but for the messages.
-const CLIENT_FAILED: Status = Status::Code(255);
-
-/// How ssh's own messages begin, as far as they end a connection.
-const CLIENT_MESSAGES: [&str; 14] = [
-    "ssh: ",
-    "Connection to ",
-    "Connection closed by",
-    "Connection reset by",
-    "client_loop: ",
-    "Timeout, server ",
-    "kex_exchange_identification: ",
-    "ssh_dispatch_run_fatal: ",
-    "ssh_packet_",
-    "packet_write_wait: ",
-    "Received disconnect from ",
-    "Disconnected from ",
-    "Host key verification failed",
-    "stdio forwarding failed",
-];
 
 /// The client as it is called for one host.
 #[derive(Clone, Debug)]
@@ -40,27 +32,54 @@ pub(super) struct Client {
     options: SshOptions,
     known_hosts: Vec<PathBuf>,
     address: String,
+    /// Whether a program is asked for host keys.
+    asks_for_host_keys: bool,
+    /// Key files in the order in which they are tried, as ssh's configuration writes them; none for the configuration's own.
+    identities: Vec<String>,
+    /// Private: public keys that name the agent's, and the socket of the connection.
+    folder: Option<Arc<TempDir>>,
 }
 
 impl Client {
-    pub(super) fn new(options: &SshOptions, config: &SshConfig) -> Self {
+    pub(super) fn new(options: &SshOptions, config: &SshConfig, wanted: Wanted<'_>) -> Self {
         let known_hosts = [&options.known_hosts].into_iter().chain(&config.known_hosts).map(|file| {
             // ssh would look for a relative path elsewhere than factoryup does.
             std::path::absolute(file).unwrap_or_else(|_| file.clone())
         });
+        // Without a directory for itself it connects for each command, and takes the keys as they come.
+        let folder = tempfile::Builder::new().prefix("fu").tempdir().ok().map(Arc::new);
         Self {
             known_hosts: known_hosts.collect(),
             address: format!("{}:{}", config.host, config.port),
+            asks_for_host_keys: config.asks_for_host_keys,
+            identities: identities(config, wanted, folder.as_deref()),
             options: options.clone(),
+            folder,
         }
     }
 
-    /// The client's call up to the command. It asks nothing, forwards nothing, and shares no connection.
-    fn call(&self, user: &str, known_hosts: &[PathBuf], settings: &[&str]) -> Command {
-        let mut command = arguments(&self.options, Some(user));
+    /// Host and port, for messages.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The host as it was given.
+    pub(super) fn host(&self) -> &str {
+        &self.options.host
+    }
+
+    /// The client's call up to the command. It asks nothing and forwards nothing.
+    fn call<S: AsRef<OsStr>>(&self, user: &str, known_hosts: &[PathBuf], settings: &[S]) -> Command {
+        self.complete(arguments(&self.options, Some(user)), known_hosts, settings)
+    }
+
+    fn complete<S: AsRef<OsStr>>(&self, mut command: Command, known_hosts: &[PathBuf], settings: &[S]) -> Command {
+        for setting in settings {
+            command.arg("-o").arg(setting);
+        }
         // The first value that ssh sees for a setting is the one that counts.
         let timeouts = self.options.timeouts;
-        let files = known_hosts.iter().map(|file| format!("\"{}\"", file.display().to_string().replace('%', "%%")));
+        let files = known_hosts.iter().map(|file| quoted(&file.display().to_string().replace('%', "%%")));
         let own = [
             format!("UserKnownHostsFile={}", files.collect::<Vec<_>>().join(" ")),
             format!("ConnectTimeout={}", timeouts.connect.as_secs().max(1)),
@@ -70,25 +89,26 @@ impl Client {
                 (timeouts.silence.as_secs() / timeouts.keepalive.as_secs().max(1)).max(1)
             ),
         ];
-        for setting in settings.iter().copied().chain(own.iter().map(String::as_str)).chain([
+        let identities: Vec<_> = self.identities.iter().map(|file| format!("IdentityFile={}", quoted(file))).collect();
+        let own = own.iter().chain(&identities).map(String::as_str);
+        for setting in own.chain([
             "BatchMode=yes",
             "StrictHostKeyChecking=yes",
             "UpdateHostKeys=no",
             "HashKnownHosts=no",
+            "VisualHostKey=no",
+            "AddKeysToAgent=no",
             "ControlMaster=no",
             "ControlPath=none",
+            "ControlPersist=no",
             "ClearAllForwardings=yes",
             "ForwardAgent=no",
             "ForwardX11=no",
-            "PermitLocalCommand=no",
-            "RemoteCommand=none",
+            "Tunnel=no",
             "EscapeChar=none",
             "LogLevel=ERROR",
         ]) {
             command.args(["-o", setting]);
-        }
-        if self.options.identity.is_some() {
-            command.args(["-o", "IdentitiesOnly=yes"]);
         }
         command.args(["--", &self.options.host]);
         command
@@ -104,32 +124,41 @@ impl Client {
         let algorithms = algorithms.map(|list| format!("HostKeyAlgorithms={list}"));
         let mut settings =
             vec!["StrictHostKeyChecking=accept-new", "GlobalKnownHostsFile=/dev/null", "PreferredAuthentications=none"];
+        if self.asks_for_host_keys {
+            settings.push("KnownHostsCommand=none");
+        }
         settings.extend(algorithms.as_deref());
-        let (_, stderr) =
-            self.run(self.call(user, std::slice::from_ref(&file), &settings).arg("true"), &[], &mut |_| ())?;
+        let mut command = self.call(user, std::slice::from_ref(&file), &settings);
+        let budget = crate::budget::Budget { time: self.login_limit(), ..self.options.timeouts.budget(false) };
+        let (_, stderr) = process::run(command.arg("true"), &[], budget, &mut |_| ()).map_err(|e| self.not_run(&e))?;
         let text = crate::budget::read_text(&file).unwrap_or_default();
-        let blob =
-            text.split_whitespace().nth(2).and_then(|blob| base64::engine::general_purpose::STANDARD.decode(blob).ok());
+        let blob = text.split_whitespace().nth(2).and_then(|blob| STANDARD.decode(blob).ok());
         blob.map(|blob| HostKey::new(&blob)).ok_or_else(|| self.failure(&stderr).into())
     }
 
     /// Logs in as the first user that the host lets in: the user's place in the list, and the session.
     pub(super) fn log_in(&self, users: &[String]) -> Result<(usize, Box<dyn Session>), TransportError> {
-        let mut offered = String::new();
-        let mut tried = Vec::new();
+        let (mut offered, mut tried, mut said) = (String::new(), Vec::new(), Vec::new());
         for (index, user) in users.iter().enumerate() {
-            let (status, stderr) = self.run(self.call(user, &self.known_hosts, &[]).arg("true"), &[], &mut |_| ())?;
+            let Begun { status, messages, said: words, master } = self.begin(user)?;
             // Any other code is that of the command, or of the user's shell; so the login worked.
-            if status != CLIENT_FAILED {
-                return Ok((index, Box::new(ClientSession { client: self.clone(), user: user.clone() })));
+            if master.is_some() || status != CLIENT_FAILED {
+                return Ok((index, Box::new(ClientSession { client: self.clone(), user: user.clone(), master })));
             }
-            let Some(methods) = refused(&stderr) else { return Err(self.failure(&stderr)) };
-            methods.clone_into(&mut offered);
-            let last = stderr.lines().last().unwrap_or_default().to_owned();
+            // A host can take the key, say something, and close the connection all the same.
+            let closed = is_closed(&messages) && !words.is_empty();
+            match refused(&messages) {
+                Some(methods) => methods.clone_into(&mut offered),
+                None if closed => "nothing".clone_into(&mut offered),
+                None => return Err(self.failure(&messages)),
+            }
+            said.extend(words);
+            let last = last_message(&messages);
             if !tried.contains(&last) {
                 tried.push(last);
             }
         }
+        said.dedup();
         let hints = vec![
             format!(
                 "check the output of `ssh -v {}`; add keys with a passphrase to ssh-agent (`ssh-add`)",
@@ -138,18 +167,53 @@ impl Client {
             "or add your public key to ~/.ssh/authorized_keys on the host (`ssh-copy-id`, or the provider's console)"
                 .into(),
         ];
-        Err(TransportError::Login { address: self.address.clone(), users: users.to_owned(), offered, tried, hints })
+        let (address, users) = (self.address.clone(), users.to_owned());
+        Err(TransportError::Login { address, users, offered, tried, said, hints })
     }
 
-    fn run(
-        &self,
-        command: &mut Command,
-        stdin: &[u8],
-        on_line: &mut dyn FnMut(&str),
-    ) -> Result<(Status, String), TransportError> {
-        let (status, stderr) =
-            process::run(command, stdin, self.options.timeouts.budget(false), on_line).map_err(|e| self.not_run(&e))?;
-        Ok((process::status(status), stderr))
+    /// Begins a session: with a connection that it can share, or with how the client ended.
+    fn begin(&self, user: &str) -> Result<Begun, TransportError> {
+        // What the host says before a login is of this level.
+        let mut settings = vec!["LogLevel=INFO".to_owned()];
+        let Some(folder) = &self.folder else {
+            let (status, messages) = self.brief(self.call(user, &self.known_hosts, &settings).arg("true"))?;
+            return Ok(Begun { status, said: of_host(&messages), messages, master: None });
+        };
+        let socket = socket_in(folder);
+        if let Some(socket) = &socket {
+            settings.extend(["ControlMaster=yes".to_owned(), control_path(socket)]);
+        }
+        // With its own messages in a file, what is left is the host's.
+        let log = folder.path().join("log");
+        let _ = fs::remove_file(&log);
+        let mut command = arguments(&self.options, Some(user));
+        command.arg("-E").arg(&log);
+        let mut command = self.complete(command, &self.known_hosts, &settings);
+        command.arg(if socket.is_some() { HOLD } else { "true" });
+        let limit = self.login_limit();
+        let (status, said) = match Master::start(command, socket, folder, limit).map_err(|e| self.not_run(&e))? {
+            Started::Connected(master) => return Ok(Begun { master: Some(master), ..Begun::default() }),
+            Started::Ended(status, stderr) => (process::status(status), stderr),
+            Started::TooLong(stderr) => {
+                let last = stderr.lines().last().map(|line| format!(" ({line})")).unwrap_or_default();
+                let reason = format!("no login within {} s{last}", limit.as_secs_f32());
+                return Err(TransportError::Connect { address: self.address.clone(), reason, refused: false });
+            }
+        };
+        let own = plain(&crate::budget::read_text(&log).unwrap_or_default());
+        Ok(Begun { status, messages: format!("{said}\n{}", own.trim_end()), said: of_host(&said), master: None })
+    }
+
+    /// Runs the client for no longer than a login takes.
+    fn brief(&self, command: &mut Command) -> Result<(Status, String), TransportError> {
+        let budget = Budget { time: self.login_limit(), ..self.options.timeouts.budget(false) };
+        let run = process::run(command, &[], budget, &mut |_| ()).map_err(|e| self.not_run(&e))?;
+        Ok((process::status(run.0), run.1))
+    }
+
+    /// How long a login may take: a connection, the key exchange, and the login itself, which may wait for a touch.
+    fn login_limit(&self) -> Duration {
+        self.options.timeouts.connect + self.options.timeouts.handshake * 2
     }
 
     fn not_run(&self, error: &std::io::Error) -> TransportError {
@@ -158,65 +222,81 @@ impl Client {
         }
         TransportError::Client { address: self.options.host.clone(), reason: reason(error) }
     }
+}
 
-    /// What ssh's messages mean when nobody was logged in.
-    pub(super) fn failure(&self, stderr: &str) -> TransportError {
-        let (address, reason) = (self.address.clone(), last_message(stderr));
-        let says = |text: &str| stderr.contains(text);
-        if says("REMOTE HOST IDENTIFICATION HAS CHANGED")
-            && let Some(changed) = self.changed(stderr)
+/// How a session began.
+struct Begun {
+    status: Status,
+    /// The client's messages.
+    messages: String,
+    /// The host's words.
+    said: Vec<String>,
+    master: Option<Master>,
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Self { status: Status::Code(0), messages: String::new(), said: Vec::new(), master: None }
+    }
+}
+
+/// The key files for the client, if they are not those of the configuration alone. A public key names one that the agent holds.
+fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) -> Vec<String> {
+    let mut first: Vec<String> = wanted.identity.map(|path| absolute(path)).into_iter().collect();
+    let session = ssh2::Session::new().ok().filter(|_| config.use_agent && !config.identities_only);
+    let mut agent = session.and_then(|session| session.agent().ok());
+    if let (Some(agent), Some(socket)) = (&mut agent, &config.agent) {
+        let _ = agent.set_identity_path(socket);
+    }
+    let held = wanted.candidates(config, agent.as_mut()).list;
+    let held = held.iter().filter(|one| one.rank <= Rank::Wanted && matches!(one.source, Source::Agent(_)));
+    for (index, blob) in held.filter_map(|one| one.blob()).enumerate() {
+        let Some(folder) = folder else { break };
+        let (path, kind) = (folder.path().join(format!("{index}.pub")), kind_of(blob).unwrap_or_default());
+        if fs::write(
+            &path,
+            format!(
+                "{kind} {}
+",
+                STANDARD.encode(blob)
+            ),
+        )
+        .is_ok()
         {
-            return changed;
+            first.push(absolute(&path));
         }
-        if says("Could not resolve hostname") {
-            return TransportError::Resolve { host: self.options.host.clone(), reason };
-        }
-        if says("no matching ") || says("Unable to negotiate") {
-            return TransportError::KeyExchange { address, reason };
-        }
-        if says("kex_exchange_identification") || says("banner exchange") {
-            return TransportError::Handshake { address, reason };
-        }
-        let refused = says("Connection refused");
-        if refused || says("timed out") || says("No route to host") || says("Network is unreachable") {
-            return TransportError::Connect { address, reason, refused };
-        }
-        TransportError::Client { address: self.options.host.clone(), reason }
     }
-
-    /// `Offending ED25519 key in FILE:LINE`, and the new key's fingerprint on a line of its own.
-    fn changed(&self, stderr: &str) -> Option<TransportError> {
-        let offending = stderr.lines().find_map(|line| line.trim().strip_prefix("Offending "))?;
-        let (kind, place) = offending.split_once(" key in ")?;
-        let (file, line) = place.rsplit_once(':')?;
-        let fingerprint = stderr.lines().find_map(|line| line.trim().trim_end_matches('.').parse().ok())?;
-        Some(TransportError::KeyChanged {
-            host: self.options.host.clone(),
-            kind: kind.to_owned(),
-            fingerprint,
-            file: file.into(),
-            line: line.trim().parse().ok()?,
-        })
+    // A list of its own takes the place of the usual files.
+    if !first.is_empty() {
+        let all = config.identity_texts.iter().zip(&config.identity_files);
+        // ssh complains of a file that it was told of and that is not there.
+        first.extend(
+            all.filter(|(text, path)| text.contains(['%', '$']) || path.exists()).map(|(text, _)| text.clone()),
+        );
     }
+    first
 }
 
-/// The methods in `Permission denied (publickey,password).`, if that is how it ended.
-fn refused(stderr: &str) -> Option<&str> {
-    if stderr.contains("Too many authentication failures") {
-        return Some("fewer keys than were tried");
-    }
-    stderr.lines().rev().find_map(|line| line.split_once("Permission denied (")?.1.split(')').next())
+/// A path of this machine where ssh expands what begins with `%`.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string().replace('%', "%%")
 }
 
-/// The last of ssh's own messages.
-fn last_message(stderr: &str) -> String {
-    let mut lines = stderr.lines().rev().filter(|line| !line.trim().is_empty());
-    lines.next().unwrap_or("it gave no reason").trim_start_matches("ssh: ").to_owned()
+/// The setting that names a connection's socket.
+fn control_path(socket: &Path) -> String {
+    format!("ControlPath={}", quoted(&absolute(socket)))
+}
+
+/// A word of ssh's configuration.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 struct ClientSession {
     client: Client,
     user: String,
+    /// The connection, where the host keeps one open.
+    master: Option<Master>,
 }
 
 impl Session for ClientSession {
@@ -228,18 +308,18 @@ impl Session for ClientSession {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Exit> {
         let client = &self.client;
+        let path = self.master.as_ref().map_or_else(|| "ControlPath=none".to_owned(), |one| control_path(one.socket()));
         let call = || {
-            let mut call = client.call(&self.user, &client.known_hosts, &[]);
+            let mut call = client.call(&self.user, &client.known_hosts, &[&path]);
             call.arg(command);
             call
         };
         let run = process::run_until(&call, stdin, stop, &client.options.timeouts, on_line);
         let (status, stderr) = run.map_err(|e| client.not_run(&e))?;
         let status = process::status(status);
-        let message = stderr.lines().last().unwrap_or_default();
-        if status == CLIENT_FAILED
-            && (CLIENT_MESSAGES.iter().any(|own| message.starts_with(own)) || refused(message).is_some())
-        {
+        // A client whose connection is gone ends like this without a word.
+        let lost = status == CLIENT_FAILED && self.master.as_mut().is_some_and(Master::is_gone);
+        if lost || is_of_client(&status, &stderr) {
             let (address, reason) = (client.address.clone(), last_message(&stderr));
             return Err(TransportError::Cut { address, doing: "while a command was running", reason }.into());
         }
@@ -248,46 +328,5 @@ impl Session for ClientSession {
 
     fn user(&self) -> &str {
         &self.user
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::{Client, TransportError, refused};
-    use crate::transport::ssh::SshOptions;
-    use crate::transport::ssh_config::SshConfig;
-
-    #[test]
-    fn ssh_messages_get_a_class() {
-        let client = Client::new(&SshOptions::new("alias", "/own"), &SshConfig::default());
-        let class = |text: &str| client.failure(text);
-        assert!(matches!(
-            class("ssh: Could not resolve hostname alias: Name or service not known"),
-            TransportError::Resolve { .. }
-        ));
-        assert!(matches!(
-            class("ssh: connect to host alias port 22: Connection refused"),
-            TransportError::Connect { refused: true, .. }
-        ));
-        assert!(matches!(
-            class("Unable to negotiate with 10.0.0.1 port 22: no matching cipher found. Their offer: x"),
-            TransportError::KeyExchange { .. }
-        ));
-        assert!(matches!(class("something new"), TransportError::Client { .. }));
-        assert_eq!(refused("me@alias: Permission denied (publickey,password)."), Some("publickey,password"));
-        assert_eq!(refused("Connection closed"), None);
-    }
-
-    #[test]
-    fn a_changed_key_is_found_in_its_message() {
-        // As OpenSSH 9.2 prints it.
-        let text = "@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@\nIT IS POSSIBLE ...\n\
-            The fingerprint for the ED25519 key sent by the remote host is\nSHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE.\n\
-            Please contact your system administrator.\nAdd correct host key in /own to get rid of this message.\n\
-            Offending ED25519 key in /own:3\n  remove with:\nHost key verification failed.";
-        let client = Client::new(&SshOptions::new("alias", "/own"), &SshConfig::default());
-        let TransportError::KeyChanged { file, line, .. } = client.failure(text) else { panic!("another class") };
-        assert_eq!((file.to_str().unwrap(), line), ("/own", 3));
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::options::Timeouts;
 use super::output::{Lines, Tail, line_ends};
-use super::ssh::Timeouts;
 use super::{Status, Stop};
 use crate::budget::{Budget, Meter, Metered};
 use crate::interrupt::Asking;
@@ -39,9 +39,16 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A command that gets no more of the environment than it needs. Ctrl-C at the terminal is for factoryup, which decides what ends.
 pub(super) fn command(program: &str) -> Command {
+    let mut command = user_command(program);
+    command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command
+}
+
+/// A command that gets the user's environment without factoryup's secrets: ssh's configuration may use any variable, as may the
+/// programs that it starts.
+pub(super) fn user_command(program: &str) -> Command {
     let mut command = process::command(program);
     command.process_group(0);
-    command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }
 

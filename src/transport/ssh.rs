@@ -2,113 +2,39 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::auth::{LoginKeys, Refusal};
+use super::auth::{Login, LoginKeys, Refusal};
+use super::candidates::{Wanted, certificate};
 use super::error::TransportError;
 use super::host_key::{Fingerprint, HostKey, Judge};
+use super::key_file::public_line;
 use super::known_hosts::{KINDS, KnownHost};
+use super::last_login::LastLogin;
 use super::libssh2::Connection;
 use super::openssh::Client;
+use super::options::SshOptions;
 use super::ssh_config::SshConfig;
 use super::{Attempt, Session, Transport};
-use crate::budget::Budget;
 use crate::dialog::Dialog;
 use crate::error::Result;
 use crate::secret::Secret;
 
-/// Which ssh configuration applies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ConfigFile {
-    /// The user's and the system's, as for `ssh`.
-    #[default]
-    Default,
-    /// None.
-    Ignore,
-    /// This one alone, as for `ssh -F`.
-    Path(PathBuf),
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For the TCP connection, per address: 10 s.
-    pub connect: Duration,
-    /// For the key exchange, and for each step of the login: 30 s.
-    pub handshake: Duration,
-    /// After this much silence the host is asked whether it is still there; at least 2 s: 15 s.
-    pub keepalive: Duration,
-    /// After this much silence a connection counts as lost: 60 s.
-    pub silence: Duration,
-    /// For a program that only looks, from its start to its end: [`Budget::QUESTION`].
-    pub question: Duration,
-    /// For a program that makes changes and can be asked to stop: [`Budget::HOST`].
-    pub work: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let s = Duration::from_secs;
-        let (question, work) = (Budget::QUESTION.time, Budget::HOST.time);
-        Self { connect: s(10), handshake: s(30), keepalive: s(15), silence: s(60), question, work }
-    }
-}
-
-impl Timeouts {
-    /// What a command may cost that can be asked to stop, or cannot.
-    pub(super) const fn budget(&self, can_stop: bool) -> Budget {
-        Budget { time: if can_stop { self.work } else { self.question }, ..Budget::HOST }
-    }
-}
-
-/// Where to log in, and with what.
-#[derive(Clone, Debug)]
-pub struct SshOptions {
-    /// Host name, address, or an alias from the ssh configuration.
-    pub host: String,
-    /// Port; none for what the configuration says, which is 22 without one.
-    pub port: Option<u16>,
-    /// Users to try in order; none for what the configuration says.
-    pub users: Vec<String>,
-    /// The one key to log in with; none for the agent's and those of the configuration.
-    pub identity: Option<PathBuf>,
-    /// The host key's fingerprint, when it is known beforehand.
-    pub host_key: Option<Fingerprint>,
-    /// factoryup's own known hosts: read before the user's, and the only file that is written.
-    pub known_hosts: PathBuf,
-    /// Which ssh configuration applies.
-    pub config: ConfigFile,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-}
-
-impl SshOptions {
-    /// Options with defaults for all but the host and factoryup's own known hosts.
-    #[must_use]
-    pub fn new(host: impl Into<String>, known_hosts: impl Into<PathBuf>) -> Self {
-        Self {
-            host: host.into(),
-            port: None,
-            users: Vec::new(),
-            identity: None,
-            host_key: None,
-            known_hosts: known_hosts.into(),
-            config: ConfigFile::default(),
-            timeouts: Timeouts::default(),
-        }
-    }
-}
-
-/// SSH to one host. It remembers what has worked: the backend, the user, passphrases.
+/// SSH to one host. It remembers what has worked: the backend, the user, the key, passphrases.
 pub struct Ssh<'d> {
     options: SshOptions,
+    /// For the first of the users.
     config: SshConfig,
     users: Vec<String>,
+    /// The user that `ssh HOST` would log in as.
+    configured: String,
+    /// Blobs of the keys that are tried first.
+    keys: Vec<Vec<u8>>,
+    last: LastLogin,
     /// Why the system's ssh client is used instead of libssh2.
     client_because: Option<String>,
     passphrases: HashMap<PathBuf, Secret>,
-    /// The last login, if the host refused it.
-    refused: Option<Attempt>,
+    /// The last login, if the host refused it, and what the host said.
+    refused: Option<(Attempt, Vec<String>)>,
     dialog: &'d dyn Dialog,
 }
 
@@ -130,19 +56,47 @@ impl<'d> Ssh<'d> {
                 return Err(TransportError::Destination(name.clone()).into());
             }
         }
-        let config = SshConfig::resolve(&options)?;
-        let users = if options.users.is_empty() { vec![config.user.clone()] } else { options.users.clone() };
-        let mut ssh =
-            Self { options, config, users, client_because: None, passphrases: HashMap::new(), refused: None, dialog };
-        ssh.client_because = ssh.config.needs_client.clone();
-        if let Some(entry) = ssh.known()?.authority() {
-            ssh.client_because.get_or_insert(format!(
-                "@cert-authority on line {} of {}",
-                entry.line,
-                entry.file.display()
-            ));
+        let of_host = format!("{}:{}", options.host, options.port.unwrap_or_default());
+        let last = LastLogin::read(options.last_login.clone(), &of_host);
+        let (users, mut config) = choose(&options, &last)?;
+        let configured =
+            if options.configured_user && config.names_user { &config.user } else { &users[users.len() - 1] };
+        let configured = configured.clone();
+        if config.user != users[0] {
+            config = SshConfig::resolve(&options, Some(&users[0]))?;
         }
+        let keys = options.authorized_keys.iter().filter_map(|line| public_line(line)).collect();
+        let passphrases = HashMap::new();
+        let mut ssh = Self {
+            options,
+            config,
+            users,
+            configured,
+            keys,
+            last,
+            client_because: None,
+            passphrases,
+            refused: None,
+            dialog,
+        };
+        ssh.client_because = ssh.needs_client()?;
         Ok(ssh)
+    }
+
+    /// Why libssh2 need not be tried.
+    fn needs_client(&self) -> Result<Option<String>> {
+        if let Some(because) = &self.config.needs_client {
+            return Ok(Some(because.clone()));
+        }
+        if let Some(entry) = self.known()?.authority() {
+            return Ok(Some(format!("@cert-authority on line {} of {}", entry.line, entry.file.display())));
+        }
+        if which::which("ssh").is_err() {
+            return Ok(None);
+        }
+        let before = self.last.get().and_then(|login| login.client.clone());
+        let keys = self.options.identity.iter().chain(&self.config.identity_files);
+        Ok(certificate(keys).or(before))
     }
 
     /// Why the system's ssh client is used; none while libssh2 is.
@@ -157,19 +111,23 @@ impl<'d> Ssh<'d> {
         KnownHost::look_up(&files, host, *port)
     }
 
-    fn connect_client(&mut self, because: &str) -> Result<Box<dyn Session>> {
+    fn connect_client(&mut self, because: &str, users: &[String]) -> Result<Box<dyn Session>> {
         if which::which("ssh").is_err() {
             return Err(TransportError::NoClient { host: self.options.host.clone(), reason: because.to_owned() }.into());
         }
         let known = self.known()?;
-        let client = Client::new(&self.options, &self.config);
-        let user = self.users[0].clone();
-        if !known.is_known() && known.authority().is_none() || self.options.host_key.is_some() {
-            let key = client.host_key(&user, None)?;
-            self.accept(&known, ((), key), |algorithms| Some(((), client.host_key(&user, Some(algorithms)).ok()?)))?;
+        let last = self.last.get().and_then(|login| login.key.clone());
+        let wanted = Wanted { identity: self.options.identity.as_deref(), last: last.as_deref(), keys: &self.keys };
+        let client = Client::new(&self.options, &self.config, wanted);
+        let unknown = !known.is_known() && known.authority().is_none() && !self.config.asks_for_host_keys;
+        if unknown || self.options.host_key.is_some() {
+            let key = client.host_key(&users[0], None)?;
+            self.accept(&known, ((), key), |algorithms| {
+                Some(((), client.host_key(&users[0], Some(algorithms)).ok()?))
+            })?;
         }
-        let (index, session) = client.log_in(&self.users).map_err(|error| self.note_refusal(error))?;
-        self.prefer(index);
+        let (index, session) = client.log_in(users).map_err(|error| self.note_refusal(error))?;
+        self.learn(&users[index], None, Some(because));
         Ok(session)
     }
 
@@ -177,38 +135,90 @@ impl<'d> Ssh<'d> {
     fn connect_libssh2(&mut self) -> Result<Box<dyn Session>, ConnectFailure> {
         let mut refused = Refusal::default();
         let mut address = String::new();
-        for index in 0..self.users.len() {
+        let last = self.last.get().and_then(|login| login.key.clone());
+        for user in self.users.clone() {
             let connection = self.open()?;
             connection.address().clone_into(&mut address);
-            let user = self.users[index].clone();
-            let mut keys = LoginKeys {
-                config: &self.config,
-                named: self.options.identity.is_some(),
-                passphrases: &mut self.passphrases,
-                dialog: self.dialog,
-            };
+            let wanted = Wanted { identity: self.options.identity.as_deref(), last: last.as_deref(), keys: &self.keys };
+            let mut keys =
+                LoginKeys { config: &self.config, wanted, passphrases: &mut self.passphrases, dialog: self.dialog };
             match keys.log_in(&connection.session, &user).map_err(ConnectFailure::Final)? {
-                None => {
-                    self.prefer(index);
+                Login::In(key) => {
+                    self.learn(&user, key, None);
                     return Ok(connection.logged_in(&user));
                 }
-                Some(refusal) => refused.add(refusal),
+                Login::Refused(refusal) => refused.add(refusal),
             }
         }
-        let Refusal { offered, tried, mut hints, needs_client } = refused;
-        if hints.is_empty() {
+        Err(ConnectFailure::Refused(address, Box::new(refused)))
+    }
+
+    /// What has worked comes first from now on.
+    fn learn(&mut self, user: &str, key: Option<Fingerprint>, client: Option<&str>) {
+        if let Some(index) = self.users.iter().position(|known| known == user) {
+            self.users[..=index].rotate_right(1);
+        }
+        self.last.keep(user, key, client);
+    }
+
+    /// What libssh2 found out, as an error.
+    fn refusal(&mut self, address: String, refused: Refusal, said: Vec<String>) -> TransportError {
+        let Refusal { offered, tried, mut hints, said: mut words, needs_client: _ } = refused;
+        words.extend(said);
+        words.dedup();
+        if !words.is_empty() {
+            hints.insert(0, format!("do what the host says, or check the output of `ssh {}`", self.options.host));
+        } else if hints.is_empty() {
             hints.push("choose the private key with --identity FILE".into());
             hints.push(format!(
                 "or add your public key to ~/.ssh/authorized_keys of {} on the host (`ssh-copy-id`, or the provider's console)",
                 self.users.join(" or ")
             ));
         }
-        let error = TransportError::Login { address, users: self.users.clone(), offered, tried, hints };
-        let error = self.note_refusal(error).into();
-        Err(match needs_client {
-            Some(because) => ConnectFailure::ClientMay { because, error },
-            None => ConnectFailure::Final(error),
-        })
+        let users = self.users.clone();
+        self.note_refusal(TransportError::Login { address, users, offered, tried, said: words, hints })
+    }
+
+    /// Logs in through libssh2, and through the client where that may do better.
+    fn log_in(&mut self, thorough: bool) -> Result<Box<dyn Session>> {
+        if let Some(because) = self.client_because.clone() {
+            return self.connect_client(&because, &self.users.clone());
+        }
+        let (because, users, refused, error) = match self.connect_libssh2() {
+            Ok(session) => return Ok(session),
+            Err(ConnectFailure::Final(error)) => return Err(error),
+            Err(ConnectFailure::ClientMay { because, error }) => (because, self.users.clone(), None, Some(error)),
+            Err(ConnectFailure::Refused(address, refused)) => {
+                let special = refused.needs_client.clone();
+                if which::which("ssh").is_err() || special.is_none() && !thorough {
+                    let error = crate::Error::from(self.refusal(address, *refused, Vec::new()));
+                    return Err(if special.is_some() { error.hint(INSTALL) } else { error });
+                }
+                // A guard on the host counts attempts in vain: only the user of `ssh HOST` is worth another one.
+                let users = if special.is_some() { self.users.clone() } else { vec![self.configured.clone()] };
+                let because = special.unwrap_or_else(|| "libssh2 could not log in".into());
+                (because, users, Some((address, *refused)), None)
+            }
+        };
+        if let Some(error) = error.filter(|_| which::which("ssh").is_err()) {
+            return Err(error.hint(INSTALL));
+        }
+        self.refused = None;
+        match self.connect_client(&because, &users) {
+            Ok(session) => {
+                self.dialog.note(&format!("Using the system's ssh for this host ({because})."));
+                self.client_because = Some(because);
+                Ok(session)
+            }
+            Err(error) => match refused {
+                // libssh2 says more about each key, and the client more about the host.
+                Some((address, refused)) => {
+                    let said = self.refused.take().map(|(_, said)| said).unwrap_or_default();
+                    Err(self.refusal(address, refused, said).into())
+                }
+                None => Err(error),
+            },
+        }
     }
 
     /// A connection to the host, whose key was accepted.
@@ -257,25 +267,41 @@ impl<'d> Ssh<'d> {
 
     /// Remembers a refused login, of which an error is only text.
     fn note_refusal(&mut self, error: TransportError) -> TransportError {
-        if let TransportError::Login { offered, tried, .. } = &error {
-            self.refused = Some(Attempt::Refused { offered: offered.clone(), tried: tried.clone() });
+        if let TransportError::Login { offered, tried, said, .. } = &error {
+            let attempt = Attempt::Refused { offered: offered.clone(), tried: tried.clone() };
+            self.refused = Some((attempt, said.clone()));
         }
         error
     }
-
-    /// Tries this user first from now on.
-    fn prefer(&mut self, index: usize) {
-        self.users[..=index].rotate_right(1);
-    }
 }
 
-/// Why libssh2 did not get in.
+/// The remedy where only the client can log in.
+const INSTALL: &str = "install openssh-client, which supports it";
+
+/// The users to try, in order, and the configuration for one of them.
+fn choose(options: &SshOptions, last: &LastLogin) -> Result<(Vec<String>, SshConfig)> {
+    let mut users = options.users.clone();
+    let asked = if options.configured_user { None } else { users.first().map(String::as_str) };
+    let config = SshConfig::resolve(options, asked)?;
+    if users.is_empty() || options.configured_user && config.names_user && !users.contains(&config.user) {
+        users.insert(users.len().min(1), config.user.clone());
+    }
+    let known = last.get().filter(|_| options.last_user_first);
+    if let Some(index) = known.and_then(|login| users.iter().position(|user| *user == login.user)) {
+        users[..=index].rotate_right(1);
+    }
+    Ok((users, config))
+}
+
+/// Why libssh2 did not log in.
 enum ConnectFailure {
     /// The system's client may be able to.
     ClientMay {
         because: String,
         error: crate::Error,
     },
+    /// The host at this address refused the login.
+    Refused(String, Box<Refusal>),
     Final(crate::Error),
 }
 
@@ -292,29 +318,18 @@ impl From<TransportError> for ConnectFailure {
 
 impl Transport for Ssh<'_> {
     fn connect(&mut self) -> Result<Box<dyn Session>> {
-        if let Some(because) = self.client_because.clone() {
-            return self.connect_client(&because);
-        }
-        match self.connect_libssh2() {
-            Ok(session) => Ok(session),
-            Err(ConnectFailure::Final(error)) => Err(error),
-            Err(ConnectFailure::ClientMay { because, error }) => {
-                if which::which("ssh").is_err() {
-                    return Err(error.hint("install openssh-client, which supports it"));
-                }
-                let session = self.connect_client(&because)?;
-                self.dialog.note(&format!("Using the system's ssh for this host ({because})."));
-                self.client_because = Some(because);
-                Ok(session)
-            }
-        }
+        self.log_in(true)
     }
 
     fn attempt(&mut self) -> Result<Attempt> {
         self.refused = None;
-        match self.connect() {
+        // A login that should have been refused is none to remember.
+        let last = std::mem::take(&mut self.last);
+        let result = self.log_in(false);
+        self.last = last;
+        match result {
             Ok(_) => Ok(Attempt::LoggedIn),
-            Err(error) => self.refused.take().ok_or(error),
+            Err(error) => self.refused.take().map(|(attempt, _)| attempt).ok_or(error),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use super::error::TransportError;
+use super::keywords::{named, not_followed};
+use super::options::{ConfigFile, SshOptions};
 use super::process;
-use super::ssh::{ConfigFile, SshOptions};
 use crate::budget::Budget;
 use crate::dialog::plain;
 use crate::error::Result;
@@ -22,18 +24,28 @@ pub(super) enum Strict {
     AcceptNew,
 }
 
-/// The configuration for one host.
+/// The configuration for one host and user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SshConfig {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
+    /// Whether the configuration names the user, who else is the local one.
+    pub(super) names_user: bool,
     pub(super) identity_files: Vec<PathBuf>,
+    /// The same as the configuration writes them, for the client.
+    pub(super) identity_texts: Vec<String>,
+    /// Whether the configuration names them; else they are the usual ones.
+    pub(super) names_identities: bool,
     pub(super) identities_only: bool,
     pub(super) use_agent: bool,
+    /// The agent's socket, if another one than the environment names.
+    pub(super) agent: Option<PathBuf>,
     /// Name and port that known hosts have it by: those of the host, or its `HostKeyAlias` and 22.
     pub(super) known_as: (String, u16),
     pub(super) known_hosts: Vec<PathBuf>,
+    /// Whether a program is asked for host keys, too.
+    pub(super) asks_for_host_keys: bool,
     pub(super) strict: Strict,
     pub(super) family: Family,
     /// What it asks for that only the system's ssh client can do.
@@ -50,45 +62,49 @@ pub(super) enum Family {
 }
 
 impl SshConfig {
-    /// Asks the system's ssh client, if there is one and it is wanted; else the client's defaults.
-    pub(super) fn resolve(options: &SshOptions) -> Result<Self> {
-        let home = std::env::home_dir().unwrap_or_else(|| "/".into());
-        let output = match options.config {
-            ConfigFile::Ignore => None,
-            _ if which::which("ssh").is_err() => None,
-            _ => Some(dump(options)?),
-        };
-        let mut config =
-            output.map_or_else(|| Self::defaults(options, &home), |text| Self::parse(&text, options, &home));
-        if let Some(identity) = &options.identity {
-            config.identity_files = vec![identity.clone()];
-            config.identities_only = true;
-        }
-        Ok(config)
+    /// Asks the system's ssh client about a login as `user`, if there is a client and it is wanted; else the client's defaults.
+    pub(super) fn resolve(options: &SshOptions, user: Option<&str>) -> Result<Self> {
+        let usual = if options.config == ConfigFile::Ignore { None } else { usual() };
+        let home = || std::env::home_dir().unwrap_or_else(|| "/".into());
+        let Some(usual) = usual else { return Ok(Self::defaults(options, &home())) };
+        // The client's home is the one in the password file, whatever HOME says.
+        let of_client = usual.lines().find_map(|line| {
+            let files = line.strip_prefix("userknownhostsfile ")?;
+            files.split_once("/.ssh/known_hosts").map(|(home, _)| PathBuf::from(home)).filter(|home| home.is_absolute())
+        });
+        Ok(Self::parse(&dump(options, user)?, usual, options, &of_client.unwrap_or_else(home)))
     }
 
     fn defaults(options: &SshOptions, home: &Path) -> Self {
         let port = options.port.unwrap_or(22);
+        let identities = ["id_ed25519", "id_ecdsa", "id_rsa"].map(|name| home.join(".ssh").join(name));
         Self {
             host: options.host.clone(),
             port,
             user: std::env::var("USER").unwrap_or_else(|_| "root".into()),
-            identity_files: ["id_ed25519", "id_ecdsa", "id_rsa"].map(|name| home.join(".ssh").join(name)).into(),
+            names_user: false,
+            identity_texts: identities.iter().map(|path| path.display().to_string()).collect(),
+            identity_files: identities.into(),
+            names_identities: false,
             identities_only: false,
             use_agent: true,
+            agent: None,
             known_as: (options.host.clone(), port),
             known_hosts: vec![home.join(".ssh/known_hosts")],
+            asks_for_host_keys: false,
             strict: Strict::Ask,
             family: Family::Any,
             needs_client: None,
         }
     }
 
-    /// Reads the dump: a keyword in lower case and its value on each line.
-    pub(super) fn parse(text: &str, options: &SshOptions, home: &Path) -> Self {
-        let pairs: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+    /// Reads the dump: a keyword in lower case and its value on each line. `usual` is the dump without a configuration.
+    pub(super) fn parse(text: &str, usual: &str, options: &SshOptions, home: &Path) -> Self {
+        let pairs = pairs(text);
+        let usual = self::pairs(usual);
         let all = |key: &'static str| pairs.iter().filter(move |pair| pair.0 == key).map(|pair| pair.1.trim());
         let one = |key: &'static str| all(key).next().filter(|value| *value != "none");
+        let names = |key: &str| pairs.iter().any(|pair| pair.0 == key && !usual.contains(pair));
         let mut config = Self::defaults(options, home);
         if let Some(host) = one("hostname") {
             host.clone_into(&mut config.host);
@@ -98,6 +114,7 @@ impl SshConfig {
         }
         if let Some(user) = one("user") {
             user.clone_into(&mut config.user);
+            config.names_user = names("user");
         }
         config.known_as = match one("hostkeyalias") {
             Some(alias) => (alias.to_owned(), 22),
@@ -121,8 +138,11 @@ impl SshConfig {
             .iter()
             .map(|file| expand(file, home))
             .collect();
+        config.asks_for_host_keys = one("knownhostscommand").is_some();
         let identities: Vec<_> = all("identityfile").filter(|file| *file != "none").collect();
         config.identity_files = identities.iter().map(|file| expand(file, home)).collect();
+        config.identity_texts = identities.iter().map(|file| (*file).to_owned()).collect();
+        config.names_identities = names("identityfile");
 
         let agent = all("identityagent").next();
         config.use_agent = agent != Some("none");
@@ -130,19 +150,16 @@ impl SshConfig {
             let environment = std::env::var("SSH_AUTH_SOCK").unwrap_or_default();
             !["none", "SSH_AUTH_SOCK", environment.as_str()].contains(socket)
         });
-        let needs = |keyword: &str, value: Option<&str>| value.map(|value| plain(&format!("{keyword} {value}")));
-        config.needs_client = needs("ProxyJump", one("proxyjump"))
-            .or_else(|| needs("ProxyCommand", one("proxycommand")))
-            .or_else(|| needs("CertificateFile", one("certificatefile")))
-            .or_else(|| needs("IdentityAgent", other_agent))
-            .or_else(|| needs("PKCS11Provider", one("pkcs11provider")))
-            .or_else(|| needs("BindAddress", one("bindaddress")))
-            .or_else(|| needs("BindInterface", one("bindinterface")))
-            .or_else(|| needs("KnownHostsCommand", one("knownhostscommand")))
-            .or_else(|| needs("CanonicalizeHostname", one("canonicalizehostname").filter(|value| *value != "false")))
-            .or_else(|| needs("IdentityFile", identities.iter().copied().find(|file| expands_further(file))));
+        config.agent = other_agent.map(|socket| expand(socket, home));
+        config.needs_client = not_followed(&pairs, &usual)
+            .or_else(|| other_agent.map(|socket| named("identityagent", socket)))
+            .or_else(|| identities.iter().find(|file| expands_further(file)).map(|file| named("identityfile", file)));
         config
     }
+}
+
+fn pairs(dump: &str) -> Vec<(&str, &str)> {
+    dump.lines().filter_map(|line| line.split_once(' ')).collect()
 }
 
 /// Tokens other than these are left to the client, which knows all of them.
@@ -174,9 +191,29 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// The arguments that every call of ssh begins with, up to the destination.
+/// What the client says about a host that no configuration is about; none without a client.
+fn usual() -> Option<&'static str> {
+    static USUAL: OnceLock<Option<String>> = OnceLock::new();
+    let ask = || {
+        which::which("ssh").ok()?;
+        let mut command = process::user_command("ssh");
+        command.args(["-F", "none", "-G", "--", "host"]).stdin(Stdio::null());
+        let output = crate::process::output(&mut command, None, Budget::LOCAL).ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    USUAL.get_or_init(ask).as_deref()
+}
+
+/// Settings that make a session what factoryup needs, as far as this client knows them: an older one refuses what it does not know.
+const SESSION: [(&str, &str); 3] = [
+    ("sessiontype ", "SessionType=default"),
+    ("stdinnull ", "StdinNull=no"),
+    ("forkafter", "ForkAfterAuthentication=no"),
+];
+
+/// The arguments that every call of ssh begins with, up to the destination. The first value that ssh sees for a setting counts.
 pub(super) fn arguments(options: &SshOptions, user: Option<&str>) -> Command {
-    let mut command = process::command("ssh");
+    let mut command = process::user_command("ssh");
     command.arg("-T");
     match &options.config {
         ConfigFile::Default => {}
@@ -187,27 +224,29 @@ pub(super) fn arguments(options: &SshOptions, user: Option<&str>) -> Command {
             command.arg("-F").arg(path);
         }
     }
+    let known = |key: &str| usual().is_some_and(|text| text.lines().any(|line| line.starts_with(key)));
+    for (_, setting) in SESSION.iter().filter(|(key, _)| known(key)) {
+        command.args(["-o", setting]);
+    }
+    command.args(["-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no"]);
     if let Some(port) = options.port {
         command.args(["-p", &port.to_string()]);
     }
     if let Some(user) = user {
         command.args(["-l", user]);
     }
-    if let Some(identity) = &options.identity {
-        command.arg("-i").arg(identity);
-    }
     command
 }
 
-fn dump(options: &SshOptions) -> Result<String> {
-    let mut command = arguments(options, options.users.first().map(String::as_str));
+fn dump(options: &SshOptions, user: Option<&str>) -> Result<String> {
+    let mut command = arguments(options, user);
     command.args(["-G", "--", &options.host]).stdin(Stdio::null());
     let output =
         crate::process::output(&mut command, None, Budget { time: options.timeouts.handshake, ..Budget::LOCAL });
-    let failed = |reason: String| TransportError::Config { host: options.host.clone(), reason };
-    let output = output.map_err(|e| failed(e.to_string()))?;
+    let failed = |reason: &str| TransportError::Config { host: options.host.clone(), reason: plain(reason) };
+    let output = output.map_err(|e| failed(&e.to_string()))?;
     if !output.status.success() {
-        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()).into());
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim()).into());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -218,7 +257,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     fn parse(text: &str) -> SshConfig {
-        SshConfig::parse(text, &SshOptions::new("alias", "/own"), Path::new("/home/me"))
+        SshConfig::parse(text, "", &SshOptions::new("alias", "/own"), Path::new("/home/me"))
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::key_file::KeyFile;
+use super::candidates::Wanted;
+use super::key_file::{KeyFile, kind_of};
 use super::known_hosts::KnownHost;
 use super::openssh::Client;
+use super::options::SshOptions;
 use super::output::{Lines, Tail};
-use super::ssh::SshOptions;
 use super::ssh_config::SshConfig;
 use crate::fuzz::{Reader, text};
 
@@ -40,7 +41,7 @@ pub(crate) const READERS: &[Reader] = &[
         name: "ssh-config",
         read: |bytes| {
             let options = SshOptions::new("alias", "/own");
-            let config = SshConfig::parse(&String::from_utf8_lossy(bytes), &options, Path::new("/home/me"));
+            let config = SshConfig::parse(&String::from_utf8_lossy(bytes), "port 22", &options, Path::new("/home/me"));
             let because = config.needs_client.as_deref().map(|why| why.chars().take(9).collect::<String>());
             format!("{because:?} {} {}", config.use_agent, config.known_hosts.len().min(3))
         },
@@ -55,7 +56,7 @@ pub(crate) const READERS: &[Reader] = &[
         name: "key-file",
         read: |bytes| {
             let (_folder, path) = file(bytes);
-            KeyFile::read(&path).map_or_else(text, |key| format!("{:?} {:?}", key.kind(), key.encrypted))
+            KeyFile::read(&path).map_or_else(text, |key| format!("{:?} {:?}", key.public.as_deref().and_then(kind_of), key.encrypted))
         },
         seeds: &[
             b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ me",
@@ -68,7 +69,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader {
         name: "ssh-messages",
         read: |bytes| {
-            let client = Client::new(&SshOptions::new("alias", "/own"), &SshConfig::default());
+            let client = Client::new(&SshOptions::new("alias", "/own"), &SshConfig::default(), Wanted::default());
             text(client.failure(&String::from_utf8_lossy(bytes)))
         },
         seeds: &[

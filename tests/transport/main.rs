@@ -13,6 +13,7 @@ use factoryup::transport::{ConfigFile, Exit, Session, Ssh, SshOptions, Status, T
 use support::lab::{self, Keys, stdout};
 
 mod client;
+mod configurations;
 mod failures;
 mod host_key;
 mod login;
