@@ -31,7 +31,7 @@ impl From<Name> for TargetName {
 /// Credentials for the host and GitLab. Secrets come from a file, the environment or a prompt, never from a flag.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Access {
-    /// Log in to the host with this private key instead of ssh-agent's and the default keys
+    /// Log in to the host with this private key first, before ssh-agent's and the default keys
     #[arg(long, value_name = "FILE", env = "FACTORYUP_IDENTITY", value_parser = super::path())]
     identity: Option<PathBuf>,
 

@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::factory::Sudo;
 use crate::interrupt::Work;
 use crate::plan::{Log, Plan};
+use crate::transport::Who;
 
 /// How long the host waits for the confirmation. Two logins at a bad connection take less than half of it.
 pub(super) const SECONDS: u32 = 120;
@@ -195,7 +196,7 @@ impl HostTarget<'_> {
 
     fn dial_operator(&self) -> Result<Root> {
         let Reach::Remote(dial) = &self.reach else { return Err(Error::internal("no way to log in anew")) };
-        let session = dial(&[self.confirmer()])?.connect()?;
+        let session = dial(&Who::Only(&self.confirmer()))?.connect()?;
         let password = self.operator_password.clone().or_else(|| self.password.clone());
         let host = &self.factory.host;
         let asks = host.sudo == Sudo::Password && session.user() == host.operator;

@@ -27,10 +27,9 @@
 //! use factoryup::plan::{Options, StateDir, converge};
 //! use factoryup::transport::{Ssh, SshOptions};
 //! # fn example(factory: &factoryup::factory::Factory) -> factoryup::Result<()> {
-//! let reach = Reach::Remote(Box::new(|users| {
-//!     let mut options = SshOptions::new(&factory.host.address, "/home/me/known_hosts");
-//!     options.users = users.to_vec();
-//!     Ok(Box::new(Ssh::new(options, &Silent)?))
+//! let reach = Reach::Remote(Box::new(|who| {
+//!     let options = SshOptions::new(&factory.host.address, "/home/me/known_hosts");
+//!     Ok(Box::new(Ssh::new(options.logging_in(who), &Silent)?))
 //! }));
 //! let mut target = HostTarget::new(factory, reach, None)?;
 //! converge(&mut target, &Silent, &StateDir::open("acme")?, Options::default())?;

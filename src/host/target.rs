@@ -19,7 +19,7 @@ use crate::hand_over::HandOver;
 use crate::interrupt::Work;
 use crate::plan::{Action, Change, Log, Plan, Proof, Risk, Target, TargetName, Watch};
 use crate::secret::Secret;
-use crate::transport::Transport;
+use crate::transport::{Transport, Who};
 
 /// How long a probe waits for a run that still works on the host.
 const BUSY_LIMIT: Duration = Duration::from_mins(10);
@@ -27,8 +27,8 @@ const BUSY_LIMIT: Duration = Duration::from_mins(10);
 /// The fact that guarded changes are in place which nobody has confirmed: `waits` while a timer will take them back, else `stuck`.
 const UNSETTLED: &str = "unsettled";
 
-/// Makes a way to the host for the first of these users that the host lets in.
-pub type Dial<'d> = Box<dyn Fn(&[String]) -> Result<Box<dyn Transport + 'd>> + 'd>;
+/// Makes a way to the host for a user of these.
+pub type Dial<'d> = Box<dyn Fn(&Who<'_>) -> Result<Box<dyn Transport + 'd>> + 'd>;
 
 /// How the host is reached.
 pub enum Reach<'d> {
@@ -174,8 +174,10 @@ impl<'d> HostTarget<'d> {
                     users.dedup();
                     if self.provider_first {
                         users.reverse();
+                        dial(&Who::InOrder(&users))?.connect()?
+                    } else {
+                        dial(&Who::Any(&users))?.connect()?
                     }
-                    dial(&users)?.connect()?
                 }
             };
             let asks = self.factory.host.sudo == Sudo::Password && session.user() == self.factory.host.operator;

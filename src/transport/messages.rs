@@ -3,17 +3,21 @@
 use super::Status;
 use super::auth::said;
 use super::error::TransportError;
+use super::host_key::Fingerprint;
 use super::openssh::Client;
 
 /// ssh's exit code for a failure of its own. A command that ends with it, or by a signal, looks the same but for the messages.
 pub(super) const CLIENT_FAILED: Status = Status::Code(255);
+
+/// How ssh begins what it says of a connection that it shares.
+pub(super) const SHARING: &str = "mux_client_";
 
 /// How ssh's own messages begin, as far as they end a connection.
 const CLIENT_MESSAGES: [&str; 16] = [
     "ssh: ",
     "Connection to ",
     "Shared connection to ",
-    "mux_client_",
+    SHARING,
     "Connection closed by",
     "Connection reset by",
     "client_loop: ",
@@ -91,6 +95,12 @@ pub(super) fn last_message(stderr: &str) -> String {
     lines.next().unwrap_or("it gave no reason").trim_start_matches("ssh: ").to_owned()
 }
 
+/// The last key that the host accepted, of the client's debugging messages.
+pub(super) fn accepted(log: &str) -> Option<Fingerprint> {
+    let line = log.lines().rev().find(|line| line.contains("Server accepts key: "))?;
+    line.split(' ').find(|word| word.starts_with("SHA256:"))?.parse().ok()
+}
+
 /// Whether the host closed the connection, which it had made.
 pub(super) fn is_closed(stderr: &str) -> bool {
     let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
@@ -111,7 +121,7 @@ pub(super) fn of_host(stderr: &str) -> Vec<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{Client, TransportError, of_host, refused};
+    use super::{Client, TransportError, accepted, of_host, refused};
     use crate::transport::candidates::Wanted;
     use crate::transport::options::SshOptions;
     use crate::transport::ssh_config::SshConfig;
@@ -135,6 +145,9 @@ mod tests {
         assert!(matches!(class("something new"), TransportError::Client { .. }));
         assert_eq!(refused("me@alias: Permission denied (publickey,password)."), Some("publickey,password"));
         assert_eq!(refused("Connection closed"), None);
+        let key = "SHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE";
+        let log = format!("debug1: Server accepts key: /a b ED25519 {key} agent\r\ndebug1: x");
+        assert_eq!(accepted(&log).map(|key| key.to_string()).as_deref(), Some(key));
         let text = "Your account has expired; ask ops\nConnection closed by 10.0.0.1 port 22";
         assert_eq!(of_host(text), ["Your account has expired; ask ops"]);
         assert_eq!(of_host("me@alias: Permission denied (publickey)."), [""; 0]);

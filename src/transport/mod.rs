@@ -6,7 +6,7 @@
 //!
 //! | type | reaches the host by |
 //! |---|---|
-//! | [`Ssh`] | libssh2, or the system's `ssh` client where libssh2 cannot do it: jump hosts, FIDO keys, certificates |
+//! | [`Ssh`] | libssh2, or the system's `ssh` client: for jump hosts, FIDO keys, certificates, and each keyword of ssh's configuration that is not followed here |
 //! | [`Local`] | a shell on this very machine |
 //!
 //! Every [`connect`](Transport::connect) is a really new connection with a login of its own; so the proof that a host still lets

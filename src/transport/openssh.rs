@@ -15,10 +15,10 @@ use tempfile::TempDir;
 
 use super::candidates::{Rank, Source, Wanted};
 use super::error::{TransportError, reason};
-use super::host_key::HostKey;
+use super::host_key::{Fingerprint, HostKey};
 use super::key_file::kind_of;
 use super::master::{HOLD, Master, Started, socket_in};
-use super::messages::{CLIENT_FAILED, is_closed, is_of_client, last_message, of_host, refused};
+use super::messages::{CLIENT_FAILED, SHARING, accepted, is_closed, is_of_client, last_message, of_host, refused};
 use super::options::SshOptions;
 use super::ssh_config::{SshConfig, arguments};
 use super::{Exit, Session, Status, Stop, process};
@@ -36,6 +36,8 @@ pub(super) struct Client {
     asks_for_host_keys: bool,
     /// Key files in the order in which they are tried, as ssh's configuration writes them; none for the configuration's own.
     identities: Vec<String>,
+    /// The same for the key of the last login.
+    last: Option<String>,
     /// Private: public keys that name the agent's, and the socket of the connection.
     folder: Option<Arc<TempDir>>,
 }
@@ -48,11 +50,13 @@ impl Client {
         });
         // Without a directory for itself it connects for each command, and takes the keys as they come.
         let folder = tempfile::Builder::new().prefix("fu").tempdir().ok().map(Arc::new);
+        let (last, identities) = identities(config, wanted, folder.as_deref());
         Self {
             known_hosts: known_hosts.collect(),
             address: format!("{}:{}", config.host, config.port),
             asks_for_host_keys: config.asks_for_host_keys,
-            identities: identities(config, wanted, folder.as_deref()),
+            identities,
+            last,
             options: options.clone(),
             folder,
         }
@@ -136,14 +140,18 @@ impl Client {
         blob.map(|blob| HostKey::new(&blob)).ok_or_else(|| self.failure(&stderr).into())
     }
 
-    /// Logs in as the first user that the host lets in: the user's place in the list, and the session.
-    pub(super) fn log_in(&self, users: &[String]) -> Result<(usize, Box<dyn Session>), TransportError> {
+    /// Logs in as the first user that the host lets in.
+    pub(super) fn log_in(&self, users: &[String]) -> Result<LoggedIn, TransportError> {
         let (mut offered, mut tried, mut said) = (String::new(), Vec::new(), Vec::new());
         for (index, user) in users.iter().enumerate() {
-            let Begun { status, messages, said: words, master } = self.begin(user)?;
-            // Any other code is that of the command, or of the user's shell; so the login worked.
-            if master.is_some() || status != CLIENT_FAILED {
-                return Ok((index, Box::new(ClientSession { client: self.clone(), user: user.clone(), master })));
+            // ssh tries an agent's other keys before a key in a file, and the host counts them.
+            let known = self.last.as_ref().map(|file| self.begin(user, Some(file))).transpose()?;
+            let begun = known.filter(Begun::is_in).map_or_else(|| self.begin(user, None), Ok)?;
+            let is_in = begun.is_in();
+            let Begun { messages, said: words, key, master, .. } = begun;
+            if is_in {
+                let session = Box::new(ClientSession { client: self.clone(), user: user.clone(), master });
+                return Ok(LoggedIn { index, key, session });
             }
             // A host can take the key, say something, and close the connection all the same.
             let closed = is_closed(&messages) && !words.is_empty();
@@ -172,13 +180,18 @@ impl Client {
     }
 
     /// Begins a session: with a connection that it can share, or with how the client ended.
-    fn begin(&self, user: &str) -> Result<Begun, TransportError> {
-        // What the host says before a login is of this level.
-        let mut settings = vec!["LogLevel=INFO".to_owned()];
+    fn begin(&self, user: &str, only: Option<&String>) -> Result<Begun, TransportError> {
         let Some(folder) = &self.folder else {
-            let (status, messages) = self.brief(self.call(user, &self.known_hosts, &settings).arg("true"))?;
-            return Ok(Begun { status, said: of_host(&messages), messages, master: None });
+            // What the host says before a login is of this level.
+            let mut command = self.call(user, &self.known_hosts, &["LogLevel=INFO"]);
+            let (status, messages) = self.brief(command.arg("true"))?;
+            return Ok(Begun { status, said: of_host(&messages), messages, ..Begun::default() });
         };
+        // The key that the host accepts is of this one.
+        let mut settings = vec!["LogLevel=DEBUG1".to_owned()];
+        if let Some(file) = only {
+            settings.extend(["IdentitiesOnly=yes".to_owned(), format!("IdentityFile={}", quoted(file))]);
+        }
         let socket = socket_in(folder);
         if let Some(socket) = &socket {
             settings.extend(["ControlMaster=yes".to_owned(), control_path(socket)]);
@@ -192,7 +205,10 @@ impl Client {
         command.arg(if socket.is_some() { HOLD } else { "true" });
         let limit = self.login_limit();
         let (status, said) = match Master::start(command, socket, folder, limit).map_err(|e| self.not_run(&e))? {
-            Started::Connected(master) => return Ok(Begun { master: Some(master), ..Begun::default() }),
+            Started::Connected(master) => {
+                let key = accepted(&crate::budget::read_text(&log).unwrap_or_default());
+                return Ok(Begun { key, master: Some(master), ..Begun::default() });
+            }
             Started::Ended(status, stderr) => (process::status(status), stderr),
             Started::TooLong(stderr) => {
                 let last = stderr.lines().last().map(|line| format!(" ({line})")).unwrap_or_default();
@@ -201,7 +217,9 @@ impl Client {
             }
         };
         let own = plain(&crate::budget::read_text(&log).unwrap_or_default());
-        Ok(Begun { status, messages: format!("{said}\n{}", own.trim_end()), said: of_host(&said), master: None })
+        let lines = said.lines().chain(own.lines().filter(|line| !line.starts_with("debug")));
+        let messages = lines.collect::<Vec<_>>().join("\n");
+        Ok(Begun { status, messages, said: of_host(&said), key: accepted(&own), master: None })
     }
 
     /// Runs the client for no longer than a login takes.
@@ -224,6 +242,15 @@ impl Client {
     }
 }
 
+/// A login that worked.
+pub(super) struct LoggedIn {
+    /// The user's place in the list.
+    pub(super) index: usize,
+    /// The key, if it is known.
+    pub(super) key: Option<Fingerprint>,
+    pub(super) session: Box<dyn Session>,
+}
+
 /// How a session began.
 struct Begun {
     status: Status,
@@ -231,50 +258,63 @@ struct Begun {
     messages: String,
     /// The host's words.
     said: Vec<String>,
+    /// The last key that the host accepted.
+    key: Option<Fingerprint>,
     master: Option<Master>,
+}
+
+impl Begun {
+    /// Whether the login worked: any other code is that of the command, or of the user's shell.
+    fn is_in(&self) -> bool {
+        self.master.is_some() || self.status != CLIENT_FAILED
+    }
 }
 
 impl Default for Begun {
     fn default() -> Self {
-        Self { status: Status::Code(0), messages: String::new(), said: Vec::new(), master: None }
+        Self { status: Status::Code(0), messages: String::new(), said: Vec::new(), key: None, master: None }
     }
 }
 
-/// The key files for the client, if they are not those of the configuration alone. A public key names one that the agent holds.
-fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) -> Vec<String> {
-    let mut first: Vec<String> = wanted.identity.map(|path| absolute(path)).into_iter().collect();
+/// The key of the last login, and the key files for the client if they are not those of the configuration alone. A public key names
+/// one that the agent holds.
+fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) -> (Option<String>, Vec<String>) {
+    let mut first: Vec<String> = wanted.identity.map(absolute).into_iter().collect();
     let session = ssh2::Session::new().ok().filter(|_| config.use_agent && !config.identities_only);
     let mut agent = session.and_then(|session| session.agent().ok());
     if let (Some(agent), Some(socket)) = (&mut agent, &config.agent) {
         let _ = agent.set_identity_path(socket);
     }
-    let held = wanted.candidates(config, agent.as_mut()).list;
-    let held = held.iter().filter(|one| one.rank <= Rank::Wanted && matches!(one.source, Source::Agent(_)));
-    for (index, blob) in held.filter_map(|one| one.blob()).enumerate() {
-        let Some(folder) = folder else { break };
-        let (path, kind) = (folder.path().join(format!("{index}.pub")), kind_of(blob).unwrap_or_default());
-        if fs::write(
-            &path,
-            format!(
-                "{kind} {}
-",
-                STANDARD.encode(blob)
-            ),
-        )
-        .is_ok()
-        {
-            first.push(absolute(&path));
+    let mut last = None;
+    let candidates = wanted.candidates(config, agent.as_mut()).list;
+    for (index, one) in candidates.iter().filter(|one| one.rank <= Rank::Wanted).enumerate() {
+        let file = match (&one.source, folder) {
+            (Source::File(file), _) => absolute(&file.path),
+            (Source::Agent(identity), Some(folder)) => {
+                let (path, blob) = (folder.path().join(format!("{index}.pub")), identity.blob());
+                let line = format!("{} {}\n", kind_of(blob).unwrap_or_default(), STANDARD.encode(blob));
+                if fs::write(&path, line).is_err() {
+                    continue;
+                }
+                absolute(&path)
+            }
+            (Source::Agent(_), None) => continue,
+        };
+        if one.rank == Rank::Last {
+            last.get_or_insert_with(|| file.clone());
+        }
+        if !first.contains(&file) {
+            first.push(file);
         }
     }
     // A list of its own takes the place of the usual files.
     if !first.is_empty() {
         let all = config.identity_texts.iter().zip(&config.identity_files);
         // ssh complains of a file that it was told of and that is not there.
-        first.extend(
-            all.filter(|(text, path)| text.contains(['%', '$']) || path.exists()).map(|(text, _)| text.clone()),
-        );
+        let there = all.filter(|(text, path)| text.contains(['%', '$']) || path.exists());
+        first.extend(there.map(|(text, _)| text.clone()));
     }
-    first
+    (last, first)
 }
 
 /// A path of this machine where ssh expands what begins with `%`.
@@ -323,7 +363,9 @@ impl Session for ClientSession {
             let (address, reason) = (client.address.clone(), last_message(&stderr));
             return Err(TransportError::Cut { address, doing: "while a command was running", reason }.into());
         }
-        Ok(Exit { status, stderr })
+        // A host that allows one session per connection gets a second connection, which is no failure.
+        let of_command = stderr.lines().filter(|line| !line.starts_with(SHARING));
+        Ok(Exit { status, stderr: of_command.collect::<Vec<_>>().join("\n") })
     }
 
     fn user(&self) -> &str {

@@ -11,7 +11,7 @@ use super::key_file::public_line;
 use super::known_hosts::{KINDS, KnownHost};
 use super::last_login::LastLogin;
 use super::libssh2::Connection;
-use super::openssh::Client;
+use super::openssh::{Client, LoggedIn};
 use super::options::SshOptions;
 use super::ssh_config::SshConfig;
 use super::{Attempt, Session, Transport};
@@ -79,11 +79,12 @@ impl<'d> Ssh<'d> {
             refused: None,
             dialog,
         };
-        ssh.client_because = ssh.needs_client()?;
+        let before = ssh.last.get().and_then(|login| login.client.clone()).filter(|_| which::which("ssh").is_ok());
+        ssh.client_because = ssh.needs_client()?.or(before);
         Ok(ssh)
     }
 
-    /// Why libssh2 need not be tried.
+    /// Why libssh2 need not be tried, as far as configuration and files say.
     fn needs_client(&self) -> Result<Option<String>> {
         if let Some(because) = &self.config.needs_client {
             return Ok(Some(because.clone()));
@@ -91,12 +92,8 @@ impl<'d> Ssh<'d> {
         if let Some(entry) = self.known()?.authority() {
             return Ok(Some(format!("@cert-authority on line {} of {}", entry.line, entry.file.display())));
         }
-        if which::which("ssh").is_err() {
-            return Ok(None);
-        }
-        let before = self.last.get().and_then(|login| login.client.clone());
         let keys = self.options.identity.iter().chain(&self.config.identity_files);
-        Ok(certificate(keys).or(before))
+        Ok(certificate(keys).filter(|_| which::which("ssh").is_ok()))
     }
 
     /// Why the system's ssh client is used; none while libssh2 is.
@@ -126,8 +123,10 @@ impl<'d> Ssh<'d> {
                 Some(((), client.host_key(&users[0], Some(algorithms)).ok()?))
             })?;
         }
-        let (index, session) = client.log_in(users).map_err(|error| self.note_refusal(error))?;
-        self.learn(&users[index], None, Some(because));
+        let LoggedIn { index, key, session } = client.log_in(users).map_err(|error| self.note_refusal(error))?;
+        // What the configuration says is looked up again in the next run.
+        let found_out = self.needs_client()?.is_none().then_some(because);
+        self.learn(&users[index], key, found_out);
         Ok(session)
     }
 
@@ -164,8 +163,10 @@ impl<'d> Ssh<'d> {
     /// What libssh2 found out, as an error.
     fn refusal(&mut self, address: String, refused: Refusal, said: Vec<String>) -> TransportError {
         let Refusal { offered, tried, mut hints, said: mut words, needs_client: _ } = refused;
-        words.extend(said);
-        words.dedup();
+        // The client hears more of it, and writes control characters as text.
+        if !said.is_empty() {
+            words = said;
+        }
         if !words.is_empty() {
             hints.insert(0, format!("do what the host says, or check the output of `ssh {}`", self.options.host));
         } else if hints.is_empty() {

@@ -41,7 +41,7 @@ use open::text_in;
 /// How to log in, in addition to what `factory.toml` says. Files rather than values: secrets are read when they are needed.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    /// A private SSH key.
+    /// A private SSH key, which is tried before all others.
     pub identity: Option<PathBuf>,
     /// The only host key to accept, `SHA256:…`; wins over `host.host_key`.
     pub host_key: Option<String>,
@@ -218,14 +218,15 @@ impl<'w> Workspace<'w> {
         if host.kind == HostKind::Local {
             return Reach::Here(Box::new(Local));
         }
-        Reach::Remote(Box::new(move |users| {
+        Reach::Remote(Box::new(move |who| {
             let pinned = self.keys.host_key.as_deref().unwrap_or(&host.host_key);
             let mut options = SshOptions::new(&host.address, self.state.file("known_hosts"));
             options.port = Some(host.port).filter(|&port| port != 22);
-            options.users = users.to_vec();
             options.identity.clone_from(&self.keys.identity);
+            options.authorized_keys.clone_from(&host.authorized_keys);
+            options.last_login = Some(self.state.file("login.json"));
             options.host_key = if pinned.is_empty() { None } else { Some(pinned.parse()?) };
-            Ok(Box::new(Ssh::new(options, self.watch)?))
+            Ok(Box::new(Ssh::new(options.logging_in(who), self.watch)?))
         }))
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use factoryup::host::{Drill, HostTarget, Reach};
 use factoryup::plan::{Action, Outcome, Target};
+use factoryup::transport::Who;
 
 use crate::journey::Journey;
 use crate::support::lab;
@@ -18,11 +19,11 @@ impl Journey {
     fn kill_after(&self, logins: usize, revert_after: u32) {
         let Reach::Remote(dial) = self.reach() else { unreachable!() };
         let made = AtomicUsize::new(0);
-        let reach = Reach::Remote(Box::new(move |users: &[String]| {
+        let reach = Reach::Remote(Box::new(move |who: &Who<'_>| {
             if made.fetch_add(1, Ordering::Relaxed) >= logins {
                 resume_unwind(Box::new("killed"));
             }
-            dial(users)
+            dial(who)
         }));
         let target = HostTarget::new(&self.factory, reach, None).unwrap().with_drill(Drill::default(), revert_after);
         if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| self.run(target))) {

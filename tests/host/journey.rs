@@ -15,7 +15,7 @@ use factoryup::factory::{Factory, RunnerKind};
 use factoryup::host::{Dial, HostTarget, Reach};
 use factoryup::plan::{Event, Options, Outcome, Plan, Proof, StateDir, Watch, converge};
 use factoryup::secret::Secret;
-use factoryup::transport::{Attempt, ConfigFile, Exit, Session, Ssh, SshOptions, Stop, Transport};
+use factoryup::transport::{Attempt, ConfigFile, Exit, Session, Ssh, SshOptions, Stop, Transport, Who};
 use factoryup::{Error, Result};
 use tempfile::TempDir;
 
@@ -174,12 +174,12 @@ impl Journey {
 
     pub fn reach(&self) -> Reach<'static> {
         let dial = self.dial();
-        Reach::Remote(Box::new(move |users| dial(users)))
+        Reach::Remote(Box::new(move |who| dial(who)))
     }
 
     /// The host as if it were the machine that factoryup runs on, as root.
     pub fn here(&self) -> Reach<'static> {
-        Reach::Here(self.dial()(&["root".to_owned()]).unwrap())
+        Reach::Here(self.dial()(&Who::Only("root")).unwrap())
     }
 
     fn dial(&self) -> Dial<'static> {
@@ -190,8 +190,8 @@ impl Journey {
         options.config = ConfigFile::Ignore;
         options.timeouts.connect = Duration::from_secs(3);
         let counts = self.counts.clone();
-        Box::new(move |users| {
-            let options = SshOptions { users: users.to_vec(), ..options.clone() };
+        Box::new(move |who| {
+            let options = options.clone().logging_in(who);
             Ok(Box::new(Counted { inner: Ssh::new(options, &Silent)?, counts: counts.clone() }))
         })
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use factoryup::Kind;
 use factoryup::host::{Reach, RevertTarget};
 use factoryup::plan::{Options, Outcome, StateDir, converge};
+use factoryup::transport::Who;
 
 use crate::journey::{Journey, Observer};
 use crate::support::{PATIENCE, lab};
@@ -66,11 +67,11 @@ fn a_provisioned_host_is_brought_back() {
     // Killed before the new login that would make it stay: the host takes it back.
     let Reach::Remote(dial) = journey.reach() else { unreachable!() };
     let logins = AtomicUsize::new(0);
-    let reach = Reach::Remote(Box::new(move |users: &[String]| {
+    let reach = Reach::Remote(Box::new(move |who: &Who<'_>| {
         if logins.fetch_add(1, Ordering::Relaxed) > 0 {
             resume_unwind(Box::new("killed"));
         }
-        dial(users)
+        dial(who)
     }));
     let killed = RevertTarget::new(&journey.factory, reach, None).unwrap().with_revert_after(45);
     assert!(catch_unwind(AssertUnwindSafe(|| run(&journey, killed))).is_err(), "the run should have been killed");

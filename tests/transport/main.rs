@@ -16,7 +16,9 @@ mod client;
 mod configurations;
 mod failures;
 mod host_key;
+mod known;
 mod login;
+mod said;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -28,12 +30,15 @@ struct Lab {
 
 /// The shared host, or none when it cannot run here. It is taken away when the tests end.
 fn lab() -> Option<&'static Lab> {
-    static LAB: OnceLock<Lab> = OnceLock::new();
+    static LAB: OnceLock<Option<Lab>> = OnceLock::new();
+    LAB.get_or_init(alone).as_ref()
+}
+
+/// A host that no other test logs in to.
+fn alone() -> Option<Lab> {
     lab::can_host().then(|| {
-        LAB.get_or_init(|| {
-            let keys = Keys::new();
-            Lab { host: lab::host(&keys), keys }
-        })
+        let keys = Keys::new();
+        Lab { host: lab::host(&keys), keys }
     })
 }
 

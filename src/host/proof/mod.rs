@@ -24,7 +24,7 @@ use crate::dialog::plain;
 use crate::error::{Error, Kind, Result};
 use crate::factory::Sudo;
 use crate::plan::{Proof, Watch};
-use crate::transport::Attempt;
+use crate::transport::{Attempt, Who};
 
 const LIBRARY: &str = include_str!("proof.sh");
 
@@ -125,7 +125,7 @@ impl HostTarget<'_> {
     fn root_is_refused(&self) -> Option<Proof> {
         let Reach::Remote(dial) = &self.reach else { return None };
         let claim = "root cannot log in";
-        let attempt = dial(&["root".to_owned()]).and_then(|mut transport| transport.attempt());
+        let attempt = dial(&Who::Only("root")).and_then(|mut transport| transport.attempt());
         Some(match attempt {
             Ok(Attempt::LoggedIn) => proof(claim, false, "a new connection logged in as root with one of your keys"),
             Ok(Attempt::Refused { offered, tried }) if offered == "nothing" => {

@@ -1,0 +1,144 @@
+//! Which keys and users are tried, and what is tried no more once a login is known.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use factoryup::Kind;
+use factoryup::dialog::Silent;
+use factoryup::transport::{ConfigFile, Ssh, SshOptions, Transport, Who};
+
+use crate::support::dialog::Scripted;
+use crate::support::lab::{ADMIN_PASSWORD, Keys, stdout};
+use crate::{Lab, alone, connect, error, lab, works};
+
+/// A configuration with strangers' keys, in a folder with all that belongs to it.
+struct Setup {
+    folder: tempfile::TempDir,
+    keys: Keys,
+}
+
+impl Setup {
+    fn new(lab: &Lab, at: SocketAddr, lines: &str) -> Self {
+        let setup = Self { folder: tempfile::tempdir().unwrap(), keys: Keys::new() };
+        let known = setup.folder.path().join("known");
+        fs::write(&known, format!("[{}]:{} {}\n", at.ip(), at.port(), lab.host.host_key())).unwrap();
+        let mut config = format!(
+            "Host box\n HostName {}\n Port {}\n IdentityAgent none\n UserKnownHostsFile {}\n{lines}",
+            at.ip(),
+            at.port(),
+            known.display()
+        );
+        for name in ["one", "two", "three", "four"] {
+            config += &format!(" IdentityFile {}\n", setup.keys.make(name, "ed25519", "").display());
+        }
+        config += &format!(" IdentityFile {}\n", lab.keys.path("id").display());
+        fs::write(setup.folder.path().join("config"), config).unwrap();
+        setup
+    }
+
+    fn options(&self) -> SshOptions {
+        let mut options = SshOptions::new("box", self.folder.path().join("own"));
+        options.config = ConfigFile::Path(self.folder.path().join("config"));
+        options.last_login = Some(self.folder.path().join("login.json"));
+        options
+    }
+}
+
+/// What sshd's log says that fail2ban and sshd's own penalties count.
+fn failures(lab: &Lab) -> usize {
+    let log = stdout(&lab.host.run_inside(&["journalctl", "-q", "-o", "cat", "-t", "sshd"]).unwrap());
+    let counts = |line: &&str| {
+        ["Failed ", "Invalid user", "Connection closed by authenticating", "maximum authentication", "by invalid user"]
+            .iter()
+            .any(|sign| line.contains(sign))
+    };
+    log.lines().filter(counts).count()
+}
+
+/// One that uses the journal must not run beside others that fail to log in, so all of them are in one test.
+#[test]
+fn a_known_login_fails_no_attempt() {
+    let Some(host) = alone() else { return };
+    let at = host.sshd(2230, &["LogLevel=VERBOSE"]);
+    let users = ["operator".to_owned(), "root".to_owned()];
+    for by_client in [false, true] {
+        let setup = Setup::new(&host, at, if by_client { " BindAddress 0.0.0.0\n" } else { "" });
+        let dial = |who: &Who<'_>| {
+            let mut ssh = Ssh::new(setup.options().logging_in(who), &Silent).unwrap();
+            assert_eq!(ssh.uses_client_because().is_some(), by_client);
+            ssh.connect().unwrap().user().to_owned()
+        };
+        let before = failures(&host);
+        assert_eq!(dial(&Who::Any(&users)), "root");
+        let first = failures(&host);
+        assert!(first > before, "{before} {first}");
+        for who in [Who::Any(&users), Who::Only("root")] {
+            assert_eq!(dial(&who), "root");
+        }
+        assert_eq!(failures(&host), first);
+        // Who has a place in the order keeps it.
+        assert_eq!(dial(&Who::InOrder(&users)), "root");
+        assert!(failures(&host) > first);
+    }
+}
+
+#[test]
+fn a_wanted_key_comes_before_others() {
+    let Some(lab) = lab() else { return };
+    let at = lab.sshd(2231, &["MaxAuthTries=3"]);
+    let setup = Setup::new(lab, at, "");
+    let mut options = setup.options();
+    options.users = vec!["root".into()];
+    let refused = error(options.clone());
+    assert!(refused.to_string().contains("the server closed the connection"), "{refused}");
+    options.authorized_keys = vec![lab.keys.public("id")];
+    connect(options.clone()).unwrap();
+    // A key that was named comes before them, and is not the only one.
+    options.authorized_keys.clear();
+    fs::remove_file(setup.folder.path().join("login.json")).unwrap();
+    options.identity = Some(lab.keys.path("id"));
+    connect(options.clone()).unwrap();
+    let (mut options, _folder) = lab.known(lab.direct());
+    options.config = setup.options().config;
+    options.host = "box".into();
+    options.port = Some(at.port());
+    options.identity = Some(setup.keys.path("one"));
+    options.authorized_keys = vec![lab.keys.public("id")];
+    connect(options).unwrap();
+}
+
+#[test]
+fn the_user_of_the_alias_is_tried() {
+    let Some(lab) = lab() else { return };
+    lab.sshd(2232, &[]);
+    let setup = Setup::new(lab, SocketAddr::new(lab.host.address(), 2232), " User admin\n");
+    let users = ["operator".to_owned(), "nobody".to_owned()];
+    for who in [Who::Any(&users), Who::InOrder(&users)] {
+        assert_eq!(connect(setup.options().logging_in(&who)).unwrap().user(), "admin");
+    }
+    // Not where one user is asked for.
+    assert_eq!(error(setup.options().logging_in(&Who::Only("nobody"))).kind(), Kind::NotPermitted);
+    let attempt = Ssh::new(setup.options().logging_in(&Who::Only("root")), &Silent).unwrap().attempt().unwrap();
+    assert_eq!(attempt, factoryup::transport::Attempt::LoggedIn);
+    // That login was a test, and says nothing about the next one.
+    assert!(fs::read_to_string(setup.folder.path().join("login.json")).unwrap().contains("\"admin\""));
+}
+
+#[test]
+fn a_question_after_the_key_is_answered() {
+    let Some(lab) = lab() else { return };
+    let settings = ["AuthenticationMethods=publickey,keyboard-interactive", "KbdInteractiveAuthentication=yes"];
+    let at = lab.sshd(2233, &[settings[0], settings[1], "UsePAM=yes"]);
+    let (mut options, _folder) = lab.known(at);
+    options.users = vec!["admin".into()];
+    let dialog = Scripted::new().secrets(&[ADMIN_PASSWORD]);
+    works(&mut *Ssh::new(options.clone(), &dialog).unwrap().connect().unwrap());
+    assert_eq!(dialog.asked(), ["Password (the host asks this for admin)"]);
+
+    let wrong = Scripted::new().secrets(&["wrong", "wrong", "wrong"]);
+    let refused = Ssh::new(options.clone(), &wrong).unwrap().connect().map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("id: accepted, but the host did not take the answer"), "{refused}");
+    let refused = error(options);
+    assert!(refused.to_string().contains("(keyboard-interactive), and there is no terminal"), "{refused}");
+    assert!(refused.hints()[0].contains("in a terminal"), "{refused:?}");
+}
