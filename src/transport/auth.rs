@@ -8,7 +8,7 @@ use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
 use super::candidates::{Candidates, Source, Wanted};
 use super::host_key::Fingerprint;
 use super::key_file::{KeyFile, kind_of};
-use super::ssh_config::SshConfig;
+use super::ssh_config::{Agent, SshConfig};
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -149,7 +149,7 @@ impl LoginKeys<'_> {
     }
 
     fn agent(&self, session: &Session) -> Option<ssh2::Agent> {
-        let usable = self.config.use_agent && std::env::var_os("SSH_AUTH_SOCK").is_some();
+        let usable = self.config.agent == Agent::Usual && std::env::var_os("SSH_AUTH_SOCK").is_some();
         if usable { session.agent().ok() } else { None }
     }
 
@@ -233,7 +233,9 @@ struct Answers<'a> {
 
 impl KeyboardInteractivePrompt for Answers<'_> {
     fn prompt<'b>(&mut self, _user: &str, instructions: &str, prompts: &[Prompt<'b>]) -> Vec<String> {
-        said(instructions).iter().for_each(|line| self.dialog.note(line));
+        for line in said(instructions) {
+            self.dialog.note(&line);
+        }
         let mut answer = |prompt: &Prompt<'b>| {
             if self.failed.is_some() {
                 return String::new();

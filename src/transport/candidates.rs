@@ -177,18 +177,18 @@ mod tests {
         };
         let (fingerprint, keys) = (Fingerprint::of(&blob(&last)).to_string(), [blob(&meant)]);
         let mut wanted = Wanted { identity: Some(&named), last: Some(&fingerprint), keys: &keys };
-        let names = |wanted: Wanted<'_>| {
+        let order = |wanted: Wanted<'_>| {
             let found = wanted.candidates(&config, None);
-            let names = found.list.iter().map(|one| one.name.rsplit('/').next().unwrap_or_default().to_owned());
-            (names.collect::<Vec<_>>(), found.notes.len())
+            let order = found.list.iter().map(|one| one.name.rsplit('/').next().unwrap_or_default().to_owned());
+            (order.collect::<Vec<_>>(), found.notes.len())
         };
         let all = ["last", "named", "meant", "usual"].map(str::to_owned).to_vec();
-        assert_eq!(names(wanted), (all, 0));
+        assert_eq!(order(wanted), (all, 0));
         assert_eq!(certificate(config.identity_files.iter()), None);
         std::fs::write(folder.path().join("usual-cert.pub"), "").unwrap();
         let none = folder.path().join("none");
         wanted = Wanted { identity: Some(&none), ..Wanted::default() };
-        let (all, notes) = names(wanted);
+        let (all, notes) = order(wanted);
         assert_eq!((all.len(), notes), (4, 1));
         assert!(certificate(config.identity_files.iter()).unwrap().ends_with("/usual-cert.pub"));
     }

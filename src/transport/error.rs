@@ -119,13 +119,13 @@ pub enum TransportError {
         /// Host and port.
         address: String,
         /// The users that were tried, in order.
-        users: Vec<String>,
+        users: Box<[String]>,
         /// The methods the server offers, comma-separated.
         offered: String,
         /// Every key that was tried, and what became of it.
-        tried: Vec<String>,
+        tried: Box<[String]>,
         /// What the host said on the way, in lines.
-        said: Vec<String>,
+        said: Box<[String]>,
         /// What would help.
         hints: Vec<String>,
     },

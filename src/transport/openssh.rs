@@ -20,7 +20,7 @@ use super::key_file::kind_of;
 use super::master::{HOLD, Master, Started, socket_in};
 use super::messages::{CLIENT_FAILED, SHARING, accepted, is_closed, is_of_client, last_message, of_host, refused};
 use super::options::SshOptions;
-use super::ssh_config::{SshConfig, arguments};
+use super::ssh_config::{Agent, SshConfig, arguments};
 use super::{Exit, Session, Status, Stop, process};
 use crate::budget::{Budget, Exceeded};
 use crate::dialog::plain;
@@ -175,8 +175,8 @@ impl Client {
             "or add your public key to ~/.ssh/authorized_keys on the host (`ssh-copy-id`, or the provider's console)"
                 .into(),
         ];
-        let (address, users) = (self.address.clone(), users.to_owned());
-        Err(TransportError::Login { address, users, offered, tried, said, hints })
+        let (address, users) = (self.address.clone(), users.into());
+        Err(TransportError::Login { address, users, offered, tried: tried.into(), said: said.into(), hints })
     }
 
     /// Begins a session: with a connection that it can share, or with how the client ended.
@@ -280,9 +280,9 @@ impl Default for Begun {
 /// one that the agent holds.
 fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) -> (Option<String>, Vec<String>) {
     let mut first: Vec<String> = wanted.identity.map(absolute).into_iter().collect();
-    let session = ssh2::Session::new().ok().filter(|_| config.use_agent && !config.identities_only);
+    let session = ssh2::Session::new().ok().filter(|_| config.agent != Agent::None && !config.identities_only);
     let mut agent = session.and_then(|session| session.agent().ok());
-    if let (Some(agent), Some(socket)) = (&mut agent, &config.agent) {
+    if let (Some(agent), Agent::At(socket)) = (&mut agent, &config.agent) {
         let _ = agent.set_identity_path(socket);
     }
     let mut last = None;

@@ -59,9 +59,8 @@ impl<'d> Ssh<'d> {
         let of_host = format!("{}:{}", options.host, options.port.unwrap_or_default());
         let last = LastLogin::read(options.last_login.clone(), &of_host);
         let (users, mut config) = choose(&options, &last)?;
-        let configured =
-            if options.configured_user && config.names_user { &config.user } else { &users[users.len() - 1] };
-        let configured = configured.clone();
+        let configured = config.named_user.as_ref().filter(|_| options.configured_user);
+        let configured = configured.unwrap_or(&users[users.len() - 1]).clone();
         if config.user != users[0] {
             config = SshConfig::resolve(&options, Some(&users[0]))?;
         }
@@ -176,8 +175,8 @@ impl<'d> Ssh<'d> {
                 self.users.join(" or ")
             ));
         }
-        let users = self.users.clone();
-        self.note_refusal(TransportError::Login { address, users, offered, tried, said: words, hints })
+        let (users, tried, said) = (self.users.clone().into(), tried.into(), words.into());
+        self.note_refusal(TransportError::Login { address, users, offered, tried, said, hints })
     }
 
     /// Logs in through libssh2, and through the client where that may do better.
@@ -269,8 +268,8 @@ impl<'d> Ssh<'d> {
     /// Remembers a refused login, of which an error is only text.
     fn note_refusal(&mut self, error: TransportError) -> TransportError {
         if let TransportError::Login { offered, tried, said, .. } = &error {
-            let attempt = Attempt::Refused { offered: offered.clone(), tried: tried.clone() };
-            self.refused = Some((attempt, said.clone()));
+            let attempt = Attempt::Refused { offered: offered.clone(), tried: tried.to_vec() };
+            self.refused = Some((attempt, said.to_vec()));
         }
         error
     }
@@ -284,8 +283,9 @@ fn choose(options: &SshOptions, last: &LastLogin) -> Result<(Vec<String>, SshCon
     let mut users = options.users.clone();
     let asked = if options.configured_user { None } else { users.first().map(String::as_str) };
     let config = SshConfig::resolve(options, asked)?;
-    if users.is_empty() || options.configured_user && config.names_user && !users.contains(&config.user) {
-        users.insert(users.len().min(1), config.user.clone());
+    let named = config.named_user.as_ref().filter(|user| options.configured_user && !users.contains(user));
+    if let Some(user) = named.or(Some(&config.user).filter(|_| users.is_empty())) {
+        users.insert(users.len().min(1), user.clone());
     }
     let known = last.get().filter(|_| options.last_user_first);
     if let Some(index) = known.and_then(|login| users.iter().position(|user| *user == login.user)) {

@@ -30,17 +30,15 @@ pub(super) struct SshConfig {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
-    /// Whether the configuration names the user, who else is the local one.
-    pub(super) names_user: bool,
+    /// The same, if the configuration names one.
+    pub(super) named_user: Option<String>,
     pub(super) identity_files: Vec<PathBuf>,
     /// The same as the configuration writes them, for the client.
     pub(super) identity_texts: Vec<String>,
     /// Whether the configuration names them; else they are the usual ones.
     pub(super) names_identities: bool,
     pub(super) identities_only: bool,
-    pub(super) use_agent: bool,
-    /// The agent's socket, if another one than the environment names.
-    pub(super) agent: Option<PathBuf>,
+    pub(super) agent: Agent,
     /// Name and port that known hosts have it by: those of the host, or its `HostKeyAlias` and 22.
     pub(super) known_as: (String, u16),
     pub(super) known_hosts: Vec<PathBuf>,
@@ -50,6 +48,17 @@ pub(super) struct SshConfig {
     pub(super) family: Family,
     /// What it asks for that only the system's ssh client can do.
     pub(super) needs_client: Option<String>,
+}
+
+/// `IdentityAgent`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Agent {
+    None,
+    /// The one that the environment names.
+    #[default]
+    Usual,
+    /// At this socket.
+    At(PathBuf),
 }
 
 /// `AddressFamily`.
@@ -82,13 +91,12 @@ impl SshConfig {
             host: options.host.clone(),
             port,
             user: std::env::var("USER").unwrap_or_else(|_| "root".into()),
-            names_user: false,
+            named_user: None,
             identity_texts: identities.iter().map(|path| path.display().to_string()).collect(),
             identity_files: identities.into(),
             names_identities: false,
             identities_only: false,
-            use_agent: true,
-            agent: None,
+            agent: Agent::Usual,
             known_as: (options.host.clone(), port),
             known_hosts: vec![home.join(".ssh/known_hosts")],
             asks_for_host_keys: false,
@@ -114,7 +122,7 @@ impl SshConfig {
         }
         if let Some(user) = one("user") {
             user.clone_into(&mut config.user);
-            config.names_user = names("user");
+            config.named_user = names("user").then(|| user.to_owned());
         }
         config.known_as = match one("hostkeyalias") {
             Some(alias) => (alias.to_owned(), 22),
@@ -145,12 +153,15 @@ impl SshConfig {
         config.names_identities = names("identityfile");
 
         let agent = all("identityagent").next();
-        config.use_agent = agent != Some("none");
         let other_agent = agent.filter(|socket| {
             let environment = std::env::var("SSH_AUTH_SOCK").unwrap_or_default();
             !["none", "SSH_AUTH_SOCK", environment.as_str()].contains(socket)
         });
-        config.agent = other_agent.map(|socket| expand(socket, home));
+        config.agent = match other_agent {
+            Some(socket) => Agent::At(expand(socket, home)),
+            None if agent == Some("none") => Agent::None,
+            None => Agent::Usual,
+        };
         config.needs_client = not_followed(&pairs, &usual)
             .or_else(|| other_agent.map(|socket| named("identityagent", socket)))
             .or_else(|| identities.iter().find(|file| expands_further(file)).map(|file| named("identityfile", file)));
@@ -253,7 +264,7 @@ fn dump(options: &SshOptions, user: Option<&str>) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Family, SshConfig, SshOptions, Strict};
+    use super::{Agent, Family, SshConfig, SshOptions, Strict};
     use std::path::{Path, PathBuf};
 
     fn parse(text: &str) -> SshConfig {
@@ -271,7 +282,7 @@ mod tests {
         assert_eq!(config.identity_files, [PathBuf::from("/home/me/.ssh/work"), "/home/me/other key".into()]);
         assert_eq!(config.known_hosts, [PathBuf::from("/home/me/.ssh/known_hosts"), "/with space".into()]);
         assert_eq!(config.known_as, ("203.0.113.7".to_owned(), 2222));
-        assert!(config.identities_only && config.use_agent && config.needs_client.is_none());
+        assert!(config.identities_only && config.agent == Agent::Usual && config.needs_client.is_none());
         assert_eq!((config.strict, config.family), (Strict::AcceptNew, Family::Inet6));
     }
 
@@ -289,7 +300,7 @@ mod tests {
         let usual =
             "proxyjump none\nidentityagent SSH_AUTH_SOCK\ncanonicalizehostname false\nidentityfile ~/.ssh/id_rsa\n";
         assert_eq!(parse(usual).needs_client, None);
-        assert!(!parse("identityagent none").use_agent);
+        assert_eq!(parse("identityagent none").agent, Agent::None);
     }
 
     #[test]

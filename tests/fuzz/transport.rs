@@ -8,7 +8,7 @@ use super::known_hosts::KnownHost;
 use super::openssh::Client;
 use super::options::SshOptions;
 use super::output::{Lines, Tail};
-use super::ssh_config::SshConfig;
+use super::ssh_config::{Agent, SshConfig};
 use crate::fuzz::{Reader, text};
 
 fn file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -43,7 +43,7 @@ pub(crate) const READERS: &[Reader] = &[
             let options = SshOptions::new("alias", "/own");
             let config = SshConfig::parse(&String::from_utf8_lossy(bytes), "port 22", &options, Path::new("/home/me"));
             let because = config.needs_client.as_deref().map(|why| why.chars().take(9).collect::<String>());
-            format!("{because:?} {} {}", config.use_agent, config.known_hosts.len().min(3))
+            format!("{because:?} {} {}", config.agent != Agent::None, config.known_hosts.len().min(3))
         },
         seeds: &[
             b"hostname 10.0.0.1\nport 2222\nuser root\nidentityfile ~/.ssh/id\nidentityfile \"~/a b\"\n\
