@@ -1,5 +1,7 @@
 //! The last login that worked, kept between runs: who logs in first, and with which key, so that none is tried in vain.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,9 @@ impl LastLogin {
             return;
         }
         if let (Some(file), Ok(text)) = (&self.file, serde_json::to_string(&login)) {
+            // A plan may be the first to need the directory, which is private.
+            let folder = file.parent().map(|folder| DirBuilder::new().recursive(true).mode(0o700).create(folder));
+            drop(folder);
             let _ = write_atomically(file, format!("{text}\n").as_bytes(), 0o600);
         }
         self.known = Some(login);
@@ -62,7 +67,7 @@ mod tests {
     #[test]
     fn a_login_is_kept_for_its_host() {
         let folder = tempfile::tempdir().unwrap();
-        let file = Some(folder.path().join("login.json"));
+        let file = Some(folder.path().join("new/login.json"));
         let read = |host| LastLogin::read(file.clone(), host);
         let mut last = read("box:22");
         assert_eq!(last.get(), None);

@@ -59,7 +59,7 @@ pub struct SshOptions {
     pub port: Option<u16>,
     /// Users to try in order; none for what the configuration says.
     pub users: Vec<String>,
-    /// Whether the user that ssh's configuration names for the host is tried, too: after the first of `users`.
+    /// Whether the user of `ssh HOST` is tried, too: after the first of `users`, or last if the configuration does not name one.
     pub configured_user: bool,
     /// Whether the user of the last login is tried first.
     pub last_user_first: bool,
@@ -103,8 +103,8 @@ impl SshOptions {
 /// Whom to log in as.
 #[derive(Clone, Copy, Debug)]
 pub enum Who<'a> {
-    /// The first of these that the host lets in. The user of the last login comes first, and the one that ssh's configuration
-    /// names for the host comes second.
+    /// The first of these that the host lets in. The user of the last login comes first, and that of `ssh HOST` is among
+    /// them.
     Any(&'a [String]),
     /// The same, and the user of the last login has no precedence.
     InOrder(&'a [String]),

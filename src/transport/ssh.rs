@@ -59,8 +59,7 @@ impl<'d> Ssh<'d> {
         let of_host = format!("{}:{}", options.host, options.port.unwrap_or_default());
         let last = LastLogin::read(options.last_login.clone(), &of_host);
         let (users, mut config) = choose(&options, &last)?;
-        let configured = config.named_user.as_ref().filter(|_| options.configured_user);
-        let configured = configured.unwrap_or(&users[users.len() - 1]).clone();
+        let configured = if options.configured_user { &config.user } else { &users[users.len() - 1] }.clone();
         if config.user != users[0] {
             config = SshConfig::resolve(&options, Some(&users[0]))?;
         }
@@ -283,9 +282,10 @@ fn choose(options: &SshOptions, last: &LastLogin) -> Result<(Vec<String>, SshCon
     let mut users = options.users.clone();
     let asked = if options.configured_user { None } else { users.first().map(String::as_str) };
     let config = SshConfig::resolve(options, asked)?;
-    let named = config.named_user.as_ref().filter(|user| options.configured_user && !users.contains(user));
-    if let Some(user) = named.or(Some(&config.user).filter(|_| users.is_empty())) {
-        users.insert(users.len().min(1), user.clone());
+    if users.is_empty() || options.configured_user && !users.contains(&config.user) {
+        // One that the configuration does not name is that of this machine, which few hosts know.
+        let place = if config.named_user.is_some() { users.len().min(1) } else { users.len() };
+        users.insert(place, config.user.clone());
     }
     let known = last.get().filter(|_| options.last_user_first);
     if let Some(index) = known.and_then(|login| users.iter().position(|user| *user == login.user)) {

@@ -19,6 +19,8 @@ use crate::support::lab::stdout;
 use crate::{Lab, exec, lab, support};
 
 const CONFIGURATIONS: &str = include_str!("configurations.txt");
+/// Where servers listen beside the usual one.
+const PORTS: [u16; 8] = [2210, 2211, 2212, 2213, 2214, 2215, 2216, 2217];
 /// How many are tried at once.
 const AT_ONCE: usize = 4;
 /// The seconds after which an ssh that does not end is ended, and the longest that one login of factoryup may take.
@@ -116,6 +118,9 @@ impl Home {
         stdout(&sign.output().unwrap());
         let [deploy, work, held, authority] = &keys;
         stdout(&lab.host.run_inside(&["sh", "-c", HOST, "host", deploy, work, held, authority]).unwrap());
+        for port in PORTS {
+            lab.listening(port);
+        }
         home.write_known_hosts(lab);
         home
     }
@@ -145,7 +150,7 @@ impl Home {
         let (address, usual) = (lab.host.address(), lab.host.host_key());
         let rsa = fs::read_to_string(lab.host.rootfs().join("etc/ssh/ssh_host_rsa_key.pub")).unwrap();
         let mut known = format!("{address} {usual}\ninner {usual}\n[{address}]:2215 {rsa}");
-        for port in [2210, 2211, 2212, 2213, 2214, 2216, 2217] {
+        for port in PORTS.into_iter().filter(|port| *port != 2215) {
             known += &format!("[{address}]:{port} {usual}\n");
         }
         fs::write(self.ssh().join("known_hosts"), &known).unwrap();

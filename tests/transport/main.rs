@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use disposable_host::{DisposableHost, delay_proxy};
 use factoryup::Error;
@@ -68,9 +68,13 @@ impl Lab {
         let mut command = vec!["/usr/sbin/sshd", "-p", &port_text, "-o", "PidFile=none"];
         command.extend(settings.iter().flat_map(|setting| ["-o", setting]));
         stdout(&self.host.run_inside(&command).unwrap());
+        self.listening(port)
+    }
+
+    /// The address of a server that was just started: sshd goes to the background before it listens.
+    fn listening(&self, port: u16) -> SocketAddr {
         let at = SocketAddr::new(self.host.address(), port);
-        // It goes into the background before it listens.
-        support::wait_until("the second sshd", || TcpStream::connect(at).is_ok());
+        support::wait_until("a server", || TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_ok());
         at
     }
 
