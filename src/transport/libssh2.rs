@@ -18,8 +18,8 @@ use crate::error::Result;
 use crate::interrupt::Asking;
 
 /// libssh2's codes for algorithms that the two sides do not share: `LIBSSH2_ERROR_KEX_FAILURE`, `_KEY_EXCHANGE_FAILURE`,
-/// `_METHOD_NONE`.
-const NOTHING_IN_COMMON: [ErrorCode; 3] = [ErrorCode::Session(-5), ErrorCode::Session(-8), ErrorCode::Session(-17)];
+/// `_METHOD_NONE`, `_HOSTKEY_INIT`, `_METHOD_NOT_SUPPORTED`, `_ALGO_UNSUPPORTED`.
+const NOTHING_IN_COMMON: [i32; 6] = [-5, -8, -17, -10, -33, -51];
 
 /// A TCP connection with the key exchange done and nobody logged in yet.
 pub(super) struct Connection {
@@ -46,7 +46,7 @@ impl Connection {
         session.set_tcp_stream(copy);
         let begun = Instant::now();
         session.handshake().map_err(|e| {
-            if NOTHING_IN_COMMON.contains(&e.code()) && begun.elapsed() < timeouts.handshake {
+            if NOTHING_IN_COMMON.map(ErrorCode::Session).contains(&e.code()) && begun.elapsed() < timeouts.handshake {
                 return TransportError::KeyExchange { address: address.clone(), reason: e.message().to_lowercase() };
             }
             let silent = begun.elapsed() >= timeouts.handshake;

@@ -22,9 +22,12 @@ use crate::secret::Secret;
 /// SSH to one host. It remembers what has worked: the backend, the user, the key, passphrases.
 pub struct Ssh<'d> {
     options: SshOptions,
-    /// For the first of the users.
+    /// For the user that was to be tried first.
     config: SshConfig,
+    first: String,
     users: Vec<String>,
+    /// For others, once they are tried: `Match user` can say something else of each.
+    others: HashMap<String, SshConfig>,
     /// The user that `ssh HOST` would log in as.
     configured: String,
     /// Blobs of the keys that are tried first.
@@ -66,6 +69,7 @@ impl<'d> Ssh<'d> {
         let keys = options.authorized_keys.iter().filter_map(|line| public_line(line)).collect();
         let passphrases = HashMap::new();
         let mut ssh = Self {
+            first: users[0].clone(),
             options,
             config,
             users,
@@ -74,6 +78,7 @@ impl<'d> Ssh<'d> {
             last,
             client_because: None,
             passphrases,
+            others: HashMap::new(),
             refused: None,
             dialog,
         };
@@ -131,14 +136,19 @@ impl<'d> Ssh<'d> {
     /// Connects through libssh2 and tries each user on a connection of its own: a server counts failures per connection.
     fn connect_libssh2(&mut self) -> Result<Box<dyn Session>, ConnectFailure> {
         let mut refused = Refusal::default();
-        let mut address = String::new();
+        let mut address = format!("{}:{}", self.config.host, self.config.port);
         let last = self.last.get().and_then(|login| login.key.clone());
         for user in self.users.clone() {
+            let config = self.config_of(&user).map_err(ConnectFailure::Final)?;
+            if let Some(because) = config.needs_client {
+                refused.needs_client.get_or_insert(because);
+                continue;
+            }
             let connection = self.open()?;
             connection.address().clone_into(&mut address);
             let wanted = Wanted { identity: self.options.identity.as_deref(), last: last.as_deref(), keys: &self.keys };
             let mut keys =
-                LoginKeys { config: &self.config, wanted, passphrases: &mut self.passphrases, dialog: self.dialog };
+                LoginKeys { config: &config, wanted, passphrases: &mut self.passphrases, dialog: self.dialog };
             match keys.log_in(&connection.session, &user).map_err(ConnectFailure::Final)? {
                 Login::In(key) => {
                     self.learn(&user, key, None);
@@ -148,6 +158,18 @@ impl<'d> Ssh<'d> {
             }
         }
         Err(ConnectFailure::Refused(address, Box::new(refused)))
+    }
+
+    fn config_of(&mut self, user: &str) -> Result<SshConfig> {
+        if user == self.first {
+            return Ok(self.config.clone());
+        }
+        if let Some(config) = self.others.get(user) {
+            return Ok(config.clone());
+        }
+        let config = SshConfig::resolve(&self.options, Some(user))?;
+        self.others.insert(user.to_owned(), config.clone());
+        Ok(config)
     }
 
     /// What has worked comes first from now on.

@@ -20,7 +20,7 @@ use crate::{Lab, exec, lab, support};
 
 const CONFIGURATIONS: &str = include_str!("configurations.txt");
 /// Where servers listen beside the usual one.
-const PORTS: [u16; 8] = [2210, 2211, 2212, 2213, 2214, 2215, 2216, 2217];
+const PORTS: [u16; 10] = [2210, 2211, 2212, 2213, 2214, 2215, 2216, 2217, 2218, 2219];
 /// How many are tried at once.
 const AT_ONCE: usize = 4;
 /// The seconds after which an ssh that does not end is ended, and the longest that one login of factoryup may take.
@@ -50,6 +50,8 @@ serve 2214 -o MaxAuthTries=3
 serve 2215 -h /etc/ssh/ssh_host_rsa_key
 serve 2216 -o AuthenticationMethods=publickey,keyboard-interactive -o KbdInteractiveAuthentication=yes
 serve 2217 -o Ciphers=aes128-cbc
+serve 2218 -o Ciphers=aes256-ctr -o MACs=umac-128@openssh.com
+serve 2219 -o Ciphers=chacha20-poly1305@openssh.com
 "#;
 
 /// A configuration, and what is known about it.

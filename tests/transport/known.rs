@@ -116,6 +116,17 @@ fn the_user_of_the_alias_is_tried() {
     for who in [Who::Any(&users), Who::InOrder(&users)] {
         assert_eq!(connect(setup.options().logging_in(&who)).unwrap().user(), "admin");
     }
+    // What the configuration says about that user alone counts.
+    let with = |line: &str| {
+        let path = setup.folder.path().join("config");
+        let text = fs::read_to_string(&path).unwrap();
+        let own = format!(" IdentityFile {}\n", lab.keys.path("id").display());
+        fs::write(&path, format!("{}Match user admin\n{own}", text.replace(&own, line))).unwrap();
+    };
+    with("");
+    assert_eq!(connect(setup.options().logging_in(&Who::InOrder(&users))).unwrap().user(), "admin");
+    let setup = Setup::new(lab, SocketAddr::new(lab.host.address(), 2232), " User admin\n");
+    connect(setup.options().logging_in(&Who::Any(&users))).unwrap();
     // Not where one user is asked for.
     assert_eq!(error(setup.options().logging_in(&Who::Only("nobody"))).kind(), Kind::NotPermitted);
     let attempt = Ssh::new(setup.options().logging_in(&Who::Only("root")), &Silent).unwrap().attempt().unwrap();
