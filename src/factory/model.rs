@@ -117,6 +117,10 @@ pub struct Host {
     pub open: Vec<String>,
     /// Whether the firewall leaves forwarded packets alone, which containers, virtual machines and VPNs need.
     pub forward: bool,
+    /// The host's own name, without a domain; empty leaves it as it is.
+    pub hostname: String,
+    /// The host's time zone by its IANA name; empty leaves it as it is.
+    pub timezone: String,
 }
 
 impl Default for Host {
@@ -132,6 +136,8 @@ impl Default for Host {
             host_key: String::new(),
             open: Vec::new(),
             forward: false,
+            hostname: String::new(),
+            timezone: String::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod journey;
 mod levels;
 mod living;
 mod lockout;
+mod machine;
 mod programs;
 mod proof;
 mod resume;

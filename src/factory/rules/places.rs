@@ -35,6 +35,18 @@ pub(crate) fn address(text: &str) -> Result<(), Fault> {
     )
 }
 
+/// A host's own name: one label of a domain name (RFC 1123), in lower case.
+pub(crate) fn hostname(text: &str) -> Result<(), Fault> {
+    let remedy = "write a name without a domain, such as `forge`: a-z, 0-9 and `-`";
+    ensure(!text.contains('.'), "contains a dot", remedy)?;
+    if let Some(odd) = text.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')) {
+        return Err(Fault::new(format!("contains {}", shown(odd)), remedy));
+    }
+    ensure(labels_fit(text), "is empty, longer than 63 characters, or begins or ends with `-`", remedy)?;
+    ensure(text.contains(|c: char| c.is_ascii_lowercase()), "has no letter", remedy)?;
+    ensure(text != "localhost", "is the name that every host has for itself", remedy)
+}
+
 /// A DNS domain in lower case with at least two parts, such as a Cloudflare zone.
 pub(crate) fn domain(text: &str) -> Result<(), Fault> {
     let remedy = "write only the domain, in lower case, such as `example.org`";
@@ -287,6 +299,26 @@ mod tests {
         }
         for wrong in ["", "Mars", "Factory", "CET-1CEST", "../UTC", "UTC;id"] {
             assert!(timezone(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_hosts() {
+        for good in ["forge", "a", "web-1", "1a", &"a".repeat(63)] {
+            assert_eq!(hostname(good), Ok(()), "{good}");
+        }
+        let long = "a".repeat(64);
+        for (bad, reason) in [
+            ("forge.example.org", "contains a dot"),
+            ("Forge", "contains `F`"),
+            ("my forge", "contains a space"),
+            ("-forge", "is empty, longer"),
+            ("forge-", "is empty, longer"),
+            (long.as_str(), "is empty, longer"),
+            ("42", "has no letter"),
+            ("localhost", "is the name that every host"),
+        ] {
+            assert!(hostname(bad).unwrap_err().reason.starts_with(reason), "{bad}");
         }
     }
 

@@ -44,11 +44,13 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     if wishes.factory.runner.kind == RunnerKind::Podman {
         add_worker(resources, RUNNER, "untrusted runner", SubordinateIds::Needed);
     }
-    let workers = WORKERS.join("|");
-    let umask = format!(
-        "# Written by factoryup: what these users write is not for others to read.\ncase $USER in\n    {workers}) umask 027 ;;\nesac\n"
+    let (workers, operator) = (WORKERS.join("|"), &wishes.factory.host.operator);
+    let profile = format!(
+        "# Written by factoryup. What these users write is not for others to read. A prompt of the operator's, which may become root,\n\
+         # closes after an hour without input.\n\
+         case $USER in\n    {workers}) umask 027 ;;\n    {operator})\n        TMOUT=3600\n        readonly TMOUT\n        ;;\nesac\n"
     );
-    resources.push(Box::new(File::system("/etc/profile.d/factoryup.sh", umask)));
+    resources.push(Box::new(File::system("/etc/profile.d/factoryup.sh", profile)));
 }
 
 fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {

@@ -10,6 +10,7 @@ mod credentials;
 mod firewall;
 mod identities;
 mod kernel;
+mod machine;
 mod packages;
 mod runners;
 mod secure_shell;
@@ -18,6 +19,7 @@ mod upkeep;
 pub(crate) use firewall::gitlab as gitlab_address;
 pub(crate) use identities::{LAST_SUDOERS, SUDOERS};
 pub(crate) use kernel::VALUES as SETTINGS;
+pub(crate) use machine::SIGNS;
 pub(crate) use upkeep::UPDATES;
 
 use super::accounts::WORKERS;
@@ -67,6 +69,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     identities::add(&mut resources, wishes);
     credentials::add(&mut resources, wishes);
     applications::add(&mut resources);
+    machine::add(&mut resources, &factory.host, seen);
     upkeep::add(&mut resources);
     kernel::add(&mut resources);
     secure_shell::add(&mut resources, &factory.host, seen, wishes.drill.sshd);
@@ -93,6 +96,7 @@ mod tests {
         let mut factory: Factory = toml::from_str(text).unwrap();
         factory.runner.kind = RunnerKind::Podman;
         factory.host.sudo = Sudo::Password;
+        factory.host.hostname = "forge".into();
         factory.host.authorized_keys = vec!["ssh-ed25519 AAAA ada".into()];
         let hand_over = HandOver { agent: Token::Coming, ..HandOver::default() };
         let wishes = Wishes { factory: &factory, new_password: None, hand_over, drill: Drill::default() };

@@ -15,6 +15,7 @@ mod directory;
 mod file;
 mod git_include;
 mod group;
+mod hostname;
 mod kind;
 mod link;
 mod nftables;
@@ -33,6 +34,7 @@ pub(crate) use directory::Directory;
 pub(crate) use file::{File, Then};
 pub(crate) use git_include::{GitInclude, INCLUDED};
 pub(crate) use group::Group;
+pub(crate) use hostname::Hostname;
 pub(crate) use kind::{Back, ResourceKind, WayBack};
 pub(crate) use link::Link;
 pub(crate) use nftables::{FIREWALL, Nftables};
@@ -59,6 +61,7 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &file::KIND,
     &git_include::KIND,
     &group::KIND,
+    &hostname::KIND,
     &link::KIND,
     &nftables::KIND,
     &package::KIND,

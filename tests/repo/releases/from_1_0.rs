@@ -169,7 +169,12 @@ fn without_a_terminal_the_default_is_taken_and_listed_and_a_variable_answers() {
 /// A person is asked what is new, and nothing else; leaving changes nothing.
 /// The other new questions, with Enter for each.
 fn the_host_stays_closed(pty: &mut Pty) -> &mut Pty {
-    pty.expect("Ports that stay open").send("\r").expect("Let the host forward packets").send("\r")
+    for question in
+        ["Ports that stay open", "Let the host forward packets", "Name of the host", "Time zone of the host"]
+    {
+        pty.expect(question).send("\r");
+    }
+    pty
 }
 
 #[test]

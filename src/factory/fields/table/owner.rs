@@ -218,4 +218,33 @@ pub(super) const OWNER: &[Field] = &[
         ask: Ask::IfUnknown,
         ..Field::PLAIN
     },
+    Field {
+        key: "host.hostname",
+        flag: "host-hostname",
+        prompt: "Name of the host",
+        help: "The host's own name, without a domain; if empty, the host keeps its name",
+        explain: "Shown in the prompt of its shells and in its log. factoryup sets it in the kernel, in /etc/hostname and in /etc/hosts, and \
+                  tells cloud-init to leave it alone.",
+        example: "forge",
+        default: Some(""),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        check: Some(rules::hostname),
+        pattern: Some("^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)?$"),
+        ..Field::PLAIN
+    },
+    Field {
+        key: "host.timezone",
+        flag: "host-timezone",
+        prompt: "Time zone of the host",
+        help: "Time zone of the host (IANA name); if empty, the host keeps its time zone",
+        explain: "Logs and timers of the host use it. Most servers use UTC, which has no change to summer time.",
+        example: "UTC",
+        default: Some(""),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        check: Some(rules::timezone),
+        pattern: Some("^(?:[A-Z][A-Za-z0-9_+-]*(?:/[A-Z][A-Za-z0-9_+-]*){0,2})?$"),
+        ..Field::PLAIN
+    },
 ];

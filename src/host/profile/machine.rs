@@ -1,0 +1,98 @@
+//! The machine itself, whoever works on it: its name, its time zone, what its console says, and what it does without.
+
+use crate::factory::Host;
+use crate::host::observed::Observed;
+use crate::host::resources::{File, Hostname, Link, Packages, Resource};
+use crate::host::word::HostPath;
+
+/// Where cloud-init reads its settings. It would set the provider's name and rewrite `/etc/hosts` at each boot.
+const CLOUD: &str = "/etc/cloud/cloud.cfg.d";
+const CLOUD_KEEPS_NAME: &str = "\
+# Written by factoryup. The name comes from factory.toml.
+preserve_hostname: true
+manage_etc_hosts: false
+";
+
+/// `localtime(5)`.
+const CLOCK: &str = "/etc/localtime";
+
+/// What a console shows before a login. sshd shows it to nobody: it would be in the way of scripts.
+const BANNER: &str = "\
+This system is private property. Access is for authorized users only, and only for authorized work.
+Activity is logged and may be monitored and audited. Unauthorized access is prohibited, and may be
+prosecuted under the law.
+
+";
+
+/// A dump of a process has its secrets in it. `limits.conf(5)` is for logins, `coredump.conf(5)` for what systemd collects.
+const NO_CORE_LIMIT: &str = "\
+# Written by factoryup. A core dump has the secrets of its process in it.
+* - core 0
+";
+const NO_CORE_STORED: &str = "\
+# Written by factoryup. A core dump has the secrets of its process in it.
+[Coredump]
+Storage=none
+ProcessSizeMax=0
+";
+
+/// Protocols that any user can have the kernel load, and that nothing here uses, and a bus with access to all memory.
+const NO_MODULES: &str = "\
+# Written by factoryup. Any user could have the kernel load these protocols; devices on FireWire can read all memory.
+install dccp /bin/false
+install rds /bin/false
+install sctp /bin/false
+install tipc /bin/false
+install firewire-core /bin/false
+install firewire-ohci /bin/false
+";
+
+/// Read where needrestart is installed, as on Ubuntu: a question would wait forever where nobody is asked, and a job must not end with
+/// the runner that a library was updated under.
+const NEEDRESTART: &str = "\
+# Written by factoryup.
+$nrconf{restart} = 'a';
+$nrconf{kernelhints} = -1;
+$nrconf{ucodehints} = 0;
+$nrconf{override_rc}{qr(^factory-)} = 0;
+1;
+";
+/// Where needrestart reads its settings.
+const NEEDRESTART_SETTINGS: &str = "/etc/needrestart/conf.d";
+
+/// Directories whose presence says that the program which reads them is installed.
+pub(crate) const SIGNS: [&str; 2] = [CLOUD, NEEDRESTART_SETTINGS];
+
+pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Observed) {
+    // Before the first look, as if all were there: what is then asked too much costs nothing, and a second look a round trip.
+    let has = |sign: &str| seen.os.is_empty() || seen.paths.get(sign).is_some_and(|state| state.kind == 'd');
+    if !host.hostname.is_empty() {
+        resources.push(Box::new(Hostname(host.hostname.clone())));
+        if has(CLOUD) {
+            resources.push(Box::new(File::system(format!("{CLOUD}/zz-factoryup.cfg"), CLOUD_KEEPS_NAME)));
+        }
+    }
+    if !host.timezone.is_empty() {
+        add_time_zone(resources, &host.timezone, seen);
+    }
+    for path in ["/etc/issue", "/etc/issue.net"] {
+        resources.push(Box::new(File::system(path, BANNER)));
+    }
+    resources.push(Box::new(File::system("/etc/security/limits.d/60-factoryup.conf", NO_CORE_LIMIT)));
+    resources.push(Box::new(File::system("/etc/systemd/coredump.conf.d/60-factoryup.conf", NO_CORE_STORED)));
+    resources.push(Box::new(File::system("/etc/modprobe.d/factoryup.conf", NO_MODULES)));
+    if has(NEEDRESTART_SETTINGS) {
+        resources.push(Box::new(File::system(format!("{NEEDRESTART_SETTINGS}/zz-factoryup.conf"), NEEDRESTART)));
+    }
+}
+
+fn add_time_zone(resources: &mut Vec<Box<dyn Resource>>, zone: &str, seen: &Observed) {
+    resources.push(Box::new(Packages { purpose: "time zones", names: vec!["tzdata"] }));
+    // `timedatectl` writes `../usr/share/zoneinfo/ZONE`, Debian's installer `/usr/share/zoneinfo/ZONE`.
+    let is = seen.paths.get(CLOCK).map(|state| state.link.as_str());
+    let target = format!("/usr/share/zoneinfo/{zone}");
+    let target = is.filter(|link| link.trim_start_matches("..") == target).map_or(target.clone(), str::to_owned);
+    resources.push(Box::new(Link { path: HostPath::new(CLOCK), target, then: None, stays: None }));
+    // Programs that do not follow the link: Java, and Debian's own until 12.
+    resources.push(Box::new(File::system("/etc/timezone", format!("{zone}\n"))));
+}
