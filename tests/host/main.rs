@@ -1,6 +1,7 @@
 //! The host target against a real host: systemd, sshd, apt, nftables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
+mod audit;
 mod command;
 mod drift;
 mod firewall;

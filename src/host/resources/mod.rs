@@ -15,6 +15,7 @@ mod directory;
 mod file;
 mod git_include;
 mod group;
+mod host_key;
 mod hostname;
 mod kind;
 mod link;
@@ -34,6 +35,7 @@ pub(crate) use directory::Directory;
 pub(crate) use file::{File, Then};
 pub(crate) use git_include::{GitInclude, INCLUDED};
 pub(crate) use group::Group;
+pub(crate) use host_key::HostKey;
 pub(crate) use hostname::Hostname;
 pub(crate) use kind::{Back, ResourceKind, WayBack};
 pub(crate) use link::Link;
@@ -61,6 +63,7 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &file::KIND,
     &git_include::KIND,
     &group::KIND,
+    &host_key::KIND,
     &hostname::KIND,
     &link::KIND,
     &nftables::KIND,
