@@ -229,6 +229,11 @@ impl Target for RevertTarget<'_> {
         if plan.changes.iter().any(|change| of_agent.iter().any(|id| change.id.starts_with(id.as_str()))) {
             plan.notes.push("the agent's token works in GitLab until it ends or is revoked: see docs/runbooks/revoke-agent.md in the control repo".into());
         }
+        if !plan.changes.is_empty() {
+            plan.notes.push(
+                "the record of all runs and the backups stay on the host, in /var/lib/factoryup, for root only".into(),
+            );
+        }
         if own {
             plan.notes.push(format!(
                 "the account {user} stays, since this runs as it; run it again when {} can log in, and it goes too",

@@ -64,8 +64,14 @@ keep() {
     fi
 }
 
-# parents USER PATH: makes the folders above a path, readable for all as /etc is.
+# parents USER PATH: makes the folders above a path, readable for all as /etc is. Those of root's are on record, so that they can go
+# again. What lies in a home stays with it.
 parents() {
+    made=${2%/*}
+    while [ "$1" = root ] && [ -n "$made" ] && [ ! -e "$made" ]; do
+        grep -qxF -- "$made" "$STATE/made" 2>/dev/null || printf '%s\n' "$made" >>"$STATE/made"
+        made=${made%/*}
+    done
     (
         umask 022
         as "$1" mkdir -p -- "${2%/*}"

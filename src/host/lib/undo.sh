@@ -30,10 +30,21 @@ undo_path() {
         as "$1" rm -f -- "$2"
     fi
     wrote "$2"
+    unmake "${2%/*}"
     case $2 in
         /etc/systemd/journald.conf.d/*) systemctl try-restart systemd-journald.service ;;
         /etc/systemd/*) systemctl daemon-reload ;;
     esac
+}
+
+# unmake FOLDER: removes it and those above it, as far as factoryup made them and nothing is in them.
+unmake() {
+    folder=$1
+    while [ -e "$STATE/made" ] && grep -qxF -- "$folder" "$STATE/made" && rmdir -- "$folder"; do
+        awk -v folder="$folder" '$0 != folder' "$STATE/made" >"$STATE/made.new"
+        mv -f "$STATE/made.new" "$STATE/made"
+        folder=${folder%/*}
+    done
 }
 
 # bring_back USER PATH BACKUP: the same in a home folder, by its user, who cannot read backups.

@@ -39,6 +39,10 @@ undo_key() {
     while IFS= read -r line; do
         printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null | grep -qF " $3 " || printf '%s\n' "$line"
     done <"$WORK/keys-before" >"$WORK/keys"
+    if [ ! -s "$WORK/keys" ]; then
+        as "$1" rm -f -- "$2"
+        return
+    fi
     as "$1" sh -c "$NEW_FILE" sh "$2.factoryup-new" <"$WORK/keys"
     as "$1" mv -fT -- "$2.factoryup-new" "$2"
 }

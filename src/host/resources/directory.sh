@@ -18,6 +18,7 @@ undo_folder() {
     [ -d "$2" ] && [ ! -L "$2" ] || return 0
     if [ $# -lt 3 ]; then
         as "$1" rmdir --ignore-fail-on-non-empty -- "$2"
+        unmake "${2%/*}"
         return
     fi
     if [ "$1" = root ]; then

@@ -16,5 +16,7 @@ undo_firewall() {
     nft delete table inet factoryup || :
     undo_path root /etc/factory/firewall.nft
     undo_path root /etc/systemd/system/factory-firewall.service
+    # It could not delete the table, which the guard has deleted already.
+    systemctl reset-failed factory-firewall.service || :
     rm -f "$STATE/firewall.loaded" "$STATE/firewall.good"
 }

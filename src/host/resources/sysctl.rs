@@ -15,8 +15,8 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     shell: include_str!("sysctl.sh"),
     title: |name| format!("kernel settings {name}"),
     way_back: WayBack::Write(|name, before, back| {
-        back.change.summary += "; the values in force stay until the next start";
         back.path(HostPath::new(path(name)), before);
+        back.step.call("undo_settings", &[]);
     }),
 };
 

@@ -1,9 +1,25 @@
 # shellcheck shell=sh
 
-# adjust NAME VALUE: sets a kernel setting where it can be set.
+# adjust NAME VALUE: sets a kernel setting where it can be set. What it was before the first time is on record.
 adjust() {
     setting=/proc/sys/$(printf '%s' "$1" | tr . /)
-    if [ -w "$setting" ]; then
-        printf '%s\n' "$2" >"$setting"
+    [ -w "$setting" ] || return 0
+    if ! grep -qs "^$1 " "$STATE/settings"; then
+        printf '%s %s\n' "$1" "$(cat "$setting")" >>"$STATE/settings"
+        sync "$STATE/settings"
     fi
+    printf '%s\n' "$2" >"$setting"
+}
+
+# undo_settings: the values on record are in force again.
+undo_settings() {
+    if [ ! -e "$STATE/settings" ]; then
+        echo "kernel settings keep their values until the next boot: they were set by a factoryup that did not record them" >>"$WORK/left"
+        return 0
+    fi
+    while read -r name value; do
+        setting=/proc/sys/$(printf '%s' "$name" | tr . /)
+        [ ! -w "$setting" ] || printf '%s\n' "$value" >"$setting"
+    done <"$STATE/settings"
+    rm -f "$STATE/settings"
 }

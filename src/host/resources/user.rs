@@ -15,7 +15,10 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     shell: include_str!("user.sh"),
     title: |name| format!("user {name}"),
     way_back: WayBack::Write(|name, before, back| match before {
-        None => back.step.call("undo_user", &[Word::text(name)]),
+        None => {
+            back.change.summary += "; its home stays, and belongs to root";
+            back.step.call("undo_user", &[Word::text(name)]);
+        }
         Some(before) => before.lines().for_each(|line| undo(name, line, &mut back.step)),
     }),
 };

@@ -84,10 +84,26 @@ no_subordinate_ids() {
         echo "processes under former subordinate ids of $1 restart faster than they can be killed; reboot the host" >>"$WORK/left"
 }
 
-# undo_user NAME: the account goes, its home stays. A group that the system brought, and the user only shared, stays too.
+# to_root HOME FROM-TO...: what has one of these numbers belongs to root, so that it is not the next user's who gets the number. What
+# else is in HOME can be a link to another one's file.
+to_root() {
+    place=$1
+    shift
+    case $place in /home/*) ;; *) return 0 ;; esac
+    [ -d "$place" ] || return 0
+    for range; do
+        find "$place" -xdev -uid +$((${range%-*} - 1)) -uid -$((${range#*-} + 1)) -exec chown -h root:root -- '{}' +
+    done
+}
+
+# undo_user NAME: the account goes; its home stays, and belongs to root. A group that the system brought, and the user only shared,
+# stays too.
 undo_user() {
     getent passwd "$1" >/dev/null || return 0
     quell "$1"
+    number=$(id -u "$1")
+    ranges="$number-$number $(ranges_of "$1" "$number")"
+    place=$(getent passwd "$1" | cut -d: -f6)
     gid=$(getent group "$1" | cut -d: -f3)
     # userdel leaves a group that has another member.
     gpasswd --add root "$1"
@@ -98,4 +114,8 @@ undo_user() {
     if [ "${gid:-0}" -ge 1000 ]; then
         groupdel "$1"
     fi
+    # shellcheck disable=SC2086 # one word for each range
+    to_root "$place" $ranges
+    # Its services were killed, which systemd takes for a failure.
+    systemctl reset-failed "user@$number.service" "user-runtime-dir@$number.service" || :
 }
