@@ -9,7 +9,7 @@ use super::left::Left;
 use super::observed::Observed;
 use super::profile::{self, Drill, Wishes};
 use super::program::guard::Staged;
-use super::program::{HostPath, Questions, Run, Show, Step, apply, last_line, stop};
+use super::program::{Questions, Run, Show, Step, apply, last_line, stop};
 use super::resources::Resource;
 use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
@@ -324,7 +324,7 @@ impl Target for HostTarget<'_> {
 
 pub(super) fn questions_of(resources: &[Box<dyn Resource>]) -> Questions {
     let mut questions = Questions::default();
-    questions.paths.extend(profile::SIGNS.map(HostPath::new));
+    profile::ask(&mut questions);
     for resource in resources {
         resource.ask(&mut questions);
     }

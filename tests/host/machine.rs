@@ -39,6 +39,7 @@ fn a_host_gets_its_name_and_time_zone_and_loses_them_again() {
     assert_eq!(said, "forge");
     assert!(journey.read("/etc/cloud/cloud.cfg.d/zz-factoryup.cfg").contains("preserve_hostname: true"));
     assert!(journey.read("/etc/issue").contains("authorized users only"));
+    assert_eq!(journey.inside("su - agent -c 'locale charmap'"), "UTF-8");
     // The library that keeps limits reads the file: no login can dump core, even one that asks for it.
     assert_eq!(
         journey.inside("su - operator -c 'ulimit -c; ulimit -c unlimited 2>/dev/null || echo refused'"),

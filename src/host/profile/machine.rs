@@ -1,7 +1,9 @@
 //! The machine itself, whoever works on it: its name, its time zone, what its console says, and what it does without.
 
+use crate::digest::sha256;
 use crate::factory::Host;
 use crate::host::observed::Observed;
+use crate::host::program::{Expect, Questions};
 use crate::host::resources::{File, Hostname, Link, Packages, Resource};
 use crate::host::word::HostPath;
 
@@ -60,8 +62,21 @@ $nrconf{override_rc}{qr(^factory-)} = 0;
 /// Where needrestart reads its settings.
 const NEEDRESTART_SETTINGS: &str = "/etc/needrestart/conf.d";
 
-/// Directories whose presence says that the program which reads them is installed.
-pub(crate) const SIGNS: [&str; 2] = [CLOUD, NEEDRESTART_SETTINGS];
+/// Without a locale, programs such as tmux take text for ASCII. glibc has this one without a package.
+const LOCALE: &str = "\
+# Written by factoryup.
+LANG=C.UTF-8
+";
+/// `locale.conf(5)`, and where Debian has it until 12. Later, the second is a link to the first.
+const LOCALES: [&str; 2] = ["/etc/locale.conf", "/etc/default/locale"];
+
+/// Asks for what decides which resources there are: the directories whose presence says that a program is installed, and a locale.
+pub(crate) fn ask(questions: &mut Questions) {
+    questions.paths.extend([CLOUD, NEEDRESTART_SETTINGS].map(HostPath::new));
+    for path in LOCALES {
+        questions.file(&HostPath::new(path), Expect::Hash(sha256(LOCALE.as_bytes())));
+    }
+}
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Observed) {
     // Before the first look, as if all were there: what is then asked too much costs nothing, and a second look a round trip.
@@ -75,6 +90,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Ob
     if !host.timezone.is_empty() {
         add_time_zone(resources, &host.timezone, seen);
     }
+    resources.extend(locale(seen).map(|path| Box::new(File::system(path, LOCALE)) as Box<dyn Resource>));
     for path in ["/etc/issue", "/etc/issue.net"] {
         resources.push(Box::new(File::system(path, BANNER)));
     }
@@ -86,6 +102,14 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Ob
     }
 }
 
+/// Where the locale is to be written; nowhere on a host that has one.
+fn locale(seen: &Observed) -> Option<&'static str> {
+    let [newer, older] = LOCALES;
+    let path = if seen.paths.get(older).is_some_and(|state| state.kind == 'l') { newer } else { older };
+    let is_ours = seen.hashes.get(path).is_some_and(|hash| *hash == sha256(LOCALE.as_bytes()));
+    (is_ours || !seen.paths.contains_key(path)).then_some(path)
+}
+
 fn add_time_zone(resources: &mut Vec<Box<dyn Resource>>, zone: &str, seen: &Observed) {
     resources.push(Box::new(Packages { purpose: "time zones", names: vec!["tzdata"] }));
     // `timedatectl` writes `../usr/share/zoneinfo/ZONE`, Debian's installer `/usr/share/zoneinfo/ZONE`.
@@ -95,4 +119,24 @@ fn add_time_zone(resources: &mut Vec<Box<dyn Resource>>, zone: &str, seen: &Obse
     resources.push(Box::new(Link { path: HostPath::new(CLOCK), target, then: None, stays: None }));
     // Programs that do not follow the link: Java, and Debian's own until 12.
     resources.push(Box::new(File::system("/etc/timezone", format!("{zone}\n"))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::observed::PathState;
+
+    #[test]
+    fn a_locale_of_the_hosts_own_stays() {
+        let mut seen = Observed::default();
+        assert_eq!(locale(&seen), Some("/etc/default/locale"));
+        seen.paths.insert("/etc/default/locale".into(), PathState::of('f', "644", "root"));
+        assert_eq!(locale(&seen), None);
+        seen.hashes.insert("/etc/default/locale".into(), sha256(LOCALE.as_bytes()));
+        assert_eq!(locale(&seen), Some("/etc/default/locale"));
+        seen.paths.insert("/etc/default/locale".into(), PathState::of('l', "777", "root"));
+        assert_eq!(locale(&seen), Some("/etc/locale.conf"));
+        seen.paths.insert("/etc/locale.conf".into(), PathState::of('f', "644", "root"));
+        assert_eq!(locale(&seen), None);
+    }
 }

@@ -19,7 +19,7 @@ mod upkeep;
 pub(crate) use firewall::gitlab as gitlab_address;
 pub(crate) use identities::{LAST_SUDOERS, SUDOERS};
 pub(crate) use kernel::VALUES as SETTINGS;
-pub(crate) use machine::SIGNS;
+pub(crate) use machine::ask;
 pub(crate) use upkeep::UPDATES;
 
 use super::accounts::WORKERS;
