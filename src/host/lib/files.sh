@@ -64,12 +64,21 @@ keep() {
     fi
 }
 
+# add_to_record FILE LINE: the record has the line whole, or not at all.
+add_to_record() {
+    {
+        if [ -e "$STATE/$1" ]; then
+            cat "$STATE/$1"
+        fi && printf '%s\n' "$2"
+    } >"$STATE/$1.new" && sync "$STATE/$1.new" && mv -f "$STATE/$1.new" "$STATE/$1"
+}
+
 # parents USER PATH: makes the folders above a path, readable for all as /etc is. Those of root's are on record, so that they can go
 # again. What lies in a home stays with it.
 parents() {
     made=${2%/*}
     while [ "$1" = root ] && [ -n "$made" ] && [ ! -e "$made" ]; do
-        grep -qxF -- "$made" "$STATE/made" 2>/dev/null || printf '%s\n' "$made" >>"$STATE/made"
+        grep -qsxF -- "$made" "$STATE/made" || add_to_record made "$made" || return
         made=${made%/*}
     done
     (

@@ -1,7 +1,7 @@
 //! The machine itself, whoever works on it: its name, its time zone, what its console says, and what it does without.
 
 use crate::digest::sha256;
-use crate::factory::Host;
+use crate::factory::{Host, HostKind};
 use crate::host::observed::Observed;
 use crate::host::program::{Expect, Questions};
 use crate::host::resources::{File, Hostname, Link, Packages, Resource};
@@ -38,13 +38,16 @@ Storage=none
 ProcessSizeMax=0
 ";
 
-/// Protocols that any user can have the kernel load, and that nothing here uses, and a bus with access to all memory.
-const NO_MODULES: &str = "\
-# Written by factoryup. Any user could have the kernel load these protocols; devices on FireWire can read all memory.
+/// Protocols that any user can have the kernel load, and that next to nothing uses. SCTP is not among them, since telephony does.
+const NO_PROTOCOLS: &str = "\
+# Written by factoryup. Any user could have the kernel load these protocols.
 install dccp /bin/false
 install rds /bin/false
-install sctp /bin/false
 install tipc /bin/false
+";
+/// A bus with access to all memory. Not on your own machine, which may have a device on it.
+const NO_FIREWIRE: &str = "\
+# A device on FireWire could read all memory.
 install firewire-core /bin/false
 install firewire-ohci /bin/false
 ";
@@ -96,7 +99,8 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Ob
     }
     resources.push(Box::new(File::system("/etc/security/limits.d/60-factoryup.conf", NO_CORE_LIMIT)));
     resources.push(Box::new(File::system("/etc/systemd/coredump.conf.d/60-factoryup.conf", NO_CORE_STORED)));
-    resources.push(Box::new(File::system("/etc/modprobe.d/factoryup.conf", NO_MODULES)));
+    let firewire = if host.kind == HostKind::Local { "" } else { NO_FIREWIRE };
+    resources.push(Box::new(File::system("/etc/modprobe.d/factoryup.conf", format!("{NO_PROTOCOLS}{firewire}"))));
     if has(NEEDRESTART_SETTINGS) {
         resources.push(Box::new(File::system(format!("{NEEDRESTART_SETTINGS}/zz-factoryup.conf"), NEEDRESTART)));
     }

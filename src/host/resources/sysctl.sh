@@ -4,10 +4,7 @@
 adjust() {
     setting=/proc/sys/$(printf '%s' "$1" | tr . /)
     [ -w "$setting" ] || return 0
-    if ! grep -qs "^$1 " "$STATE/settings"; then
-        printf '%s %s\n' "$1" "$(cat "$setting")" >>"$STATE/settings"
-        sync "$STATE/settings"
-    fi
+    grep -qsF -- "$1 " "$STATE/settings" || add_to_record settings "$1 $(cat "$setting")"
     printf '%s\n' "$2" >"$setting"
 }
 
