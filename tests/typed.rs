@@ -179,6 +179,16 @@ fn the_readme_is_typed_as_it_stands() {
                 pty.send("y\r");
                 ends_with(&mut pty, 0);
             }
+            "factoryup status" => {
+                pty.send(&command)
+                    .send("\r")
+                    .expect_within(LIMIT, "  host       ssh://operator@")
+                    .expect("as in factory.toml");
+                pty.expect("  runner     untrusted: online")
+                    .expect("Next, for you:")
+                    .expect("give the agent its clone");
+                ends_with(&mut pty, 2);
+            }
             other => {
                 runs_elsewhere(other);
                 continue;
@@ -186,7 +196,7 @@ fn the_readme_is_typed_as_it_stands() {
         }
         typed.push(command);
     }
-    assert_eq!(typed.len(), 6, "{typed:?}");
+    assert_eq!(typed.len(), 7, "{typed:?}");
 
     // Every other way to name the same directory finds nothing left to do; so does the doctor.
     for command in [

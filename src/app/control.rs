@@ -64,6 +64,11 @@ impl Control {
         Ok(Self { git, commit, entries })
     }
 
+    /// The names of the applications that are merged.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.entries.keys().cloned().collect()
+    }
+
     /// The commit whose components applications include.
     pub(super) fn commit(&self) -> &str {
         &self.commit

@@ -53,6 +53,14 @@ pub enum AppKind {
     Http,
 }
 
+/// The names of the applications that the control repo in `dir` has on its default branch.
+///
+/// # Errors
+/// `Data` if there is no control repo, or an entry in it cannot be read.
+pub fn registered(dir: &Path, factory: &Factory) -> Result<Vec<String>> {
+    Ok(Control::open(dir, factory)?.names())
+}
+
 /// What to add.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {

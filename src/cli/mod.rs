@@ -19,6 +19,7 @@ mod resolve;
 mod revert;
 mod schema;
 mod start;
+mod status;
 mod upgrade;
 
 use std::path::{Path, PathBuf};
@@ -86,6 +87,7 @@ enum Command {
     Apply(apply::Apply),
     Upgrade(upgrade::Upgrade),
     Resolve(resolve::Resolve),
+    Status(status::Status),
     Doctor(doctor::Doctor),
     Revert(revert::Revert),
     Rehearse(rehearse::Rehearse),
@@ -128,6 +130,7 @@ impl Cli {
             Some(Command::Upgrade(command)) => return command.run(&dir, ui),
             Some(Command::Resolve(command)) => return command.run(&dir, ui),
             Some(Command::Revert(command)) => return command.run(&dir, ui),
+            Some(Command::Status(command)) => return command.run(&dir, ui),
             Some(Command::Doctor(command)) => return command.run(&dir, ui),
             Some(Command::Itself(command)) => return command.run(ui),
             Some(Command::Apply(command)) => command.run(&dir, ui),

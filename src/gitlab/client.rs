@@ -103,6 +103,12 @@ impl Client {
         }
     }
 
+    /// Reads a text that is no JSON, such as a log.
+    pub(super) fn text(&self, call: &Call) -> GitlabResult<String> {
+        let response = self.done(call, None, None)?;
+        Ok(String::from_utf8_lossy(&response.body).into_owned())
+    }
+
     /// Reads a whole list, page by page, within one budget.
     pub(super) fn list<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<Vec<T>> {
         let mut meter = Budget::GITLAB.open();
@@ -250,7 +256,12 @@ impl Client {
                 Err(GitlabError::Redirected { call: name, url, to })
             }
             // GitLab's rate limiter answers in plain words.
-            status if status != 429 && !response.is_json && !response.body.is_empty() => {
+            status
+                if status != 429
+                    && !response.is_json
+                    && !response.body.is_empty()
+                    && !call.is_text(&response.media_type) =>
+            {
                 let kind = if response.media_type.is_empty() { "something" } else { &response.media_type };
                 let why = clean(&format!("{call} got {} with {kind} instead of JSON", response.status));
                 Err(GitlabError::NotGitlab { url, why })

@@ -66,7 +66,8 @@ impl GitlabTarget {
         let memory = self.keep.memory().map_err(Error::from)?;
         for &name in names {
             let Some(id) = memory.runners.get(name) else { continue };
-            if !runner::is_online(&self.owner, *id).map_err(Error::from)? {
+            let seen = runner::seen(&self.owner, *id).map_err(Error::from)?;
+            if !seen.is_some_and(|seen| seen.is_online()) {
                 return Ok(Some((*id, name.to_owned())));
             }
         }

@@ -5,7 +5,8 @@
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `revert` goes the same way back. `proof` then tries with the agent's own
 //! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
-//! `keep`. `anchor` keeps heads of the evidence log in protected tags.
+//! `keep`. `anchor` keeps heads of the evidence log in protected tags. `now` reads what `factoryup status` shows, and `pipeline` what
+//! became of the newest pipeline.
 //!
 //! Pushing is done by git, in [`crate::git::remote`]. No token is looked for here: the caller brings the owner's.
 //!
@@ -36,7 +37,9 @@ mod handed;
 mod http;
 mod identity;
 mod keep;
+mod now;
 mod observe;
+mod pipeline;
 mod preflight;
 mod proof;
 mod resources;
@@ -47,6 +50,8 @@ mod site;
 use std::path::Path;
 
 pub use handed::{TokenLife, hand_over, token_life};
+pub use now::{Now, RunnerNow, TokenNow};
+pub use pipeline::{Job, Pipeline, Verdict};
 pub use revert::RevertGitlab;
 pub use second_user::{AgentTokens, PROOF_TOKEN as AGENT_PROOF_TOKEN, TOKEN as AGENT_TOKEN};
 

@@ -38,6 +38,8 @@ impl GitlabVersion {
 /// What is known once the token was let in.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
+    /// GitLab's version in its own words, such as `18.11.2-ee`.
+    pub(super) version: String,
     /// The owner's user id.
     pub(super) owner: u64,
     /// Whether it is the Enterprise Edition, licensed or not.
@@ -88,6 +90,7 @@ pub(super) fn check(owner: &Client, desired: &Desired) -> GitlabResult<Facts> {
         .filter(|end| *end <= days_from_now(SOON))
         .map(|end| format!("your GitLab token expires on {end}; if it expires during a run, resume with a new one"));
     Ok(Facts {
+        version: plain(&metadata.version),
         owner: token.user_id,
         enterprise: metadata.enterprise,
         project_accounts: version >= SERVICE_ACCOUNTS,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::accounts::AGENT;
 use super::event::Line;
 use super::follow::{Follow, Skipped};
 use super::guard;
@@ -9,7 +10,7 @@ use super::left::Left;
 use super::observed::Observed;
 use super::profile::{self, Drill, Wishes};
 use super::program::guard::Staged;
-use super::program::{Questions, Run, Show, Step, apply, last_line, stop};
+use super::program::{HostPath, Questions, Run, Show, Step, apply, last_line, stop};
 use super::resources::Resource;
 use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
@@ -150,6 +151,17 @@ impl<'d> HostTarget<'d> {
             }
         })?;
         Ok(last)
+    }
+
+    /// Which of these paths exist in the agent's home, in the agent's own eyes.
+    ///
+    /// # Errors
+    /// When the host cannot be reached.
+    pub fn agent_has(&mut self, below: &[&str], dialog: &dyn Dialog) -> Result<Vec<bool>> {
+        let paths: Vec<_> = below.iter().map(|below| HostPath::home(AGENT, below)).collect();
+        let questions = Questions { paths: paths.iter().cloned().collect(), ..Questions::default() };
+        let seen = self.root(dialog)?.observe(&questions, dialog)?;
+        Ok(paths.iter().map(|path| path.on(&seen).is_some_and(|path| seen.paths.contains_key(&path))).collect())
     }
 
     pub(super) fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {

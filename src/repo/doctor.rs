@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::clean::changed;
 use super::desired::Desired;
 use super::manifest::{FileRecord, State};
 use super::merge::has_markers;
@@ -67,6 +68,32 @@ pub fn check(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Vec<Ch
                 .hint("create it: factoryup apply repo"))
         }
     }
+}
+
+/// A control repo in brief.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// The commit that is checked out.
+    pub head: String,
+    /// Its branch.
+    pub branch: Option<String>,
+    /// The version of its templates.
+    pub templates: String,
+    /// How many files of that commit were changed since, in the index or in the work tree. New files do not count.
+    pub changed: usize,
+}
+
+/// Looks at the control repo in `dir`; none where there is none.
+///
+/// # Errors
+/// As [`check`].
+pub fn glance(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Option<Glance>> {
+    let desired = Desired::new(factory, factory_toml)?;
+    let Observed::Control(repo) = observe(&Git::new(&resolve(dir)?)?, &desired)? else { return Ok(None) };
+    let paths: Vec<&str> = repo.files.keys().map(String::as_str).collect();
+    let changed = changed(&repo.git, &repo.head, &paths)?.len();
+    let templates = repo.manifest.template.version.clone();
+    Ok(Some(Glance { head: repo.head, branch: repo.branch, templates, changed }))
 }
 
 fn conflicts(repo: &ControlRepo) -> Check {

@@ -7,6 +7,7 @@
 //! What is printed came from a host or the network more often than not, so every text passes [`plain`]. What
 //! writes to a stream searches the text for the secrets of this process once more.
 
+mod card;
 mod diff;
 mod events;
 mod failure;

@@ -62,8 +62,7 @@ impl Workspace<'_> {
     /// As [`Target::observe`], of the first target that could not be looked at; and what `show` returns.
     pub fn plan(&self, only: Option<TargetName>, show: &mut dyn FnMut(&Plan) -> Result<()>) -> Result<SavedPlan> {
         let surveyed = self.survey(&self.names(only), &mut |target| {
-            self.watch.busy(&format!("reading the current state of {}", target.subject()));
-            let plan = target.observe(self.watch)?;
+            let plan = self.read(target)?;
             show(&plan)?;
             Ok(Some(plan))
         })?;

@@ -3,7 +3,7 @@
 use super::Workspace;
 use crate::error::{Kind, Result};
 use crate::gitlab::token_life;
-use crate::plan::TargetName;
+use crate::plan::{Plan, Target, TargetName};
 use crate::repo::doctor::{self, Check};
 
 impl Workspace<'_> {
@@ -30,12 +30,16 @@ impl Workspace<'_> {
         Ok(checks)
     }
 
-    fn check_target(&self, name: TargetName) -> Result<Check> {
-        let observed = self.make(name).and_then(|mut made| {
-            self.watch.busy(&format!("reading the current state of {}", made.target().subject()));
-            made.target().observe(self.watch)
-        });
+    /// Reads the current state of a target.
+    pub(super) fn read(&self, target: &mut dyn Target) -> Result<Plan> {
+        self.watch.busy(&format!("reading the current state of {}", target.subject()));
+        let observed = target.observe(self.watch);
         self.watch.busy("");
+        observed
+    }
+
+    fn check_target(&self, name: TargetName) -> Result<Check> {
+        let observed = self.make(name).and_then(|mut made| self.read(made.target()));
         let (claim, remedy) = match name {
             TargetName::Host => (
                 "the host matches factory.toml",

@@ -12,23 +12,27 @@
 //! ```
 
 mod apply;
+mod card;
 mod check;
 mod evidence;
 mod keys;
 mod online;
 mod open;
+mod status;
 mod token;
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 pub use apply::What;
+pub use card::{Card, CardLine, State, Step};
 pub use evidence::Compared;
 pub use keys::{OwnerKey, Written, init_key};
 pub use open::{Purpose, factory_in, refuse_new_name};
+pub use status::Compare;
 
 use crate::error::Result;
-use crate::factory::{FILE_NAME, Factory, HostKind, Renewed, parse};
+use crate::factory::{FILE_NAME, Factory, HostKind, Renewed, RunnerKind, parse};
 use crate::gitlab::{GitlabTarget, RevertGitlab, hand_over};
 use crate::host::{HostTarget, Reach, RevertTarget};
 use crate::plan::{StateDir, Target, TargetName, Watch};
@@ -154,6 +158,11 @@ impl<'w> Workspace<'w> {
     fn names(&self, only: Option<TargetName>) -> Vec<TargetName> {
         let has = |name: &TargetName| *name != TargetName::Host || self.factory.host.kind != HostKind::None;
         only.map_or_else(|| ORDER.into_iter().filter(has).collect(), |only| vec![only])
+    }
+
+    /// The runners that `factoryup apply` starts on the host, if there is one.
+    fn runners_on_host(&self) -> &'static [&'static str] {
+        if self.factory.runner.kind == RunnerKind::Podman { &["trusted", "untrusted"] } else { &["trusted"] }
     }
 
     fn make(&self, name: TargetName) -> Result<AnyTarget<'_>> {

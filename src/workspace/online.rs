@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::Workspace;
 use crate::error::{Error, Kind, Result};
-use crate::factory::RunnerKind;
 use crate::gitlab::GitlabTarget;
 use crate::interrupt;
 
@@ -18,12 +17,10 @@ impl Workspace<'_> {
     /// `CutShort` with the last line of the service, if it does not in time; `Unreachable` if GitLab does not answer.
     pub(super) fn see_online(&self) -> Result<()> {
         let gitlab = GitlabTarget::new(&self.factory, self.owner_token()?, &self.dir, &self.state)?;
-        let podman = self.factory.runner.kind == RunnerKind::Podman;
-        let names = if podman { vec!["trusted", "untrusted"] } else { vec!["trusted"] };
         let since = Instant::now();
         let (id, name) = loop {
             interrupt::check()?;
-            let Some(offline) = gitlab.offline_runner(&names)? else { return Ok(()) };
+            let Some(offline) = gitlab.offline_runner(self.runners_on_host())? else { return Ok(()) };
             let left = LIMIT.saturating_sub(since.elapsed());
             if left.is_zero() {
                 break offline;

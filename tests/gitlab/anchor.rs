@@ -17,7 +17,7 @@ use super::cutter::Cutter;
 use super::situation::Situation;
 
 impl Situation {
-    fn run_with(&self, token: &str, args: &[&str]) -> Output {
+    pub(super) fn run_with(&self, token: &str, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_factoryup"))
             .arg("-C")
             .arg(&self.repo)

@@ -29,4 +29,5 @@ mod refusals;
 mod reverting;
 mod secrets;
 mod situation;
+mod status;
 mod weakened;

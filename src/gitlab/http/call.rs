@@ -98,6 +98,11 @@ impl Call {
         self
     }
 
+    /// Whether GitLab answers this call with a text of this type instead of JSON.
+    pub(in crate::gitlab) fn is_text(&self, media_type: &str) -> bool {
+        self.route.ends_with("/trace") && media_type.eq_ignore_ascii_case("text/plain")
+    }
+
     /// The method.
     pub(in crate::gitlab) fn method(&self) -> Method {
         self.method

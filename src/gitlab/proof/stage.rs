@@ -276,7 +276,8 @@ const ONE_REQUEST: &str = "/projects/:id/merge_requests/:merge_request_iid";
 
 /// The default branch's commit now.
 pub(super) fn tip(site: &Site<'_>) -> GitlabResult<String> {
-    let branch = seed::branch(site)?.map(|branch| branch.commit.id).filter(|id| is_object_id(id));
+    let branch =
+        seed::branch(site.owner, site.desired, site.id)?.map(|branch| branch.commit.id).filter(|id| is_object_id(id));
     branch.ok_or_else(|| {
         Error::new(Kind::CutShort, format!("{} has no branch {}", site.desired.url(), site.desired.branch))
             .hint("push it: factoryup apply gitlab")

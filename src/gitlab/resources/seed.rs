@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Found, Resource, WayBack};
 use crate::error::{Error, Kind};
 use crate::git::{Git, remote};
+use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
@@ -35,8 +36,17 @@ pub(in crate::gitlab) struct Commit {
 }
 
 /// The project's default branch, when it has one.
-pub(in crate::gitlab) fn branch(site: &Site<'_>) -> GitlabResult<Option<Branch>> {
-    site.owner.find(&Call::get("/projects/:id/repository/branches/:branch", &[&site.id, &site.desired.branch]))
+pub(in crate::gitlab) fn branch(owner: &Client, desired: &Desired, project: u64) -> GitlabResult<Option<Branch>> {
+    owner.find(&Call::get("/projects/:id/repository/branches/:branch", &[&project, &desired.branch]))
+}
+
+/// How the control repo's default branch differs from this commit, which GitLab's has; nothing if it does not.
+pub(in crate::gitlab) fn differs(site: &Site<'_>, there: &str) -> GitlabResult<Option<String>> {
+    let Some(local) = LocalRepo::open(site.desired)? else { return Ok(None) };
+    let Some(head) = local.head()?.filter(|head| head != there) else { return Ok(None) };
+    let unknown =
+        || format!("{} here does not have GitLab's newest commit; fetch it with `git pull`", site.desired.branch);
+    Ok(Some(compare(site, &local, &head, there)?.unwrap_or_else(unknown)))
 }
 
 fn create(desired: &Desired, commit: Option<&str>) -> Change {
@@ -67,7 +77,7 @@ impl Resource for Seed {
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         let local = LocalRepo::open(site.desired)?;
         let head = local.as_ref().map_or(Ok(None), LocalRepo::head)?;
-        let Some(there) = branch(site)? else {
+        let Some(there) = branch(site.owner, site.desired, site.id)? else {
             return Ok(Found::one(Some(create(site.desired, head.as_deref()))));
         };
         let mut found = Found::one(None);
@@ -91,7 +101,7 @@ impl Resource for Seed {
                 .hint("run the command again to plan for that commit; nothing was pushed")
                 .into());
         }
-        if branch(site)?.is_some() {
+        if branch(site.owner, site.desired, site.id)?.is_some() {
             return Ok(Undo::Never { reason: "it existed already".into() });
         }
         let refspec = format!("{head}:refs/heads/{}", site.desired.branch);

@@ -13,6 +13,36 @@ use crate::gitlab::site::Site;
 struct Listed {
     key: String,
     protected: bool,
+    #[serde(default)]
+    environment_scope: Option<String>,
+}
+
+impl Listed {
+    /// Whether jobs of an environment get it. Source: <https://docs.gitlab.com/ci/environments/#limit-the-environment-scope-of-a-cicd-variable>.
+    fn is_for(&self, key: &str, environment: &str) -> bool {
+        let scope = self.environment_scope.as_deref().unwrap_or("*");
+        self.key == key
+            && match scope.split_once('*') {
+                None => scope == environment,
+                Some((start, end)) => environment.starts_with(start) && environment.ends_with(end),
+            }
+    }
+}
+
+/// Those of `wanted`, each a name with its environment, that jobs do not get from the project or a group that the owner may read.
+pub(in crate::gitlab) fn missing(
+    site: &Site<'_>,
+    wanted: &[(&'static str, String)],
+) -> GitlabResult<Vec<(&'static str, String)>> {
+    let mut all: Vec<Listed> = site.owner.list(&Call::get("/projects/:id/variables", &[&site.id]))?;
+    for group in groups(&site.desired.group) {
+        match site.owner.list(&Call::get("/groups/:id/variables", &[&group])) {
+            Err(error) if matches!(error.status(), Some(403 | 404)) => {}
+            found => all.extend(found?),
+        }
+    }
+    let lacks = |(key, environment): &&(&'static str, String)| !all.iter().any(|one| one.is_for(key, environment));
+    Ok(wanted.iter().filter(lacks).cloned().collect())
 }
 
 /// What the owner should know of each variable that is not protected. It may be meant so.

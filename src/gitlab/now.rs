@@ -1,0 +1,152 @@
+//! What GitLab says of the factory at this moment, each part by itself, so that one that cannot be read hides no other.
+
+use jiff::civil::Date;
+
+use super::GitlabTarget;
+use super::error::GitlabResult;
+use super::http::Call;
+use super::pipeline::{Pipeline, newest};
+use super::preflight::{TokenFacts, today};
+use super::resources::membership::needs_renewal;
+use super::resources::{agent_token, project, runner, seed, variable};
+use super::site::Site;
+use crate::dialog::plain;
+use crate::error::{Error, Result};
+
+/// The project, as GitLab has it now.
+#[derive(Debug)]
+pub struct Now {
+    /// Whether Premium's calls work; none if `factory.toml` does not ask for them.
+    pub licensed: Option<bool>,
+    /// The commit of its default branch; none while it is empty.
+    pub head: Option<String>,
+    /// How the control repo here differs from that; nothing if it is the same.
+    pub pushed: Result<Option<String>>,
+    /// The newest pipeline of that commit.
+    pub pipeline: Result<Option<Pipeline>>,
+    /// Each runner of the factory.
+    pub runners: Result<Vec<RunnerNow>>,
+    /// The agent's account in words; none if there is none.
+    pub agent: Result<Option<String>>,
+    /// The owner's token and those of the agent.
+    pub tokens: Result<Vec<TokenNow>>,
+    /// The CI/CD variables that jobs lack, of those that were asked for.
+    pub missing: Result<Vec<(&'static str, String)>>,
+}
+
+/// A runner, as GitLab has it now.
+#[derive(Debug)]
+pub struct RunnerNow {
+    /// `trusted` or `untrusted`.
+    pub name: &'static str,
+    /// Whether GitLab has heard from it in the last two hours.
+    pub is_online: bool,
+    /// GitLab's word for its state; `missing` if there is none.
+    pub state: String,
+    /// When GitLab last heard from it.
+    pub contacted_at: Option<String>,
+}
+
+/// A token that works.
+#[derive(Debug)]
+pub struct TokenNow {
+    /// Whose it is.
+    pub whose: String,
+    /// What it is called in GitLab.
+    pub name: String,
+    /// The day on which it ends, at 0:00 UTC.
+    pub ends: Option<Date>,
+    /// How many days that is from today.
+    pub days: Option<i32>,
+    /// Whether it is the one that the agent uses, and has to be renewed now.
+    pub is_due: bool,
+}
+
+impl TokenNow {
+    fn of(whose: &str, token: &TokenFacts, is_due: bool) -> Self {
+        let days = token.expires_at.and_then(|end| Some(today().until(end).ok()?.get_days()));
+        Self { whose: whose.to_owned(), name: plain(&token.name), ends: token.expires_at, days, is_due }
+    }
+}
+
+impl GitlabTarget {
+    /// GitLab's version. The first call of all, which says whether GitLab answers and accepts the token.
+    ///
+    /// # Errors
+    /// As [`observe`](crate::plan::Target::observe).
+    pub fn version(&mut self) -> Result<String> {
+        Ok(self.facts().map_err(Error::from)?.version)
+    }
+
+    /// The project now; none if it does not exist. `wanted` are CI/CD variables, each with the environment whose jobs need it.
+    ///
+    /// # Errors
+    /// Of the calls that all others need.
+    pub fn now(&mut self, wanted: &[(&'static str, String)]) -> Result<Option<Now>> {
+        self.look_now(wanted).map_err(Error::from)
+    }
+
+    fn look_now(&mut self, wanted: &[(&'static str, String)]) -> GitlabResult<Option<Now>> {
+        let Some(found) = project::read(&self.owner, &self.desired)? else { return Ok(None) };
+        self.identify(Some(&found))?;
+        let (premium, unlicensed) = self.premium(&found)?;
+        let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, found);
+        let head = self.head(site.id)?.map(|branch| branch.commit.id);
+        let commit = head.as_deref();
+        let pipeline = || commit.map_or(Ok(None), |commit| newest(&self.owner, site.id, &self.desired.branch, commit));
+        Ok(Some(Now {
+            licensed: (premium || unlicensed.is_some()).then_some(premium),
+            pushed: commit.map_or(Ok(None), |commit| seed::differs(&site, commit)).map_err(Error::from),
+            pipeline: pipeline().map_err(Error::from),
+            runners: runners(&site).map_err(Error::from),
+            agent: agent(&site).map_err(Error::from),
+            tokens: tokens(&site).map_err(Error::from),
+            missing: variable::missing(&site, wanted).map_err(Error::from),
+            head,
+        }))
+    }
+}
+
+fn runners(site: &Site<'_>) -> GitlabResult<Vec<RunnerNow>> {
+    let found = runner::ours(site)?;
+    let now = |(name, seen): (&'static str, Option<runner::Seen>)| RunnerNow {
+        name,
+        is_online: seen.as_ref().is_some_and(runner::Seen::is_online),
+        state: seen.as_ref().map_or_else(|| "missing".into(), |seen| plain(seen.state())),
+        contacted_at: seen.and_then(|seen| seen.contacted_at).map(|at| plain(&at)),
+    };
+    Ok(found.into_iter().map(now).collect())
+}
+
+fn agent(site: &Site<'_>) -> GitlabResult<Option<String>> {
+    let agent = &site.desired.agent;
+    Ok(site.account()?.map(|account| agent.identity.words(&plain(&account.username))))
+}
+
+/// The owner's own token, then those of the agent that work. Of an agent that a person made only the kept one is seen.
+fn tokens(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
+    let own = Call::get("/personal_access_tokens/self", &[]);
+    let owner: TokenFacts = site.owner.fetch(&own)?;
+    // It is only for the set-up, so that its end is nothing to do.
+    let mut all = vec![TokenNow::of("you", &owner, false)];
+    let Some(account) = site.account()? else { return Ok(all) };
+    let kept: Option<TokenFacts> = match agent_token::agent(site)?.map(|agent| agent.fetch(&own)) {
+        Some(Err(error)) if matches!(error.status(), Some(401 | 403)) => None,
+        kept => kept.transpose()?,
+    };
+    let mut listed = match agent_token::list(site, &account) {
+        Err(error) if matches!(error.status(), Some(403 | 404)) => Vec::new(),
+        listed => listed?,
+    };
+    if listed.is_empty() {
+        listed.extend(kept.clone());
+    }
+    let wanted = &site.desired.agent;
+    // Another one of the agent's may end: factoryup does not renew it.
+    let is_due = |token: &TokenFacts| {
+        kept.as_ref().is_some_and(|kept| kept.id == token.id) && needs_renewal(wanted, token.expires_at)
+    };
+    let working = listed.iter().filter(|token| token.active);
+    all.extend(working.map(|token| TokenNow::of(&wanted.username, token, is_due(token))));
+    Ok(all)
+}

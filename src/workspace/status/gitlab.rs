@@ -1,0 +1,226 @@
+//! What GitLab says: project, pipeline, runners, the agent's account, tokens and variables.
+
+use std::collections::BTreeMap;
+
+use super::super::card::{Card, State};
+use super::super::{AnyTarget, Workspace};
+use super::{Compare, compared, counted};
+use crate::error::{Error, Result};
+use crate::factory::{Engine, Factory, HostKind, Tier};
+use crate::gitlab::{Now, Pipeline, RunnerNow, TokenNow, Verdict};
+use crate::plan::{Plan, TargetName};
+
+/// A token that ends within so many days is marked.
+const SOON: i32 = 30;
+
+/// What GitLab said.
+pub(super) struct Gitlab {
+    pub(super) version: String,
+    pub(super) plan: Option<Result<Plan>>,
+    pub(super) now: Result<Option<Now>>,
+}
+
+impl Workspace<'_> {
+    pub(super) fn ask_gitlab(&self, compare: Compare) -> Result<Gitlab> {
+        let AnyTarget::Gitlab(mut gitlab) = self.make(TargetName::Gitlab)? else {
+            return Err(Error::internal("the target gitlab is another one"));
+        };
+        self.watch.busy(&format!("asking {}", self.factory.gitlab.url));
+        let version = gitlab.version()?;
+        let plan = (compare == Compare::Now).then(|| self.read(gitlab.as_mut()));
+        self.watch.busy("reading pipeline, runners and tokens from GitLab");
+        let now = gitlab.now(&wanted_variables(&self.factory));
+        Ok(Gitlab { version, plan, now })
+    }
+
+    pub(super) fn gitlab_lines(&self, card: &mut Card, gitlab: Result<Gitlab>) -> Result<()> {
+        let url = self.factory.gitlab.project_url();
+        let Gitlab { version, plan, now } = match gitlab {
+            Err(error) => return card.unknown("gitlab", error),
+            Ok(gitlab) => gitlab,
+        };
+        let now = match now {
+            Err(error) => return card.unknown("gitlab", error),
+            Ok(None) => {
+                card.line("gitlab", State::Attention, format!("GitLab {version} has no project at {url}"));
+                card.step("create it", "factoryup apply");
+                return Ok(());
+            }
+            Ok(Some(now)) => now,
+        };
+        match plan.transpose() {
+            Err(error) => card.unknown("gitlab", error)?,
+            Ok(plan) => {
+                let (state, text) = compared(plan.as_ref());
+                let tier = tier(self.factory.gitlab.tier, now.licensed);
+                card.linked("gitlab", state, format!("GitLab {version}, {tier}; {text}"), &url);
+                if state != State::Ok {
+                    card.step(
+                        "review the differences in GitLab (factoryup plan gitlab --diff), then apply",
+                        "factoryup apply gitlab",
+                    );
+                }
+            }
+        }
+        match now.pipeline {
+            Err(error) => card.unknown("pipeline", error)?,
+            Ok(pipeline) => self.pipeline_line(card, pipeline.as_ref(), now.head.as_deref()),
+        }
+        match now.runners {
+            Err(error) => card.unknown("runners", error)?,
+            Ok(runners) => runners.iter().for_each(|runner| self.runner_line(card, runner)),
+        }
+        match now.agent {
+            Err(error) => card.unknown("agent", error)?,
+            Ok(Some(words)) => card.line("agent", State::Ok, words),
+            Ok(None) => {
+                card.line("agent", State::Attention, format!("no account {}", self.factory.agent.username));
+                card.step("create the agent's account", "factoryup apply");
+            }
+        }
+        match now.tokens {
+            Err(error) => card.unknown("tokens", error)?,
+            Ok(tokens) => tokens.iter().for_each(|token| token_line(card, token)),
+        }
+        match now.missing {
+            Err(error) => card.unknown("variables", error)?,
+            Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "CI has those that it needs"),
+            Ok(missing) => {
+                let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+                for (name, place) in &missing {
+                    places.entry(name).or_default().push(place);
+                }
+                let mut names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
+                names.dedup();
+                let text: Vec<_> = names.iter().map(|name| format!("{name} ({})", places[name].join(", "))).collect();
+                let text = format!("CI lacks {}: {}", counted(names.len(), "variable"), text.join(", "));
+                card.line("variables", State::Attention, text);
+                let what = "create the CI variables that are missing (docs/secrets.md, \"What CI needs\")";
+                card.step(what, format!("{url}/-/settings/ci_cd"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The pipeline of this commit, which is that of GitLab's default branch.
+    pub(in crate::workspace) fn pipeline_line(
+        &self,
+        card: &mut Card,
+        pipeline: Option<&Pipeline>,
+        commit: Option<&str>,
+    ) {
+        let Some(pipeline) = pipeline else {
+            let commit = commit.map_or("an empty project".to_owned(), |commit| commit.chars().take(12).collect());
+            let url = format!("{}/-/pipelines", self.factory.gitlab.project_url());
+            card.linked("pipeline", State::Attention, format!("none for {commit}"), &url);
+            return;
+        };
+        let state = match pipeline.verdict() {
+            Verdict::Passed | Verdict::Waits => State::Ok,
+            Verdict::Underway | Verdict::Failed => State::Attention,
+        };
+        card.linked("pipeline", state, pipeline.words(), &pipeline.url);
+        if pipeline.verdict() == Verdict::Failed {
+            card.step("find out why the pipeline failed", pipeline.url.clone());
+        }
+    }
+
+    fn runner_line(&self, card: &mut Card, runner: &RunnerNow) {
+        let contact =
+            runner.contacted_at.as_deref().map_or("never heard from".to_owned(), |at| format!("last contact {at}"));
+        if runner.is_online {
+            let text = format!("{}: online, {contact}; GitLab shows a dead runner online for up to 2 h", runner.name);
+            card.line("runner", State::Ok, text);
+            return;
+        }
+        card.line("runner", State::Attention, format!("{}: {}, {contact}", runner.name, runner.state));
+        let is_on_host = self.factory.host.kind != HostKind::None && self.runners_on_host().contains(&runner.name);
+        if is_on_host {
+            card.step(
+                format!("see why the {} runner is not online, on the host", runner.name),
+                "sudo factory-runner status",
+            );
+        } else {
+            let how = "docs/procedures/start-runners.md in the control repo";
+            card.step(format!("connect a machine as the {} runner", runner.name), how);
+        }
+    }
+}
+
+/// The variables that the pipelines of the control repo need, each with its environment: `docs/secrets.md` there.
+fn wanted_variables(factory: &Factory) -> Vec<(&'static str, String)> {
+    let control = "control-plane".to_owned();
+    let mut all = vec![("CONTROL_PLANE_PLAN_TOKEN", control.clone()), ("CONTROL_PLANE_APPLY_TOKEN", control.clone())];
+    let mut roots = vec![control];
+    if factory.cloudflare.enabled {
+        let names = &factory.environments.names;
+        all.extend(
+            names
+                .iter()
+                .flat_map(|name| [("CLOUDFLARE_PLAN_TOKEN", name.clone()), ("CLOUDFLARE_APPLY_TOKEN", name.clone())]),
+        );
+        roots.extend(names.iter().cloned());
+    }
+    if factory.infra.engine == Engine::Opentofu {
+        all.extend(roots.iter().map(|root| ("STATE_PASSPHRASE", root.clone())));
+    }
+    all.extend(roots.iter().map(|root| ("REPORT_TOKEN", root.clone())));
+    let evidence = "evidence".to_owned();
+    all.extend(roots.into_iter().chain([evidence]).map(|root| ("EVIDENCE_SIGNING_KEY", root)));
+    all
+}
+
+fn tier(named: Tier, licensed: Option<bool>) -> String {
+    let name = match named {
+        Tier::Free => return "used as Free".into(),
+        Tier::Premium => "Premium",
+        Tier::Ultimate => "Ultimate",
+    };
+    match licensed {
+        Some(true) => name.into(),
+        _ => format!("{name} in factory.toml, but it answers as Free"),
+    }
+}
+
+fn token_line(card: &mut Card, token: &TokenNow) {
+    let TokenNow { whose, name, .. } = token;
+    let text = match (token.ends, token.days) {
+        (Some(end), Some(days)) if days <= SOON => {
+            format!("{whose}: \"{name}\" ends on {end}, in {}", counted_days(days))
+        }
+        (Some(end), _) => format!("{whose}: \"{name}\" ends on {end}"),
+        (None, _) => format!("{whose}: \"{name}\" never ends"),
+    };
+    card.line("token", if token.is_due { State::Attention } else { State::Ok }, text);
+    if token.is_due {
+        card.step(format!("renew the token of {whose}"), "factoryup apply");
+    }
+}
+
+fn counted_days(days: i32) -> String {
+    counted(usize::try_from(days).unwrap_or(0), "day")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_variables_are_those_that_the_control_repo_documents() {
+        let text = "schema = 2\n[factory]\nname = \"a1\"\nowner_name = \"A\"\nowner_email = \"a@example.org\"\n[gitlab]\ngroup = \"g\"\n\
+                    [host]\nkind = \"none\"\n";
+        let mut factory = crate::factory::parse(text, "factory.toml").unwrap();
+        assert_eq!(wanted_variables(&factory).len(), 6);
+        factory.cloudflare.enabled = true;
+        let wanted = wanted_variables(&factory);
+        assert!(wanted.contains(&("CLOUDFLARE_APPLY_TOKEN", "production".into())), "{wanted:?}");
+        let page = include_str!("../../../templates/docs/secrets.md");
+        let (_, table) = page.split_once("| variable | environment |").unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|') || line.starts_with('{'));
+        let told: BTreeSet<_> = rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0)).collect();
+        let names: BTreeSet<_> = wanted.iter().map(|(name, _)| *name).chain(["SOPS_AGE_KEY"]).collect();
+        assert_eq!(names, told, "nothing in the control repo itself needs SOPS_AGE_KEY");
+    }
+}

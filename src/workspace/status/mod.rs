@@ -1,0 +1,207 @@
+//! Reads all of the factory, and makes a [`Card`] of it. Changes nothing.
+
+mod gitlab;
+
+use super::Workspace;
+use super::card::{Card, State, Step};
+use crate::app::registered;
+use crate::error::{Kind, Result};
+use crate::factory::{AgentKind, HostKind, SecretProvider};
+use crate::gitlab::Now;
+use crate::plan::{Plan, Target as _, TargetName};
+use crate::repo::doctor::glance;
+use crate::wizard::discover::Surroundings;
+
+/// Whether the targets have to be compared with `factory.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Yes.
+    Now,
+    /// This run has applied and read them all.
+    Done,
+}
+
+impl Workspace<'_> {
+    /// Reads all of the factory, part by part: what cannot be read is a line of the card.
+    ///
+    /// # Errors
+    /// `Interrupted`; nothing else keeps the card from being made.
+    pub fn status(&self, compare: Compare) -> Result<Card> {
+        let mut card = Card::default();
+        let gitlab = self.ask_gitlab(compare);
+        let now = gitlab.as_ref().ok().and_then(|gitlab| gitlab.now.as_ref().ok()?.as_ref());
+        self.repo_line(&mut card, compare, now)?;
+        self.host_line(&mut card, compare)?;
+        self.gitlab_lines(&mut card, gitlab)?;
+        self.own_lines(&mut card)?;
+        self.watch.busy("");
+        Ok(card)
+    }
+
+    /// The control repo, with how it differs from GitLab's, if GitLab said what it has.
+    fn repo_line(&self, card: &mut Card, compare: Compare, now: Option<&Now>) -> Result<()> {
+        let glance = match glance(&self.dir, &self.factory, &self.text) {
+            Err(error) => return card.unknown("repo", error),
+            Ok(None) => {
+                card.line("repo", State::Attention, format!("no control repo in {}", self.dir.display()));
+                card.step("create the control repo", "factoryup apply repo");
+                return Ok(());
+            }
+            Ok(Some(glance)) => glance,
+        };
+        let mut state = State::Ok;
+        let mut parts = vec![self.dir.display().to_string()];
+        let commit = glance.head.get(..12).unwrap_or(&glance.head);
+        parts.push(format!("{} at {commit}", glance.branch.as_deref().unwrap_or("no branch")));
+        parts.push(format!("templates {}", glance.templates));
+        match glance.changed {
+            0 => parts.push("clean".into()),
+            changed => {
+                parts.push(format!("{} changed and not committed", counted(changed, "file")));
+                state = State::Attention;
+            }
+        }
+        match now.map(|now| (&now.head, &now.pushed)) {
+            Some((Some(_), Ok(None))) => parts.push("pushed".into()),
+            Some((Some(_), Ok(Some(differs)))) => {
+                parts.push(differs.clone());
+                state = State::Attention;
+            }
+            Some((Some(_), Err(error))) => parts.push(format!("cannot tell whether it is pushed: {error}")),
+            Some((None, _)) => parts.push("not pushed".into()),
+            None => parts.push("cannot tell whether it is pushed: GitLab was not read".into()),
+        }
+        if compare == Compare::Now {
+            match self.make(TargetName::Repo).and_then(|mut made| self.read(made.target())) {
+                Ok(plan) if plan.is_empty() => {}
+                Ok(plan) => {
+                    parts.push(format!(
+                        "{} to merge from factory.toml or the templates",
+                        counted(plan.changes.len(), "change")
+                    ));
+                    state = State::Attention;
+                    card.step("review and merge the pending changes of the control repo", "factoryup upgrade");
+                }
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                Err(error) => {
+                    parts.push(format!("cannot tell whether changes are pending: {error}"));
+                    state = State::Unknown;
+                }
+            }
+        }
+        card.line("repo", state, parts.join("; "));
+        Ok(())
+    }
+
+    fn host_line(&self, card: &mut Card, compare: Compare) -> Result<()> {
+        if self.factory.host.kind == HostKind::None {
+            card.line("host", State::Ok, "none: the agent works elsewhere");
+            return Ok(());
+        }
+        let ask = || {
+            let mut host = self.host()?;
+            let plan = if compare == Compare::Now { Some(self.read(&mut host)?) } else { None };
+            self.watch.busy("reading what the agent has on the host");
+            let wanted = self.agent_files();
+            let paths: Vec<&str> = wanted.iter().map(|(path, _)| path.as_str()).collect();
+            let has = host.agent_has(&paths, self.watch)?;
+            let left = wanted.into_iter().zip(has).filter(|(_, has)| !has).map(|((_, step), _)| step);
+            Ok((host.subject(), plan, left.collect::<Vec<_>>()))
+        };
+        match ask() {
+            Err(error) => card.unknown("host", error),
+            Ok((subject, plan, left)) => {
+                let (state, text) = compared(plan.as_ref());
+                card.line("host", state, format!("{subject} answers; {text}"));
+                if state != State::Ok {
+                    card.step(
+                        "review the differences on the host (factoryup plan host --diff), then apply",
+                        "factoryup apply host",
+                    );
+                }
+                card.next.extend(left);
+                Ok(())
+            }
+        }
+    }
+
+    /// What the agent needs in its home, each with what to do when it is not there.
+    fn agent_files(&self) -> Vec<(String, Step)> {
+        let (gitlab, kind) = (&self.factory.gitlab, self.factory.agent.kind);
+        let host = &self.factory.host;
+        let login = match (host.kind, host.port) {
+            (HostKind::Ssh, 22) => format!("ssh -t {}@{} ", host.operator, host.address),
+            (HostKind::Ssh, port) => format!("ssh -t -p {port} {}@{} ", host.operator, host.address),
+            _ => String::new(),
+        };
+        let step = |what: String, how: String| Step { what, how: format!("{login}{how}"), is_open: true };
+        let clone = format!("sudo -iu agent git clone {}.git work/{}", gitlab.project_url(), gitlab.project);
+        let mut all = vec![(format!("work/{}/.git", gitlab.project), step("give the agent its clone".into(), clone))];
+        // Where each program keeps its login on Linux.
+        let claude = (kind != AgentKind::Codex).then_some(("claude", ".claude/.credentials.json"));
+        let codex = (kind != AgentKind::ClaudeCode).then_some(("codex", ".codex/auth.json"));
+        for (program, file) in claude.into_iter().chain(codex) {
+            let what =
+                format!("install {program} for the agent (\"First day\" in README.md), and log it in to your account");
+            all.push((file.into(), step(what, format!("sudo -iu agent {program}"))));
+        }
+        all
+    }
+
+    /// What only the files here say: the edge, the applications, the owner's key.
+    fn own_lines(&self, card: &mut Card) -> Result<()> {
+        let edge = &self.factory.cloudflare;
+        let text = if edge.enabled {
+            format!("Cloudflare for {}, which pipelines set up and factoryup does not ask", edge.zone)
+        } else {
+            "none".into()
+        };
+        card.line("edge", State::Ok, text);
+        match registered(&self.dir, &self.factory) {
+            Err(error) => card.unknown("apps", error)?,
+            Ok(names) if names.is_empty() => {
+                card.line("apps", State::Ok, "none registered; add one: factoryup app add NAME");
+            }
+            Ok(names) => card.line("apps", State::Ok, names.join(", ")),
+        }
+        if self.factory.secrets.provider == SecretProvider::SopsAge {
+            self.key_step(card);
+        }
+        Ok(())
+    }
+
+    fn key_step(&self, card: &mut Card) {
+        let recipient = &self.factory.secrets.owner_recipient;
+        if recipient.is_empty() {
+            card.step("create your age key, on your own machine, then run factoryup upgrade", "factoryup keys init");
+            return;
+        }
+        let around = Surroundings::here(&self.dir);
+        let file = crate::age::place(&around.home, around.variable);
+        let text = zeroize::Zeroizing::new(crate::budget::read_text(&file).unwrap_or_default());
+        if crate::age::pairs(&text).iter().any(|pair| pair.recipient() == recipient) {
+            let what =
+                format!("keep a copy of your age key off this machine, if you have none; it is in {}", file.display());
+            card.next.push(Step { what, how: "factoryup keys init --sheet FILE".into(), is_open: false });
+        }
+    }
+}
+
+/// What a comparison with `factory.toml` came to.
+fn compared(plan: Option<&Plan>) -> (State, String) {
+    match plan {
+        None => (State::Ok, "as in factory.toml, which this run verified".into()),
+        Some(plan) if plan.is_empty() => {
+            (State::Ok, format!("{} as in factory.toml", counted(plan.unchanged, "setting")))
+        }
+        Some(plan) => {
+            let differ = plan.changes.len();
+            let all = differ + plan.unchanged;
+            (State::Attention, format!("{differ} of {} differ from factory.toml", counted(all, "setting")))
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
