@@ -193,7 +193,7 @@ fn bring_runner(host: &DisposableHost) -> Result<String> {
         .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot create {}: {e}", place.display())))?;
     Ok(match real {
         Some(_) => format!("a copy of this machine's {RUNNER}"),
-        None => "a stand-in that runs no jobs: this machine has no gitlab-runner to copy".to_owned(),
+        None => "a stand-in that takes jobs and runs no script: this machine has no gitlab-runner to copy".to_owned(),
     })
 }
 

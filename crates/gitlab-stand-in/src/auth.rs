@@ -77,6 +77,7 @@ pub(crate) struct Token {
     pub(crate) revoked: bool,
     /// The first token of the rotations this one came from.
     family: u64,
+    prefix: &'static str,
     digest: [u8; 32],
     pub(crate) created_at: String,
     pub(crate) last_used_at: Option<String>,
@@ -130,7 +131,12 @@ pub(crate) struct NewToken<'a> {
     pub(crate) expires_at: Option<Date>,
 }
 
-/// Every personal access token there has ever been.
+/// How the text of a personal access token begins.
+const PERSONAL: &str = "glpat-";
+/// How the text of a job's token begins.
+const OF_JOB: &str = "glcbt-";
+
+/// Every personal access token, and every token of a job, there has ever been.
 #[derive(Default)]
 pub(crate) struct Tokens(Vec<Token>);
 
@@ -138,11 +144,23 @@ impl Tokens {
     /// Mints a token; its text is not kept.
     pub(crate) fn issue(&mut self, new: NewToken<'_>) -> Result<(Token, String), Refusal> {
         let id = self.0.last().map_or(1, |token| token.id + 1);
-        self.add(new, id, id)
+        self.add(new, PERSONAL, id, id)
     }
 
-    fn add(&mut self, new: NewToken<'_>, id: u64, family: u64) -> Result<(Token, String), Refusal> {
-        let text = mint("glpat-")?;
+    /// Mints the token of a job, with which its runner fetches the repository.
+    pub(crate) fn issue_for_job(&mut self, new: NewToken<'_>) -> Result<(Token, String), Refusal> {
+        let id = self.0.last().map_or(1, |token| token.id + 1);
+        self.add(new, OF_JOB, id, id)
+    }
+
+    fn add(
+        &mut self,
+        new: NewToken<'_>,
+        prefix: &'static str,
+        id: u64,
+        family: u64,
+    ) -> Result<(Token, String), Refusal> {
+        let text = mint(prefix)?;
         let token = Token {
             id,
             user: new.user,
@@ -152,6 +170,7 @@ impl Tokens {
             expires_at: new.expires_at,
             revoked: false,
             family,
+            prefix,
             digest: digest(&text),
             created_at: now(),
             last_used_at: None,
@@ -190,7 +209,7 @@ impl Tokens {
 
     /// The tokens of one user, oldest first.
     pub(crate) fn of(&self, user: u64) -> impl Iterator<Item = &Token> {
-        self.0.iter().filter(move |token| token.user == user)
+        self.0.iter().filter(move |token| token.user == user && token.prefix == PERSONAL)
     }
 
     /// Revokes one token.
@@ -211,7 +230,7 @@ impl Tokens {
             scopes: old.scopes.clone(),
             expires_at,
         };
-        self.add(new, new_id, old.family)
+        self.add(new, old.prefix, new_id, old.family)
     }
 }
 

@@ -1,5 +1,7 @@
 //! One request on its way through a handler: who asks, with which parameters, on whose state.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::access::Actor;
@@ -19,6 +21,10 @@ pub(crate) struct Call<'a> {
     pub(crate) input: Map<String, Value>,
     /// The caller's token; absent only on routes that need none.
     pub(crate) token: Option<Token>,
+    /// The request's headers, with names in lower case.
+    pub(crate) headers: &'a BTreeMap<String, String>,
+    /// The request's body, as it came.
+    pub(crate) body: &'a [u8],
     /// The caller's role on what the request is about, for the log.
     pub(crate) role: Option<u8>,
 }

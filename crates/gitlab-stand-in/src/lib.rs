@@ -6,7 +6,9 @@
 //! stumble on: tokens shown once, a `PATCH` of a protected branch that changes less than asked, 401 for a merge that is
 //! not allowed, 400 for a pipeline that is not, percent-encoded ids, pages. It logs every request, and it plays faults on demand.
 //!
-//! **What does not.** It runs no job, renders no page, and keeps nothing but the bare repositories when it stops. It is not
+//! It hands jobs to runners that ask for them, keeps their logs, and lets pipelines advance.
+//!
+//! **What does not.** It runs no job itself, renders no page, and keeps nothing but the bare repositories when it stops. It is not
 //! GitLab, and says so: every reply has the header `X-Factoryup-Stand-In: 1`, `/` says so in words, and the version ends in
 //! `-stand-in`. If GitLab's answer was not observed, a comment in the code says that the answer is a guess.
 //!
@@ -59,6 +61,7 @@ mod pushes;
 mod reply;
 mod router;
 mod routes;
+mod running;
 mod server;
 mod state;
 
@@ -265,7 +268,9 @@ impl StandIn {
         let project =
             id.and_then(|id| state.projects.get_mut(&id)).ok_or_else(|| Error::NoProject(project.to_owned()))?;
         let mut count = 0;
-        for pipeline in project.pipelines.iter_mut().filter(|pipeline| pipeline.status == "pending") {
+        for pipeline in
+            project.pipelines.iter_mut().filter(|p| matches!(p.status.as_str(), "created" | "pending" | "running"))
+        {
             status.clone_into(&mut pipeline.status);
             count += 1;
             for job in &mut pipeline.jobs {

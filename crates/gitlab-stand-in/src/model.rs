@@ -147,9 +147,30 @@ pub(crate) struct Job {
     pub(crate) manual: bool,
     pub(crate) allow_failure: bool,
     pub(crate) started_by: Option<u64>,
+    pub(crate) tags: Vec<String>,
+    /// The jobs that it needs, if it says so; else all of earlier stages.
+    pub(crate) needs: Option<Vec<String>>,
+    /// Exit codes with which it may fail.
+    pub(crate) allowed_codes: Vec<i64>,
+    /// Everything it says in the configuration.
+    pub(crate) definition: Map<String, Value>,
+    pub(crate) run: Run,
 }
 
-/// A pipeline. The stand-in records it and runs nothing.
+/// A job, on a runner.
+#[derive(Default)]
+pub(crate) struct Run {
+    pub(crate) runner: Option<u64>,
+    /// The digest and id of its token, while it runs.
+    pub(crate) token: Option<([u8; 32], u64)>,
+    pub(crate) started_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+    pub(crate) failure_reason: Option<String>,
+    /// Its log.
+    pub(crate) trace: Vec<u8>,
+}
+
+/// A pipeline. The stand-in runs nothing of it: that is for runners.
 pub(crate) struct Pipeline {
     pub(crate) id: u64,
     pub(crate) iid: u64,
@@ -162,6 +183,10 @@ pub(crate) struct Pipeline {
     pub(crate) jobs: Vec<Job>,
     pub(crate) yaml_errors: Option<String>,
     pub(crate) created_at: String,
+    /// Whether its ref was protected when it was made.
+    pub(crate) protected: bool,
+    /// What its jobs get, but for what is about one job.
+    pub(crate) variables: crate::ci::Variables,
 }
 
 /// A merge request within one project.

@@ -1,11 +1,12 @@
-//! Making pipelines: what they are made for, which jobs they get, which environments they bring. No job will ever run.
+//! Making pipelines: what they are made for, which jobs they get, which environments they bring.
 
 use crate::access::{is_protected, matches};
 use crate::auth::now;
 use crate::ci::{self, Occasion, Variables};
-use crate::model::{Environment, Job, Pipeline, Project};
+use crate::model::{Environment, Job, Pipeline, Project, Run};
 use crate::reply::{Refusal, not_found};
 use crate::routes::tier_of;
+use crate::running::advance;
 use crate::state::{Settings, State};
 
 /// What a pipeline is made for.
@@ -62,7 +63,9 @@ pub(crate) fn make(state: &mut State, settings: &Settings, new: &NewPipeline<'_>
     };
     let source = ci::Source { git: &settings.git, repository: &project.repository, sha: Some(new.sha), project: &path };
     let config = ci::read(&source, &String::from_utf8_lossy(&text));
-    let occasion = occasion(settings, project, &path, &config, new)?;
+    let protected = protected(project, new);
+    let occasion = occasion(settings, project, &path, &config, new, protected)?;
+    let repository = project.repository.clone();
     match config.select(&occasion) {
         Ok(jobs) if jobs.is_empty() => Ok(PipelineResult::NoJobs),
         Ok(jobs) => {
@@ -71,14 +74,26 @@ pub(crate) fn make(state: &mut State, settings: &Settings, new: &NewPipeline<'_>
                     ensure_environment(state, new.project, name, job.tier.as_deref());
                 }
             }
-            record(state, new, jobs, None).map(PipelineResult::Pipeline)
+            let id = record(state, new, jobs, None, (protected, occasion.variables))?;
+            // What a runner fetches.
+            settings.git.run(&repository, &["update-ref", &format!("refs/pipelines/{id}"), new.sha], b"")?;
+            Ok(PipelineResult::Pipeline(id))
         }
         Err(errors) => {
             if matches!(new.source, Source::Push { .. }) {
-                record(state, new, Vec::new(), Some(errors.join("; ")))?;
+                record(state, new, Vec::new(), Some(errors.join("; ")), (protected, Variables::new()))?;
             }
             Ok(PipelineResult::Invalid(errors))
         }
+    }
+}
+
+/// Whether its jobs get protected variables and runners.
+fn protected(project: &Project, new: &NewPipeline<'_>) -> bool {
+    match &new.source {
+        Source::MergeRequest { .. } => false,
+        _ if new.tag => project.protected_tags.iter().any(|rule| matches(&rule.name, new.name)),
+        _ => is_protected(project, new.name),
     }
 }
 
@@ -89,13 +104,9 @@ fn occasion(
     path: &str,
     config: &ci::Config,
     new: &NewPipeline<'_>,
+    protected: bool,
 ) -> Result<Occasion, Refusal> {
     let (git, repository) = (&settings.git, &project.repository);
-    let protected = match &new.source {
-        Source::MergeRequest { .. } => false,
-        _ if new.tag => project.protected_tags.iter().any(|rule| matches(&rule.name, new.name)),
-        _ => is_protected(project, new.name),
-    };
     let mut variables = config.variables();
     for variable in project.variables.iter().filter(|v| v.environment_scope == "*" && (protected || !v.protected)) {
         variables.insert(variable.key.clone(), variable.value.clone());
@@ -143,22 +154,22 @@ fn record(
     new: &NewPipeline<'_>,
     jobs: Vec<ci::PlannedJob>,
     yaml_errors: Option<String>,
+    (protected, variables): (bool, Variables),
 ) -> Result<u64, Refusal> {
     let id = state.next_id();
-    let first_stage = jobs.first().map(|job| job.stage.clone()).unwrap_or_default();
     let jobs = jobs.into_iter().map(|job| Job {
         id: state.next_id(),
-        status: match (job.stage == first_stage, job.manual) {
-            (false, _) => "created",
-            (true, true) => "manual",
-            (true, false) => "pending",
-        }
-        .to_owned(),
+        status: "created".to_owned(),
+        tags: job.tags(),
+        needs: job.needs(),
+        allowed_codes: job.allowed_codes(),
         name: job.name,
         stage: job.stage,
         manual: job.manual,
         allow_failure: job.allow_failure,
         started_by: None,
+        definition: job.definition,
+        run: Run::default(),
     });
     let jobs = jobs.collect();
     let project = state.projects.get_mut(&new.project).ok_or_else(|| not_found("Project"))?;
@@ -166,7 +177,7 @@ fn record(
         Source::MergeRequest { iid, .. } => format!("refs/merge-requests/{iid}/head"),
         _ => new.name.to_owned(),
     };
-    project.pipelines.push(Pipeline {
+    let mut pipeline = Pipeline {
         id,
         iid: project.pipelines.last().map_or(1, |pipeline| pipeline.iid + 1),
         reference,
@@ -178,7 +189,11 @@ fn record(
         jobs,
         yaml_errors,
         created_at: now(),
-    });
+        protected,
+        variables,
+    };
+    advance(&mut pipeline);
+    project.pipelines.push(pipeline);
     Ok(id)
 }
 

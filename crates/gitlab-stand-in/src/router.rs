@@ -31,6 +31,8 @@ pub(crate) struct Route {
     also: Option<fn() -> Vec<&'static str>>,
     /// Without this it does not exist.
     feature: Option<Feature>,
+    /// Whether its body is no parameters.
+    is_raw: bool,
     pub(crate) run: fn(&mut Call<'_>) -> Outcome,
 }
 
@@ -42,11 +44,16 @@ impl Route {
         keys: &'static [&'static str],
         run: fn(&mut Call<'_>) -> Outcome,
     ) -> Self {
-        Self { method, path, need, keys, also: None, feature: None, run }
+        Self { method, path, need, keys, also: None, feature: None, is_raw: false, run }
     }
 
     pub(crate) const fn only_with(mut self, feature: Feature) -> Self {
         self.feature = Some(feature);
+        self
+    }
+
+    pub(crate) const fn raw(mut self) -> Self {
+        self.is_raw = true;
         self
     }
 
@@ -124,17 +131,19 @@ pub(crate) fn answer(state: &mut State, settings: &Settings, incoming: &Incoming
 
 fn handle(state: &mut State, settings: &Settings, incoming: &Incoming, entry: &mut LoggedRequest) -> Outcome {
     let segments = params::segments(incoming.path.strip_prefix(PREFIX).unwrap_or_default());
-    let body = params::body(incoming.header("content-type"), &incoming.body);
-    entry.body = body.as_ref().ok().and_then(|body| body.as_ref()).map(redacted);
     let method = if incoming.method == "HEAD" { "GET" } else { incoming.method.as_str() };
 
     let there = |route: &&Route| route.feature.is_none_or(|feature| settings.has(feature));
     let candidates: Vec<_> =
         routes::all().filter(there).filter_map(|route| Some((route, route.matched(&segments)?))).collect();
     let Some((route, values)) = candidates.iter().find(|(route, _)| route.method == method) else {
+        entry.body =
+            params::body(incoming.header("content-type"), &incoming.body).ok().flatten().as_ref().map(redacted);
         return Err(if candidates.is_empty() { error(404, "404 Not Found") } else { error(405, "405 Not Allowed") });
     };
     entry.route = Some(route.path);
+    let body = if route.is_raw { Ok(None) } else { params::body(incoming.header("content-type"), &incoming.body) };
+    entry.body = body.as_ref().ok().and_then(|body| body.as_ref()).map(redacted);
 
     let mut input = Map::new();
     params::nest(&params::pairs(incoming.query.as_bytes()), &mut input);
@@ -152,7 +161,16 @@ fn handle(state: &mut State, settings: &Settings, incoming: &Incoming, entry: &m
     if let Some(token) = &token {
         check_scopes(token, route.need)?;
     }
-    let mut call = Call { state, settings, params: values.clone(), input, token, role: None };
+    let mut call = Call {
+        state,
+        settings,
+        params: values.clone(),
+        input,
+        token,
+        headers: &incoming.headers,
+        body: &incoming.body,
+        role: None,
+    };
     let outcome = (route.run)(&mut call);
     entry.role = call.role;
     outcome

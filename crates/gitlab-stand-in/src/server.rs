@@ -165,7 +165,7 @@ fn git_answer(
 
 fn welcome(settings: &Settings) -> String {
     format!(
-        "This is factoryup's stand-in for GitLab {}, for rehearsals and tests. It is not GitLab: it runs no jobs, and forgets\n\
+        "This is factoryup's stand-in for GitLab {}, for rehearsals and tests. It is not GitLab: it runs no job itself, and forgets\n\
          everything but its repositories when it stops. API: {}{}\n",
         settings.version,
         settings.url,

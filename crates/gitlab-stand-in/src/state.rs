@@ -124,6 +124,15 @@ impl State {
         }
     }
 
+    /// Whether a runner gets jobs of a project. Source: app/models/ci/runner.rb, `owned_or_instance_wide`.
+    pub(crate) fn serves(&self, runner: &Runner, project: &Project) -> bool {
+        let on = |name: &str| project.settings.get(name).is_some_and(|value| value == true);
+        let of_group = |group| self.lineage(project.namespace).any(|one| one.id == group);
+        runner.project == Some(project.id)
+            || (on("group_runners_enabled") && runner.group.is_some_and(of_group))
+            || (on("shared_runners_enabled") && runner.kind == "instance_type")
+    }
+
     /// What a group or one above it limits its projects to, the nearest first.
     pub(crate) fn limit(&self, namespace: u64, name: &str) -> Option<&serde_json::Value> {
         self.lineage(namespace).find_map(|group| group.limits.get(name))

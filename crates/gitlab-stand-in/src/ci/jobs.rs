@@ -76,7 +76,7 @@ pub(crate) struct PlannedJob {
     /// The environment's `deployment_tier`, when it names one.
     pub(crate) tier: Option<String>,
     /// Everything it says, with what it extends.
-    pub(super) definition: Map<String, Value>,
+    pub(crate) definition: Map<String, Value>,
 }
 
 /// The stages in order, with the two that are always there.
@@ -197,9 +197,32 @@ fn check(
     };
     planned.manual = planned.could_be_manual();
     // A manual job may stay unplayed unless it says otherwise; one that is manual by a rule may not.
-    let allowed = job.get("allow_failure").map(|value| value == true || value.is_object());
+    let allowed = job.get("allow_failure").map(|value| value == true);
     planned.allow_failure = allowed.unwrap_or_else(|| job.get("when").is_some_and(is_manual));
     Ok(planned)
+}
+
+impl PlannedJob {
+    /// The tags that a runner needs.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let tags = self.definition.get("tags").and_then(Value::as_array).into_iter().flatten();
+        tags.filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// The jobs that it waits for, if it does not wait for whole stages.
+    pub(crate) fn needs(&self) -> Option<Vec<String>> {
+        self.definition.contains_key("needs").then(|| needed(&self.definition))
+    }
+
+    /// The exit codes with which it may fail.
+    pub(crate) fn allowed_codes(&self) -> Vec<i64> {
+        let codes = self.definition.get("allow_failure").and_then(|value| value.get("exit_codes"));
+        match codes {
+            Some(Value::Array(codes)) => codes.iter().filter_map(Value::as_i64).collect(),
+            Some(code) => code.as_i64().into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
 }
 
 /// Whether a `when` waits for a person.
@@ -208,7 +231,7 @@ pub(super) fn is_manual(when: &Value) -> bool {
 }
 
 /// The jobs of this pipeline that a job needs; optional ones and those of other projects left out.
-pub(super) fn needed(job: &Map<String, Value>) -> Vec<String> {
+pub(crate) fn needed(job: &Map<String, Value>) -> Vec<String> {
     let needs = ["needs", "dependencies"].into_iter().filter_map(|key| job.get(key)?.as_array()).flatten();
     needs
         .filter_map(|need| match need {

@@ -53,7 +53,8 @@ pub(super) fn select(
                     continue;
                 }
                 let manual = when.as_deref() == Some("manual");
-                let own = job.definition.get("allow_failure").map(|value| value == true || value.is_object());
+                // One that may fail with some exit codes may not until it did.
+                let own = job.definition.get("allow_failure").map(|value| value == true);
                 let allow_failure = allow_failure.or(own).unwrap_or(manual && !by_rule);
                 selected.push(PlannedJob { manual, allow_failure, ..job.clone() });
             }
@@ -92,7 +93,7 @@ fn judge(rules: &Value, occasion: &Occasion) -> Result<RuleResult, String> {
             if when.as_deref() == Some("never") {
                 return Ok(RuleResult::Out);
             }
-            let allow_failure = rule.get("allow_failure").map(|value| value == true || value.is_object());
+            let allow_failure = rule.get("allow_failure").map(|value| value == true);
             return Ok(RuleResult::In { when, allow_failure });
         }
     }

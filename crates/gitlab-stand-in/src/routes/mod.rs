@@ -10,6 +10,7 @@ mod environments;
 mod files;
 mod groups;
 pub(crate) mod issues;
+mod job_runs;
 mod job_token;
 mod lint;
 mod members;
@@ -39,6 +40,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         files::ROUTES,
         groups::ROUTES,
         issues::ROUTES,
+        job_runs::ROUTES,
         job_token::ROUTES,
         lint::ROUTES,
         members::ROUTES,

@@ -1,4 +1,4 @@
-//! Pipelines and jobs. Nothing runs: a pipeline stays pending until somebody says how it ended
+//! Pipelines and jobs. A pipeline stays pending until runners have run its jobs, or somebody says how it ended
 //! ([`finish_pipelines`](crate::StandIn::finish_pipelines)).
 //!
 //! On protected refs only who may merge, push or tag may start pipelines and manual jobs. Source:
@@ -14,6 +14,7 @@ use crate::model::{DEVELOPER, GUEST, Job, Pipeline, REPORTER};
 use crate::pipelines::{NewPipeline, PipelineResult, Source, make};
 use crate::reply::{Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found};
 use crate::router::Route;
+use crate::running::advance;
 
 /// A pipeline as lists and merge requests show it.
 pub(super) fn pipeline_json(call: &Call<'_>, project: u64, pipeline: &Pipeline) -> Value {
@@ -51,18 +52,28 @@ fn job_json(call: &Call<'_>, project: u64, pipeline: &Pipeline, job: &Job) -> Va
         "ref": pipeline.reference,
         "tag": pipeline.tag,
         "allow_failure": job.allow_failure,
+        "tag_list": job.tags,
+        "failure_reason": job.run.failure_reason,
         "created_at": pipeline.created_at,
-        "started_at": null,
-        "finished_at": null,
+        "started_at": job.run.started_at,
+        "finished_at": job.run.finished_at,
+        "duration": duration(job),
         "user": call.state.users.get(&user).map(|user| user_json(user, &call.settings.url)),
         "pipeline": pipeline_json(call, project, pipeline),
         "artifacts": [],
-        "runner": null,
+        "runner": job.run.runner.map(|id| json!({ "id": id })),
     })
 }
 
+/// Seconds from a job's start to its end, or until now.
+fn duration(job: &Job) -> Option<f64> {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let end = job.run.finished_at.as_deref().map_or_else(|| Some(jiff::Timestamp::now()), time)?;
+    Some(end.duration_since(time(job.run.started_at.as_deref()?)?).as_secs_f64())
+}
+
 /// The project, when the caller may see pipelines in it: Reporters always, Guests when its jobs are public.
-fn readable(call: &mut Call<'_>) -> Result<u64, Refusal> {
+pub(super) fn readable(call: &mut Call<'_>) -> Result<u64, Refusal> {
     let id = call.project(GUEST)?;
     let public = call.at(id)?.settings.get("public_jobs").is_some_and(|value| value == true);
     if call.role < Some(REPORTER) && !public { Err(forbidden("")) } else { Ok(id) }
@@ -210,9 +221,11 @@ fn play(call: &mut Call<'_>) -> Outcome {
     if call.has("job_variables_attributes") && !call.input["job_variables_attributes"].is_array() {
         return Err(error(400, "job_variables_attributes is invalid"));
     }
-    let job = &mut call.at_mut(id)?.pipelines[at].jobs[position];
+    let pipeline = &mut call.at_mut(id)?.pipelines[at];
+    let job = &mut pipeline.jobs[position];
     "pending".clone_into(&mut job.status);
     job.started_by = Some(user);
+    advance(pipeline);
     let pipeline = &call.at(id)?.pipelines[at];
     Ok(Reply::ok(job_json(call, id, pipeline, &pipeline.jobs[position])))
 }
@@ -225,7 +238,9 @@ fn cancel_job(call: &mut Call<'_>) -> Outcome {
     if !actor.may_run(project, &pipeline.reference, pipeline.tag) {
         return Err(forbidden(""));
     }
-    "canceled".clone_into(&mut call.at_mut(id)?.pipelines[at].jobs[position].status);
+    let pipeline = &mut call.at_mut(id)?.pipelines[at];
+    pipeline.jobs[position].end("canceled");
+    advance(pipeline);
     let pipeline = &call.at(id)?.pipelines[at];
     Ok(Reply::created(job_json(call, id, pipeline, &pipeline.jobs[position])))
 }
@@ -240,7 +255,7 @@ fn cancel(call: &mut Call<'_>) -> Outcome {
     let wanted = pipeline.id;
     for pipeline in call.at_mut(id)?.pipelines.iter_mut().filter(|pipeline| pipeline.id == wanted) {
         "canceled".clone_into(&mut pipeline.status);
-        pipeline.jobs.iter_mut().for_each(|job| "canceled".clone_into(&mut job.status));
+        pipeline.jobs.iter_mut().for_each(|job| job.end("canceled"));
     }
     Ok(Reply::ok(details_json(call, id, at(call, id)?)))
 }

@@ -119,17 +119,12 @@ fn create(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::created(json!({ "id": id, "token": text, "token_expires_at": null })))
 }
 
-fn verify(call: &mut Call<'_>) -> Outcome {
+/// Takes a runner's token, and its question as a sign of life.
+pub(super) fn verify(call: &mut Call<'_>) -> Outcome {
     let digest = digest(&call.required("token")?);
     let runner = call.state.runners.values_mut().find(|runner| runner.digest == digest).ok_or_else(|| forbidden(""))?;
     runner.contacted_at = Some(now());
     Ok(Reply::ok(json!({ "id": runner.id, "token": call.required("token")?, "token_expires_at": null })))
-}
-
-/// There is never a job, and asking is a sign of life. Source: `lib/api/ci/runner.rb`.
-fn request_job(call: &mut Call<'_>) -> Outcome {
-    verify(call)?;
-    Ok(Reply::no_content())
 }
 
 fn of_project(call: &mut Call<'_>) -> Outcome {
@@ -139,14 +134,8 @@ fn of_project(call: &mut Call<'_>) -> Outcome {
     let tags = call.list("tag_list")?.unwrap_or_default();
     let state = &*call.state;
     let project = call.at(id)?;
-    let groups: Vec<_> = state.lineage(project.namespace).map(|group| group.id).collect();
-    let on = |name: &str| project.settings.get(name).is_some_and(|value| value == true);
-    // Only those that would take its jobs. Source: app/models/ci/runner.rb, owned_or_instance_wide.
-    let here = |runner: &&Runner| {
-        runner.project == Some(id)
-            || (on("group_runners_enabled") && runner.group.is_some_and(|group| groups.contains(&group)))
-            || (on("shared_runners_enabled") && runner.kind == "instance_type")
-    };
+    // Only those that would take its jobs.
+    let here = |runner: &&Runner| state.serves(runner, project);
     Ok(Reply::list(
         state
             .runners
@@ -248,13 +237,6 @@ const LIST: &[&str] = &["scope", "type", "paused", "status", "tag_list"];
 pub(super) const ROUTES: &[Route] = &[
     Route::new("POST", "/user/runners", Need::CreateRunner, CREATE, create),
     Route::new("POST", "/runners/verify", Need::Nothing, &["token", "system_id", "info"], verify),
-    Route::new(
-        "POST",
-        "/jobs/request",
-        Need::Nothing,
-        &["token", "system_id", "last_update", "session", "info"],
-        request_job,
-    ),
     Route::new("GET", "/projects/:id/runners", Need::Read, LIST, of_project),
     Route::new("GET", "/runners/:id", Need::Read, &[], get),
     Route::new("PUT", "/runners/:id", Need::Write, CHANGE, change),
