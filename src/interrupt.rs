@@ -3,6 +3,7 @@
 //! | what is going on | the first signal | the second |
 //! |---|---|---|
 //! | work here | the process ends after a moment, in which a prompt saves its answers; exit code 130 | |
+//! | a wait for what continues elsewhere ([`Waiting`]) | the same, with exit code 75 | |
 //! | a program changes a host ([`Work`]) | the program is asked to stop between two changes, and waited for; then 130 | the process ends at once, and says what goes on and where to watch |
 //!
 //! Nothing else needs to be put away: what must not outlive the process (a disposable host) has a keeper of its own.
@@ -26,6 +27,7 @@ const TO_ASK: Duration = Duration::from_secs(2);
 
 static PENDING: AtomicBool = AtomicBool::new(false);
 static WORK: Mutex<Vec<State>> = Mutex::new(Vec::new());
+static WAITING: Mutex<Option<(String, Vec<String>)>> = Mutex::new(None);
 
 /// Whether the process was interrupted and is about to end.
 #[must_use]
@@ -41,10 +43,42 @@ pub fn check() -> Result<()> {
     if pending() { Err(interrupted()) } else { Ok(()) }
 }
 
-/// An interruption, in the words of an error.
+/// An interruption, in the words of an error. Of a [wait](Waiting) it is `CutShort`.
 #[must_use]
 pub fn interrupted() -> Error {
+    if let Some((what, hints)) = &*WAITING.lock().unwrap_or_else(PoisonError::into_inner) {
+        return hints.iter().fold(Error::new(Kind::CutShort, what), Error::hint);
+    }
     Error::new(Kind::Interrupted, "interrupted").hint("run the command again; it reads the current state first")
+}
+
+/// A wait for something elsewhere that continues without this process. While this lives, the first signal ends the process with exit
+/// code 75.
+#[derive(Debug)]
+pub struct Waiting(());
+
+impl Waiting {
+    /// Begins to wait. An interruption says `what`, with `hints`.
+    #[must_use]
+    pub fn begin(what: &str, hints: &[String]) -> Self {
+        let mut waiting = Self(());
+        waiting.says(what, hints);
+        waiting
+    }
+
+    /// An interruption says something else from now on.
+    pub fn says(&mut self, what: &str, hints: &[String]) {
+        *WAITING.lock().unwrap_or_else(PoisonError::into_inner) = Some((what.to_owned(), hints.to_vec()));
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // An interrupted process says the same until it ends.
+        if !pending() {
+            *WAITING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

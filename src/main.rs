@@ -108,9 +108,10 @@ fn fault(panic: &PanicHookInfo<'_>) -> Error {
 fn end(ui: Arc<Ui>, error: Error) {
     prompt::restore();
     ended(Err(&error));
+    let code = error.kind().exit_code();
     say_soon(ui, error);
     secret::forget_all();
-    std::process::exit(Kind::Interrupted.exit_code().into())
+    std::process::exit(code.into())
 }
 
 /// Says why the process ends; not for long, since nobody may be reading any more, and a thread that panicked may hold the stream.

@@ -251,7 +251,7 @@ fn the_guide_to_upgrades_is_typed_as_it_stands() {
     let (url, token) = (desk.plane.url(), desk.plane.owner_token());
     type_line(&mut pty, &format!("export FACTORYUP_GITLAB_TOKEN={token}"), 0);
     let answers = format!("--host-kind none --gitlab-url {url} --gitlab-group factory --defaults --yes");
-    type_line(&mut pty, &format!("factoryup init acme {answers} && cd acme && factoryup apply --yes"), 0);
+    type_line(&mut pty, &format!("factoryup init acme {answers} && cd acme && factoryup apply --yes --no-wait"), 0);
     // Three files in which the owner and a new answer disagree.
     let pages = ["break-glass", "rotate-secrets", "incident"].map(|page| format!("docs/runbooks/{page}.md"));
     type_line(&mut pty, &format!("sed -i '/^owner:/s/$/ and Bob/' {}", pages.join(" ")), 0);
@@ -348,18 +348,18 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
             .status();
         assert!(made.unwrap().success());
     };
-    pty.send("factoryup apply\r").expect("changes to http");
+    pty.send("factoryup apply --no-wait\r").expect("changes to http");
     commit("Made while the question waits");
     pty.send("y\r").expect("push commit").expect("changes to http");
     pty.send("n\r");
     ends_with(&mut pty, 130);
     type_line(&mut pty, "factoryup plan --out ../plan.json", 2);
     commit("Made after the plan was saved");
-    pty.send("factoryup apply ../plan.json\r").expect("gitlab: new or different: push commit");
+    pty.send("factoryup apply ../plan.json --no-wait\r").expect("gitlab: new or different: push commit");
     ends_with(&mut pty, 65);
     assert!(desk.plane.log()[writes..].iter().all(|request| request.method == "GET"));
     type_line(&mut pty, "factoryup plan --out ../plan.json", 2);
-    type_line(&mut pty, "factoryup apply ../plan.json", 0);
+    type_line(&mut pty, "factoryup apply ../plan.json --no-wait", 0);
     let state = desk.folder(".local/state/factoryup/acme");
     let saved = SavedPlan::read(&desk.folder("plan.json"), "acme").unwrap();
     let pending: Vec<_> = saved.plans().iter().filter(|plan| !plan.is_empty()).collect();
@@ -371,9 +371,9 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
         }
     }
     // Applied once, nothing of it is left.
-    type_line(&mut pty, "factoryup apply ../plan.json", 0);
+    type_line(&mut pty, "factoryup apply ../plan.json --no-wait", 0);
     type_line(&mut pty, "factoryup plan --out factory.toml", 64);
-    type_line(&mut pty, "factoryup plan --out ../gitlab && factoryup apply ../gitlab", 0);
+    type_line(&mut pty, "factoryup plan --out ../gitlab && factoryup apply ../gitlab --no-wait", 0);
     type_line(&mut pty, "factoryup plan", 0);
 }
 

@@ -2,14 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::access::{Access, Name};
 use crate::error::{Error, Result};
+use crate::factory::{Factory, HostKind};
+use crate::interrupt;
 use crate::plan::{Options, Outcome, SavedPlan, TargetName};
 use crate::ui::Ui;
-use crate::workspace::{Purpose, What, Workspace, factory_in};
+use crate::workspace::{Compare, Purpose, What, Workspace, factory_in};
 
 /// Apply pending changes after confirmation, then verify them
 ///
@@ -21,6 +24,10 @@ use crate::workspace::{Purpose, What, Workspace, factory_in};
 ///
 /// `apply` also installs and starts the host's runners, and waits up to a minute until GitLab shows them online. If the host cannot
 /// download something now, `apply` applies everything else and ends with exit code 75. Run it again to finish.
+///
+/// Without a target, `apply` then waits until the newest pipeline of the default branch passed, and shows the state of the factory as
+/// `factoryup status` does. If a job fails, `apply` shows the end of its log and exits with 2. If no runner takes a job, there is no
+/// pipeline, or the pipeline is not over in time, `apply` exits with 75. A job that a person starts is not waited for.
 ///
 /// If a change would stop what works on the host now, such as a service on a port that the firewall closes, `apply` asks even with `--yes`.
 /// Without a terminal it then exits with 65, and changes nothing.
@@ -52,8 +59,32 @@ pub(super) struct Apply {
     #[arg(long)]
     rotate_agent_token: bool,
 
+    /// Do not wait for the pipeline
+    #[arg(long)]
+    no_wait: bool,
+
+    /// How long to wait for the pipeline
+    #[arg(long, value_name = "MINUTES", default_value_t = WAIT, value_parser = clap::value_parser!(u16).range(1..=1440))]
+    #[arg(conflicts_with = "no_wait")]
+    wait: u16,
+
     #[command(flatten)]
     access: Access,
+}
+
+/// Minutes that are waited for the pipeline.
+const WAIT: u16 = 20;
+
+/// Whether this applies the whole factory.
+fn is_all(what: &What, factory: &Factory) -> bool {
+    match what {
+        What::All => true,
+        What::Target(_) => false,
+        What::Saved(saved) => {
+            let has = |name| saved.targets().contains(&name);
+            has(TargetName::Gitlab) && (has(TargetName::Host) || factory.host.kind == HostKind::None)
+        }
+    }
 }
 
 impl Apply {
@@ -76,12 +107,22 @@ impl Apply {
             changes += if let Outcome::Applied { changes, .. } = outcome { *changes } else { 0 };
             Ok(())
         })?;
-        if changes > 0 && matches!(what, What::All) {
-            let project = workspace.factory().gitlab.project_url();
-            ui.say(&format!("\nApplied {changes} changes; GitLab has the project at {project}"));
-            ui.say("Next: \"First day\" in README.md of the control repo.");
+        if is_all(&what, workspace.factory()) { self.end(&workspace, changes > 0, ui) } else { Ok(()) }
+    }
+
+    /// Ends with the pipeline, and a card: a short one if nothing was changed and it passed.
+    fn end(&self, workspace: &Workspace<'_>, changed: bool, ui: &Ui) -> Result<()> {
+        let limit = Duration::from_mins(self.wait.into());
+        let ended = if self.no_wait { Ok(()) } else { workspace.see_pipeline(limit, changed) };
+        if interrupt::pending() {
+            return ended;
         }
-        Ok(())
+        let is_short = !changed && ended.is_ok();
+        if is_short {
+            ui.say("\nEverything else is as it was: factoryup status");
+        }
+        ui.card(&if is_short { workspace.pipeline_card() } else { workspace.status(Compare::Done) }?)?;
+        ended
     }
 
     fn what(&self, dir: &Path) -> Result<What> {

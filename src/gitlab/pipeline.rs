@@ -121,18 +121,24 @@ impl Pipeline {
     pub fn words(&self) -> String {
         let id = self.id;
         match self.verdict() {
-            Verdict::Passed => match self.named("failed")[..] {
-                [] => format!("pipeline {id} passed"),
-                ref allowed => format!("pipeline {id} passed; allowed to fail: {}", allowed.join(", ")),
-            },
+            Verdict::Passed => format!("pipeline {id} passed{}", self.allowed()),
             Verdict::Waits => {
-                format!("pipeline {id} passed up to what you start yourself: {}", self.named("manual").join(", "))
+                let manual = self.named("manual").join(", ");
+                format!("pipeline {id} passed up to what you start yourself: {manual}{}", self.allowed())
             }
             Verdict::Underway => format!("pipeline {id} is {}: {}", self.status, self.progress()),
             Verdict::Failed => match self.jobs.iter().find(|job| job.has_failed()) {
                 Some(job) => format!("pipeline {id} failed: job {} in stage {}", job.name, job.stage),
                 None => format!("pipeline {id} ended as {}{}", self.status, self.why()),
             },
+        }
+    }
+
+    /// The jobs that failed and may.
+    fn allowed(&self) -> String {
+        match self.named("failed")[..] {
+            [] => String::new(),
+            ref allowed => format!("; allowed to fail: {}", allowed.join(", ")),
         }
     }
 

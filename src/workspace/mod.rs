@@ -10,6 +10,9 @@
 //! anchor   the head of the evidence log, in GitLab
 //! online   GitLab has heard from the runners on the host
 //! ```
+//!
+//! After an apply of everything the newest pipeline is watched to its end (`pipeline`). `status` reads all of it into a [`Card`], and
+//! changes nothing.
 
 mod apply;
 mod card;
@@ -18,6 +21,7 @@ mod evidence;
 mod keys;
 mod online;
 mod open;
+mod pipeline;
 mod status;
 mod token;
 

@@ -79,7 +79,7 @@ fn a_trace_shows_requests_and_git_commands_without_their_tokens() {
     let init = ["init", "acme", "--defaults", "--yes", "--name", "acme", "--host-kind", "none", "--owner-name", "Ada"];
     let more = ["--owner-email", "ada@example.org", "--gitlab-url", &url, "--gitlab-group", "factory"];
     ends_with(&gitlab_alone(&plane, home.path(), &[&init[..], &more].concat()), 0);
-    ends_with(&gitlab_alone(&plane, home.path(), &["-C", "acme", "apply", "--yes"]), 0);
+    ends_with(&gitlab_alone(&plane, home.path(), &["-C", "acme", "apply", "--yes", "--no-wait"]), 0);
     ends_with(&gitlab_alone(&plane, home.path(), &["-C", "acme", "plan", "host"]), 65);
     let trace = home.path().join("trace.jsonl");
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use factoryup::dialog::Dialog;
 use factoryup::plan::{Event, Options, StateDir, TargetName, Watch};
@@ -18,7 +18,18 @@ use super::situation::Situation;
 
 impl Situation {
     pub(super) fn run_with(&self, token: &str, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_factoryup"))
+        self.command(token, args).output().unwrap()
+    }
+
+    /// Starts the program as the owner would.
+    pub(super) fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.command(self.plane.stand_in.owner_token(), args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn command(&self, token: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+        command
             .arg("-C")
             .arg(&self.repo)
             .args(args)
@@ -27,9 +38,8 @@ impl Situation {
             .env("HOME", self.directory())
             .env("XDG_STATE_HOME", self.directory().join("xdg"))
             .env("FACTORYUP_GITLAB_TOKEN", token)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs the program as the owner would, and sees its exit code. Returns what it said.
@@ -90,7 +100,7 @@ fn chained(lines: &[String]) -> String {
 #[test]
 fn each_apply_that_added_evidence_is_anchored_once() {
     let Some(situation) = Situation::new() else { return };
-    let said = situation.run(&["apply", "--yes"], 0);
+    let said = situation.run(&["apply", "--yes", "--no-wait"], 0);
     assert!(said.contains("anchored entry 3 of the log in GitLab's tag evidence/1"), "{said}");
     let tags = situation.tags();
     let lines = situation.lines();
@@ -107,7 +117,7 @@ fn each_apply_that_added_evidence_is_anchored_once() {
 
     // What added nothing writes nothing.
     situation.plane.stand_in.clear_log();
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     situation.run(&["apply", "gitlab", "--yes"], 0);
     assert_eq!(situation.writes(), Vec::<String>::new());
     // A proof is evidence too.
@@ -124,7 +134,7 @@ fn each_apply_that_added_evidence_is_anchored_once() {
 #[test]
 fn a_log_that_somebody_changed_and_chained_again_is_found() {
     let Some(situation) = Situation::new() else { return };
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     for _ in 0..2 {
         situation.run(&["apply", "gitlab", "--yes", "--prove"], 0);
     }
@@ -245,7 +255,7 @@ fn an_anchor_that_failed_is_reported_and_written_by_the_next_apply() {
 #[test]
 fn the_agent_cannot_make_move_or_remove_an_anchor() {
     let Some(situation) = Situation::new() else { return };
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     let token = fs::read_to_string(situation.directory().join("xdg/factoryup/acme/agent-token")).unwrap();
     let before = situation.tags();
     let theirs = situation.plane.clone("control", token.trim());
@@ -301,7 +311,7 @@ impl Watch for Person {
 #[test]
 fn a_new_log_is_anchored_after_a_yes_only() {
     let Some(situation) = Situation::new() else { return };
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     let token = situation.directory().join("token");
     fs::write(&token, situation.plane.stand_in.owner_token()).unwrap();
     let apply = |folder: &str, answer: bool| {

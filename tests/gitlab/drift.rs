@@ -244,7 +244,7 @@ fn the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked() {
 #[test]
 fn a_flag_of_apply_replaces_the_agents_token_once() {
     let Some(situation) = Situation::new() else { return };
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     let kept = || std::fs::read_to_string(situation.directory().join("xdg/factoryup/acme/agent-token")).unwrap();
     let old = kept();
     for target in ["repo", "host"] {
@@ -254,7 +254,7 @@ fn a_flag_of_apply_replaces_the_agents_token_once() {
     let said = situation.run(&["apply", "gitlab", "--yes", "--rotate-agent-token"], 0);
     assert!(said.contains("create a new token for factory-agent") && kept() != old, "{said}");
     let new = kept();
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     assert_eq!(kept(), new);
 }
 

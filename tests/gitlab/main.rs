@@ -12,6 +12,8 @@
 mod openapi;
 #[path = "../../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
+#[path = "../../crates/gitlab-stand-in/tests/support/runner.rs"]
+mod runner;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -24,6 +26,7 @@ mod editions;
 mod flood;
 mod hand_off;
 mod parrot;
+mod pipeline;
 mod proof;
 mod refusals;
 mod reverting;

@@ -50,7 +50,7 @@ pub(super) fn connect_runners(situation: &Situation) {
 #[test]
 fn the_card_shows_what_is_there_and_what_is_left() {
     let Some(situation) = Situation::new() else { return };
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     situation.plane.stand_in.clear_log();
     let shown = card(&situation, &["status"], 2);
     assert_eq!(situation.writes(), Vec::<String>::new());
@@ -107,7 +107,7 @@ fn the_card_shows_what_is_there_and_what_is_left() {
 #[test]
 fn the_card_shows_what_differs_and_what_ends() {
     let Some(situation) = Situation::new() else { return };
-    situation.run(&["apply", "--yes"], 0);
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
     fs::write(situation.repo.join("README.md"), "# Mine\n").unwrap();
     assert!(plane::git(&situation.repo, &["commit", "-q", "--allow-empty", "-m", "Local"]).ok());
     assert_eq!(situation.plane.delete(&situation.path("/protected_branches/main")).status, 204);

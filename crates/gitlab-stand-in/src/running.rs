@@ -149,12 +149,12 @@ mod tests {
         }
     }
 
-    fn after(pipeline: &mut Pipeline, name: &str, status: &str) -> String {
+    fn after(pipeline: &mut Pipeline, name: &str, end: &str) -> String {
         let job = pipeline.jobs.iter_mut().find(|job| job.name == name).unwrap();
-        job.end(status);
+        job.end(end);
         advance(pipeline);
-        let states: Vec<_> = pipeline.jobs.iter().map(|job| job.status.as_str()).collect();
-        format!("{}: {}", pipeline.status, states.join(" "))
+        let all: Vec<_> = pipeline.jobs.iter().map(|job| job.status.as_str()).collect();
+        format!("{}: {}", pipeline.status, all.join(" "))
     }
 
     #[test]

@@ -139,8 +139,8 @@ fn a_pipeline_runs_on_the_runners_that_fit() {
 #[test]
 fn another_exit_code_fails_the_pipeline() {
     let Some(site) = Site::new() else { return };
-    let script: runner::Script = |name| if name == "plan" { ("it broke\n", 1) } else { ("fine\n", 0) };
-    assert!(site.untrusted.play(script) && site.trusted.play(script) && !site.trusted.play(script));
+    let script = |name: &str| if name == "plan" { ("it broke\n".into(), 1) } else { ("fine\n".into(), 0) };
+    assert!(site.untrusted.play(&script) && site.trusted.play(&script) && !site.trusted.play(&script));
     assert_eq!(site.states(), "failed: success failed skipped");
     let plan = site.get("/jobs?scope[]=failed")[0].clone();
     assert_eq!((&plan["failure_reason"], &plan["allow_failure"]), (&json!("script_failure"), &json!(false)));

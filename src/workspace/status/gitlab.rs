@@ -110,9 +110,10 @@ impl Workspace<'_> {
         commit: Option<&str>,
     ) {
         let Some(pipeline) = pipeline else {
-            let commit = commit.map_or("an empty project".to_owned(), |commit| commit.chars().take(12).collect());
+            let commit =
+                commit.map_or_else(String::new, |commit| format!(" for {}", commit.get(..12).unwrap_or(commit)));
             let url = format!("{}/-/pipelines", self.factory.gitlab.project_url());
-            card.linked("pipeline", State::Attention, format!("none for {commit}"), &url);
+            card.linked("pipeline", State::Attention, format!("none{commit}"), &url);
             return;
         };
         let state = match pipeline.verdict() {

@@ -17,7 +17,7 @@ pub struct Runner {
 }
 
 /// What becomes of a job: its log, and the exit code of its script.
-pub type Script = fn(&str) -> (&'static str, i64);
+pub type Script = dyn Fn(&str) -> (String, i64) + Send + Sync;
 
 impl Runner {
     pub fn new(url: &str, token: &str) -> Self {
@@ -68,22 +68,22 @@ impl Runner {
     }
 
     /// Takes a job, if there is one, and ends it as `script` says for its name.
-    pub fn play(&self, script: Script) -> bool {
+    pub fn play(&self, script: &Script) -> bool {
         let Some(job) = self.take() else { return false };
         let (text, code) = script(job["job_info"]["name"].as_str().unwrap());
         self.put(&job, "running", 0);
-        self.log(&job, 0, text);
+        self.log(&job, 0, &text);
         self.put(&job, if code == 0 { "success" } else { "failed" }, code);
         true
     }
 
     /// Plays until that is dropped.
-    pub fn keep_playing(self, script: Script) -> Playing {
+    pub fn keep_playing(self, script: Arc<Script>) -> Playing {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::SeqCst) {
-                if !self.play(script) {
+                if !self.play(&*script) {
                     std::thread::sleep(Duration::from_millis(50));
                 }
             }

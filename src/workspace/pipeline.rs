@@ -1,0 +1,184 @@
+//! Watches the newest pipeline of the default branch, with which day one ends.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::card::Card;
+use super::{AnyTarget, Workspace};
+use crate::error::{Error, Kind, Result};
+use crate::factory::HostKind;
+use crate::gitlab::{GitlabTarget, Job, Pipeline, Verdict};
+use crate::interrupt::{self, Waiting};
+use crate::plan::TargetName;
+
+/// How long a runner may take to ask for a job: it asks every few seconds.
+const NO_RUNNER: Duration = Duration::from_mins(1);
+/// How long GitLab may take to create the pipeline of a push, which it does in the background.
+const NO_PIPELINE: Duration = Duration::from_secs(30);
+/// The pause between two looks, at first and later.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+/// How long the first pause holds.
+const SHORT: Duration = Duration::from_secs(15);
+
+impl Workspace<'_> {
+    /// Returns once the newest pipeline of GitLab's default branch passed, for which it waits up to `limit`. `is_new` says that the commit
+    /// may have been pushed just now.
+    ///
+    /// # Errors
+    /// `Pending` with the end of the log if a job failed; `CutShort` if it does not end in time, no runner takes a job, there is no
+    /// pipeline, or the user interrupts; of the calls.
+    pub fn see_pipeline(&self, limit: Duration, is_new: bool) -> Result<()> {
+        let AnyTarget::Gitlab(gitlab) = self.make(TargetName::Gitlab)? else {
+            return Err(Error::internal("the target gitlab is another one"));
+        };
+        self.watch_pipeline(&gitlab, limit, is_new).map_err(|error| match error.kind() {
+            Kind::Unreachable => error.hint("everything is applied; see what became of the pipeline: factoryup status"),
+            _ => error,
+        })
+    }
+
+    fn watch_pipeline(&self, gitlab: &GitlabTarget, limit: Duration, is_new: bool) -> Result<()> {
+        let project = self.factory.gitlab.project_url();
+        let mut waiting = Waiting::begin("stopped waiting for the pipeline; it continues in GitLab", &[]);
+        let since = Instant::now();
+        let mut pending: BTreeMap<u64, Instant> = BTreeMap::new();
+        let mut open: Option<Vec<u64>> = None;
+        loop {
+            interrupt::check()?;
+            let Some(pipeline) = gitlab.pipeline()? else {
+                if is_new && since.elapsed() < NO_PIPELINE {
+                    self.watch.busy("waiting for GitLab to create the pipeline");
+                    std::thread::sleep(PAUSES[0]);
+                    continue;
+                }
+                let why = gitlab.why_no_pipeline()?;
+                let branch = &self.factory.gitlab.default_branch;
+                return Err(Error::new(Kind::CutShort, format!("the commit of {branch} has no pipeline: {why}"))
+                    .hint(format!("start one: {project}/-/pipelines/new"))
+                    .hint("then see what became of it: factoryup status"));
+            };
+            // Only what ended while this looked is news.
+            let ended = |job: &&Job| job.is_over() && open.as_ref().is_some_and(|open| open.contains(&job.id));
+            for job in pipeline.jobs.iter().filter(ended) {
+                let took = job.duration.map_or_else(String::new, |seconds| format!(", {seconds:.0} s"));
+                self.watch.note(&format!("job {}: {}{took}", job.name, job.status));
+            }
+            open = Some(pipeline.jobs.iter().filter(|job| !job.is_over()).map(|job| job.id).collect());
+            match pipeline.verdict() {
+                Verdict::Passed | Verdict::Waits => return Ok(()),
+                Verdict::Failed => return Err(self.failed(gitlab, &pipeline)),
+                Verdict::Underway => {}
+            }
+            self.refuse_stuck(gitlab, &pipeline, &mut pending)?;
+            if since.elapsed() >= limit {
+                return Err(late(&pipeline, limit));
+            }
+            self.watch.busy(&format!("pipeline {}: {}", pipeline.id, pipeline.progress()));
+            waiting.says(
+                &format!("stopped waiting for pipeline {}; it continues in GitLab", pipeline.id),
+                &[format!("watch it: {}", pipeline.url), "see what became of it: factoryup status".into()],
+            );
+            std::thread::sleep(PAUSES[usize::from(since.elapsed() > SHORT)]);
+        }
+    }
+
+    /// Stops at jobs that wait for a runner which is not there. `pending` remembers since when each waits.
+    fn refuse_stuck(
+        &self,
+        gitlab: &GitlabTarget,
+        pipeline: &Pipeline,
+        pending: &mut BTreeMap<u64, Instant>,
+    ) -> Result<()> {
+        let now = Instant::now();
+        let jobs: Vec<&Job> = pipeline.jobs.iter().filter(|job| job.status == "pending").collect();
+        pending.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        for job in &jobs {
+            pending.entry(job.id).or_insert(now);
+        }
+        // Without a host, no runner was started that could be about to ask.
+        let has_host = self.factory.host.kind != HostKind::None;
+        let patience = if has_host { NO_RUNNER } else { Duration::ZERO };
+        let old: Vec<&Job> = jobs.into_iter().filter(|job| now.duration_since(pending[&job.id]) >= patience).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let stuck = gitlab.without_runner(&old)?;
+        let Some(first) = stuck.first() else { return Ok(()) };
+        let names: Vec<_> = stuck.iter().map(|job| job.name.as_str()).collect();
+        let tags = if first.tags.is_empty() {
+            "without tags".into()
+        } else {
+            format!("with the tag {}", first.tags.join(" and "))
+        };
+        let text = format!(
+            "pipeline {} waits for a runner: GitLab shows none online that takes the job {} ({tags})",
+            pipeline.id,
+            names.join(", ")
+        );
+        let is_on_host = has_host && first.tags.iter().any(|tag| self.runners_on_host().contains(&tag.as_str()));
+        let error = Error::new(Kind::CutShort, text);
+        let error = if is_on_host {
+            error.hint("see why, on the host: `sudo factory-runner status`")
+        } else {
+            error.hint("connect a runner: docs/procedures/start-runners.md in the control repo")
+        };
+        Err(error
+            .hint("then run `factoryup apply` again; it waits for the pipeline")
+            .hint(format!("the pipeline: {}", pipeline.url)))
+    }
+
+    fn failed(&self, gitlab: &GitlabTarget, pipeline: &Pipeline) -> Error {
+        let error = Error::new(Kind::Pending, pipeline.words());
+        let Some(job) = pipeline.jobs.iter().find(|job| job.has_failed()) else {
+            let error = error.hint(format!("see why: {}", pipeline.url));
+            // GitLab does not say so in its API.
+            return if pipeline.jobs.is_empty() && self.factory.gitlab.url.ends_with("//gitlab.com") {
+                error.hint("GitLab.com runs no jobs of an account that is not verified: https://gitlab.com/-/identity_verification")
+            } else {
+                error
+            };
+        };
+        self.watch.busy("reading the log of the failed job");
+        let log = match gitlab.log_of(job) {
+            Ok(log) if log.is_empty() => "its log is empty".to_owned(),
+            Ok(log) => format!("the end of its log:\n{log}"),
+            Err(error) => format!("cannot read its log: {error}"),
+        };
+        let reason =
+            job.failure_reason.as_ref().map_or_else(String::new, |reason| format!("GitLab calls it {reason}; "));
+        error
+            .caused_by(format!("{reason}{log}"))
+            .hint(format!("read all of it, and retry the job there: {}", pipeline.url))
+            .hint("or fix the cause by merge request; then run `factoryup apply` again")
+    }
+
+    /// A card of the pipeline alone.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn pipeline_card(&self) -> Result<Card> {
+        let mut card = Card::default();
+        let asked = self.make(TargetName::Gitlab).and_then(|made| match made {
+            AnyTarget::Gitlab(gitlab) => gitlab.pipeline(),
+            _ => Ok(None),
+        });
+        match asked {
+            Ok(pipeline) => self.pipeline_line(&mut card, pipeline.as_ref(), None),
+            Err(error) => card.unknown("pipeline", error)?,
+        }
+        Ok(card)
+    }
+}
+
+fn late(pipeline: &Pipeline, limit: Duration) -> Error {
+    let minutes = limit.as_secs() / 60;
+    let text = format!("pipeline {} is not over after {minutes} min: {}", pipeline.id, pipeline.progress());
+    let error = Error::new(Kind::CutShort, text).hint(format!("watch it: {}", pipeline.url));
+    let error = error.hint("see what became of it: factoryup status");
+    if pipeline.named("pending").is_empty() {
+        return error.hint("or wait longer: factoryup apply --wait 60");
+    }
+    error
+        .hint("if a job stays pending, check its runner: GitLab shows a runner online for up to 2 h after it stopped")
+        .hint("or the branch was not protected when the pipeline was created, so that protected runners leave its jobs: start a new pipeline")
+}
