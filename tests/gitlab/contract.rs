@@ -22,6 +22,18 @@ fn long_journey(situation: &Situation) {
     situation.apply(PROVE).unwrap();
 }
 
+/// That GitLab's description has every request of factoryup's in the log, with all of its names.
+pub(super) fn is_known(situation: &Situation) {
+    let Some(api) = OpenApi::load() else { return };
+    let log: Vec<_> = situation.plane.log().into_iter().filter(|request| request.user.is_some()).collect();
+    assert!(log.len() > 5, "{log:?}");
+    assert_eq!(api.problems(&log), Vec::<String>::new());
+    let odd = |r: &&gitlab_stand_in::LoggedRequest| {
+        r.path.starts_with("/api/") && r.route.is_none() || !r.unknown_keys.is_empty()
+    };
+    assert_eq!(log.iter().filter(odd).map(|request| &request.path).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
 #[test]
 fn every_request_is_one_that_gitlab_knows() {
     let Some(api) = OpenApi::load() else { return };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::contract::is_known;
 use super::runner::{Playing, Runner, Script};
 use super::situation::Situation;
 use super::status::{card, connect_runners};
@@ -126,7 +127,8 @@ fn a_job_that_fails_is_shown_with_the_end_of_its_log() {
     }
     assert!(!said.contains(&token), "{said}");
     assert!(!said.contains("section_start") && !said.contains('\u{9b}') && !said.contains("[32;1m"), "{said}");
-    // It stays so until it was mended.
+    is_known(&situation);
+    // It stays so until it was fixed.
     situation.run(&["apply", "--yes"], 2);
     situation.run(&["apply", "--yes", "--no-wait"], 0);
 }
@@ -143,6 +145,7 @@ fn a_pipeline_that_no_runner_takes_is_told_with_the_remedy() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    is_known(&situation);
     // One that is online, and does not take it, is no help.
     let path = situation.directory().join("xdg/factoryup/acme/runner-trusted-token");
     let token = fs::read_to_string(path).unwrap();
@@ -186,5 +189,6 @@ fn a_commit_without_a_pipeline_is_told_with_the_reason() {
         said.contains("the commit of main has no pipeline: GitLab gives no reason, and the configuration is valid"),
         "{said}"
     );
+    is_known(&situation);
     assert!(said.contains("/-/pipelines/new") && said.contains("! pipeline   none"), "{said}");
 }

@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::contract::is_known;
 use super::plane;
 use super::situation::Situation;
 
@@ -54,6 +55,7 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     situation.plane.stand_in.clear_log();
     let shown = card(&situation, &["status"], 2);
     assert_eq!(situation.writes(), Vec::<String>::new());
+    is_known(&situation);
     let all = parts(&shown);
     for part in ["clean", "; pushed", "main at ", "templates 1."] {
         is(&all, "repo", "ok", part);

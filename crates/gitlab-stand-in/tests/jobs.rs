@@ -1,5 +1,5 @@
 //! Jobs on runners: who gets which, what a runner says of them, and what becomes of the pipeline.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, clippy::disallowed_methods)]
 
 #[path = "support/plane.rs"]
 mod plane;
