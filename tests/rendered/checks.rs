@@ -295,7 +295,10 @@ case $1 in
 init) ! grep -l gone ./*.tf ;;
 get) mkdir -p .terraform && : >.terraform/got ;;
 providers) [ -e .terraform/got ] && echo kept >.terraform.lock.hcl ;;
-*) grep . .terraform.lock.hcl && echo "$*" ;;
+*)
+    grep . .terraform.lock.hcl && echo "$*"
+    case $* in *-json*) echo '{"type":"test_plan","test_plan":{"resource_changes":[]}}' ;; esac
+    ;;
 esac
 "#;
 

@@ -96,7 +96,8 @@ pub fn faults<'a>(files: impl Iterator<Item = (&'a str, &'a str)>, schemas: &Sch
     }
     for (of, file, body) in &values {
         let Some(folder) = folders.get(of) else { continue };
-        given(file, body, folder, &mut faults);
+        let filled = values.iter().any(|(other, path, _)| other == of && path.ends_with(".tfvars"));
+        given(file, body, folder, filled, &mut faults);
     }
     faults
 }
@@ -296,8 +297,8 @@ fn is_block(fact: &Value) -> bool {
 }
 
 /// Values of a `.tfvars` file or of a test: each for a variable that is there; a `.tfvars` file gives all that have to be given,
-/// save the passphrase, which comes from outside.
-fn given(file: &str, body: &Body, folder: &Folder, faults: &mut Vec<String>) {
+/// save the passphrase, which comes from outside. A test gives them where its folder has no such file: it is not `filled`.
+fn given(file: &str, body: &Body, folder: &Folder, filled: bool, faults: &mut Vec<String>) {
     let tfvars = file.ends_with(".tfvars");
     let runs = body.get_blocks("run").flat_map(|run| run.body.get_blocks("variables"));
     let blocks = body.get_blocks("variables").chain(runs).map(|block| &block.body);
@@ -305,6 +306,9 @@ fn given(file: &str, body: &Body, folder: &Folder, faults: &mut Vec<String>) {
     let names: BTreeSet<&str> = bodies.iter().flat_map(|b| b.attributes()).map(|a| a.key.as_str()).collect();
     for name in names.iter().filter(|name| !folder.variables.contains_key(**name)) {
         faults.push(format!("{file}: there is no variable {name}"));
+    }
+    if filled && !tfvars {
+        return;
     }
     for (name, _) in folder.variables.iter().filter(|(name, required)| **required && *name != "state_passphrase") {
         if !names.contains(name.as_str()) {
