@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use disposable_host::{DisposableHost, delay_proxy};
 use factoryup::Error;
