@@ -4,12 +4,13 @@
 //! brings it to the host. When it is lost before the runner was ever in contact, a new one is made; after that the
 //! runner has it, and it is left alone. Source: <https://docs.gitlab.com/api/users/#create-a-runner>.
 
+mod seen;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Back, Found, Resource, WayBack, name};
 use crate::error::{Error, Kind};
-use crate::gitlab::client::Client;
 use crate::gitlab::desired::{self, Desired};
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
@@ -17,6 +18,8 @@ use crate::gitlab::keep::{Keep, Memory};
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
+
+pub(in crate::gitlab) use seen::{Seen, all_seen, ours, seen};
 
 pub(in crate::gitlab) const KIND: &str = "runner";
 const ONE: &str = "/runners/:id";
@@ -206,69 +209,6 @@ fn has_token(site: &Site<'_>, wanted: &desired::Runner, present: &Runner) -> Git
 
 fn detail(site: &Site<'_>, listed: &Listed) -> GitlabResult<Runner> {
     site.owner.fetch(&Call::get(ONE, &[&listed.id]))
-}
-
-/// What GitLab knows of the life of a runner.
-#[derive(Clone, Debug, Deserialize)]
-pub(in crate::gitlab) struct Seen {
-    status: Option<String>,
-    #[serde(default)]
-    paused: bool,
-    #[serde(default)]
-    pub(in crate::gitlab) contacted_at: Option<String>,
-    #[serde(default)]
-    tag_list: Vec<String>,
-    #[serde(default)]
-    run_untagged: bool,
-    #[serde(default)]
-    access_level: Option<String>,
-}
-
-impl Seen {
-    /// Whether GitLab has heard from it in the last two hours.
-    pub(in crate::gitlab) fn is_online(&self) -> bool {
-        self.status.as_deref() == Some("online") && !self.paused
-    }
-
-    /// GitLab's word for its state.
-    pub(in crate::gitlab) fn state(&self) -> &str {
-        if self.paused { "paused" } else { self.status.as_deref().unwrap_or("of unknown state") }
-    }
-
-    /// Whether GitLab gives it jobs with these tags, on a protected branch or another one.
-    pub(in crate::gitlab) fn takes(&self, tags: &[String], protected: bool) -> bool {
-        let fits = if tags.is_empty() { self.run_untagged } else { tags.iter().all(|tag| self.tag_list.contains(tag)) };
-        fits && (protected || self.access_level.as_deref() != Some("ref_protected"))
-    }
-}
-
-/// A runner by its id; none if it was deleted.
-pub(in crate::gitlab) fn seen(owner: &Client, id: u64) -> GitlabResult<Option<Seen>> {
-    owner.find(&Call::get(ONE, &[&id]))
-}
-
-/// Every runner that can take jobs of a project, as far as its owner may see them.
-pub(in crate::gitlab) fn all_seen(owner: &Client, project: u64) -> GitlabResult<Vec<Seen>> {
-    let listed: Vec<Listed> = owner.list(&Call::get("/projects/:id/runners", &[&project]))?;
-    let mut all = Vec::new();
-    for listed in listed.iter().filter(|listed| !listed.paused) {
-        match seen(owner, listed.id) {
-            // An instance's own: only its administrators see more.
-            Err(error) if matches!(error.status(), Some(403 | 404)) => {}
-            found => all.extend(found?),
-        }
-    }
-    Ok(all)
-}
-
-/// Each runner of the factory by its name; none in the place of one that is not there.
-pub(in crate::gitlab) fn ours(site: &Site<'_>) -> GitlabResult<Vec<(&'static str, Option<Seen>)>> {
-    let (all, memory) = (list(site)?, site.keep.memory()?);
-    let look = |wanted: &desired::Runner| {
-        let found = find(&all, wanted, &memory).map_or(Ok(None), |listed| seen(site.owner, listed.id))?;
-        Ok((wanted.name, found))
-    };
-    site.desired.runners.iter().map(look).collect()
 }
 
 fn keep(site: &Site<'_>, wanted: &desired::Runner, id: u64, token: String) -> GitlabResult<()> {

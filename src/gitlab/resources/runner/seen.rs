@@ -1,0 +1,73 @@
+//! What GitLab says of the life of runners.
+
+use serde::Deserialize;
+
+use super::{Listed, ONE, find, list};
+use crate::gitlab::client::Client;
+use crate::gitlab::desired;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::gitlab::site::Site;
+
+/// What GitLab knows of the life of a runner.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::gitlab) struct Seen {
+    status: Option<String>,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    pub(in crate::gitlab) contacted_at: Option<String>,
+    #[serde(default)]
+    tag_list: Vec<String>,
+    #[serde(default)]
+    run_untagged: bool,
+    #[serde(default)]
+    access_level: Option<String>,
+}
+
+impl Seen {
+    /// Whether GitLab has heard from it in the last two hours.
+    pub(in crate::gitlab) fn is_online(&self) -> bool {
+        self.status.as_deref() == Some("online") && !self.paused
+    }
+
+    /// GitLab's word for its state.
+    pub(in crate::gitlab) fn state(&self) -> &str {
+        if self.paused { "paused" } else { self.status.as_deref().unwrap_or("of unknown state") }
+    }
+
+    /// Whether GitLab gives it jobs with these tags, on a protected branch or another one.
+    pub(in crate::gitlab) fn takes(&self, tags: &[String], protected: bool) -> bool {
+        let fits = if tags.is_empty() { self.run_untagged } else { tags.iter().all(|tag| self.tag_list.contains(tag)) };
+        fits && (protected || self.access_level.as_deref() != Some("ref_protected"))
+    }
+}
+
+/// A runner by its id; none if it was deleted.
+pub(in crate::gitlab) fn seen(owner: &Client, id: u64) -> GitlabResult<Option<Seen>> {
+    owner.find(&Call::get(ONE, &[&id]))
+}
+
+/// Every runner that can take jobs of a project, as far as its owner may see them.
+pub(in crate::gitlab) fn all_seen(owner: &Client, project: u64) -> GitlabResult<Vec<Seen>> {
+    let listed: Vec<Listed> = owner.list(&Call::get("/projects/:id/runners", &[&project]))?;
+    let mut all = Vec::new();
+    for listed in listed.iter().filter(|listed| !listed.paused) {
+        match seen(owner, listed.id) {
+            // An instance's own: only its administrators see more.
+            Err(error) if matches!(error.status(), Some(403 | 404)) => {}
+            found => all.extend(found?),
+        }
+    }
+    Ok(all)
+}
+
+/// Each runner of the factory by its name; none in the place of one that is not there.
+pub(in crate::gitlab) fn ours(site: &Site<'_>) -> GitlabResult<Vec<(&'static str, Option<Seen>)>> {
+    let (all, memory) = (list(site)?, site.keep.memory()?);
+    let look = |wanted: &desired::Runner| {
+        let found = find(&all, wanted, &memory).map_or(Ok(None), |listed| seen(site.owner, listed.id))?;
+        Ok((wanted.name, found))
+    };
+    site.desired.runners.iter().map(look).collect()
+}
