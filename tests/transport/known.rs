@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 
 use factoryup::Kind;
 use factoryup::dialog::Silent;
+use factoryup::factory::Factory;
+use factoryup::host::{HostTarget, Reach};
+use factoryup::plan::Target as _;
 use factoryup::transport::{ConfigFile, Ssh, SshOptions, Transport, Who};
 
 use crate::support::dialog::Scripted;
@@ -61,6 +64,12 @@ fn a_known_login_fails_no_attempt() {
     let Some(host) = alone() else { return };
     let at = host.sshd(2230, &["LogLevel=VERBOSE"]);
     let users = ["operator".to_owned(), "root".to_owned()];
+    let mut factory: Factory = toml::from_str(
+        "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n[gitlab]\ngroup = \"acme\"\n",
+    )
+    .unwrap();
+    factory.host.address = "box".into();
+    factory.host.authorized_keys = vec![host.keys.public("id").trim().to_owned()];
     for by_client in [false, true] {
         let setup = Setup::new(&host, at, if by_client { " BindAddress 0.0.0.0\n" } else { "" });
         let dial = |who: &Who<'_>| {
@@ -68,13 +77,19 @@ fn a_known_login_fails_no_attempt() {
             assert_eq!(ssh.uses_client_because().is_some(), by_client);
             ssh.connect().unwrap().user().to_owned()
         };
+        let plan = || {
+            let options = || setup.options();
+            let reach = Reach::Remote(Box::new(move |who| Ok(Box::new(Ssh::new(options().logging_in(who), &Silent)?))));
+            HostTarget::new(&factory, reach, None).unwrap().observe(&Silent).unwrap();
+        };
         let before = failures(&host);
-        assert_eq!(dial(&Who::Any(&users)), "root");
+        plan();
         let first = failures(&host);
         assert!(first > before, "{before} {first}");
         for who in [Who::Any(&users), Who::Only("root")] {
             assert_eq!(dial(&who), "root");
         }
+        plan();
         assert_eq!(failures(&host), first);
         // Who has a place in the order keeps it.
         assert_eq!(dial(&Who::InOrder(&users)), "root");
