@@ -245,7 +245,9 @@ impl Root {
             return Ok(());
         }
         Err(match why {
-            "no-sudo" => not_permitted(format!("{user} is not root on {on}, and there is no sudo"))
+            "no-doas" => not_permitted(format!("doas on {on} does not let {user} become root without a password"))
+                .hint(format!("put `permit nopass {user}` in /etc/doas.conf on the host, or install sudo there")),
+            "no-sudo" => not_permitted(format!("{user} is not root on {on}, and there is neither sudo nor doas"))
                 .hint("log in as root once: set `login = \"root\"` under [host] in factory.toml"),
             "needs-tty" => not_permitted(format!("sudo on {on} wants a terminal (requiretty)"))
                 .hint(format!("put `Defaults:{user} !requiretty` in a file in /etc/sudoers.d/ on the host")),

@@ -138,13 +138,13 @@ impl Wanted<'_> {
     }
 }
 
-/// The first of these keys' certificates: ssh looks for it beside each key, and only the client can use it.
+/// The first of these keys' certificates: ssh looks for it next to each key, and only the client can use it.
 pub(super) fn certificate<'a>(keys: impl Iterator<Item = &'a PathBuf>) -> Option<String> {
-    let beside = |path: &PathBuf| {
+    let next_to = |path: &PathBuf| {
         let text = path.as_os_str().to_string_lossy();
         PathBuf::from(format!("{}-cert.pub", text.strip_suffix(".pub").unwrap_or(&text)))
     };
-    let path = keys.map(beside).find(|path| path.exists())?;
+    let path = keys.map(next_to).find(|path| path.exists())?;
     Some(plain(&format!("certificate {}", path.display())))
 }
 

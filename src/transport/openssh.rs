@@ -307,7 +307,7 @@ fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) 
             first.push(file);
         }
     }
-    // A list of its own takes the place of the usual files.
+    // A list here replaces the usual files.
     if !first.is_empty() {
         let all = config.identity_texts.iter().zip(&config.identity_files);
         // ssh complains of a file that it was told of and that is not there.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use factoryup::Kind;
 use factoryup::factory::Sudo;
 use factoryup::host::HostTarget;
-use factoryup::plan::Outcome;
+use factoryup::plan::{Outcome, Target as _};
 use factoryup::secret::Secret;
 
 use crate::journey::{Journey, Observer};
@@ -18,6 +18,29 @@ use crate::support::lab::{self, ADMIN_PASSWORD};
 
 const OPERATOR_PASSWORD: &str = "a password that is chosen now";
 const WRONG_PASSWORD: &str = "a password that is not right";
+
+#[test]
+fn doas_does_where_there_is_no_sudo() {
+    if !lab::can_host() {
+        return;
+    }
+    let mut journey = Journey::new();
+    journey.factory.host.login = "admin".into();
+    journey.inside("mv /usr/bin/sudo /usr/bin/sudo.away");
+    let plan = |journey: &Journey| journey.target().observe(&journey.watch);
+    let refused = plan(&journey).unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotPermitted);
+    assert!(refused.to_string().ends_with("and there is neither sudo nor doas"), "{refused}");
+
+    journey.inside("(apt-get update && apt-get install -y doas) >/dev/null 2>&1; echo permit root >/etc/doas.conf");
+    let refused = plan(&journey).unwrap_err();
+    assert!(
+        refused.to_string().contains("doas on ") && refused.hints()[0].contains("permit nopass admin"),
+        "{refused:?}"
+    );
+    journey.inside("echo permit nopass admin >/etc/doas.conf");
+    assert!(!plan(&journey).unwrap().changes.is_empty());
+}
 
 #[test]
 fn an_account_with_passworded_sudo_leads_to_an_operator_with_one() {

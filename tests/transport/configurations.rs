@@ -19,7 +19,7 @@ use crate::support::lab::stdout;
 use crate::{Lab, exec, lab, support};
 
 const CONFIGURATIONS: &str = include_str!("configurations.txt");
-/// Where servers listen beside the usual one.
+/// The ports of the additional servers.
 const PORTS: [u16; 10] = [2210, 2211, 2212, 2213, 2214, 2215, 2216, 2217, 2218, 2219];
 /// How many are tried at once.
 const AT_ONCE: usize = 4;

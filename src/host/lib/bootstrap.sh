@@ -14,7 +14,12 @@ refused() {
     state "$2"
 }
 if [ "$(id -u)" = 0 ]; then exec sh -s; fi
-command -v sudo >/dev/null || state no-sudo
+if ! command -v sudo >/dev/null; then
+    command -v doas >/dev/null || state no-sudo
+    # It asks for a password at a terminal only.
+    doas -n sh -c : 2>/dev/null || state no-doas
+    exec doas -n sh -s
+fi
 LC_ALL=C
 export LC_ALL
 if [ -z "$password" ]; then
