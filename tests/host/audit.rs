@@ -28,7 +28,7 @@ pub fn faults(journey: &Journey, policy: &str) -> Vec<String> {
     faults
 }
 
-/// The index of Lynis as this machine has it, run inside, and what it suggests. Without the package, whose timer would stay.
+/// Lynis as this machine has it, run inside. Without the package, whose timer would stay.
 fn hardening_index(journey: &Journey) -> (u32, String) {
     for path in ["/usr/sbin/lynis", "/usr/share/lynis", "/etc/lynis"] {
         let to = journey.host.rootfs().join(&path[1..]);

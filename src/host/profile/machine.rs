@@ -18,7 +18,7 @@ manage_etc_hosts: false
 /// `localtime(5)`.
 const CLOCK: &str = "/etc/localtime";
 
-/// What a console shows before a login. sshd shows it to nobody: it would be in the way of scripts.
+/// What a console shows before a login. sshd does not show it: it would be in the way of scripts.
 const BANNER: &str = "\
 This system is private property. Access is for authorized users only, and only for authorized work.
 Activity is logged and may be monitored and audited. Unauthorized access is prohibited, and may be
@@ -52,8 +52,7 @@ install firewire-core /bin/false
 install firewire-ohci /bin/false
 ";
 
-/// Read where needrestart is installed, as on Ubuntu: a question would wait forever where nobody is asked, and a job must not end with
-/// the runner that a library was updated under.
+/// Read where needrestart is installed, as on Ubuntu: a question would wait forever, and a job must not end because its runner restarts.
 const NEEDRESTART: &str = "\
 # Written by factoryup.
 $nrconf{restart} = 'a';
@@ -106,7 +105,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Ob
     }
 }
 
-/// Where the locale is to be written; nowhere on a host that has one.
+/// The file for the locale; none on a host that has a locale already.
 fn locale(seen: &Observed) -> Option<&'static str> {
     let [newer, older] = LOCALES;
     let path = if seen.paths.get(older).is_some_and(|state| state.kind == 'l') { newer } else { older };

@@ -102,7 +102,7 @@ fn sshd(host: &Host, seen: &Observed) -> Sshd {
         let is_known = |name: &&&str| known.map_or(usual(name), |known| known.iter().any(|k| k == *name));
         let mut list: Vec<&str> = wanted.iter().filter(is_known).copied().collect();
         if is_post_quantum {
-            // Whoever knows neither elliptic curves nor these is too old for the rest of the lists.
+            // A client without elliptic curves is too old for the rest of the lists.
             list.retain(|name| !name.starts_with("diffie-hellman"));
         }
         if !list.is_empty() {

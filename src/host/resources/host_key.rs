@@ -1,4 +1,4 @@
-//! A key that the host shows to those who log in, beside those that its system made.
+//! A key that the host shows to those who log in, in addition to those that its system created.
 
 use super::{Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
@@ -17,7 +17,7 @@ pub(super) const KIND: ResourceKind = ResourceKind {
 /// An RSA key; an Ed25519 key is there in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostKey {
-    /// Where the private key is; the public one is beside it.
+    /// Where the private key is; the public one has `.pub` at its end.
     pub(crate) path: &'static str,
     /// The size of its modulus.
     pub(crate) bits: u32,

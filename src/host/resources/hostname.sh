@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 
-# name_in_hosts [NAME]: factoryup's line in /etc/hosts is one for NAME, if no other line has NAME; without NAME, it is removed.
+# name_in_hosts NAME: factoryup's line in /etc/hosts is one for NAME, if no other line has NAME; with an empty NAME, it is removed.
 name_in_hosts() {
     if [ -e /etc/hosts ]; then
         back_up /etc/hosts
@@ -9,7 +9,7 @@ name_in_hosts() {
     else
         (umask 022; : >/etc/hosts.factoryup-new)
     fi
-    if [ -n "${1-}" ] && ! awk -v name="$1" '
+    if [ -n "$1" ] && ! awk -v name="$1" '
         { sub(/#.*/, ""); for (i = 2; i <= NF; i++) if ($i == name) found = 1 }
         END { exit !found }' /etc/hosts.factoryup-new; then
         # A last line that does not end is another one's.
@@ -25,5 +25,5 @@ name_in_hosts() {
 undo_hostname() {
     [ -s /etc/hostname ] || return 0
     hostname -F /etc/hostname
-    name_in_hosts
+    name_in_hosts ''
 }

@@ -84,8 +84,8 @@ no_subordinate_ids() {
         echo "processes under former subordinate ids of $1 restart faster than they can be killed; reboot the host" >>"$WORK/left"
 }
 
-# to_root HOME FROM-TO...: what has one of these numbers belongs to root, so that it is not the next user's who gets the number. What
-# else is in HOME can be a link to another one's file.
+# to_root HOME FROM-TO...: files of these numbers belong to root from now on, not to the next user who gets the number. A file of another
+# number stays as it is: it can be a hard link to another user's file.
 to_root() {
     place=$1
     shift
