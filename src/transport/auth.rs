@@ -1,7 +1,9 @@
 //! Logs in with a key, and with an answer after it where the host asks for one.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
 
@@ -24,12 +26,16 @@ const PASSPHRASE_TRIES: u8 = 3;
 /// The most lines that are shown of what a host says.
 const MOST_SAID: usize = 6;
 
+/// Passphrases that were right, by file. Copies share them, so that each is asked for once in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Passphrases(Rc<RefCell<HashMap<PathBuf, Secret>>>);
+
 /// What a login can be made with.
 pub(super) struct LoginKeys<'a> {
     pub(super) config: &'a SshConfig,
     pub(super) wanted: Wanted<'a>,
     /// Passphrases that were right, for the next login.
-    pub(super) passphrases: &'a mut HashMap<PathBuf, Secret>,
+    pub(super) passphrases: &'a Passphrases,
     pub(super) dialog: &'a dyn Dialog,
 }
 
@@ -199,8 +205,9 @@ impl LoginKeys<'_> {
         let attempt = |passphrase: &Secret| {
             answer(session.userauth_pubkey_file(user, None, &file.path, Some(passphrase.expose())))
         };
-        if let Some(passphrase) = self.passphrases.get(&file.path) {
-            return Ok(attempt(passphrase));
+        let known = self.passphrases.0.borrow().get(&file.path).cloned();
+        if let Some(passphrase) = known {
+            return Ok(attempt(&passphrase));
         }
         if !self.dialog.is_interactive() {
             refusal.hints.push(format!("add the key to ssh-agent first: `ssh-add {}`", file.path.display()));
@@ -213,7 +220,7 @@ impl LoginKeys<'_> {
             match attempt(&passphrase) {
                 // With the right passphrase the server has the last word.
                 done @ (KeyAttempt::In | KeyAttempt::Unverified) => {
-                    self.passphrases.insert(file.path.clone(), passphrase);
+                    self.passphrases.0.borrow_mut().insert(file.path.clone(), passphrase);
                     return Ok(done);
                 }
                 KeyAttempt::Failed(_) => self.dialog.warn("Wrong passphrase."),

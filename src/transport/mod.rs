@@ -54,6 +54,7 @@ mod process;
 mod ssh;
 mod ssh_config;
 
+pub use auth::Passphrases;
 pub use error::TransportError;
 pub use host_key::Fingerprint;
 pub use local::Local;

@@ -1,9 +1,8 @@
 //! SSH to one host: which backend, which user, which host key.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
-use super::auth::{Login, LoginKeys, Refusal};
+use super::auth::{Login, LoginKeys, Passphrases, Refusal};
 use super::candidates::{Wanted, certificate};
 use super::error::TransportError;
 use super::host_key::{Fingerprint, HostKey, Judge};
@@ -17,7 +16,6 @@ use super::ssh_config::SshConfig;
 use super::{Attempt, Session, Transport};
 use crate::dialog::Dialog;
 use crate::error::Result;
-use crate::secret::Secret;
 
 /// SSH to one host. It remembers what has worked: the backend, the user, the key, passphrases.
 pub struct Ssh<'d> {
@@ -35,7 +33,7 @@ pub struct Ssh<'d> {
     last: LastLogin,
     /// Why the system's ssh client is used instead of libssh2.
     client_because: Option<String>,
-    passphrases: HashMap<PathBuf, Secret>,
+    passphrases: Passphrases,
     /// The last login, if the host refused it, and what the host said.
     refused: Option<(Attempt, Vec<String>)>,
     dialog: &'d dyn Dialog,
@@ -67,7 +65,6 @@ impl<'d> Ssh<'d> {
             config = SshConfig::resolve(&options, Some(&users[0]))?;
         }
         let keys = options.authorized_keys.iter().filter_map(|line| public_line(line)).collect();
-        let passphrases = HashMap::new();
         let mut ssh = Self {
             first: users[0].clone(),
             options,
@@ -77,7 +74,7 @@ impl<'d> Ssh<'d> {
             keys,
             last,
             client_because: None,
-            passphrases,
+            passphrases: Passphrases::default(),
             others: HashMap::new(),
             refused: None,
             dialog,
@@ -85,6 +82,12 @@ impl<'d> Ssh<'d> {
         let before = ssh.last.get().and_then(|login| login.client.clone()).filter(|_| which::which("ssh").is_ok());
         ssh.client_because = ssh.needs_client()?.or(before);
         Ok(ssh)
+    }
+
+    /// The same with passphrases that another login has asked for.
+    #[must_use]
+    pub fn knowing(self, passphrases: &Passphrases) -> Self {
+        Self { passphrases: passphrases.clone(), ..self }
     }
 
     /// Why libssh2 need not be tried, as far as configuration and files say.
@@ -147,8 +150,7 @@ impl<'d> Ssh<'d> {
             let connection = self.open()?;
             connection.address().clone_into(&mut address);
             let wanted = Wanted { identity: self.options.identity.as_deref(), last: last.as_deref(), keys: &self.keys };
-            let mut keys =
-                LoginKeys { config: &config, wanted, passphrases: &mut self.passphrases, dialog: self.dialog };
+            let mut keys = LoginKeys { config: &config, wanted, passphrases: &self.passphrases, dialog: self.dialog };
             match keys.log_in(&connection.session, &user).map_err(ConnectFailure::Final)? {
                 Login::In(key) => {
                     self.learn(&user, key, None);

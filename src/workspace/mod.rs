@@ -43,7 +43,7 @@ use crate::plan::{StateDir, Target, TargetName, Watch};
 use crate::repo::RepoTarget;
 use crate::repo::resolve::Resolver;
 use crate::secret::Secret;
-use crate::transport::{Local, Ssh, SshOptions};
+use crate::transport::{Local, Passphrases, Ssh, SshOptions};
 use open::text_in;
 
 /// How to log in, in addition to what `factory.toml` says. Files rather than values: secrets are read when they are needed.
@@ -231,6 +231,7 @@ impl<'w> Workspace<'w> {
         if host.kind == HostKind::Local {
             return Reach::Here(Box::new(Local));
         }
+        let passphrases = Passphrases::default();
         Reach::Remote(Box::new(move |who| {
             let pinned = self.keys.host_key.as_deref().unwrap_or(&host.host_key);
             let mut options = SshOptions::new(&host.address, self.state.file("known_hosts"));
@@ -239,7 +240,7 @@ impl<'w> Workspace<'w> {
             options.authorized_keys.clone_from(&host.authorized_keys);
             options.last_login = Some(self.state.file("login.json"));
             options.host_key = if pinned.is_empty() { None } else { Some(pinned.parse()?) };
-            Ok(Box::new(Ssh::new(options.logging_in(who), self.watch)?))
+            Ok(Box::new(Ssh::new(options.logging_in(who), self.watch)?.knowing(&passphrases)))
         }))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use disposable_host::delay_proxy;
 use factoryup::Kind;
 use factoryup::dialog::Silent;
-use factoryup::transport::{ConfigFile, Ssh, SshOptions, Transport};
+use factoryup::transport::{ConfigFile, Passphrases, Ssh, SshOptions, Transport};
 
 use crate::support::dialog::Scripted;
 use crate::support::lab::{Keys, stdout};
@@ -49,6 +49,14 @@ fn an_encrypted_key_asks_for_its_passphrase_once() {
     works(&mut *ssh.connect().unwrap());
     ssh.connect().unwrap();
     assert_eq!(dialog.asked().len(), 2, "{:?}", dialog.asked());
+
+    // Nor is it asked for again by the next login of the same run.
+    let (dialog, passphrases) = (Scripted::new().secrets(&["open sesame"]), Passphrases::default());
+    for _ in 0..2 {
+        let (known, _folder) = options();
+        Ssh::new(known, &dialog).unwrap().knowing(&passphrases).connect().unwrap();
+    }
+    assert_eq!(dialog.asked().len(), 1, "{:?}", dialog.asked());
 
     // Nobody to ask.
     let (known, _folder) = options();
