@@ -39,7 +39,10 @@ impl Workspace<'_> {
 
     fn watch_pipeline(&self, gitlab: &GitlabTarget, limit: Duration, is_new: bool) -> Result<()> {
         let project = self.factory.gitlab.project_url();
-        let mut waiting = Waiting::begin("stopped waiting for the pipeline; it continues in GitLab", &[]);
+        let mut waiting = Waiting::begin(
+            "stopped waiting for the pipeline; it continues in GitLab",
+            &["see what became of it: factoryup status".into()],
+        );
         let since = Instant::now();
         let mut pending: BTreeMap<u64, Instant> = BTreeMap::new();
         let mut open: Option<Vec<u64>> = None;

@@ -152,7 +152,10 @@ fn what_cannot_be_read_is_said_and_hides_nothing() {
     situation.behind("http://127.0.0.1:1");
     let shown = card(&situation, &["status"], 69);
     let all = parts(&shown);
-    is(&all, "gitlab", "unknown", "cannot tell: ");
+    is(&all, "gitlab", "unknown", "cannot tell: GET /metadata: no answer from http://127.0.0.1:1");
+    for part in ["pipeline", "runner", "agent", "token", "variables"] {
+        is(&all, part, "unknown", "cannot tell: GitLab was not read");
+    }
     is(&all, "repo", "ok", "cannot tell whether it is pushed: GitLab was not read");
     is(&all, "apps", "ok", "none registered");
     let text = situation.run(&["status"], 69);

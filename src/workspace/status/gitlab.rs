@@ -1,7 +1,5 @@
 //! What GitLab says: project, pipeline, runners, the agent's account, tokens and variables.
 
-use std::collections::BTreeMap;
-
 use super::super::card::{Card, State};
 use super::super::{AnyTarget, Workspace};
 use super::{Compare, compared, counted};
@@ -36,11 +34,11 @@ impl Workspace<'_> {
     pub(super) fn gitlab_lines(&self, card: &mut Card, gitlab: Result<Gitlab>) -> Result<()> {
         let url = self.factory.gitlab.project_url();
         let Gitlab { version, plan, now } = match gitlab {
-            Err(error) => return card.unknown("gitlab", error),
+            Err(error) => return unread(card, error),
             Ok(gitlab) => gitlab,
         };
         let now = match now {
-            Err(error) => return card.unknown("gitlab", error),
+            Err(error) => return unread(card, error),
             Ok(None) => {
                 card.line("gitlab", State::Attention, format!("GitLab {version} has no project at {url}"));
                 card.step("create it", "factoryup apply");
@@ -67,7 +65,7 @@ impl Workspace<'_> {
             Ok(pipeline) => self.pipeline_line(card, pipeline.as_ref(), now.head.as_deref()),
         }
         match now.runners {
-            Err(error) => card.unknown("runners", error)?,
+            Err(error) => card.unknown("runner", error)?,
             Ok(runners) => runners.iter().for_each(|runner| self.runner_line(card, runner)),
         }
         match now.agent {
@@ -79,21 +77,22 @@ impl Workspace<'_> {
             }
         }
         match now.tokens {
-            Err(error) => card.unknown("tokens", error)?,
+            Err(error) => card.unknown("token", error)?,
             Ok(tokens) => tokens.iter().for_each(|token| token_line(card, token)),
         }
         match now.missing {
             Err(error) => card.unknown("variables", error)?,
             Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "CI has those that it needs"),
             Ok(missing) => {
-                let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+                let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
                 for (name, place) in &missing {
-                    places.entry(name).or_default().push(place);
+                    match places.iter_mut().find(|(known, _)| known == name) {
+                        Some((_, known)) => known.push(place),
+                        None => places.push((name, vec![place])),
+                    }
                 }
-                let mut names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
-                names.dedup();
-                let text: Vec<_> = names.iter().map(|name| format!("{name} ({})", places[name].join(", "))).collect();
-                let text = format!("CI lacks {}: {}", counted(names.len(), "variable"), text.join(", "));
+                let text: Vec<_> = places.iter().map(|(name, all)| format!("{name} ({})", all.join(", "))).collect();
+                let text = format!("CI lacks {}: {}", counted(places.len(), "variable"), text.join(", "));
                 card.line("variables", State::Attention, text);
                 let what = "create the CI variables that are missing (docs/secrets.md, \"What CI needs\")";
                 card.step(what, format!("{url}/-/settings/ci_cd"));
@@ -181,6 +180,15 @@ fn tier(named: Tier, licensed: Option<bool>) -> String {
         Some(true) => name.into(),
         _ => format!("{name} in factory.toml, but it answers as Free"),
     }
+}
+
+/// The lines of a GitLab that was not read.
+fn unread(card: &mut Card, error: Error) -> Result<()> {
+    card.unknown("gitlab", error)?;
+    for part in ["pipeline", "runner", "agent", "token", "variables"] {
+        card.line(part, State::Unknown, "cannot tell: GitLab was not read");
+    }
+    Ok(())
 }
 
 fn token_line(card: &mut Card, token: &TokenNow) {
