@@ -101,7 +101,7 @@ fn without_a_token_the_remedy_is_named_and_no_token_is_ever_shown() {
 }
 
 /// Answers every request with what `answer` says of its path.
-fn serve(answer: fn(&str) -> Value) -> String {
+fn serve(answer: impl Fn(&str) -> Value + Send + 'static) -> String {
     let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
     let address = format!("http://{}", server.server_addr());
     thread::spawn(move || {
@@ -162,4 +162,29 @@ fn issues_reviews_and_logs_are_read_without_what_a_terminal_would_obey() {
     assert_eq!(failed, "== te[2Jst (job 2)\nfirst]52;c;Y2F0 line\nlast line\n");
     assert_eq!(passed(&repo.run(&["scripts/pipeline", "log", "2"])), "first]52;c;Y2F0 line\nlast line\n");
     assert!(!stdout(&repo.run(&["scripts/pipeline", "status"])).contains('\u{1b}'));
+}
+
+/// GitLab's word for both is `manual`.
+#[test]
+fn a_failed_job_is_no_success_when_another_waits_for_a_person() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let answer =
+        |url: &str, may_fail: bool| match url.rsplit("acme%2Ffactory/").next().unwrap().split('?').next().unwrap() {
+            "merge_requests" => json!([]),
+            "pipelines" => json!([{"id": 5, "status": "manual"}]),
+            "pipelines/5/jobs" => json!([
+                {"id": 1, "name": "plan", "stage": "plan", "status": "failed", "allow_failure": may_fail},
+                {"id": 2, "name": "apply", "stage": "apply", "status": "manual", "allow_failure": false},
+            ]),
+            other => panic!("{other}"),
+        };
+    let allowed = serve(move |url| answer(url, true));
+    let fatal = serve(move |url| answer(url, false));
+    for (address, code) in [(allowed, 0), (fatal, 1)] {
+        let repo = ControlRepo::new("defaults");
+        connect(&repo, &address, "acme/factory.git", "t");
+        assert_eq!(repo.run(&["scripts/pipeline", "status", "main"]).status.code(), Some(code));
+    }
 }
