@@ -239,13 +239,13 @@ impl GitlabTarget {
         self.owner.text(&call).map(|log| tail(&log)).map_err(Error::from)
     }
 
-    /// Those of `jobs` that no runner takes which GitLab shows as online.
+    /// Those of `jobs` that no runner takes which GitLab shows as online; none as long as a runner that could is hidden.
     ///
     /// # Errors
     /// Of the calls.
     pub fn without_runner<'j>(&self, jobs: &[&'j Job]) -> Result<Vec<&'j Job>> {
         let project = project::require(&self.owner, &self.desired).map_err(Error::from)?;
-        let all = runner::all_seen(&self.owner, project.id).map_err(Error::from)?;
+        let Some(all) = runner::all_seen(&self.owner, project.id).map_err(Error::from)? else { return Ok(Vec::new()) };
         let taken = |job: &Job| all.iter().any(|runner| runner.is_online() && runner.takes(&job.tags, true));
         Ok(jobs.iter().copied().filter(|job| !taken(job)).collect())
     }

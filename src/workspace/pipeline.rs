@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::card::Card;
 use super::{AnyTarget, Workspace};
 use crate::error::{Error, Kind, Result};
-use crate::factory::HostKind;
+use crate::factory::{HostKind, RunnerKind};
 use crate::gitlab::{GitlabTarget, Job, Pipeline, Verdict};
 use crate::interrupt::{self, Waiting};
 use crate::plan::TargetName;
@@ -122,6 +122,9 @@ impl Workspace<'_> {
         let error = Error::new(Kind::CutShort, text);
         let error = if is_on_host {
             error.hint("see why, on the host: `sudo factory-runner status`")
+        } else if first.tags.is_empty() && self.factory.runner.kind == RunnerKind::Shared {
+            let project = self.factory.gitlab.project_url();
+            error.hint(format!("see which runners your GitLab offers: {project}/-/settings/ci_cd#js-runners-settings"))
         } else {
             error.hint("connect a runner: docs/procedures/start-runners.md in the control repo")
         };

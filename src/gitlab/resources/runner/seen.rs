@@ -48,18 +48,18 @@ pub(in crate::gitlab) fn seen(owner: &Client, id: u64) -> GitlabResult<Option<Se
     owner.find(&Call::get(ONE, &[&id]))
 }
 
-/// Every runner that can take jobs of a project, as far as its owner may see them.
-pub(in crate::gitlab) fn all_seen(owner: &Client, project: u64) -> GitlabResult<Vec<Seen>> {
+/// Every runner that can take jobs of a project; none if its owner may not see one of them.
+pub(in crate::gitlab) fn all_seen(owner: &Client, project: u64) -> GitlabResult<Option<Vec<Seen>>> {
     let listed: Vec<Listed> = owner.list(&Call::get("/projects/:id/runners", &[&project]))?;
     let mut all = Vec::new();
     for listed in listed.iter().filter(|listed| !listed.paused) {
         match seen(owner, listed.id) {
-            // An instance's own: only its administrators see more.
-            Err(error) if matches!(error.status(), Some(403 | 404)) => {}
+            // One of the instance or of a group: whether it would take a job cannot be told.
+            Err(error) if matches!(error.status(), Some(403 | 404)) => return Ok(None),
             found => all.extend(found?),
         }
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 /// Each runner of the factory by its name; none in the place of one that is not there.
