@@ -168,13 +168,21 @@ struct Listed {
     web_url: String,
     sha: String,
     #[serde(default)]
+    source: String,
+    #[serde(default)]
     yaml_errors: Option<String>,
 }
 
-/// The newest pipeline of a commit of the default branch.
+/// The first that is about the commit itself. A scheduled one runs other jobs.
+fn of_the_commit(newest_first: Vec<Listed>) -> Option<Listed> {
+    newest_first.into_iter().find(|one| one.source != "schedule")
+}
+
+/// The newest pipeline of a commit of the default branch, apart from scheduled ones.
 pub(super) fn newest(owner: &Client, project: u64, branch: &str, commit: &str) -> GitlabResult<Option<Pipeline>> {
     let call = Call::get("/projects/:id/pipelines", &[&project]).query("ref", branch).query("sha", commit);
-    let Some(listed) = owner.fetch::<Vec<Listed>>(&call.query("per_page", "1"))?.pop() else { return Ok(None) };
+    let all: Vec<Listed> = owner.fetch(&call.query("per_page", "100"))?;
+    let Some(listed) = of_the_commit(all) else { return Ok(None) };
     let one: Listed = owner.fetch(&Call::get("/projects/:id/pipelines/:pipeline_id", &[&project, &listed.id]))?;
     let mut jobs: Vec<Job> =
         owner.list(&Call::get("/projects/:id/pipelines/:pipeline_id/jobs", &[&project, &one.id]))?;
@@ -303,6 +311,21 @@ mod tests {
         let jobs = jobs.iter().enumerate().map(job).collect();
         let (url, commit) = ("https://gitlab.example/-/pipelines/7".into(), "c".into());
         Pipeline { id: 7, status: status.into(), url, commit, faults: None, jobs }
+    }
+
+    #[test]
+    fn a_nightly_pipeline_says_nothing_of_the_commit() {
+        let listed = |id, source: &str| {
+            serde_json::from_value(
+                serde_json::json!({ "id": id, "status": "success", "web_url": "", "sha": "", "source": source }),
+            )
+            .unwrap()
+        };
+        let found = |sources: &[&str]| {
+            of_the_commit(sources.iter().enumerate().map(|(id, source)| listed(id, source)).collect()).map(|one| one.id)
+        };
+        assert_eq!(found(&["schedule", "schedule", "push", "web"]), Some(2));
+        assert_eq!(found(&["schedule"]), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::error::GitlabResult;
 use super::resources::{self, Act, Back, Resource, WayBack, agent_token, group, project, runner};
 use super::site::Site;
 use crate::error::{Error, Result};
-use crate::plan::{Action, Deed, Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
+use crate::plan::{Action, Change, Deed, Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
 
 /// A project on its way back.
 pub struct RevertGitlab {
@@ -49,7 +49,13 @@ impl RevertGitlab {
         let facts = self.gitlab.facts()?;
         plan.notes.clone_from(&facts.notes);
         let Some(found) = project::read(&self.gitlab.owner, &self.gitlab.desired)? else {
-            plan.notes.push(format!("{} is not there any more", self.gitlab.desired.url()));
+            plan.notes.push(format!("{} does not exist, or you have no access to it", self.gitlab.desired.url()));
+            // A token outlives its project.
+            let username = &self.gitlab.desired.agent.username;
+            if agent_token::kept_works(&self.gitlab.owner, &self.gitlab.keep)? {
+                let summary = format!("revoke the token of {username}");
+                plan.push(Change::new(format!("{}:{username}", agent_token::KIND), Action::Delete, summary));
+            }
             return Ok(plan);
         };
         self.gitlab.identify(Some(&found))?;
@@ -79,7 +85,14 @@ impl RevertGitlab {
 
     fn undo(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
         let receipt = self.receipt()?;
-        let project = project::require(&self.gitlab.owner, &self.gitlab.desired)?;
+        let (owner, keep) = (&self.gitlab.owner, &self.gitlab.keep);
+        let Some(project) = project::read(owner, &self.gitlab.desired)? else {
+            let revoke = || agent_token::revoke_kept(owner, keep);
+            return plan
+                .changes
+                .iter()
+                .try_for_each(|change| logged(log, change, revoke, |log, change, ()| log.undone(change)));
+        };
         let site = self.gitlab.site(project)?;
         for change in &plan.changes {
             let missing = || Error::internal(format!("the plan contains {}, which was not observed", change.id));
@@ -135,6 +148,8 @@ fn back(resource: &dyn Resource, site: &Site<'_>, entry: &Entry) -> GitlabResult
     let (_, name) = entry.id.split_once(':').unwrap_or_default();
     match (resource.way_back(), &entry.undo) {
         (WayBack::Stays(why), _) => Ok(Back::Stays(why.into())),
+        // Earlier versions recorded that a token is never undone.
+        (WayBack::By(find), undo) if resource.kind() == agent_token::KIND => find(site, name, undo),
         (_, Undo::Never { reason }) => Ok(Back::Stays(format!("{} stays: {reason}", entry.id))),
         (WayBack::By(find), undo) => find(site, name, undo),
     }

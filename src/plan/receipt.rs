@@ -39,6 +39,17 @@ impl Undo {
         Self::Restore { before: serde_json::to_string(before).unwrap_or_default() }
     }
 
+    /// Adds what a later change says of the earlier state, where this says nothing.
+    fn gain(&mut self, later: &Self) {
+        let (Self::Restore { before }, Self::Restore { before: later }) = (self, later) else { return };
+        let read = |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+        let (Ok(mut all), Ok(later)) = (read(before), read(later)) else { return };
+        for (name, value) in later {
+            all.entry(name).or_insert(value);
+        }
+        *before = serde_json::Value::Object(all).to_string();
+    }
+
     /// The earlier state from [`restore`](Self::restore); `None` when there was none.
     pub(crate) fn before<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>> {
         let Self::Restore { before } = self else { return Ok(None) };
@@ -119,11 +130,12 @@ impl Receipt {
         self.subject == redact(subject)
     }
 
-    /// Adds a change, keeping the first way to undo it.
+    /// Adds a change, keeping the first way to undo it. An earlier state that is a JSON object gains the names that it did not have.
     pub fn record(&mut self, id: &str, action: Action, undo: Undo) {
         let (id, at) = (&*redact(id), jiff::Timestamp::now().to_string());
         if let Some(known) = self.entries.iter_mut().find(|e| e.id == id) {
             known.at = at;
+            known.undo.gain(&undo);
         } else {
             self.entries.push(Entry { id: id.to_owned(), action, at, undo });
         }
@@ -162,6 +174,15 @@ mod tests {
         let read = Receipt::read(&path).unwrap().unwrap();
         assert_eq!(read.entries.len(), 1);
         assert_eq!(read.entries[0].undo, Undo::Remove);
+    }
+
+    #[test]
+    fn an_earlier_state_gains_only_what_it_did_not_have() {
+        let mut receipt = Receipt::new(TargetName::Gitlab, "x");
+        for before in [r#"{"a":1}"#, r#"{"a":2,"b":3}"#] {
+            receipt.record("project-settings:x", Action::Update, Undo::Restore { before: before.into() });
+        }
+        assert_eq!(receipt.entries[0].undo, Undo::Restore { before: r#"{"a":1,"b":3}"#.into() });
     }
 
     #[test]

@@ -52,7 +52,10 @@ fn without_what_moves(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(without_what_moves),
         Value::Object(map) => {
             // The push stays, and so does the branch that it made the default one.
-            for moving in ["id", "last_activity_at", "updated_at", "default_branch", "empty_repo", "commit"] {
+            // It is not shown to others again.
+            for moving in
+                ["id", "last_activity_at", "updated_at", "default_branch", "empty_repo", "commit", "visibility"]
+            {
                 map.remove(moving);
             }
             map.values_mut().for_each(without_what_moves);
@@ -136,6 +139,7 @@ fn a_project_from_before_is_as_it_was() {
         assert_eq!(&now[key], before, "{key}");
     }
     assert_eq!(git(&situation.repo, &["remote"]).output, "");
+    assert_eq!(situation.get("")["visibility"], "private");
     assert!(matches!(revert(&situation).unwrap(), Outcome::AlreadyRight { .. }));
 }
 
@@ -152,8 +156,11 @@ fn what_somebody_changed_since_stays_and_is_named() {
     );
     let found = plan(&situation);
     let notes = found.notes.join("\n");
-    assert!(notes.contains("the branch rule main changed since"), "{notes}");
-    assert!(found.changes.iter().any(|change| change.summary.contains("squash_option changed since")), "{found:?}");
+    assert!(notes.contains("the branch rule main changed after apply"), "{notes}");
+    assert!(
+        found.changes.iter().any(|change| change.summary.contains("squash_option changed after apply")),
+        "{found:?}"
+    );
     revert(&situation).unwrap();
     let project = situation.get("");
     assert_eq!((&project["squash_option"], &project["merge_method"]), (&json!("default_on"), &json!("merge")));
@@ -209,4 +216,75 @@ fn a_token_that_a_killed_run_did_not_record_is_revoked_all_the_same() {
     assert_eq!(ids(&plan(&situation)).len(), 4);
     revert(&situation).unwrap();
     assert_eq!(situation.get("/runners?type=project_type"), json!([]));
+}
+
+#[test]
+fn every_token_that_factoryup_made_is_revoked_also_as_an_older_receipt_has_it() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let old = situation.kept("agent-token");
+    converge(&mut situation.target().replacing_agent_token(true), &Silent, &situation.state, QUIET).unwrap();
+    let new = situation.kept("agent-token");
+    assert_ne!(old, new);
+    let path = situation.state.file("receipt-gitlab.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut receipt: Value = serde_json::from_str(&text).unwrap();
+    let entries = receipt["entries"].as_array_mut().unwrap();
+    let entry = entries.iter_mut().find(|entry| entry["id"] == "agent-token:factory-agent").unwrap();
+    entry["undo"] = json!({ "how": "never", "reason": "a token is shown only once; it expires by itself" });
+    std::fs::write(&path, receipt.to_string()).unwrap();
+    revert(&situation).unwrap();
+    for token in [old, new] {
+        let refused = situation.target_with(Secret::new(token.trim_end())).observe(&Silent).unwrap_err();
+        assert!(refused.to_string().contains("401"), "{refused}");
+    }
+}
+
+#[test]
+fn a_token_outlives_its_project_and_is_revoked_all_the_same() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let token = situation.kept("agent-token");
+    assert!(situation.plane.delete(&situation.path("")).status < 300);
+    let found = plan(&situation);
+    // A service account of the project goes with it, and its tokens with the account.
+    if !found.is_empty() {
+        assert_eq!(ids(&found), ["agent-token:factory-agent"]);
+        revert(&situation).unwrap();
+    }
+    let refused = situation.target_with(Secret::new(token.trim_end())).observe(&Silent).unwrap_err();
+    assert!(refused.to_string().contains("401"), "{refused}");
+    assert!(found.notes.iter().any(|note| note.contains("does not exist")), "{:?}", found.notes);
+}
+
+#[test]
+fn on_premium_a_rule_gets_its_grants_back_and_keeps_the_rest() {
+    let premium = |options: &mut gitlab_stand_in::Options| {
+        options.edition = gitlab_stand_in::Edition::Ee;
+        options.tier = gitlab_stand_in::Tier::Premium;
+    };
+    let Some(mut situation) = Situation::with(premium) else { return };
+    situation.factory.gitlab.tier = factoryup::factory::Tier::Premium;
+    let plane = &situation.plane;
+    let namespace = plane.get(&format!("/namespaces/{}", situation.factory.gitlab.group)).body["id"].clone();
+    plane.post("/projects", &json!({ "path": "control", "name": "control", "namespace_id": namespace }));
+    let rule = json!({ "name": "main", "push_access_level": 40, "merge_access_level": 30, "code_owner_approval_required": true });
+    assert_eq!(plane.post(&situation.path("/protected_branches"), &rule).status, 201);
+    situation.apply(QUIET).unwrap();
+    plane.stand_in.clear_log();
+    revert(&situation).unwrap();
+    let rule = situation.get("/protected_branches/main");
+    assert_eq!(rule["push_access_levels"][0]["access_level"], 40);
+    assert_eq!(rule["merge_access_levels"][0]["access_level"], 30);
+    assert_eq!(rule["code_owner_approval_required"], true);
+    assert!(!situation.writes().iter().any(|line| line.starts_with("DELETE /projects/:id/protected_branches")));
+}
+
+#[test]
+fn the_owners_later_change_of_the_agents_role_stays() {
+    let Some(situation) = lived_in() else { return };
+    situation.apply(QUIET).unwrap();
+    let member = situation.path(&format!("/members/{}", situation.agent()));
+    assert_eq!(situation.plane.put(&member, &json!({ "access_level": 20 })).status, 200);
+    let found = plan(&situation);
+    assert!(found.notes.iter().any(|note| note.contains("to Reporter; not reverted")), "{:?}", found.notes);
+    assert!(!ids(&found).contains(&"member:factory-agent"));
 }

@@ -17,8 +17,8 @@ use crate::gitlab::desired::{AGENT_SCOPES, Agent, Desired};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::Identity;
-use crate::gitlab::keep::{AGENT_TOKEN, TokenMemory};
-use crate::gitlab::preflight::TokenFacts;
+use crate::gitlab::keep::{AGENT_TOKEN, Keep, TokenMemory};
+use crate::gitlab::preflight::{TokenFacts, days_from_now};
 use crate::gitlab::site::{Account, Site};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
@@ -205,26 +205,60 @@ impl Resource for AgentToken {
     }
 }
 
-/// Revokes the kept token. Another one is somebody's, or was lost here, and is named.
+/// Revokes every token that factoryup created. Another one is somebody's, and is named.
 fn back(site: &Site<'_>, username: &str, _undo: &Undo) -> GitlabResult<Back> {
-    let Some(account) = site.account()? else { return Ok(Back::Done) };
-    if let TokenState::Works(_) = kept(site, &account)? {
-        return Ok(Back::remove(format!("{KIND}:{username}"), format!("revoke the token of {username}"), |site| {
-            if let Some(agent) = agent(site)? {
-                agent.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
-            }
-            site.keep.forget(AGENT_TOKEN)?;
-            site.keep.remember(|memory| memory.agent = None)
-        }));
+    let agent = &site.desired.agent;
+    if agent.identity == Identity::Given {
+        return Ok(Back::Stays(format!("a person created the token of {username}: revoke it where it was created")));
     }
-    let others = match list(site, &account) {
+    let Some(account) = site.account()? else { return Ok(Back::Done) };
+    let works = kept_works(site.owner, site.keep)?;
+    let (ours, others) = ours(site, &account)?;
+    if works || !ours.is_empty() {
+        let others = others.iter().map(|token| stray(agent, token));
+        let summary: Vec<String> = [format!("revoke the tokens of {username}")].into_iter().chain(others).collect();
+        return Ok(Back::remove(format!("{KIND}:{username}"), summary.join("; "), revoke));
+    }
+    Ok(others.first().map_or(Back::Done, |token| Back::Stays(stray(agent, token))))
+}
+
+/// The active tokens that factoryup created, and the others, as far as the owner can see them.
+fn ours(site: &Site<'_>, account: &Account) -> GitlabResult<(Vec<TokenFacts>, Vec<TokenFacts>)> {
+    let all = match list(site, account) {
         Err(error) if matches!(error.status(), Some(403 | 404)) => Vec::new(),
         all => all?,
     };
-    Ok(others
-        .iter()
-        .find(|token| token.active)
-        .map_or(Back::Done, |token| Back::Stays(stray(&site.desired.agent, token))))
+    Ok(all.into_iter().filter(|token| token.active).partition(|token| token.name == NAME))
+}
+
+fn revoke(site: &Site<'_>) -> GitlabResult<()> {
+    revoke_kept(site.owner, site.keep)?;
+    let Some(account) = site.account()? else { return Ok(()) };
+    // Whoever has the text of a token can revoke it; rotating gives one that was lost a new text.
+    for token in ours(site, &account)?.0 {
+        let made = rotate(site, &account, token.id, days_from_now(1))?;
+        let agent = site.owner.with_token(Secret::new(made.token), WHO);
+        agent.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
+    }
+    Ok(())
+}
+
+/// Whether GitLab takes the kept token.
+pub(in crate::gitlab) fn kept_works(owner: &Client, keep: &Keep) -> GitlabResult<bool> {
+    let Some(token) = keep.secret(AGENT_TOKEN)? else { return Ok(false) };
+    match owner.with_token(token, WHO).fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
+        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(false),
+        found => Ok(found?.active),
+    }
+}
+
+/// Revokes the kept token, which needs no project.
+pub(in crate::gitlab) fn revoke_kept(owner: &Client, keep: &Keep) -> GitlabResult<()> {
+    if let Some(token) = keep.secret(AGENT_TOKEN)?.filter(|_| kept_works(owner, keep).unwrap_or(true)) {
+        owner.with_token(token, WHO).delete(&Call::delete("/personal_access_tokens/self", &[]))?;
+    }
+    keep.forget(AGENT_TOKEN)?;
+    keep.remember(|memory| memory.agent = None)
 }
 
 fn remember(site: &Site<'_>, account: &Account, token: &Secret, ends: Date) -> GitlabResult<()> {

@@ -121,7 +121,7 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
         return Ok(Back::Done);
     }
     if wanted.is_none_or(|wanted| present.tier.as_deref() != Some(wanted.tier)) {
-        return Ok(Back::Stays(format!("the tier of the environment {name} changed since, and stays")));
+        return Ok(Back::Stays(format!("the tier of the environment {name} changed after apply; not reverted")));
     }
     let summary = format!("set the tier of the environment {name} to {}, as it was", plain(&tier));
     Ok(Back::restore(id, summary, move |site| {

@@ -58,7 +58,7 @@ impl Grant {
     }
 }
 
-/// Adds to the body of a new rule what lets the same in as before: `push`, `merge` or `create`. One level works on every tier.
+/// Adds to the body of a new rule what lets the same in as before: `push`, `merge`, `unprotect` or `create`. One level works on every tier.
 pub(super) fn grant_again(body: &mut Value, what: &str, grants: &[Grant]) {
     if let [grant] = grants
         && grant.access_level.is_some_and(|level| grant.is_level(level))
@@ -66,13 +66,18 @@ pub(super) fn grant_again(body: &mut Value, what: &str, grants: &[Grant]) {
         body[format!("{what}_access_level")] = json!(grant.access_level);
         return;
     }
+    body[format!("allowed_to_{what}")] = grants_again(grants).into();
+}
+
+/// Grants as the body of a call lists them.
+pub(super) fn grants_again(grants: &[Grant]) -> Vec<Value> {
     let one = |grant: &Grant| match (grant.user_id, grant.group_id, grant.deploy_key_id) {
         (Some(user), ..) => json!({ "user_id": user }),
         (_, Some(group), _) => json!({ "group_id": group }),
         (_, _, Some(key)) => json!({ "deploy_key_id": key }),
         _ => json!({ "access_level": grant.access_level }),
     };
-    body[format!("allowed_to_{what}")] = grants.iter().map(one).collect();
+    grants.iter().map(one).collect()
 }
 
 /// Whether the grants are exactly this level.

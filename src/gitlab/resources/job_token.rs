@@ -61,7 +61,7 @@ impl Resource for JobToken {
             if !was_open || !read(site)?.inbound_enabled {
                 return Ok(Back::Done);
             }
-            let summary = format!("give every project's CI job tokens access to {path} again");
+            let summary = format!("allow CI job tokens of all projects to access {path}, as before");
             Ok(Back::restore(format!("{KIND}:{path}"), summary, |site| {
                 site.owner.send(&Call::patch(SCOPE, &[&site.id]), &json!({ "enabled": false }))
             }))

@@ -130,7 +130,14 @@ fn back(site: &Site<'_>, username: &str, undo: &Undo) -> GitlabResult<Back> {
     let call = Call::get(DIRECT, &[&site.id, &account.id]);
     let Some(present) = site.owner.find::<Member>(&call)? else { return Ok(Back::Done) };
     let (id, user) = (format!("{KIND}:{username}"), account.id);
-    let Some(before) = undo.before::<Member>()? else {
+    if present.access_level != DEVELOPER {
+        let why =
+            format!("the role of {username} changed after apply, to {}; not reverted", role(present.access_level));
+        return Ok(Back::Stays(why));
+    }
+    // GitLab takes no end that has passed.
+    let is_over = |member: &Member| member.expires_at.is_some_and(|end| end <= days_from_now(0));
+    let Some(before) = undo.before::<Member>()?.filter(|before| !is_over(before)) else {
         return Ok(Back::remove(id, format!("remove {username} from the project"), move |site| {
             site.owner.delete(&Call::delete(DIRECT, &[&site.id, &user]))
         }));

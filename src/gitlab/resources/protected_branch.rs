@@ -11,11 +11,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, words};
+use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, grants_again, words};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::desired::{Desired, MAINTAINER, NO_ONE};
-use crate::gitlab::error::GitlabResult;
+use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Risk, Undo};
@@ -37,6 +37,11 @@ struct Rule {
     merge_access_levels: Vec<Grant>,
     #[serde(default)]
     allow_force_push: bool,
+    /// Premium has these two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unprotect_access_levels: Vec<Grant>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    code_owner_approval_required: bool,
 }
 
 impl Rule {
@@ -167,7 +172,7 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
         (None, None) => Back::Done,
         (Some(before), Some(rule)) if before.text() == rule.text() => Back::Done,
         (_, Some(rule)) if !is_main || !rule.is_right() => {
-            Back::Stays(format!("the branch rule {name} changed since, and stays"))
+            Back::Stays(format!("the branch rule {name} changed after apply; not reverted"))
         }
         (None, Some(rule)) => Back::remove(id, format!("remove the branch rule {name}"), move |site| {
             site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))
@@ -176,18 +181,59 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
             let change = Change::new(id, Action::Update, format!("protect {name} as before"))
                 .with_diff(present.as_ref().map(Rule::text), Some(before.text()))
                 .with_risk(Risk::Disruptive);
-            let act = move |site: &Site<'_>| {
-                let mut body = json!({ "name": before.name, "allow_force_push": before.allow_force_push });
-                grant_again(&mut body, "push", &before.push_access_levels);
-                grant_again(&mut body, "merge", &before.merge_access_levels);
-                if present.is_some() {
-                    return swap(site, &body);
-                }
-                site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body).map(drop)
-            };
-            Back::Change(change, Box::new(act))
+            Back::Change(change, Box::new(move |site| restore(site, &before, present.as_ref())))
         }
     })
+}
+
+/// Makes a rule as it was, and sees that it is: GitLab leaves out what the license does not cover.
+fn restore(site: &Site<'_>, before: &Rule, present: Option<&Rule>) -> GitlabResult<()> {
+    let made = match present.filter(|_| site.premium) {
+        Some(present) => give_back(site, before, present)?,
+        None => make_again(site, before)?,
+    };
+    if made.text() == before.text() {
+        return Ok(());
+    }
+    Err(GitlabError::Untouched {
+        call: format!("protect {} as before", before.name),
+        what: format!("{KIND}:{}", before.name),
+        left: made.text().trim().replace('\n', ", "),
+    })
+}
+
+/// Gives a rule its earlier grants, and leaves what else hangs on it.
+fn give_back(site: &Site<'_>, before: &Rule, present: &Rule) -> GitlabResult<Rule> {
+    // A grant that is there already would be refused a second time.
+    let change = |now: &[Grant], before: &[Grant]| -> Vec<Value> {
+        let (present, wanted) = (grants_again(now), grants_again(before));
+        let goes =
+            now.iter().zip(&present).filter(|(_, value)| !wanted.contains(value)).filter_map(|(grant, _)| grant.id);
+        let goes = goes.map(|id| json!({ "id": id, "_destroy": true }));
+        goes.chain(wanted.iter().filter(|value| !present.contains(value)).cloned()).collect()
+    };
+    let body = json!({
+        "allow_force_push": before.allow_force_push,
+        "allowed_to_push": change(&present.push_access_levels, &before.push_access_levels),
+        "allowed_to_merge": change(&present.merge_access_levels, &before.merge_access_levels),
+    });
+    site.owner.write(&Call::patch(RULE, &[&site.id, &before.name]), &body)
+}
+
+fn make_again(site: &Site<'_>, before: &Rule) -> GitlabResult<Rule> {
+    let mut body = json!({ "name": before.name, "allow_force_push": before.allow_force_push });
+    grant_again(&mut body, "push", &before.push_access_levels);
+    grant_again(&mut body, "merge", &before.merge_access_levels);
+    if site.premium {
+        body["code_owner_approval_required"] = before.code_owner_approval_required.into();
+        if !before.unprotect_access_levels.is_empty() {
+            grant_again(&mut body, "unprotect", &before.unprotect_access_levels);
+        }
+    }
+    if before.name == site.desired.branch {
+        return swap(site, &body);
+    }
+    site.owner.write(&Call::post(RULES, &[&site.id]), &body)
 }
 
 fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
@@ -206,16 +252,21 @@ fn replace(site: &Site<'_>, rule: &Rule) -> GitlabResult<Undo> {
     Ok(Undo::restore(rule))
 }
 
-/// Puts another rule in the place of the default branch's, which a strict one covers meanwhile.
-fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<()> {
+/// Puts another rule in the place of the default branch's, which a strict one covers meanwhile. If GitLab refuses it, the strict one
+/// stays in its place.
+fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<Rule> {
     let branch = &site.desired.branch;
     let guard = guard(branch);
     if !read(site)?.iter().any(|rule| rule.name == guard) {
         protect(site, &guard)?;
     }
     site.owner.delete(&Call::delete(RULE, &[&site.id, branch]))?;
-    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), body)?;
-    site.owner.delete(&Call::delete(RULE, &[&site.id, &guard]))
+    let made = site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), body);
+    if made.is_err() {
+        protect(site, branch)?;
+    }
+    site.owner.delete(&Call::delete(RULE, &[&site.id, &guard]))?;
+    made
 }
 
 /// Changes the rule where that is possible; says whether it did.

@@ -12,7 +12,7 @@ use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::{Desired, EVIDENCE_TAGS, MAINTAINER, RELEASE_TAGS};
-use crate::gitlab::error::GitlabResult;
+use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Risk, Undo};
@@ -136,8 +136,8 @@ impl Resource for ProtectedTags {
     }
 }
 
-/// Puts another rule in the place of a wanted one, whose tags a strict one covers meanwhile.
-fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<()> {
+/// Puts another rule in the place of a wanted one, whose tags a strict one covers meanwhile. If GitLab refuses it, the strict one stays.
+fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<Rule> {
     let name = body["name"].as_str().unwrap_or_default();
     let remove = |name: &str| site.owner.delete(&Call::delete(RULE, &[&site.id, &name]));
     let guard = guard(name);
@@ -145,8 +145,12 @@ fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<()> {
         protect(site, &guard)?;
     }
     remove(name)?;
-    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), body)?;
-    remove(&guard)
+    let made = site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), body);
+    if made.is_err() {
+        protect(site, name)?;
+    }
+    remove(&guard)?;
+    made
 }
 
 fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
@@ -157,7 +161,7 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
         (None, None) => Back::Done,
         (Some(before), Some(rule)) if before.text() == rule.text() => Back::Done,
         (_, Some(rule)) if !is_wanted || !rule.is_right() => {
-            Back::Stays(format!("the tag rule {name} changed since, and stays"))
+            Back::Stays(format!("the tag rule {name} changed after apply; not reverted"))
         }
         (None, Some(rule)) => Back::remove(id, format!("remove the tag rule {name}"), move |site| {
             site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))
@@ -169,10 +173,20 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
             let act = move |site: &Site<'_>| {
                 let mut body = json!({ "name": before.name });
                 grant_again(&mut body, "create", &before.create_access_levels);
-                if present.is_some() {
-                    return swap(site, &body);
+                let made: Rule = if is_wanted {
+                    swap(site, &body)?
+                } else {
+                    site.owner.write(&Call::post(RULES, &[&site.id]), &body)?
+                };
+                if made.text() == before.text() {
+                    return Ok(());
                 }
-                site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body).map(drop)
+                let what = format!("{KIND}:{}", before.name);
+                Err(GitlabError::Untouched {
+                    call: "protect tags as before".into(),
+                    what,
+                    left: made.text().trim().into(),
+                })
             };
             Back::Change(change, Box::new(act))
         }

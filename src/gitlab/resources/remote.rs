@@ -79,9 +79,7 @@ impl Resource for Remote {
             let Some((git, true)) = local(site.desired)? else { return Ok(Back::Done) };
             let url = git.line(&["config", "--local", "--get", &format!("remote.{NAME}.url")]).unwrap_or_default();
             if url != site.desired.git_url() {
-                return Ok(Back::Stays(format!(
-                    "the remote {NAME} of the control repo leads elsewhere now, and stays"
-                )));
+                return Ok(Back::Stays(format!("the control repo's remote {NAME} has another URL now; not removed")));
             }
             Ok(Back::remove(format!("{KIND}:{NAME}"), format!("remove the control repo's remote {NAME}"), move |_| {
                 git.run(&["remote", "remove", NAME]).map_err(Error::from)?;

@@ -282,6 +282,12 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
     let found =
         wanted.map_or_else(|| all.iter().find(|l| Some(l.id) == remembered), |wanted| find(&all, wanted, &memory));
     let Some(listed) = found else { return Ok(Back::Done) };
+    if remembered != Some(listed.id) {
+        return Ok(Back::Stays(format!(
+            "the runner {} has the name of the {name} runner, but was not created here",
+            listed.id
+        )));
+    }
     let (id, number, called) = (format!("{KIND}:{name}"), listed.id, name.to_owned());
     let Some(before) = undo.before::<Value>()? else {
         return Ok(Back::remove(id, format!("delete the {name} runner, with its token"), move |site| {
@@ -297,9 +303,9 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
         return Ok(Back::Done);
     }
     if wanted.is_none_or(|wanted| wanted.settings() != present) {
-        return Ok(Back::Stays(format!("the {name} runner changed since, and stays as it is")));
+        return Ok(Back::Stays(format!("the {name} runner changed after apply; not reverted")));
     }
-    Ok(Back::restore(id, format!("configure the {name} runner as it was"), move |site| {
+    Ok(Back::restore(id, format!("restore the settings of the {name} runner"), move |site| {
         site.owner.send(&Call::put(ONE, &[&number]), &before)
     }))
 }

@@ -126,32 +126,34 @@ fn back(part: Settings, site: &Site<'_>, undo: &Undo) -> GitlabResult<Back> {
         let wanted = site.desired.setting(name);
         wanted.is_some_and(|wanted| is_as_wanted(name, wanted, present.get(name)))
     };
-    let (mut body, mut edited) = (Map::new(), Vec::new());
+    let (mut body, mut edited, mut notes) = (Map::new(), Vec::new(), Vec::new());
     for (name, value) in before {
         // An empty repo has no default branch, and one with a branch always has one.
         let now = present.get(&name).unwrap_or(&Value::Null);
         if *now == value || (is_unset(now) && is_unset(&value)) || (name == "default_branch" && value.is_null()) {
             continue;
         }
-        if ours(&name) {
+        if name == "visibility" {
+            // All that was pushed since would be shown to others.
+            notes.push(format!("the project stays {now}; it was {value} before"));
+        } else if ours(&name) {
             let value = if value.is_null() { unset(now) } else { value };
             body.insert(name, value);
         } else {
             edited.push(name);
         }
     }
+    if !edited.is_empty() {
+        notes.push(format!("{} changed after apply; not reverted", edited.join(", ")));
+    }
     if body.is_empty() {
-        let why = format!("{} changed since, and stay as they are", edited.join(", "));
-        return Ok(if edited.is_empty() { Back::Done } else { Back::Stays(why) });
+        return Ok(if notes.is_empty() { Back::Done } else { Back::Stays(notes.join("; ")) });
     }
     let names: Vec<_> = body.keys().map(String::as_str).collect();
     let path = site.desired.path();
     let now = lines(names.iter().map(|name| (*name, present.get(*name))));
     let then = lines(body.iter().map(|(name, value)| (name.as_str(), Some(value))));
-    let mut summary = format!("set {} of {path} as they were", names.join(", "));
-    if !edited.is_empty() {
-        summary += &format!("; {} changed since, and stay", edited.join(", "));
-    }
+    let summary = [vec![format!("restore {} of {path}", names.join(", "))], notes].concat().join("; ");
     let change = Change::new(format!("{}:{path}", part.kind()), Action::Update, summary)
         .with_diff(Some(now), Some(then))
         .with_risk(Risk::Disruptive);

@@ -67,7 +67,10 @@ impl Workspace<'_> {
                 parts.push(differs.clone());
                 state = State::Attention;
             }
-            Some((Some(_), Err(error))) => parts.push(format!("cannot tell whether it is pushed: {error}")),
+            Some((Some(_), Err(error))) => {
+                parts.push(format!("cannot tell whether it is pushed: {error}"));
+                state = State::Unknown;
+            }
             Some((None, _)) => parts.push("not pushed".into()),
             None => parts.push("cannot tell whether it is pushed: GitLab was not read".into()),
         }
