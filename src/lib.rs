@@ -26,6 +26,7 @@
 //! | [`cli`] | one file per command; no logic |
 //! | [`dialog`] | what any room may say to the person, and ask them |
 //! | [`interrupt`] | Ctrl-C |
+//! | `private` | creates temporary directories that only the user can enter |
 //! | [`process`] | starts other programs without handing them secrets |
 //! | [`trace`] | `--trace FILE`: a record of requests, host programs and git commands, without secrets |
 //! | `shell` | text as one word of a shell |
@@ -55,6 +56,7 @@ pub mod host;
 pub mod interrupt;
 mod migrations;
 pub mod plan;
+mod private;
 pub mod process;
 #[cfg(test)]
 #[path = "../tests/merge/random.rs"]

@@ -83,8 +83,7 @@ impl<'a> Relay<'a> {
         let objects = repo.dir().join(objects);
         let common = objects.parent().unwrap_or(repo.dir());
         clear_left_behind(common);
-        let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix(PREFIX);
+        let builder = crate::private::builder(PREFIX);
         // Elsewhere when nothing can be written there, as a listing needs no write.
         let folder = builder
             .tempdir_in(common)

@@ -22,9 +22,9 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -207,8 +207,8 @@ impl Credential {
 
     fn in_folder(fields: &[&str]) -> GitResult<Self> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute());
-        let mut builder = tempfile::Builder::new();
-        let private = builder.prefix("factoryup-").rand_bytes(12).permissions(Permissions::from_mode(0o700));
+        let mut private = crate::private::builder("factoryup-");
+        private.rand_bytes(12);
         let folder = [runtime, Some("/dev/shm".into())]
             .into_iter()
             .flatten()

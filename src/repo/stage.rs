@@ -44,8 +44,7 @@ impl Stage {
     /// Makes a place for `target`.
     pub(crate) fn new(target: &Path) -> RepoResult<Self> {
         let (folder, prefix) = if target.is_dir() { inside(target) } else { beside(target) };
-        let container = tempfile::Builder::new()
-            .prefix(&prefix)
+        let container = crate::private::builder(&prefix)
             .rand_bytes(RANDOM)
             .tempdir_in(&folder)
             .map_err(RepoError::io("write in", &folder))?

@@ -25,6 +25,7 @@ use super::{Exit, Session, Status, Stop, process};
 use crate::budget::{Budget, Exceeded};
 use crate::dialog::plain;
 use crate::error::{Error, Kind, Result};
+use crate::private;
 
 /// The client as it is called for one host.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ impl Client {
             std::path::absolute(file).unwrap_or_else(|_| file.clone())
         });
         // Without a directory for itself it connects for each command, and takes the keys as they come.
-        let folder = tempfile::Builder::new().prefix("fu").tempdir().ok().map(Arc::new);
+        let folder = private::directory("fu").ok().map(Arc::new);
         let (last, identities) = identities(config, wanted, folder.as_deref());
         Self {
             known_hosts: known_hosts.collect(),
@@ -123,7 +124,7 @@ impl Client {
         let cannot = |e: std::io::Error| {
             Error::new(Kind::CannotWrite, format!("cannot create a temporary directory: {}", reason(&e)))
         };
-        let folder = tempfile::tempdir().map_err(cannot)?;
+        let folder = private::directory("factoryup-").map_err(cannot)?;
         let file = folder.path().join("known_hosts");
         let algorithms = algorithms.map(|list| format!("HostKeyAlgorithms={list}"));
         let mut settings =

@@ -65,7 +65,7 @@ pub(super) fn run(
         "building and starting the code of {} once, as you, in a temporary directory (--no-trial skips this)",
         git.dir().display()
     ));
-    let folder = tempfile::Builder::new().prefix("factoryup-trial-").tempdir().map_err(no)?;
+    let folder = crate::private::directory("factoryup-trial-").map_err(no)?;
     // Some read a file by that name.
     let environment = request.factory.environments.names.last().map_or("production", String::as_str);
     let place = Place { root: folder.path(), facts, environment, dir: git.dir(), say };

@@ -67,7 +67,7 @@ impl<'a> Stage<'a> {
     pub(super) fn set(site: &'a Site<'a>, agent: Client) -> GitlabResult<Self> {
         let account = account::require(site)?;
         let tip = tip(site)?;
-        let directory = tempfile::Builder::new().prefix("factoryup-proof-").tempdir().map_err(|e| {
+        let directory = crate::private::directory("factoryup-proof-").map_err(|e| {
             Error::new(Kind::CannotWrite, format!("cannot create a temporary directory: {e}"))
                 .hint("free space in TMPDIR")
         })?;

@@ -36,7 +36,8 @@ impl Resolver {
         };
         // Before and not after the work.
         self.refuse_uncommitted(&[&pending.path, manifest::PATH])?;
-        let folder = tempfile::tempdir().map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
+        let folder = crate::private::directory("factoryup-")
+            .map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
         // The name tells the tool how to color it.
         let file = pending.path.rsplit('/').next().unwrap_or("text");
         let path = folder.path().join(file);

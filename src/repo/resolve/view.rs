@@ -16,7 +16,8 @@ impl Resolver {
     /// # Errors
     /// `Usage` for what is not text; `CannotWrite` when there is no room for temporary files.
     pub fn with_markers(&self, pending: &Pending) -> Result<String> {
-        let folder = tempfile::tempdir().map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
+        let folder = crate::private::directory("factoryup-")
+            .map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
         let sides = [
             ("mine", pending.mine.as_deref().unwrap_or_default()),
             ("before", pending.base.as_deref().unwrap_or_default()),
@@ -62,7 +63,8 @@ impl Resolver {
     pub fn edited(&self, pending: &Pending) -> Result<Vec<u8>> {
         // Before and not after the work.
         self.refuse_uncommitted(&[&pending.path, manifest::PATH])?;
-        let folder = tempfile::tempdir().map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
+        let folder = crate::private::directory("factoryup-")
+            .map_err(RepoError::io("create a directory in", &std::env::temp_dir()))?;
         // The name tells the editor how to color it.
         let path = folder.path().join(pending.path.rsplit('/').next().unwrap_or("text"));
         let shown = self.with_markers(pending)?;
