@@ -7,8 +7,11 @@
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, waitid};
 
 use crate::budget::{self, Budget, Meter};
 
@@ -117,12 +120,24 @@ pub(crate) fn see_off(child: &mut Child) {
     }
 }
 
+/// How a child ended, if it did. The child is not reaped, so no other process gets its number yet, and a signal to its group finds no
+/// other group.
+pub(crate) fn peek(child: &Child) -> io::Result<Option<ExitStatus>> {
+    let Some(pid) = Pid::from_raw(child.id().cast_signed()) else { return Ok(None) };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let ended = waitid(WaitId::Pid(pid), options)?;
+    // As `wait(2)` writes them.
+    let raw =
+        |end: &WaitIdStatus| end.exit_status().map_or_else(|| end.terminating_signal().unwrap_or(0), |code| code << 8);
+    Ok(ended.as_ref().map(raw).map(ExitStatus::from_raw))
+}
+
 /// Ends a program: asked first, since git then ends its helpers and removes its locks.
 pub(crate) fn end(child: &mut Child) {
-    if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed())
+    if let Some(pid) = Pid::from_raw(child.id().cast_signed())
         && child.try_wait().is_ok_and(|status| status.is_none())
     {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = kill_process(pid, Signal::TERM);
         let asked = Instant::now();
         while child.try_wait().is_ok_and(|status| status.is_none()) && asked.elapsed() < GRACE {
             std::thread::sleep(Duration::from_millis(10));
@@ -156,6 +171,24 @@ mod tests {
         assert!(output.stderr.len() == KEPT && output.stderr.ends_with(b"end\n"));
         let output = run("exec <&-; echo done", Some(&vec![b'x'; 1 << 20]), Budget::GIT).unwrap();
         assert_eq!(output.stdout, b"done\n");
+    }
+
+    #[test]
+    fn a_child_is_looked_at_before_it_is_reaped() {
+        for (script, code, signal) in [("exit 3", Some(3), None), ("kill -9 $$", None, Some(9))] {
+            let mut child = command("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+            while peek(&child).unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let seen = peek(&child).unwrap().unwrap();
+            assert_eq!((seen.code(), seen.signal()), (code, signal));
+            assert_eq!(child.wait().unwrap(), seen);
+            assert!(peek(&child).is_err());
+        }
+        let mut child = command("cat").stdin(Stdio::piped()).spawn().unwrap();
+        assert_eq!(peek(&child).unwrap(), None);
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]

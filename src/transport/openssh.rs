@@ -359,7 +359,7 @@ impl Session for ClientSession {
         let (status, stderr) = run.map_err(|e| client.not_run(&e))?;
         let status = process::status(status);
         // A client whose connection is gone ends like this without a word.
-        let lost = status == CLIENT_FAILED && self.master.as_mut().is_some_and(Master::is_gone);
+        let lost = status == CLIENT_FAILED && self.master.as_ref().is_some_and(Master::is_gone);
         if lost || is_of_client(&status, &stderr) {
             let (address, reason) = (client.address.clone(), last_message(&stderr));
             return Err(TransportError::Cut { address, doing: "while a command was running", reason }.into());

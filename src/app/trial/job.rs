@@ -84,7 +84,7 @@ impl Job {
         if fs::metadata(&self.log)?.len() > LOG {
             self.signal(Signal::KILL);
         }
-        self.child.try_wait()
+        process::peek(&self.child)
     }
 
     /// Waits for its end, and passes lines of its log on. `None` when it was ended: its time was over, or the process is interrupted.
@@ -146,7 +146,7 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.signal(Signal::TERM);
         let asked = Instant::now();
-        while self.child.try_wait().is_ok_and(|status| status.is_none())
+        while process::peek(&self.child).is_ok_and(|status| status.is_none())
             && asked.elapsed() < GRACE
             && !crate::interrupt::pending()
         {
