@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -139,9 +140,8 @@ impl Home {
         let (socket, agents) = (self.ssh().join(socket), self.ssh().join("agents"));
         self.agents
             .push(Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap());
-        while !socket.exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        // The socket is there before anybody listens on it.
+        support::wait_until("the agent", || UnixStream::connect(&socket).is_ok());
         for key in keys {
             let added = Command::new("ssh-add").arg("-q").arg(agents.join(key)).env("SSH_AUTH_SOCK", &socket).status();
             assert!(added.unwrap().success());
