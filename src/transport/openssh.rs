@@ -37,7 +37,7 @@ pub(super) struct Client {
     asks_for_host_keys: bool,
     /// Key files in the order in which they are tried, as ssh's configuration writes them; none for the configuration's own.
     identities: Vec<String>,
-    /// The same for the key of the last login.
+    /// The same for the key of the last login, if the agent's other keys would be tried before it.
     last: Option<String>,
     /// Private: public keys that name the agent's, and the socket of the connection.
     folder: Option<Arc<TempDir>>,
@@ -75,10 +75,16 @@ impl Client {
 
     /// The client's call up to the command. It asks nothing and forwards nothing.
     fn call<S: AsRef<OsStr>>(&self, user: &str, known_hosts: &[PathBuf], settings: &[S]) -> Command {
-        self.complete(arguments(&self.options, Some(user)), known_hosts, settings)
+        self.complete(arguments(&self.options, Some(user)), known_hosts, settings, &self.identities)
     }
 
-    fn complete<S: AsRef<OsStr>>(&self, mut command: Command, known_hosts: &[PathBuf], settings: &[S]) -> Command {
+    fn complete<S: AsRef<OsStr>>(
+        &self,
+        mut command: Command,
+        known_hosts: &[PathBuf],
+        settings: &[S],
+        identities: &[String],
+    ) -> Command {
         for setting in settings {
             command.arg("-o").arg(setting);
         }
@@ -94,7 +100,7 @@ impl Client {
                 (timeouts.silence.as_secs() / timeouts.keepalive.as_secs().max(1)).max(1)
             ),
         ];
-        let identities: Vec<_> = self.identities.iter().map(|file| format!("IdentityFile={}", quoted(file))).collect();
+        let identities: Vec<_> = identities.iter().map(|file| format!("IdentityFile={}", quoted(file))).collect();
         let own = own.iter().chain(&identities).map(String::as_str);
         for setting in own.chain([
             "BatchMode=yes",
@@ -190,8 +196,9 @@ impl Client {
         };
         // The key that the host accepts is of this one.
         let mut settings = vec!["LogLevel=DEBUG1".to_owned()];
-        if let Some(file) = only {
-            settings.extend(["IdentitiesOnly=yes".to_owned(), format!("IdentityFile={}", quoted(file))]);
+        let identities = only.map_or(&*self.identities, std::slice::from_ref);
+        if only.is_some() {
+            settings.push("IdentitiesOnly=yes".to_owned());
         }
         let socket = socket_in(folder);
         if let Some(socket) = &socket {
@@ -202,7 +209,7 @@ impl Client {
         let _ = fs::remove_file(&log);
         let mut command = arguments(&self.options, Some(user));
         command.arg("-E").arg(&log);
-        let mut command = self.complete(command, &self.known_hosts, &settings);
+        let mut command = self.complete(command, &self.known_hosts, &settings, identities);
         command.arg(if socket.is_some() { HOLD } else { "true" });
         let limit = self.login_limit();
         let (status, said) = match Master::start(command, socket, folder, limit).map_err(|e| self.not_run(&e))? {
@@ -277,8 +284,8 @@ impl Default for Begun {
     }
 }
 
-/// The key of the last login, and the key files for the client if they are not those of the configuration alone. A public key names
-/// one that the agent holds.
+/// The key of the last login if it needs a login of its own, and the key files for the client if they are not those of the configuration
+/// alone. A public key names one that the agent holds.
 fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) -> (Option<String>, Vec<String>) {
     let mut first: Vec<String> = wanted.identity.map(absolute).into_iter().collect();
     let session = ssh2::Session::new().ok().filter(|_| config.agent != Agent::None && !config.identities_only);
@@ -288,6 +295,7 @@ fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) 
     }
     let mut last = None;
     let candidates = wanted.candidates(config, agent.as_mut()).list;
+    let is_crowded = candidates.iter().any(|one| one.rank != Rank::Last && matches!(one.source, Source::Agent(_)));
     for (index, one) in candidates.iter().filter(|one| one.rank <= Rank::Wanted).enumerate() {
         let file = match (&one.source, folder) {
             (Source::File(file), _) => absolute(&file.path),
@@ -301,10 +309,11 @@ fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) 
             }
             (Source::Agent(_), None) => continue,
         };
-        if one.rank == Rank::Last {
-            last.get_or_insert_with(|| file.clone());
-        }
-        if !first.contains(&file) {
+        if one.rank == Rank::Last && last.is_none() {
+            last = Some(file.clone());
+            first.retain(|other| *other != file);
+            first.insert(0, file);
+        } else if !first.contains(&file) {
             first.push(file);
         }
     }
@@ -315,7 +324,7 @@ fn identities(config: &SshConfig, wanted: Wanted<'_>, folder: Option<&TempDir>) 
         let there = all.filter(|(text, path)| text.contains(['%', '$']) || path.exists());
         first.extend(there.map(|(text, _)| text.clone()));
     }
-    (last, first)
+    (last.filter(|_| is_crowded), first)
 }
 
 /// A path of this machine where ssh expands what begins with `%`.

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 
 use factoryup::Kind;
 use factoryup::dialog::Silent;
@@ -12,6 +14,7 @@ use factoryup::transport::{ConfigFile, Ssh, SshOptions, Transport, Who};
 
 use crate::support::dialog::Scripted;
 use crate::support::lab::{ADMIN_PASSWORD, Keys, stdout};
+use crate::support::wait_until;
 use crate::{Lab, alone, connect, error, lab, works};
 
 /// A configuration with strangers' keys, in a folder with all that belongs to it.
@@ -47,9 +50,20 @@ impl Setup {
     }
 }
 
+fn log(lab: &Lab) -> String {
+    stdout(&lab.host.run_inside(&["journalctl", "-q", "-o", "cat", "-t", "sshd"]).unwrap())
+}
+
+/// The keys that sshd refused, each as often as it did.
+fn refused_keys(lab: &Lab) -> Vec<String> {
+    let log = log(lab);
+    let failed = log.lines().filter(|line| line.starts_with("Failed publickey "));
+    failed.filter_map(|line| line.split(' ').find(|word| word.starts_with("SHA256:"))).map(str::to_owned).collect()
+}
+
 /// What sshd's log says that fail2ban and sshd's own penalties count.
 fn failures(lab: &Lab) -> usize {
-    let log = stdout(&lab.host.run_inside(&["journalctl", "-q", "-o", "cat", "-t", "sshd"]).unwrap());
+    let log = log(lab);
     let counts = |line: &&str| {
         ["Failed ", "Invalid user", "Connection closed by authenticating", "maximum authentication", "by invalid user"]
             .iter()
@@ -94,7 +108,54 @@ fn a_known_login_fails_no_attempt() {
         // Who has a place in the order keeps it.
         assert_eq!(dial(&Who::InOrder(&users)), "root");
         assert!(failures(&host) > first);
+        // A key that is refused is not tried again. Of users that do not exist, sshd logs no keys.
+        let before = refused_keys(&host).len();
+        assert_eq!(dial(&Who::InOrder(&["nobody".to_owned(), "root".to_owned()])), "root");
+        let refused = refused_keys(&host).split_off(before);
+        assert_eq!(refused.len(), 5, "{refused:?}");
+        assert!(refused.iter().all(|key| refused.iter().filter(|other| *other == key).count() == 1), "{refused:?}");
     }
+    an_agent_adds_its_own_keys_alone(&host, at);
+}
+
+/// The agent's other keys would be tried before the file of the last login, so that file has a login of its own.
+fn an_agent_adds_its_own_keys_alone(host: &Lab, at: SocketAddr) {
+    let setup = Setup::new(host, at, " BindAddress 0.0.0.0\n");
+    let socket = setup.folder.path().join("agent");
+    let mut agent = Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the agent", || UnixStream::connect(&socket).is_ok());
+    let stranger = setup.keys.make("stranger", "ed25519", "");
+    let add = Command::new("ssh-add").arg("-q").arg(stranger).env("SSH_AUTH_SOCK", &socket).status();
+    let path = setup.folder.path().join("config");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("IdentityAgent none", &format!("IdentityAgent {}", socket.display()));
+    // No key but the first is in the configuration.
+    let keep =
+        |line: &&str| !line.contains("IdentityFile") || line.ends_with(&format!("{}", host.keys.path("id").display()));
+    fs::write(&path, text.lines().filter(keep).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    let dial = |who: &Who<'_>, options: SshOptions| {
+        Ssh::new(options.logging_in(who), &Silent)
+            .and_then(|mut ssh| ssh.connect())
+            .map(|session| session.user().to_owned())
+    };
+    let users = ["nobody".to_owned(), "root".to_owned()];
+    let one = dial(&Who::Only("root"), setup.options());
+    let before = refused_keys(host).len();
+    let known = dial(&Who::Only("root"), setup.options());
+    let none = refused_keys(host).split_off(before);
+    let mut options = setup.options();
+    options.identity = Some(setup.keys.path("one"));
+    let before = refused_keys(host).len();
+    let two = dial(&Who::InOrder(&users), options);
+    let refused = refused_keys(host).split_off(before);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert!(add.unwrap().success());
+    assert_eq!((one.unwrap(), known.unwrap(), two.unwrap()), ("root".into(), "root".into(), "root".into()));
+    assert_eq!(none, [""; 0]);
+    // The key of the last login twice, since ssh has no other order, and the two others once.
+    assert_eq!(refused.len(), 4, "{refused:?}");
 }
 
 #[test]
