@@ -48,6 +48,19 @@ pub(crate) fn library(text: &str) -> &str {
     text.strip_prefix("# shellcheck shell=sh\n").unwrap_or(text)
 }
 
+/// Runs a step's text as `take` does, for tests of the shell functions: `STATE`, `WORK` and `BACKUPS` are below the folder.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn try_step(folder: &std::path::Path, step: &str) -> std::process::Output {
+    let program = format!(
+        "{}\nfail() {{ echo \"$1\" >&2; return 1; }}\nas() {{ shift; \"$@\"; }}\nSTATE={}\nWORK=$STATE/work\nBACKUPS=$STATE/backups\n\
+         GUARD=$STATE/guard\nmkdir -p \"$WORK\" \"$GUARD\"\nset -eu\n{step}\n",
+        library(include_str!("../lib/files.sh")),
+        Word::text(&folder.display().to_string()),
+    );
+    std::process::Command::new("sh").args(["-c", &program]).output().unwrap()
+}
+
 /// Shell that looks up the accounts whose data the text uses, when it uses any.
 pub(crate) fn accounts(text: &str, users: &[&str]) -> String {
     use super::word::{home_variable, uid_variable};

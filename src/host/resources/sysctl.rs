@@ -144,4 +144,25 @@ mod tests {
         seen.paths.insert("/etc/sysctl.d/80-x.conf".into(), state);
         assert!(sysctl.compare(&seen).unwrap().change.is_none());
     }
+
+    #[test]
+    fn a_setting_that_the_kernel_locks_does_not_hold_up_the_way_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for group in ["sys/kernel", "sys/net"] {
+            std::fs::create_dir_all(at(group)).unwrap();
+        }
+        // It can be opened, and takes no value.
+        std::os::unix::fs::symlink("/dev/full", at("sys/kernel/locked")).unwrap();
+        std::fs::write(at("sys/net/b"), "1\n").unwrap();
+        std::fs::write(at("settings"), "kernel.locked 2\nnet.b 7 8\n").unwrap();
+        let shell = KIND.shell.replace("/proc/sys", &at("sys").display().to_string());
+        let done = crate::host::program::try_step(folder.path(), &format!("{shell}\nundo_settings"));
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(std::fs::read_to_string(at("sys/net/b")).unwrap(), "7 8\n");
+        let left = std::fs::read_to_string(at("work/left")).unwrap();
+        let said = "kernel.locked keeps its value until the next boot: the kernel refuses its former value, 2\n";
+        assert_eq!(left, said);
+        assert!(!at("settings").exists());
+    }
 }
