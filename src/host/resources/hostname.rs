@@ -7,7 +7,7 @@ use crate::host::observed::Observed;
 use crate::host::program::{Before, HostPath, Payload, Questions, Step, Word};
 use crate::plan::{Action, Change};
 
-/// Named by its file. The state before is a copy of it; the line in `/etc/hosts` is known by its end.
+/// Named by its file. The state before is a copy of it; the line in `/etc/hosts` is known by its form.
 pub(super) const KIND: ResourceKind = ResourceKind {
     name: "hostname",
     shell: include_str!("hostname.sh"),
@@ -108,5 +108,30 @@ mod tests {
         {
             assert_eq!(summary("forge", "forge\n", unknown).as_deref(), store, "{unknown}");
         }
+    }
+
+    /// What `/etc/hosts`, a link to a file with this text, leads to after the shell function has run.
+    fn named(hosts: &str, name: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, file) = (folder.path().join("hosts"), folder.path().join("kept-elsewhere"));
+        std::fs::write(&file, hosts).unwrap();
+        std::os::unix::fs::symlink("kept-elsewhere", &link).unwrap();
+        let shell = KIND.shell.replace("/etc/hosts", &link.display().to_string());
+        let done = crate::host::program::try_step(folder.path(), &format!("{shell}\nname_in_hosts '{name}'"));
+        assert!(done.status.success(), "{done:?}");
+        assert!(link.is_symlink(), "{done:?}");
+        let backup = folder.path().join("backups").join(file.strip_prefix("/").unwrap());
+        assert_eq!(std::fs::read_to_string(backup).unwrap(), hosts);
+        std::fs::read_to_string(file).unwrap()
+    }
+
+    #[test]
+    fn hosts_behind_a_link_keeps_all_lines_of_others() {
+        let others = "127.0.0.1 localhost\n10.0.0.5 gitlab.internal # factoryup\n127.0.1.1 a b # factoryup\n";
+        let own = "127.0.1.1\tforge # factoryup\n";
+        assert_eq!(named(others, "forge"), format!("{others}{own}"));
+        assert_eq!(named(&format!("{others}{own}"), "forge"), format!("{others}{own}"));
+        assert_eq!(named(&format!("{own}{others}"), ""), others);
+        assert_eq!(named("10.0.0.9 store", "forge"), format!("10.0.0.9 store\n{own}"));
     }
 }
