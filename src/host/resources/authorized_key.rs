@@ -150,4 +150,31 @@ mod tests {
     fn a_file_that_others_write_is_mended() {
         assert!(summary(&seen(KEY, "664")).unwrap().starts_with("make ~ops/.ssh/authorized_keys"));
     }
+
+    #[test]
+    fn a_last_key_without_a_line_end_stays_when_another_goes() {
+        if !crate::skip::available(&["ssh-keygen"]) {
+            return;
+        }
+        let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ mine";
+        let gone = AuthorizedKey { user: "root".into(), key: KEY.into() }.fingerprint();
+        for (call, result) in [("undo_key", "keys-of-user"), ("stage_without_key", "guard/stage/keys-of-user")] {
+            for before in [format!("{KEY}\n{other}"), format!("{other}\n{KEY}"), other.to_owned()] {
+                let folder = tempfile::tempdir().unwrap();
+                let at = |path: &str| folder.path().join(path);
+                std::fs::create_dir_all(at("guard/stage")).unwrap();
+                std::fs::write(at("keys-of-user"), &before).unwrap();
+                let step = format!(
+                    "staged() {{ :; }}\ncd '{}'\nGUARD=$STATE/guard\n{}\n{call} root keys-of-user '{gone}'",
+                    folder.path().display(),
+                    // The path is relative here, so that the staged one can be told from it.
+                    KIND.shell.replace("$GUARD/stage$2", "$GUARD/stage/$2").replace("back_up \"$2\" \"$1\"", ":"),
+                );
+                let done = crate::host::program::try_step(folder.path(), &step);
+                assert!(done.status.success(), "{done:?}");
+                let after = std::fs::read_to_string(at(result)).unwrap_or_default();
+                assert_eq!(after, format!("{other}\n"), "{call} {before}");
+            }
+        }
+    }
 }

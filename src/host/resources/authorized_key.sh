@@ -24,7 +24,7 @@ stage_without_key() {
     else
         as "$1" head -c 16777216 -- "$2" >"$GUARD/keys"
     fi
-    while IFS= read -r line; do
+    while IFS= read -r line || [ -n "$line" ]; do
         printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null | grep -qF " $3 " || printf '%s\n' "$line"
     done <"$GUARD/keys" >"$GUARD/stage$2"
     chmod 0600 "$GUARD/stage$2"
@@ -36,7 +36,7 @@ undo_key() {
     [ -f "$2" ] || return 0
     back_up "$2" "$1"
     as "$1" head -c 16777216 -- "$2" >"$WORK/keys-before"
-    while IFS= read -r line; do
+    while IFS= read -r line || [ -n "$line" ]; do
         printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null | grep -qF " $3 " || printf '%s\n' "$line"
     done <"$WORK/keys-before" >"$WORK/keys"
     if [ ! -s "$WORK/keys" ]; then
