@@ -13,6 +13,7 @@
 use std::time::{Duration, Instant};
 
 use super::follow::Follow;
+use super::profile::lasting_host_key;
 use super::program::guard::{Staged, confirm, confirm_back, guard, hello, take_back};
 use super::program::{Run, stop};
 use super::root::Root;
@@ -196,7 +197,12 @@ impl HostTarget<'_> {
 
     fn dial_operator(&self) -> Result<Root> {
         let Reach::Remote(dial) = &self.reach else { return Err(Error::internal("no way to log in anew")) };
-        let session = dial(&Who::Only(&self.confirmer()))?.connect()?;
+        let mut transport = dial(&Who::Only(&self.confirmer()))?;
+        // The key that the host was known by so far may be gone under the new rules.
+        if let Some(key) = lasting_host_key(&self.seen) {
+            transport.vouch(&key)?;
+        }
+        let session = transport.connect()?;
         let password = self.operator_password.clone().or_else(|| self.password.clone());
         let host = &self.factory.host;
         let asks = host.sudo == Sudo::Password && session.user() == host.operator;

@@ -75,6 +75,13 @@ pub trait Transport {
     /// # Errors
     /// As [`connect`](Self::connect), but not for a refused login.
     fn attempt(&mut self) -> Result<Attempt>;
+
+    /// Puts a public key of the host on record that its root was asked for in a session before, where the host is known by keys of other
+    /// types alone: one of those may be about to go. With a pin, and where the host shows another key of that type, it does nothing.
+    ///
+    /// # Errors
+    /// `CannotWrite` when it cannot be put on record, `Data` when the record cannot be read.
+    fn vouch(&mut self, key: &[u8]) -> Result<()>;
 }
 
 /// What a host answered to a login.

@@ -7,7 +7,7 @@ use super::candidates::{Wanted, certificate};
 use super::error::TransportError;
 use super::host_key::{Fingerprint, HostKey, Judge};
 use super::key_file::public_line;
-use super::known_hosts::{KINDS, KnownHost};
+use super::known_hosts::{KINDS, KeyStatus, KnownHost};
 use super::last_login::LastLogin;
 use super::libssh2::Connection;
 use super::openssh::{Client, LoggedIn};
@@ -118,10 +118,7 @@ impl<'d> Ssh<'d> {
         if which::which("ssh").is_err() {
             return Err(TransportError::NoClient { host: self.options.host.clone(), reason: because.to_owned() }.into());
         }
-        let known = self.known()?;
-        let last = self.last.get().and_then(|login| login.key.clone());
-        let wanted = Wanted { identity: self.options.identity.as_deref(), last: last.as_deref(), keys: &self.keys };
-        let client = Client::new(&self.options, &self.config, wanted);
+        let (known, client) = (self.known()?, self.client());
         let unknown = !known.is_known() && known.authority().is_none() && !self.config.asks_for_host_keys;
         if unknown || self.options.host_key.is_some() {
             let key = client.host_key(&users[0], None)?;
@@ -134,6 +131,12 @@ impl<'d> Ssh<'d> {
         let found_out = self.needs_client()?.is_none().then_some(because);
         self.learn(&users[index], key, found_out);
         Ok(session)
+    }
+
+    fn client(&self) -> Client {
+        let last = self.last.get().and_then(|login| login.key.clone());
+        let wanted = Wanted { identity: self.options.identity.as_deref(), last: last.as_deref(), keys: &self.keys };
+        Client::new(&self.options, &self.config, wanted)
     }
 
     /// Connects through libssh2 and tries each user on a connection of its own: a server counts failures per connection.
@@ -356,5 +359,24 @@ impl Transport for Ssh<'_> {
             Ok(_) => Ok(Attempt::LoggedIn),
             Err(error) => self.refused.take().map(|(attempt, _)| attempt).ok_or(error),
         }
+    }
+
+    fn vouch(&mut self, key: &[u8]) -> Result<()> {
+        let (known, key) = (self.known()?, HostKey::new(key));
+        let unknown = known.is_known() && known.judge(&key.kind, &key.blob) == KeyStatus::Unknown;
+        // The type is a word of the host's until it is found here.
+        let listed = KINDS.iter().find(|(kind, _)| *kind == key.kind);
+        let Some((_, algorithms)) = listed.filter(|_| unknown && self.options.host_key.is_none()) else {
+            return Ok(());
+        };
+        // A public key on the host's disk can be out of date, and one on record keeps all others out.
+        let shown = match &self.client_because {
+            Some(_) => self.client().host_key(&self.users[0], Some(algorithms)).ok(),
+            None => Connection::open(&self.config, self.options.timeouts, algorithms).and_then(|c| c.host_key()).ok(),
+        };
+        if shown.is_some_and(|shown| shown.blob != key.blob) {
+            return Ok(());
+        }
+        known.remember(&self.options.known_hosts, &key.kind, &key.blob)
     }
 }

@@ -44,6 +44,10 @@ impl<T: Transport> Transport for Counted<T> {
         self.counts.connections.fetch_add(1, Ordering::Relaxed);
         self.inner.attempt()
     }
+
+    fn vouch(&mut self, key: &[u8]) -> Result<()> {
+        self.inner.vouch(key)
+    }
 }
 
 impl Session for Counted<Box<dyn Session>> {

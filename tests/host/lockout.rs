@@ -1,7 +1,10 @@
 //! Changes that lock everybody out take themselves back.
 
 use factoryup::Kind;
-use factoryup::host::Drill;
+use factoryup::dialog::Silent;
+use factoryup::host::{Drill, HostTarget, Reach};
+use factoryup::plan::Outcome;
+use factoryup::transport::{ConfigFile, Ssh, SshOptions, Who};
 
 use crate::journey::Journey;
 use crate::support::lab;
@@ -56,6 +59,37 @@ fn a_lockout_by_sshd_and_one_by_the_firewall_are_taken_back() {
     by_hand(&journey);
     journey.provision();
     assert_eq!(journey.inside("sshd -T; nft -s -t list ruleset; sha256sum /etc/ssh/sshd_config.d/*"), hardened);
+}
+
+#[test]
+fn a_host_that_is_known_by_its_small_rsa_key_alone_is_hardened() {
+    if !lab::can_host() {
+        return;
+    }
+    let journey = Journey::new();
+    // As the user's own ssh wrote it.
+    let (address, port) = (journey.host.address(), journey.host.port());
+    let name = if port == 22 { address.to_string() } else { format!("[{address}]:{port}") };
+    let rsa = journey.inside("ssh-keygen -lf /etc/ssh/ssh_host_rsa_key.pub; cat /etc/ssh/ssh_host_rsa_key.pub");
+    let (size, public) = rsa.split_once('\n').unwrap();
+    assert!(size.starts_with("3072 "), "{size}");
+    let file = |name: &str| journey.state.path().join(name);
+    std::fs::write(file("of-user"), format!("{name} {public}\n")).unwrap();
+    std::fs::write(file("config"), format!("UserKnownHostsFile {}\n", file("of-user").display())).unwrap();
+
+    let mut options = SshOptions::new(address.to_string(), file("known_hosts"));
+    options.port = Some(port);
+    options.identity = Some(journey.keys.path("id"));
+    options.config = ConfigFile::Path(file("config"));
+    let dial = move |who: &Who<'_>| Ok(Box::new(Ssh::new(options.clone().logging_in(who), &Silent)?) as Box<_>);
+    let outcome = journey.run(HostTarget::new(&journey.factory, Reach::Remote(Box::new(dial)), None).unwrap());
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    assert!(journey.lets_in("operator") && !journey.lets_in("root"));
+    assert!(!journey.inside("sshd -T | grep ^hostkey").contains("ssh_host_rsa_key"));
+    // The one key that the host still has, as root read it there, is on factoryup's own record.
+    let ed25519 = journey.inside("cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub");
+    assert_eq!(std::fs::read_to_string(file("known_hosts")).unwrap(), format!("{name} {}\n", ed25519.trim()));
+    assert_eq!(std::fs::read_to_string(file("of-user")).unwrap(), format!("{name} {public}\n"));
 }
 
 /// What `docs/guide/locked-out.md` has typed, block by block, on a hardened host whose guard has come to its end.

@@ -20,6 +20,7 @@ pub(crate) use firewall::gitlab as gitlab_address;
 pub(crate) use identities::{LAST_SUDOERS, SUDOERS};
 pub(crate) use kernel::VALUES as SETTINGS;
 pub(crate) use machine::ask;
+pub(crate) use secure_shell::lasting_host_key;
 pub(crate) use upkeep::UPDATES;
 
 use super::accounts::WORKERS;

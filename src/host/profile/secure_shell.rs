@@ -149,6 +149,11 @@ fn needs_own_rsa(host: &Host, seen: &Observed) -> bool {
     seen.os.is_empty() || public(HOST_KEYS[1], seen).is_some() && !is_kept(1, host, seen)
 }
 
+/// The public half of the key that the host shows before and after.
+pub(crate) fn lasting_host_key(seen: &Observed) -> Option<Vec<u8>> {
+    public(HOST_KEYS[0], seen)
+}
+
 /// A host key's public half.
 fn public(path: &str, seen: &Observed) -> Option<Vec<u8>> {
     let text = seen.text(&format!("{path}.pub"))?;
