@@ -2,11 +2,14 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use factoryup::Kind;
 use factoryup::dialog::Silent;
 use factoryup::transport::{ConfigFile, Ssh, SshOptions, Transport};
 
 use crate::support::dialog::Scripted;
+use crate::support::lab::stdout;
 use crate::{Lab, connect, error, lab, works};
 
 /// An ssh configuration whose `inner` is reached through the host itself, by `line`.
@@ -68,6 +71,28 @@ fn jump_hosts_and_proxy_commands_go_through_the_system_client() {
             "{refused}"
         );
     }
+}
+
+#[test]
+fn a_key_that_root_vouches_for_is_compared_behind_a_jump_host_too() {
+    let Some(lab) = lab() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = SshOptions::new("inner", folder.path().join("own"));
+    options.config = jump_config(lab, folder.path(), "ProxyJump jump");
+    let rsa = stdout(&lab.host.run_inside(&["cat", "/etc/ssh/ssh_host_rsa_key.pub"]).unwrap());
+    let known = format!("127.0.0.1 {}\n", rsa.trim());
+    fs::write(&options.known_hosts, &known).unwrap();
+    let other = fs::read_to_string(lab.keys.make("not_shown_behind", "ed25519", "").with_extension("pub")).unwrap();
+    for (public, added) in [(other.as_str(), false), (lab.host.host_key(), true)] {
+        let blob = STANDARD.decode(public.split(' ').nth(1).unwrap()).unwrap();
+        Ssh::new(options.clone(), &Silent).unwrap().vouch(&blob).unwrap();
+        let now = fs::read_to_string(&options.known_hosts).unwrap();
+        assert_eq!(now.lines().count(), 1 + usize::from(added), "{now}");
+    }
+    // Only the key that was added is left to know it by.
+    let now = fs::read_to_string(&options.known_hosts).unwrap();
+    fs::write(&options.known_hosts, &now[known.len()..]).unwrap();
+    connect(options).unwrap();
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use factoryup::Kind;
-use factoryup::transport::{Ssh, Transport};
+use factoryup::dialog::Silent;
+use factoryup::transport::{Fingerprint, Ssh, SshOptions, Transport};
 
 use crate::support::dialog::Scripted;
 use crate::support::lab::stdout;
@@ -82,4 +85,43 @@ fn a_changed_or_revoked_host_key_is_always_refused() {
     let refused = error(options);
     assert_eq!(refused.kind(), Kind::NotPermitted);
     assert!(refused.to_string().contains("is revoked") && refused.to_string().ends_with("on line 2"), "{refused}");
+}
+
+#[test]
+fn a_key_that_root_vouches_for_is_on_record_where_the_host_is_known_by_others() {
+    let Some(lab) = lab() else { return };
+    let public = |kind: &str| {
+        let path = format!("/etc/ssh/ssh_host_{kind}_key.pub");
+        stdout(&lab.host.run_inside(&["cut", "-d", " ", "-f", "1,2", &path]).unwrap()).trim().to_owned()
+    };
+    let blob = |line: &str| STANDARD.decode(line.split(' ').nth(1).unwrap()).unwrap();
+    let (rsa, ed25519) = (public("rsa"), public("ed25519"));
+    let name = lab.host.address();
+    let known = format!("{name} {rsa}\n");
+    let (options, _folder) = lab.unknown(lab.direct());
+    let vouch = |options: &SshOptions, key: &[u8]| {
+        Ssh::new(options.clone(), &Silent).unwrap().vouch(key).unwrap();
+        fs::read_to_string(&options.known_hosts).unwrap_or_default()
+    };
+
+    // A host that nobody has accepted stays unknown.
+    assert_eq!(vouch(&options, &blob(&ed25519)), "");
+    fs::write(&options.known_hosts, &known).unwrap();
+    // A key that the host does not show, and a type that would add a line of its own.
+    let other = fs::read_to_string(lab.keys.make("not_shown", "ed25519", "").with_extension("pub")).unwrap();
+    assert_eq!(vouch(&options, &blob(&other)), known);
+    let kind = format!("x\n* {}", ed25519.split(' ').next().unwrap());
+    let made_up = [&u32::try_from(kind.len()).unwrap().to_be_bytes()[..], kind.as_bytes(), b"\0\0\0\x01x"].concat();
+    assert_eq!(vouch(&options, &made_up), known);
+    // A pin decides alone.
+    let pinned = SshOptions { host_key: Some(Fingerprint::of(&blob(&rsa))), ..options.clone() };
+    assert_eq!(vouch(&pinned, &blob(&ed25519)), known);
+
+    let both = format!("{known}{name} {ed25519}\n");
+    assert_eq!(vouch(&options, &blob(&ed25519)), both);
+    assert_eq!(vouch(&options, &blob(&ed25519)), both);
+    fs::write(&options.known_hosts, &both[known.len()..]).unwrap();
+    connect(options.clone()).unwrap();
+    // Another one of that type is a changed key, whoever vouches for it.
+    assert_eq!(vouch(&options, &blob(&other)), both[known.len()..]);
 }
