@@ -186,7 +186,7 @@ fn the_readme_is_typed_as_it_stands() {
                     .expect("as in factory.toml");
                 pty.expect("  runner     untrusted: online")
                     .expect("Next, for you:")
-                    .expect("give the agent its clone");
+                    .expect("clone the control repo for the agent");
                 ends_with(&mut pty, 2);
             }
             other => {

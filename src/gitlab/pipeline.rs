@@ -124,12 +124,12 @@ impl Pipeline {
             Verdict::Passed => format!("pipeline {id} passed{}", self.allowed()),
             Verdict::Waits => {
                 let manual = self.named("manual").join(", ");
-                format!("pipeline {id} passed up to what you start yourself: {manual}{}", self.allowed())
+                format!("pipeline {id} passed; manual jobs not started: {manual}{}", self.allowed())
             }
             Verdict::Underway => format!("pipeline {id} is {}: {}", self.status, self.progress()),
             Verdict::Failed => match self.jobs.iter().find(|job| job.has_failed()) {
                 Some(job) => format!("pipeline {id} failed: job {} in stage {}", job.name, job.stage),
-                None => format!("pipeline {id} ended as {}{}", self.status, self.why()),
+                None => format!("pipeline {id} ended with status {}{}", self.status, self.why()),
             },
         }
     }
@@ -281,7 +281,7 @@ impl GitlabTarget {
         let call = call.query("dry_run", "true").query("dry_run_ref", &self.desired.branch);
         let lint: Lint = match self.owner.fetch(&call) {
             Err(error) if matches!(error.status(), Some(400..=404)) => {
-                return Ok(format!("GitLab does not try one either: {error}"));
+                return Ok(format!("GitLab cannot simulate one: {error}"));
             }
             lint => lint?,
         };
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(words("running", &jobs), "pipeline 7 is running: b running; 1 of 3 jobs done");
         assert_eq!(words("failed", &[("a", "failed", false)]), "pipeline 7 failed: job a in stage test");
         assert_eq!(words("success", &[("a", "failed", true)]), "pipeline 7 passed; allowed to fail: a");
-        assert_eq!(words("failed", &[]), "pipeline 7 ended as failed, without a job; GitLab gives no reason");
+        assert_eq!(words("failed", &[]), "pipeline 7 ended with status failed, without a job; GitLab gives no reason");
     }
 
     #[test]

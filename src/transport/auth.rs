@@ -171,14 +171,13 @@ impl LoginKeys<'_> {
         let next = session.auth_methods(user).map(str::to_owned).unwrap_or_default();
         if has(&next, "publickey") || !has(&next, "keyboard-interactive") {
             if !next.is_empty() && !has(&next, "publickey") {
-                return Ok(KeyAttempt::Failed(format!("accepted, but the host wants {next} after it")));
+                return Ok(KeyAttempt::Failed(format!("accepted, but the host also requires {next}")));
             }
             return Ok(KeyAttempt::Refused);
         }
         if !self.dialog.is_interactive() {
-            refusal.hints.push("run this in a terminal, to answer what the host asks after the key".into());
-            let why =
-                "accepted, but the host asks a question after it (keyboard-interactive), and there is no terminal";
+            refusal.hints.push("to answer the host's question, run the command in a terminal".into());
+            let why = "accepted, but the host then asks a question (keyboard-interactive), and there is no terminal";
             return Ok(KeyAttempt::Failed(why.into()));
         }
         let mut answers = Answers { dialog: self.dialog, user, failed: None };
@@ -186,7 +185,7 @@ impl LoginKeys<'_> {
         match answers.failed {
             Some(error) => Err(error),
             None if result.is_ok() => Ok(KeyAttempt::In),
-            None => Ok(KeyAttempt::Failed("accepted, but the host did not take the answer after it".into())),
+            None => Ok(KeyAttempt::Failed("accepted, but the host rejected the answer to its question".into())),
         }
     }
 
@@ -289,7 +288,7 @@ fn answer(result: Result<(), ssh2::Error>) -> KeyAttempt {
         Err(e) if e.code() == PUBLICKEY_UNVERIFIED && e.message().starts_with("Invalid signature") => {
             KeyAttempt::Unverified
         }
-        Err(e) if e.code() == PUBLICKEY_UNVERIFIED => KeyAttempt::Failed("it could not sign".into()),
+        Err(e) if e.code() == PUBLICKEY_UNVERIFIED => KeyAttempt::Failed("signing failed".into()),
         Err(e) => KeyAttempt::Failed(plain(e.message())),
     }
 }

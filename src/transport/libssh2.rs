@@ -212,7 +212,7 @@ impl Running<'_> {
                 self.took(read, line_ends(&buffer[..read]))?;
                 lines.push(&buffer[..read], on_line).map_err(|_| TransportError::Output {
                     address: self.connection.address.clone(),
-                    reason: "a line has no end".into(),
+                    reason: "a line is longer than 16 MiB".into(),
                 })?;
             }
             let mut stderr = channel.stderr();

@@ -126,7 +126,7 @@ fn read_lines(from: Option<impl Read + AsFd>, meter: Meter, on_line: &mut dyn Fn
         meter.count(line_ends(piece))?;
         lines
             .push(piece, on_line)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a line of its output has no end"))
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a line of its output is longer than 16 MiB"))
     })?;
     lines.finish(on_line);
     Ok(())

@@ -32,7 +32,7 @@ impl Workspace<'_> {
             return Err(Error::internal("the target gitlab is another one"));
         };
         self.watch_pipeline(&gitlab, limit, is_new).map_err(|error| match error.kind() {
-            Kind::Unreachable => error.hint("everything is applied; see what became of the pipeline: factoryup status"),
+            Kind::Unreachable => error.hint("everything is applied; check the pipeline: factoryup status"),
             _ => error,
         })
     }
@@ -41,7 +41,7 @@ impl Workspace<'_> {
         let project = self.factory.gitlab.project_url();
         let mut waiting = Waiting::begin(
             "stopped waiting for the pipeline; it continues in GitLab",
-            &["see what became of it: factoryup status".into()],
+            &["check the pipeline: factoryup status".into()],
         );
         let since = Instant::now();
         let mut pending: BTreeMap<u64, Instant> = BTreeMap::new();
@@ -58,7 +58,7 @@ impl Workspace<'_> {
                 let branch = &self.factory.gitlab.default_branch;
                 return Err(Error::new(Kind::CutShort, format!("the commit of {branch} has no pipeline: {why}"))
                     .hint(format!("start one: {project}/-/pipelines/new"))
-                    .hint("then see what became of it: factoryup status"));
+                    .hint("then check the pipeline: factoryup status"));
             };
             // Only what ended while this looked is news.
             let ended = |job: &&Job| job.is_over() && open.as_ref().is_some_and(|open| open.contains(&job.id));
@@ -79,7 +79,7 @@ impl Workspace<'_> {
             self.watch.busy(&format!("pipeline {}: {}", pipeline.id, pipeline.progress()));
             waiting.says(
                 &format!("stopped waiting for pipeline {}; it continues in GitLab", pipeline.id),
-                &[format!("watch it: {}", pipeline.url), "see what became of it: factoryup status".into()],
+                &[format!("watch it: {}", pipeline.url), "check the pipeline: factoryup status".into()],
             );
             std::thread::sleep(PAUSES[usize::from(since.elapsed() > SHORT)]);
         }
@@ -121,7 +121,7 @@ impl Workspace<'_> {
         let is_on_host = has_host && first.tags.iter().any(|tag| self.runners_on_host().contains(&tag.as_str()));
         let error = Error::new(Kind::CutShort, text);
         let error = if is_on_host {
-            error.hint("see why, on the host: `sudo factory-runner status`")
+            error.hint("check the runner on the host: `sudo factory-runner status`")
         } else if first.tags.is_empty() && self.factory.runner.kind == RunnerKind::Shared {
             let project = self.factory.gitlab.project_url();
             error.hint(format!("see which runners your GitLab offers: {project}/-/settings/ci_cd#js-runners-settings"))
@@ -136,7 +136,7 @@ impl Workspace<'_> {
     fn failed(&self, gitlab: &GitlabTarget, pipeline: &Pipeline) -> Error {
         let error = Error::new(Kind::Pending, pipeline.words());
         let Some(job) = pipeline.jobs.iter().find(|job| job.has_failed()) else {
-            let error = error.hint(format!("see why: {}", pipeline.url));
+            let error = error.hint(format!("open the pipeline: {}", pipeline.url));
             // GitLab does not say so in its API.
             return if pipeline.jobs.is_empty() && self.factory.gitlab.url.ends_with("//gitlab.com") {
                 error.hint("GitLab.com runs no jobs of an account that is not verified: https://gitlab.com/-/identity_verification")
@@ -150,11 +150,10 @@ impl Workspace<'_> {
             Ok(log) => format!("the end of its log:\n{log}"),
             Err(error) => format!("cannot read its log: {error}"),
         };
-        let reason =
-            job.failure_reason.as_ref().map_or_else(String::new, |reason| format!("GitLab calls it {reason}; "));
+        let reason = job.failure_reason.as_ref().map_or_else(String::new, |reason| format!("reason: {reason}; "));
         error
             .caused_by(format!("{reason}{log}"))
-            .hint(format!("read all of it, and retry the job there: {}", pipeline.url))
+            .hint(format!("read the whole log, and retry the job: {}", pipeline.url))
             .hint("or fix the cause by merge request; then run `factoryup apply` again")
     }
 
@@ -178,13 +177,13 @@ impl Workspace<'_> {
 
 fn late(pipeline: &Pipeline, limit: Duration) -> Error {
     let minutes = limit.as_secs() / 60;
-    let text = format!("pipeline {} is not over after {minutes} min: {}", pipeline.id, pipeline.progress());
+    let text = format!("pipeline {} has not finished after {minutes} min: {}", pipeline.id, pipeline.progress());
     let error = Error::new(Kind::CutShort, text).hint(format!("watch it: {}", pipeline.url));
-    let error = error.hint("see what became of it: factoryup status");
+    let error = error.hint("check the pipeline: factoryup status");
     if pipeline.named("pending").is_empty() {
         return error.hint("or wait longer: factoryup apply --wait 60");
     }
     error
         .hint("if a job stays pending, check its runner: GitLab shows a runner online for up to 2 h after it stopped")
-        .hint("or the branch was not protected when the pipeline was created, so that protected runners leave its jobs: start a new pipeline")
+        .hint("or the branch was not protected when the pipeline was created, so that protected runners do not take its jobs: start a new pipeline")
 }

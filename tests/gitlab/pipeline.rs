@@ -48,7 +48,7 @@ fn apply_ends_when_the_pipeline_passed_and_the_next_one_waits_for_nothing() {
     let runners = at_work(&situation, without_credentials);
     let said = situation.run(&["apply", "--yes"], 0);
     assert!(
-        said.contains("passed up to what you start yourself: apply:control-plane; allowed to fail: plan:control-plane"),
+        said.contains("passed; manual jobs not started: apply:control-plane; allowed to fail: plan:control-plane"),
         "{said}"
     );
     assert!(said.contains("/-/pipelines/") && said.contains("no changes"), "{said}");
@@ -94,7 +94,7 @@ fn jobs_are_told_as_they_end_and_the_first_apply_shows_the_whole_card() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert!(said.contains("as in factory.toml, which this run verified"), "{said}");
+    assert!(said.contains("matches factory.toml, verified by this run"), "{said}");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_job_that_fails_is_shown_with_the_end_of_its_log() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     for part in [
         "failed: job test in stage test",
-        "GitLab calls it script_failure; the end of its log:",
+        "reason: script_failure; the end of its log:",
         "$ scripts/check test\n",
         "the token is [secret]\n",
         "2JERROR: it broke\n",

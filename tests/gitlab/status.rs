@@ -64,7 +64,7 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     is(&all, "gitlab", "ok", "GitLab 18.11.0");
     is(&all, "gitlab", "ok", "settings as in factory.toml");
     is(&all, "pipeline", "attention", "is pending: validate pending");
-    is(&all, "runner", "attention", "trusted: never_contacted, never heard from");
+    is(&all, "runner", "attention", "trusted: never_contacted, no contact yet");
     is(&all, "agent", "ok", "the project's service account factory-agent");
     is(&all, "token", "ok", "you: \"stand-in\" ends on ");
     is(&all, "token", "ok", "factory-agent: \"factoryup agent\" ends on ");
@@ -101,7 +101,7 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     is(&all, "pipeline", "ok", " passed");
     is(&all, "runner", "ok", "untrusted: online, last contact 20");
     is(&all, "runner", "ok", "GitLab shows a dead runner online for up to 2 h");
-    is(&all, "variables", "ok", "CI has those that it needs");
+    is(&all, "variables", "ok", "all CI variables are set");
     assert!(all.values().flatten().all(|(state, _)| state == "ok"), "{all:#?}");
     assert!(matches!(&steps(&shown)[..], [key] if key.starts_with("create your age key")), "{shown}");
 }

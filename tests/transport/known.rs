@@ -224,7 +224,7 @@ fn a_question_after_the_key_is_answered() {
 
     let wrong = Scripted::new().secrets(&["wrong", "wrong", "wrong"]);
     let refused = Ssh::new(options.clone(), &wrong).unwrap().connect().map(|_| ()).unwrap_err();
-    assert!(refused.to_string().contains("id: accepted, but the host did not take the answer"), "{refused}");
+    assert!(refused.to_string().contains("id: accepted, but the host rejected the answer"), "{refused}");
     let refused = error(options);
     assert!(refused.to_string().contains("(keyboard-interactive), and there is no terminal"), "{refused}");
     assert!(refused.hints()[0].contains("in a terminal"), "{refused:?}");

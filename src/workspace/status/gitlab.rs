@@ -82,7 +82,7 @@ impl Workspace<'_> {
         }
         match now.missing {
             Err(error) => card.unknown("variables", error)?,
-            Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "CI has those that it needs"),
+            Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "all CI variables are set"),
             Ok(missing) => {
                 let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
                 for (name, place) in &missing {
@@ -127,7 +127,7 @@ impl Workspace<'_> {
 
     fn runner_line(&self, card: &mut Card, runner: &RunnerNow) {
         let contact =
-            runner.contacted_at.as_deref().map_or("never heard from".to_owned(), |at| format!("last contact {at}"));
+            runner.contacted_at.as_deref().map_or("no contact yet".to_owned(), |at| format!("last contact {at}"));
         if runner.is_online {
             let text = format!("{}: online, {contact}; GitLab shows a dead runner online for up to 2 h", runner.name);
             card.line("runner", State::Ok, text);
@@ -137,7 +137,7 @@ impl Workspace<'_> {
         let is_on_host = self.factory.host.kind != HostKind::None && self.runners_on_host().contains(&runner.name);
         if is_on_host {
             card.step(
-                format!("see why the {} runner is not online, on the host", runner.name),
+                format!("check on the host why the {} runner is not online", runner.name),
                 "sudo factory-runner status",
             );
         } else {
@@ -178,7 +178,7 @@ fn tier(named: Tier, licensed: Option<bool>) -> String {
     };
     match licensed {
         Some(true) => name.into(),
-        _ => format!("{name} in factory.toml, but it answers as Free"),
+        _ => format!("{name} in factory.toml, but GitLab reports Free"),
     }
 }
 

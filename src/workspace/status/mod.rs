@@ -104,7 +104,7 @@ impl Workspace<'_> {
         let ask = || {
             let mut host = self.host()?;
             let plan = if compare == Compare::Now { Some(self.read(&mut host)?) } else { None };
-            self.watch.busy("reading what the agent has on the host");
+            self.watch.busy("reading the agent's files on the host");
             let wanted = self.agent_files();
             let paths: Vec<&str> = wanted.iter().map(|(path, _)| path.as_str()).collect();
             let has = host.agent_has(&paths, self.watch)?;
@@ -139,7 +139,8 @@ impl Workspace<'_> {
         };
         let step = |what: String, how: String| Step { what, how: format!("{login}{how}"), is_open: true };
         let clone = format!("sudo -iu agent git clone {}.git work/{}", gitlab.project_url(), gitlab.project);
-        let mut all = vec![(format!("work/{}/.git", gitlab.project), step("give the agent its clone".into(), clone))];
+        let mut all =
+            vec![(format!("work/{}/.git", gitlab.project), step("clone the control repo for the agent".into(), clone))];
         // Where each program keeps its login on Linux.
         let claude = (kind != AgentKind::Codex).then_some(("claude", ".claude/.credentials.json"));
         let codex = (kind != AgentKind::ClaudeCode).then_some(("codex", ".codex/auth.json"));
@@ -155,7 +156,7 @@ impl Workspace<'_> {
     fn own_lines(&self, card: &mut Card) -> Result<()> {
         let edge = &self.factory.cloudflare;
         let text = if edge.enabled {
-            format!("Cloudflare for {}, which pipelines set up and factoryup does not ask", edge.zone)
+            format!("Cloudflare zone {}: pipelines configure it, factoryup does not read it", edge.zone)
         } else {
             "none".into()
         };
@@ -193,7 +194,7 @@ impl Workspace<'_> {
 /// What a comparison with `factory.toml` came to.
 fn compared(plan: Option<&Plan>) -> (State, String) {
     match plan {
-        None => (State::Ok, "as in factory.toml, which this run verified".into()),
+        None => (State::Ok, "matches factory.toml, verified by this run".into()),
         Some(plan) if plan.is_empty() => {
             (State::Ok, format!("{} as in factory.toml", counted(plan.unchanged, "setting")))
         }
