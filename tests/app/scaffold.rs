@@ -179,7 +179,7 @@ fn only_a_place_that_is_free_is_written_to() {
     made(&control, AppKind::Http, "shop");
 
     fs::write(path.with_file_name("file"), "").unwrap();
-    assert!(refused("file").to_string().contains("is not a folder"));
+    assert!(refused("file").to_string().contains("is not a directory"));
     // The repo of another application is not this one.
     let mut other = Request::new(&path, &control.factory, "other", AppKind::Http);
     other.folder = Some(folder);

@@ -175,6 +175,7 @@ fn builds_from_what_the_crate_needs_and_nothing_else() {
         "benches",
         "clippy.toml",
         "crates",
+        "deny.toml",
         "install.sh",
         "rustfmt.toml",
         "src",
