@@ -81,7 +81,15 @@ impl SshConfig {
             let files = line.strip_prefix("userknownhostsfile ")?;
             files.split_once("/.ssh/known_hosts").map(|(home, _)| PathBuf::from(home)).filter(|home| home.is_absolute())
         });
-        Ok(Self::parse(&dump(options, user)?, usual, options, &of_client.unwrap_or_else(home)))
+        let of_client = of_client.unwrap_or_else(home);
+        let mut config = Self::parse(&dump(options, user)?, usual, options, &of_client);
+        // Where HOME is another directory, its usual keys count as well.
+        if home() != of_client && !config.identities_only && !config.names_identities {
+            let own = Self::defaults(options, &home());
+            config.identity_files.extend(own.identity_files);
+            config.known_hosts.extend(own.known_hosts);
+        }
+        Ok(config)
     }
 
     fn defaults(options: &SshOptions, home: &Path) -> Self {
