@@ -165,7 +165,7 @@ mod tests {
                 std::fs::create_dir_all(at("guard/stage")).unwrap();
                 std::fs::write(at("keys-of-user"), &before).unwrap();
                 let step = format!(
-                    "staged() {{ :; }}\ncd '{}'\nGUARD=$STATE/guard\n{}\n{call} root keys-of-user '{gone}'",
+                    "staged() {{ :; }}\nchown() {{ :; }}\ncd '{}'\nGUARD=$STATE/guard\n{}\n{call} root keys-of-user '{gone}'",
                     folder.path().display(),
                     // The path is relative here, so that the staged one can be told from it.
                     KIND.shell.replace("$GUARD/stage$2", "$GUARD/stage/$2").replace("back_up \"$2\" \"$1\"", ":"),
