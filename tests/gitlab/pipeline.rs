@@ -159,7 +159,7 @@ fn ctrl_c_leaves_the_pipeline_to_gitlab() {
     situation.plane.stand_in.clear_log();
     let run = situation.start(&["apply", "--yes"]);
     looked(&situation);
-    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", run.id())]).status().unwrap().success());
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(75), "{said}");
