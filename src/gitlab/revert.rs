@@ -1,7 +1,7 @@
 //! The way back: a target whose desired state is GitLab as it was before factoryup.
 //!
 //! What to undo is in the receipt in the state directory. It goes backwards, so that the agent and the runners lose their access
-//! before the locks go that keep them from anything. A value that somebody changed since stays. The group, the project and what was
+//! before the locks go that keep them from anything. A value that was changed after apply stays. The group, the project and what was
 //! pushed are only deleted by hand, so in a project that factoryup created the rules and settings stay too.
 
 use std::collections::BTreeMap;

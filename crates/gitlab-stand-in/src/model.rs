@@ -185,7 +185,7 @@ pub(crate) struct Pipeline {
     pub(crate) created_at: String,
     /// Whether its ref was protected when it was made.
     pub(crate) protected: bool,
-    /// What its jobs get, but for what is about one job.
+    /// The variables that all its jobs get.
     pub(crate) variables: crate::ci::Variables,
 }
 

@@ -205,7 +205,7 @@ impl Resource for AgentToken {
     }
 }
 
-/// Revokes every token that factoryup created. Another one is somebody's, and is named.
+/// Revokes every token that factoryup created. It names others and leaves them.
 fn back(site: &Site<'_>, username: &str, _undo: &Undo) -> GitlabResult<Back> {
     let agent = &site.desired.agent;
     if agent.identity == Identity::Given {
@@ -234,7 +234,7 @@ fn ours(site: &Site<'_>, account: &Account) -> GitlabResult<(Vec<TokenFacts>, Ve
 fn revoke(site: &Site<'_>) -> GitlabResult<()> {
     revoke_kept(site.owner, site.keep)?;
     let Some(account) = site.account()? else { return Ok(()) };
-    // Whoever has the text of a token can revoke it; rotating gives one that was lost a new text.
+    // Revoking takes the token's text. Rotating gives a lost one a new text.
     for token in ours(site, &account)?.0 {
         let made = rotate(site, &account, token.id, days_from_now(1))?;
         let agent = site.owner.with_token(Secret::new(made.token), WHO);

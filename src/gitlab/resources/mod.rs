@@ -57,7 +57,7 @@ pub(super) enum WayBack {
 pub(super) enum Back {
     /// Nothing: it is undone.
     Done,
-    /// Nothing, since somebody changed it since, or it is in use.
+    /// Nothing, since it was changed after apply, or is in use.
     Stays(String),
     /// This.
     Change(Change, Act),

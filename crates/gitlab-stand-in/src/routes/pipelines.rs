@@ -1,4 +1,4 @@
-//! Pipelines and jobs. A pipeline stays pending until runners have run its jobs, or somebody says how it ended
+//! Pipelines and jobs. A pipeline stays pending until runners have run its jobs, or a test sets how it ended
 //! ([`finish_pipelines`](crate::StandIn::finish_pipelines)).
 //!
 //! On protected refs only who may merge, push or tag may start pipelines and manual jobs. Source:
