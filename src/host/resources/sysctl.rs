@@ -24,6 +24,10 @@ fn path(name: &str) -> String {
     format!("/etc/sysctl.d/{name}.conf")
 }
 
+/// Settings of which a higher value is a stricter one: `Documentation/admin-guide/LSM/Yama.rst` (3 is locked until the next boot), and
+/// `perf_event_paranoid` in `Documentation/admin-guide/sysctl/kernel.rst` (Debian and Ubuntu have one or two more).
+const AT_LEAST: [&str; 2] = ["kernel.perf_event_paranoid", "kernel.yama.ptrace_scope"];
+
 /// Settings that belong together.
 #[derive(Clone, Debug)]
 pub(crate) struct Sysctl {
@@ -34,10 +38,20 @@ pub(crate) struct Sysctl {
 }
 
 impl Sysctl {
-    fn file(&self) -> File {
+    /// The values to set. What is stricter already stays: the owner wanted it so, or the kernel has it locked. The file leaves it out as
+    /// well, since it is read last and would lower it at the next boot.
+    fn wanted(&self, seen: &Observed) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let number = |text: &str| text.parse::<i64>().ok();
+        let is_stricter = move |name: &str, value: &str| {
+            AT_LEAST.contains(&name) && seen.settings.get(name).is_some_and(|s| number(&s.value) > number(value))
+        };
+        self.values.iter().copied().filter(move |(name, value)| !is_stricter(name, value))
+    }
+
+    fn file(&self, seen: &Observed) -> File {
         let mut text =
             String::from("# Written by factoryup. A line that begins with - is passed over where it cannot be set.\n");
-        for (name, value) in &self.values {
+        for (name, value) in self.wanted(seen) {
             text.push_str(&format!("-{name} = {value}\n"));
         }
         File::system(path(self.name), text)
@@ -46,15 +60,14 @@ impl Sysctl {
     /// Settings that can be set and are not.
     fn off(&self, seen: &Observed) -> Vec<(&'static str, &'static str)> {
         let is_off = |name: &str, value: &str| seen.settings.get(name).is_some_and(|s| s.writable && s.value != value);
-        self.values.iter().copied().filter(|(name, value)| is_off(name, value)).collect()
+        self.wanted(seen).filter(|(name, value)| is_off(name, value)).collect()
     }
 
     fn note(&self, seen: &Observed) -> Option<String> {
         let out_of_reach: Vec<&str> = self
-            .values
-            .iter()
+            .wanted(seen)
             .filter(|(name, value)| seen.settings.get(*name).is_some_and(|s| !s.writable && s.value != *value))
-            .map(|(name, _)| *name)
+            .map(|(name, _)| name)
             .collect();
         (!out_of_reach.is_empty()).then(|| {
             format!(
@@ -76,14 +89,14 @@ impl Resource for Sysctl {
     }
 
     fn ask(&self, questions: &mut Questions) {
-        self.file().ask(questions);
+        self.file(&Observed::default()).ask(questions);
         questions.settings.extend(self.values.iter().map(|(name, _)| (*name).to_owned()));
     }
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let note = self.note(seen);
         let off = self.off(seen);
-        let file = self.file().compare(seen)?.change;
+        let file = self.file(seen).compare(seen)?.change;
         if off.is_empty() && file.is_none() {
             return Ok(Verdict { change: None, note });
         }
@@ -107,12 +120,12 @@ impl Resource for Sysctl {
     }
 
     fn before(&self, seen: &Observed) -> Before {
-        self.file().before(seen)
+        self.file(seen).before(seen)
     }
 
     fn write(&self, seen: &Observed, step: &mut Step) {
-        self.file().write(seen, step);
-        for (name, value) in &self.values {
+        self.file(seen).write(seen, step);
+        for (name, value) in self.wanted(seen) {
             step.call("adjust", &[Word::text(name), Word::text(value)]);
         }
     }
@@ -143,6 +156,21 @@ mod tests {
         let state = PathState::of('f', "644", "root");
         seen.paths.insert("/etc/sysctl.d/80-x.conf".into(), state);
         assert!(sysctl.compare(&seen).unwrap().change.is_none());
+    }
+
+    #[test]
+    fn what_is_stricter_already_stays_now_and_at_the_next_boot() {
+        let sysctl = Sysctl { name: "80-x", values: vec![("kernel.yama.ptrace_scope", "1"), ("net.b", "0")] };
+        let mut seen = Observed::default();
+        for (live, lines) in [("0", 2), ("1", 2), ("2", 1), ("3", 1)] {
+            seen.settings.insert("kernel.yama.ptrace_scope".into(), Setting { value: live.into(), writable: true });
+            let off = usize::from(live == "0");
+            assert_eq!(sysctl.off(&seen).len(), off, "{live}");
+            assert_eq!(sysctl.wanted(&seen).count(), lines, "{live}");
+        }
+        // Of another setting, more is not better.
+        seen.settings.insert("net.b".into(), Setting { value: "2".into(), writable: true });
+        assert_eq!(sysctl.off(&seen), [("net.b", "0")]);
     }
 
     #[test]
