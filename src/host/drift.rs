@@ -3,7 +3,7 @@
 use super::accounts::WORKERS;
 use super::closing;
 use super::profile::{LAST_SUDOERS, SETTINGS, UPDATES};
-use super::resources::{fingerprint, key_parts};
+use super::resources::{fingerprint, is_stricter, key_parts};
 use super::target::HostTarget;
 use crate::dialog::plain;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ impl HostTarget<'_> {
     /// `Data` when sudo gives an identity rights that factoryup's own file cannot take.
     pub(super) fn drift(&self, plan: &Plan) -> Result<Vec<String>> {
         let mut notes = self.extra_keys(plan);
-        notes.extend(self.later_settings());
+        notes.extend(later_settings(&self.seen.later));
         notes.extend(self.seen.firewall_fault.iter().map(|fault| {
             format!("the firewall's rules cannot be loaded again; the last good ones stay in force. Correct the file that nft names: {fault}")
         }));
@@ -55,33 +55,6 @@ impl HostTarget<'_> {
         notes
     }
 
-    /// Kernel settings and settings of apt that a later file overrides.
-    fn later_settings(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        for found in &self.seen.later {
-            let [file, line, text] = found.splitn(3, ':').collect::<Vec<_>>()[..] else { continue };
-            let overrides = if file.contains("sysctl.d/") {
-                text.split_once('=').is_some_and(|(name, value)| {
-                    let name = name.trim().trim_start_matches('-').replace('/', ".");
-                    SETTINGS.iter().any(|(ours, wanted)| *ours == name && *wanted != value.trim())
-                })
-            } else {
-                let bare: String = text.split_whitespace().collect();
-                let quoted = |wanted: &str| wanted.split_whitespace().collect::<String>();
-                UPDATES.lines().filter_map(|wanted| wanted.split_once(' ').map(|(name, _)| (name, quoted(wanted)))).any(
-                    |(name, wanted)| {
-                        let last = name.rsplit("::").next().unwrap_or(name);
-                        name != "//" && bare.to_ascii_lowercase().contains(&last.to_ascii_lowercase()) && bare != wanted
-                    },
-                )
-            };
-            if overrides {
-                notes.push(format!("{file}:{line} overrides a setting of factoryup's: delete the line, or rename the file so that it comes before zz-factoryup: {}", text.trim()));
-            }
-        }
-        notes
-    }
-
     /// What sudo allows although it should not.
     fn sudo_rights(&self, plan: &Plan) -> Result<Vec<String>> {
         let host = &self.factory.host;
@@ -105,5 +78,50 @@ impl HostTarget<'_> {
         }
         notes.extend(proof::without_effect(&self.seen.sudo, &workers));
         Ok(notes)
+    }
+}
+
+/// Kernel settings and settings of apt that a later file overrides.
+fn later_settings(later: &[String]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for found in later {
+        let [file, line, text] = found.splitn(3, ':').collect::<Vec<_>>()[..] else { continue };
+        let overrides = if file.contains("sysctl.d/") {
+            text.split_once('=').is_some_and(|(name, value)| {
+                let (name, value) = (name.trim().trim_start_matches('-').replace('/', "."), value.trim());
+                SETTINGS
+                    .iter()
+                    .any(|(ours, wanted)| *ours == name && *wanted != value && !is_stricter(&name, value, wanted))
+            })
+        } else {
+            let bare: String = text.split_whitespace().collect();
+            let quoted = |wanted: &str| wanted.split_whitespace().collect::<String>();
+            UPDATES.lines().filter_map(|wanted| wanted.split_once(' ').map(|(name, _)| (name, quoted(wanted)))).any(
+                |(name, wanted)| {
+                    let last = name.rsplit("::").next().unwrap_or(name);
+                    name != "//" && bare.to_ascii_lowercase().contains(&last.to_ascii_lowercase()) && bare != wanted
+                },
+            )
+        };
+        if overrides {
+            notes.push(format!("{file}:{line} overrides a setting of factoryup's: delete the line, or rename the file so that it comes before zz-factoryup: {}", text.trim()));
+        }
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::later_settings;
+
+    #[test]
+    fn a_later_file_is_named_where_it_weakens_a_setting() {
+        let named = |line: &str| later_settings(&[format!("/etc/sysctl.d/zzz.conf:3:{line}")]);
+        for line in ["kernel.yama.ptrace_scope = 0", "-kernel/yama/ptrace_scope=0", "kernel.kptr_restrict = 3"] {
+            assert!(named(line)[0].starts_with("/etc/sysctl.d/zzz.conf:3 overrides a setting"), "{line}");
+        }
+        for line in ["kernel.yama.ptrace_scope = 1", "kernel.yama.ptrace_scope = 2", "vm.swappiness = 1"] {
+            assert!(named(line).is_empty(), "{line}");
+        }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) use runner_program::RunnerProgram;
 pub(crate) use runner_service::RunnerService;
 pub(crate) use secret_file::{SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
-pub(crate) use sysctl::Sysctl;
+pub(crate) use sysctl::{Sysctl, is_stricter};
 pub(crate) use trusted_jobs::TrustedJobs;
 pub(crate) use unit::Unit;
 pub(crate) use user::{PasswordWish, SubordinateIds, User};

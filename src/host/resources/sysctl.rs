@@ -28,6 +28,12 @@ fn path(name: &str) -> String {
 /// `perf_event_paranoid` in `Documentation/admin-guide/sysctl/kernel.rst` (Debian and Ubuntu have one or two more).
 const AT_LEAST: [&str; 2] = ["kernel.perf_event_paranoid", "kernel.yama.ptrace_scope"];
 
+/// Whether a value of a setting asks for more than another. What is stricter than wanted stays.
+pub(crate) fn is_stricter(name: &str, value: &str, than: &str) -> bool {
+    let number = |text: &str| text.parse::<i64>().ok();
+    AT_LEAST.contains(&name) && number(value) > number(than)
+}
+
 /// Settings that belong together.
 #[derive(Clone, Debug)]
 pub(crate) struct Sysctl {
@@ -41,11 +47,9 @@ impl Sysctl {
     /// The values to set. What is stricter already stays: the owner wanted it so, or the kernel has it locked. The file leaves it out as
     /// well, since it is read last and would lower it at the next boot.
     fn wanted(&self, seen: &Observed) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let number = |text: &str| text.parse::<i64>().ok();
-        let is_stricter = move |name: &str, value: &str| {
-            AT_LEAST.contains(&name) && seen.settings.get(name).is_some_and(|s| number(&s.value) > number(value))
-        };
-        self.values.iter().copied().filter(move |(name, value)| !is_stricter(name, value))
+        let stays =
+            |name: &str, value: &str| seen.settings.get(name).is_some_and(|s| is_stricter(name, &s.value, value));
+        self.values.iter().copied().filter(move |(name, value)| !stays(name, value))
     }
 
     fn file(&self, seen: &Observed) -> File {
