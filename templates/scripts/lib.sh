@@ -23,7 +23,7 @@ need() (
 
 # files PATHSPEC...: what is in the repository or about to be, without links and without factoryup's own records.
 files() {
-    git ls-files --cached --others --exclude-standard -- "$@" | sort -u | while IFS= read -r path; do
+    git -c core.quotePath=false ls-files --cached --others --exclude-standard -- "$@" | sort -u | while IFS= read -r path; do
         case $path in .factory/*) continue ;; esac
         if [ -f "$path" ] && [ ! -L "$path" ]; then
             printf '%s\n' "$path"
