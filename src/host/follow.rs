@@ -19,6 +19,7 @@ enum End {
 /// A change that could not be made, and did not keep the rest from being made.
 pub(super) struct Skipped {
     sort: Sort,
+    need: Need,
     said: String,
 }
 
@@ -35,20 +36,36 @@ enum Sort {
     Failed,
 }
 
+/// What it needs from another server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// GitLab Runner, or GitLab's word on its token.
+    Runner,
+    /// A clone of a repo in GitLab.
+    Clone,
+    /// Nothing.
+    Nothing,
+}
+
 impl Skipped {
     fn new(change: &Change, code: i32, said: &str) -> Self {
-        let sort = match (change.kind().starts_with("runner_"), code) {
-            (false, _) => Sort::InHome,
-            (true, 69) => Sort::Deferred,
-            (true, 65) => Sort::Refused,
-            (true, _) => Sort::Failed,
+        let need = match change.kind() {
+            "clone" => Need::Clone,
+            kind if kind.starts_with("runner_") => Need::Runner,
+            _ => Need::Nothing,
+        };
+        let sort = match (need, code) {
+            (Need::Runner | Need::Clone, 69) => Sort::Deferred,
+            (Need::Nothing | Need::Clone, _) => Sort::InHome,
+            (Need::Runner, 65) => Sort::Refused,
+            (Need::Runner, _) => Sort::Failed,
         };
         // factory-runner says last why it gave up; what it calls says much more.
         let why = match sort {
             Sort::InHome => said.trim_end(),
             _ => said.trim_end().lines().last().unwrap_or_default().trim_start_matches("factory-runner: "),
         };
-        Self { sort, said: format!("{} (exit code {code}): {why}", change.summary) }
+        Self { sort, need, said: format!("{} (exit code {code}): {why}", change.summary) }
     }
 
     /// The error of a run that made all changes except these.
@@ -86,10 +103,15 @@ impl Skipped {
         if count(Sort::InHome) > 0 {
             error = error.hint("if nobody else did, the worker itself put something in the way: look at what it names, mend it, then run the same command again");
         }
+        let is_deferred = |need| skipped.iter().any(|one| one.sort == Sort::Deferred && one.need == need);
+        if is_deferred(Need::Runner) {
+            error = error.hint("let the host reach the address that the message names, or write the address of a mirror of packages.gitlab.com to /etc/factory/runner-mirror there");
+        }
+        if is_deferred(Need::Clone) {
+            error = error.hint("let the agent on the host clone the control repo: GitLab must answer there, and accept the agent's token");
+        }
         if count(Sort::Deferred) > 0 {
-            error = error
-                .hint("let the host reach the address that the message names, or write the address of a mirror of packages.gitlab.com to /etc/factory/runner-mirror there")
-                .hint("then run the same command again: it makes the changes that are left");
+            error = error.hint("then run the same command again: it makes the changes that are left");
         }
         if count(Sort::Refused) > 0 {
             error = error.hint("if the key is not the one that GitLab publishes, do not install from that address: https://docs.gitlab.com/omnibus/update/package_signatures/");

@@ -1,13 +1,15 @@
-//! What the hand-off made for this host: the agent's access to GitLab, and the tokens that its runners are set up with.
+//! What the hand-off made for this host: the agent's access to GitLab with its clone, and the tokens that its runners are set up with.
 //!
 //! The agent's token is a credential of git's for the control plane's origin and no other, so that `git` and the control repo's
 //! scripts work in the agent's shell with nothing typed. The runners' tokens are root's: jobs run as other users.
 
 use super::Wishes;
-use crate::factory::{Factory, RunnerKind};
+use crate::factory::{AgentKind, Factory, RunnerKind};
 use crate::hand_over::Token;
 use crate::host::accounts::AGENT;
-use crate::host::resources::{Directory, File, GitInclude, INCLUDED, Resource, SecretFile, Wish};
+use crate::host::resources::{
+    Directory, File, GitClone, GitInclude, INCLUDED, Program, Resource, SecretFile, Trust, Wish,
+};
 use crate::host::word::HostPath;
 use crate::secret::Secret;
 
@@ -45,6 +47,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         resources.push(Box::new(file));
         resources.push(Box::new(GitInclude { user: AGENT.into() }));
     }
+    add_clone(resources, factory, made.agent.clone());
     let podman = factory.runner.kind == RunnerKind::Podman;
     for (name, what, is_here) in
         [("trusted", "the trusted runner's token", true), ("untrusted", "the untrusted runner's token", podman)]
@@ -57,6 +60,25 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         };
         let path = HostPath::new(format!("/etc/factory/runner-{name}-token"));
         resources.push(Box::new(SecretFile { path, owner: "root".into(), what, wish }));
+    }
+}
+
+/// Where the agent works on the control repo, so that `factory work N` only has to be typed.
+fn add_clone(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: Token) {
+    let below = format!("work/{}", factory.gitlab.project);
+    resources.push(Box::new(GitClone {
+        user: AGENT.into(),
+        below: below.clone(),
+        url: format!("{}.git", factory.gitlab.project_url()),
+        branch: factory.gitlab.default_branch.clone(),
+        token,
+        credential: HostPath::home(AGENT, CREDENTIAL),
+    }));
+    let kind = factory.agent.kind;
+    let claude = (kind != AgentKind::Codex).then_some(Program::Claude);
+    let codex = (kind != AgentKind::ClaudeCode).then_some(Program::Codex);
+    for program in claude.into_iter().chain(codex) {
+        resources.push(Box::new(Trust { user: AGENT.into(), program, below: below.clone() }));
     }
 }
 

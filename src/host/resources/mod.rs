@@ -11,6 +11,7 @@
 //! [profile](crate::host::profile), which says what resources there are and in which order.
 
 mod authorized_key;
+mod clone;
 mod directory;
 mod file;
 mod git_include;
@@ -26,11 +27,13 @@ mod runner_service;
 mod secret_file;
 mod sshd;
 mod sysctl;
+mod trust;
 mod trusted_jobs;
 mod unit;
 mod user;
 
 pub(crate) use authorized_key::{AuthorizedKey, fingerprint, key_parts, remove_under_guard};
+pub(crate) use clone::GitClone;
 pub(crate) use directory::Directory;
 pub(crate) use file::{File, Then};
 pub(crate) use git_include::{GitInclude, INCLUDED};
@@ -46,6 +49,7 @@ pub(crate) use runner_service::RunnerService;
 pub(crate) use secret_file::{SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
 pub(crate) use sysctl::{Sysctl, is_stricter};
+pub(crate) use trust::{Program, Trust};
 pub(crate) use trusted_jobs::TrustedJobs;
 pub(crate) use unit::Unit;
 pub(crate) use user::{PasswordWish, SubordinateIds, User};
@@ -59,6 +63,7 @@ use crate::plan::{Change, Entry, Undo};
 /// All kinds. A receipt that names another one is refused.
 pub(crate) static KINDS: &[&ResourceKind] = &[
     &authorized_key::KIND,
+    &clone::KIND,
     &directory::KIND,
     &file::KIND,
     &git_include::KIND,
@@ -73,6 +78,7 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &secret_file::KIND,
     &sshd::KIND,
     &sysctl::KIND,
+    &trust::KIND,
     &trusted_jobs::KIND,
     &unit::KIND,
     &user::KIND,
