@@ -200,7 +200,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
         renewal.lines().filter(|line| line.contains("change-ended") && line.contains("secret:")).collect();
     assert_eq!(host_changes.len(), 1, "{renewal}");
     assert_eq!(
-        journey.as_agent("cd ~/work/control && git fetch && git ls-remote origin | wc -l").status.code(),
+        journey.as_agent("cd ~/work/factory && git fetch && git ls-remote origin | wc -l").status.code(),
         Some(0)
     );
     // One target alone says what it leaves to another.
@@ -233,15 +233,12 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
 
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.
 fn agent_works(journey: &Journey) {
-    let url = format!("{}/factory/factory.git", journey.plane.url());
     journey.plane.stand_in.add_issue("factory/factory", "Say more", "In the readme.").unwrap();
-    let work = format!(
-        "set -e; cd ~/work; git clone --quiet {url} control; cd control; git config user.email; git switch --quiet -c agent/1-x; \
+    let work = "set -e; cd ~/work/factory; git config user.email; git switch --quiet -c agent/1-x; \
          echo more >>README.md; git commit --quiet -am 'Say more'; \
          scripts/propose 'Say more' 'In the readme.'; scripts/pipeline status || [ $? -eq 75 ]; \
-         scripts/issue list; scripts/issue show 1; scripts/review; git log -1 --format=%ae"
-    );
-    let output = journey.as_agent(&work);
+         scripts/issue list; scripts/issue show 1; scripts/review; git log -1 --format=%ae";
+    let output = journey.as_agent(work);
     let text = said(&output);
     assert!(output.status.success(), "{text}");
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -251,7 +248,7 @@ fn agent_works(journey: &Journey) {
         mail.ends_with("-acme-agent@users.noreply.127.0.0.1") && mail.starts_with(|c: char| c.is_ascii_digit()),
         "{text}"
     );
-    let refused = journey.as_agent("cd ~/work/control && git push origin HEAD:main");
+    let refused = journey.as_agent("cd ~/work/factory && git push origin HEAD:main");
     assert!(!refused.status.success() && said(&refused).contains("protected"), "{}", said(&refused));
     // The credential is for this origin only, and for the agent only.
     let elsewhere = "printf 'protocol=https\nhost=example.org\n\n' | GIT_TERMINAL_PROMPT=0 git credential fill";

@@ -1,5 +1,5 @@
 //! The agent's first day: over the real sshd and as the user `agent`, with the identity that the hand-off brought to the host and
-//! with nothing typed, it clones the control repo, reads its first issue, proposes a change, reads what CI and reviewers make of it, and
+//! with nothing typed, it works in the clone that `apply` made: reads its first issue, proposes a change, reads what CI and reviewers make of it, and
 //! is refused where it may only propose.
 
 use std::fmt::Write as _;
@@ -31,14 +31,13 @@ pub(super) fn play(factory: &Factory, transport: &mut dyn Transport) -> Result<(
 
 fn script(factory: &Factory) -> String {
     let gitlab = &factory.gitlab;
-    let url = format!("{}.git", gitlab.project_url());
     format!(
         "\
 set -eu
 export GIT_TERMINAL_PROMPT=0
 cd ~/work
-git clone --quiet {url} control
-cd control
+cd {project}
+git pull --quiet
 scripts/issue list
 scripts/issue show 1
 git switch --quiet --create agent/1-first-day
@@ -55,7 +54,7 @@ fi
 [ \"$(git ls-remote origin refs/heads/{branch} | cut -f 1)\" = \"$(git rev-parse HEAD^)\" ]
 echo {done}
 ",
-        url = shell::word(&url),
+        project = shell::word(&gitlab.project),
         branch = gitlab.default_branch,
         done = shell::word(DONE),
     )

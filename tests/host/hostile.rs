@@ -17,6 +17,7 @@ fn what_the_agent_does_in_its_home_stays_there() {
     let journey = Journey::new();
     journey.provision();
     crate::runners::put_runner(&journey);
+    journey.put_clone();
     a_link_forges_no_answer(&journey);
     a_pipe_holds_nothing_up_and_a_link_tells_nothing(&journey);
     a_folder_in_the_way_stops_nothing_else(&journey);

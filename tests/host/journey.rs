@@ -238,6 +238,12 @@ impl Journey {
         }
     }
 
+    /// Gives the agent its clone, since no GitLab answers for one. What is there is never changed.
+    pub fn put_clone(&self) {
+        let clone = format!("~agent/work/{}", self.factory.gitlab.project);
+        self.inside(&format!("install -d -o agent -g agent -m 750 {clone} {clone}/.git"));
+    }
+
     /// Everything that helps to understand an outcome.
     pub fn explain(&self, outcome: &Result<Outcome>) -> String {
         let hints = outcome.as_ref().err().map(Error::hints).unwrap_or_default().join("\n");

@@ -130,7 +130,7 @@ impl Workspace<'_> {
 
     /// What the agent needs in its home, each with what to do when it is not there.
     fn agent_files(&self) -> Vec<(String, Step)> {
-        let (gitlab, kind) = (&self.factory.gitlab, self.factory.agent.kind);
+        let kind = self.factory.agent.kind;
         let host = &self.factory.host;
         let login = match (host.kind, host.port) {
             (HostKind::Ssh, 22) => format!("ssh -t {}@{} ", host.operator, host.address),
@@ -138,9 +138,7 @@ impl Workspace<'_> {
             _ => String::new(),
         };
         let step = |what: String, how: String| Step { what, how: format!("{login}{how}"), is_open: true };
-        let clone = format!("sudo -iu agent git clone {}.git work/{}", gitlab.project_url(), gitlab.project);
-        let mut all =
-            vec![(format!("work/{}/.git", gitlab.project), step("clone the control repo for the agent".into(), clone))];
+        let mut all = Vec::new();
         // Where each program keeps its login on Linux.
         let claude = (kind != AgentKind::Codex).then_some(("claude", ".claude/.credentials.json"));
         let codex = (kind != AgentKind::ClaudeCode).then_some(("codex", ".codex/auth.json"));
