@@ -51,6 +51,7 @@ impl Journey {
         host.lead_back(plane.stand_in.port()).unwrap();
         let runner = host.rootfs().join("usr/bin/gitlab-runner");
         support::make_program(&runner, include_str!("../src/rehearsal/gitlab-runner"));
+        support::put_tools(host.rootfs());
         Some(Self { keys, host, plane, home: tempfile::tempdir().unwrap() })
     }
 

@@ -70,6 +70,7 @@ impl Desk {
         // GitLab's packages are out of reach here; what is already there is used.
         let runner = host.rootfs().join("usr/bin/gitlab-runner");
         support::make_program(&runner, include_str!("../src/rehearsal/gitlab-runner"));
+        support::put_tools(host.rootfs());
         desk.host = Some(host);
         Some(desk)
     }
@@ -186,7 +187,7 @@ fn the_readme_is_typed_as_it_stands() {
                     .expect("as in factory.toml");
                 pty.expect("  runner     untrusted: online")
                     .expect("Next, for you:")
-                    .expect("clone the control repo for the agent");
+                    .expect("sudo -iu agent claude auth login");
                 ends_with(&mut pty, 2);
             }
             other => {

@@ -250,6 +250,15 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// Its program.
+    #[must_use]
+    pub const fn binary(self) -> &'static str {
+        match self {
+            Self::Opentofu => "tofu",
+            Self::Terraform => "terraform",
+        }
+    }
+
     /// What lies open with this engine, if anything does.
     #[must_use]
     pub const fn exposes(self) -> Option<&'static str> {

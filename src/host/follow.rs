@@ -43,6 +43,8 @@ enum Need {
     Runner,
     /// A clone of a repo in GitLab.
     Clone,
+    /// A download that `toolchain.lock` names.
+    Tool,
     /// Nothing.
     Nothing,
 }
@@ -51,14 +53,16 @@ impl Skipped {
     fn new(change: &Change, code: i32, said: &str) -> Self {
         let need = match change.kind() {
             "clone" => Need::Clone,
+            "tool" => Need::Tool,
             kind if kind.starts_with("runner_") => Need::Runner,
             _ => Need::Nothing,
         };
         let sort = match (need, code) {
-            (Need::Runner | Need::Clone, 69) => Sort::Deferred,
-            (Need::Nothing | Need::Clone, _) => Sort::InHome,
-            (Need::Runner, 65) => Sort::Refused,
+            (Need::Nothing, _) => Sort::InHome,
+            (_, 69) => Sort::Deferred,
+            (Need::Runner | Need::Tool, 65) => Sort::Refused,
             (Need::Runner, _) => Sort::Failed,
+            (Need::Clone | Need::Tool, _) => Sort::InHome,
         };
         // factory-runner says last why it gave up; what it calls says much more.
         let why = match sort {
@@ -103,17 +107,23 @@ impl Skipped {
         if count(Sort::InHome) > 0 {
             error = error.hint("if nobody else did, the worker itself put something in the way: look at what it names, mend it, then run the same command again");
         }
-        let is_deferred = |need| skipped.iter().any(|one| one.sort == Sort::Deferred && one.need == need);
-        if is_deferred(Need::Runner) {
+        let has = |sort, need| skipped.iter().any(|one| one.sort == sort && one.need == need);
+        if has(Sort::Deferred, Need::Runner) {
             error = error.hint("let the host reach the address that the message names, or write the address of a mirror of packages.gitlab.com to /etc/factory/runner-mirror there");
         }
-        if is_deferred(Need::Clone) {
+        if has(Sort::Deferred, Need::Clone) {
             error = error.hint("let the agent on the host clone the control repo: GitLab must answer there, and accept the agent's token");
+        }
+        if has(Sort::Deferred, Need::Tool) {
+            error = error.hint("let the agent on the host download from the address that the message names, or put the program into /usr/local/bin there");
         }
         if count(Sort::Deferred) > 0 {
             error = error.hint("then run the same command again: it makes the changes that are left");
         }
-        if count(Sort::Refused) > 0 {
+        if has(Sort::Refused, Need::Tool) {
+            error = error.hint("a download is not the file that toolchain.lock names: do not install it; if its maker replaced it, change the checksum by merge request");
+        }
+        if has(Sort::Refused, Need::Runner) {
             error = error.hint("if the key is not the one that GitLab publishes, do not install from that address: https://docs.gitlab.com/omnibus/update/package_signatures/");
         }
         error

@@ -161,7 +161,7 @@ impl<'d> HostTarget<'d> {
         let paths: Vec<_> = below.iter().map(|below| HostPath::home(AGENT, below)).collect();
         let questions = Questions { paths: paths.iter().cloned().collect(), ..Questions::default() };
         let seen = self.root(dialog)?.observe(&questions, dialog)?;
-        Ok(paths.iter().map(|path| path.on(&seen).is_some_and(|path| seen.paths.contains_key(&path))).collect())
+        Ok(paths.iter().map(|path| path.is_on(&seen)).collect())
     }
 
     pub(super) fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {

@@ -25,6 +25,9 @@ const MARKER: &str = ".factoryup-rehearsal";
 /// Where GitLab Runner is on a host.
 const RUNNER: &str = "/usr/bin/gitlab-runner";
 
+/// What the agent of the rehearsed factory needs.
+const TOOLS: [&str; 3] = ["claude", "tofu", "sops"];
+
 /// What to rehearse, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -125,6 +128,8 @@ impl Stage {
             parts.push(part("disposable host", format!("sshd answers at {}", host.direct()), since.elapsed()));
             let since = Instant::now();
             parts.push(part("GitLab Runner", bring_runner(&host)?, since.elapsed()));
+            let since = Instant::now();
+            parts.push(part("the agent's tools", bring_tools(&host)?, since.elapsed()));
             Some(host)
         };
         let token = options.dir.join("owner-token");
@@ -167,7 +172,7 @@ impl Stage {
             return Ok(());
         }
         let since = Instant::now();
-        watch.busy("the agent clones the control repo on the host, proposes a change, and tries to push to main");
+        watch.busy("the agent works in its clone on the host, proposes a change, and tries to push to main");
         let mut options = SshOptions::new(&self.factory.host.address, self.state.file("known_hosts"));
         options.port = Some(self.factory.host.port);
         options.users = vec![self.factory.host.operator.clone()];
@@ -177,7 +182,7 @@ impl Stage {
         self.stand_in.add_issue(&project, "Say that you are here", "An empty commit on a branch is enough.")?;
         agent_at_work::play(&self.factory, &mut Ssh::new(options, watch)?)?;
         watch.busy("");
-        let result = "cloned, read, proposed; push to main refused".to_owned();
+        let result = "read, proposed; push to main refused".to_owned();
         self.parts.push(part("the agent's first day", result, since.elapsed()));
         Ok(())
     }
@@ -185,16 +190,28 @@ impl Stage {
 
 /// Puts this machine's GitLab Runner on the disposable host, which downloads nothing, or else a program in its place. Says which.
 fn bring_runner(host: &DisposableHost) -> Result<String> {
-    use std::os::unix::fs::PermissionsExt;
-    let place = host.rootfs().join(&RUNNER[1..]);
     let real = fs::read(RUNNER).ok();
-    write_atomically(&place, real.as_deref().unwrap_or(include_bytes!("gitlab-runner")), 0o755)?;
-    fs::set_permissions(&place, fs::Permissions::from_mode(0o755))
-        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot create {}: {e}", place.display())))?;
+    put_program(host, RUNNER, real.as_deref().unwrap_or(include_bytes!("gitlab-runner")))?;
     Ok(match real {
         Some(_) => format!("a copy of this machine's {RUNNER}"),
         None => "a stand-in that takes jobs and runs no script: this machine has no gitlab-runner to copy".to_owned(),
     })
+}
+
+/// Puts programs that do nothing where `apply` looks for the agent's tools, which it would download. Says so.
+fn bring_tools(host: &DisposableHost) -> Result<String> {
+    for name in TOOLS {
+        put_program(host, &format!("/usr/local/bin/{name}"), b"#!/bin/sh\n")?;
+    }
+    Ok(format!("stand-ins that do nothing for {}: a rehearsal downloads none", TOOLS.join(", ")))
+}
+
+fn put_program(host: &DisposableHost, path: &str, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let place = host.rootfs().join(&path[1..]);
+    write_atomically(&place, bytes, 0o755)?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755))
+        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot create {}: {e}", place.display())))
 }
 
 fn part(name: &str, result: String, took: Duration) -> PartReport {

@@ -153,7 +153,7 @@ impl<'a> Context<'a> {
             },
             infra: InfraKeys {
                 engine: infra.engine,
-                binary: if opentofu { "tofu" } else { "terraform" },
+                binary: infra.engine.binary(),
                 name: if opentofu { "OpenTofu" } else { "Terraform" },
                 opentofu,
             },

@@ -7,7 +7,7 @@ use factoryup::secret::Secret;
 
 use crate::journey::Journey;
 use crate::revert::revert;
-use crate::support::lab;
+use crate::support::{lab, put_tools};
 
 #[test]
 fn what_the_agent_does_in_its_home_stays_there() {
@@ -18,6 +18,7 @@ fn what_the_agent_does_in_its_home_stays_there() {
     journey.provision();
     crate::runners::put_runner(&journey);
     journey.put_clone();
+    put_tools(journey.host.rootfs());
     a_link_forges_no_answer(&journey);
     a_pipe_holds_nothing_up_and_a_link_tells_nothing(&journey);
     a_folder_in_the_way_stops_nothing_else(&journey);

@@ -22,6 +22,7 @@ mod runners;
 mod stopping;
 mod sudo;
 mod systems;
+mod tools;
 mod traces;
 mod waiting;
 

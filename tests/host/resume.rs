@@ -133,6 +133,7 @@ fn what_holds_the_host_can_be_found(journey: &Journey) {
 /// What a person's account had before, it has again; what runs as it goes on; and what factoryup gave it is gone.
 fn the_account_of_a_person_outlives_the_way_back(journey: &Journey) {
     journey.put_clone();
+    crate::support::put_tools(journey.host.rootfs());
     let made = HandOver { agent: Token::Known(Secret::new("glpat-canary")), account: Some(7), ..HandOver::default() };
     let outcome = journey.run(journey.target().with_hand_over(made).unwrap());
     assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));

@@ -138,6 +138,8 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     assert!(journey.read("/etc/factory/runner-trusted/config.toml").contains("\"glrt-canary-of-another\""));
     assert_eq!(journey.inside("grep -rlF glrt-canary-of-a-runner /etc /var/lib/factoryup || true"), "");
 
+    crate::tools::are_installed_deferred_or_refused(&journey);
+
     // Runners that no receipt names: one that runs, and one that there is only a token for.
     journey.inside("echo glrt-canary-of-the-shop | factory-runner token trusted shop; factory-runner start trusted shop https://gitlab.example");
     journey.inside("echo glrt-canary-of-the-blog | factory-runner token trusted blog");

@@ -20,5 +20,5 @@ pub mod program;
 pub mod skip;
 
 pub use patience::{PATIENCE, wait_until};
-pub use program::{copy_program, make_program, start_server};
+pub use program::{copy_program, make_program, put_tools, start_server};
 pub use skip::{all_required, available, need, path, root, satisfied, time, tool};

@@ -16,6 +16,13 @@ pub fn make_program(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
     assert!(writer.wait().unwrap().success(), "{}", path.as_ref().display());
 }
 
+/// The tools of the agent, which would be downloaded, on a disposable host.
+pub fn put_tools(rootfs: impl AsRef<Path>) {
+    for name in ["claude", "tofu", "sops"] {
+        make_program(rootfs.as_ref().join("usr/local/bin").join(name), "#!/bin/sh\n");
+    }
+}
+
 /// The same with what another file holds.
 pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
     assert!(Command::new("cp").arg(from.as_ref()).arg(to.as_ref()).status().unwrap().success());

@@ -221,6 +221,16 @@ impl HostPath {
             })
         })
     }
+
+    /// Whether a file is there. It must have been asked for.
+    pub(crate) fn is_file_on(&self, seen: &Observed) -> bool {
+        self.on(seen).and_then(|path| seen.paths.get(&path)).is_some_and(|state| state.kind == 'f')
+    }
+
+    /// Whether something is there. It must have been asked for.
+    pub(crate) fn is_on(&self, seen: &Observed) -> bool {
+        self.on(seen).is_some_and(|path| seen.paths.contains_key(&path))
+    }
 }
 
 #[cfg(test)]

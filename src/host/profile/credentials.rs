@@ -1,14 +1,14 @@
-//! What the hand-off made for this host: the agent's access to GitLab with its clone, and the tokens that its runners are set up with.
+//! What the hand-off made for this host: the agent's access to GitLab with its clone and tools, and the tokens that its runners are set up with.
 //!
 //! The agent's token is a credential of git's for the control plane's origin and no other, so that `git` and the control repo's
 //! scripts work in the agent's shell with nothing typed. The runners' tokens are root's: jobs run as other users.
 
 use super::Wishes;
-use crate::factory::{AgentKind, Factory, RunnerKind};
+use crate::factory::{AgentKind, Factory, RunnerKind, SecretProvider};
 use crate::hand_over::Token;
 use crate::host::accounts::AGENT;
 use crate::host::resources::{
-    Directory, File, GitClone, GitInclude, INCLUDED, Program, Resource, SecretFile, Trust, Wish,
+    Directory, File, GitClone, GitInclude, INCLUDED, Program, Resource, SecretFile, Tool, Trust, Wish,
 };
 use crate::host::word::HostPath;
 use crate::secret::Secret;
@@ -66,20 +66,37 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
 /// Where the agent works on the control repo, so that `factory work N` only has to be typed.
 fn add_clone(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: Token) {
     let below = format!("work/{}", factory.gitlab.project);
-    resources.push(Box::new(GitClone {
+    let clone = GitClone {
         user: AGENT.into(),
         below: below.clone(),
         url: format!("{}.git", factory.gitlab.project_url()),
         branch: factory.gitlab.default_branch.clone(),
         token,
         credential: HostPath::home(AGENT, CREDENTIAL),
-    }));
+    };
+    resources.push(Box::new(clone.clone()));
+    for name in tools(factory) {
+        resources.push(Box::new(Tool { name, clone: clone.clone() }));
+    }
     let kind = factory.agent.kind;
     let claude = (kind != AgentKind::Codex).then_some(Program::Claude);
     let codex = (kind != AgentKind::ClaudeCode).then_some(Program::Codex);
     for program in claude.into_iter().chain(codex) {
         resources.push(Box::new(Trust { user: AGENT.into(), program, below: below.clone() }));
     }
+}
+
+/// The agent's own program, and what `scripts/check` and `scripts/secret` call.
+fn tools(factory: &Factory) -> impl Iterator<Item = &'static str> {
+    let kind = factory.agent.kind;
+    [
+        (kind != AgentKind::Codex).then_some("claude"),
+        (kind != AgentKind::ClaudeCode).then_some("codex"),
+        Some(factory.infra.engine.binary()),
+        (factory.secrets.provider == SecretProvider::SopsAge).then_some("sops"),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Git's configuration for the agent. The empty helper takes away those that come before, which would store the token elsewhere;

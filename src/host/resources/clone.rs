@@ -37,17 +37,19 @@ pub(crate) struct GitClone {
 }
 
 impl GitClone {
-    fn path(&self) -> HostPath {
+    /// Where it is.
+    pub(super) fn path(&self) -> HostPath {
         HostPath::home(&self.user, &self.below)
     }
 
     fn git(&self) -> HostPath {
         HostPath::home(&self.user, &format!("{}/.git", self.below))
     }
-}
 
-fn has(path: &HostPath, seen: &Observed) -> bool {
-    path.on(seen).is_some_and(|path| seen.paths.contains_key(&path))
+    /// Whether it is there, or there is a token to log in to GitLab with.
+    pub(super) fn can_be(&self, seen: &Observed) -> bool {
+        !matches!(self.token, Token::Unknown) || self.git().is_on(seen) || self.credential.is_file_on(seen)
+    }
 }
 
 impl Resource for GitClone {
@@ -61,14 +63,13 @@ impl Resource for GitClone {
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let path = self.path();
-        if has(&self.git(), seen) {
+        if self.git().is_on(seen) {
             return Ok(Verdict::right());
         }
-        if has(&path, seen) {
+        if path.is_on(seen) {
             return in_the_way(&path, "no clone of a repo", "its clone of the control repo");
         }
-        // Without a token there is nothing to log in to GitLab with.
-        if matches!(self.token, Token::Unknown) && !has(&self.credential, seen) {
+        if !self.can_be(seen) {
             return Ok(Verdict::right());
         }
         let summary = format!("clone {} to {path} as {}", self.url, self.user);
@@ -105,7 +106,8 @@ mod tests {
             let account = Account { uid: 1000, gid: 1000, home: "/home/a".into(), shell: "/bin/sh".into() };
             seen.accounts.insert("agent".into(), account);
             for path in paths {
-                seen.paths.insert(format!("/home/a/{path}"), PathState::of('d', "750", "agent"));
+                let kind = if *path == "credential" { 'f' } else { 'd' };
+                seen.paths.insert(format!("/home/a/{path}"), PathState::of(kind, "750", "agent"));
             }
             let verdict = clone.compare(&seen).unwrap();
             (verdict.change.map(|change| change.summary), verdict.note)

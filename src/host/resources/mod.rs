@@ -27,6 +27,7 @@ mod runner_service;
 mod secret_file;
 mod sshd;
 mod sysctl;
+mod tool;
 mod trust;
 mod trusted_jobs;
 mod unit;
@@ -49,6 +50,7 @@ pub(crate) use runner_service::RunnerService;
 pub(crate) use secret_file::{SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
 pub(crate) use sysctl::{Sysctl, is_stricter};
+pub(crate) use tool::Tool;
 pub(crate) use trust::{Program, Trust};
 pub(crate) use trusted_jobs::TrustedJobs;
 pub(crate) use unit::Unit;
@@ -78,6 +80,7 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &secret_file::KIND,
     &sshd::KIND,
     &sysctl::KIND,
+    &tool::KIND,
     &trust::KIND,
     &trusted_jobs::KIND,
     &unit::KIND,

@@ -22,7 +22,7 @@ pub(super) const KIND: ResourceKind = ResourceKind {
 /// The program whose word it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
-    /// Claude Code: `projects.DIRECTORY.hasTrustDialogAccepted` in `~/.claude.json`.
+    /// Claude Code: `projects.DIRECTORY.hasTrustDialogAccepted` in `~/.claude.json`, and `hasCompletedOnboarding`.
     Claude,
     /// Codex: `projects.DIRECTORY.trust_level` in `~/.codex/config.toml`.
     Codex,
@@ -60,7 +60,9 @@ impl Trust {
         let quoted = json!(directory).to_string();
         match self.program {
             Program::Claude => {
-                let file = json!({ "projects": { directory: { "hasTrustDialogAccepted": true } } });
+                // Without the second, its first start asks for a theme and a login before all else.
+                let trusted = json!({ directory: { "hasTrustDialogAccepted": true } });
+                let file = json!({ "projects": trusted, "hasCompletedOnboarding": true });
                 format!("{file:#}\n")
             }
             // A JSON string of printable text is a TOML string as well.

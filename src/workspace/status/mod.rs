@@ -137,17 +137,17 @@ impl Workspace<'_> {
             (HostKind::Ssh, port) => format!("ssh -t -p {port} {}@{} ", host.operator, host.address),
             _ => String::new(),
         };
-        let step = |what: String, how: String| Step { what, how: format!("{login}{how}"), is_open: true };
-        let mut all = Vec::new();
         // Where each program keeps its login on Linux.
-        let claude = (kind != AgentKind::Codex).then_some(("claude", ".claude/.credentials.json"));
-        let codex = (kind != AgentKind::ClaudeCode).then_some(("codex", ".codex/auth.json"));
-        for (program, file) in claude.into_iter().chain(codex) {
-            let what =
-                format!("install {program} for the agent (\"First day\" in README.md), and log it in to your account");
-            all.push((file.into(), step(what, format!("sudo -iu agent {program}"))));
-        }
-        all
+        let claude = (kind != AgentKind::Codex).then_some(("claude auth login", ".claude/.credentials.json"));
+        let codex = (kind != AgentKind::ClaudeCode).then_some(("codex login --device-auth", ".codex/auth.json"));
+        let all = claude.into_iter().chain(codex);
+        all.map(|(command, file)| {
+            let program = command.split(' ').next().unwrap_or_default();
+            let what = format!("log {program} in to your account, as the agent");
+            let how = format!("{login}sudo -iu agent {command}");
+            (file.into(), Step { what, how, is_open: true })
+        })
+        .collect()
     }
 
     /// What only the files here say: the edge, the applications, the owner's key.

@@ -1,0 +1,71 @@
+//! The agent's tools come as `toolchain.lock` of its clone says, or are deferred or refused.
+
+use std::fs;
+use std::process::Command;
+
+use factoryup::Kind;
+use factoryup::plan::Outcome;
+
+use crate::journey::Journey;
+
+/// On a host with a mirror at `https://localhost:8443`, whose files are in `/srv/mirror`.
+pub fn are_installed_deferred_or_refused(journey: &Journey) {
+    let run = || journey.run(journey.target());
+    // A clone of what was there before the factory's files were merged.
+    journey.put_clone();
+    let error = run().unwrap_err();
+    let said = error.to_string();
+    assert!(error.kind() == Kind::CutShort && said.contains("3 changes were deferred, and all else was"), "{said}");
+    assert!(said.contains("install claude for agent, as toolchain.lock in ~agent/work/factory says"), "{said}");
+    assert!(said.contains("scripts/tools is not there: merge the branch with the factory's files"), "{said}");
+
+    // One that nothing serves, one that is not what the lock says, and one that is.
+    put_scripts(journey);
+    journey.inside("printf '#!/bin/sh\\necho here\\n' >/srv/mirror/tool");
+    let right = journey.inside("sha256sum /srv/mirror/tool | cut -d ' ' -f 1");
+    let wrong = "0".repeat(64);
+    let lock = |lines: [(&str, &str, u16); 3]| {
+        let line = |(name, sum, port), platform| format!("{name} 1 {platform} {sum} https://localhost:{port}/tool\n");
+        let both = |one| ["linux-amd64", "linux-arm64"].map(|platform| line(one, platform)).concat();
+        let text = lines.map(both).concat();
+        fs::write(journey.host.rootfs().join("home/agent/work/factory/toolchain.lock"), text).unwrap();
+    };
+    lock([("claude", &right, 9), ("tofu", &wrong, 8443), ("sops", &right, 8443)]);
+    let error = run().unwrap_err();
+    let (said, hints) = (error.to_string(), error.hints().join("\n"));
+    assert!(error.kind() == Kind::Data && said.contains("1 download was refused, 1 change was deferred"), "{said}");
+    assert!(said.contains("tofu 1: the download is not what toolchain.lock says"), "{said}");
+    assert!(said.contains("https://localhost:9/tool cannot be fetched"), "{said}");
+    assert!(hints.contains("change the checksum by merge request") && hints.contains("/usr/local/bin"), "{hints}");
+    assert_eq!(journey.inside("ls ~agent/.local/bin; find /tmp /var/tmp -user agent"), "sops");
+
+    // The second run finishes, and the third has nothing to do.
+    lock(["claude", "tofu", "sops"].map(|name| (name, right.as_str(), 8443)));
+    let outcome = run();
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
+    assert_eq!(journey.inside("su - agent -c 'claude; tofu; stat -c %U .local/bin/claude'"), "here\nhere\nagent");
+    assert_eq!(run().unwrap(), Outcome::AlreadyRight { proofs: 0 });
+}
+
+/// The scripts that a control repo of this factory has.
+fn put_scripts(journey: &Journey) {
+    let repo = tempfile::tempdir().unwrap();
+    let key = journey.keys.path("id.pub");
+    let output = Command::new(env!("CARGO_BIN_EXE_factoryup"))
+        .arg("init")
+        .arg(repo.path().join("factory"))
+        .args(["--defaults", "--name", "acme", "--gitlab-group", "acme", "--host-address", "203.0.113.9"])
+        .args(["--owner-name", "Ada", "--owner-email", "ada@example.org", "--authorized-key"])
+        .arg(key)
+        .env("XDG_STATE_HOME", repo.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let clone = journey.host.rootfs().join("home/agent/work/factory");
+    fs::create_dir(clone.join("scripts")).unwrap();
+    for name in ["tools", "lib.sh"] {
+        let path = format!("scripts/{name}");
+        fs::copy(repo.path().join("factory").join(&path), clone.join(&path)).unwrap();
+    }
+    journey.inside("chown -R agent:agent ~agent/work/factory");
+}
