@@ -112,10 +112,10 @@ impl Skipped {
             error = error.hint("let the host reach the address that the message names, or write the address of a mirror of packages.gitlab.com to /etc/factory/runner-mirror there");
         }
         if has(Sort::Deferred, Need::Clone) {
-            error = error.hint("let the agent on the host clone the control repo: GitLab must answer there, and accept the agent's token");
+            error = error.hint("make sure that GitLab answers on the host and accepts the agent's token; a repo that takes longer than 10 minutes is cloned by hand there: sudo -iu agent git clone URL work/PROJECT");
         }
-        if has(Sort::Deferred, Need::Tool) {
-            error = error.hint("let the agent on the host download from the address that the message names, or put the program into /usr/local/bin there");
+        if has(Sort::Deferred, Need::Tool) && !has(Sort::Deferred, Need::Clone) {
+            error = error.hint("if the host cannot download: run `scripts/tools download TOOL PLATFORM FOLDER` in your own clone on another machine, then copy the program to /usr/local/bin on the host");
         }
         if count(Sort::Deferred) > 0 {
             error = error.hint("then run the same command again: it makes the changes that are left");

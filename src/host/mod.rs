@@ -62,6 +62,7 @@ mod target;
 mod word;
 
 pub use profile::Drill;
+pub(crate) use profile::agent_tools;
 pub use revert::RevertTarget;
 pub use script::Script;
 pub use target::{Dial, HostTarget, Reach};

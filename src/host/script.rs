@@ -33,7 +33,7 @@ impl HostTarget<'_> {
         ];
         let Some(plan) = plan else { return scripts };
         let run = Run { id: "RUN".into(), subject: self.subject.clone() };
-        let (steps, staged) = self.steps(plan, Show::Read);
+        let (steps, staged, last) = self.steps(plan, Show::Read);
         if !steps.is_empty() {
             scripts.push(script("apply", "Makes the changes that can shut nobody out.", apply(&run, &steps)));
         }
@@ -42,6 +42,10 @@ impl HostTarget<'_> {
             scripts.push(script("guard", about, guard(&run, &staged, self.revert_after, true, steps.is_empty())));
             let about = "Makes that change stay; runs only over one more new login.";
             scripts.push(script("confirm", about, confirm(&run, &staged)));
+        }
+        if !last.is_empty() {
+            let about = "Clones and installs for the agent, as the agent.";
+            scripts.push(script("agent", about, apply(&run, &last)));
         }
         let about = "Tests the host's promises after the changes; changes nothing.";
         scripts.push(script("proof", about, self.proof_program()));

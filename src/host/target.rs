@@ -272,18 +272,44 @@ impl<'d> HostTarget<'d> {
         Ok(plan)
     }
 
-    /// The steps of all changes that need no guard, and of those that do.
-    pub(super) fn steps(&self, plan: &Plan, show: Show) -> (Vec<Step>, Vec<Staged>) {
-        let (mut steps, mut staged) = (Vec::new(), Vec::new());
+    /// The steps of all changes that need no guard, of those that do, and of those that come last.
+    pub(super) fn steps(&self, plan: &Plan, show: Show) -> (Vec<Step>, Vec<Staged>, Vec<Step>) {
+        let (mut steps, mut staged, mut last) = (Vec::new(), Vec::new(), Vec::new());
         for change in &plan.changes {
             let Some(resource) = self.resources.iter().find(|resource| resource.id() == change.id) else { continue };
             let step = resource.step(change, &self.seen, show);
             match resource.guarded(&self.seen) {
+                None if resource.is_last() => last.push(step),
                 None => steps.push(step),
                 Some(part) => staged.push(Staged { step, part }),
             }
         }
-        (steps, staged)
+        (steps, staged, last)
+    }
+
+    /// Runs one program that makes these changes. What it left is added to `left`.
+    fn make(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        steps: &[Step],
+        log: &mut Log<'_>,
+        left: &mut Vec<Skipped>,
+    ) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let work = Work::begin(&self.subject, &run.log()).map_err(|_| log.interrupted())?;
+        let mut follow = Follow::new(plan, log, run, &work);
+        let (program, stop) = (apply(run, steps), stop(run));
+        let root = self.root(&Silent)?;
+        let result = root.run_until(&program, Some((&stop, &work)), &Silent, &mut |line| follow.take(&line));
+        left.append(&mut follow.left);
+        let outcome = follow.outcome(result);
+        if outcome.as_ref().is_err_and(|error| error.kind() == Kind::CutShort) {
+            self.root = None;
+        }
+        outcome
     }
 }
 
@@ -307,25 +333,18 @@ impl Target for HostTarget<'_> {
             self.can_guard(log.watch())?;
         }
         self.choose_password(log.watch())?;
-        let (steps, staged) = self.steps(plan, Show::Run);
+        let (steps, staged, last) = self.steps(plan, Show::Run);
         let mut left = Vec::new();
-        if !steps.is_empty() {
-            let work = Work::begin(&self.subject, &run.log()).map_err(|_| log.interrupted())?;
-            let mut follow = Follow::new(plan, log, &run, &work);
-            let (program, stop) = (apply(&run, &steps), stop(&run));
-            let root = self.root(&Silent)?;
-            let result = root.run_until(&program, Some((&stop, &work)), &Silent, &mut |line| follow.take(&line));
-            left = std::mem::take(&mut follow.left);
-            let outcome = follow.outcome(result);
-            if outcome.as_ref().is_err_and(|error| error.kind() == Kind::CutShort) {
-                self.root = None;
-            }
-            outcome?;
-        }
+        self.make(&run, plan, &steps, log, &mut left)?;
         if !staged.is_empty() {
             self.make_guarded(&run, plan, &staged, steps.is_empty(), log)?;
         }
         self.remove_what_left(&run, plan, log)?;
+        if !last.is_empty() && !staged.is_empty() {
+            // A firewall that was loaded just now can drop a connection from before.
+            self.root = None;
+        }
+        self.make(&run, plan, &last, log, &mut left)?;
         if left.is_empty() { Ok(()) } else { Err(Skipped::error(&run, &left)) }
     }
 

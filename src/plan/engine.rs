@@ -217,7 +217,17 @@ pub(crate) fn carry_out(
     let since = Instant::now();
     let mut journal = Journal::open(&state.file("journal.jsonl"))?;
     if !plan.is_empty() {
-        apply(target, plan, watch, &mut journal, state)?;
+        match apply(target, plan, watch, &mut journal, state) {
+            // What could not be made keeps no promise from being tried. A later run tries them again.
+            Err(left) if left.is_partial() => {
+                target.observe(watch)?;
+                return Err(match prove(target, plan, watch, state) {
+                    Ok(_) => left,
+                    Err(broken) => broken.hint(format!("this was not made either: {left}")),
+                });
+            }
+            made => made?,
+        }
     } else if journal.unfinished(target.name())?.is_some() {
         journal.append(target.name(), Mark::Ended, None, None)?;
     }

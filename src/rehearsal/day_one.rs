@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
 };
+use crate::host::agent_tools;
 use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically, write_json};
 use crate::process;
 use crate::transport::{Ssh, SshOptions};
@@ -24,9 +25,6 @@ const MARKER: &str = ".factoryup-rehearsal";
 
 /// Where GitLab Runner is on a host.
 const RUNNER: &str = "/usr/bin/gitlab-runner";
-
-/// What the agent of the rehearsed factory needs.
-const TOOLS: [&str; 3] = ["claude", "tofu", "sops"];
 
 /// What to rehearse, and where.
 #[derive(Clone, Debug)]
@@ -129,7 +127,7 @@ impl Stage {
             let since = Instant::now();
             parts.push(part("GitLab Runner", bring_runner(&host)?, since.elapsed()));
             let since = Instant::now();
-            parts.push(part("the agent's tools", bring_tools(&host)?, since.elapsed()));
+            parts.push(part("the agent's tools", bring_tools(&host, &settings)?, since.elapsed()));
             Some(host)
         };
         let token = options.dir.join("owner-token");
@@ -199,11 +197,12 @@ fn bring_runner(host: &DisposableHost) -> Result<String> {
 }
 
 /// Puts programs that do nothing where `apply` looks for the agent's tools, which it would download. Says so.
-fn bring_tools(host: &DisposableHost) -> Result<String> {
-    for name in TOOLS {
+fn bring_tools(host: &DisposableHost, factory: &Factory) -> Result<String> {
+    let tools: Vec<_> = agent_tools(factory).collect();
+    for name in &tools {
         put_program(host, &format!("/usr/local/bin/{name}"), b"#!/bin/sh\n")?;
     }
-    Ok(format!("stand-ins that do nothing for {}: a rehearsal downloads none", TOOLS.join(", ")))
+    Ok(format!("stand-ins that do nothing for {}: a rehearsal downloads none", tools.join(", ")))
 }
 
 fn put_program(host: &DisposableHost, path: &str, bytes: &[u8]) -> Result<()> {

@@ -185,7 +185,7 @@ fn tokens_come_once_and_leave_nothing_behind(journey: &Journey) {
     assert_eq!(journey.watch.failures.borrow().len(), 1, "{said}");
     assert_eq!(journey.inside("ls -A ~agent/work"), "");
     journey.put_clone();
-    // A run that left something proves nothing; the next one does.
+    // A run that left something has the next one prove all again.
     assert!(matches!(run("glpat-canary-1"), Ok(Outcome::AlreadyRight { proofs: 1.. })));
     let _ = (journey.connections(), journey.execs());
     assert_eq!(run("glpat-canary-1").unwrap(), Outcome::AlreadyRight { proofs: 0 });

@@ -13,11 +13,12 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
     let run = || journey.run(journey.target());
     // A clone of what was there before the factory's files were merged.
     journey.put_clone();
-    let error = run().unwrap_err();
-    let said = error.to_string();
-    assert!(error.kind() == Kind::CutShort && said.contains("3 changes were deferred, and all else was"), "{said}");
-    assert!(said.contains("install claude for agent, as toolchain.lock in ~agent/work/factory says"), "{said}");
-    assert!(said.contains("scripts/tools is not there: merge the branch with the factory's files"), "{said}");
+    assert_eq!(run().unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
+    assert!(
+        notes.contains("claude is not installed for agent: toolchain.lock in ~agent/work/factory has no"),
+        "{notes}"
+    );
 
     // One that nothing serves, one that is not what the lock says, and one that is.
     put_scripts(journey);
@@ -45,6 +46,38 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
     assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
     assert_eq!(journey.inside("su - agent -c 'claude; tofu; stat -c %U .local/bin/claude'"), "here\nhere\nagent");
     assert_eq!(run().unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    what_the_agent_put_there_is_confined(journey);
+}
+
+/// A script that is the agent's by now says much, starts what should outlive it, and ends with a code of its choice.
+fn what_the_agent_put_there_is_confined(journey: &Journey) {
+    let script = "#!/bin/sh\ncat /proc/self/cgroup >~/cgroup\nsetsid sleep 4321 &\n\
+                  head -c 50000000 /dev/zero | tr '\\0' x\nexit 69\n";
+    let home = journey.host.rootfs().join("home/agent");
+    fs::write(home.join("work/factory/scripts/tools"), script).unwrap();
+    journey.inside("rm ~agent/.local/bin/claude; nft delete table inet factoryup; rm -f /etc/profile.d/factoryup.sh");
+    let proofs = journey.watch.proofs.borrow().len();
+    let error = journey.run(journey.target()).unwrap_err();
+    let said = error.to_string();
+    assert!(error.kind() == Kind::CutShort && said.contains("1 change was deferred, and all else was made"), "{error}");
+    assert!(
+        said.contains("scripts/tools in /home/agent/work/factory said: xxx") && said.len() < 10_000,
+        "{}",
+        said.len()
+    );
+    let cgroup = journey.inside("cat ~agent/cgroup");
+    let uid = journey.inside("id -u agent");
+    assert!(cgroup.contains(&format!("/user-{uid}.slice/run-")), "{cgroup}");
+    assert_eq!(journey.inside("pgrep -fx 'sleep 4321' || true"), "");
+    assert_eq!(journey.inside("find /var/lib/factoryup -size +1M"), "");
+    // All else was made before it, and the promises were tried.
+    assert!(journey.inside("nft list table inet factoryup").contains("policy drop"));
+    let last = journey.inside("grep started /var/lib/factoryup/journal.jsonl | tail -n 1");
+    assert!(last.contains("tool:~agent/.local/bin/claude"), "{last}");
+    assert!(journey.watch.proofs.borrow().len() > proofs);
+    journey.inside(
+        "printf '#!/bin/sh\\n' >~agent/.local/bin/claude; chmod 755 ~agent/.local/bin/claude; rm ~agent/cgroup",
+    );
 }
 
 /// The scripts that a control repo of this factory has.

@@ -41,6 +41,13 @@ const DATA: &[Row] = &[
     ("data", "infra/environments/production/terraform.tfvars.json", "", "{}\n", "write it without .json"),
     ("data", "infra/modules/edge/z.tf.json", "", "{}\n", "write it without .json"),
     ("data", "infra/environments/production/z.tofu", "", RESOURCE, "no plan with the type random_pet is accepted"),
+    (
+        "data",
+        "infra/environments/production/z.tf",
+        "",
+        "/* a * b */ resource  random_pet \"p\" {}\n",
+        "no plan with the type random_pet is accepted",
+    ),
     ("data", "infra/environments/production/ü.tf", "", RESOURCE, "no plan with the type random_pet is accepted"),
     (
         "data",

@@ -15,6 +15,34 @@ as() {
     fi
 }
 
+# worker USER COMMAND...: for what USER's own files decide about. It runs in USER's slice and so within USER's limits, with its own view of
+# the processes, so that all it starts ends with it. $WORK/said gets the end of what it says. All of one run have 10 minutes together.
+worker() {
+    user=$1
+    shift
+    account "$user"
+    [ -s "$WORK/until" ] || echo "$(($(date +%s) + 600))" >"$WORK/until"
+    time=$(($(cat "$WORK/until") - $(date +%s)))
+    code=124
+    if [ "$time" -gt 0 ]; then
+        code=0
+        # shellcheck disable=SC2016 # bash expands it
+        systemd-run --quiet --pipe --wait --collect --slice="user-$uid.slice" -p KillSignal=SIGKILL -p LimitFSIZE=4G -p UMask=0027 \
+            bash -c 'set -o pipefail; "$@" 2>&1 | tail -c 2048' bash timeout -k 1 "$time" \
+            unshare --pid --fork --kill-child --mount-proc setpriv --reuid="$uid" --regid="$gid" --init-groups --inh-caps=-all \
+            env -i HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin "$@" \
+            </dev/null >"$WORK/said" 2>&1 || code=$?
+    fi
+    case $code in
+    124 | 137)
+        echo 'timed out: clones and downloads of one run have 10 minutes together' >"$WORK/said"
+        code=69
+        ;;
+    esac
+    cat "$WORK/said"
+    return "$code"
+}
+
 # is_kept PATH: only a file or a link is. A pipe, socket or device holds nothing that could be brought back.
 is_kept() {
     [ -f "$1" ] || [ -L "$1" ]

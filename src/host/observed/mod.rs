@@ -227,6 +227,15 @@ impl HostPath {
         self.on(seen).and_then(|path| seen.paths.get(&path)).is_some_and(|state| state.kind == 'f')
     }
 
+    /// Whether a program is there, or a link to one.
+    pub(crate) fn is_program_on(&self, seen: &Observed) -> bool {
+        let state = self.on(seen).and_then(|path| seen.paths.get(&path));
+        state.is_some_and(|state| match state.kind {
+            'f' => u32::from_str_radix(&state.mode, 8).is_ok_and(|mode| mode & 0o100 != 0),
+            kind => kind == 'l',
+        })
+    }
+
     /// Whether something is there. It must have been asked for.
     pub(crate) fn is_on(&self, seen: &Observed) -> bool {
         self.on(seen).is_some_and(|path| seen.paths.contains_key(&path))

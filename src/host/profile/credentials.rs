@@ -87,7 +87,7 @@ fn add_clone(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: T
 }
 
 /// The agent's own program, and what `scripts/check` and `scripts/secret` call.
-fn tools(factory: &Factory) -> impl Iterator<Item = &'static str> {
+pub(crate) fn tools(factory: &Factory) -> impl Iterator<Item = &'static str> {
     let kind = factory.agent.kind;
     [
         (kind != AgentKind::Codex).then_some("claude"),

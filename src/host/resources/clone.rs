@@ -76,6 +76,10 @@ impl Resource for GitClone {
         Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary)))
     }
 
+    fn is_last(&self) -> bool {
+        true
+    }
+
     fn before(&self, _seen: &Observed) -> Before {
         Before::Known(Undo::Never { reason: STAYS.into() })
     }

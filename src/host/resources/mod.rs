@@ -162,6 +162,11 @@ pub(crate) trait Resource: std::fmt::Debug {
     /// may find the change half or wholly made. For what is [guarded](Before::Guarded) it only stages and checks.
     fn write(&self, seen: &Observed, step: &mut Step);
 
+    /// Whether it runs what its user decides about. Then all else is made first.
+    fn is_last(&self) -> bool {
+        false
+    }
+
     /// `kind:name`.
     fn id(&self) -> String {
         let (kind, name) = self.named();

@@ -14,7 +14,7 @@ use crate::plan::{Action, Change, Undo};
 pub(super) const KIND: ResourceKind =
     ResourceKind { name: "tool", shell: include_str!("tool.sh"), title: str::to_owned, way_back: WayBack::None(STAYS) };
 
-const STAYS: &str = "it is the agent's, and harms nobody in its home";
+const STAYS: &str = "it is the agent's own program, in its home";
 
 /// A tool in `~/.local/bin` of the owner of a clone.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
+    /// What says which version it is.
+    fn lock(&self) -> HostPath {
+        HostPath::home(&self.clone.user, &format!("{}/toolchain.lock", self.clone.below))
+    }
+
     fn path(&self) -> HostPath {
         HostPath::home(&self.clone.user, &format!(".local/bin/{}", self.name))
     }
@@ -33,6 +38,19 @@ impl Tool {
     /// Where else it can be, for all users.
     fn elsewhere(&self) -> [HostPath; 2] {
         ["/usr/local/bin", "/usr/bin"].map(|dir| HostPath::new(format!("{dir}/{}", self.name)))
+    }
+}
+
+impl Tool {
+    /// The clone is older than the answer that asks for the tool, or than the factory itself.
+    fn without_line(&self) -> String {
+        let GitClone { user, below, .. } = &self.clone;
+        format!(
+            "{} is not installed for {user}: toolchain.lock in {} has no line for it; merge the branch that adds it, run \
+             `sudo -iu {user} git -C {below} pull` on the host, then `factoryup apply`",
+            self.name,
+            self.clone.path()
+        )
     }
 }
 
@@ -45,16 +63,27 @@ impl Resource for Tool {
         self.clone.ask(questions);
         questions.paths.insert(self.path());
         questions.paths.extend(self.elsewhere());
+        questions.text(&self.lock());
     }
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
-        let is_there = self.path().is_on(seen) || self.elsewhere().iter().any(|path| path.is_on(seen));
+        let is_there = self.path().is_program_on(seen) || self.elsewhere().iter().any(|path| path.is_program_on(seen));
         if is_there || !self.clone.can_be(seen) {
             return Ok(Verdict::right());
         }
         let clone = self.clone.path();
+        if clone.is_on(seen) {
+            let lock = self.lock().on(seen).and_then(|path| seen.text(&path)).unwrap_or_default();
+            if !lock.lines().any(|line| line.split(' ').next() == Some(self.name)) {
+                return Ok(Verdict { change: None, note: Some(self.without_line()) });
+            }
+        }
         let summary = format!("install {} for {}, as toolchain.lock in {clone} says", self.name, self.clone.user);
         Ok(Verdict::differs(Change::new(self.id(), Action::Create, summary)))
+    }
+
+    fn is_last(&self) -> bool {
+        true
     }
 
     fn before(&self, _seen: &Observed) -> Before {

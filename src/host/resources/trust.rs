@@ -28,6 +28,15 @@ pub(crate) enum Program {
     Codex,
 }
 
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Claude => "Claude Code",
+            Self::Codex => "Codex",
+        }
+    }
+}
+
 /// That a program trusts a directory in its user's home.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
@@ -98,14 +107,15 @@ impl Resource for Trust {
         let (path, directory) = (self.path(), self.directory(seen));
         let on_host = path.on(seen).filter(|path| seen.paths.contains_key(path));
         let Some(on_host) = on_host else {
-            let summary = format!("create {path}, so that the program of {} trusts {directory}", self.user);
+            let summary = format!("create {path}, so that {} trusts {directory}", self.program.name());
             let change = Change::new(self.id(), Action::Create, summary);
             return Ok(Verdict::differs(change.with_diff(None, Some(self.text(&directory)))));
         };
         // A longer text is the program's own by now, and it has asked long ago.
         let asks = seen.text(&on_host).is_some_and(|text| !self.is_answered(&text, &directory));
         let note = format!(
-            "{path} was there before and stays as it is: the program asks at its first start whether it may trust {directory}; say yes"
+            "{path} existed before and is not changed: {} asks at its first start whether to trust {directory}; say yes",
+            self.program.name()
         );
         Ok(Verdict { change: None, note: asks.then_some(note) })
     }

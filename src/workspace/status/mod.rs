@@ -140,14 +140,21 @@ impl Workspace<'_> {
         // Where each program keeps its login on Linux.
         let claude = (kind != AgentKind::Codex).then_some(("claude auth login", ".claude/.credentials.json"));
         let codex = (kind != AgentKind::ClaudeCode).then_some(("codex login --device-auth", ".codex/auth.json"));
-        let all = claude.into_iter().chain(codex);
-        all.map(|(command, file)| {
-            let program = command.split(' ').next().unwrap_or_default();
-            let what = format!("log {program} in to your account, as the agent");
-            let how = format!("{login}sudo -iu agent {command}");
-            (file.into(), Step { what, how, is_open: true })
-        })
-        .collect()
+        let clone = Step {
+            what: "get the agent its clone of the control repo".into(),
+            how: "factoryup apply".into(),
+            is_open: true,
+        };
+        let clone = (format!("work/{}/.git", self.factory.gitlab.project), clone);
+        let logins = claude.into_iter().chain(codex);
+        std::iter::once(clone)
+            .chain(logins.map(|(command, file)| {
+                let program = command.split(' ').next().unwrap_or_default();
+                let what = format!("log {program} in to your account, as the agent");
+                let how = format!("{login}sudo -iu agent {command}");
+                (file.into(), Step { what, how, is_open: true })
+            }))
+            .collect()
     }
 
     /// What only the files here say: the edge, the applications, the owner's key.
