@@ -234,7 +234,6 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
 
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.
 fn agent_works(journey: &Journey) {
-    journey.plane.stand_in.add_issue("factory/factory", "Say more", "In the readme.").unwrap();
     let work = "set -e; cd ~/work/factory; git config user.email; git switch --quiet -c agent/1-x; \
          echo more >>README.md; git commit --quiet -am 'Say more'; \
          scripts/propose 'Say more' 'In the readme.'; scripts/pipeline status || [ $? -eq 75 ]; \
@@ -244,7 +243,7 @@ fn agent_works(journey: &Journey) {
     assert!(output.status.success(), "{text}");
     let printed = String::from_utf8_lossy(&output.stdout);
     let mail = printed.lines().last().unwrap();
-    assert!(printed.contains("#1\tSay more") && printed.contains("opened, by owner"), "{text}");
+    assert!(printed.contains("#1\tFirst day: take a small change") && printed.contains("opened, by owner"), "{text}");
     assert!(
         mail.ends_with("-acme-agent@users.noreply.127.0.0.1") && mail.starts_with(|c: char| c.is_ascii_digit()),
         "{text}"

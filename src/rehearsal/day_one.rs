@@ -176,8 +176,6 @@ impl Stage {
         options.users = vec![self.factory.host.operator.clone()];
         options.identity.clone_from(&self.keys.identity);
         options.host_key = Some(self.factory.host.host_key.parse()?);
-        let project = format!("{}/{}", self.factory.gitlab.group, self.factory.gitlab.project);
-        self.stand_in.add_issue(&project, "Say that you are here", "An empty commit on a branch is enough.")?;
         agent_at_work::play(&self.factory, &mut Ssh::new(options, watch)?)?;
         watch.busy("");
         let result = "read, proposed; push to main refused".to_owned();

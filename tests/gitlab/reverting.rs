@@ -85,6 +85,8 @@ fn lived_in() -> Option<Situation> {
         ("/protected_branches", json!({ "name": "release/*", "push_access_level": 40, "merge_access_level": 40 })),
         ("/protected_tags", json!({ "name": "v*", "create_access_level": 30 })),
         ("/environments", json!({ "name": "production", "tier": "other" })),
+        // So it gets no first one, which would stay.
+        ("/issues", json!({ "title": "Ship it" })),
     ] {
         let made = plane.post(&situation.path(list), &rule);
         assert_eq!(made.status, 201, "{}", made.body);
@@ -287,4 +289,19 @@ fn the_owners_later_change_of_the_agents_role_stays() {
     let found = plan(&situation);
     assert!(found.notes.iter().any(|note| note.contains("to Reporter; not reverted")), "{:?}", found.notes);
     assert!(!ids(&found).contains(&"member:factory-agent"));
+}
+
+#[test]
+fn a_project_gets_its_first_issue_once() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let issues = situation.get("/issues");
+    assert_eq!(issues.as_array().unwrap().len(), 1, "{issues}");
+    assert!(issues[0]["title"].as_str().unwrap().starts_with("First day: "), "{issues}");
+    // Closed or open, it is not created again.
+    for state in ["close", "reopen"] {
+        let closed = situation.plane.put(&situation.path("/issues/1"), &json!({ "state_event": state }));
+        assert_eq!(closed.status, 200, "{}", closed.body);
+        situation.apply(QUIET).unwrap();
+        assert_eq!(situation.get("/issues").as_array().unwrap().len(), 1);
+    }
 }

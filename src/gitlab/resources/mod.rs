@@ -9,6 +9,7 @@
 pub(super) mod account;
 pub(super) mod agent_token;
 pub(super) mod environment;
+mod first_issue;
 pub(super) mod grant;
 pub(super) mod group;
 pub(super) mod job_token;
@@ -125,7 +126,7 @@ impl Found {
 }
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 12] {
+pub(super) fn all() -> [&'static dyn Resource; 13] {
     [
         &settings::Settings::Exposure,
         &seed::Seed,
@@ -138,6 +139,7 @@ pub(super) fn all() -> [&'static dyn Resource; 12] {
         &account::ServiceAccount,
         &membership::Membership,
         &agent_token::AgentToken,
+        &first_issue::FirstIssue,
         // Last, since nothing hangs on it: where it fails, the locks and accounts stand.
         &remote::Remote,
     ]

@@ -54,6 +54,10 @@ fn project_json(call: &Call<'_>, id: u64) -> Result<Value, Refusal> {
     });
     if let Value::Object(map) = &mut value {
         map.extend(project.settings.clone());
+        if project.settings.get("issues_access_level").is_none_or(|level| level != "disabled") {
+            let open = project.issues.iter().filter(|issue| issue.value["state"] == "opened").count();
+            map.insert("open_issues_count".into(), open.into());
+        }
         map.insert("tag_list".into(), project.settings.get("topics").cloned().unwrap_or_default());
     }
     Ok(value)
