@@ -137,6 +137,18 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
     assert!(journey.read("/etc/factory/runner-trusted/config.toml").contains("\"glrt-canary-of-another\""));
     assert_eq!(journey.inside("grep -rlF glrt-canary-of-a-runner /etc /var/lib/factoryup || true"), "");
+    // One that an earlier factoryup set up: its jobs found each other's git hooks and settings.
+    let (config, note) = ("/etc/factory/runner-trusted/config.toml", "/etc/factory/runner-trusted/made-from");
+    journey.inside(&format!("sed -i /clean_git_config/d {config}; sed -i 's/ [0-9]*$//' {note}"));
+    let hint =
+        "factory-runner-trusted.service has the settings of an earlier version; run: factory-runner renew trusted";
+    assert!(journey.inside("factory-runner status").contains(hint));
+    let outcome = hand_over(&journey, "glrt-canary-of-another");
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 1, .. })), "{}", journey.explain(&outcome));
+    let section = journey.inside(&format!("sed '1,/^\\[\\[runners\\]\\]$/d; /^ *\\[/,$d' {config}"));
+    assert!(section.lines().any(|line| line.trim() == "clean_git_config = true"), "{section}");
+    assert!(!journey.inside("factory-runner status").contains("earlier version"));
+    assert_eq!(hand_over(&journey, "glrt-canary-of-another").unwrap(), Outcome::AlreadyRight { proofs: 0 });
 
     crate::tools::are_installed_deferred_or_refused(&journey);
 

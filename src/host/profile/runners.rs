@@ -12,7 +12,12 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>, s
     let services: Vec<_> = ["trusted", "untrusted"]
         .into_iter()
         .filter(|name| podman || *name == "trusted")
-        .map(|name| RunnerService { name, url: factory.gitlab.url.clone(), token: wishes.hand_over.runner(name) })
+        .map(|name| RunnerService {
+            name,
+            url: factory.gitlab.url.clone(),
+            token: wishes.hand_over.runner(name),
+            settings: pinned("settings"),
+        })
         .collect();
     resources.push(Box::new(RunnerProgram {
         is_wanted: services.iter().any(|service| service.is_wanted(seen)),
@@ -35,6 +40,7 @@ mod tests {
     #[test]
     fn the_plan_names_what_factory_runner_checks() {
         assert_eq!(pinned("packages"), "https://packages.gitlab.com/runner/gitlab-runner");
+        assert!(pinned("settings").parse::<u8>().is_ok());
         assert!(pinned("fingerprint").len() == 40 && pinned("fingerprint").chars().all(|c| c.is_ascii_hexdigit()));
     }
 }

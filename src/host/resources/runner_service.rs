@@ -32,6 +32,8 @@ pub(crate) struct RunnerService {
     pub(crate) url: String,
     /// Its token, as far as it is known on this machine.
     pub(crate) token: Token,
+    /// The version of the settings that `factory-runner` writes for it.
+    pub(crate) settings: String,
 }
 
 impl RunnerService {
@@ -43,7 +45,7 @@ impl RunnerService {
         HostPath::new(format!("/etc/factory/runner-{}-token", self.name))
     }
 
-    /// What `factory-runner` notes of the token and the address that it used.
+    /// What `factory-runner` notes of the token, the address and the settings that it used.
     fn note(&self) -> HostPath {
         HostPath::new(format!("/etc/factory/runner-{}/made-from", self.name))
     }
@@ -79,7 +81,7 @@ impl Resource for RunnerService {
         let state = seen.units.get(&self.unit()).cloned().unwrap_or_default();
         let runs = state.file == "enabled" && state.active == "active" && !state.stale;
         let note = self.note().on(seen).and_then(|path| seen.text(&path)).unwrap_or_default();
-        if runs && note.trim_end() == format!("{digest} {}", self.url) {
+        if runs && note.trim_end() == format!("{digest} {} {}", self.url, self.settings) {
             return Ok(Verdict::right());
         }
         let (action, what) = match state.load.as_str() {
@@ -107,7 +109,8 @@ mod tests {
     use crate::secret::Secret;
 
     fn summary(token: Token, note: Option<&str>, active: &str) -> Option<String> {
-        let service = RunnerService { name: "trusted", url: "https://gitlab.example".into(), token };
+        let service =
+            RunnerService { name: "trusted", url: "https://gitlab.example".into(), token, settings: "2".into() };
         let mut seen = Observed::default();
         if let Some(note) = note {
             seen.texts.insert("/etc/factory/runner-trusted/made-from".into(), note.into());
@@ -119,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_must_run_with_its_token_and_its_address() {
+    fn a_runner_must_run_with_its_token_its_address_and_the_settings_of_today() {
         let known = || Token::Known(Secret::new("glrt-1"));
-        let right = format!("{} https://gitlab.example\n", sha256(b"glrt-1\n"));
+        let right = format!("{} https://gitlab.example 2\n", sha256(b"glrt-1\n"));
         assert_eq!(summary(known(), Some(&right), "active"), None);
         assert_eq!(summary(Token::Unknown, None, ""), None);
         let start = "set up and start the trusted runner of https://gitlab.example: factory-runner-trusted.service";
@@ -132,6 +135,8 @@ mod tests {
             (known(), right.replace("gitlab.example", "other.example"), "active"),
             (Token::Known(Secret::new("glrt-2")), right.clone(), "active"),
             (Token::Coming, right.clone(), "active"),
+            (known(), right.replace(" 2\n", "\n"), "active"),
+            (known(), right.replace(" 2\n", " 1\n"), "active"),
             (known(), right, "failed"),
         ] {
             assert_eq!(summary(token, Some(&note), active), Some(again.clone()), "{note} {active}");
