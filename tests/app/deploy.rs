@@ -25,7 +25,7 @@ const AS_DEPLOY: &str = "cd /home/deploy && exec runuser -u deploy -- env -i HOM
 pub(crate) struct App<'a> {
     pub(crate) journey: &'a Journey,
     pub(crate) folder: PathBuf,
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) port: u16,
 }
 

@@ -17,6 +17,7 @@ mod pty;
 mod support;
 
 mod adopt;
+mod archive;
 mod blocks;
 mod corpus;
 mod deeds;

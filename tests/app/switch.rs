@@ -121,7 +121,8 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
         );
         code(&app.deploy(&make), 65)
     };
-    assert!(hostile("ln -s /srv/apps/site/evidence.jsonl public/notes").contains("symbolic links in public"));
+    assert!(hostile("ln -s /srv/apps/site/evidence.jsonl public/notes").contains("has a link out of the release"));
+    assert!(hostile("ln -sf index.html public/notes").contains("symbolic links in public"));
     assert!(hostile("sed -i 's#^site=.*#site=.factory/../public#' .factory/app.conf").contains("must not contain .."));
     let good = ("1.1.0", 0, "1.1.0");
     let without_page = ("1.2.0", 76, "1.1.0");
