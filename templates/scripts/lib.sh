@@ -1,6 +1,9 @@
 # shellcheck shell=sh
 # What the scripts of this repository share. It is sourced, not run.
 
+# What scripts/tools installed, not an older one of the system.
+PATH=${HOME:+$HOME/.local/bin:}$PATH
+
 # The comment that opens the calling script is its help text.
 usage() {
     awk 'NR == 1 { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$0"

@@ -7,6 +7,7 @@ use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::combinations::PAIRWISE;
 use crate::control_repo::{ControlRepo, passed, terraform, text};
@@ -231,6 +232,16 @@ impl Once {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/once.sh");
         for tool in ["shellcheck", "yamllint", "terraform", "tofu"] {
             symlink(script, folder.path().join("bin").join(tool)).unwrap();
+        }
+        // They take the place of what scripts/tools installs, and are on record as that.
+        let records = folder.path().join("lib/toolchain");
+        fs::create_dir_all(&records).unwrap();
+        let platform = if cfg!(target_arch = "aarch64") { " linux-arm64 " } else { " linux-amd64 " };
+        let digest = Sha256::digest(fs::read(script).unwrap());
+        let sum = digest.iter().fold(String::new(), |sum, byte| sum + &format!("{byte:02x}"));
+        for line in include_str!("../../templates/toolchain.lock").lines().filter(|line| line.contains(platform)) {
+            let record = records.join(format!("{}.lock", line.split(' ').next().unwrap()));
+            fs::write(record, format!("{line}\n{sum}  {}\n", fs::canonicalize(script).unwrap().display())).unwrap();
         }
         Self { folder }
     }

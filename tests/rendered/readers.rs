@@ -63,14 +63,15 @@ impl World {
 
     /// The same by the owner, with a sops that fails in new data keys for this file.
     pub(crate) fn secret_cut(&self, arguments: &[&str], at: &str) -> Output {
-        let folder = self.repo.path().join("../cut");
+        let home = self.repo.path().join("../cut");
+        let folder = home.join(".local/bin");
         std::fs::create_dir_all(&folder).unwrap();
         let real = support::tool("sops").unwrap();
         let fails = format!("[ \"$*\" != 'rotate --in-place {at}' ] || exit 9");
         make_program(folder.join("sops"), format!("#!/bin/sh\n{fails}\nexec {} \"$@\"\n", real.display()));
         let mut command = self.repo.command(self.repo.path().join("scripts/secret").to_str().unwrap());
         command.args(arguments).env("SOPS_AGE_KEY_FILE", &self.reader("owner").file);
-        command.env("PATH", format!("{}:{}", folder.display(), support::path())).output().unwrap()
+        command.env("HOME", home).output().unwrap()
     }
 
     /// The same with this on standard input.

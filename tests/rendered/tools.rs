@@ -23,7 +23,7 @@ impl Bench {
         let programs = repo.path().join("../programs");
         fs::create_dir_all(&mirror).unwrap();
         fs::create_dir_all(&programs).unwrap();
-        let curl = "#!/bin/sh\nwhile [ $# -gt 1 ]; do [ \"$1\" != -o ] || out=$2; shift; done\n\
+        let curl = "#!/bin/sh\necho \"$*\" >>\"$(dirname \"$0\")/asked\"\nwhile [ $# -gt 1 ]; do [ \"$1\" != -o ] || out=$2; shift; done\n\
                     cp \"$(dirname \"$0\")/../mirror/${1##*/}\" \"$out\"\n";
         // The script asks for unzip too, whatever the archive; here none is a zip.
         for (name, text) in [("curl", curl), ("unzip", "#!/bin/sh\nexit 1\n")] {
@@ -94,7 +94,12 @@ fn what_is_installed_is_what_the_lock_names_and_follows_it() {
     assert_eq!(bench.gadget(), "two\nbeside\n");
     let kept: Vec<_> =
         fs::read_dir(bench.home(".local/lib/toolchain")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    assert_eq!(fs::read_dir(bench.home(".local/lib/toolchain/gadget")).unwrap().count(), 1);
+    let asked = fs::read_to_string(bench.repo.path().join("../programs/asked")).unwrap();
+    for limit in ["--connect-timeout 10 ", "--max-time 300 ", "--retry-max-time 900 "] {
+        assert!(asked.lines().all(|line| line.contains(limit)), "{limit}: {asked}");
+    }
 
     // Another download than the lock names: nothing changes.
     bench.publish("3.0.0", "gadget", "three");
@@ -117,6 +122,87 @@ fn what_is_installed_is_what_the_lock_names_and_follows_it() {
     assert!(is_executable(&there.join("gadget")));
     let missing = bench.tools(&["download", "gadget", "linux-mips", there.to_str().unwrap()]);
     assert_eq!(missing.status.code(), Some(69), "{}", text(&missing));
+}
+
+#[test]
+fn a_program_that_is_not_the_one_of_the_lock_is_replaced() {
+    if !support::available(&["git", "tar"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let list = || {
+        let all = stdout(&bench.tools(&["list"]));
+        all.lines().find_map(|line| line.strip_prefix("gadget ")).unwrap().trim().to_owned()
+    };
+    let installed = bench.home(".local/bin/gadget");
+    let is_current = format!("{}/../home/.local/bin/gadget", bench.repo.path().display());
+    // Both came from elsewhere: one of the system's, and one where ours goes. Neither is what the lock names.
+    bench.publish("1.0.0", "package/bin/gadget", "one");
+    let old = bench.repo.path().join("../programs/gadget");
+    make_program(&old, "#!/bin/sh\necho old\n");
+    fs::create_dir_all(installed.parent().unwrap()).unwrap();
+    make_program(&installed, "#!/bin/sh\necho mine\n");
+    assert_eq!(list(), format!("{is_current}, not the version of toolchain.lock"));
+    let said = passed(&bench.tools(&["install", "gadget"]));
+    assert!(said.contains("came from elsewhere: it is now ") && said.contains("/.local/bin/gadget.orig"), "{said}");
+    assert_eq!((bench.gadget(), list()), ("one\nbeside\n".into(), is_current.clone()));
+    assert!(fs::read_to_string(bench.home(".local/bin/gadget.orig")).unwrap().contains("mine"));
+    // The other scripts find it too.
+    let script = bench.repo.path().join("scripts/find");
+    make_program(&script, "#!/bin/sh\ncd \"$(dirname \"$0\")/..\"\n. scripts/lib.sh\ncommand -v gadget\n");
+    let path = format!("{}:/usr/bin:/bin", old.parent().unwrap().display());
+    let mut find = bench.repo.command(script.to_str().unwrap());
+    assert_eq!(
+        passed(&find.env("HOME", bench.repo.path().join("../home")).env("PATH", path).output().unwrap()).trim(),
+        is_current
+    );
+    fs::remove_file(script).unwrap();
+
+    // One that was replaced later, by a file, by a link, or in what lies beside it.
+    let program = fs::canonicalize(&installed).unwrap();
+    let beside = program.with_file_name("data");
+    for deed in
+        [&|| make_program(&program, "#!/bin/sh\necho evil\n"), &|| fs::write(&beside, "evil\n").unwrap(), &|| {
+            fs::remove_file(&installed).unwrap();
+            std::os::unix::fs::symlink(&old, &installed).unwrap();
+        }] as [&dyn Fn(); 3]
+    {
+        if program.exists() {
+            deed();
+            assert_eq!(list(), format!("{is_current}, not the version of toolchain.lock"));
+        }
+        passed(&bench.tools(&["install", "gadget"]));
+        assert_eq!((bench.gadget(), list()), ("one\nbeside\n".into(), is_current.clone()));
+    }
+}
+
+#[test]
+fn a_killed_installation_leaves_the_program_of_before() {
+    if !support::available(&["git", "tar"]) {
+        return;
+    }
+    let bench = Bench::new();
+    bench.publish("1.0.0", "gadget", "one");
+    passed(&bench.tools(&["install", "gadget"]));
+    for (version, says, last) in [("2.0.0", "two", "bin/gadget"), ("3.0.0", "three", "toolchain/gadget.lock")] {
+        let before = bench.gadget();
+        bench.publish(version, "gadget", says);
+        let kill = bench.repo.path().join("../programs/mv");
+        let text = format!(
+            "#!/bin/sh\nfor last; do :; done\ncase $last in *{last}) kill -9 $PPID ;; *) exec /bin/mv \"$@\" ;; esac\n"
+        );
+        make_program(&kill, text);
+        assert!(!bench.tools(&["install", "gadget"]).status.success());
+        if last == "bin/gadget" {
+            assert_eq!(bench.gadget(), before);
+        }
+        assert!(stdout(&bench.tools(&["list"])).contains(", not the version of toolchain.lock\n"));
+        fs::remove_file(&kill).unwrap();
+        passed(&bench.tools(&["install", "gadget"]));
+        assert_eq!(bench.gadget(), format!("{says}\nbeside\n"));
+        let left = fs::read_dir(bench.home(".local/lib/toolchain/gadget")).unwrap().count();
+        assert_eq!(left, 1);
+    }
 }
 
 fn is_executable(path: &Path) -> bool {
