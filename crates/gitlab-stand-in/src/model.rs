@@ -138,6 +138,18 @@ pub(crate) struct Environment {
     pub(crate) created_at: String,
 }
 
+/// After which ends of the jobs before a job begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum After {
+    /// When all of them passed: `on_success`, and what waits for a person or a time.
+    #[default]
+    Success,
+    /// When one of them failed: `on_failure`.
+    Failure,
+    /// However they ended: `always`.
+    Any,
+}
+
 /// A job of a pipeline.
 pub(crate) struct Job {
     pub(crate) id: u64,
@@ -145,6 +157,8 @@ pub(crate) struct Job {
     pub(crate) stage: String,
     pub(crate) status: String,
     pub(crate) manual: bool,
+    /// After which ends of the jobs before it begins.
+    pub(crate) after: After,
     pub(crate) allow_failure: bool,
     pub(crate) started_by: Option<u64>,
     pub(crate) tags: Vec<String>,

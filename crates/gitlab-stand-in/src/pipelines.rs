@@ -166,6 +166,7 @@ fn record(
         name: job.name,
         stage: job.stage,
         manual: job.manual,
+        after: job.after,
         allow_failure: job.allow_failure,
         started_by: None,
         definition: job.definition,

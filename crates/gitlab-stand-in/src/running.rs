@@ -1,10 +1,10 @@
 //! How jobs become ready, which runner gets which, and what state a pipeline is in because of its jobs.
 //!
-//! **Played**: stages, `needs`, manual jobs, `allow_failure` with exit codes, tags, protected runners. **Not played**: `when: always`,
-//! `on_failure` and `delayed` (as `on_success`), `resource_group`, `parallel`, `retry`, `timeout`.
+//! **Played**: stages, `needs`, manual jobs, `always`, `on_failure`, `allow_failure` with exit codes, tags, protected runners. **Not
+//! played**: `delayed` (as `on_success`), `resource_group`, `parallel`, `retry`, `timeout`.
 
 use crate::auth::now;
-use crate::model::{Job, Pipeline, Runner};
+use crate::model::{After, Job, Pipeline, Runner};
 use crate::state::State;
 
 /// Where a job is: its project, and the positions of pipeline and job there.
@@ -25,6 +25,15 @@ impl Job {
         matches!(self.status.as_str(), "failed" | "canceled" | "skipped") && !self.allow_failure
     }
 
+    /// Whether what comes after it waits for it no longer.
+    fn is_over(&self) -> bool {
+        match self.status.as_str() {
+            "success" | "failed" | "canceled" | "skipped" => true,
+            "manual" => self.allow_failure,
+            _ => false,
+        }
+    }
+
     /// Ends a job that runs.
     pub(crate) fn end(&mut self, status: &str) {
         status.clone_into(&mut self.status);
@@ -40,7 +49,7 @@ pub(crate) fn advance(pipeline: &mut Pipeline) {
         status.clone_into(&mut pipeline.jobs[job].status);
     }
     if !pipeline.jobs.is_empty() {
-        composite(&pipeline.jobs).clone_into(&mut pipeline.status);
+        composite(&pipeline.jobs.iter().collect::<Vec<_>>()).clone_into(&mut pipeline.status);
     }
 }
 
@@ -56,6 +65,19 @@ fn turn(pipeline: &Pipeline, at: usize) -> Option<&'static str> {
         Some(names) => pipeline.jobs.iter().filter(|other| names.contains(&other.name)).collect(),
         None => pipeline.jobs[..first].iter().collect(),
     };
+    if job.after != After::Success {
+        if !before.iter().all(|other| other.is_over()) {
+            return None;
+        }
+        // Of the jobs that it needs, one that did not run is as if none had. Sources: `lib/gitlab/ci/status/composite.rb`,
+        // `app/services/ci/process_build_service.rb`.
+        let state = match composite(&before) {
+            _ if job.needs.is_some() && before.iter().any(|other| other.status == "skipped") => "skipped",
+            state => state,
+        };
+        let begins = state == "failed" || (job.after == After::Any && state != "canceled");
+        return Some(if begins { "pending" } else { "skipped" });
+    }
     if before.iter().any(|other| other.stops()) {
         return Some("skipped");
     }
@@ -63,8 +85,8 @@ fn turn(pipeline: &Pipeline, at: usize) -> Option<&'static str> {
 }
 
 /// The state of a pipeline with these jobs. Source: `lib/gitlab/ci/status/composite.rb`.
-fn composite(jobs: &[Job]) -> &'static str {
-    let state = |job: &Job| match (job.status.as_str(), job.allow_failure) {
+fn composite(jobs: &[&Job]) -> &'static str {
+    let state = |job: &&Job| match (job.status.as_str(), job.allow_failure) {
         ("failed" | "canceled", true) => "success".to_owned(),
         ("manual", true) => "skipped".to_owned(),
         (status, _) => status.to_owned(),
@@ -124,6 +146,7 @@ mod tests {
             stage: (*stage).into(),
             status: "created".into(),
             manual: *manual,
+            after: After::Success,
             allow_failure: *allow_failure,
             started_by: None,
             tags: Vec::new(),
@@ -184,5 +207,45 @@ mod tests {
         let mut it = pipeline(&[("a", "one", false, false), ("b", "two", false, false)]);
         advance(&mut it);
         assert_eq!(after(&mut it, "a", "failed"), "failed: failed skipped");
+    }
+
+    #[test]
+    fn a_job_that_always_runs_waits_for_the_end_of_what_it_needs() {
+        let jobs = || {
+            let mut it = pipeline(&[
+                ("validate", "one", false, false),
+                ("test", "two", false, false),
+                ("gate", "three", false, false),
+                ("apply", "three", true, false),
+                ("evidence", "four", false, false),
+                ("alarm", "four", false, false),
+                ("alarm-of-all", "four", false, false),
+            ]);
+            let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+            it.jobs[2].needs = names(&["validate", "test"]);
+            (it.jobs[4].needs, it.jobs[4].after) = (names(&["gate"]), After::Any);
+            (it.jobs[5].needs, it.jobs[5].after) = (names(&["validate"]), After::Failure);
+            (it.jobs[6].needs, it.jobs[6].after) = (names(&["validate", "test"]), After::Failure);
+            advance(&mut it);
+            it
+        };
+        let mut it = jobs();
+        let said = after(&mut it, "validate", "success");
+        assert_eq!(said, "running: success pending created created created skipped created");
+        let said = after(&mut it, "test", "success");
+        assert_eq!(said, "running: success success pending manual created skipped skipped");
+        assert_eq!(
+            after(&mut it, "gate", "success"),
+            "running: success success success manual pending skipped skipped"
+        );
+        // What needs a job that was skipped runs if it always does, and not if it waits for a failure.
+        let mut it = jobs();
+        let said = after(&mut it, "validate", "failed");
+        assert_eq!(said, "running: failed skipped skipped skipped pending pending skipped");
+        // Canceled, it is over.
+        let mut it = pipeline(&[("a", "one", false, false), ("b", "two", false, false)]);
+        it.jobs[1].after = After::Any;
+        advance(&mut it);
+        assert_eq!(after(&mut it, "a", "canceled"), "canceled: canceled skipped");
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::merge;
+use crate::model::After;
 
 /// Top-level keys that are not jobs. Source: <https://docs.gitlab.com/ci/yaml/#keywords>.
 const GLOBAL: &[&str] = &[
@@ -71,6 +72,8 @@ pub(crate) struct PlannedJob {
     pub(crate) stage: String,
     /// Whether it waits for a person.
     pub(crate) manual: bool,
+    /// After which ends of the jobs before it begins; set when it is selected.
+    pub(crate) after: After,
     pub(crate) allow_failure: bool,
     pub(crate) environment: Option<String>,
     /// The environment's `deployment_tier`, when it names one.
@@ -190,6 +193,7 @@ fn check(
         name: name.to_owned(),
         stage,
         manual: false,
+        after: After::Success,
         allow_failure: false,
         environment,
         tier: tier.map(str::to_owned),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::expression::{Variables, holds};
 use super::jobs::{PlannedJob, is_manual, needed};
+use crate::model::After;
 
 /// What a pipeline is made for.
 pub(crate) struct Occasion {
@@ -53,10 +54,15 @@ pub(super) fn select(
                     continue;
                 }
                 let manual = when.as_deref() == Some("manual");
+                let after = match when.as_deref() {
+                    Some("always") => After::Any,
+                    Some("on_failure") => After::Failure,
+                    _ => After::Success,
+                };
                 // One that may fail with some exit codes may not until it did.
                 let own = job.definition.get("allow_failure").map(|value| value == true);
                 let allow_failure = allow_failure.or(own).unwrap_or(manual && !by_rule);
-                selected.push(PlannedJob { manual, allow_failure, ..job.clone() });
+                selected.push(PlannedJob { manual, after, allow_failure, ..job.clone() });
             }
             Err(error) => errors.push(format!("jobs:{}:rules: {error}", job.name)),
         }
