@@ -285,3 +285,32 @@ fn statements_name_commit_files_and_result() {
     repo.edit("evidence-apply.json", "failed", "success");
     assert!(!repo.run(&["sh", "-c", &format!("{verify} <evidence-apply.json")]).status.success());
 }
+
+#[test]
+fn a_result_is_one_that_is_known() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    let script = repo.path().join("scripts/evidence");
+    let run = |kind: &str, variables: &[(&str, &str)]| {
+        let mut command = repo.command(script.to_str().unwrap());
+        command.arg(kind).env_remove("CI_JOB_STATUS").env_remove("CI_PIPELINE_ID");
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    // The gate's is what its job left, and that of another pipeline says nothing.
+    for (left, result) in [(None, "failed"), (Some("success 6\n"), "failed"), (Some("success 7\n"), "success")] {
+        if let Some(left) = left {
+            repo.write("gate-result", left);
+        }
+        passed(&run("gate", &[("CI_JOB_STATUS", "running"), ("CI_PIPELINE_ID", "7")]));
+        let statement: serde_json::Value = serde_json::from_str(&repo.read("evidence-gate.json")).unwrap();
+        assert_eq!(statement["predicate"]["result"], result, "{left:?}");
+    }
+    assert!(!run("gate", &[]).status.success());
+    for variables in [&[("CI_JOB_STATUS", "running")][..], &[]] {
+        let output = run("apply", variables);
+        assert_eq!(output.status.code(), Some(64), "{}", text(&output));
+        assert!(text(&output).contains("no result to record") && !repo.path().join("evidence-apply.json").exists());
+    }
+}

@@ -116,16 +116,24 @@ fn an_event_starts_the_jobs_it_should() {
     assert_eq!(repo.jobs(MERGE_REQUEST), checks);
     assert_eq!(
         repo.jobs(BY_HAND),
-        [checks.clone(), each(&["plan:ROOT", "apply:ROOT!"]), vec!["evidence".into()]].concat()
+        [checks.clone(), each(&["plan:ROOT", "apply:ROOT!"]), vec!["gate".into(), "evidence".into()]].concat()
     );
     assert_eq!(
         repo.jobs(NIGHTLY),
         [vec!["freshness".into(), "backup-drill".into()], each(&["drift:ROOT", "expiry:ROOT"])].concat()
     );
-    assert_eq!(repo.jobs(TAG), [checks.clone(), vec!["release".into(), "evidence".into()]].concat());
+    assert_eq!(repo.jobs(TAG), [checks.clone(), vec!["release".into(), "gate".into(), "evidence".into()]].concat());
+
+    // What is recorded of the gate is what GitLab made of it, and a gate that failed is recorded too.
+    let whole = repo.whole();
+    let needs = |name: &str| serde_json::to_string(&whole[name]["needs"]).unwrap();
+    assert!(needs("gate").contains("validate") && needs("gate").contains("test"), "{}", needs("gate"));
+    assert!(needs("evidence").contains("gate") && !needs("evidence").contains("validate"), "{}", needs("evidence"));
+    assert_eq!(whole["evidence"]["rules"][0]["when"], "always");
+    assert!(whole["gate"]["rules"].as_array().unwrap().iter().all(|rule| rule.get("when").is_none()));
 
     // A push plans only when the infrastructure has changed.
-    assert_eq!(repo.jobs(PUSH), [checks.clone(), vec!["evidence".into()]].concat());
+    assert_eq!(repo.jobs(PUSH), [checks.clone(), vec!["gate".into(), "evidence".into()]].concat());
     repo.write("infra/control-plane/terraform.tfvars", "group = \"acme\"\n");
     repo.git(&["commit", "-qam", "change"]);
     assert_eq!(repo.jobs(PUSH), repo.jobs(BY_HAND));
