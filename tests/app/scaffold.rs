@@ -107,6 +107,7 @@ fn what_breaks_the_contract_is_found() {
     let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
     for (from, to, finding) in [
         ("name=shop", "name=Shop", "name must match"),
+        ("port.production=8100", "port.production=80", "port.production must be in 1024 to 65535"),
         ("files=bin", "files=bin gone", "files names gone"),
         ("run=bin/serve", "run=AGENTS.md", "not there or not executable"),
         ("run=bin/serve", "site=bin", "health names bin/healthz, which is not there"),
