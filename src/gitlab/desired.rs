@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::ci::Ci;
 use super::error::GitlabResult;
 use super::http::BaseUrl;
 use super::identity::Identity;
@@ -53,6 +54,8 @@ pub(super) struct Desired {
     pub(super) runners: Vec<Runner>,
     /// The agent's account.
     pub(super) agent: Agent,
+    /// What pipelines need.
+    pub(super) ci: Ci,
 }
 
 /// An environment that jobs deploy to.
@@ -123,6 +126,7 @@ impl Desired {
                 days: factory.agent.token_days.clamp(1, 30),
                 identity: Identity::Project,
             },
+            ci: Ci::new(factory),
         })
     }
 

@@ -44,6 +44,17 @@ pub fn token_life(factory: &Factory, state: &StateDir) -> Result<Option<TokenLif
         .map(|token| TokenLife { ends: token.ends, is_due: needs_renewal(&desired.agent, Some(token.ends)) }))
 }
 
+/// The files with passphrases of this factory's states that this machine has.
+///
+/// # Errors
+/// `Usage` when `gitlab.url` is no address that a token may be sent to.
+pub fn stored_passphrases(factory: &Factory, state: &StateDir) -> Result<Vec<PathBuf>> {
+    let desired = Desired::new(factory, PathBuf::new()).map_err(Error::from)?;
+    let keep = Keep::new(state.path(), desired.url());
+    let files = desired.ci.passphrases().map(|place| keep.passphrase_file(&place.environment));
+    Ok(files.filter(|file| file.exists()).collect())
+}
+
 fn kept(desired: &Desired, keep: &Keep) -> Result<HandOver> {
     let secret = |name: &str| keep.secret(name).map_err(Error::from).map(Token::from);
     let runners = desired.runners.iter().map(|runner| {

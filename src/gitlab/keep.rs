@@ -5,9 +5,10 @@
 //! | `gitlab.json` | which project the rest belongs to; ids of runners; whose token the agent's is |
 //! | `agent-token` | the agent's token, which the host target brings to the host |
 //! | `runner-trusted-token`, `runner-untrusted-token` | the runners' tokens, likewise |
+//! | `state-passphrase-PROJECT-ROOT` | the passphrase of a root's state, named after the digest of the project's URL |
 //!
-//! All of them have mode 0600 in a folder of mode 0700. The text of a token is the file's only line. Losing them costs a new token
-//! each, and nothing else.
+//! All of them have mode 0600 in a folder of mode 0700. The text of a token is the file's only line. Losing a token costs a new one, and
+//! nothing else. Losing a passphrase costs the state, so one is never removed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::error::GitlabResult;
+use crate::digest::sha256;
 use crate::error::Error;
 use crate::plan::{write_atomically, write_json};
 use crate::secret::Secret;
@@ -23,6 +25,8 @@ use crate::secret::Secret;
 /// The agent's token.
 pub(super) const AGENT_TOKEN: &str = "agent-token";
 const MEMORY: &str = "gitlab.json";
+/// How the name of a passphrase's file begins.
+const PASSPHRASE: &str = "state-passphrase-";
 const SCHEMA: u32 = 1;
 
 /// The part of the state folder that this target writes.
@@ -127,8 +131,32 @@ impl Keep {
         if !self.is_ours()? {
             self.disown()?;
         }
+        self.write(&self.path(name), secret)
+    }
+
+    fn write(&self, path: &Path, secret: &Secret) -> GitlabResult<()> {
         let line = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
-        Ok(write_atomically(&self.path(name), line.as_bytes(), 0o600)?)
+        Ok(write_atomically(path, line.as_bytes(), 0o600)?)
+    }
+
+    /// The file with the passphrase of a root's state. It is this project's alone by its name, since it outlives every change of project.
+    pub(super) fn passphrase_file(&self, root: &str) -> PathBuf {
+        self.path(&format!("{PASSPHRASE}{}-{root}", self.digest()))
+    }
+
+    fn digest(&self) -> String {
+        sha256(self.project.as_bytes())[..12].to_owned()
+    }
+
+    /// The stored passphrase of a root's state.
+    pub(super) fn passphrase(&self, root: &str) -> GitlabResult<Option<Secret>> {
+        let path = self.passphrase_file(root);
+        if path.exists() { Ok(Some(Secret::from_file(&path)?)) } else { Ok(None) }
+    }
+
+    /// Stores the passphrase of a root's state.
+    pub(super) fn put_passphrase(&self, root: &str, secret: &Secret) -> GitlabResult<()> {
+        self.write(&self.passphrase_file(root), secret)
     }
 
     /// Removes a secret that has no use any more.

@@ -4,7 +4,7 @@
 //! account the agent can have (`second_user` is for the last of them), `observe` reads what is there,
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `revert` goes the same way back. `proof` then tries with the agent's own
-//! token what the policy forbids. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
+//! token what the policy forbids. `ci` says what pipelines sign in and encrypt with. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
 //! `keep`. `anchor` keeps heads of the evidence log in protected tags. `now` reads what `factoryup status` shows, and `pipeline` what
 //! became of the newest pipeline.
 //!
@@ -30,6 +30,7 @@ pub(crate) mod fuzz;
 mod anchor;
 mod answer;
 mod apply;
+mod ci;
 mod client;
 mod desired;
 mod error;
@@ -49,7 +50,8 @@ mod site;
 
 use std::path::Path;
 
-pub use handed::{TokenLife, hand_over, token_life};
+pub use ci::{Place, roots};
+pub use handed::{TokenLife, hand_over, stored_passphrases, token_life};
 pub use now::{Now, RunnerNow, TokenNow};
 pub use pipeline::{Job, Pipeline, Verdict};
 pub use revert::RevertGitlab;

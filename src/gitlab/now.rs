@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 
 use super::GitlabTarget;
+use super::ci::Place;
 use super::error::GitlabResult;
 use super::http::Call;
 use super::pipeline::{Pipeline, newest};
@@ -31,7 +32,7 @@ pub struct Now {
     /// The owner's token and those of the agent.
     pub tokens: Result<Vec<TokenNow>>,
     /// The CI/CD variables that jobs lack, of those that were asked for.
-    pub missing: Result<Vec<(&'static str, String)>>,
+    pub missing: Result<Vec<Place>>,
 }
 
 /// A runner, as GitLab has it now.
@@ -78,15 +79,15 @@ impl GitlabTarget {
         Ok(self.facts().map_err(Error::from)?.version)
     }
 
-    /// The project now; none if it does not exist. `wanted` are CI/CD variables, each with the environment whose jobs need it.
+    /// The project now; none if it does not exist. `wanted` are the CI/CD variables that jobs need.
     ///
     /// # Errors
     /// Of the calls that all others need.
-    pub fn now(&mut self, wanted: &[(&'static str, String)]) -> Result<Option<Now>> {
+    pub fn now(&mut self, wanted: Vec<Place>) -> Result<Option<Now>> {
         self.look_now(wanted).map_err(Error::from)
     }
 
-    fn look_now(&mut self, wanted: &[(&'static str, String)]) -> GitlabResult<Option<Now>> {
+    fn look_now(&mut self, wanted: Vec<Place>) -> GitlabResult<Option<Now>> {
         let Some(found) = project::read(&self.owner, &self.desired)? else { return Ok(None) };
         self.identify(Some(&found))?;
         let (premium, unlicensed) = self.premium(&found)?;

@@ -1,6 +1,7 @@
 //! The project, with facts that several resources need, requested once.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use super::error::{GitlabError, GitlabResult};
 use super::http::Call;
 use super::identity::Identity;
 use super::keep::Keep;
+use super::resources::variable::{self, Variables};
 use super::second_user::{self, Handed};
 use crate::error::{Error, Kind};
 
@@ -65,6 +67,7 @@ pub(super) struct Site<'a> {
     project: RefCell<Option<Project>>,
     /// None while it was not asked for; empty when there is none.
     account: RefCell<Option<Vec<Account>>>,
+    variables: RefCell<Option<Rc<Variables>>>,
 }
 
 impl<'a> Site<'a> {
@@ -78,8 +81,8 @@ impl<'a> Site<'a> {
         project: Project,
     ) -> Self {
         let id = project.id;
-        let (project, account) = (RefCell::new(Some(project)), RefCell::new(None));
-        Self { desired, owner, keep, premium, handed, id, project, account }
+        let (project, account, variables) = (RefCell::new(Some(project)), RefCell::default(), RefCell::default());
+        Self { desired, owner, keep, premium, handed, id, project, account, variables }
     }
 
     /// The project's attributes.
@@ -121,9 +124,20 @@ impl<'a> Site<'a> {
         Error::new(Kind::CutShort, text).hint("run the command again; it plans another kind of account").into()
     }
 
+    /// The CI/CD variables that the project's jobs get.
+    pub(super) fn variables(&self) -> GitlabResult<Rc<Variables>> {
+        if let Some(all) = &*self.variables.borrow() {
+            return Ok(Rc::clone(all));
+        }
+        let all = Rc::new(variable::read(self)?);
+        *self.variables.borrow_mut() = Some(Rc::clone(&all));
+        Ok(all)
+    }
+
     /// Forgets what was asked, since it may be different now.
     pub(super) fn forget(&self) {
         *self.project.borrow_mut() = None;
         *self.account.borrow_mut() = None;
+        *self.variables.borrow_mut() = None;
     }
 }

@@ -19,6 +19,7 @@ mod support;
 
 mod anchor;
 mod certificates;
+mod ci;
 mod contract;
 mod cutter;
 mod drift;

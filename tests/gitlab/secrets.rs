@@ -24,6 +24,13 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The files of the state folder that hold a secret, each with it.
+fn kept_secrets(situation: &Situation) -> Vec<(String, String)> {
+    let passphrase = super::ci::passphrase_file(situation, "control-plane");
+    let names = ["agent-token", "runner-trusted-token", "runner-untrusted-token", passphrase.as_str()];
+    names.map(|name| (name.to_owned(), situation.kept(name))).to_vec()
+}
+
 #[test]
 fn secrets_are_in_their_files_and_nowhere_else() {
     let Some(situation) = Situation::new() else { return };
@@ -31,14 +38,13 @@ fn secrets_are_in_their_files_and_nowhere_else() {
     let mut target = situation.target();
     converge(&mut target, &recorder, &situation.state, PROVE).unwrap();
     let owner = situation.plane.owner_token();
-    let kept =
-        ["agent-token", "runner-trusted-token", "runner-untrusted-token"].map(|name| (name, situation.kept(name)));
+    let kept = kept_secrets(&situation);
     let told = format!("{} {target:?} {:?}", recorder.told.borrow().join("\n"), situation.plane.log());
     let mut all = Vec::new();
     files(situation.directory(), &mut all);
     assert!(all.len() > 20);
     for (home, secret) in
-        [(None, owner.as_str())].into_iter().chain(kept.iter().map(|(home, text)| (Some(*home), text.as_str())))
+        [(None, owner.as_str())].into_iter().chain(kept.iter().map(|(home, text)| (Some(home.as_str()), text.as_str())))
     {
         assert!(!told.contains(secret), "said aloud: {home:?}");
         for path in &all {

@@ -69,7 +69,7 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     is(&all, "token", "ok", "you: \"stand-in\" ends on ");
     is(&all, "token", "ok", "factory-agent: \"factoryup agent\" ends on ");
     assert!(all["token"].iter().all(|(_, text)| text.ends_with(", in 30 days")), "{all:?}");
-    is(&all, "variables", "attention", "CI lacks 5 variables: CONTROL_PLANE_PLAN_TOKEN (control-plane), ");
+    is(&all, "variables", "attention", "CI lacks 4 variables: CONTROL_PLANE_PLAN_TOKEN (control-plane), ");
     is(&all, "variables", "attention", ", EVIDENCE_SIGNING_KEY (control-plane, evidence)");
     is(&all, "edge", "ok", "none");
     is(&all, "apps", "ok", "none registered");
@@ -92,7 +92,7 @@ fn the_card_shows_what_is_there_and_what_is_left() {
         let body = json!({ "key": key, "value": "0123456789", "environment_scope": scope, "protected": true });
         assert_eq!(situation.plane.post(&situation.path("/variables"), &body).status, 201);
     };
-    for key in ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "STATE_PASSPHRASE", "REPORT_TOKEN"] {
+    for key in ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "REPORT_TOKEN"] {
         variable(key, "control-plane");
     }
     variable("EVIDENCE_SIGNING_KEY", "*");
@@ -103,7 +103,11 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     is(&all, "runner", "ok", "GitLab shows a dead runner online for up to 2 h");
     is(&all, "variables", "ok", "all CI variables are set");
     assert!(all.values().flatten().all(|(state, _)| state == "ok"), "{all:#?}");
-    assert!(matches!(&steps(&shown)[..], [key] if key.starts_with("create your age key")), "{shown}");
+    assert!(
+        matches!(&steps(&shown)[..], [key, copy] if key.starts_with("create your age key")
+            && copy.starts_with("keep a copy of the state passphrases") && copy.ends_with("-control-plane")),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -257,6 +257,15 @@ impl StandIn {
         Ok(issue["iid"].as_u64().unwrap_or_default())
     }
 
+    /// The value of a project's CI/CD variable for just this environment scope, also of a hidden one.
+    #[must_use]
+    pub fn variable_value(&self, project: &str, key: &str, scope: &str) -> Option<String> {
+        let state = self.shared.state();
+        let project = state.projects.get(&state.project_id(project)?)?;
+        let mut all = project.variables.iter();
+        all.find(|one| one.key == key && one.environment_scope == scope).map(|one| one.value.clone())
+    }
+
     /// Ends every unfinished pipeline of a project with a status (`success`, `failed`, `skipped`), and its jobs but the manual ones
     /// with it: what runners would have done. Returns how many there were.
     ///

@@ -4,10 +4,11 @@
 //! The [order](all) is the hand-off's: who sees the project, then its content, then the locks, and only when they hold the accounts that they
 //! lock out. Each write begins by reading again, so that a change that is made already is left alone.
 //!
-//! [`group`] and [`project`] stand apart, since everything else lives in a project, and so does [`variable`], which is only read.
+//! [`group`] and [`project`] stand apart, since everything else lives in a project, and so does [`variable`], with which CI's kinds read and write.
 
 pub(super) mod account;
 pub(super) mod agent_token;
+pub(super) mod ci_variable;
 pub(super) mod environment;
 mod first_issue;
 pub(super) mod grant;
@@ -126,7 +127,7 @@ impl Found {
 }
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 13] {
+pub(super) fn all() -> [&'static dyn Resource; 14] {
     [
         &settings::Settings::Exposure,
         &seed::Seed,
@@ -139,9 +140,10 @@ pub(super) fn all() -> [&'static dyn Resource; 13] {
         &account::ServiceAccount,
         &membership::Membership,
         &agent_token::AgentToken,
+        // Nothing hangs on these: where one fails, the locks and accounts stand.
         &first_issue::FirstIssue,
-        // Last, since nothing hangs on it: where it fails, the locks and accounts stand.
         &remote::Remote,
+        &ci_variable::Passphrases,
     ]
 }
 

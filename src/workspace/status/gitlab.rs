@@ -5,7 +5,7 @@ use super::super::{AnyTarget, Workspace};
 use super::{Compare, compared, counted};
 use crate::error::{Error, Result};
 use crate::factory::{Engine, Factory, HostKind, Tier};
-use crate::gitlab::{Now, Pipeline, RunnerNow, TokenNow, Verdict};
+use crate::gitlab::{Now, Pipeline, Place, RunnerNow, TokenNow, Verdict, roots};
 use crate::plan::{Plan, TargetName};
 
 /// A token that ends within so many days is marked.
@@ -27,7 +27,7 @@ impl Workspace<'_> {
         let version = gitlab.version()?;
         let plan = (compare == Compare::Now).then(|| self.read(gitlab.as_mut()));
         self.watch.busy("reading pipeline, runners and tokens from GitLab");
-        let now = gitlab.now(&wanted_variables(&self.factory));
+        let now = gitlab.now(wanted_variables(&self.factory));
         Ok(Gitlab { version, plan, now })
     }
 
@@ -85,10 +85,10 @@ impl Workspace<'_> {
             Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "all CI variables are set"),
             Ok(missing) => {
                 let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
-                for (name, place) in &missing {
-                    match places.iter_mut().find(|(known, _)| known == name) {
-                        Some((_, known)) => known.push(place),
-                        None => places.push((name, vec![place])),
+                for Place { key, environment } in &missing {
+                    match places.iter_mut().find(|(known, _)| known == key) {
+                        Some((_, known)) => known.push(environment),
+                        None => places.push((key, vec![environment])),
                     }
                 }
                 let text: Vec<_> = places.iter().map(|(name, all)| format!("{name} ({})", all.join(", "))).collect();
@@ -148,25 +148,21 @@ impl Workspace<'_> {
 }
 
 /// The variables that the pipelines of the control repo need, each with its environment: `docs/secrets.md` there.
-fn wanted_variables(factory: &Factory) -> Vec<(&'static str, String)> {
-    let control = "control-plane".to_owned();
-    let mut all = vec![("CONTROL_PLANE_PLAN_TOKEN", control.clone()), ("CONTROL_PLANE_APPLY_TOKEN", control.clone())];
-    let mut roots = vec![control];
-    if factory.cloudflare.enabled {
-        let names = &factory.environments.names;
-        all.extend(
-            names
-                .iter()
-                .flat_map(|name| [("CLOUDFLARE_PLAN_TOKEN", name.clone()), ("CLOUDFLARE_APPLY_TOKEN", name.clone())]),
-        );
-        roots.extend(names.iter().cloned());
+fn wanted_variables(factory: &Factory) -> Vec<Place> {
+    let roots = roots(factory);
+    let mut all = Vec::new();
+    for root in &roots {
+        let cloudflare = ["CLOUDFLARE_PLAN_TOKEN", "CLOUDFLARE_APPLY_TOKEN"];
+        let control = ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN"];
+        let own = if root == "control-plane" { control } else { cloudflare };
+        all.extend(own.map(|key| Place::new(key, root)));
     }
+    let everywhere = |key| roots.iter().map(move |root| Place::new(key, root));
     if factory.infra.engine == Engine::Opentofu {
-        all.extend(roots.iter().map(|root| ("STATE_PASSPHRASE", root.clone())));
+        all.extend(everywhere("STATE_PASSPHRASE"));
     }
-    all.extend(roots.iter().map(|root| ("REPORT_TOKEN", root.clone())));
-    let evidence = "evidence".to_owned();
-    all.extend(roots.into_iter().chain([evidence]).map(|root| ("EVIDENCE_SIGNING_KEY", root)));
+    all.extend(everywhere("REPORT_TOKEN"));
+    all.extend(everywhere("EVIDENCE_SIGNING_KEY").chain([Place::new("EVIDENCE_SIGNING_KEY", "evidence")]));
     all
 }
 
@@ -224,12 +220,12 @@ mod tests {
         assert_eq!(wanted_variables(&factory).len(), 6);
         factory.cloudflare.enabled = true;
         let wanted = wanted_variables(&factory);
-        assert!(wanted.contains(&("CLOUDFLARE_APPLY_TOKEN", "production".into())), "{wanted:?}");
+        assert!(wanted.contains(&Place::new("CLOUDFLARE_APPLY_TOKEN", "production")), "{wanted:?}");
         let page = include_str!("../../../templates/docs/secrets.md");
         let (_, table) = page.split_once("| variable | environment |").unwrap();
         let rows = table.lines().skip(2).take_while(|line| line.starts_with('|') || line.starts_with('{'));
         let told: BTreeSet<_> = rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0)).collect();
-        let names: BTreeSet<_> = wanted.iter().map(|(name, _)| *name).chain(["SOPS_AGE_KEY"]).collect();
+        let names: BTreeSet<_> = wanted.iter().map(|place| place.key).chain(["SOPS_AGE_KEY"]).collect();
         assert_eq!(names, told, "nothing in the control repo itself needs SOPS_AGE_KEY");
     }
 }

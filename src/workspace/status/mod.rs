@@ -7,7 +7,7 @@ use super::card::{Card, State, Step};
 use crate::app::registered;
 use crate::error::{Kind, Result};
 use crate::factory::{AgentKind, HostKind, SecretProvider};
-use crate::gitlab::Now;
+use crate::gitlab::{Now, stored_passphrases};
 use crate::plan::{Plan, Target as _, TargetName};
 use crate::repo::doctor::glance;
 use crate::wizard::discover::Surroundings;
@@ -175,6 +175,12 @@ impl Workspace<'_> {
         }
         if self.factory.secrets.provider == SecretProvider::SopsAge {
             self.key_step(card);
+        }
+        let passphrases = stored_passphrases(&self.factory, &self.state)?;
+        if !passphrases.is_empty() {
+            let what = "keep a copy of the state passphrases off this machine, if you have none: a state is lost with its passphrase";
+            let files: Vec<_> = passphrases.iter().map(|file| file.display().to_string()).collect();
+            card.next.push(Step { what: what.into(), how: files.join(" "), is_open: false });
         }
         Ok(())
     }

@@ -1,0 +1,113 @@
+//! Passphrases with which OpenTofu encrypts its states: one for each root, made here, as a CI/CD variable that GitLab never shows again.
+//!
+//! The state is lost with its passphrase. So the passphrase is in a file of the state folder before any job can encrypt with it, and the file stays:
+//! nothing here removes or overwrites one.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::variable::{self, Holder};
+use super::{Back, Found, Resource, WayBack};
+use crate::error::Error;
+use crate::gitlab::ci::{PASSPHRASE, Place};
+use crate::gitlab::desired::Desired;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::site::Site;
+use crate::plan::{Action, Change, Undo};
+use crate::secret::Secret;
+
+const KIND: &str = "ci-variable";
+/// What the variable's description says of the value.
+const MARK: &str = "state passphrase";
+/// How many random bytes a passphrase is made of.
+const BYTES: usize = 24;
+
+/// See the [module](self).
+pub(in crate::gitlab) struct Passphrases;
+
+fn id(environment: &str) -> String {
+    format!("{KIND}:{PASSPHRASE}/{environment}")
+}
+
+fn create(place: &Place) -> Change {
+    let summary = format!("create a state passphrase in the CI/CD variable {place}, with a copy in the state folder");
+    Change::new(id(&place.environment), Action::Create, summary)
+}
+
+fn compare(place: &Place, holder: Holder<'_>) -> Option<Change> {
+    match holder {
+        Holder::Nobody => Some(create(place)),
+        Holder::Ours(one) if !one.is_guarded() => {
+            let summary = format!("protect and mask the CI/CD variable {place} again");
+            Some(Change::new(id(&place.environment), Action::Update, summary))
+        }
+        Holder::Ours(_) | Holder::Owner => None,
+    }
+}
+
+/// The stored passphrase of a root, else a new one, which is stored first.
+fn passphrase(site: &Site<'_>, root: &str) -> GitlabResult<Secret> {
+    if let Some(stored) = site.keep.passphrase(root)? {
+        return Ok(stored);
+    }
+    let mut bytes = Zeroizing::new([0_u8; BYTES]);
+    getrandom::fill(&mut *bytes).map_err(|e| Error::internal(format!("no random bytes: {e}")))?;
+    let made = Secret::new(STANDARD.encode(&*bytes));
+    site.keep.put_passphrase(root, &made)?;
+    Ok(made)
+}
+
+impl Resource for Passphrases {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fresh(&self, desired: &Desired) -> Vec<Change> {
+        desired.ci.passphrases().map(|place| create(&place)).collect()
+    }
+
+    fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
+        let mut found = Found::default();
+        let all = site.variables()?;
+        for place in site.desired.ci.passphrases() {
+            let holder = all.holder(&place);
+            if matches!(holder, Holder::Owner) {
+                found.notes.push(variable::kept(&place));
+            }
+            found.add(compare(&place, holder));
+        }
+        Ok(found)
+    }
+
+    fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
+        let wanted = site.desired.ci.passphrases().find(|place| id(&place.environment) == change.id);
+        let Some(place) = wanted else { return Ok(Undo::Never { reason: "it is no longer needed".into() }) };
+        let all = site.variables()?;
+        match all.holder(&place) {
+            Holder::Owner => return Ok(Undo::Never { reason: "you created the variable yourself".into() }),
+            Holder::Nobody => {
+                let value = passphrase(site, &place.environment)?;
+                variable::set(site, &place, Some(&value), MARK)?;
+            }
+            // The value stays: the state is encrypted with it.
+            Holder::Ours(_) => variable::set(site, &place, None, MARK)?,
+        }
+        Ok(Undo::Remove)
+    }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::By(back)
+    }
+}
+
+fn back(site: &Site<'_>, of: &str, _undo: &Undo) -> GitlabResult<Back> {
+    let environment = of.split_once('/').map_or(of, |(_, environment)| environment).to_owned();
+    if !site.variables()?.ours(PASSPHRASE).any(|one| one.scope() == environment) {
+        return Ok(Back::Done);
+    }
+    let copy = site.keep.passphrase_file(&environment);
+    let stays = if copy.exists() { format!("; the copy in {} stays", copy.display()) } else { String::new() };
+    let summary = format!("remove the CI/CD variable {PASSPHRASE} ({environment}){stays}");
+    Ok(Back::remove(id(&environment), summary, move |site| variable::remove(site, PASSPHRASE, &environment)))
+}
