@@ -168,7 +168,11 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     let mut seen = watcher.stop();
 
     let made = secrets(&journey);
-    assert_eq!(made.len(), 6, "the run should have made an agent token and two runner tokens");
+    assert_eq!(
+        made.len(),
+        10,
+        "the run should have made tokens of the agent, two runners and three jobs, and a passphrase"
+    );
     let watcher = Watcher::start(made.iter().map(|secret| secret.text.clone()).collect());
     agent_works(&journey);
 
@@ -325,8 +329,17 @@ fn secrets(journey: &Journey) -> Vec<Secrecy> {
         // A line of the key that no other key has.
         Secrecy::new("private key", private.lines().nth(3).unwrap()),
     ];
+    // GitLab has the only copy of these.
+    for key in ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "REPORT_TOKEN"] {
+        let value = journey.plane.stand_in.variable_value("factory/factory", key, "control-plane");
+        secrets.extend(value.map(|text| Secrecy::new(key, &text)));
+    }
     for path in canary::files(&journey.state()) {
         let text = fs::read_to_string(&path).unwrap_or_default();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("state-passphrase-")) {
+            secrets.push(Secrecy { here: Some(path), ..Secrecy::new("state passphrase", text.trim_end()) });
+            continue;
+        }
         let token =
             text.split(['"', '\n', ' ', '=']).find(|word| word.starts_with("glpat-") || word.starts_with("glrt-"));
         let Some(token) = token else { continue };

@@ -1,8 +1,13 @@
-//! What the control repo's pipelines need in GitLab: the variables, each in the environment of a root, that `docs/secrets.md` of the control
-//! repo lists.
+//! What the control repo's pipelines need in GitLab: the accounts that jobs sign in with, and the variables, each in the environment of a
+//! root, that `docs/secrets.md` of the control repo lists.
+//!
+//! An account of a project cannot be a member of a group. So those for plan and apply, which read and change the projects of the group's
+//! applications, are service accounts of the top-level group. The one for reports is the project's where GitLab has that.
 
 use std::fmt;
 
+use super::desired::{MAINTAINER, REPORTER};
+use super::identity::Identity;
 use crate::factory::{Engine, Factory};
 
 /// The root that every control repo has.
@@ -39,22 +44,117 @@ pub fn roots(factory: &Factory) -> Vec<String> {
     std::iter::once(CONTROL_PLANE.to_owned()).chain(names.cloned()).collect()
 }
 
+/// What jobs do that sign in to GitLab. The scripts of the control repo say what each needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Reads the applications' projects, to compare them with the code.
+    Plan,
+    /// Changes them.
+    Apply,
+    /// Writes issues about what the nightly pipeline found.
+    Report,
+}
+
+impl Purpose {
+    pub(super) const ALL: [Self; 3] = [Self::Plan, Self::Apply, Self::Report];
+
+    /// Its name in ids and user names.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::Report => "report",
+        }
+    }
+
+    /// The variable with its token.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Plan => "CONTROL_PLANE_PLAN_TOKEN",
+            Self::Apply => "CONTROL_PLANE_APPLY_TOKEN",
+            Self::Report => "REPORT_TOKEN",
+        }
+    }
+
+    /// The scope of its token.
+    pub(super) fn scope(self) -> &'static str {
+        match self {
+            Self::Plan => "read_api",
+            // Creating an issue takes it, whatever the role.
+            Self::Apply | Self::Report => "api",
+        }
+    }
+
+    /// Its role.
+    pub(super) fn level(self) -> u8 {
+        match self {
+            Self::Plan | Self::Apply => MAINTAINER,
+            Self::Report => REPORTER,
+        }
+    }
+
+    /// Whether it has the role in the group, and so in all projects of it.
+    pub(super) fn is_in_group(self) -> bool {
+        self != Self::Report
+    }
+
+    /// The name of its account, which is unique on the instance.
+    pub(super) fn username(self, project: u64) -> String {
+        format!("factoryup-{project}-{}", self.word())
+    }
+}
+
 /// What factoryup makes for pipelines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ci {
     roots: Vec<String>,
     /// Whether the engine encrypts its state.
     encrypted: bool,
+    /// Whether the project has service accounts; known once GitLab was asked.
+    pub(super) project: bool,
+    /// The top-level group whose service accounts the owner makes, likewise.
+    pub(super) group: Option<String>,
+    /// Why there is none, for people.
+    pub(super) reason: String,
 }
 
 impl Ci {
     pub(super) fn new(factory: &Factory) -> Self {
-        Self { roots: roots(factory), encrypted: factory.infra.engine == Engine::Opentofu }
+        let encrypted = factory.infra.engine == Engine::Opentofu;
+        Self { roots: roots(factory), encrypted, project: false, group: None, reason: String::new() }
     }
 
     /// Where passphrases of states are needed.
     pub(super) fn passphrases(&self) -> impl Iterator<Item = Place> + '_ {
         self.everywhere(PASSPHRASE).filter(|_| self.encrypted)
+    }
+
+    /// Where the account for this can be made, if it can.
+    pub(super) fn home(&self, purpose: Purpose) -> Option<Identity> {
+        let group = || self.group.clone().map(Identity::Group);
+        if purpose == Purpose::Report && self.project { Some(Identity::Project) } else { group() }
+    }
+
+    /// The variables that hold its token.
+    pub(super) fn places(&self, purpose: Purpose) -> impl Iterator<Item = Place> + '_ {
+        let is_used = move |place: &Place| purpose == Purpose::Report || place.environment == CONTROL_PLANE;
+        self.everywhere(purpose.key()).filter(is_used)
+    }
+
+    /// Whether the next apply creates this variable if it is missing.
+    pub(super) fn makes(&self, place: &Place) -> bool {
+        place.key == PASSPHRASE
+            || Purpose::ALL.into_iter().any(|purpose| purpose.key() == place.key && self.home(purpose).is_some())
+    }
+
+    /// Which accounts factoryup cannot make here, and why.
+    pub(super) fn deferred(&self) -> Option<String> {
+        let left = Purpose::ALL.into_iter().filter(|purpose| self.home(*purpose).is_none());
+        let words: Vec<_> = left.map(Purpose::word).collect();
+        (!words.is_empty()).then(|| {
+            let (words, reason) = (words.join(", "), &self.reason);
+            format!("the accounts and tokens of CI's jobs are left to you ({words}): {reason}; \"What CI needs\" in docs/secrets.md has the steps")
+        })
     }
 
     fn everywhere(&self, key: &'static str) -> impl Iterator<Item = Place> + '_ {

@@ -12,6 +12,8 @@ use crate::factory::{Factory, RunnerKind, Tier};
 
 /// Nobody.
 pub(super) const NO_ONE: u8 = 0;
+/// GitLab's role Reporter.
+pub(super) const REPORTER: u8 = 20;
 /// GitLab's role Developer. All levels: <https://docs.gitlab.com/api/access_requests/#valid-access-levels>.
 pub(super) const DEVELOPER: u8 = 30;
 /// GitLab's role Maintainer.
@@ -140,6 +142,11 @@ impl Desired {
         format!("{}/{}", self.group, self.project)
     }
 
+    /// Path of the top-level group.
+    pub(super) fn top(&self) -> &str {
+        self.group.split('/').next().unwrap_or_default()
+    }
+
     /// The project's page.
     pub(super) fn url(&self) -> String {
         format!("{}/{}", self.base.as_str(), self.path())
@@ -218,7 +225,7 @@ pub(super) fn role(level: u8) -> &'static str {
         1..=9 => "Minimal Access",
         10..=14 => "Guest",
         15..=19 => "Planner",
-        20..=29 => "Reporter",
+        REPORTER..=29 => "Reporter",
         DEVELOPER..=39 => "Developer",
         MAINTAINER..=49 => "Maintainer",
         OWNER..=59 => "Owner",

@@ -9,6 +9,8 @@
 //! Each way is tried by reading, before anything is changed. Sources: <https://docs.gitlab.com/api/service_accounts/>,
 //! <https://docs.gitlab.com/api/users/#create-a-user>.
 
+use std::collections::BTreeSet;
+
 use super::client::Client;
 use super::desired::Desired;
 use super::error::GitlabResult;
@@ -57,14 +59,40 @@ pub(super) fn choose(
         if facts.project_accounts && project_has_accounts(owner, desired, project)? {
             return Ok(Identity::Project);
         }
-        let top = desired.group.split('/').next().unwrap_or_default();
-        if owner.attempt(&Call::get("/groups/:id/service_accounts", &[&top]), None)?.is_success() {
+        let top = desired.top();
+        if group_has_accounts(owner, top)? {
             return Ok(Identity::Group(top.to_owned()));
         }
     }
     // Read by administrators only, and harmless.
     let admin = owner.attempt(&Call::get("/application/plan_limits", &[]), None)?.is_success();
     Ok(if admin { Identity::Made } else { Identity::Given })
+}
+
+/// Where CI's accounts can be made: whether in the project, and in which top-level group. `refused` says where GitLab refused to make
+/// one, and `is_new` that the group does not exist yet.
+pub(super) fn for_ci(
+    owner: &Client,
+    desired: &Desired,
+    facts: &Facts,
+    project: Option<&Project>,
+    (refused, is_new): (&BTreeSet<String>, bool),
+) -> GitlabResult<(bool, Option<String>)> {
+    if !facts.enterprise {
+        return Ok((false, None));
+    }
+    let (agent, top) = (&desired.agent.identity, desired.top());
+    let of_project = !refused.contains("project")
+        && (*agent == Identity::Project || (facts.project_accounts && project_has_accounts(owner, desired, project)?));
+    let of_group = !refused.contains("group")
+        && (matches!(agent, Identity::Group(_))
+            || if is_new { facts.project_accounts } else { group_has_accounts(owner, top)? });
+    Ok((of_project, of_group.then(|| top.to_owned())))
+}
+
+/// Whether the owner may see the service accounts of a top-level group.
+fn group_has_accounts(owner: &Client, top: &str) -> GitlabResult<bool> {
+    Ok(owner.attempt(&Call::get("/groups/:id/service_accounts", &[&top]), None)?.is_success())
 }
 
 /// Where the call exists and the project does not, GitLab says that it is the project which is missing.

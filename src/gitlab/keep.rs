@@ -10,7 +10,7 @@
 //! All of them have mode 0600 in a folder of mode 0700. The text of a token is the file's only line. Losing a token costs a new one, and
 //! nothing else. Losing a passphrase costs the state, so one is never removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -24,7 +24,8 @@ use crate::secret::Secret;
 
 /// The agent's token.
 pub(super) const AGENT_TOKEN: &str = "agent-token";
-const MEMORY: &str = "gitlab.json";
+/// What is remembered.
+pub(super) const MEMORY: &str = "gitlab.json";
 /// How the name of a passphrase's file begins.
 const PASSPHRASE: &str = "state-passphrase-";
 const SCHEMA: u32 = 1;
@@ -52,6 +53,9 @@ pub(super) struct Memory {
     /// Whether GitLab has service accounts and refused to make one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) no_service_account: bool,
+    /// Where GitLab refused to make a service account for CI: `group`, `project`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) refused_accounts: BTreeSet<String>,
 }
 
 /// What is remembered of the agent's token.
@@ -92,6 +96,7 @@ impl Keep {
             runners: BTreeMap::new(),
             agent: None,
             no_service_account: false,
+            refused_accounts: BTreeSet::new(),
         };
         let text = match crate::budget::read_text(&path) {
             Ok(text) => text,

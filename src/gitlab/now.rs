@@ -3,13 +3,13 @@
 use jiff::civil::Date;
 
 use super::GitlabTarget;
-use super::ci::Place;
+use super::ci::{Place, Purpose};
 use super::error::GitlabResult;
 use super::http::Call;
 use super::pipeline::{Pipeline, newest};
 use super::preflight::{TokenFacts, today};
 use super::resources::membership::needs_renewal;
-use super::resources::{agent_token, project, runner, seed, variable};
+use super::resources::{agent_token, ci_account, ci_token, project, runner, seed, variable};
 use super::site::Site;
 use crate::dialog::plain;
 use crate::error::{Error, Result};
@@ -32,7 +32,18 @@ pub struct Now {
     /// The owner's token and those of the agent.
     pub tokens: Result<Vec<TokenNow>>,
     /// The CI/CD variables that jobs lack, of those that were asked for.
-    pub missing: Result<Vec<Place>>,
+    pub missing: Result<Vec<Missing>>,
+    /// Which of CI's accounts factoryup cannot make here, and why.
+    pub deferred: Option<String>,
+}
+
+/// A CI/CD variable that jobs lack.
+#[derive(Debug)]
+pub struct Missing {
+    /// The variable.
+    pub place: Place,
+    /// Whether the next apply does not create it.
+    pub is_by_hand: bool,
 }
 
 /// A runner, as GitLab has it now.
@@ -89,7 +100,7 @@ impl GitlabTarget {
 
     fn look_now(&mut self, wanted: Vec<Place>) -> GitlabResult<Option<Now>> {
         let Some(found) = project::read(&self.owner, &self.desired)? else { return Ok(None) };
-        self.identify(Some(&found))?;
+        self.identify(Some(&found), false)?;
         let (premium, unlicensed) = self.premium(&found)?;
         let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, found);
         let head = self.head(site.id)?.map(|branch| branch.commit.id);
@@ -102,10 +113,16 @@ impl GitlabTarget {
             runners: runners(&site).map_err(Error::from),
             agent: agent(&site).map_err(Error::from),
             tokens: tokens(&site).map_err(Error::from),
-            missing: variable::missing(&site, wanted).map_err(Error::from),
+            missing: missing(&site, wanted).map_err(Error::from),
+            deferred: site.desired.ci.deferred(),
             head,
         }))
     }
+}
+
+fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<Vec<Missing>> {
+    let all = variable::missing(site, wanted)?.into_iter();
+    Ok(all.map(|place| Missing { is_by_hand: !site.desired.ci.makes(&place), place }).collect())
 }
 
 fn runners(site: &Site<'_>) -> GitlabResult<Vec<RunnerNow>> {
@@ -130,6 +147,7 @@ fn tokens(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
     let owner: TokenFacts = site.owner.fetch(&own)?;
     // It is only for the set-up, so that its end is nothing to do.
     let mut all = vec![TokenNow::of("you", &owner, false)];
+    all.extend(of_ci(site)?);
     let Some(account) = site.account()? else { return Ok(all) };
     let kept: Option<TokenFacts> = match agent_token::agent(site)?.map(|agent| agent.fetch(&own)) {
         Some(Err(error)) if matches!(error.status(), Some(401 | 403)) => None,
@@ -149,5 +167,18 @@ fn tokens(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
     };
     let working = listed.iter().filter(|token| token.active);
     all.extend(working.map(|token| TokenNow::of(&wanted.username, token, is_due(token))));
+    Ok(all)
+}
+
+/// The tokens of CI's accounts, also of one whose variables the owner has set since.
+fn of_ci(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
+    let mut all = Vec::new();
+    for purpose in Purpose::ALL {
+        let Some(home) = site.desired.ci.home(purpose) else { continue };
+        let Some(account) = ci_account::find(site, purpose, &home)? else { continue };
+        let tokens = ci_token::ours(site, purpose, &home, &account)?;
+        let now = |token: &TokenFacts| TokenNow::of(&account.username, token, ci_token::is_due(token.expires_at));
+        all.extend(tokens.iter().map(now));
+    }
     Ok(all)
 }

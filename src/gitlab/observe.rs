@@ -5,6 +5,7 @@ use super::desired::Desired;
 use super::error::GitlabResult;
 use super::http::Call;
 use super::identity::{self, Identity};
+use super::keep::{self, Memory};
 use super::preflight::{self, Facts, require_maintainer};
 use super::resources::{self, account, group, project, variable};
 use super::second_user;
@@ -22,13 +23,16 @@ impl GitlabTarget {
             Some(found) => self.may_change(found)?,
             None => plan.changes = group::observe(&self.owner, &self.desired, facts.owner)?,
         }
-        self.identify(found.as_ref())?;
+        let top = format!("{}:{}", group::KIND, self.desired.top());
+        let is_new = plan.changes.iter().any(|change| change.id == top);
+        self.identify(found.as_ref(), is_new)?;
         if self.desired.agent.identity == Identity::Given {
             second_user::ready(&self.owner, &self.desired, &self.keep, &mut self.handed, watch)?;
         }
         let Some(found) = found else {
             account::require_free(&self.owner, &self.desired, &self.keep)?;
             plan.push(project::create(&self.desired));
+            plan.notes.extend(self.desired.ci.deferred());
             plan.changes.extend(resources::all().iter().flat_map(|resource| resource.fresh(&self.desired)));
             return Ok(plan);
         };
@@ -67,16 +71,47 @@ impl GitlabTarget {
         Ok(self.facts.insert(facts).clone())
     }
 
-    /// Chooses the kind of the agent's account; once.
-    pub(super) fn identify(&mut self, project: Option<&Project>) -> GitlabResult<()> {
+    /// Chooses the kind of the agent's account, and of CI's; once. `is_new` says that the top-level group does not exist yet.
+    pub(super) fn identify(&mut self, project: Option<&Project>, is_new: bool) -> GitlabResult<()> {
         if !self.identified {
             let facts = self.facts()?;
             let memory = self.keep.memory()?;
-            let user = memory.no_service_account || memory.agent.is_some_and(|agent| agent.user);
+            let user = memory.no_service_account || memory.agent.as_ref().is_some_and(|agent| agent.user);
             self.desired.agent.identity = identity::choose(&self.owner, &self.desired, &facts, project, user)?;
+            // An instance that made none for the agent makes none for CI.
+            let refused = if memory.no_service_account {
+                ["group", "project"].map(str::to_owned).into()
+            } else {
+                memory.refused_accounts.clone()
+            };
+            let homes = (&refused, is_new);
+            (self.desired.ci.project, self.desired.ci.group) =
+                identity::for_ci(&self.owner, &self.desired, &facts, project, homes)?;
+            self.desired.ci.reason = self.without_accounts(&facts, &memory);
             self.identified = true;
         }
         Ok(())
+    }
+
+    /// Why CI's accounts are not made, where they are not.
+    fn without_accounts(&self, facts: &Facts, memory: &Memory) -> String {
+        if !facts.enterprise {
+            return "GitLab's Community Edition has no service accounts".into();
+        }
+        if memory.no_service_account {
+            return "your account may not create one here".into();
+        }
+        if !memory.refused_accounts.is_empty() {
+            let file = self.keep.path(keep::MEMORY);
+            return format!(
+                "GitLab refused to create one; to try again, remove \"refused_accounts\" from {}",
+                file.display()
+            );
+        }
+        let top = self.desired.top();
+        format!(
+            "{top} is no group whose service accounts your account may create, which takes a license before 18.11 and an Owner of the group"
+        )
     }
 
     /// Refuses a caller whose role is known and too low. An administrator has no role and every right.

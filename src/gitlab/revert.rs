@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use super::GitlabTarget;
 use super::apply::{finish, logged};
+use super::ci::Purpose;
 use super::error::GitlabResult;
-use super::resources::{self, Act, Back, Resource, WayBack, agent_token, group, project, runner};
+use super::resources::{self, Act, Back, Resource, WayBack, agent_token, ci_account, ci_token, group, project, runner};
 use super::site::Site;
 use crate::error::{Error, Result};
 use crate::plan::{Action, Change, Deed, Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
@@ -34,7 +35,10 @@ impl RevertGitlab {
         let memory = self.gitlab.keep.memory()?;
         let runners = memory.runners.keys().map(|name| format!("{}:{name}", runner::KIND));
         let token = memory.agent.map(|_| format!("{}:{}", agent_token::KIND, self.gitlab.desired.agent.username));
-        for id in runners.chain(token) {
+        let ci = Purpose::ALL.into_iter().filter(|purpose| self.gitlab.desired.ci.home(*purpose).is_some());
+        let ci =
+            ci.flat_map(|purpose| [ci_account::KIND, ci_token::KIND].map(|kind| format!("{kind}:{}", purpose.word())));
+        for id in runners.chain(token).chain(ci) {
             // One that is recorded stays as it is.
             receipt.record(&id, Action::Create, Undo::Remove);
         }
@@ -51,6 +55,12 @@ impl RevertGitlab {
         let Some(found) = project::read(&self.gitlab.owner, &self.gitlab.desired)? else {
             plan.notes.push(format!("{} does not exist, or you have no access to it", self.gitlab.desired.url()));
             // A token outlives its project.
+            if receipt.entries.iter().any(|entry| kind(entry) == ci_token::KIND) {
+                let (base, top) = (self.gitlab.desired.base.as_str(), self.gitlab.desired.top());
+                plan.notes.push(format!(
+                    "CI's service accounts in the group {top} may have tokens that work; delete the accounts factoryup-…: {base}/groups/{top}/-/settings/service_accounts"
+                ));
+            }
             let username = &self.gitlab.desired.agent.username;
             if agent_token::kept_works(&self.gitlab.owner, &self.gitlab.keep)? {
                 let summary = format!("revoke the token of {username}");
@@ -58,7 +68,9 @@ impl RevertGitlab {
             }
             return Ok(plan);
         };
-        self.gitlab.identify(Some(&found))?;
+        self.gitlab.identify(Some(&found), false)?;
+        // Where CI's accounts are was not known before.
+        let receipt = self.receipt()?;
         let site = self.gitlab.site(found)?;
         let is_ours = created_project(&receipt);
         if is_ours {

@@ -67,6 +67,8 @@ pub(super) struct Site<'a> {
     project: RefCell<Option<Project>>,
     /// None while it was not asked for; empty when there is none.
     account: RefCell<Option<Vec<Account>>>,
+    /// The service accounts of each place that was asked for.
+    service_accounts: RefCell<Vec<(Identity, Rc<Vec<Account>>)>>,
     variables: RefCell<Option<Rc<Variables>>>,
 }
 
@@ -81,8 +83,18 @@ impl<'a> Site<'a> {
         project: Project,
     ) -> Self {
         let id = project.id;
-        let (project, account, variables) = (RefCell::new(Some(project)), RefCell::default(), RefCell::default());
-        Self { desired, owner, keep, premium, handed, id, project, account, variables }
+        Self {
+            desired,
+            owner,
+            keep,
+            premium,
+            handed,
+            id,
+            project: RefCell::new(Some(project)),
+            account: RefCell::default(),
+            service_accounts: RefCell::default(),
+            variables: RefCell::default(),
+        }
     }
 
     /// The project's attributes.
@@ -102,17 +114,32 @@ impl<'a> Site<'a> {
             return Ok(account.first().cloned());
         }
         let found = match &self.desired.agent.identity {
-            Identity::Project => self.service_account(&Call::get("/projects/:id/service_accounts", &[&self.id]))?,
-            Identity::Group(top) => self.service_account(&Call::get("/groups/:id/service_accounts", &[top]))?,
+            home @ (Identity::Project | Identity::Group(_)) => {
+                self.service_account(home, &self.desired.agent.username)?
+            }
             Identity::Made | Identity::Given => second_user::find(self.owner, self.desired, self.keep)?,
         };
         *self.account.borrow_mut() = Some(found.clone().into_iter().collect());
         Ok(found)
     }
 
-    fn service_account(&self, all: &Call) -> GitlabResult<Option<Account>> {
-        let mut all = self.owner.list::<Account>(all).map_err(|error| self.without_accounts(error))?.into_iter();
-        Ok(all.find(|account| account.username.eq_ignore_ascii_case(&self.desired.agent.username)))
+    /// The service account of this name in the project, or in the top-level group that `home` names.
+    pub(super) fn service_account(&self, home: &Identity, username: &str) -> GitlabResult<Option<Account>> {
+        let all = self.service_accounts(home)?;
+        Ok(all.iter().find(|account| account.username.eq_ignore_ascii_case(username)).cloned())
+    }
+
+    fn service_accounts(&self, home: &Identity) -> GitlabResult<Rc<Vec<Account>>> {
+        if let Some((_, all)) = self.service_accounts.borrow().iter().find(|(known, _)| known == home) {
+            return Ok(Rc::clone(all));
+        }
+        let call = match home {
+            Identity::Group(top) => Call::get("/groups/:id/service_accounts", &[top]),
+            _ => Call::get("/projects/:id/service_accounts", &[&self.id]),
+        };
+        let all = Rc::new(self.owner.list::<Account>(&call).map_err(|error| self.without_accounts(error))?);
+        self.service_accounts.borrow_mut().push((home.clone(), Rc::clone(&all)));
+        Ok(all)
     }
 
     /// The instance said that it has them, and has them not: a flag that is off, or something in between.
@@ -138,6 +165,7 @@ impl<'a> Site<'a> {
     pub(super) fn forget(&self) {
         *self.project.borrow_mut() = None;
         *self.account.borrow_mut() = None;
+        self.service_accounts.borrow_mut().clear();
         *self.variables.borrow_mut() = None;
     }
 }

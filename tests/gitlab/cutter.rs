@@ -1,6 +1,7 @@
 //! A proxy before the stand-in that can lose an answer: the request is carried out, and the connection ends; and that can hide
 //! something, which is then read as 404.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +23,15 @@ impl Cutter {
         let inside = Arc::clone(&armed);
         let hidden = Arc::default();
         let away = Arc::clone(&hidden);
+        let lost: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) else { continue };
                 let cut = Arc::new(AtomicBool::new(false));
                 let (armed, cut_up) = (Arc::clone(&inside), Arc::clone(&cut));
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                let away = Arc::clone(&away);
-                std::thread::spawn(move || requests(from, to, &armed, &cut_up, &away));
+                let (away, lost) = (Arc::clone(&away), Arc::clone(&lost));
+                std::thread::spawn(move || requests(from, to, (&armed, &cut_up), &away, &lost));
                 std::thread::spawn(move || answers(server, client, &cut));
             }
         });
@@ -54,18 +56,20 @@ impl Cutter {
 fn requests(
     mut from: TcpStream,
     mut to: TcpStream,
-    armed: &AtomicBool,
-    cut: &AtomicBool,
+    (armed, cut): (&AtomicBool, &AtomicBool),
     hidden: &Mutex<Option<&'static str>>,
+    lost: &Mutex<BTreeSet<String>>,
 ) {
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let line = buffer[..count].split(|b| *b == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line).into_owned();
-        // A lost new token is followed by another new token, for as long as each gets lost; only creations get further.
+        // A lost new token is followed by another new token, for as long as each gets lost. So those of an account get lost once.
         let creates = line.starts_with("POST /api/") && !line.contains("rotate") && !line.contains("reset_");
-        if creates && armed.swap(false, Ordering::SeqCst) {
+        let is_token = line.contains("/personal_access_tokens");
+        if creates && !(is_token && lost.lock().unwrap().contains(&line)) && armed.swap(false, Ordering::SeqCst) {
             cut.store(true, Ordering::SeqCst);
+            lost.lock().unwrap().insert(line.clone());
         }
         let away = hidden.lock().unwrap().filter(|path| line.starts_with("GET /api/") && line.contains(path));
         let at =

@@ -102,14 +102,25 @@ fn in_a_project_that_factoryup_created_only_the_access_goes() {
     let found = plan(&situation);
     assert_eq!(
         ids(&found),
-        ["agent-token:factory-agent", "member:factory-agent", "runner:trusted", "runner:untrusted"]
+        [
+            "ci-token:report",
+            "ci-token:apply",
+            "ci-token:plan",
+            "ci-account:report",
+            "ci-account:apply",
+            "ci-account:plan",
+            "agent-token:factory-agent",
+            "member:factory-agent",
+            "runner:trusted",
+            "runner:untrusted"
+        ]
     );
     assert!(
         found.notes.iter().any(|note| note.contains("the project stays as factoryup created it")),
         "{:?}",
         found.notes
     );
-    assert!(matches!(revert(&situation).unwrap(), Outcome::Applied { changes: 4, .. }));
+    assert!(matches!(revert(&situation).unwrap(), Outcome::Applied { changes: 10, .. }));
 
     let user = situation.plane.stand_in.url().trim_end_matches('/').to_owned() + "/api/v4/user";
     let agent =
@@ -126,7 +137,7 @@ fn in_a_project_that_factoryup_created_only_the_access_goes() {
     assert!(matches!(revert(&situation).unwrap(), Outcome::AlreadyRight { .. }));
     // The way there is open again.
     situation.apply(QUIET).unwrap();
-    assert_eq!(ids(&plan(&situation)).len(), 4);
+    assert_eq!(ids(&plan(&situation)).len(), 10);
 }
 
 #[test]
@@ -211,12 +222,13 @@ fn a_token_that_a_killed_run_did_not_record_is_revoked_all_the_same() {
     let Some(situation) = Situation::handed_off() else { return };
     let path = situation.state.file("receipt-gitlab.json");
     let mut receipt = Receipt::read(&path).unwrap().unwrap();
-    for id in ["agent-token:factory-agent", "runner:trusted"] {
+    for id in ["agent-token:factory-agent", "runner:trusted", "ci-token:apply", "ci-account:apply"] {
         receipt.forget(id);
     }
     receipt.write(&path).unwrap();
-    assert_eq!(ids(&plan(&situation)).len(), 4);
+    assert_eq!(ids(&plan(&situation)).len(), 10);
     revert(&situation).unwrap();
+    assert!(plan(&situation).is_empty());
     assert_eq!(situation.get("/runners?type=project_type"), json!([]));
 }
 

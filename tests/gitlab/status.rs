@@ -68,13 +68,21 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     is(&all, "agent", "ok", "the project's service account factory-agent");
     is(&all, "token", "ok", "you: \"stand-in\" ends on ");
     is(&all, "token", "ok", "factory-agent: \"factoryup agent\" ends on ");
-    assert!(all["token"].iter().all(|(_, text)| text.ends_with(", in 30 days")), "{all:?}");
-    is(&all, "variables", "attention", "CI lacks 4 variables: CONTROL_PLANE_PLAN_TOKEN (control-plane), ");
-    is(&all, "variables", "attention", ", EVIDENCE_SIGNING_KEY (control-plane, evidence)");
+    let (of_ci, others): (Vec<_>, Vec<_>) = all["token"].iter().partition(|(_, text)| text.starts_with("factoryup-"));
+    assert!(others.iter().all(|(_, text)| text.ends_with(", in 30 days")), "{all:?}");
+    for (word, (_, text)) in ["plan", "apply", "report"].iter().zip(&of_ci) {
+        let end = format!("-{word}: \"factoryup {word}\" ends on {}", plane::expires_in(90));
+        assert!(of_ci.len() == 3 && text.ends_with(&end), "{text}");
+    }
+    is(&all, "variables", "attention", "CI lacks 1 variable: EVIDENCE_SIGNING_KEY (control-plane, evidence)");
     is(&all, "edge", "ok", "none");
     is(&all, "apps", "ok", "none registered");
     let left = steps(&shown);
-    for step in ["connect a machine as the trusted runner => docs/", "create your age key", "create the CI variables"] {
+    for step in [
+        "connect a machine as the trusted runner => docs/",
+        "create your age key",
+        "create EVIDENCE_SIGNING_KEY (control-plane, evidence) as CI variables",
+    ] {
         assert!(left.iter().any(|left| left.starts_with(step)), "{step}: {left:#?}");
     }
     let pipeline = situation.get("/pipelines")[0]["web_url"].clone();
@@ -92,9 +100,6 @@ fn the_card_shows_what_is_there_and_what_is_left() {
         let body = json!({ "key": key, "value": "0123456789", "environment_scope": scope, "protected": true });
         assert_eq!(situation.plane.post(&situation.path("/variables"), &body).status, 201);
     };
-    for key in ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "REPORT_TOKEN"] {
-        variable(key, "control-plane");
-    }
     variable("EVIDENCE_SIGNING_KEY", "*");
     let shown = card(&situation, &["status"], 2);
     let all = parts(&shown);
@@ -164,4 +169,30 @@ fn what_cannot_be_read_is_said_and_hides_nothing() {
     is(&all, "apps", "ok", "none registered");
     let text = situation.run(&["status"], 69);
     assert!(text.contains("? gitlab     cannot tell: ") && text.contains("error: "), "{text}");
+}
+
+/// Where GitLab has no service accounts, the card says which variables are left and why, and none of them is called set.
+#[test]
+fn the_card_names_what_factoryup_cannot_make_for_ci() {
+    let ce = |options: &mut gitlab_stand_in::Options| options.edition = gitlab_stand_in::Edition::Ce;
+    let Some(situation) = Situation::with(ce) else { return };
+    let root = situation.plane.token("root", &["api"]);
+    let applied = situation.run_with(&root, &["apply", "--yes", "--no-wait"]);
+    assert_eq!(applied.status.code(), Some(0), "{applied:?}");
+    let said = situation.run_with(&root, &["--json", "status"]);
+    assert_eq!(said.status.code(), Some(2), "{said:?}");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let mut lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let shown = lines.find(|line| line["event"] == "card").unwrap()["card"].clone();
+    let all = parts(&shown);
+    let names =
+        "CI lacks 4 variables: CONTROL_PLANE_PLAN_TOKEN (control-plane), CONTROL_PLANE_APPLY_TOKEN (control-plane), ";
+    is(&all, "variables", "attention", names);
+    is(
+        &all,
+        "variables",
+        "attention",
+        "are left to you (plan, apply, report): GitLab's Community Edition has no service accounts",
+    );
+    assert!(steps(&shown).iter().any(|step| step.starts_with("create CONTROL_PLANE_PLAN_TOKEN")), "{shown}");
 }

@@ -48,7 +48,7 @@ impl GitlabTarget {
     pub(super) fn try_all(&mut self, watch: &dyn Watch) -> GitlabResult<Vec<Proof>> {
         self.facts()?;
         let found = project::require(&self.owner, &self.desired)?;
-        self.identify(Some(&found))?;
+        self.identify(Some(&found), false)?;
         let (premium, _) = self.premium(&found)?;
         let site = Site::new(&self.desired, &self.owner, &self.keep, premium, &self.handed, found);
         let agent = agent_token::agent(&site)?.ok_or_else(|| {

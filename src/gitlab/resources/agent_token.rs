@@ -35,6 +35,7 @@ pub(in crate::gitlab) struct AgentToken;
 /// The answer that shows a token.
 #[derive(Deserialize)]
 pub(in crate::gitlab) struct CreatedToken {
+    pub(in crate::gitlab) id: u64,
     pub(in crate::gitlab) token: String,
 }
 
@@ -269,8 +270,13 @@ fn remember(site: &Site<'_>, account: &Account, token: &Secret, ends: Date) -> G
 
 /// All tokens there have been, as far as the owner can see them.
 pub(in crate::gitlab) fn list(site: &Site<'_>, account: &Account) -> GitlabResult<Vec<TokenFacts>> {
+    list_of(site, &site.desired.agent.identity, account)
+}
+
+/// The same for an account of that kind.
+pub(in crate::gitlab) fn list_of(site: &Site<'_>, kind: &Identity, account: &Account) -> GitlabResult<Vec<TokenFacts>> {
     let values: [&dyn Display; 2] = [&site.id, &account.id];
-    site.owner.list(&match &site.desired.agent.identity {
+    site.owner.list(&match kind {
         Identity::Project => Call::get("/projects/:id/service_accounts/:user_id/personal_access_tokens", &values),
         Identity::Group(top) => {
             Call::get("/groups/:id/service_accounts/:user_id/personal_access_tokens", &[top, &account.id])
@@ -299,8 +305,12 @@ pub(in crate::gitlab) fn rotate(
 
 /// The call that makes a token of the account.
 pub(in crate::gitlab) fn minting(site: &Site<'_>, account: &Account) -> Call {
+    minting_of(site, &site.desired.agent.identity, account)
+}
+
+fn minting_of(site: &Site<'_>, kind: &Identity, account: &Account) -> Call {
     let values: [&dyn Display; 2] = [&site.id, &account.id];
-    match &site.desired.agent.identity {
+    match kind {
         Identity::Project => Call::post("/projects/:id/service_accounts/:user_id/personal_access_tokens", &values),
         Identity::Group(top) => {
             Call::post("/groups/:id/service_accounts/:user_id/personal_access_tokens", &[top, &account.id])
@@ -317,6 +327,18 @@ pub(in crate::gitlab) fn mint(
     scopes: &[&str],
     end: Date,
 ) -> GitlabResult<CreatedToken> {
+    mint_of(site, &site.desired.agent.identity, account, name, scopes, end)
+}
+
+/// The same for an account of that kind.
+pub(in crate::gitlab) fn mint_of(
+    site: &Site<'_>,
+    kind: &Identity,
+    account: &Account,
+    name: &str,
+    scopes: &[&str],
+    end: Date,
+) -> GitlabResult<CreatedToken> {
     let body = json!({ "name": name, "scopes": scopes, "expires_at": end.to_string() });
-    site.owner.write(&minting(site, account), &body)
+    site.owner.write(&minting_of(site, kind, account), &body)
 }

@@ -8,6 +8,8 @@
 
 pub(super) mod account;
 pub(super) mod agent_token;
+pub(super) mod ci_account;
+pub(super) mod ci_token;
 pub(super) mod ci_variable;
 pub(super) mod environment;
 mod first_issue;
@@ -86,7 +88,7 @@ pub(super) fn stays(kind: &str, project_is_ours: bool) -> Option<&'static str> {
         group::KIND | project::KIND => {
             return Some("a group or project is only deleted by hand, with all that is in it");
         }
-        agent_token::KIND | membership::KIND | runner::KIND => {}
+        agent_token::KIND | membership::KIND | runner::KIND | ci_account::KIND | ci_token::KIND => {}
         _ if project_is_ours => {
             return Some("it is part of the project that factoryup created, which is only deleted by hand");
         }
@@ -127,7 +129,7 @@ impl Found {
 }
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 14] {
+pub(super) fn all() -> [&'static dyn Resource; 16] {
     [
         &settings::Settings::Exposure,
         &seed::Seed,
@@ -144,6 +146,8 @@ pub(super) fn all() -> [&'static dyn Resource; 14] {
         &first_issue::FirstIssue,
         &remote::Remote,
         &ci_variable::Passphrases,
+        &ci_account::CiAccounts,
+        &ci_token::CiTokens,
     ]
 }
 

@@ -352,6 +352,7 @@ mod tests {
             runners: [("trusted".to_owned(), 2)].into(),
             agent: None,
             no_service_account: false,
+            refused_accounts: std::collections::BTreeSet::new(),
         };
         assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(2));
         memory.runners.insert("trusted".into(), 9);

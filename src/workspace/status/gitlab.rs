@@ -5,7 +5,7 @@ use super::super::{AnyTarget, Workspace};
 use super::{Compare, compared, counted};
 use crate::error::{Error, Result};
 use crate::factory::{Engine, Factory, HostKind, Tier};
-use crate::gitlab::{Now, Pipeline, Place, RunnerNow, TokenNow, Verdict, roots};
+use crate::gitlab::{Missing, Now, Pipeline, Place, RunnerNow, TokenNow, Verdict, roots};
 use crate::plan::{Plan, TargetName};
 
 /// A token that ends within so many days is marked.
@@ -84,18 +84,15 @@ impl Workspace<'_> {
             Err(error) => card.unknown("variables", error)?,
             Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "all CI variables are set"),
             Ok(missing) => {
-                let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
-                for Place { key, environment } in &missing {
-                    match places.iter_mut().find(|(known, _)| known == key) {
-                        Some((_, known)) => known.push(environment),
-                        None => places.push((key, vec![environment])),
-                    }
-                }
-                let text: Vec<_> = places.iter().map(|(name, all)| format!("{name} ({})", all.join(", "))).collect();
-                let text = format!("CI lacks {}: {}", counted(places.len(), "variable"), text.join(", "));
+                let (count, text) = grouped(missing.iter());
+                let deferred = now.deferred.map_or_else(String::new, |words| format!("; {words}"));
+                let text = format!("CI lacks {}: {text}{deferred}", counted(count, "variable"));
                 card.line("variables", State::Attention, text);
-                let what = "create the CI variables that are missing (docs/secrets.md, \"What CI needs\")";
-                card.step(what, format!("{url}/-/settings/ci_cd"));
+                let (count, text) = grouped(missing.iter().filter(|one| one.is_by_hand));
+                if count > 0 {
+                    let what = format!("create {text} as CI variables (docs/secrets.md, \"What CI needs\")");
+                    card.step(what, format!("{url}/-/settings/ci_cd"));
+                }
             }
         }
         Ok(())
@@ -145,6 +142,19 @@ impl Workspace<'_> {
             card.step(format!("connect a machine as the {} runner", runner.name), how);
         }
     }
+}
+
+/// How many names these variables have, and each name with its environments.
+fn grouped<'a>(all: impl Iterator<Item = &'a Missing>) -> (usize, String) {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for Place { key, environment } in all.map(|one| &one.place) {
+        match groups.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => known.push(environment),
+            None => groups.push((key, vec![environment])),
+        }
+    }
+    let words: Vec<_> = groups.iter().map(|(key, all)| format!("{key} ({})", all.join(", "))).collect();
+    (groups.len(), words.join(", "))
 }
 
 /// The variables that the pipelines of the control repo need, each with its environment: `docs/secrets.md` there.

@@ -93,6 +93,28 @@ fn rotate_token(call: &mut Call<'_>, family: Family) -> Outcome {
     rotate(call, id)
 }
 
+/// GitLab does it in the background, and keeps what the account wrote. Here it is done at once.
+fn delete(call: &mut Call<'_>, family: Family) -> Outcome {
+    let user = account(call, family)?;
+    let tokens: Vec<u64> = call.state.tokens.of(user).map(|token| token.id).collect();
+    tokens.into_iter().for_each(|token| call.state.tokens.revoke(token));
+    call.state.namespaces.values_mut().for_each(|group| drop(group.members.remove(&user)));
+    call.state.projects.values_mut().for_each(|project| drop(project.members.remove(&user)));
+    call.state.users.remove(&user);
+    Ok(Reply::no_content())
+}
+
+fn revoke_token(call: &mut Call<'_>, family: Family) -> Outcome {
+    let user = account(call, family)?;
+    let id = call.param_id(2)?;
+    let active = call.state.tokens.get(id).filter(|token| token.user == user).map(Token::active);
+    if !active.ok_or_else(|| not_found("Personal Access Token"))? {
+        return Err(bad_request("Token already revoked"));
+    }
+    call.state.tokens.revoke(id);
+    Ok(Reply::no_content())
+}
+
 const NEW: &[&str] = &["name", "username", "email"];
 const ROTATE: &[&str] = &["expires_at"];
 
@@ -103,6 +125,10 @@ macro_rules! family {
                 .only_with($feature),
             Route::new("POST", concat!("/", $of, "/:id/service_accounts"), Need::Write, NEW, |call| {
                 create(call, $family)
+            })
+            .only_with($feature),
+            Route::new("DELETE", concat!("/", $of, "/:id/service_accounts/:user_id"), Need::Write, &[], |call| {
+                delete(call, $family)
             })
             .only_with($feature),
             Route::new(
@@ -127,6 +153,14 @@ macro_rules! family {
                 Need::Write,
                 ROTATE,
                 |call| rotate_token(call, $family),
+            )
+            .only_with($feature),
+            Route::new(
+                "DELETE",
+                concat!("/", $of, "/:id/service_accounts/:user_id/personal_access_tokens/:token_id"),
+                Need::Write,
+                &[],
+                |call| revoke_token(call, $family),
             )
             .only_with($feature),
         ]

@@ -36,6 +36,11 @@ const GAPS: &[(&str, &str, &str, &str)] = &[
 /// Adds what GitLab has although the description leaves it out: whole calls, and fields of bodies and answers.
 fn complete(document: &mut Value) {
     let paths = document["paths"].as_object_mut().unwrap();
+    // https://docs.gitlab.com/api/service_accounts/, which has the calls that delete an account and revoke a token
+    let delete = "/api/v4/projects/{id}/service_accounts/{user_id}";
+    paths.insert(delete.into(), json!({ "delete": { "responses": {} } }));
+    let revoke = "/api/v4/projects/{id}/service_accounts/{user_id}/personal_access_tokens/{token_id}";
+    paths.insert(revoke.into(), json!({ "delete": { "responses": {} } }));
     // https://docs.gitlab.com/api/service_accounts/#group-service-accounts has the calls of projects for groups too.
     let of_projects: Vec<_> = paths.iter().filter(|(path, _)| path.contains("{id}/service_accounts")).collect();
     let of_groups: Vec<_> =
