@@ -5,6 +5,8 @@
 
 #[path = "support/canary.rs"]
 mod canary;
+#[path = "day_one/ci.rs"]
+mod ci;
 #[path = "day_one/moved.rs"]
 mod moved;
 #[path = "day_one/online.rs"]
@@ -329,17 +331,9 @@ fn secrets(journey: &Journey) -> Vec<Secrecy> {
         // A line of the key that no other key has.
         Secrecy::new("private key", private.lines().nth(3).unwrap()),
     ];
-    // GitLab has the only copy of these.
-    for key in ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "REPORT_TOKEN"] {
-        let value = journey.plane.stand_in.variable_value("factory/factory", key, "control-plane");
-        secrets.extend(value.map(|text| Secrecy::new(key, &text)));
-    }
+    secrets.extend(ci::secrets(journey));
     for path in canary::files(&journey.state()) {
         let text = fs::read_to_string(&path).unwrap_or_default();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("state-passphrase-")) {
-            secrets.push(Secrecy { here: Some(path), ..Secrecy::new("state passphrase", text.trim_end()) });
-            continue;
-        }
         let token =
             text.split(['"', '\n', ' ', '=']).find(|word| word.starts_with("glpat-") || word.starts_with("glrt-"));
         let Some(token) = token else { continue };
@@ -390,19 +384,4 @@ fn only_where_it_belongs(journey: &Journey, secret: &Secrecy, on_host: bool) {
     assert!(!String::from_utf8_lossy(&journal.stdout).contains(text), "{name} is in the host's journal");
     let log = format!("{:?}", journey.plane.log());
     assert!(!log.contains(text), "{name} is in the request log");
-}
-
-#[test]
-fn the_canary_would_be_seen() {
-    let secret = "canary-of-the-canary-41";
-    let watcher = Watcher::start(vec![secret.to_owned()]);
-    let in_arguments = Command::new("sh").args(["-c", "sleep 1; :", secret]).status().unwrap();
-    let in_environment = Command::new("sleep").arg("1.21").env("CANARY", secret).status().unwrap();
-    assert!(in_arguments.success() && in_environment.success());
-    let seen = watcher.stop();
-    assert!(seen.iter().any(|s| s.contains(secret)) && seen.iter().any(|s| s.contains("1.21")), "{seen:?}");
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("deep")).unwrap();
-    fs::write(folder.path().join("deep/file"), format!("\0binary {secret}")).unwrap();
-    assert_eq!(find_in_tree(folder.path(), secret), [folder.path().join("deep/file")]);
 }

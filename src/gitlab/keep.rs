@@ -136,12 +136,7 @@ impl Keep {
         if !self.is_ours()? {
             self.disown()?;
         }
-        self.write(&self.path(name), secret)
-    }
-
-    fn write(&self, path: &Path, secret: &Secret) -> GitlabResult<()> {
-        let line = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
-        Ok(write_atomically(path, line.as_bytes(), 0o600)?)
+        write(&self.path(name), secret)
     }
 
     /// The file with the passphrase of a root's state. It is this project's alone by its name, since it outlives every change of project.
@@ -161,7 +156,7 @@ impl Keep {
 
     /// Stores the passphrase of a root's state.
     pub(super) fn put_passphrase(&self, root: &str, secret: &Secret) -> GitlabResult<()> {
-        self.write(&self.passphrase_file(root), secret)
+        write(&self.passphrase_file(root), secret)
     }
 
     /// Removes a secret that has no use any more.
@@ -190,6 +185,11 @@ impl Keep {
         names.iter().try_for_each(|name| self.forget(name))?;
         self.remember(|_| ())
     }
+}
+
+fn write(path: &Path, secret: &Secret) -> GitlabResult<()> {
+    let line = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
+    Ok(write_atomically(path, line.as_bytes(), 0o600)?)
 }
 
 #[cfg(test)]

@@ -194,7 +194,9 @@ fn is_in_place(situation: &Situation, (word, key, scope, level): (&str, &str, &s
 
 /// The same of all three.
 pub(super) fn all_are_in_place(situation: &Situation) {
-    TOKENS.into_iter().for_each(|token| is_in_place(situation, token, "control-plane"));
+    for token in TOKENS {
+        is_in_place(situation, token, "control-plane");
+    }
 }
 
 #[test]

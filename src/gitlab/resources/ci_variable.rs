@@ -53,7 +53,7 @@ fn passphrase(site: &Site<'_>, root: &str) -> GitlabResult<Secret> {
     }
     let mut bytes = Zeroizing::new([0_u8; BYTES]);
     getrandom::fill(&mut *bytes).map_err(|e| Error::internal(format!("no random bytes: {e}")))?;
-    let made = Secret::new(STANDARD.encode(&*bytes));
+    let made = Secret::new(STANDARD.encode(bytes.as_slice()));
     site.keep.put_passphrase(root, &made)?;
     Ok(made)
 }

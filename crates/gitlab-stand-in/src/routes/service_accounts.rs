@@ -97,7 +97,9 @@ fn rotate_token(call: &mut Call<'_>, family: Family) -> Outcome {
 fn delete(call: &mut Call<'_>, family: Family) -> Outcome {
     let user = account(call, family)?;
     let tokens: Vec<u64> = call.state.tokens.of(user).map(|token| token.id).collect();
-    tokens.into_iter().for_each(|token| call.state.tokens.revoke(token));
+    for token in tokens {
+        call.state.tokens.revoke(token);
+    }
     call.state.namespaces.values_mut().for_each(|group| drop(group.members.remove(&user)));
     call.state.projects.values_mut().for_each(|project| drop(project.members.remove(&user)));
     call.state.users.remove(&user);
