@@ -4,11 +4,13 @@
 pub(crate) const AGENT: &str = "agent";
 /// That of the control repo's trusted jobs: plan and apply, with the tokens of the control plane.
 pub(crate) const CI: &str = "factory-ci";
-/// That of applications: their trusted jobs, and their services.
+/// That of applications: their deployments, and their services.
 pub(crate) const DEPLOY: &str = "deploy";
+/// That of the builds of applications: code of the application and of all that it depends on.
+pub(crate) const BUILD: &str = "factory-build";
 /// The account of the runner for what is not trusted.
 pub(crate) const RUNNER: &str = "runner";
 /// The accounts that work here and never log in from elsewhere.
-pub(crate) const WORKERS: [&str; 4] = [AGENT, CI, DEPLOY, RUNNER];
+pub(crate) const WORKERS: [&str; 5] = [AGENT, BUILD, CI, DEPLOY, RUNNER];
 /// Whose members may log in over SSH.
 pub(crate) const LOGIN_GROUP: &str = "factory-ssh";

@@ -41,7 +41,7 @@ fn a_fresh_debian_is_provisioned_as_root_and_then_left_alone() {
 
 fn only_the_operator_gets_in(journey: &Journey) {
     assert!(journey.lets_in("operator"));
-    for user in ["root", "admin", "agent", "deploy", "factory-ci"] {
+    for user in ["root", "admin", "agent", "deploy", "factory-build", "factory-ci"] {
         assert!(!journey.lets_in(user), "{user}");
     }
     // The drop-in wins over cloud-init's, which is read after it and says yes.

@@ -279,7 +279,9 @@ fn no_way_back_is_stopped_half_way(journey: &Journey) {
     let said = journey.watch.said.borrow().join("\n");
     assert!(said.contains("could not take the factory's include out of ~agent/.gitconfig"), "{said}");
     assert_eq!(
-        journey.inside("getent passwd agent deploy factory-ci; getent group agent; ls /var/lib/systemd/linger"),
+        journey.inside(
+            "getent passwd agent deploy factory-build factory-ci; getent group agent; ls /var/lib/systemd/linger"
+        ),
         ""
     );
     assert_eq!(journey.inside("find /home/agent/.config/factory ! -type d; ls /etc/factory 2>/dev/null || true"), "");

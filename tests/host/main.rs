@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
 mod audit;
+mod builds;
 mod command;
 mod drift;
 mod firewall;

@@ -75,7 +75,7 @@ fn a_revert_leaves_nothing_but_what_it_names() {
     // What stays is named, closed and nobody's who comes later.
     let said: Vec<String> =
         journey.watch.plans.borrow().iter().flat_map(|plan| plan.changes.iter().map(|c| c.summary.clone())).collect();
-    for user in ["agent", "deploy", "factory-ci", "operator"] {
+    for user in ["agent", "deploy", "factory-build", "factory-ci", "operator"] {
         assert!(
             said.iter().any(|line| line == &format!("remove user {user}; its home stays, and belongs to root")),
             "{said:?}"

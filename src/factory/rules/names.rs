@@ -32,7 +32,7 @@ const SYSTEM_ACCOUNTS: [&str; 26] = [
     "systemd-resolve",
 ];
 /// Accounts that factoryup makes for the other identities.
-const FACTORY_ACCOUNTS: [&str; 4] = ["agent", "deploy", "factory-ci", "runner"];
+const FACTORY_ACCOUNTS: [&str; 5] = ["agent", "deploy", "factory-build", "factory-ci", "runner"];
 
 /// A factory's name: 2 to 32 of `a-z`, `0-9` and single `-` between them, beginning with a letter. It names a systemd slice, in
 /// which a `-` at the end or two in a row are invalid (`man systemd.slice`).
@@ -141,6 +141,7 @@ mod tests {
             "root",
             "agent",
             "deploy",
+            "factory-build",
             "factory-ci",
             "runner",
             "sshd",

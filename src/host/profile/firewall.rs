@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::factory::{Factory, RunnerKind, port_range};
-use crate::host::accounts::{AGENT, DEPLOY, RUNNER};
+use crate::host::accounts::{AGENT, BUILD, DEPLOY, RUNNER};
 use crate::host::closing;
 use crate::host::observed::Observed;
 use crate::host::resources::{File, Nftables, Resource, Then};
@@ -78,7 +78,7 @@ fn rules(factory: &Factory, seen: &Observed, ports: &[u16], forwards: bool, clos
         let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
         open.push_str(&format!("\t\t{protocol} dport {ports} accept\n"));
     }
-    let mut watched = vec![AGENT];
+    let mut watched = vec![AGENT, BUILD];
     if factory.runner.kind == RunnerKind::Podman {
         watched.push(RUNNER);
     }

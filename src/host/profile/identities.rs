@@ -1,8 +1,8 @@
-//! The identities of a factory: operator, agent, trusted CI, applications and, with Podman, the untrusted runner.
+//! The identities of a factory: operator, agent, trusted CI, builds, applications and, with Podman, the untrusted runner.
 
 use super::Wishes;
 use crate::factory::{RunnerKind, Sudo};
-use crate::host::accounts::{AGENT, CI, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
+use crate::host::accounts::{AGENT, BUILD, CI, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
 use crate::host::resources::{
     AuthorizedKey, Directory, File, Group, PasswordWish, Resource, SubordinateIds, Then, User, key_parts,
 };
@@ -11,9 +11,9 @@ use crate::host::word::HostPath;
 /// Groups that are root by another name, or read what only root should: no identity but the operator may be in one.
 const POWERFUL: [&str; 10] = ["root", "sudo", "adm", "docker", "lxd", "incus", "libvirt", "disk", "shadow", "kvm"];
 
-/// Limits for all that the agent runs: `systemd.resource-control(5)`. The rest of the host stays usable when the agent's
-/// compilers and tests do not know where to stop.
-const AGENT_SLICE: &str = "\
+/// Limits for all that the agent runs, and for all builds: `systemd.resource-control(5)`. The rest of the host stays usable when
+/// their compilers and tests do not know where to stop.
+const LIMITS: &str = "\
 [Slice]
 MemoryHigh=70%
 MemoryMax=80%
@@ -40,6 +40,10 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     add_worker(resources, AGENT, "coding agent", SubordinateIds::None);
     add_workspace(resources);
     add_worker(resources, CI, "trusted CI", SubordinateIds::None);
+    add_worker(resources, BUILD, "builds of applications", SubordinateIds::None);
+    // No build is at work most of the time, and then nothing of the slice stays either.
+    let slice = format!("[Unit]\nStopWhenUnneeded=yes\n\n{LIMITS}");
+    resources.push(Box::new(File::system("/etc/systemd/system/factory-builds.slice", slice).then(Then::DaemonReload)));
     add_worker(resources, DEPLOY, "applications", SubordinateIds::None);
     if wishes.factory.runner.kind == RunnerKind::Podman {
         add_worker(resources, RUNNER, "untrusted runner", SubordinateIds::Needed);
@@ -109,7 +113,7 @@ fn add_worker(resources: &mut Vec<Box<dyn Resource>>, name: &str, comment: &'sta
         not_in: [&POWERFUL[..], &[LOGIN_GROUP]].concat(),
         password: PasswordWish::Locked,
         // Jobs are started by the runner, and nothing of theirs goes on.
-        linger: name != CI,
+        linger: ![CI, BUILD].contains(&name),
         subordinate,
     }));
     resources.push(Box::new(home(name, "", "700")));
@@ -118,7 +122,7 @@ fn add_worker(resources: &mut Vec<Box<dyn Resource>>, name: &str, comment: &'sta
 fn add_workspace(resources: &mut Vec<Box<dyn Resource>>) {
     resources.push(Box::new(home(AGENT, "work", "750")));
     let slice = format!("/etc/systemd/system/user-{{uid:{AGENT}}}.slice.d/50-factoryup.conf");
-    resources.push(Box::new(File::system(slice, AGENT_SLICE).then(Then::DaemonReload)));
+    resources.push(Box::new(File::system(slice, LIMITS).then(Then::DaemonReload)));
 }
 
 fn home(user: &str, below: &str, mode: &'static str) -> Directory {

@@ -1,4 +1,4 @@
-# What the agent must not reach is tried, as the agent. Each argument is one try: "read:PATH", "socket:PATH" or "connect:HOST:PORT". One
+# What a user must not reach is tried, as that user. Each argument is one try: "read:PATH", "socket:PATH" or "connect:HOST:PORT". One
 # line for each: the argument and the result, between a tab. Nothing is waited for longer than 4 seconds.
 import errno
 import os

@@ -1,10 +1,10 @@
-//! What the agent can read and reach, tried as the agent.
+//! What the agent and builds can read and reach, tried as their users.
 
 use std::collections::BTreeMap;
 
 use super::{Said, cannot_tell, proof};
 use crate::factory::Factory;
-use crate::host::accounts::AGENT;
+use crate::host::accounts::{AGENT, BUILD};
 use crate::host::observed::Observed;
 use crate::host::profile::gitlab_address;
 use crate::host::program::{Payload, Show, Word};
@@ -13,9 +13,10 @@ use crate::plan::Proof;
 const PROGRAM: &str = include_str!("agent.py");
 
 /// What is root's or holds secrets, beside the homes of others.
-const CLOSED: [&str; 6] = [
+const CLOSED: [&str; 7] = [
     "/root",
     "/var/lib/factoryup",
+    "/var/lib/factory-jobs",
     "/etc/shadow",
     "/srv/apps",
     "/etc/factory/runner-trusted-token",
@@ -42,16 +43,29 @@ const PRIVATE: [&str; 4] = ["10.0.0.1:9", "172.16.0.1:9", "192.168.0.1:9", "100.
 
 /// All that is tried.
 pub(super) struct Views {
-    files: Vec<String>,
+    views: Vec<View>,
     gitlab: String,
+}
+
+/// What one of them must not read.
+struct View {
+    user: &'static str,
+    /// As a promise names it.
+    name: &'static str,
+    files: Vec<String>,
 }
 
 impl Views {
     pub(super) fn of(factory: &Factory, seen: &Observed, workers: &[&str]) -> Self {
-        let others = [factory.host.operator.as_str()].into_iter().chain(workers.iter().copied());
-        let homes = others.filter(|user| *user != AGENT).filter_map(|user| Some(seen.accounts.get(user)?.home.clone()));
+        let views = [(AGENT, "the agent"), (BUILD, "a build")].into_iter().filter(|(user, _)| workers.contains(user));
+        let views = views.map(|(user, name)| {
+            let others = [factory.host.operator.as_str()].into_iter().chain(workers.iter().copied());
+            let homes =
+                others.filter(|other| *other != user).filter_map(|other| Some(seen.accounts.get(other)?.home.clone()));
+            View { user, name, files: homes.chain(CLOSED.map(str::to_owned)).collect() }
+        });
         let (host, port) = gitlab_address(&factory.gitlab.url);
-        Self { files: homes.chain(CLOSED.map(str::to_owned)).collect(), gitlab: format!("{host}:{port}") }
+        Self { views: views.collect(), gitlab: format!("{host}:{port}") }
     }
 
     /// The shell that tries it. Root asks for GitLab too: what nobody on the host reaches, the firewall does not close.
@@ -59,68 +73,75 @@ impl Views {
         let words = |kind: &str, list: &[&str]| {
             list.iter().fold(String::new(), |line, what| line + " " + Word::text(&format!("{kind}:{what}")).as_str())
         };
-        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
         let network = [&METADATA[..], &PRIVATE, &[&self.gitlab]].concat();
-        let tries = words("read", &files) + &words("socket", &SOCKETS) + &words("connect", &network);
         let program = Payload::text(PROGRAM);
-        let as_agent = format!("as_agent {AGENT}{tries} \"connect:$(gateway):9\"");
+        let mut shell = String::new();
+        for View { user, files, .. } in &self.views {
+            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            let tries = words("read", &files) + &words("socket", &SOCKETS) + &words("connect", &network);
+            let as_user = format!("as_user {user}{tries} \"connect:$(gateway):9\"");
+            shell += &format!("section {user}\n{}", program.feed(&as_user, Show::Run));
+        }
         let as_root = format!("timeout -k 1 12 python3 -I -{}", words("connect", &[&self.gitlab]));
-        format!(
-            "section agent\n{}section owner\n{}",
-            program.feed(&as_agent, Show::Run),
-            program.feed(&as_root, Show::Run)
-        )
+        shell + &format!("section owner\n{}", program.feed(&as_root, Show::Run))
     }
 
     /// The promises, and what is worth a warning.
     pub(super) fn judge(&self, said: &Said) -> (Vec<Proof>, Vec<String>) {
-        let results: BTreeMap<&str, &str> = said.of("agent").iter().filter_map(|line| line.split_once('\t')).collect();
-        let about = |kind: &str, list: &[&str], claim: &str, judge: fn(&str) -> Option<bool>| {
-            let (mut wrong, mut unknown, mut tried) = (Vec::new(), Vec::new(), Vec::new());
-            for what in list {
-                let result = results.get(format!("{kind}:{what}").as_str()).copied().unwrap_or("not tried");
-                let line = format!("{what} {}", in_words(result));
-                match judge(result) {
-                    Some(true) => tried.push(line),
-                    Some(false) => wrong.push(line),
-                    None => unknown.push(line),
-                }
-            }
-            match (wrong.is_empty(), unknown.is_empty()) {
-                (false, _) => proof(claim, false, wrong.join("; ")),
-                (true, false) => cannot_tell(claim, unknown.join("; ")),
-                (true, true) => proof(claim, true, tried.join("; ")),
-            }
-        };
-        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
         let gateway =
             said.of("gateway").first().filter(|address| is_private(address)).map(|address| format!("{address}:9"));
         let private: Vec<&str> = PRIVATE.into_iter().chain(gateway.as_deref()).collect();
-        let mut proofs = vec![
-            about("read", &files, "the agent cannot read the files of others", closed),
-            about("socket", &SOCKETS, "the agent cannot command a service that runs as root", closed),
-            about("connect", &METADATA, "the agent cannot reach the cloud's metadata address", unreachable),
-            about("connect", &private, "the agent cannot reach private networks", unreachable),
-        ];
-        let (claim, mut notes) = ("the agent can reach GitLab", Vec::new());
-        let wanted = format!("connect:{}", self.gitlab);
-        let of_root =
-            said.of("owner").iter().filter_map(|line| line.split_once('\t')).find(|(what, _)| *what == wanted);
-        match (results.get(wanted.as_str()), of_root) {
-            (Some(&"done"), _) => proofs.push(proof(claim, true, format!("connected to {}", self.gitlab))),
-            (Some(result), Some((_, "done"))) => {
-                let detail = format!("{} {} as the agent, and can be reached as root", self.gitlab, in_words(result));
-                proofs.push(proof(claim, false, detail));
+        let of_root = results(said, "owner").get(format!("connect:{}", self.gitlab).as_str()).copied();
+        let (mut proofs, mut notes) = (Vec::new(), Vec::new());
+        for View { user, name, files } in &self.views {
+            let results = results(said, user);
+            let about = |kind: &str, list: &[&str], claim: &str, judge: fn(&str) -> Option<bool>| {
+                let claim = format!("{name} cannot {claim}");
+                let (mut wrong, mut unknown, mut tried) = (Vec::new(), Vec::new(), Vec::new());
+                for what in list {
+                    let result = results.get(format!("{kind}:{what}").as_str()).copied().unwrap_or("not tried");
+                    let line = format!("{what} {}", in_words(result));
+                    match judge(result) {
+                        Some(true) => tried.push(line),
+                        Some(false) => wrong.push(line),
+                        None => unknown.push(line),
+                    }
+                }
+                match (wrong.is_empty(), unknown.is_empty()) {
+                    (false, _) => proof(claim, false, wrong.join("; ")),
+                    (true, false) => cannot_tell(claim, unknown.join("; ")),
+                    (true, true) => proof(claim, true, tried.join("; ")),
+                }
+            };
+            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            proofs.extend([
+                about("read", &files, "read the files of others", closed),
+                about("socket", &SOCKETS, "command a service that runs as root", closed),
+                about("connect", &METADATA, "reach the cloud's metadata address", unreachable),
+                about("connect", &private, "reach private networks", unreachable),
+            ]);
+            let claim = format!("{name} can reach GitLab");
+            match (results.get(format!("connect:{}", self.gitlab).as_str()), of_root) {
+                (Some(&"done"), _) => proofs.push(proof(claim, true, format!("connected to {}", self.gitlab))),
+                (Some(result), Some("done")) => {
+                    let what = format!("{} {} as {user}, and can be reached as root", self.gitlab, in_words(result));
+                    proofs.push(proof(claim, false, what));
+                }
+                (_, Some(result)) => notes.push(format!(
+                    "the host itself cannot reach GitLab at {} ({}), so whether {name} can was not tested",
+                    self.gitlab,
+                    in_words(result)
+                )),
+                _ => proofs.push(cannot_tell(claim, format!("{} was not tried", self.gitlab))),
             }
-            (_, Some((_, result))) => notes.push(format!(
-                "the host itself cannot reach GitLab at {} ({}), so whether the agent can was not tested",
-                self.gitlab,
-                in_words(result)
-            )),
-            _ => proofs.push(cannot_tell(claim, format!("{} was not tried", self.gitlab))),
         }
         (proofs, notes)
     }
+}
+
+/// What came of each try of a section.
+fn results<'a>(said: &'a Said, section: &str) -> BTreeMap<&'a str, &'a str> {
+    said.of(section).iter().filter_map(|line| line.split_once('\t')).collect()
 }
 
 /// Whether a file or socket is closed.

@@ -5,7 +5,7 @@
 //!
 //! - as root from outside, over a new connection, with every key at hand;
 //! - on the host, in one program: what each running sshd offers to each identity, its rules for each `Match` block, what sudo allows,
-//!   the firewall that the kernel has, and what the agent can read and reach, as the agent.
+//!   the firewall that the kernel has, and what the agent and a build can read and reach, as them.
 //!
 //! A promise that cannot be tried fails as "cannot tell". The proof changes nothing on the host.
 
@@ -16,7 +16,7 @@ mod sudo;
 
 use std::collections::BTreeMap;
 
-use super::accounts::{AGENT, WORKERS};
+use super::accounts::WORKERS;
 use super::event::Line;
 use super::program::{Word, prove};
 use super::target::{HostTarget, Reach};
@@ -148,8 +148,5 @@ fn calls(users: &[&str], views: &agent::Views) -> String {
     let all = words(&[&["root"], users].concat());
     let mut shell = format!("connection\nsection rules\ntry_rules{all}\nsection methods\ntry_methods{all}\n");
     shell.push_str(&format!("sudo_rights{}\ntry_firewall\nsection gateway\ngateway\n", words(users)));
-    if users.contains(&AGENT) {
-        shell.push_str(&views.calls());
-    }
-    shell
+    shell + &views.calls()
 }

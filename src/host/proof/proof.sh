@@ -203,8 +203,8 @@ try_firewall() {
     nft -j list table inet factoryup
 }
 
-# as_agent USER TRY...: runs the program on standard input as USER, in the slice that the user's limits and rules are for.
-as_agent() {
+# as_user USER TRY...: runs the program on standard input as USER, in the slice that the user's limits and rules are for.
+as_user() {
     account "$1"
     # shellcheck disable=SC2154 # account sets them
     [ "$uid" != none ] || return 0

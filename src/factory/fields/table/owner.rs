@@ -131,8 +131,8 @@ pub(super) const OWNER: &[Field] = &[
         flag: "operator",
         prompt: "Your account on the host",
         help: "The owner's account on the host",
-        explain: "factoryup creates it on the host, with sudo and your keys. It cannot be root, agent, deploy, factory-ci or \
-                  runner: those are separate accounts.",
+        explain: "factoryup creates it on the host, with sudo and your keys. It cannot be root, agent, deploy, factory-build, \
+                  factory-ci or runner: those are separate accounts.",
         example: "operator",
         default: Some("operator"),
         when: WITH_HOST,

@@ -1,0 +1,219 @@
+//! Builds of applications, attacked from inside one: it gets no further than its own job, and nothing of it stays.
+
+use std::fs;
+
+use factoryup::plan::Outcome;
+
+use crate::journey::Journey;
+use crate::revert::revert;
+use crate::support::{lab, make_program};
+
+/// In place of GitLab Runner, which cannot be downloaded here. It obeys the configuration as GitLab documents it: a shell executor that
+/// runs jobs as the user of `--user`, or a custom executor with its three programs. A job is a file in `/root/jobs/RUNNER/`; `NAME.log`
+/// is what it said, `NAME.code` its exit code. `NAME.cancel` cancels it.
+const RUNNER: &str = r#"#!/usr/bin/python3
+import os, pathlib, signal, subprocess, sys, tempfile, time, tomllib
+
+if sys.argv[1] == "verify":
+    print("Verifying runner... is valid")
+    sys.exit()
+runner = tomllib.load(open(sys.argv[sys.argv.index("--config") + 1], "rb"))["runners"][0]
+jobs = pathlib.Path("/root/jobs", runner["name"])
+jobs.mkdir(parents=True, exist_ok=True)
+stop = []
+signal.signal(signal.SIGQUIT, lambda *_: stop.append(1))
+
+def shell(job, log):
+    user = sys.argv[sys.argv.index("--user") + 1]
+    command = ["su", "-s", "/bin/bash", user, "-c", "bash --login"]
+    return subprocess.run(command, stdin=job.open(), stdout=log, stderr=log).returncode
+
+def custom(job, log):
+    own = runner["custom"]
+    folder = tempfile.mkdtemp(prefix="custom-executor")
+    code_file = pathlib.Path(folder, "build_exit_code")
+    environment = dict(os.environ, TMPDIR=folder, BUILD_FAILURE_EXIT_CODE="1", SYSTEM_FAILURE_EXIT_CODE="2",
+        BUILD_EXIT_CODE_FILE=str(code_file), CUSTOM_ENV_CI_ENVIRONMENT_NAME="production", CUSTOM_ENV_PATH="/nowhere")
+    def call(step, *words):
+        return subprocess.Popen([own[step + "_exec"], *own[step + "_args"], *words], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, process_group=0)
+    def stage(name, text):
+        script = pathlib.Path(tempfile.mkdtemp(dir=folder), "script")
+        script.write_text(text)
+        script.chmod(0o700)
+        process = call("run", str(script), name)
+        while process.poll() is None:
+            if job.with_suffix(".cancel").exists():
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+            time.sleep(0.05)
+        return process.returncode
+    project = runner["builds_dir"] + "/project"
+    code = call("prepare").wait()
+    if code == 0:
+        code = stage("get_sources", f"mkdir -p {project}; echo 'source' >{project}/source")
+    if code == 0:
+        code = stage("build_script", f"cd {project}\n" + job.read_text())
+        stage("after_script", f"ls -A {project} | tr '\\n' ' '; ls -A /tmp; ps -e -o pid=,args=")
+    log.write(f"stage ended with {code}\n".encode())
+    call("cleanup").wait()
+    return int(code_file.read_text()) if code == 1 and code_file.exists() else code
+
+while not stop:
+    for job in jobs.glob("*.job"):
+        with job.with_suffix(".log").open("wb", buffering=0) as log:
+            code = {"shell": shell, "custom": custom}[runner["executor"]](job, log)
+        job.unlink()
+        job.with_suffix(".code.new").write_text(str(code))
+        job.with_suffix(".code.new").rename(job.with_suffix(".code"))
+    time.sleep(0.05)
+"#;
+
+/// What code of an application, or of something that it depends on, tries in a build. It ends with 7, so that its exit code is seen.
+const ATTACK: &str = r#"
+id -un
+cat source
+echo "processes: $(ls -d /proc/[0-9]* | wc -l)"
+for one in /proc/[0-9]*/environ; do tr '\0' '\n' <$one; done 2>/dev/null
+for path in /home/deploy/private /srv/apps/shop/env /etc/factory/runner-build-shop/config.toml /var/lib/factory-jobs/build-blog/private; do
+    cat $path
+done 2>/dev/null
+ls /home/deploy >/dev/null 2>&1 && echo "open: /home/deploy"
+pgrep -u deploy -u root -a | sed 's/^/reaches process /'
+gateway=$(ip route show default | cut -d ' ' -f 3)
+timeout 9 bash -c "echo >/dev/tcp/$gateway/9" 2>&1 | grep -q refused && echo "reaches the network $gateway"
+sudo -n id >/dev/null 2>&1 && echo "open: sudo"
+busctl --no-pager list >/dev/null 2>&1 && echo "open: D-Bus"
+for folder in / /etc /usr/local/bin /srv/apps /home/deploy /run /run/lock /var/lib /var/lib/factory-jobs /var/crash /dev/mqueue; do
+    touch $folder/planted 2>/dev/null && echo "planted in $folder"
+done
+touch ~/planted /tmp/planted /var/tmp/planted /dev/shm/planted .bashrc
+echo 'touch ~/ran-by-a-shell' >~/.profile
+cp /usr/bin/id ~/setuid; chmod 6755 ~/setuid; chmod 777 ~
+(trap '' HUP TERM INT; setsid sleep 4301 >/dev/null 2>&1 </dev/null &)
+exit 7
+"#;
+
+/// What must not be known to a build.
+const CANARIES: [&str; 4] =
+    ["canary-in-a-file-of-deploy", "canary-of-a-setting", "canary-of-a-service", "canary-of-another-build"];
+
+fn start(journey: &Journey, kind: &str, name: &str) {
+    journey.inside(&format!(
+        "echo glrt-canary-of-{name}-{kind} | factory-runner token {kind} {name}; \
+         factory-runner start {kind} {name} https://gitlab.example"
+    ));
+}
+
+/// Hands a job to a runner.
+fn give(journey: &Journey, runner: &str, job: &str, script: &str) {
+    let folder = journey.host.rootfs().join("root/jobs").join(runner);
+    journey.wait_until(&format!("test -d /root/jobs/{runner}"));
+    fs::write(folder.join(format!("{job}.new")), script).unwrap();
+    fs::rename(folder.join(format!("{job}.new")), folder.join(format!("{job}.job"))).unwrap();
+}
+
+/// What it said, and its exit code.
+fn result(journey: &Journey, runner: &str, job: &str) -> (String, String) {
+    journey.wait_until(&format!("test -e /root/jobs/{runner}/{job}.code"));
+    (journey.read(&format!("/root/jobs/{runner}/{job}.log")), journey.read(&format!("/root/jobs/{runner}/{job}.code")))
+}
+
+fn done(journey: &Journey, runner: &str, job: &str, script: &str) -> (String, String) {
+    give(journey, runner, job, script);
+    result(journey, runner, job)
+}
+
+#[test]
+fn a_build_reaches_nothing_of_others_and_leaves_nothing() {
+    if !lab::can_host() {
+        return;
+    }
+    let journey = Journey::new();
+    journey.provision();
+    make_program(journey.host.rootfs().join("usr/bin/gitlab-runner"), RUNNER);
+    for (path, text) in [("/home/deploy/private", CANARIES[0]), ("/srv/apps/shop/env", CANARIES[1])] {
+        journey.inside(&format!(
+            "runuser -u deploy -- sh -c 'umask 077; mkdir -p {}; echo {text} >{path}'",
+            path.rsplit_once('/').unwrap().0
+        ));
+    }
+    let service =
+        format!("setsid runuser -u deploy -- env -i SETTING={} sleep 4300 >/dev/null 2>&1 </dev/null &", CANARIES[2]);
+    journey.inside(&service);
+    start(&journey, "trusted", "shop");
+    let note = "shop has no build runner: its builds wait";
+    assert!(journey.inside("factory-runner status 2>&1").contains(note));
+    start(&journey, "build", "shop");
+    assert!(!journey.inside("factory-runner status 2>&1").contains(note));
+    start(&journey, "build", "blog");
+    // Another application is built all the while.
+    give(&journey, "build-blog", "long", &format!("echo {0} >~/private; export OTHER={0}; sleep 4302", CANARIES[3]));
+    journey.wait_until("pgrep -u factory-build -xf 'sleep 4302'");
+
+    // The attack works where nothing stands against it: as builds ran before, among deployments.
+    let (said, _) = done(&journey, "trusted-shop", "attack", ATTACK);
+    assert!(CANARIES[..3].iter().all(|canary| said.contains(canary)), "{said}");
+    assert!(
+        ["planted in /srv/apps", "reaches process", "reaches the network"].iter().all(|deed| said.contains(deed)),
+        "{said}"
+    );
+    assert_eq!(journey.inside("pgrep -u deploy -xfc 'sleep 4301'"), "1");
+    journey.inside("pkill -xf 'sleep 4301'; rm -f /srv/apps/planted /home/deploy/planted /var/tmp/planted /dev/shm/planted /tmp/planted");
+
+    let before = traces(&journey);
+    for round in ["first", "second"] {
+        let (said, code) = done(&journey, "build-shop", round, ATTACK);
+        assert_eq!(code, "7", "{said}");
+        let mut lines = said.lines();
+        assert_eq!((lines.next(), lines.next()), (Some("factory-build"), Some("source")), "{said}");
+        let processes = lines.next().and_then(|line| line.strip_prefix("processes: ")).unwrap();
+        assert!(processes.parse::<u32>().unwrap() < 8, "{said}");
+        let got: Vec<_> = said
+            .lines()
+            .filter(|line| ["canary", "open:", "planted in", "reaches"].iter().any(|word| line.contains(word)))
+            .collect();
+        assert_eq!(got, [""; 0], "{round}: {said}");
+        // The stage after it has the work folder, and nothing that runs.
+        assert!(
+            said.contains(".bashrc source") && !said.contains("sleep 43") && !said.contains("ran-by-a-shell"),
+            "{said}"
+        );
+        assert!(said.ends_with("stage ended with 1\n"), "{said}");
+        assert_eq!(traces(&journey), before, "{round}");
+    }
+    assert_eq!(journey.inside("pgrep -u factory-build -xfc 'sleep 4302'; ls /var/lib/factory-jobs"), "1\nbuild-blog");
+
+    let limits = "systemctl show -P Slice factory-job-build-blog; systemctl show -P ActiveState -P TasksMax factory-builds.slice";
+    assert_eq!(journey.inside(limits), "factory-builds.slice\n4096\nactive");
+
+    a_job_that_is_canceled_ends(&journey);
+    journey.inside("pkill -u deploy -xf 'sleep 4300'");
+    let outcome = revert(&journey);
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
+    let left = "ls -A /var/lib/factory-jobs 2>/dev/null; systemctl list-units --all --plain --no-legend 'factory-*'; pgrep -xf 'sleep 43.*'; true";
+    assert_eq!(journey.inside(left), "");
+}
+
+/// All that belongs to the user, or was planted, and what runs as it but the other application's build.
+fn traces(journey: &Journey) -> String {
+    journey.inside(
+        "find / /dev/shm /dev/mqueue /run /tmp -xdev \\( -user factory-build -o -name planted \\) ! -path '/var/lib/factory-jobs/build-blog*' \
+         ! -path '/proc/*' -printf '%p %m\n' 2>/dev/null | sort -u; ps -u factory-build -o args= | grep -v 4302 | grep -v '^bash$' | grep -v defunct; \
+         ls /var/lib/factory-jobs; systemctl list-units --all --plain --no-legend 'factory-job-build-shop*'; true",
+    )
+}
+
+fn a_job_that_is_canceled_ends(journey: &Journey) {
+    let script = "(trap '' TERM; setsid sleep 4303 &) ; trap '' TERM; sleep 4304";
+    give(journey, "build-shop", "canceled", script);
+    journey.wait_until("pgrep -u factory-build -xf 'sleep 4303' && pgrep -u factory-build -xf 'sleep 4304'");
+    journey.inside("touch /root/jobs/build-shop/canceled.cancel");
+    result(journey, "build-shop", "canceled");
+    assert_eq!(journey.inside("pgrep -xf 'sleep 430[34]'; ls /var/lib/factory-jobs"), "build-blog");
+    // A runner that is killed leaves its job to the service manager.
+    give(journey, "build-shop", "orphan", "sleep 4305");
+    journey.wait_until("pgrep -u factory-build -xf 'sleep 4305'");
+    journey.inside("systemctl kill --signal=KILL factory-runner-build-shop");
+    journey.wait_until("! pgrep -xf 'sleep 4305' && ! test -e /var/lib/factory-jobs/build-shop");
+}
