@@ -126,9 +126,24 @@ fn releases_come_and_bad_ones_go() {
     switch::nobody_notices(&app);
 }
 
+/// The build runner's sandbox makes the same artifact.
+fn is_built_the_same_on_the_host(app: &App<'_>, version: &str) {
+    let (name, home) = (app.name, format!("/var/lib/factory-jobs/build-{}", app.name));
+    let script = format!("set -e\ncd ~/project\nrm -rf .factory/dist\n.factory/build {version} </dev/null\n");
+    fs::write(app.journey.host.rootfs().join("root/script"), script).unwrap();
+    let sum = |folder: &str| app.journey.inside(&format!("sha256sum <{folder}/.factory/dist/{name}-{version}.tar.gz"));
+    app.journey.inside(&format!(
+        "factory-runner job prepare {name}; cp -a /home/deploy/{name} {home}/project; chown -R factory-build: {home}/project; \
+         factory-runner job run {name} /root/script build_script 2>&1"
+    ));
+    assert_eq!(sum(&format!("{home}/project")), sum(&format!("/home/deploy/{name}")));
+    app.journey.inside(&format!("factory-runner job cleanup {name}"));
+}
+
 fn good_and_bad(app: &App<'_>) {
     let name = app.name;
     app.build("1.0.0");
+    is_built_the_same_on_the_host(app, "1.0.0");
     passed(&app.deploy(".factory/check"));
     assert!(code(&app.deploy(".factory/deploy rollback"), 64).contains("no good release"));
     let first = passed(&app.install("1.0.0"));

@@ -325,6 +325,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
     ("start-runners", &[
         ("New project runner", GITLAB),
         ("sudo factory-runner token trusted NAME", Host),
+        ("sudo factory-runner token build NAME", Host),
         ("sudo factory-runner token untrusted NAME", CONTAINERS),
         ("Install GitLab Runner on the trusted machine", SYSTEM),
         ("gitlab-runner verify", SYSTEM),

@@ -142,7 +142,9 @@ fn the_trusted_runner_starts(world: &World) {
         "#!/bin/sh\nset -eu\n[ \"$2\" = --config ]\ncase $1 in\n\
          verify) grep -q 'token = \"glrt-the-right-one\"' \"$3\" || { echo 'ERROR: Verifying runner... is removed'; exit 1; }\n\
          echo 'Verifying runner... is valid' ;;\n\
-         run) [ \"$4 $5 $6 $7\" = '--working-directory /home/factory-ci --user factory-ci' ] || [ \"$4 $5 $6 $7\" = '--working-directory /home/deploy --user deploy' ] && exec sleep 100000 ;;\nesac\n",
+         run) case $* in\n\
+         *'--working-directory /home/factory-ci --user factory-ci' | *'--working-directory /home/deploy --user deploy' | \
+         *'--working-directory /etc/factory/runner-build-shop') exec sleep 100000 ;;\nesac ;;\nesac\n",
     );
     world.put("/etc/factory/runner-trusted-token", "600", "glrt-a-wrong-one\n");
     let output = world.run(&start);
@@ -166,18 +168,26 @@ fn the_trusted_runner_starts(world: &World) {
     // An application's runner, with a token that was typed.
     let wrong = world.host("echo hello | sudo factory-runner token trusted shop");
     assert_eq!(wrong.status.code(), Some(64), "{}", text(&wrong));
-    let block = world.command("start-runners", "sudo factory-runner token trusted NAME").replace("NAME", "shop");
-    passed(&world.host(&format!("echo glrt-the-right-one | {{\n{block}}}")));
+    for kind in ["trusted", "build"] {
+        let what = format!("sudo factory-runner token {kind} NAME");
+        let block = world.command("start-runners", &what).replace("NAME", "shop");
+        passed(&world.host(&format!("echo glrt-the-right-one | {{\n{block}}}")));
+    }
     let status = passed(&world.host(&world.command("start-runners", "factory-runner status")));
     let lines: Vec<Vec<&str>> = status.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(
         lines,
         [
+            ["factory-runner-build-shop.service", "active", "token", "accepted"],
             ["factory-runner-trusted-shop.service", "active", "token", "accepted"],
             ["factory-runner-trusted.service", "active", "token", "accepted"]
         ]
     );
-    passed(&world.host("sudo factory-runner stop trusted shop"));
+    for kind in ["trusted", "build"] {
+        passed(&world.host(&format!("sudo factory-runner stop {kind} shop")));
+    }
+    let whose = world.host("sudo factory-runner start build https://gitlab.example");
+    assert_eq!(whose.status.code(), Some(64), "{}", text(&whose));
     assert_eq!(world.journey.inside("ls -d /etc/factory/runner-* | grep -c shop || true"), "0");
     let none = world.host("sudo factory-runner start untrusted https://gitlab.example");
     assert_eq!(none.status.code(), Some(69), "{}", text(&none));

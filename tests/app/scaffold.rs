@@ -343,6 +343,12 @@ fn the_pipeline_names_components_that_are_there_with_inputs_that_they_have() {
         assert_eq!(pipeline["include"][0], serde_json::json!({"template": "Jobs/SAST.gitlab-ci.yml"}));
         assert_eq!(pipeline["stages"][1], "test");
         components(&folder, &control.path(), git(&control.path(), &["rev-parse", "HEAD"]).trim());
+        // What builds does not deploy, and takes nothing that a job before it could have made.
+        let [spec, build] = [0, 1].map(|at| yaml(&control.path(), "templates/build/template.yml")[at].clone());
+        assert_eq!(spec["spec"]["inputs"]["tags"]["default"], serde_json::json!(["trusted-build"]));
+        assert_eq!(build["build"]["dependencies"], serde_json::json!([]));
+        let deploy = yaml(&control.path(), "templates/deploy/template.yml")[0].clone();
+        assert_eq!(deploy["spec"]["inputs"]["tags"]["default"], serde_json::json!(["trusted"]));
     }
 }
 
