@@ -1,5 +1,5 @@
-//! What must hold of a pipeline and GitLab's schema does not say: that it hangs together, and that what is trusted serves protected
-//! refs only.
+//! What must hold of a pipeline and GitLab's schema does not say: that it hangs together, that what is trusted serves protected refs
+//! only, and that it takes nothing from what is not.
 
 use factoryup::factory::{Factory, RunnerKind};
 use factoryup::templating::tree::Tree;
@@ -36,6 +36,11 @@ pub(crate) fn broken(pipeline: &Value, factory: &Factory, tree: &Tree) -> Vec<St
             say(format!("there is no tier {tier}"));
         }
         tags(job, factory, &mut say);
+        for other in sources(job, pipeline, &stage) {
+            if is_trusted(job) && !is_trusted(&pipeline[other]) {
+                say(format!("takes what {other} made, which is not trusted"));
+            }
+        }
         changes(name, job, factory, &mut say);
         for line in job["script"].as_array().into_iter().chain(job["after_script"].as_array()).flatten() {
             let line = line.as_str().unwrap();
@@ -49,9 +54,26 @@ pub(crate) fn broken(pipeline: &Value, factory: &Factory, tree: &Tree) -> Vec<St
     broken
 }
 
+fn is_trusted(job: &Value) -> bool {
+    job["tags"] == json!(["trusted"])
+}
+
+/// Whose artifacts and variables GitLab hands to a job: those of all earlier stages, unless it names them.
+fn sources<'a>(job: &'a Value, pipeline: &'a Value, stage: &impl Fn(&Value) -> Option<usize>) -> Vec<&'a str> {
+    let names = |list: &'a Value| -> Option<Vec<&'a str>> {
+        let takes = |one: &&Value| one["artifacts"] != false;
+        let name = |one: &'a Value| one["job"].as_str().or(one.as_str());
+        Some(list.as_array()?.iter().filter(takes).filter_map(name).collect())
+    };
+    names(&job["dependencies"]).or_else(|| names(&job["needs"])).unwrap_or_else(|| {
+        let jobs = pipeline.as_object().unwrap().iter().filter(|(_, other)| other.get("script").is_some());
+        jobs.filter(|(_, other)| stage(other) < stage(job)).map(|(name, _)| name.as_str()).collect()
+    })
+}
+
 /// Either runner is named, or nobody knows where a job runs. The trusted one is for protected refs.
 fn tags(job: &Value, factory: &Factory, say: &mut impl FnMut(String)) {
-    let trusted = job["tags"] == json!(["trusted"]);
+    let trusted = is_trusted(job);
     let shared = factory.runner.kind == RunnerKind::Shared;
     if !trusted && job["tags"] != if shared { Value::Null } else { json!(["untrusted"]) } {
         say(format!("has the tags {}", job["tags"]));
@@ -122,6 +144,7 @@ plan:production:
   stage: plan
   tags: [trusted]
   resource_group: production
+  dependencies: []
   script: [scripts/infra plan production]
   rules: [{if: $CI_COMMIT_REF_PROTECTED != "true", when: never}, {if: $CI_PIPELINE_SOURCE == "web"}]
   artifacts: {access: maintainer, expire_in: 1 day}
@@ -167,7 +190,9 @@ apply:production:
             "== \"true\" || $CI_COMMIT_TAG, when: manual",
             "apply:production: serves refs that are not protected",
         ),
-        ("  resource_group: production\n  script", "  script", "plan:production: does not wait for others"),
+        ("  resource_group: production\n  dep", "  dep", "plan:production: does not wait for others"),
+        ("  dependencies: []\n", "", "plan:production: takes what validate made, which is not trusted"),
+        ("  dependencies: []\n", "  needs: [validate]\n", "plan:production: takes what validate made"),
         ("access: maintainer, ", "", "plan:production: lets guests read the plan"),
         (", when: manual", "", "apply:production: does not wait for a human"),
         ("scripts/check validate", "scripts/checks/gone", "validate: runs scripts/checks/gone, which is not there"),
