@@ -26,7 +26,7 @@ worker() {
     code=124
     if [ "$time" -gt 0 ]; then
         code=0
-        # shellcheck disable=SC2016 # bash expands it
+        # shellcheck disable=SC2016,SC2154 # bash expands it, and account sets them
         systemd-run --quiet --pipe --wait --collect --slice="user-$uid.slice" -p KillSignal=SIGKILL -p LimitFSIZE=4G -p UMask=0027 \
             bash -c 'set -o pipefail; "$@" 2>&1 | tail -c 2048' bash timeout -k 1 "$time" \
             unshare --pid --fork --kill-child --mount-proc setpriv --reuid="$uid" --regid="$gid" --init-groups --inh-caps=-all \
