@@ -30,10 +30,19 @@ impl GitlabTarget {
         }
         let project = project::require(&self.owner, &self.desired)?;
         let site = self.site(project)?;
+        let mut left: Option<Error> = None;
         for change in inside {
-            logged(log, change, || settle(&site, change), Log::done)?;
+            match logged(log, change, || settle(&site, change), Log::done) {
+                Err(error) if resources::is_left(change.kind(), error.kind()) => {
+                    left = Some(match left {
+                        None => error,
+                        Some(first) => first.hint(format!("this was not made either: {error}")),
+                    });
+                }
+                made => made?,
+            }
         }
-        Ok(())
+        left.map_or(Ok(()), |error| Err(error.partial()))
     }
 }
 

@@ -143,23 +143,25 @@ impl Workspace<'_> {
                 self.watch.event(&Event::Target { name: target.name(), subject: &target.subject() });
             }
             let outcome = self.bring(target, plan, options, &mut run)?;
-            if let (Some(left), true) = (&run.left, rest.len() > 0) {
+            if let (Some((_, left)), true) = (&run.left, rest.len() > 0) {
                 self.watch.warn(&format!("{left}; continuing with the next target"));
             }
             done(made.name(), &outcome)?;
         }
         let is_new = !hand_over(&self.factory, &self.state)?.is(&before);
         if is_new && has_host {
-            run.left = None;
+            // The host is applied again. What GitLab refused stays left.
+            let by_gitlab = run.left.take().filter(|(by, _)| *by == TargetName::Gitlab);
             let mut host = self.host()?;
             if let Some(plan) = prepare(&mut host, self.watch, &self.state, options)? {
                 let outcome = self.bring(&mut host, plan, options, &mut run)?;
                 done(TargetName::Host, &outcome)?;
             }
+            run.left = run.left.or(by_gitlab);
         } else if is_new && self.factory.host.kind != HostKind::None {
             self.watch.warn("the host does not have the new tokens yet; copy them: factoryup apply host");
         }
-        if let Some(left) = run.left {
+        if let Some((_, left)) = run.left {
             return Err(left);
         }
         if has_host && names.contains(&TargetName::Gitlab) { self.see_online() } else { Ok(()) }
@@ -182,7 +184,7 @@ impl Workspace<'_> {
         }
         match carry_out(target, &plan, self.watch, &self.state, options) {
             Err(error) if error.is_partial() => {
-                run.left = Some(error);
+                run.left = Some((target.name(), error));
                 run.changed = true;
                 Ok(Outcome::Applied { changes: plan.changes.len(), proofs: 0 })
             }
@@ -216,7 +218,7 @@ struct Run {
     /// Whether anything was changed.
     changed: bool,
     /// What could not be done in the homes of service users, or for want of another server.
-    left: Option<Error>,
+    left: Option<(TargetName, Error)>,
 }
 
 impl Run {

@@ -41,6 +41,8 @@ const HAND_OFF: How = Test("tests/gitlab/hand_off.rs", "a_second_apply_only_read
 const TOKEN: How = Test("tests/gitlab/drift.rs", "a_token_that_ends_soon_or_was_revoked_or_is_too_wide_is_replaced");
 const ROTATED: How =
     Test("tests/gitlab/drift.rs", "the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked");
+const CI_TOKEN: How =
+    Test("tests/gitlab/ci.rs", "whatever_a_run_left_the_next_one_leaves_one_token_that_all_variables_hold");
 const RUNNERS: How = Test("tests/gitlab/drift.rs", "runners_are_mended_or_made_again");
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");
 const CONTAINERS: How = Test("tests/host/systems.rs", "debian_13_with_containers");
@@ -283,6 +285,8 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("Give the agent the new token", SYSTEM),
         ("Let the agent fetch", PERSON),
         ("factoryup plan gitlab", ROTATED),
+        ("=factoryup apply gitlab", CI_TOKEN),
+        ("For a token that you created", LEADS),
         ("create a new token of the same service account", GITLAB),
         ("**Settings > CI/CD > Variables**", GITLAB),
         ("Run a pipeline on", PIPELINE),
@@ -301,6 +305,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("TF_VAR_state_passphrase_old`, the new one", GITLAB),
         ("variable \"state_passphrase_old\"", ENGINE),
         ("Plan and apply the root once", ENGINE),
+        ("Put the new one into that file", PERSON),
         ("Revert the merge request, and delete", ENGINE),
         ("The issuer refuses the old value", ISSUER),
         ("Until the old secret is revoked", PERSON),

@@ -266,6 +266,17 @@ impl StandIn {
         all.find(|one| one.key == key && one.environment_scope == scope).map(|one| one.value.clone())
     }
 
+    /// Gives a project a Terraform state of this name, which nobody may read.
+    ///
+    /// # Errors
+    /// [`Error::NoProject`] if there is no such project.
+    pub fn add_state(&self, project: &str, name: &str) -> Result<()> {
+        let mut state = self.shared.state();
+        let found = state.project_id(project).and_then(|id| state.projects.get_mut(&id));
+        found.ok_or_else(|| Error::NoProject(project.to_owned()))?.states.push(name.to_owned());
+        Ok(())
+    }
+
     /// Ends every unfinished pipeline of a project with a status (`success`, `failed`, `skipped`), and its jobs but the manual ones
     /// with it: what runners would have done. Returns how many there were.
     ///

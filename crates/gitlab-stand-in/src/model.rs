@@ -274,6 +274,8 @@ pub(crate) struct Project {
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) schedules: Vec<Value>,
     pub(crate) issues: Vec<Issue>,
+    /// Names of Terraform states.
+    pub(crate) states: Vec<String>,
     pub(crate) merge_requests: Vec<MergeRequest>,
     /// The bare repository.
     pub(crate) repository: PathBuf,

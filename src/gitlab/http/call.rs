@@ -98,9 +98,10 @@ impl Call {
         self
     }
 
-    /// Whether GitLab answers this call with a text of this type instead of JSON.
+    /// Whether GitLab answers this call with a text of this type instead of JSON. A state has the type that was uploaded.
     pub(in crate::gitlab) fn is_text(&self, media_type: &str) -> bool {
-        self.route.ends_with("/trace") && media_type.eq_ignore_ascii_case("text/plain")
+        self.route.contains("/terraform/state/")
+            || self.route.ends_with("/trace") && media_type.eq_ignore_ascii_case("text/plain")
     }
 
     /// The method.

@@ -77,7 +77,7 @@ impl Resource for ServiceAccount {
             _ => error,
         });
         match made {
-            Err(error) if !agent.identity.is_user() && matches!(error.status(), Some(403 | 404)) => {
+            Err(error) if !agent.identity.is_user() && matches!(error.status(), Some(400 | 403 | 404)) => {
                 // Else the next run would choose the same.
                 site.keep.remember(|memory| memory.no_service_account = true)?;
                 Err(kept_from_owners(&error).into())

@@ -36,7 +36,16 @@ pub(in crate::gitlab) fn wanted(site: &Site<'_>) -> GitlabResult<Vec<(Purpose, I
     let (all, ci) = (site.variables()?, &site.desired.ci);
     let is_used = |purpose: Purpose| ci.places(purpose).any(|place| !matches!(all.holder(&place), Holder::Owner));
     let homes = Purpose::ALL.into_iter().filter_map(|purpose| Some((purpose, ci.home(purpose)?)));
-    Ok(homes.filter(|(purpose, _)| is_used(*purpose)).collect())
+    let refused = site.keep.memory()?.refused_accounts;
+    let mut wanted = Vec::new();
+    for (purpose, home) in homes.filter(|(purpose, _)| is_used(*purpose)) {
+        let (home, is_there) = settled(site, purpose, home)?;
+        let of = if home == Identity::Project { "project" } else { "group" };
+        if is_there || !refused.contains(of) {
+            wanted.push((purpose, home));
+        }
+    }
+    Ok(wanted)
 }
 
 /// The account, if there is one.
@@ -147,7 +156,8 @@ fn make(site: &Site<'_>, purpose: Purpose, home: &Identity) -> GitlabResult<Acco
         _ => (Call::post("/projects/:id/service_accounts", &[&site.id]), "project"),
     };
     site.owner.write(&call, &body).map_err(|error| {
-        if !matches!(error.status(), Some(403 | 404)) {
+        let is_taken = matches!(&error, GitlabError::Refused { said, .. } if said.contains("taken"));
+        if is_taken || !matches!(error.status(), Some(400 | 403 | 404)) {
             return error;
         }
         // Else the next run would plan the same.
@@ -169,7 +179,7 @@ fn refused(error: &GitlabError, of: &str) -> Error {
 }
 
 fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
-    let Some((purpose, home)) = known(site, word) else { return Ok(Back::Stays(unseen(site, word))) };
+    let Some((purpose, home)) = known(site, word)? else { return Ok(Back::Stays(unseen(site, word))) };
     let Some(account) = find(site, purpose, &home)? else { return Ok(Back::Done) };
     let Some(member) = member(site, purpose, &account)? else { return Ok(Back::Done) };
     let (username, place) = (purpose.username(site.id), place(site.desired, purpose));
@@ -185,9 +195,23 @@ fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
 }
 
 /// What an id's name stands for, where this account can see it.
-pub(in crate::gitlab) fn known(site: &Site<'_>, word: &str) -> Option<(Purpose, Identity)> {
-    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.word() == word)?;
-    Some((purpose, site.desired.ci.home(purpose)?))
+pub(in crate::gitlab) fn known(site: &Site<'_>, word: &str) -> GitlabResult<Option<(Purpose, Identity)>> {
+    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.word() == word);
+    let Some((purpose, home)) = purpose.and_then(|purpose| Some((purpose, site.desired.ci.home(purpose)?))) else {
+        return Ok(None);
+    };
+    Ok(Some((purpose, settled(site, purpose, home)?.0)))
+}
+
+/// Where the account is, and whether it is there. One that was made while only groups had accounts stays in the group.
+fn settled(site: &Site<'_>, purpose: Purpose, home: Identity) -> GitlabResult<(Identity, bool)> {
+    if find(site, purpose, &home)?.is_some() {
+        return Ok((home, true));
+    }
+    match site.desired.ci.group.clone().map(Identity::Group) {
+        Some(group) if group != home && find(site, purpose, &group)?.is_some() => Ok((group, true)),
+        _ => Ok((home, false)),
+    }
 }
 
 /// What is said of an account that this token cannot reach any more.

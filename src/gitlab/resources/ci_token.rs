@@ -2,7 +2,7 @@
 //!
 //! One rule decides what is done, whatever a run that was cut left behind. There is nothing to do if just one token of factoryup's works, every
 //! variable of factoryup's for it names that token, and it has more than 30 days left. Otherwise a new token is created, the variables are
-//! written, and the other tokens of factoryup's are revoked, in this order: no job fails on the way.
+//! written, and the other tokens of factoryup's are revoked, in this order. A job that runs meanwhile may have one of those.
 //!
 //! Source: <https://docs.gitlab.com/api/service_accounts/>.
 
@@ -84,6 +84,13 @@ fn is_right(purpose: Purpose, tokens: &[TokenFacts], places: &[Place], all: &Var
     token.scopes == [purpose.scope()] && places.iter().all(holds)
 }
 
+/// Whether a variable of factoryup's holds this token.
+fn is_named(token: &TokenFacts, places: &[Place], all: &Variables) -> bool {
+    let named = token.expires_at.map(|ends| mark(token.id, ends));
+    let holds = |place: &Place| matches!(all.holder(place), Holder::Ours(one) if one.mark() == named.as_deref());
+    named.is_some() && places.iter().any(holds)
+}
+
 impl Resource for CiTokens {
     fn kind(&self) -> &'static str {
         KIND
@@ -123,13 +130,18 @@ impl Resource for CiTokens {
         if is_right(purpose, &tokens, &places, &all) {
             return Ok(Undo::Never { reason: "no change was needed".into() });
         }
+        // Nobody can hold the text of a token that no variable names.
+        let (known, unknown): (Vec<_>, Vec<_>) = tokens.into_iter().partition(|token| is_named(token, &places, &all));
+        for token in unknown {
+            revoke(site, &home, &account, token.id)?;
+        }
         let ends = days_from_now(DAYS);
         let made = agent_token::mint_of(site, &home, &account, &token_name(purpose), &[purpose.scope()], ends)?;
         let (id, value) = (made.id, Secret::new(made.token));
         for place in &places {
             variable::set(site, place, Some(&value), &mark(id, ends))?;
         }
-        for token in tokens {
+        for token in known {
             revoke(site, &home, &account, token.id)?;
         }
         Ok(Undo::Remove)
@@ -151,7 +163,7 @@ fn revoke(site: &Site<'_>, home: &Identity, account: &Account, token: u64) -> Gi
 
 /// Removes the variables and revokes the tokens, whatever a run that was cut recorded: both say whose they are.
 fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
-    let Some((purpose, home)) = ci_account::known(site, word) else { return Ok(Back::Stays(unseen(site, word))) };
+    let Some((purpose, home)) = ci_account::known(site, word)? else { return Ok(Back::Stays(unseen(site, word))) };
     let all = site.variables()?;
     let scopes: Vec<_> = all.ours(purpose.key()).map(|one| one.scope().to_owned()).collect();
     let account = ci_account::find(site, purpose, &home)?;

@@ -8,16 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::variable::{self, Holder};
-use super::{Back, Found, Resource, WayBack};
+use super::{Found, Resource, WayBack};
 use crate::error::Error;
 use crate::gitlab::ci::{PASSPHRASE, Place};
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
-const KIND: &str = "ci-variable";
+pub(super) const KIND: &str = "ci-variable";
 /// What the variable's description says of the value.
 const MARK: &str = "state passphrase";
 /// How many random bytes a passphrase is made of.
@@ -51,11 +52,27 @@ fn passphrase(site: &Site<'_>, root: &str) -> GitlabResult<Secret> {
     if let Some(stored) = site.keep.passphrase(root)? {
         return Ok(stored);
     }
+    if has_state(site, root)? {
+        let file = site.keep.passphrase_file(root);
+        let text =
+            format!("the state of {root} exists, and its passphrase is neither in GitLab nor in {}", file.display());
+        return Err(Error::data(text)
+            .hint("create the CI/CD variable with the passphrase that the state is encrypted with, or put it into that file")
+            .into());
+    }
     let mut bytes = Zeroizing::new([0_u8; BYTES]);
     getrandom::fill(&mut *bytes).map_err(|e| Error::internal(format!("no random bytes: {e}")))?;
     let made = Secret::new(STANDARD.encode(bytes.as_slice()));
     site.keep.put_passphrase(root, &made)?;
     Ok(made)
+}
+
+/// Whether GitLab has a state of this root, which is encrypted with the passphrase that it had.
+///
+/// Source: <https://docs.gitlab.com/user/infrastructure/iac/terraform_state/>.
+fn has_state(site: &Site<'_>, root: &str) -> GitlabResult<bool> {
+    let answer = site.owner.attempt(&Call::get("/projects/:id/terraform/state/:name", &[&site.id, &root]), None)?;
+    Ok(answer.status == 200)
 }
 
 impl Resource for Passphrases {
@@ -97,17 +114,8 @@ impl Resource for Passphrases {
     }
 
     fn way_back(&self) -> WayBack {
-        WayBack::By(back)
+        WayBack::Stays(
+            "a state is lost with its passphrase, and GitLab never shows it; delete it by hand once the state is gone",
+        )
     }
-}
-
-fn back(site: &Site<'_>, of: &str, _undo: &Undo) -> GitlabResult<Back> {
-    let environment = of.split_once('/').map_or(of, |(_, environment)| environment).to_owned();
-    if !site.variables()?.ours(PASSPHRASE).any(|one| one.scope() == environment) {
-        return Ok(Back::Done);
-    }
-    let copy = site.keep.passphrase_file(&environment);
-    let stays = if copy.exists() { format!("; the copy in {} stays", copy.display()) } else { String::new() };
-    let summary = format!("remove the CI/CD variable {PASSPHRASE} ({environment}){stays}");
-    Ok(Back::remove(id(&environment), summary, move |site| variable::remove(site, PASSPHRASE, &environment)))
 }

@@ -14,7 +14,7 @@ use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 
-const KIND: &str = "first-issue";
+pub(super) const KIND: &str = "first-issue";
 const ALL: &str = "/projects/:id/issues";
 
 /// Its title.
@@ -31,7 +31,7 @@ Goal: branch, checks, merge request, pipeline, review and merge, once, with a ch
 
 Verify: `scripts/check` passes on the branch, and the pipeline of the merge request passes.
 
-For the owner: review the merge request, and merge it. The file is yours; delete it when you no longer need it.
+For the owner: review the merge request, and merge it. Then close this issue. The file is yours; delete it when you no longer need it.
 ";
 
 /// See the [module](self).
@@ -74,6 +74,6 @@ impl Resource for FirstIssue {
     }
 
     fn way_back(&self) -> WayBack {
-        WayBack::Stays("an issue may have comments; delete it by hand if you do not need it")
+        WayBack::Stays("an issue may have comments; close it if you do not need it")
     }
 }

@@ -29,6 +29,7 @@ pub(super) mod variable;
 use super::desired::Desired;
 use super::error::GitlabResult;
 use super::site::Site;
+use crate::error::Kind;
 use crate::plan::{Action, Change, Risk, Undo};
 
 /// One kind of resource in a project.
@@ -142,13 +143,19 @@ pub(super) fn all() -> [&'static dyn Resource; 16] {
         &account::ServiceAccount,
         &membership::Membership,
         &agent_token::AgentToken,
-        // Nothing hangs on these: where one fails, the locks and accounts stand.
+        // Nothing hangs on these: see is_left.
         &first_issue::FirstIssue,
         &remote::Remote,
         &ci_variable::Passphrases,
         &ci_account::CiAccounts,
         &ci_token::CiTokens,
     ]
+}
+
+/// Whether a change that fails in this way is left, and the rest is made: nothing else hangs on it, and GitLab answered.
+pub(super) fn is_left(kind: &str, failure: Kind) -> bool {
+    let kinds = [first_issue::KIND, remote::KIND, ci_variable::KIND, ci_account::KIND, ci_token::KIND];
+    kinds.contains(&kind) && !matches!(failure, Kind::Unreachable | Kind::Interrupted | Kind::Internal)
 }
 
 /// The part of an id after the colon.

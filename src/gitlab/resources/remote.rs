@@ -11,7 +11,7 @@ use crate::gitlab::error::GitlabResult;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 
-const KIND: &str = "remote";
+pub(super) const KIND: &str = "remote";
 const NAME: &str = "origin";
 
 /// See the [module](self).

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::grant::covers;
 use crate::dialog::plain;
 use crate::gitlab::ci::Place;
 use crate::gitlab::error::GitlabResult;
@@ -20,7 +21,7 @@ use crate::secret::Secret;
 /// How the description of a variable of factoryup's begins.
 const MARK: &str = "factoryup: ";
 /// What the rest of it ends with.
-const HOW_TO_KEEP: &str = "factoryup replaces the value; empty this text to keep a value of your own";
+const HOW_TO_KEEP: &str = "empty this text to keep a value of your own";
 const ALL: &str = "/projects/:id/variables";
 const ONE: &str = "/projects/:id/variables/:key";
 const OF_GROUP: &str = "/groups/:id/variables";
@@ -41,12 +42,7 @@ pub(in crate::gitlab) struct Variable {
 impl Variable {
     /// Whether jobs of an environment get it. Source: <https://docs.gitlab.com/ci/environments/#limit-the-environment-scope-of-a-cicd-variable>.
     fn is_for(&self, place: &Place) -> bool {
-        let (scope, environment) = (self.scope(), place.environment.as_str());
-        self.key == place.key
-            && match scope.split_once('*') {
-                None => scope == environment,
-                Some((start, end)) => environment.starts_with(start) && environment.ends_with(end),
-            }
+        self.key == place.key && covers(self.scope(), &place.environment)
     }
 
     /// The environments whose jobs get it.
@@ -214,6 +210,8 @@ mod tests {
             ("control-plane", None, true),
             ("*", None, true),
             ("control-*", Some("mine"), true),
+            ("con*ol-*", None, true),
+            ("control-*-plane", None, false),
             ("production", None, false),
             ("control-plane", Some("factoryup"), true),
         ] {

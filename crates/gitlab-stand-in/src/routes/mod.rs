@@ -24,6 +24,7 @@ mod protection;
 mod runners;
 mod schedules;
 mod service_accounts;
+mod states;
 mod tags;
 mod variables;
 
@@ -53,6 +54,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         schedules::ROUTES,
         service_accounts::ROUTES,
         service_accounts::OF_GROUPS,
+        states::ROUTES,
         tags::ROUTES,
         variables::ROUTES,
     ]

@@ -45,7 +45,8 @@ fn list(call: &mut Call<'_>, family: Family) -> Outcome {
 fn create(call: &mut Call<'_>, family: Family) -> Outcome {
     let home = family.home(call)?;
     if !(call.settings.owners_make_service_accounts || call.is_admin()) {
-        return Err(forbidden(""));
+        // GitLab answers so, and not with 403.
+        return Err(bad_request("User does not have permission to create a service account"));
     }
     let name = call.text("name").unwrap_or_else(|| "Service account user".to_owned());
     let username = match (call.text("username"), home) {
