@@ -115,7 +115,7 @@ impl Skipped {
             error = error.hint("make sure that GitLab answers on the host and accepts the agent's token; a repo that takes longer than 10 minutes is cloned by hand there: sudo -iu agent git clone URL work/PROJECT");
         }
         if has(Sort::Deferred, Need::Tool) && !has(Sort::Deferred, Need::Clone) {
-            error = error.hint("if the host cannot download: run `scripts/tools download TOOL PLATFORM FOLDER` in your own clone on another machine, then copy the program to /usr/local/bin on the host");
+            error = error.hint("if the host cannot download: run `scripts/tools download TOOL PLATFORM FOLDER` in your own clone on another machine, then copy TOOL to /usr/local/bin and TOOL.lock to /usr/local/lib/toolchain on the host");
         }
         if count(Sort::Deferred) > 0 {
             error = error.hint("then run the same command again: it makes the changes that are left");

@@ -220,8 +220,8 @@ pub(crate) fn carry_out(
         match apply(target, plan, watch, &mut journal, state) {
             // What could not be made keeps no promise from being tried. A later run tries them again.
             Err(left) if left.is_partial() => {
-                target.observe(watch)?;
-                return Err(match prove(target, plan, watch, state) {
+                let proved = target.observe(watch).and_then(|_| prove(target, plan, watch, state));
+                return Err(match proved {
                     Ok(_) => left,
                     Err(broken) => broken.hint(format!("this was not made either: {left}")),
                 });

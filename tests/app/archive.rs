@@ -80,6 +80,12 @@ fn nothing_leads_out(app: &App<'_>) {
     passed(&app.deploy(".factory/deploy install .factory/dist/good.tar.gz 1.1.0"));
     assert_eq!(fs::read_link(app.place("releases/1.1.0/lib/c")).unwrap(), Path::new("../bin/serve"));
     passed(&app.deploy(".factory/deploy rollback"));
+    // A folder that is closed to its owner keeps no later release out.
+    let path = root.join("home/deploy/shop/.factory/dist/closed.tar.gz");
+    let words = [artifact.to_str().unwrap(), path.to_str().unwrap(), "closed", "lib/d,lib/d/e"];
+    passed(&run(&app.folder, "python3", &[&[program][..], &words].concat()));
+    passed(&app.deploy(".factory/deploy install .factory/dist/closed.tar.gz 1.2.0"));
+    passed(&app.deploy(".factory/deploy rollback"));
 }
 
 fn the_digest_is_beside_the_release(app: &App<'_>) {

@@ -17,6 +17,8 @@ with tarfile.open(fileobj=io.BytesIO(whole)) as old, tarfile.open(fileobj=made, 
         if kind in ("symbolic", "hard", "fifo"):
             entry.type = {"symbolic": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE}[kind]
             entry.linkname = target
+        if kind == "closed" and path == name.split(",")[0]:
+            entry.type, entry.mode = tarfile.DIRTYPE, 0
         if kind == "below" and path == name.split(",")[0]:
             entry.type, entry.linkname = tarfile.SYMTYPE, target
         if kind == "huge":
