@@ -204,7 +204,8 @@ fn creations_that_are_cut_off_are_not_repeated_and_the_next_run_goes_on() {
     let cutter = Cutter::before(&situation.plane.url());
     situation.factory.gitlab.url = cutter.url();
     let mut cuts = 0;
-    // Every run loses the answer to its first creation, which was carried out; of the tokens of an account only the first one.
+    // Every run loses the answer to its first creation, which was carried out; of the tokens of an account only the first one. What
+    // nothing hangs on is left then, and the rest is made.
     while !situation.pending().is_empty() {
         cutter.cut_next();
         let Err(error) = situation.apply(QUIET) else { break };
@@ -212,7 +213,7 @@ fn creations_that_are_cut_off_are_not_repeated_and_the_next_run_goes_on() {
         cuts += 1;
         assert!(cuts < 45, "each run must get further");
     }
-    assert!(cuts > 20, "{cuts}");
+    assert!(cuts > 10, "{cuts}");
     assert_eq!(situation.pending(), [""; 0]);
     situation.apply(QUIET).unwrap();
     let count = |rest: &str| situation.get(rest).as_array().unwrap().len();

@@ -200,11 +200,11 @@ fn no_process_of_the_agents_stops_the_rest(journey: &Journey) {
             hand_over(journey).err()
         };
         let error = (0..10).find_map(run).unwrap();
-        // What was made in a moment of peace may be out of sight when it is looked at again.
-        let said = if error.kind() == Kind::CutShort {
-            "pending changes after apply"
-        } else {
-            "could not be made, and all else was: "
+        // What was made in a moment of peace may be out of sight when it is looked at again, and a promise cannot be tried.
+        let said = match error.kind() {
+            Kind::CutShort => "pending changes after apply",
+            Kind::Pending => "policy checks failed on ",
+            _ => "could not be made, and all else was: ",
         };
         assert!(error.to_string().contains(said), "{error}");
         assert_hardened(journey);
