@@ -77,7 +77,7 @@ impl World {
         let pipelines = self.plane.get(&format!("/projects/{}/pipelines?ref={tag}", self.project)).body;
         let jobs = self.plane.get(&format!("/projects/{}/pipelines/{}/jobs", self.project, pipelines[0]["id"])).body;
         let names: Vec<_> = jobs.as_array().unwrap().iter().map(|job| job["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["validate", "test", "release", "evidence"], "{tag}");
+        assert_eq!(names, ["validate", "test", "release", "gate", "evidence"], "{tag}");
         passed(&run(&self.owner, "scripts/release", &["notes", tag]))
     }
 }
