@@ -27,6 +27,7 @@ mod editions;
 mod flood;
 mod hand_off;
 mod parrot;
+mod passphrases;
 mod pipeline;
 mod proof;
 mod refusals;

@@ -26,7 +26,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The files of the state folder that hold a secret, each with it.
 fn kept_secrets(situation: &Situation) -> Vec<(String, String)> {
-    let passphrase = super::ci::passphrase_file(situation, "control-plane");
+    let passphrase = super::passphrases::passphrase_file(situation, "control-plane");
     let names = ["agent-token", "runner-trusted-token", "runner-untrusted-token", passphrase.as_str()];
     names.map(|name| (name.to_owned(), situation.kept(name))).to_vec()
 }

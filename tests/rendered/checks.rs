@@ -336,3 +336,18 @@ fn checking_leaves_nothing_behind_and_names_every_root_that_is_wrong() {
     assert!(all.contains("infra/modules/edge: made") && all.contains("failed: infra"), "{all}");
     assert!(!repo.path().join("infra/control-plane/.terraform.lock.hcl").exists(), "{all}");
 }
+
+#[test]
+fn infrastructure_code_behind_a_link_or_a_quoted_name_is_found() {
+    if !ready() {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    let link = repo.path().join("infra/control-plane/z.tf");
+    std::os::unix::fs::symlink("../../../notes", &link).unwrap();
+    finds(&repo, "data", "infra/control-plane/z.tf: no check follows a link");
+    std::fs::remove_file(link).unwrap();
+    // git quotes such a name, and what is quoted was no file to the check.
+    repo.write("infra/control-plane/\\.tf", "resource \"random_pet\" \"p\" {}\n");
+    finds(&repo, "data", "no check reads a file with such a name: rename it");
+}

@@ -266,7 +266,7 @@ impl StandIn {
         all.find(|one| one.key == key && one.environment_scope == scope).map(|one| one.value.clone())
     }
 
-    /// Gives a project a Terraform state of this name, which nobody may read.
+    /// Gives a project a Terraform state of this name, with made-up content.
     ///
     /// # Errors
     /// [`Error::NoProject`] if there is no such project.

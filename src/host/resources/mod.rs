@@ -162,7 +162,7 @@ pub(crate) trait Resource: std::fmt::Debug {
     /// may find the change half or wholly made. For what is [guarded](Before::Guarded) it only stages and checks.
     fn write(&self, seen: &Observed, step: &mut Step);
 
-    /// Whether it runs what its user decides about. Then all else is made first.
+    /// Whether it runs files that its user can edit. Such a change comes after all others.
     fn is_last(&self) -> bool {
         false
     }

@@ -1,0 +1,117 @@
+//! Passphrases of states: made once, stored before jobs can use them, and never replaced.
+
+use std::os::unix::fs::PermissionsExt;
+
+use factoryup::factory::Engine;
+use factoryup::plan::Outcome;
+use serde_json::json;
+
+use super::ci::{add, remove, revert, value, variable, with_cloudflare};
+use super::situation::{QUIET, Situation};
+
+const PASSPHRASE: &str = "STATE_PASSPHRASE";
+
+/// The name of the file with a root's passphrase.
+pub(super) fn passphrase_file(situation: &Situation, root: &str) -> String {
+    let folder = std::fs::read_dir(situation.state.path()).unwrap();
+    let mut names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_it = |name: &String| name.starts_with("state-passphrase-") && name.ends_with(root);
+    names.find(is_it).unwrap_or_else(|| panic!("no passphrase of {root}"))
+}
+
+#[test]
+fn each_root_has_a_passphrase_that_is_stored_before_jobs_can_use_it() {
+    let Some(mut situation) = Situation::new() else { return };
+    with_cloudflare(&mut situation);
+    situation.apply(QUIET).unwrap();
+    let mut seen = Vec::new();
+    for root in ["control-plane", "staging", "production"] {
+        let shown = variable(&situation, PASSPHRASE, root).unwrap();
+        for key in ["protected", "masked", "hidden", "raw"] {
+            assert_eq!(shown[key], true, "{root} {key}");
+        }
+        let file = passphrase_file(&situation, root);
+        let stored = situation.kept(&file);
+        assert_eq!(stored.len(), 32, "24 bytes in Base64");
+        assert_eq!(value(&situation, PASSPHRASE, root), Some(stored.clone()), "{root}");
+        let mode = std::fs::metadata(situation.state.file(&file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!seen.contains(&stored));
+        seen.push(stored);
+    }
+    // Terraform encrypts no state.
+    remove(&situation, PASSPHRASE, "staging");
+    situation.factory.infra.engine = Engine::Terraform;
+    assert_eq!(situation.pending(), [""; 0]);
+}
+
+#[test]
+fn a_passphrase_is_made_once_and_comes_back_as_it_was() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let file = passphrase_file(&situation, "control-plane");
+    let stored = situation.kept(&file);
+    remove(&situation, PASSPHRASE, "control-plane");
+    assert_eq!(situation.pending(), ["ci-variable:STATE_PASSPHRASE/control-plane"]);
+    situation.apply(QUIET).unwrap();
+    assert_eq!(value(&situation, PASSPHRASE, "control-plane"), Some(stored.clone()));
+    // Open to every branch, it is closed again, and keeps its value: the state is encrypted with it.
+    let path = situation.path("/variables/STATE_PASSPHRASE");
+    assert_eq!(situation.plane.put(&path, &json!({ "protected": false })).status, 200);
+    assert_eq!(situation.pending(), ["ci-variable:STATE_PASSPHRASE/control-plane"]);
+    situation.apply(QUIET).unwrap();
+    assert_eq!(variable(&situation, PASSPHRASE, "control-plane").unwrap()["protected"], true);
+    assert_eq!(value(&situation, PASSPHRASE, "control-plane"), Some(stored));
+    // On another machine nothing is made anew.
+    std::fs::remove_file(situation.state.file(&file)).unwrap();
+    assert_eq!(situation.pending(), [""; 0]);
+}
+
+#[test]
+fn a_passphrase_of_the_owners_is_kept_and_named() {
+    let Some(situation) = Situation::handed_off() else { return };
+    remove(&situation, PASSPHRASE, "control-plane");
+    add(&situation, PASSPHRASE, "control-*");
+    let plan = situation.plan();
+    assert!(plan.is_empty(), "{plan:?}");
+    let note = "the CI/CD variable STATE_PASSPHRASE (control-plane) is your own; factoryup keeps it";
+    assert_eq!(plan.notes, [note]);
+}
+
+#[test]
+fn another_project_gets_passphrases_of_its_own_and_the_first_ones_stay() {
+    let Some(mut situation) = Situation::handed_off() else { return };
+    let file = passphrase_file(&situation, "control-plane");
+    let stored = situation.kept(&file);
+    situation.factory.gitlab.project = "other".into();
+    situation.factory.agent.username = "other-agent".into();
+    situation.apply(QUIET).unwrap();
+    let other = situation.plane.stand_in.variable_value("factory/other", PASSPHRASE, "control-plane").unwrap();
+    assert_ne!(other, stored);
+    assert_eq!(situation.kept(&file), stored);
+}
+
+#[test]
+fn no_new_passphrase_is_made_for_a_state_that_exists() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let file = situation.state.file(&passphrase_file(&situation, "control-plane"));
+    std::fs::remove_file(&file).unwrap();
+    remove(&situation, PASSPHRASE, "control-plane");
+    situation.plane.stand_in.add_state("factory/control", "control-plane").unwrap();
+    let error = situation.apply(QUIET).unwrap_err();
+    assert!(error.is_partial() && error.to_string().contains("the state of control-plane exists"), "{error}");
+    assert!(!file.exists() && variable(&situation, PASSPHRASE, "control-plane").is_none());
+}
+
+#[test]
+fn a_passphrase_outlives_the_way_back() {
+    let Some(situation) = Situation::new() else { return };
+    let namespace = situation.plane.get("/namespaces/factory").body["id"].clone();
+    let body = json!({ "path": "control", "name": "control", "namespace_id": namespace });
+    assert_eq!(situation.plane.post("/projects", &body).status, 201);
+    situation.apply(QUIET).unwrap();
+    let file = situation.state.file(&passphrase_file(&situation, "control-plane"));
+    revert(&situation);
+    assert!(variable(&situation, PASSPHRASE, "control-plane").is_some());
+    assert!(file.exists());
+    assert!(matches!(revert(&situation), Outcome::AlreadyRight { .. }));
+}
