@@ -20,6 +20,8 @@ use crate::interrupt::Asking;
 /// libssh2's codes for algorithms that the two sides do not share: `LIBSSH2_ERROR_KEX_FAILURE`, `_KEY_EXCHANGE_FAILURE`,
 /// `_METHOD_NONE`, `_HOSTKEY_INIT`, `_METHOD_NOT_SUPPORTED`, `_ALGO_UNSUPPORTED`.
 const NOTHING_IN_COMMON: [i32; 6] = [-5, -8, -17, -10, -33, -51];
+/// `LIBSSH2_ERROR_TIMEOUT`.
+const TIME_OUT: ErrorCode = ErrorCode::Session(-9);
 
 /// A TCP connection with the key exchange done and nobody logged in yet.
 pub(super) struct Connection {
@@ -49,8 +51,8 @@ impl Connection {
             if NOTHING_IN_COMMON.map(ErrorCode::Session).contains(&e.code()) && begun.elapsed() < timeouts.handshake {
                 return TransportError::KeyExchange { address: address.clone(), reason: e.message().to_lowercase() };
             }
-            let silent = begun.elapsed() >= timeouts.handshake;
-            handshake(if silent {
+            // libssh2 counts in whole milliseconds and on another clock: its limit can end before ours.
+            handshake(if e.code() == TIME_OUT || begun.elapsed() >= timeouts.handshake {
                 format!("no answer within {} s", timeouts.handshake.as_secs_f32())
             } else {
                 e.message().to_lowercase()
@@ -314,5 +316,27 @@ impl Running<'_> {
         let code = channel.exit_status().map_err(lost)?;
         let _ = channel.close();
         Ok(signal.exit_signal.map_or(Status::Code(code), Status::Signal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::{Connection, SshConfig, Timeouts};
+    use crate::transport::SshOptions;
+
+    #[test]
+    fn silence_is_called_silence_whichever_clock_ends_first() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let text = format!("hostname 127.0.0.1\nport {}\n", silent.local_addr().unwrap().port());
+        let config = SshConfig::parse(&text, "", &SshOptions::new("silent", "/own"), Path::new("/home/me"));
+        let timeouts = Timeouts { handshake: Duration::from_millis(20), ..Timeouts::default() };
+        for _ in 0..50 {
+            let Err(mute) = Connection::open(&config, timeouts, "ssh-ed25519") else { panic!("nobody answered") };
+            assert!(mute.to_string().ends_with("handshake: no answer within 0.02 s"), "{mute}");
+        }
     }
 }
