@@ -62,6 +62,18 @@ tries=600
 until curl -fs -o /dev/null https://localhost:8443/gpgkey/gpg.key; do tries=$((tries - 1)); [ "$tries" -gt 0 ]; sleep 0.2; done
 "#;
 
+/// As GitLab Runner's shell executor starts each stage of a job (`shells/bash.go`), from a service's environment.
+fn jobs_of_a_shell_start(journey: &Journey) {
+    let stage = "printf 'set -o errexit\\nexit 0\\n' | env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin su -s /bin/bash factory-ci -c 'bash -l'; echo $?";
+    assert_eq!(journey.inside(stage), "0");
+    journey.inside("install -o factory-ci /etc/skel/.bash_logout /home/factory-ci");
+    assert_eq!(journey.inside(stage), "1", "Debian's .bash_logout ends it");
+    journey.inside("factory-runner renew trusted");
+    assert_eq!(journey.inside(stage), "0");
+    journey.inside("su -s /bin/sh factory-ci -c 'echo true >~/.bash_logout'; factory-runner renew trusted");
+    assert_eq!(journey.inside("cat /home/factory-ci/.bash_logout"), "true", "one that somebody wrote stays");
+}
+
 fn hand_over(journey: &Journey, token: &str) -> factoryup::Result<Outcome> {
     let runners = [("trusted".to_owned(), Token::Known(Secret::new(token)))].into();
     journey.run(journey.target().with_hand_over(HandOver { runners, ..HandOver::default() })?)
@@ -148,6 +160,7 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     let section = journey.inside(&format!("sed '1,/^\\[\\[runners\\]\\]$/d; /^ *\\[/,$d' {config}"));
     assert!(section.lines().any(|line| line.trim() == "clean_git_config = true"), "{section}");
     assert!(!journey.inside("factory-runner status").contains("earlier version"));
+    jobs_of_a_shell_start(&journey);
     assert_eq!(hand_over(&journey, "glrt-canary-of-another").unwrap(), Outcome::AlreadyRight { proofs: 0 });
 
     crate::tools::are_installed_deferred_or_refused(&journey);
