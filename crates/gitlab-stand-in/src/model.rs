@@ -182,6 +182,8 @@ pub(crate) struct Run {
     pub(crate) failure_reason: Option<String>,
     /// Its log.
     pub(crate) trace: Vec<u8>,
+    /// Its artifacts, a zip archive.
+    pub(crate) artifacts: Option<Vec<u8>>,
 }
 
 /// A pipeline. The stand-in runs nothing of it: that is for runners.

@@ -100,6 +100,8 @@ fn a_pipeline_runs_on_the_runners_that_fit() {
     assert_eq!((site.untrusted.put(&stranger, "success", 0), site.untrusted.log(&stranger, 8, "x").0), (403, 403));
     assert_eq!(site.untrusted.put(&json!({ "id": 4711, "token": "x" }), "success", 0), 404);
     assert_eq!(site.untrusted.put(&check, "done", 0), 400);
+    let archive = "\r\nwhat it built\r\n--limi";
+    assert_eq!((site.untrusted.upload(&check, archive), site.untrusted.upload(&stranger, archive)), (201, 403));
     assert_eq!(site.untrusted.put(&check, "success", 0), 200);
     // Its token is worth nothing now.
     assert_eq!((site.untrusted.put(&check, "success", 0), site.untrusted.log(&check, 8, "x").0), (403, 403));
@@ -122,7 +124,13 @@ fn a_pipeline_runs_on_the_runners_that_fit() {
         (&plan["artifacts"][0]["artifact_format"], &plan["artifacts"][0]["paths"]),
         (&json!("zip"), &json!(["plan.cache"]))
     );
-    // What it fetches is there for its token, and only while it runs.
+    // What an earlier stage built is there for its token, and only while it runs.
+    let token = plan["token"].as_str().unwrap();
+    assert_eq!((&plan["dependencies"][0]["id"], plan["dependencies"].as_array().unwrap().len()), (&check["id"], 1));
+    assert_eq!(site.trusted.download(&check["id"], token), (200, archive.into()));
+    assert_eq!(site.trusted.download(&plan["id"], token).0, 404);
+    assert_eq!(site.trusted.download(&check["id"], "glcbt-another").0, 403);
+    // So is what it fetches.
     let address = plan["git_info"]["repo_url"].as_str().unwrap();
     let refspec = plan["git_info"]["refspecs"][0].as_str().unwrap();
     let work = site.plane.clone("control", &site.plane.owner_token());
@@ -131,6 +139,7 @@ fn a_pipeline_runs_on_the_runners_that_fit() {
     // With this exit code it may fail; then the pipeline waits for a person.
     assert_eq!(site.trusted.put(&plan, "failed", 78), 200);
     assert!(plane::git(&work.path, &["ls-remote", address]).refused("Access denied"));
+    assert_eq!(site.trusted.download(&check["id"], token).0, 403);
     assert_eq!(site.states(), "success: success failed manual");
     let tokens = site.plane.get("/personal_access_tokens").body;
     assert!(tokens.as_array().unwrap().iter().all(|token| token["name"] != "job"), "{tokens}");

@@ -1,7 +1,8 @@
 //! What a runner asks: for a job, with its log and how it ended; and the log as people read it.
 //!
-//! Jobs are handed out as GitLab does, to runners that fit. The stand-in keeps logs and drops artifacts. It was not tried with the real
-//! `gitlab-runner`. Source: `lib/api/ci/runner.rb`, `lib/api/entities/ci/job_request/response.rb`.
+//! Jobs are handed out as GitLab does, to runners that fit. The stand-in keeps logs and archives of artifacts, and drops reports. The
+//! real `gitlab-runner` 19.4 takes and runs its jobs: `tests/judges`. Source: `lib/api/ci/runner.rb`,
+//! `lib/api/entities/ci/job_request/response.rb`.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +12,7 @@ use crate::auth::{Need, NewToken, digest, now};
 use crate::call::Call;
 use crate::ci::Variables;
 use crate::model::{Job, Pipeline, Project};
-use crate::reply::{Outcome, Refusal, Reply, error, forbidden, message, not_found};
+use crate::reply::{Body, Outcome, Refusal, Reply, error, forbidden, message, not_found};
 use crate::router::Route;
 use crate::running::{Place, advance, next_for};
 
@@ -111,9 +112,27 @@ fn job_for_runner(call: &Call<'_>, (id, at, position): Place, token: &str) -> Re
         "artifacts": artifacts.map(archive).into_iter().collect::<Vec<_>>(),
         "cache": [],
         "credentials": [],
-        "dependencies": [],
+        "dependencies": dependencies(pipeline, position, token),
         "features": { "trace_sections": true, "failure_reasons": ["script_failure", "runner_system_failure", "job_canceled"] },
     }))
+}
+
+/// The jobs whose artifacts this one gets: those that it names, else those that it needs, else all of earlier stages. GitLab gives each
+/// its own token; here the job's own opens them.
+fn dependencies(pipeline: &Pipeline, position: usize, token: &str) -> Vec<Value> {
+    let job = &pipeline.jobs[position];
+    let first = pipeline.jobs.iter().position(|other| other.stage == job.stage).unwrap_or(position);
+    let named = job.definition.get("dependencies").map(|names| lines(Some(names))).or_else(|| job.needs.clone());
+    let wanted = pipeline.jobs.iter().enumerate().filter(|(at, other)| match &named {
+        Some(names) => names.contains(&other.name),
+        None => *at < first,
+    });
+    let entry = |(_, other): (usize, &Job)| {
+        let size = other.run.artifacts.as_ref()?.len();
+        let file = json!({ "filename": "artifacts.zip", "size": size });
+        Some(json!({ "id": other.id, "name": other.name, "token": token, "artifacts_file": file }))
+    };
+    wanted.filter_map(entry).collect()
 }
 
 fn is_file(project: &Project, key: &str) -> bool {
@@ -229,10 +248,38 @@ fn append(call: &mut Call<'_>) -> Outcome {
     Ok(reply(202, job.run.trace.len()))
 }
 
-/// Artifacts are taken and dropped.
 fn upload(call: &mut Call<'_>) -> Outcome {
-    own(call)?;
+    let (project, at, position) = own(call)?;
+    let kind = call.headers.get("content-type").cloned().unwrap_or_default();
+    let file = multipart_file(&kind, call.body).ok_or_else(|| error(400, "file is missing"))?.to_vec();
+    if call.text("artifact_type").is_none_or(|kind| kind == "archive") {
+        call.at_mut(project)?.pipelines[at].jobs[position].run.artifacts = Some(file);
+    }
     Ok(Reply::created(Value::Object(Map::new())))
+}
+
+/// The content of the part `file` of a form with one file (RFC 7578).
+fn multipart_file<'b>(content_type: &str, body: &'b [u8]) -> Option<&'b [u8]> {
+    let boundary = content_type.split("boundary=").nth(1)?.trim_matches('"');
+    let find = |in_: &[u8], what: &[u8]| in_.windows(what.len()).position(|window| window == what);
+    let head = find(body, b"name=\"file\"")?;
+    let start = head + find(&body[head..], b"\r\n\r\n")? + 4;
+    let end = find(&body[start..], format!("\r\n--{boundary}").as_bytes())?;
+    Some(&body[start..start + end])
+}
+
+/// The artifacts of a job, for a job of the same pipeline that runs.
+fn download(call: &mut Call<'_>) -> Outcome {
+    let id = call.param_id(0)?;
+    let sent = digest(&call.headers.get("job-token").cloned().unwrap_or_default());
+    let all = call.state.projects.values().flat_map(|project| &project.pipelines);
+    let pipeline = all.into_iter().find(|pipeline| pipeline.jobs.iter().any(|job| job.id == id));
+    let pipeline = pipeline.ok_or_else(|| not_found("Job"))?;
+    if !pipeline.jobs.iter().any(|job| job.run.token.is_some_and(|(known, _)| known == sent)) {
+        return Err(forbidden(""));
+    }
+    let found = pipeline.jobs.iter().find(|job| job.id == id).and_then(|job| job.run.artifacts.clone());
+    Ok(Reply::new(200, Body::Bytes("application/octet-stream", found.ok_or_else(|| not_found("Artifacts"))?)))
 }
 
 /// The log of a job, for who may see pipelines.
@@ -259,5 +306,6 @@ pub(super) const ROUTES: &[Route] = &[
         upload,
     )
     .raw(),
+    Route::new("GET", "/jobs/:id/artifacts", Need::Nothing, &["direct_download", "token"], download),
     Route::new("GET", "/projects/:id/jobs/:job_id/trace", Need::Read, &[], trace),
 ];

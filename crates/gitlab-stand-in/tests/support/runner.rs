@@ -58,6 +58,24 @@ impl Runner {
         (status, range)
     }
 
+    /// Uploads an archive of artifacts as the runner does, in a form; returns the status.
+    pub fn upload(&self, job: &Value, text: &str) -> u16 {
+        let part = "Content-Disposition: form-data; name=\"file\"; filename=\"artifacts.zip\"\r\nContent-Type: application/octet-stream";
+        let body = format!("--limit\r\n{part}\r\n\r\n{text}\r\n--limit--\r\n");
+        let headers =
+            [("Content-Type", "multipart/form-data; boundary=limit"), ("JOB-TOKEN", job["token"].as_str().unwrap())];
+        let path = format!("/jobs/{}/artifacts?artifact_type=archive&artifact_format=zip", job["id"]);
+        self.call("POST", &path, &headers, &body).0
+    }
+
+    /// The artifacts of a job, for another; returns the status and what came.
+    pub fn download(&self, of: &Value, token: &str) -> (u16, String) {
+        let url = format!("{}/jobs/{of}/artifacts?direct_download=true", self.url);
+        let request = ureq::http::Request::builder().uri(url).header("JOB-TOKEN", token).body("").unwrap();
+        let mut response = self.agent.run(request).unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
     /// Says what a job is at; returns the status.
     pub fn put(&self, job: &Value, state: &str, code: i64) -> u16 {
         let reason = if state == "failed" { "script_failure" } else { "" };
