@@ -42,7 +42,7 @@ module "app" {
 
   name           = each.key
   description    = try(each.value.description, "")
-  namespace_id   = data.gitlab_group.factory.group_id
+  namespace_id   = data.gitlab_group.factory.id
   default_branch = try(each.value.default_branch, "{{ gitlab.default_branch }}")
   first_push     = try(each.value.first_push, false)
   agent_user_id  = var.agent_user_id

@@ -1,7 +1,7 @@
 # Plans this root with its real values and no account: scripts/infra preview shows the plan.
 mock_provider "gitlab" {
   mock_data "gitlab_group" {
-    defaults = { group_id = 1 }
+    defaults = { id = "1" }
   }
 }
 
