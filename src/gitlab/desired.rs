@@ -182,6 +182,8 @@ fn settings(branch: &str, shared_runners: bool) -> Vec<(&'static str, Value)> {
         ("merge_requests_access_level", json!("enabled")),
         // Without pipelines nothing validates, and every refusal to start one would be a refusal for everybody.
         ("builds_access_level", json!("enabled")),
+        // Without it no job reads or writes a state. It is for all members or for none: GitLab lets Developers read states.
+        ("infrastructure_access_level", json!("enabled")),
         // Elsewhere it could lie in a file, or in a project, that the policy does not protect.
         (CI_FILE, json!(".gitlab-ci.yml")),
         ("only_allow_merge_if_pipeline_succeeds", json!(true)),

@@ -77,6 +77,7 @@ const DEEDS: &[Deed] = &[
     ("the project is public", Change, |s| edit(s, &json!({ "visibility": "public" }))),
     ("the pipeline lies elsewhere", Change, |s| edit(s, &json!({ "ci_config_path": "ci.yml@factory/open" }))),
     ("there are no pipelines", Change, |s| edit(s, &json!({ "builds_access_level": "disabled" }))),
+    ("jobs have no states", Change, |s| edit(s, &json!({ "infrastructure_access_level": "disabled" }))),
     ("there are no merge requests", Change, |s| edit(s, &json!({ "merge_requests_access_level": "disabled" }))),
     ("merging needs no pipeline", Change, |s| edit(s, &json!({ "only_allow_merge_if_pipeline_succeeds": false }))),
     ("pipelines take variables from Developers", Change, |s| {
