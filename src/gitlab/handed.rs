@@ -44,15 +44,13 @@ pub fn token_life(factory: &Factory, state: &StateDir) -> Result<Option<TokenLif
         .map(|token| TokenLife { ends: token.ends, is_due: needs_renewal(&desired.agent, Some(token.ends)) }))
 }
 
-/// The files with passphrases of this factory's states that this machine has.
+/// The files with passphrases of this factory's states that this machine has, those of an earlier project too.
 ///
 /// # Errors
-/// `Usage` when `gitlab.url` is no address that a token may be sent to.
+/// `Usage` when `gitlab.url` is no address that a token may be sent to, `Data` when the state folder cannot be read.
 pub fn stored_passphrases(factory: &Factory, state: &StateDir) -> Result<Vec<PathBuf>> {
     let desired = Desired::new(factory, PathBuf::new()).map_err(Error::from)?;
-    let keep = Keep::new(state.path(), desired.url());
-    let files = desired.ci.passphrases().map(|place| keep.passphrase_file(&place.environment));
-    Ok(files.filter(|file| file.exists()).collect())
+    Keep::new(state.path(), desired.url()).passphrase_files().map_err(Error::from)
 }
 
 fn kept(desired: &Desired, keep: &Keep) -> Result<HandOver> {

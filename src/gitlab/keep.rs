@@ -5,10 +5,11 @@
 //! | `gitlab.json` | which project the rest belongs to; ids of runners; whose token the agent's is |
 //! | `agent-token` | the agent's token, which the host target brings to the host |
 //! | `runner-trusted-token`, `runner-untrusted-token` | the runners' tokens, likewise |
-//! | `state-passphrase-PROJECT-ROOT` | the passphrase of a root's state, named after the digest of the project's URL |
+//! | `state-passphrase-PROJECT-GITLAB-ROOT` | the passphrase of a root's state: PROJECT is the project's id, GITLAB a digest of the instance's address |
 //!
 //! All of them have mode 0600 in a folder of mode 0700. The text of a token is the file's only line. Losing a token costs a new one, and
-//! nothing else. Losing a passphrase costs the state, so one is never removed.
+//! nothing else. Losing a passphrase costs the state. So no passphrase is removed or overwritten, and its name has nothing in it that changes
+//! when the project moves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,9 +18,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::error::GitlabResult;
+use super::http::BaseUrl;
 use crate::digest::sha256;
 use crate::error::Error;
-use crate::plan::{write_atomically, write_json};
+use crate::plan::{create_atomically, write_atomically, write_json};
 use crate::secret::Secret;
 
 /// The agent's token.
@@ -89,18 +91,22 @@ impl Keep {
 
     /// What is remembered about this project; nothing when the file is about another one.
     pub(super) fn memory(&self) -> GitlabResult<Memory> {
-        let path = self.path(MEMORY);
-        let fresh = || Memory {
+        Ok(self.read()?.unwrap_or_else(|| Memory {
             schema: SCHEMA,
             project: self.project.clone(),
             runners: BTreeMap::new(),
             agent: None,
             no_service_account: false,
             refused_accounts: BTreeSet::new(),
-        };
+        }))
+    }
+
+    /// What the file says about this project.
+    fn read(&self) -> GitlabResult<Option<Memory>> {
+        let path = self.path(MEMORY);
         let text = match crate::budget::read_text(&path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(fresh()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::data(format!("cannot read {}: {e}", path.display())).into()),
         };
         let damaged = |why: String| {
@@ -111,7 +117,7 @@ impl Keep {
         if memory.schema != SCHEMA {
             return Err(damaged(format!("its schema is {}, not {SCHEMA}", memory.schema)).into());
         }
-        Ok(if memory.project == self.project { memory } else { fresh() })
+        Ok(Some(memory).filter(|memory| memory.project == self.project))
     }
 
     /// Changes what is remembered.
@@ -123,40 +129,50 @@ impl Keep {
 
     /// A kept secret of this project.
     pub(super) fn secret(&self, name: &str) -> GitlabResult<Option<Secret>> {
-        let path = self.path(name);
         // A token of another project, or of another instance, must not be sent to this one.
-        if !path.exists() || !self.is_ours()? {
-            return Ok(None);
-        }
-        Ok(Some(Secret::from_file(&path)?))
+        if self.read()?.is_none() { Ok(None) } else { read(&self.path(name)) }
     }
 
     /// Keeps a secret.
     pub(super) fn put_secret(&self, name: &str, secret: &Secret) -> GitlabResult<()> {
-        if !self.is_ours()? {
+        if self.read()?.is_none() {
             self.disown()?;
         }
-        write(&self.path(name), secret)
+        Ok(write_atomically(&self.path(name), line(secret).as_bytes(), 0o600)?)
     }
 
-    /// The file with the passphrase of a root's state. It is this project's alone by its name, since it outlives every change of project.
-    pub(super) fn passphrase_file(&self, root: &str) -> PathBuf {
-        self.path(&format!("{PASSPHRASE}{}-{root}", self.digest()))
+    /// The file with the passphrase of a root's state in the project of this id, on the instance at `base`.
+    pub(super) fn passphrase_file(&self, base: &BaseUrl, id: u64, root: &str) -> PathBuf {
+        let digest = sha256(base.place().as_bytes());
+        self.path(&format!("{PASSPHRASE}{id}-{}-{root}", &digest[..12]))
     }
 
-    fn digest(&self) -> String {
-        sha256(self.project.as_bytes())[..12].to_owned()
+    /// All files with passphrases, sorted.
+    pub(super) fn passphrase_files(&self) -> GitlabResult<Vec<PathBuf>> {
+        let unread = |e: std::io::Error| Error::data(format!("cannot read {}: {e}", self.dir.display()));
+        let mut files = Vec::new();
+        let entries = match std::fs::read_dir(&self.dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+            entries => entries.map_err(unread)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(unread)?;
+            if entry.file_name().to_string_lossy().starts_with(PASSPHRASE) {
+                files.push(entry.path());
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
-    /// The stored passphrase of a root's state.
-    pub(super) fn passphrase(&self, root: &str) -> GitlabResult<Option<Secret>> {
-        let path = self.passphrase_file(root);
-        if path.exists() { Ok(Some(Secret::from_file(&path)?)) } else { Ok(None) }
+    /// A stored passphrase.
+    pub(super) fn passphrase(file: &Path) -> GitlabResult<Option<Secret>> {
+        read(file)
     }
 
-    /// Stores the passphrase of a root's state.
-    pub(super) fn put_passphrase(&self, root: &str, secret: &Secret) -> GitlabResult<()> {
-        write(&self.passphrase_file(root), secret)
+    /// Stores a passphrase in a file that does not exist yet.
+    pub(super) fn put_passphrase(file: &Path, secret: &Secret) -> GitlabResult<()> {
+        Ok(create_atomically(file, line(secret).as_bytes(), 0o600)?)
     }
 
     /// Removes a secret that has no use any more.
@@ -170,15 +186,6 @@ impl Keep {
         }
     }
 
-    /// Whether the files are this project's.
-    fn is_ours(&self) -> GitlabResult<bool> {
-        if !self.path(MEMORY).exists() {
-            return Ok(false);
-        }
-        let text = crate::budget::read_text(&self.path(MEMORY)).map_err(|e| Error::data(e.to_string()))?;
-        Ok(serde_json::from_str::<Memory>(&text).is_ok_and(|memory| memory.project == self.project))
-    }
-
     /// Removes the secrets of another project, and begins anew.
     fn disown(&self) -> GitlabResult<()> {
         let names = [AGENT_TOKEN.to_owned(), Self::runner_token("trusted"), Self::runner_token("untrusted")];
@@ -187,9 +194,19 @@ impl Keep {
     }
 }
 
-fn write(path: &Path, secret: &Secret) -> GitlabResult<()> {
-    let line = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
-    Ok(write_atomically(path, line.as_bytes(), 0o600)?)
+/// A secret in a file; none if there is no such file. A file that cannot be seen is an error, since it may exist.
+fn read(path: &Path) -> GitlabResult<Option<Secret>> {
+    let unseen = |e: std::io::Error| Error::data(format!("cannot read {}: {e}", path.display()));
+    // A link that leads nowhere is there.
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(unseen(e).into()),
+        Ok(_) => Ok(Some(Secret::from_file(path)?)),
+    }
+}
+
+fn line(secret: &Secret) -> zeroize::Zeroizing<String> {
+    zeroize::Zeroizing::new(format!("{}\n", secret.expose()))
 }
 
 #[cfg(test)]
@@ -216,6 +233,40 @@ mod tests {
         other.put_secret(&Keep::runner_token("trusted"), &Secret::new("glrt-2")).unwrap();
         assert!(other.secret(AGENT_TOKEN).unwrap().is_none());
         assert!(keep.secret(AGENT_TOKEN).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_damaged_memory_costs_no_secret() {
+        let temp = tempfile::tempdir().unwrap();
+        let keep = Keep::new(temp.path(), "https://a/x".into());
+        keep.put_secret(AGENT_TOKEN, &Secret::new("glpat-1")).unwrap();
+        std::fs::write(keep.path(MEMORY), "{").unwrap();
+        assert!(keep.secret(AGENT_TOKEN).is_err());
+        assert!(keep.put_secret(&Keep::runner_token("trusted"), &Secret::new("glrt-2")).is_err());
+        assert_eq!(std::fs::read_to_string(keep.path(AGENT_TOKEN)).unwrap(), "glpat-1\n");
+    }
+
+    #[test]
+    fn a_passphrase_is_never_overwritten_nor_taken_for_missing() {
+        let temp = tempfile::tempdir().unwrap();
+        let keep = Keep::new(temp.path(), "https://a/x".into());
+        let base = |url: &str| BaseUrl::parse(url).unwrap();
+        let file = keep.passphrase_file(&base("https://A:8443/git"), 7, "control-plane");
+        assert_eq!(file, keep.passphrase_file(&base("https://a:8443/git/"), 7, "control-plane"));
+        for (url, id) in [("https://a:8443/git", 8), ("https://a:8443/Git", 7), ("https://a/git", 7)] {
+            assert_ne!(file, keep.passphrase_file(&base(url), id, "control-plane"), "{url} {id}");
+        }
+        assert!(Keep::passphrase(&file).unwrap().is_none());
+        Keep::put_passphrase(&file, &Secret::new("one")).unwrap();
+        assert!(Keep::put_passphrase(&file, &Secret::new("two")).is_err());
+        assert_eq!(Keep::passphrase(&file).unwrap().unwrap().expose(), "one");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(keep.passphrase_files().unwrap(), std::slice::from_ref(&file));
+        // What cannot be followed is there all the same.
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        assert!(Keep::passphrase(&file).is_err());
+        assert!(Keep::put_passphrase(&file, &Secret::new("two")).is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::write_atomically;
+use super::whole::write_atomically;
 use crate::budget::{Budget, read_within};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{redact, redact_json};

@@ -30,6 +30,7 @@ mod lock;
 mod receipt;
 mod saved;
 mod state;
+mod whole;
 
 pub use anchor::{Anchor, Head, Standing, standing};
 pub use change::{Action, Change, Diff, Plan, Risk, TargetName};
@@ -40,5 +41,7 @@ pub use evidence::{Evidence, Statement, Subject};
 pub use journal::{Journal, Unfinished};
 pub use receipt::{Entry, Receipt, Undo};
 pub use saved::SavedPlan;
-pub use state::{StateDir, write_atomically};
-pub(crate) use state::{real_place, write_json};
+pub use state::StateDir;
+pub(crate) use state::real_place;
+pub use whole::write_atomically;
+pub(crate) use whole::{create_atomically, write_json};

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Action, TargetName};
-use super::state::write_json;
+use super::whole::write_json;
 use crate::error::{Error, Kind, Result};
 use crate::secret::{redact, redact_json};
 

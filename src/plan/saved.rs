@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Plan, TargetName};
-use super::state::write_json;
+use super::whole::write_json;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 

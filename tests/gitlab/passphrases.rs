@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use factoryup::dialog::Silent;
 use factoryup::factory::Engine;
-use factoryup::plan::Outcome;
+use factoryup::plan::{Outcome, Target, converge};
+use factoryup::secret::Secret;
 use serde_json::json;
 
 use super::ci::{add, remove, revert, value, variable, with_cloudflare};
@@ -97,9 +99,61 @@ fn no_new_passphrase_is_made_for_a_state_that_exists() {
     std::fs::remove_file(&file).unwrap();
     remove(&situation, PASSPHRASE, "control-plane");
     situation.plane.stand_in.add_state("factory/control", "control-plane").unwrap();
-    let error = situation.apply(QUIET).unwrap_err();
-    assert!(error.is_partial() && error.to_string().contains("the state of control-plane exists"), "{error}");
-    assert!(!file.exists() && variable(&situation, PASSPHRASE, "control-plane").is_none());
+    let is_left = |why: &str| {
+        let plan = situation.plan();
+        let left = format!("the CI/CD variable STATE_PASSPHRASE (control-plane) is left to you: {why}");
+        assert!(plan.notes.iter().any(|note| note.starts_with(&left)), "{left}: {:?}", plan.notes);
+        situation.apply(QUIET).unwrap();
+        assert!(!file.exists() && variable(&situation, PASSPHRASE, "control-plane").is_none());
+    };
+    is_left("the state of control-plane exists, and its passphrase is neither in GitLab nor in /");
+    // Switched off, GitLab keeps its states and shows none.
+    let off = json!({ "infrastructure_access_level": "disabled" });
+    assert_eq!(situation.plane.put(&situation.path(""), &off).status, 200);
+    assert_eq!(situation.pending(), [format!("project-settings:{}/{}", "factory", "control")]);
+    is_left("GitLab does not say whether control-plane has a state (status 403), and");
+    is_left("the state of control-plane exists, and");
+}
+
+/// A Maintainer of the project sees no variable of its groups, and a member who sees no group is told that it does not exist.
+#[test]
+fn a_passphrase_that_a_group_may_have_is_not_hidden_from_a_state() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let stored = value(&situation, PASSPHRASE, "control-plane").unwrap();
+    remove(&situation, PASSPHRASE, "control-plane");
+    let id = situation.get("")["id"].as_u64().unwrap();
+    let token = situation.plane.member(id, "mia", 40);
+    let target = || situation.target_with(Secret::new(&token));
+    // Nothing is encrypted with a group's yet.
+    let plan = target().observe(&Silent).unwrap();
+    let note =
+        "control-plane has no state yet, so factoryup creates its passphrase; jobs get it instead of one of factory, ";
+    assert!(plan.notes.iter().any(|said| said.starts_with(note)), "{:?}", plan.notes);
+    assert_eq!(plan.changes.len(), 1, "{plan:?}");
+    // The owner's choice: the state has the group's passphrase, also while an earlier one is stored.
+    situation.plane.stand_in.add_state("factory/control", "control-plane").unwrap();
+    let plan = target().observe(&Silent).unwrap();
+    let left = "the CI/CD variable STATE_PASSPHRASE (control-plane) is left to you: the state of control-plane exists, and a group may \
+                have its passphrase: your account cannot read the CI/CD variables of factory";
+    assert!(plan.is_empty() && plan.notes.iter().any(|note| note.starts_with(left)), "{plan:?}");
+    converge(&mut target(), &Silent, &situation.state, QUIET).unwrap();
+    assert_eq!(variable(&situation, PASSPHRASE, "control-plane"), None);
+    // Who sees that there is none gets the stored one back.
+    situation.apply(QUIET).unwrap();
+    assert_eq!(value(&situation, PASSPHRASE, "control-plane"), Some(stored));
+}
+
+#[test]
+fn a_passphrase_is_found_again_after_the_project_moved() {
+    let Some(mut situation) = Situation::handed_off() else { return };
+    let stored = value(&situation, PASSPHRASE, "control-plane").unwrap();
+    situation.plane.stand_in.add_state("factory/control", "control-plane").unwrap();
+    remove(&situation, PASSPHRASE, "control-plane");
+    assert_eq!(situation.plane.put(&situation.path(""), &json!({ "path": "moved" })).status, 200);
+    situation.factory.gitlab.project = "moved".into();
+    situation.apply(QUIET).unwrap();
+    let found = situation.plane.stand_in.variable_value("factory/moved", PASSPHRASE, "control-plane");
+    assert_eq!(found, Some(stored));
 }
 
 #[test]

@@ -44,6 +44,13 @@ impl BaseUrl {
         &self.text
     }
 
+    /// Host, port and path, which the address keeps if only the way of writing it changes.
+    pub(in crate::gitlab) fn place(&self) -> String {
+        let place = self.text.split_once("://").map_or(self.text.as_str(), |(_, place)| place);
+        let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+        format!("{}/{path}", authority.to_ascii_lowercase())
+    }
+
     /// Whether it is GitLab's own service, where some things are done in the browser only.
     pub(in crate::gitlab) fn is_gitlab_com(&self) -> bool {
         self.host.eq_ignore_ascii_case("gitlab.com")

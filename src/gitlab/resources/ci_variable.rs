@@ -1,19 +1,23 @@
 //! Passphrases with which OpenTofu encrypts its states: one for each root, made here, as a CI/CD variable that GitLab never shows again.
 //!
 //! The state is lost with its passphrase. So the passphrase is in a file of the state folder before any job can encrypt with it, and the file stays:
-//! nothing here removes or overwrites one.
+//! nothing here removes or overwrites one. One law says when the variable is set, so that no passphrase which a state needs is hidden by another:
+//! the root has no state, or jobs get no passphrase from any group and the file has the one that factoryup set before.
+
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::variable::{self, Holder};
+use super::variable::{self, Holder, Variables};
 use super::{Found, Resource, WayBack};
 use crate::error::Error;
 use crate::gitlab::ci::{PASSPHRASE, Place};
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::keep::Keep;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
@@ -36,43 +40,69 @@ fn create(place: &Place) -> Change {
     Change::new(id(&place.environment), Action::Create, summary)
 }
 
-fn compare(place: &Place, holder: Holder<'_>) -> Option<Change> {
-    match holder {
-        Holder::Nobody => Some(create(place)),
-        Holder::Ours(one) if !one.is_guarded() => {
-            let summary = format!("protect and mask the CI/CD variable {place} again");
-            Some(Change::new(id(&place.environment), Action::Update, summary))
-        }
-        Holder::Ours(_) | Holder::Owner => None,
+fn file(site: &Site<'_>, place: &Place) -> PathBuf {
+    site.keep.passphrase_file(&site.desired.base, site.id, &place.environment)
+}
+
+/// Why the missing variable is left to the owner, if it is: the law of the [module](self).
+pub(in crate::gitlab) fn obstacle(site: &Site<'_>, place: &Place, all: &Variables) -> GitlabResult<Option<Error>> {
+    let (root, file, unread) = (&place.environment, file(site, place), all.unread());
+    let is_stored = Keep::passphrase(&file)?.is_some();
+    if is_stored && unread.is_none() {
+        return Ok(None);
     }
+    let state = match state_status(site, root)? {
+        // One that was locked and never written has no content.
+        204 | 404 => return Ok(None),
+        200 => format!("the state of {root} exists"),
+        status => format!("GitLab does not say whether {root} has a state (status {status})"),
+    };
+    let file = file.display();
+    Ok(Some(match unread {
+        Some(group) => Error::data(format!(
+            "{state}, and a group may have its passphrase: your account cannot read the CI/CD variables of {group}"
+        ))
+        .hint(format!("run the command with a token of an Owner of {group}, or create the CI/CD variable {place} with the passphrase that the state is encrypted with")),
+        None => Error::data(format!("{state}, and its passphrase is neither in GitLab nor in {file}")).hint(format!(
+            "create the CI/CD variable {place} with the passphrase that the state is encrypted with, or put it into that file"
+        )),
+    }))
+}
+
+/// What the plan says of a variable that is left to the owner.
+fn left(place: &Place, why: &Error) -> String {
+    let hints = why.hints().join("; ");
+    format!("the CI/CD variable {place} is left to you: {why}; {hints}")
+}
+
+/// What the plan says of a variable that may hide one which the owner's account cannot see. No state needs that one.
+fn overriding(place: &Place, group: &str) -> String {
+    format!(
+        "{} has no state yet, so factoryup creates its passphrase; jobs get it instead of one of {group}, whose CI/CD variables your account cannot read",
+        place.environment
+    )
 }
 
 /// The stored passphrase of a root, else a new one, which is stored first.
-fn passphrase(site: &Site<'_>, root: &str) -> GitlabResult<Secret> {
-    if let Some(stored) = site.keep.passphrase(root)? {
+fn passphrase(site: &Site<'_>, place: &Place) -> GitlabResult<Secret> {
+    let file = file(site, place);
+    if let Some(stored) = Keep::passphrase(&file)? {
         return Ok(stored);
-    }
-    if has_state(site, root)? {
-        let file = site.keep.passphrase_file(root);
-        let text =
-            format!("the state of {root} exists, and its passphrase is neither in GitLab nor in {}", file.display());
-        return Err(Error::data(text)
-            .hint("create the CI/CD variable with the passphrase that the state is encrypted with, or put it into that file")
-            .into());
     }
     let mut bytes = Zeroizing::new([0_u8; BYTES]);
     getrandom::fill(&mut *bytes).map_err(|e| Error::internal(format!("no random bytes: {e}")))?;
     let made = Secret::new(STANDARD.encode(bytes.as_slice()));
-    site.keep.put_passphrase(root, &made)?;
+    Keep::put_passphrase(&file, &made)?;
     Ok(made)
 }
 
-/// Whether GitLab has a state of this root, which is encrypted with the passphrase that it had.
+/// GitLab's answer to who asks for the state of this root, which is encrypted with the passphrase that it had. A project without the
+/// feature answers 403, and keeps its states.
 ///
-/// Source: <https://docs.gitlab.com/user/infrastructure/iac/terraform_state/>.
-fn has_state(site: &Site<'_>, root: &str) -> GitlabResult<bool> {
-    let answer = site.owner.attempt(&Call::get("/projects/:id/terraform/state/:name", &[&site.id, &root]), None)?;
-    Ok(answer.status == 200)
+/// Source: <https://docs.gitlab.com/user/infrastructure/iac/terraform_state/>, `lib/api/terraform/state.rb`.
+fn state_status(site: &Site<'_>, root: &str) -> GitlabResult<u16> {
+    let call = Call::get("/projects/:id/terraform/state/:name", &[&site.id, &root]);
+    Ok(site.owner.attempt(&call, None)?.status)
 }
 
 impl Resource for Passphrases {
@@ -88,11 +118,24 @@ impl Resource for Passphrases {
         let mut found = Found::default();
         let all = site.variables()?;
         for place in site.desired.ci.passphrases() {
-            let holder = all.holder(&place);
-            if matches!(holder, Holder::Owner) {
-                found.notes.push(variable::kept(&place));
+            match all.holder(&place) {
+                Holder::Owner => {
+                    found.notes.push(variable::kept(&place));
+                    found.add(None);
+                }
+                Holder::Ours(one) => found.add((!one.is_guarded()).then(|| {
+                    let summary = format!("protect and mask the CI/CD variable {place} again");
+                    Change::new(id(&place.environment), Action::Update, summary)
+                })),
+                Holder::Nobody => {
+                    if let Some(why) = obstacle(site, &place, &all)? {
+                        found.notes.push(left(&place, &why));
+                    } else {
+                        found.notes.extend(all.unread().map(|group| overriding(&place, group)));
+                        found.add(Some(create(&place)));
+                    }
+                }
             }
-            found.add(compare(&place, holder));
         }
         Ok(found)
     }
@@ -104,7 +147,10 @@ impl Resource for Passphrases {
         match all.holder(&place) {
             Holder::Owner => return Ok(Undo::Never { reason: "you created the variable yourself".into() }),
             Holder::Nobody => {
-                let value = passphrase(site, &place.environment)?;
+                if let Some(why) = obstacle(site, &place, &all)? {
+                    return Err(why.into());
+                }
+                let value = passphrase(site, &place)?;
                 variable::set(site, &place, Some(&value), MARK)?;
             }
             // The value stays: the state is encrypted with it.

@@ -77,7 +77,7 @@ pub(in crate::gitlab) enum Holder<'a> {
 #[derive(Debug)]
 pub(in crate::gitlab) struct Variables {
     project: Vec<Variable>,
-    /// Those of each group, the nearest first; none where the owner's account may not read them.
+    /// Those of each group, the nearest first; none where the owner's account cannot read them.
     groups: Vec<(String, Option<Vec<Variable>>)>,
 }
 
@@ -97,6 +97,11 @@ impl Variables {
         self.project.iter().chain(groups).any(|one| one.is_for(place))
     }
 
+    /// The nearest group whose variables the owner's account cannot read.
+    pub(in crate::gitlab) fn unread(&self) -> Option<&str> {
+        self.groups.iter().find(|(_, all)| all.is_none()).map(|(group, _)| group.as_str())
+    }
+
     /// Those of this name that factoryup made, for whatever environment.
     pub(in crate::gitlab) fn ours<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Variable> {
         self.project.iter().filter(move |one| one.key == key && one.mark().is_some())
@@ -107,12 +112,12 @@ impl Variables {
 pub(in crate::gitlab) fn read(site: &Site<'_>) -> GitlabResult<Variables> {
     let project = site.owner.list(&Call::get(ALL, &[&site.id]))?;
     let mut groups = Vec::new();
-    for group in above(&site.desired.group) {
+    // A personal namespace has none.
+    let is_personal = site.attributes()?.get("namespace").is_some_and(|namespace| namespace["kind"] == "user");
+    for group in above(&site.desired.group).filter(|_| !is_personal) {
         match site.owner.list(&Call::get(OF_GROUP, &[&group])) {
-            // Only a group's Owners may read them.
-            Err(error) if error.status() == Some(403) => groups.push((group.to_owned(), None)),
-            // A personal namespace has none.
-            Err(error) if error.status() == Some(404) => {}
+            // Only a group's Owners may read them, and GitLab denies that a hidden group exists.
+            Err(error) if matches!(error.status(), Some(403 | 404)) => groups.push((group.to_owned(), None)),
             all => groups.push((group.to_owned(), Some(all?))),
         }
     }
