@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use super::GitlabTarget;
 use super::desired::Desired;
 use super::keep::{AGENT_TOKEN, Keep};
+use super::lifetime::days_between;
 use super::resources::membership::needs_renewal;
 use super::resources::{agent_token, runner};
 use crate::error::{Error, Result};
@@ -39,9 +40,10 @@ pub fn hand_over(factory: &Factory, state: &StateDir) -> Result<HandOver> {
 pub fn token_life(factory: &Factory, state: &StateDir) -> Result<Option<TokenLife>> {
     let desired = Desired::new(factory, PathBuf::new()).map_err(Error::from)?;
     let memory = Keep::new(state.path(), desired.url()).memory().map_err(Error::from)?;
-    Ok(memory
-        .agent
-        .map(|token| TokenLife { ends: token.ends, is_due: needs_renewal(&desired.agent, Some(token.ends)) }))
+    Ok(memory.agent.map(|token| {
+        let life = token.made.map(|made| days_between(made, token.ends));
+        TokenLife { ends: token.ends, is_due: needs_renewal(&desired.agent, life, Some(token.ends)) }
+    }))
 }
 
 /// The files with passphrases of this factory's states that this machine has, those of an earlier project too.

@@ -66,6 +66,9 @@ pub(super) struct Memory {
 pub(super) struct TokenMemory {
     /// Id of the account.
     pub(super) account: u64,
+    /// The day on which it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) made: Option<Date>,
     /// The day on which it ends, at 0:00 UTC.
     pub(super) ends: Date,
     /// Whether the account is a user, and no service account.

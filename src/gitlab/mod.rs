@@ -5,7 +5,7 @@
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `revert` goes the same way back. `proof` then tries with the agent's own
 //! token what the policy forbids. `ci` says what pipelines sign in and encrypt with. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
-//! `keep`. `anchor` keeps heads of the evidence log in protected tags. `now` reads what `factoryup status` shows, and `pipeline` what
+//! `keep`, and `lifetime` says how long a token lives. `anchor` keeps heads of the evidence log in protected tags. `now` reads what `factoryup status` shows, and `pipeline` what
 //! became of the newest pipeline.
 //!
 //! Pushing is done by git, in [`crate::git::remote`]. No token is looked for here: the caller brings the owner's.
@@ -38,6 +38,7 @@ mod handed;
 mod http;
 mod identity;
 mod keep;
+mod lifetime;
 mod now;
 mod observe;
 mod pipeline;

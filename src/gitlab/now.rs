@@ -8,7 +8,6 @@ use super::error::GitlabResult;
 use super::http::Call;
 use super::pipeline::{Pipeline, newest};
 use super::preflight::{TokenFacts, today};
-use super::resources::membership::needs_renewal;
 use super::resources::{agent_token, ci_account, ci_token, project, runner, seed, variable};
 use super::site::Site;
 use crate::dialog::plain;
@@ -163,7 +162,7 @@ fn tokens(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
     let wanted = &site.desired.agent;
     // Another one of the agent's may end: factoryup does not renew it.
     let is_due = |token: &TokenFacts| {
-        kept.as_ref().is_some_and(|kept| kept.id == token.id) && needs_renewal(wanted, token.expires_at)
+        kept.as_ref().is_some_and(|kept| kept.id == token.id) && agent_token::is_due(wanted, token)
     };
     let working = listed.iter().filter(|token| token.active);
     all.extend(working.map(|token| TokenNow::of(&wanted.username, token, is_due(token))));
@@ -177,7 +176,7 @@ fn of_ci(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
         let Some(home) = site.desired.ci.home(purpose) else { continue };
         let Some(account) = ci_account::find(site, purpose, &home)? else { continue };
         let tokens = ci_token::ours(site, purpose, &home, &account)?;
-        let now = |token: &TokenFacts| TokenNow::of(&account.username, token, ci_token::is_due(token.expires_at));
+        let now = |token: &TokenFacts| TokenNow::of(&account.username, token, ci_token::is_due(token));
         all.extend(tokens.iter().map(now));
     }
     Ok(all)

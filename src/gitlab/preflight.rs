@@ -69,6 +69,15 @@ pub(super) struct TokenFacts {
     #[serde(default)]
     pub(super) active: bool,
     pub(super) expires_at: Option<Date>,
+    #[serde(default)]
+    created_at: Option<Timestamp>,
+}
+
+impl TokenFacts {
+    /// The day on which it was made, in UTC.
+    pub(super) fn made(&self) -> Option<Date> {
+        self.created_at.map(|at| TimeZone::UTC.to_datetime(at).date())
+    }
 }
 
 /// Asks GitLab about itself and the token. Two requests.

@@ -150,6 +150,7 @@ fn whatever_a_run_left_the_next_one_leaves_one_token_that_all_variables_hold() {
     // The last that is written, and as the rule wants it but for its end.
     for (days, is_due) in [(31, false), (30, true)] {
         let token = make("factoryup apply", days);
+        situation.plane.stand_in.age_tokens(60);
         let ends = token["expires_at"].as_str().unwrap();
         let body = json!({ "value": token["token"], "description": format!("factoryup: token {}, expires {ends}; x", token["id"]) });
         assert_eq!(situation.plane.put(&one, &body).status, 200);

@@ -196,6 +196,7 @@ fn a_token_that_ends_soon_or_was_revoked_or_is_too_wide_is_replaced() {
 
     let soon = situation.plane.post(&format!("{tokens}/{}/rotate", newest()), &json!({ "expires_at": expires_in(6) }));
     write(&soon.body["token"]);
+    situation.plane.stand_in.age_tokens(24);
     assert!(situation.plan().changes[0].summary.starts_with("rotate the token"));
     mends(&situation, &["agent-token:factory-agent"]);
 

@@ -26,6 +26,7 @@ mod drift;
 mod editions;
 mod flood;
 mod hand_off;
+mod lifetimes;
 mod parrot;
 mod passphrases;
 mod pipeline;

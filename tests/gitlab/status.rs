@@ -131,6 +131,7 @@ fn the_card_shows_what_differs_and_what_ends() {
     };
     make("by hand");
     fs::write(situation.directory().join("xdg/factoryup/acme/agent-token"), make("short") + "\n").unwrap();
+    situation.plane.stand_in.age_tokens(27);
     situation.plane.stand_in.finish_pipelines("factory/control", "failed").unwrap();
     let shown = card(&situation, &["status"], 2);
     let all = parts(&shown);

@@ -12,6 +12,8 @@ pub(crate) enum Feature {
     GroupServiceAccounts,
     /// Service accounts' tokens that never expire.
     EndlessServiceAccounts,
+    /// A limit of the lifetime of personal access tokens. GitLab wants Ultimate for it, which is more than the license that this knows.
+    TokenLifetimeLimit,
     /// `allow_force_push` in `PATCH` of a protected branch.
     PatchForcePush,
     /// Access levels in `PATCH` of a protected branch, and rules that name users and groups.
@@ -55,6 +57,7 @@ const TABLE: &[Row] = &[
     row(Feature::ProjectServiceAccounts,       [Never,  Version(18, 11), Version(18, 11)], "ee/lib/api/project_service_accounts.rb; history in doc/user/profile/service_accounts.md"),
     row(Feature::GroupServiceAccounts,         [Never,  Version(18, 11), Version(16, 1)],  "ee/lib/api/group_service_accounts.rb; history in doc/user/profile/service_accounts.md"),
     row(Feature::EndlessServiceAccounts,       [Never,  Never,           Version(16, 1)],  "doc/user/profile/service_accounts.md: on Free a token always expires"),
+    row(Feature::TokenLifetimeLimit,           [Never,  Never,           Always],          "ee/app/models/ee/personal_access_token.rb: expires_at_before_max_expiry_date"),
     row(Feature::PatchForcePush,               [Always, Always,          Always],          "lib/api/protected_branches.rb: PATCH updates allow_force_push"),
     row(Feature::NamedGrants,                  [Never,  Never,           Always],          "doc/api/protected_branches.md: allowed_to_push and its siblings, Premium"),
     row(Feature::EnterpriseFields,             [Never,  Always,          Always],          "ee/lib/ee/api/entities/protected_branch.rb, ee/lib/ee/api/entities/protected_ref_access.rb"),

@@ -106,6 +106,8 @@ pub struct Options {
     pub runner_registration: bool,
     /// GitLab's instance setting: whether others than administrators may create service accounts.
     pub owners_make_service_accounts: bool,
+    /// GitLab's instance setting: the longest life of a token, in days. It counts with a license only.
+    pub max_token_days: Option<i64>,
 }
 
 impl Options {
@@ -122,6 +124,7 @@ impl Options {
             default_branch_protection: 2,
             runner_registration: true,
             owners_make_service_accounts: true,
+            max_token_days: None,
         }
     }
 }
@@ -174,6 +177,7 @@ impl StandIn {
             default_branch_protection: options.default_branch_protection,
             runner_registration: options.runner_registration,
             owners_make_service_accounts: options.owners_make_service_accounts,
+            max_token_days: options.max_token_days,
         };
         let mut state = State::default();
         state.add_user("root", "Administrator", true, None);
@@ -231,6 +235,11 @@ impl StandIn {
         let user = self.shared.state().user_named(username).map(|user| user.id);
         let user = user.ok_or_else(|| Error::NoUser(username.to_owned()))?;
         self.shared.issue(user, scopes, expires_at)
+    }
+
+    /// Lets so many days pass for every token: it was made that much earlier, and ends when it did.
+    pub fn age_tokens(&self, days: i64) {
+        self.shared.state().tokens.age(days);
     }
 
     /// The bare repository of a project, by `group/project`.

@@ -7,7 +7,6 @@
 use std::fmt::Display;
 
 use jiff::civil::Date;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::membership::{end, needs_renewal};
@@ -18,7 +17,8 @@ use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::Identity;
 use crate::gitlab::keep::{AGENT_TOKEN, Keep, TokenMemory};
-use crate::gitlab::preflight::{TokenFacts, days_from_now};
+use crate::gitlab::lifetime::{CreatedToken, issue, life};
+use crate::gitlab::preflight::{TokenFacts, days_from_now, today};
 use crate::gitlab::site::{Account, Site};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
@@ -31,13 +31,6 @@ pub(in crate::gitlab) const WHO: &str = "the agent";
 
 /// See the [module](self).
 pub(in crate::gitlab) struct AgentToken;
-
-/// The answer that shows a token.
-#[derive(Deserialize)]
-pub(in crate::gitlab) struct CreatedToken {
-    pub(in crate::gitlab) id: u64,
-    pub(in crate::gitlab) token: String,
-}
 
 /// What the kept token is worth.
 enum TokenState {
@@ -79,7 +72,7 @@ fn compare_given(site: &Site<'_>, kept: &TokenState) -> Found {
         }
         (_, TokenState::Useless) => Found::one(Some(create(agent))),
         (_, TokenState::Works(token)) => {
-            let ends = token.expires_at.filter(|_| needs_renewal(agent, token.expires_at));
+            let ends = token.expires_at.filter(|_| is_due(agent, token));
             let note = ends.map(|end| {
                 format!("the token of {} expires on {end}; create a new one and pass it like the first", agent.username)
             });
@@ -93,6 +86,11 @@ pub(in crate::gitlab) fn has_right_scopes(token: &TokenFacts) -> bool {
     token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
 }
 
+/// Whether a token is worth renewing.
+pub(in crate::gitlab) fn is_due(agent: &Agent, token: &TokenFacts) -> bool {
+    needs_renewal(agent, life(token), token.expires_at)
+}
+
 fn compare(agent: &Agent, kept: &TokenState, replace: bool) -> Option<Change> {
     let TokenState::Works(token) = kept else { return Some(create(agent)) };
     let summary = if replace {
@@ -102,7 +100,7 @@ fn compare(agent: &Agent, kept: &TokenState, replace: bool) -> Option<Change> {
         )
     } else if !has_right_scopes(token) {
         format!("replace the token of {}: {}", agent.username, AGENT_SCOPES.join(" and "))
-    } else if needs_renewal(agent, token.expires_at) {
+    } else if is_due(agent, token) {
         format!("rotate the token of {}, for {} days", agent.username, agent.days)
     } else {
         return None;
@@ -172,7 +170,7 @@ impl Resource for AgentToken {
         if let (Identity::Given, Some(own), Some(facts)) =
             (&wanted.identity, &site.handed.tokens.own, &site.handed.facts)
         {
-            remember(site, &account, own, facts.expires_at.unwrap_or_else(|| end(wanted)))?;
+            remember(site, &account, own, (facts.made(), facts.expires_at.unwrap_or_else(|| end(wanted))))?;
             site.handed.replace.set(false);
             return Ok(Undo::Never { reason: "a person created it; it expires by itself".into() });
         }
@@ -191,7 +189,8 @@ impl Resource for AgentToken {
             _ => mint(site, &account, NAME, &AGENT_SCOPES, end(wanted))?,
         };
         let old = agent(site)?;
-        remember(site, &account, &Secret::new(made.token), end(wanted))?;
+        let ends = made.ends(end(wanted));
+        remember(site, &account, &Secret::new(made.token), (Some(today()), ends))?;
         site.handed.replace.set(false);
         if let (Some(old), TokenState::Works(token)) = (old, now)
             && !has_right_scopes(&token)
@@ -262,10 +261,15 @@ pub(in crate::gitlab) fn revoke_kept(owner: &Client, keep: &Keep) -> GitlabResul
     keep.remember(|memory| memory.agent = None)
 }
 
-fn remember(site: &Site<'_>, account: &Account, token: &Secret, ends: Date) -> GitlabResult<()> {
+fn remember(
+    site: &Site<'_>,
+    account: &Account,
+    token: &Secret,
+    (made, ends): (Option<Date>, Date),
+) -> GitlabResult<()> {
     site.keep.put_secret(AGENT_TOKEN, token)?;
     let user = site.desired.agent.identity.is_user();
-    site.keep.remember(|memory| memory.agent = Some(TokenMemory { account: account.id, ends, user }))
+    site.keep.remember(|memory| memory.agent = Some(TokenMemory { account: account.id, made, ends, user }))
 }
 
 /// All tokens there have been, as far as the owner can see them.
@@ -300,7 +304,7 @@ pub(in crate::gitlab) fn rotate(
         Identity::Group(top) => Call::post(OF_GROUP, &[top, &account.id, &token]),
         Identity::Made | Identity::Given => Call::post("/personal_access_tokens/:id/rotate", &[&token]),
     };
-    site.owner.write(&call, &json!({ "expires_at": end.to_string() }))
+    issue(site.owner, &call, &json!({}), end)
 }
 
 /// The call that makes a token of the account.
@@ -339,6 +343,5 @@ pub(in crate::gitlab) fn mint_of(
     scopes: &[&str],
     end: Date,
 ) -> GitlabResult<CreatedToken> {
-    let body = json!({ "name": name, "scopes": scopes, "expires_at": end.to_string() });
-    site.owner.write(&minting_of(site, kind, account), &body)
+    issue(site.owner, &minting_of(site, kind, account), &json!({ "name": name, "scopes": scopes }), end)
 }

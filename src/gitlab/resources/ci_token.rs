@@ -1,8 +1,9 @@
 //! The tokens of CI's accounts, and the variables that bring each to the jobs that need it. GitLab has their only copy.
 //!
 //! One rule decides what is done, whatever a run that was cut left behind. There is nothing to do if just one token of factoryup's works, every
-//! variable of factoryup's for it names that token, and it has more than 30 days left. Otherwise a new token is created, the variables are
-//! written, and the other tokens of factoryup's are revoked, in this order. A job that runs meanwhile may have one of those.
+//! variable of factoryup's for it names that token, and it has more than 30 days left, or more than half its life where GitLab allows less than
+//! 60 days. Otherwise a new token is created, the variables are written, and the other tokens of factoryup's are revoked, in this order. A job
+//! that runs meanwhile may have one of those.
 //!
 //! Source: <https://docs.gitlab.com/api/service_accounts/>.
 
@@ -17,6 +18,7 @@ use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::Identity;
+use crate::gitlab::lifetime::{is_over, life};
 use crate::gitlab::preflight::{TokenFacts, days_from_now};
 use crate::gitlab::site::{Account, Site};
 use crate::plan::{Action, Change, Undo};
@@ -25,8 +27,8 @@ use crate::secret::Secret;
 pub(in crate::gitlab) const KIND: &str = "ci-token";
 /// The life of a token, in days.
 const DAYS: i64 = 90;
-/// A token that has no more days left is replaced.
-const LEAST: i64 = 30;
+/// A token with no more days left is replaced.
+const LAST: i64 = 30;
 
 /// See the [module](self).
 pub(in crate::gitlab) struct CiTokens;
@@ -41,9 +43,9 @@ fn mark(token: u64, ends: Date) -> String {
     format!("token {token}, expires {ends}")
 }
 
-/// Whether a token that ends then has to be replaced.
-pub(in crate::gitlab) fn is_due(ends: Option<Date>) -> bool {
-    ends.is_none_or(|end| end <= days_from_now(LEAST))
+/// Whether a token has to be replaced.
+pub(in crate::gitlab) fn is_due(token: &TokenFacts) -> bool {
+    is_over(life(token).unwrap_or(DAYS), token.expires_at, LAST)
 }
 
 fn words(places: &[Place]) -> String {
@@ -53,7 +55,9 @@ fn words(places: &[Place]) -> String {
 fn change(purpose: Purpose, action: Action, places: &[Place]) -> Change {
     let verb = if action == Action::Create { "create a" } else { "replace the" };
     let (word, scope, places) = (purpose.word(), purpose.scope(), words(places));
-    let summary = format!("{verb} token for CI's {word} jobs: {scope}, {DAYS} days, in the CI/CD variable {places}");
+    let summary = format!(
+        "{verb} token for CI's {word} jobs: {scope}, {DAYS} days if GitLab allows that, in the CI/CD variable {places}"
+    );
     Change::new(format!("{KIND}:{word}"), action, summary)
 }
 
@@ -77,7 +81,7 @@ fn places(site: &Site<'_>, purpose: Purpose, all: &Variables) -> Vec<Place> {
 /// The rule of the [module](self).
 fn is_right(purpose: Purpose, tokens: &[TokenFacts], places: &[Place], all: &Variables) -> bool {
     let [token] = tokens else { return false };
-    let Some(ends) = token.expires_at.filter(|end| !is_due(Some(*end))) else { return false };
+    let Some(ends) = token.expires_at.filter(|_| !is_due(token)) else { return false };
     let mark = mark(token.id, ends);
     let holds =
         |place: &Place| matches!(all.holder(place), Holder::Ours(one) if one.is_guarded() && one.mark() == Some(&mark));
@@ -135,9 +139,9 @@ impl Resource for CiTokens {
         for token in unknown {
             revoke(site, &home, &account, token.id)?;
         }
-        let ends = days_from_now(DAYS);
-        let made = agent_token::mint_of(site, &home, &account, &token_name(purpose), &[purpose.scope()], ends)?;
-        let (id, value) = (made.id, Secret::new(made.token));
+        let asked = days_from_now(DAYS);
+        let made = agent_token::mint_of(site, &home, &account, &token_name(purpose), &[purpose.scope()], asked)?;
+        let (id, ends, value) = (made.id, made.ends(asked), Secret::new(made.token));
         for place in &places {
             variable::set(site, place, Some(&value), &mark(id, ends))?;
         }

@@ -12,11 +12,14 @@ use crate::error::{Error, Kind};
 use crate::gitlab::desired::{Agent, DEVELOPER, Desired, role};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::lifetime::is_over;
 use crate::gitlab::preflight::days_from_now;
 use crate::gitlab::site::{Account, Site};
 use crate::plan::{Action, Change, Risk, Undo};
 
 pub(in crate::gitlab) const KIND: &str = "member";
+/// Access with no more days left is renewed.
+const LAST: i64 = 7;
 const DIRECT: &str = "/projects/:id/members/:user_id";
 
 /// See the [module](self).
@@ -45,10 +48,10 @@ pub(in crate::gitlab) fn end(agent: &Agent) -> Date {
 }
 
 /// Whether access that ends then is worth renewing: within a week, or within half its life when that is shorter. So is one that
-/// lasts longer than it may.
-pub(in crate::gitlab) fn needs_renewal(agent: &Agent, end: Option<Date>) -> bool {
+/// lasts longer than it may. Its life is what `agent` says, unless GitLab made it shorter.
+pub(in crate::gitlab) fn needs_renewal(agent: &Agent, life: Option<i64>, end: Option<Date>) -> bool {
     let days = i64::from(agent.days);
-    end.is_none_or(|end| end <= days_from_now((days / 2).min(7)) || end > days_from_now(days))
+    is_over(life.map_or(days, |life| life.min(days)), end, LAST) || end.is_some_and(|end| end > days_from_now(days))
 }
 
 fn create(agent: &Agent) -> Change {
@@ -59,7 +62,7 @@ fn create(agent: &Agent) -> Change {
 
 fn compare(agent: &Agent, present: &Member) -> Option<Change> {
     let right = present.access_level == DEVELOPER;
-    if right && !needs_renewal(agent, present.expires_at) {
+    if right && !needs_renewal(agent, None, present.expires_at) {
         return None;
     }
     let summary = if right {
@@ -185,8 +188,9 @@ mod tests {
             (4, 3, false),
             (4, 2, true),
         ] {
-            assert_eq!(needs_renewal(&agent(days), Some(days_from_now(left))), renew, "{days} {left}");
+            assert_eq!(needs_renewal(&agent(days), None, Some(days_from_now(left))), renew, "{days} {left}");
         }
-        assert!(needs_renewal(&agent(30), None));
+        assert!(needs_renewal(&agent(30), None, None));
+        assert!(!needs_renewal(&agent(30), Some(5), Some(days_from_now(5))));
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::auth::{Need, NewToken, SCOPES, Token, today};
 use crate::call::Call;
+use crate::editions::Feature;
 use crate::model::User;
 use crate::reply::{Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found};
 use crate::router::Route;
@@ -105,7 +106,7 @@ fn rotate_own_token(call: &mut Call<'_>) -> Outcome {
 
 pub(super) fn rotate(call: &mut Call<'_>, token: u64) -> Outcome {
     let expires_at = match call.date("expires_at")? {
-        Some(date) => checked_expiry(date)?,
+        Some(date) => checked_expiry(call, date)?,
         None => today().saturating_add(7.days()),
     };
     let (token, text) = call.state.tokens.rotate(token, Some(expires_at))?;
@@ -155,12 +156,16 @@ fn rotate_token(call: &mut Call<'_>) -> Outcome {
     rotate(call, id)
 }
 
-fn checked_expiry(date: Date) -> Result<Date, Refusal> {
+/// Source: `app/models/personal_access_token.rb`, and `ee/app/models/ee/personal_access_token.rb` for the limit of an instance. Both
+/// allow the day that they name.
+fn checked_expiry(call: &Call<'_>, date: Date) -> Result<Date, Refusal> {
     if date <= today() {
         return Err(bad_request("Expiration date cannot be in the past"));
     }
-    if date > today().saturating_add(LONGEST_LIFE.days()) {
-        return Err(bad_request("Expiration date must be before the maximum lifetime of 365 days"));
+    let limit = call.settings.max_token_days.filter(|_| call.settings.has(Feature::TokenLifetimeLimit));
+    let last = today().saturating_add(limit.unwrap_or(LONGEST_LIFE).days());
+    if date > last {
+        return Err(bad_request(&format!("Expiration date must be before {last}")));
     }
     Ok(date)
 }
@@ -173,7 +178,7 @@ pub(super) fn issue(call: &mut Call<'_>, user: u64, may_be_endless: bool) -> Out
         return Err(error(400, "scopes does not have a valid value"));
     }
     let expires_at = match call.date("expires_at")? {
-        Some(date) => Some(checked_expiry(date)?),
+        Some(date) => Some(checked_expiry(call, date)?),
         None if may_be_endless => None,
         None => return Err(bad_request("Expiration date can't be blank")),
     };
