@@ -4,6 +4,7 @@
 //! An account of a project cannot be a member of a group. So those for plan and apply, which read and change the projects of the group's
 //! applications, are service accounts of the top-level group. The one for reports is the project's where GitLab has that.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::desired::{MAINTAINER, REPORTER};
@@ -110,18 +111,31 @@ pub(super) struct Ci {
     roots: Vec<String>,
     /// Whether the engine encrypts its state.
     encrypted: bool,
-    /// Whether the project has service accounts; known once GitLab was asked.
+    /// Whether the owner sees service accounts of the project; known once GitLab was asked.
     pub(super) project: bool,
-    /// The top-level group whose service accounts the owner makes, likewise.
+    /// The top-level group whose service accounts the owner sees, likewise.
     pub(super) group: Option<String>,
-    /// Why there is none, for people.
+    /// Where GitLab refused to make one: `group`, `project`.
+    pub(super) refused: BTreeSet<String>,
+    /// Why none is made, for people.
     pub(super) reason: String,
+    /// Whether the project's own group has yet to be made.
+    pub(super) is_group_new: bool,
 }
 
 impl Ci {
     pub(super) fn new(factory: &Factory) -> Self {
         let encrypted = factory.infra.engine == Engine::Opentofu;
-        Self { roots: roots(factory), encrypted, project: false, group: None, reason: String::new() }
+        let refused = BTreeSet::new();
+        Self {
+            roots: roots(factory),
+            encrypted,
+            project: false,
+            group: None,
+            refused,
+            reason: String::new(),
+            is_group_new: false,
+        }
     }
 
     /// Where passphrases of states are needed.
@@ -129,10 +143,16 @@ impl Ci {
         self.everywhere(PASSPHRASE).filter(|_| self.encrypted)
     }
 
+    /// Where the account for this can be, the best place first.
+    pub(super) fn homes(&self, purpose: Purpose) -> impl Iterator<Item = Identity> + use<> {
+        let project = (purpose == Purpose::Report && self.project).then_some(Identity::Project);
+        project.into_iter().chain(self.group.clone().map(Identity::Group))
+    }
+
     /// Where the account for this can be made, if it can.
     pub(super) fn home(&self, purpose: Purpose) -> Option<Identity> {
-        let group = || self.group.clone().map(Identity::Group);
-        if purpose == Purpose::Report && self.project { Some(Identity::Project) } else { group() }
+        let word = |home: &Identity| if *home == Identity::Project { "project" } else { "group" };
+        self.homes(purpose).find(|home| !self.refused.contains(word(home)))
     }
 
     /// The variables that hold its token.
@@ -141,16 +161,9 @@ impl Ci {
         self.everywhere(purpose.key()).filter(is_used)
     }
 
-    /// Whether the next apply creates this variable if it is missing.
-    pub(super) fn makes(&self, place: &Place) -> bool {
-        place.key == PASSPHRASE
-            || Purpose::ALL.into_iter().any(|purpose| purpose.key() == place.key && self.home(purpose).is_some())
-    }
-
-    /// Which accounts factoryup cannot make here, and why.
-    pub(super) fn deferred(&self) -> Option<String> {
-        let left = Purpose::ALL.into_iter().filter(|purpose| self.home(*purpose).is_none());
-        let words: Vec<_> = left.map(Purpose::word).collect();
+    /// What is said of accounts that factoryup needs and cannot make here.
+    pub(super) fn deferred(&self, left: &[Purpose]) -> Option<String> {
+        let words: Vec<_> = left.iter().map(|purpose| purpose.word()).collect();
         (!words.is_empty()).then(|| {
             let (words, reason) = (words.join(", "), &self.reason);
             format!("the accounts and tokens of CI's jobs are left to you ({words}): {reason}; \"What CI needs\" in docs/secrets.md has the steps")

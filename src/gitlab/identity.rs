@@ -9,8 +9,6 @@
 //! Each way is tried by reading, before anything is changed. Sources: <https://docs.gitlab.com/api/service_accounts/>,
 //! <https://docs.gitlab.com/api/users/#create-a-user>.
 
-use std::collections::BTreeSet;
-
 use super::client::Client;
 use super::desired::Desired;
 use super::error::GitlabResult;
@@ -69,24 +67,22 @@ pub(super) fn choose(
     Ok(if admin { Identity::Made } else { Identity::Given })
 }
 
-/// Where CI's accounts can be made: whether in the project, and in which top-level group. `refused` says where GitLab refused to make
-/// one, and `is_new` that the group does not exist yet.
+/// Where CI's accounts can be: whether in the project, and in which top-level group. `is_new` says that the group does not exist yet.
 pub(super) fn for_ci(
     owner: &Client,
     desired: &Desired,
     facts: &Facts,
     project: Option<&Project>,
-    (refused, is_new): (&BTreeSet<String>, bool),
+    is_new: bool,
 ) -> GitlabResult<(bool, Option<String>)> {
     if !facts.enterprise {
         return Ok((false, None));
     }
     let (agent, top) = (&desired.agent.identity, desired.top());
-    let of_project = !refused.contains("project")
-        && (*agent == Identity::Project || (facts.project_accounts && project_has_accounts(owner, desired, project)?));
-    let of_group = !refused.contains("group")
-        && (matches!(agent, Identity::Group(_))
-            || if is_new { facts.project_accounts } else { group_has_accounts(owner, top)? });
+    let of_project =
+        *agent == Identity::Project || (facts.project_accounts && project_has_accounts(owner, desired, project)?);
+    let of_group = matches!(agent, Identity::Group(_))
+        || if is_new { facts.project_accounts } else { group_has_accounts(owner, top)? };
     Ok((of_project, of_group.then(|| top.to_owned())))
 }
 

@@ -3,12 +3,12 @@
 use jiff::civil::Date;
 
 use super::GitlabTarget;
-use super::ci::{Place, Purpose};
+use super::ci::{PASSPHRASE, Place, Purpose};
 use super::error::GitlabResult;
 use super::http::Call;
 use super::pipeline::{Pipeline, newest};
 use super::preflight::{TokenFacts, today};
-use super::resources::{agent_token, ci_account, ci_token, project, runner, seed, variable};
+use super::resources::{agent_token, ci_account, ci_token, ci_variable, project, runner, seed, variable};
 use super::site::Site;
 use crate::dialog::plain;
 use crate::error::{Error, Result};
@@ -69,14 +69,17 @@ pub struct TokenNow {
     pub ends: Option<Date>,
     /// How many days that is from today.
     pub days: Option<i32>,
-    /// Whether it is the one that the agent uses, and has to be renewed now.
+    /// Whether jobs or the agent use it, and the next apply renews it.
     pub is_due: bool,
+    /// Whether it is one of CI's whose variables the owner set, so that factoryup renews none.
+    pub is_left: bool,
 }
 
 impl TokenNow {
     fn of(whose: &str, token: &TokenFacts, is_due: bool) -> Self {
         let days = token.expires_at.and_then(|end| Some(today().until(end).ok()?.get_days()));
-        Self { whose: whose.to_owned(), name: plain(&token.name), ends: token.expires_at, days, is_due }
+        let (whose, name) = (whose.to_owned(), plain(&token.name));
+        Self { whose, name, ends: token.expires_at, days, is_due, is_left: false }
     }
 }
 
@@ -105,6 +108,10 @@ impl GitlabTarget {
         let head = self.head(site.id)?.map(|branch| branch.commit.id);
         let commit = head.as_deref();
         let pipeline = || commit.map_or(Ok(None), |commit| newest(&self.owner, site.id, &self.desired.branch, commit));
+        let (missing, deferred) = match missing(&site, wanted) {
+            Ok((missing, deferred)) => (Ok(missing), deferred),
+            Err(error) => (Err(Error::from(error)), None),
+        };
         Ok(Some(Now {
             licensed: (premium || unlicensed.is_some()).then_some(premium),
             pushed: commit.map_or(Ok(None), |commit| seed::differs(&site, commit)).map_err(Error::from),
@@ -112,16 +119,26 @@ impl GitlabTarget {
             runners: runners(&site).map_err(Error::from),
             agent: agent(&site).map_err(Error::from),
             tokens: tokens(&site).map_err(Error::from),
-            missing: missing(&site, wanted).map_err(Error::from),
-            deferred: site.desired.ci.deferred(),
+            missing,
+            deferred,
             head,
         }))
     }
 }
 
-fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<Vec<Missing>> {
-    let all = variable::missing(site, wanted)?.into_iter();
-    Ok(all.map(|place| Missing { is_by_hand: !site.desired.ci.makes(&place), place }).collect())
+/// The variables that jobs lack, and which of CI's accounts are left to the owner.
+fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, Option<String>)> {
+    let mut all = Vec::new();
+    for place in variable::missing(site, wanted)? {
+        let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.key() == place.key);
+        let is_made = match purpose {
+            Some(purpose) => ci_account::home(site, purpose)?.is_some(),
+            None if place.key == PASSPHRASE => ci_variable::obstacle(site, &place, &*site.variables()?)?.is_none(),
+            None => false,
+        };
+        all.push(Missing { is_by_hand: !is_made, place });
+    }
+    Ok((all, ci_account::deferred(site)?))
 }
 
 fn runners(site: &Site<'_>) -> GitlabResult<Vec<RunnerNow>> {
@@ -173,10 +190,13 @@ fn tokens(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
 fn of_ci(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
     let mut all = Vec::new();
     for purpose in Purpose::ALL {
-        let Some(home) = site.desired.ci.home(purpose) else { continue };
-        let Some(account) = ci_account::find(site, purpose, &home)? else { continue };
+        let Some((home, account)) = ci_account::existing(site, purpose)? else { continue };
         let tokens = ci_token::ours(site, purpose, &home, &account)?;
-        let now = |token: &TokenFacts| TokenNow::of(&account.username, token, ci_token::is_due(token));
+        let is_left = !ci_token::is_renewed(site, purpose)?;
+        let now = |token: &TokenFacts| TokenNow {
+            is_left,
+            ..TokenNow::of(&account.username, token, !is_left && ci_token::is_due(token))
+        };
         all.extend(tokens.iter().map(now));
     }
     Ok(all)

@@ -7,7 +7,7 @@ use super::http::Call;
 use super::identity::{self, Identity};
 use super::keep::{self, Memory};
 use super::preflight::{self, Facts, require_maintainer};
-use super::resources::{self, account, group, project, variable};
+use super::resources::{self, account, ci_account, group, project, variable};
 use super::second_user;
 use super::site::{Project, Site};
 use crate::factory::Tier;
@@ -25,6 +25,8 @@ impl GitlabTarget {
         }
         let top = format!("{}:{}", group::KIND, self.desired.top());
         let is_new = plan.changes.iter().any(|change| change.id == top);
+        let own = format!("{}:{}", group::KIND, self.desired.group);
+        self.desired.ci.is_group_new = plan.changes.iter().any(|change| change.id == own);
         self.identify(found.as_ref(), is_new)?;
         if self.desired.agent.identity == Identity::Given {
             second_user::ready(&self.owner, &self.desired, &self.keep, &mut self.handed, watch)?;
@@ -32,7 +34,7 @@ impl GitlabTarget {
         let Some(found) = found else {
             account::require_free(&self.owner, &self.desired, &self.keep)?;
             plan.push(project::create(&self.desired));
-            plan.notes.extend(self.desired.ci.deferred());
+            plan.notes.extend(ci_account::left(&self.desired.ci));
             plan.changes.extend(resources::all().iter().flat_map(|resource| resource.fresh(&self.desired)));
             return Ok(plan);
         };
@@ -79,14 +81,13 @@ impl GitlabTarget {
             let user = memory.no_service_account || memory.agent.as_ref().is_some_and(|agent| agent.user);
             self.desired.agent.identity = identity::choose(&self.owner, &self.desired, &facts, project, user)?;
             // An instance that made none for the agent makes none for CI.
-            let refused = if memory.no_service_account {
+            self.desired.ci.refused = if memory.no_service_account {
                 ["group", "project"].map(str::to_owned).into()
             } else {
                 memory.refused_accounts.clone()
             };
-            let homes = (&refused, is_new);
             (self.desired.ci.project, self.desired.ci.group) =
-                identity::for_ci(&self.owner, &self.desired, &facts, project, homes)?;
+                identity::for_ci(&self.owner, &self.desired, &facts, project, is_new)?;
             self.desired.ci.reason = self.without_accounts(&facts, &memory);
             self.identified = true;
         }

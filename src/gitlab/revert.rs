@@ -35,7 +35,7 @@ impl RevertGitlab {
         let memory = self.gitlab.keep.memory()?;
         let runners = memory.runners.keys().map(|name| format!("{}:{name}", runner::KIND));
         let token = memory.agent.map(|_| format!("{}:{}", agent_token::KIND, self.gitlab.desired.agent.username));
-        let ci = Purpose::ALL.into_iter().filter(|purpose| self.gitlab.desired.ci.home(*purpose).is_some());
+        let ci = Purpose::ALL.into_iter().filter(|purpose| self.gitlab.desired.ci.homes(*purpose).next().is_some());
         let ci =
             ci.flat_map(|purpose| [ci_account::KIND, ci_token::KIND].map(|kind| format!("{kind}:{}", purpose.word())));
         for id in runners.chain(token).chain(ci) {

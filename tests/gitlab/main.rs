@@ -17,6 +17,7 @@ mod runner;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod anchor;
 mod certificates;
 mod ci;

@@ -18,7 +18,7 @@ pub(super) fn card(situation: &Situation, args: &[&str], code: i32) -> Value {
 }
 
 /// The state and text of each part; those of the same part in a row.
-fn parts(card: &Value) -> BTreeMap<String, Vec<(String, String)>> {
+pub(super) fn parts(card: &Value) -> BTreeMap<String, Vec<(String, String)>> {
     let mut parts: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let text = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
     for line in card["lines"].as_array().unwrap() {
@@ -27,13 +27,13 @@ fn parts(card: &Value) -> BTreeMap<String, Vec<(String, String)>> {
     parts
 }
 
-fn steps(card: &Value) -> Vec<String> {
+pub(super) fn steps(card: &Value) -> Vec<String> {
     let next = card["next"].as_array().unwrap().iter();
     next.map(|step| format!("{} => {}", step["what"].as_str().unwrap(), step["how"].as_str().unwrap())).collect()
 }
 
 #[track_caller]
-fn is(parts: &BTreeMap<String, Vec<(String, String)>>, part: &str, state: &str, text: &str) {
+pub(super) fn is(parts: &BTreeMap<String, Vec<(String, String)>>, part: &str, state: &str, text: &str) {
     let found = parts.get(part).is_some_and(|all| all.iter().any(|(is, says)| is == state && says.contains(text)));
     assert!(found, "{part} {state} {text}: {parts:#?}");
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::variable::Holder;
 use super::{Back, Found, Resource, WayBack, name};
 use crate::error::{Error, Kind};
-use crate::gitlab::ci::Purpose;
+use crate::gitlab::ci::{Ci, Purpose};
 use crate::gitlab::desired::{Desired, role};
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
@@ -31,21 +31,52 @@ struct Member {
     access_level: u8,
 }
 
-/// Those that are needed, each with where it is made: where the owner set all of the variables, none is.
-pub(in crate::gitlab) fn wanted(site: &Site<'_>) -> GitlabResult<Vec<(Purpose, Identity)>> {
+/// Those whose token factoryup brings to jobs: where the owner set all of the variables, it brings none.
+fn used(site: &Site<'_>) -> GitlabResult<Vec<Purpose>> {
     let (all, ci) = (site.variables()?, &site.desired.ci);
-    let is_used = |purpose: Purpose| ci.places(purpose).any(|place| !matches!(all.holder(&place), Holder::Owner));
-    let homes = Purpose::ALL.into_iter().filter_map(|purpose| Some((purpose, ci.home(purpose)?)));
-    let refused = site.keep.memory()?.refused_accounts;
+    let is_used = |purpose: &Purpose| ci.places(*purpose).any(|place| !matches!(all.holder(&place), Holder::Owner));
+    Ok(Purpose::ALL.into_iter().filter(is_used).collect())
+}
+
+/// Those that are needed and exist or can be made, each with where.
+pub(in crate::gitlab) fn wanted(site: &Site<'_>) -> GitlabResult<Vec<(Purpose, Identity)>> {
     let mut wanted = Vec::new();
-    for (purpose, home) in homes.filter(|(purpose, _)| is_used(*purpose)) {
-        let (home, is_there) = settled(site, purpose, home)?;
-        let of = if home == Identity::Project { "project" } else { "group" };
-        if is_there || !refused.contains(of) {
-            wanted.push((purpose, home));
-        }
+    for purpose in used(site)? {
+        wanted.extend(home(site, purpose)?.map(|home| (purpose, home)));
     }
     Ok(wanted)
+}
+
+/// What is said of those that are needed, do not exist and cannot be made.
+pub(in crate::gitlab) fn deferred(site: &Site<'_>) -> GitlabResult<Option<String>> {
+    let mut left = Vec::new();
+    for purpose in used(site)? {
+        if home(site, purpose)?.is_none() {
+            left.push(purpose);
+        }
+    }
+    Ok(site.desired.ci.deferred(&left))
+}
+
+/// The same before there is a project, in which nothing is yet.
+pub(in crate::gitlab) fn left(ci: &Ci) -> Option<String> {
+    let left: Vec<_> = Purpose::ALL.into_iter().filter(|purpose| ci.home(*purpose).is_none()).collect();
+    ci.deferred(&left)
+}
+
+/// Where the account is, else where it can be made, if it can.
+pub(in crate::gitlab) fn home(site: &Site<'_>, purpose: Purpose) -> GitlabResult<Option<Identity>> {
+    Ok(existing(site, purpose)?.map(|(home, _)| home).or_else(|| site.desired.ci.home(purpose)))
+}
+
+/// The account, and where it is. One that was made while only groups had accounts stays in the group.
+pub(in crate::gitlab) fn existing(site: &Site<'_>, purpose: Purpose) -> GitlabResult<Option<(Identity, Account)>> {
+    for home in site.desired.ci.homes(purpose) {
+        if let Some(account) = find(site, purpose, &home)? {
+            return Ok(Some((home, account)));
+        }
+    }
+    Ok(None)
 }
 
 /// The account, if there is one.
@@ -66,7 +97,10 @@ fn create(desired: &Desired, purpose: Purpose, home: &Identity) -> Change {
     let (word, role) = (purpose.word(), role(purpose.level()));
     let summary =
         format!("create a service account of {of} for CI's {word} jobs, {role} in {}", place(desired, purpose));
-    Change::new(format!("{KIND}:{word}"), Action::Create, summary)
+    let is_new = !purpose.is_in_group() || desired.ci.is_group_new;
+    // It gets the rights in projects that exist.
+    let risk = if is_new { Risk::None } else { Risk::Disruptive };
+    Change::new(format!("{KIND}:{word}"), Action::Create, summary).with_risk(risk)
 }
 
 fn compare(desired: &Desired, purpose: Purpose, present: Option<&Member>) -> Option<Change> {
@@ -121,7 +155,7 @@ impl Resource for CiAccounts {
                 Some(account) => compare(site.desired, purpose, member(site, purpose, &account)?.as_ref()),
             });
         }
-        found.notes.extend(site.desired.ci.deferred());
+        found.notes.extend(deferred(site)?);
         Ok(found)
     }
 
@@ -179,8 +213,8 @@ fn refused(error: &GitlabError, of: &str) -> Error {
 }
 
 fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
-    let Some((purpose, home)) = known(site, word)? else { return Ok(Back::Stays(unseen(site, word))) };
-    let Some(account) = find(site, purpose, &home)? else { return Ok(Back::Done) };
+    let Some((purpose, account)) = known(site, word)? else { return Ok(Back::Stays(unseen(site, word))) };
+    let Some((_, account)) = account else { return Ok(Back::Done) };
     let Some(member) = member(site, purpose, &account)? else { return Ok(Back::Done) };
     let (username, place) = (purpose.username(site.id), place(site.desired, purpose));
     if member.access_level != purpose.level() {
@@ -194,24 +228,17 @@ fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
     }))
 }
 
-/// What an id's name stands for, where this account can see it.
-pub(in crate::gitlab) fn known(site: &Site<'_>, word: &str) -> GitlabResult<Option<(Purpose, Identity)>> {
+/// What an id's name stands for, and its account if that exists; nothing if it may exist where this account cannot see it.
+#[expect(clippy::type_complexity, reason = "each part is used once")]
+pub(in crate::gitlab) fn known(
+    site: &Site<'_>,
+    word: &str,
+) -> GitlabResult<Option<(Purpose, Option<(Identity, Account)>)>> {
     let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.word() == word);
-    let Some((purpose, home)) = purpose.and_then(|purpose| Some((purpose, site.desired.ci.home(purpose)?))) else {
+    let Some(purpose) = purpose.filter(|purpose| site.desired.ci.homes(*purpose).next().is_some()) else {
         return Ok(None);
     };
-    Ok(Some((purpose, settled(site, purpose, home)?.0)))
-}
-
-/// Where the account is, and whether it is there. One that was made while only groups had accounts stays in the group.
-fn settled(site: &Site<'_>, purpose: Purpose, home: Identity) -> GitlabResult<(Identity, bool)> {
-    if find(site, purpose, &home)?.is_some() {
-        return Ok((home, true));
-    }
-    match site.desired.ci.group.clone().map(Identity::Group) {
-        Some(group) if group != home && find(site, purpose, &group)?.is_some() => Ok((group, true)),
-        _ => Ok((home, false)),
-    }
+    Ok(Some((purpose, existing(site, purpose)?)))
 }
 
 /// What is said of an account that this token cannot reach any more.

@@ -78,6 +78,11 @@ fn places(site: &Site<'_>, purpose: Purpose, all: &Variables) -> Vec<Place> {
     places.filter(|place| !matches!(all.holder(place), Holder::Owner)).collect()
 }
 
+/// Whether factoryup renews the token that jobs get for this: not where all of the variables are the owner's.
+pub(in crate::gitlab) fn is_renewed(site: &Site<'_>, purpose: Purpose) -> GitlabResult<bool> {
+    Ok(!places(site, purpose, &*site.variables()?).is_empty())
+}
+
 /// The rule of the [module](self).
 fn is_right(purpose: Purpose, tokens: &[TokenFacts], places: &[Place], all: &Variables) -> bool {
     let [token] = tokens else { return false };
@@ -167,12 +172,11 @@ fn revoke(site: &Site<'_>, home: &Identity, account: &Account, token: u64) -> Gi
 
 /// Removes the variables and revokes the tokens, whatever a run that was cut recorded: both say whose they are.
 fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
-    let Some((purpose, home)) = ci_account::known(site, word)? else { return Ok(Back::Stays(unseen(site, word))) };
+    let Some((purpose, account)) = ci_account::known(site, word)? else { return Ok(Back::Stays(unseen(site, word))) };
     let all = site.variables()?;
     let scopes: Vec<_> = all.ours(purpose.key()).map(|one| one.scope().to_owned()).collect();
-    let account = ci_account::find(site, purpose, &home)?;
     let tokens = match &account {
-        Some(account) => ours(site, purpose, &home, account)?,
+        Some((home, account)) => ours(site, purpose, home, account)?,
         None => Vec::new(),
     };
     if scopes.is_empty() && tokens.is_empty() {
@@ -184,8 +188,8 @@ fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
     let summary = format!("revoke the token of {}{variables}", purpose.username(site.id));
     Ok(Back::remove(format!("{KIND}:{word}"), summary, move |site| {
         for token in tokens {
-            if let Some(account) = &account {
-                revoke(site, &home, account, token.id)?;
+            if let Some((home, account)) = &account {
+                revoke(site, home, account, token.id)?;
             }
         }
         scopes.iter().try_for_each(|scope| variable::remove(site, purpose.key(), scope))

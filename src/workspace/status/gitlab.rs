@@ -206,6 +206,8 @@ fn token_line(card: &mut Card, token: &TokenNow) {
         (Some(end), _) => format!("{whose}: \"{name}\" ends on {end}"),
         (None, _) => format!("{whose}: \"{name}\" never ends"),
     };
+    let left = "; its CI variables are your own, so factoryup does not renew it";
+    let text = if token.is_left { text + left } else { text };
     card.line("token", if token.is_due { State::Attention } else { State::Ok }, text);
     if token.is_due {
         card.step(format!("renew the token of {whose}"), "factoryup apply");
