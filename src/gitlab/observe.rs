@@ -78,8 +78,7 @@ impl GitlabTarget {
         if !self.identified {
             let facts = self.facts()?;
             let memory = self.keep.memory()?;
-            let user = memory.no_service_account || memory.agent.as_ref().is_some_and(|agent| agent.user);
-            self.desired.agent.identity = identity::choose(&self.owner, &self.desired, &facts, project, user)?;
+            self.desired.agent.identity = identity::choose(&self.owner, &self.desired, &facts, project, &memory)?;
             // An instance that made none for the agent makes none for CI.
             self.desired.ci.refused = if memory.no_service_account {
                 ["group", "project"].map(str::to_owned).into()

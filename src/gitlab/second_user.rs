@@ -51,7 +51,7 @@ struct Described {
 }
 
 /// The user of the agent's name.
-fn named(owner: &Client, username: &str) -> GitlabResult<Option<Account>> {
+pub(super) fn named(owner: &Client, username: &str) -> GitlabResult<Option<Account>> {
     let call = Call::get("/users", &[]).query("username", username);
     Ok(owner.fetch::<Vec<Account>>(&call)?.pop())
 }

@@ -37,4 +37,5 @@ mod reverting;
 mod secrets;
 mod situation;
 mod status;
+mod upgrades;
 mod weakened;

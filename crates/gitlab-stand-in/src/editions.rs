@@ -69,7 +69,7 @@ impl Settings {
     /// Whether the GitLab that this behaves as has it.
     pub(crate) fn has(&self, feature: Feature) -> bool {
         TABLE.iter().filter(|row| row.feature == feature).any(|row| {
-            let since = match (self.edition, self.tier) {
+            let since = match (self.edition(), self.tier) {
                 (Edition::Ce, _) => row.community,
                 (Edition::Ee, Tier::Free) => row.enterprise,
                 (Edition::Ee, Tier::Premium) => row.premium,
@@ -83,7 +83,8 @@ impl Settings {
     }
 
     fn at_least(&self, major: u64, minor: u64) -> bool {
-        let mut parts = self.version.split('.').map(|part| part.parse::<u64>().unwrap_or(0));
+        let version = self.version();
+        let mut parts = version.split('.').map(|part| part.parse::<u64>().unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
     }
 }

@@ -25,7 +25,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use jiff::ToSpan as _;
@@ -168,9 +168,8 @@ impl StandIn {
         let gate = Gate::open(inner, options.port).map_err(|e| cannot(&format!("port {}", options.port), e))?;
 
         let settings = Settings {
-            edition: options.edition,
+            release: RwLock::new((options.edition, options.version)),
             tier: options.tier,
-            version: options.version,
             url: format!("http://{}", gate.address()),
             git: Git::new(program, directory.clone()),
             directory,
@@ -235,6 +234,12 @@ impl StandIn {
         let user = self.shared.state().user_named(username).map(|user| user.id);
         let user = user.ok_or_else(|| Error::NoUser(username.to_owned()))?;
         self.shared.issue(user, scopes, expires_at)
+    }
+
+    /// Becomes another release, with all that it remembers.
+    pub fn upgrade(&self, edition: Edition, version: &str) {
+        let release = &self.shared.settings.release;
+        *release.write().unwrap_or_else(PoisonError::into_inner) = (edition, version.to_owned());
     }
 
     /// Lets so many days pass for every token: it was made that much earlier, and ends when it did.

@@ -167,7 +167,7 @@ fn welcome(settings: &Settings) -> String {
     format!(
         "This is factoryup's stand-in for GitLab {}, for rehearsals and tests. It is not GitLab: it runs no job itself, and forgets\n\
          everything but its repositories when it stops. API: {}{}\n",
-        settings.version,
+        settings.version(),
         settings.url,
         router::PREFIX
     )

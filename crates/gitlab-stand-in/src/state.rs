@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
 
 use crate::auth::{Tokens, now};
 use crate::model::{Home, Member, Namespace, OWNER, Project, Runner, User};
 use crate::{Edition, Tier};
 
-/// What does not change while the stand-in runs.
+/// What does not change while the stand-in runs, but for the release.
 pub(crate) struct Settings {
-    pub(crate) edition: Edition,
+    /// The edition, and its version: `MAJOR.MINOR.PATCH`.
+    pub(crate) release: RwLock<(Edition, String)>,
     pub(crate) tier: Tier,
-    /// `MAJOR.MINOR.PATCH`.
-    pub(crate) version: String,
     /// `http://127.0.0.1:PORT`.
     pub(crate) url: String,
     /// Holds `repositories/`, `hooks/` and `pushes/`.
@@ -27,6 +27,16 @@ pub(crate) struct Settings {
     pub(crate) owners_make_service_accounts: bool,
     /// GitLab's `max_personal_access_token_lifetime`, in days.
     pub(crate) max_token_days: Option<i64>,
+}
+
+impl Settings {
+    pub(crate) fn edition(&self) -> Edition {
+        self.release.read().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(crate) fn version(&self) -> String {
+        self.release.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
 }
 
 /// The stand-in's memory. One lock guards it all, so every request sees and leaves a whole state.

@@ -203,6 +203,7 @@ fn user(call: &mut Call<'_>) -> Outcome {
     let (id, admin) = (call.param_id(0)?, call.is_admin());
     let user = call.state.users.get(&id).ok_or_else(|| not_found("User"))?;
     let mut value = user_json(user, &call.settings.url);
+    value["bot"] = user.bot.into();
     if admin {
         value["note"] = user.note.clone().into();
         value["external"] = user.external.into();

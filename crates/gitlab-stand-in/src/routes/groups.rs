@@ -12,7 +12,7 @@ use crate::state::{Settings, State};
 
 /// `MAJOR.MINOR.PATCH-stand-in`: parseable as GitLab's, and not to be mistaken for one.
 fn version_text(settings: &Settings) -> String {
-    format!("{}-stand-in", settings.version)
+    format!("{}-stand-in", settings.version())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "all handlers have one type")]
@@ -26,7 +26,7 @@ fn metadata(call: &mut Call<'_>) -> Outcome {
         "version": version_text(call.settings),
         "revision": "stand-in",
         "kas": { "enabled": false, "externalUrl": null, "externalK8sProxyUrl": null, "version": null },
-        "enterprise": call.settings.edition == Edition::Ee,
+        "enterprise": call.settings.edition() == Edition::Ee,
     })))
 }
 
