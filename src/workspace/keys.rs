@@ -1,7 +1,6 @@
 //! The owner's age key: in a file of the owner's, and its public half in `factory.toml`.
 
-use std::fs::{DirBuilder, File};
-use std::io::Write;
+use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use crate::age::{KeyPair, pairs};
 use crate::error::{Error, Kind, Result};
 use crate::factory::fields::{Value, by_key};
 use crate::factory::{FILE_NAME, SecretProvider, edit};
-use crate::plan::{Watch, write_atomically};
+use crate::plan::{Watch, create_atomically, write_atomically};
 
 /// What [`init_key`] did.
 #[derive(Clone, Debug)]
@@ -126,10 +125,7 @@ fn create(path: &Path, content: &str) -> Result<()> {
     let cannot = |e: std::io::Error| Error::new(Kind::CannotWrite, format!("cannot write {}: {e}", path.display()));
     let folder = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
-    let mut temp = tempfile::Builder::new().prefix(".factoryup-").tempfile_in(folder).map_err(cannot)?;
-    temp.write_all(content.as_bytes()).and_then(|()| temp.as_file().sync_all()).map_err(cannot)?;
-    temp.persist_noclobber(path).map_err(|e| cannot(e.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot)
+    create_atomically(path, content.as_bytes(), 0o600)
 }
 
 impl Workspace<'_> {
