@@ -6,6 +6,7 @@ use super::GitlabTarget;
 use super::ci::{PASSPHRASE, Place, Purpose};
 use super::error::GitlabResult;
 use super::http::Call;
+use super::identity::Identity;
 use super::pipeline::{Pipeline, newest};
 use super::preflight::{TokenFacts, today};
 use super::resources::{agent_token, ci_account, ci_token, ci_variable, project, runner, seed, variable};
@@ -32,8 +33,8 @@ pub struct Now {
     pub tokens: Result<Vec<TokenNow>>,
     /// The CI/CD variables that jobs lack, of those that were asked for.
     pub missing: Result<Vec<Missing>>,
-    /// Which of CI's accounts factoryup cannot make here, and why.
-    pub deferred: Option<String>,
+    /// Which of CI's accounts factoryup cannot make here, and why; which variables it cannot read.
+    pub remarks: Vec<String>,
 }
 
 /// A CI/CD variable that jobs lack.
@@ -69,17 +70,28 @@ pub struct TokenNow {
     pub ends: Option<Date>,
     /// How many days that is from today.
     pub days: Option<i32>,
-    /// Whether jobs or the agent use it, and the next apply renews it.
+    /// Whether it is in use, and has to be renewed now.
     pub is_due: bool,
-    /// Whether it is one of CI's whose variables the owner set, so that factoryup renews none.
-    pub is_left: bool,
+    /// Who renews it.
+    pub renewer: Renewer,
+}
+
+/// Who renews a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewer {
+    /// The next apply.
+    Apply,
+    /// The owner, who set all of the variables of a CI account.
+    Owner,
+    /// The person who made the agent's account and hands over its tokens.
+    Person,
 }
 
 impl TokenNow {
     fn of(whose: &str, token: &TokenFacts, is_due: bool) -> Self {
         let days = token.expires_at.and_then(|end| Some(today().until(end).ok()?.get_days()));
         let (whose, name) = (whose.to_owned(), plain(&token.name));
-        Self { whose, name, ends: token.expires_at, days, is_due, is_left: false }
+        Self { whose, name, ends: token.expires_at, days, is_due, renewer: Renewer::Apply }
     }
 }
 
@@ -108,9 +120,9 @@ impl GitlabTarget {
         let head = self.head(site.id)?.map(|branch| branch.commit.id);
         let commit = head.as_deref();
         let pipeline = || commit.map_or(Ok(None), |commit| newest(&self.owner, site.id, &self.desired.branch, commit));
-        let (missing, deferred) = match missing(&site, wanted) {
-            Ok((missing, deferred)) => (Ok(missing), deferred),
-            Err(error) => (Err(Error::from(error)), None),
+        let (missing, remarks) = match missing(&site, wanted) {
+            Ok((missing, remarks)) => (Ok(missing), remarks),
+            Err(error) => (Err(Error::from(error)), Vec::new()),
         };
         Ok(Some(Now {
             licensed: (premium || unlicensed.is_some()).then_some(premium),
@@ -120,14 +132,14 @@ impl GitlabTarget {
             agent: agent(&site).map_err(Error::from),
             tokens: tokens(&site).map_err(Error::from),
             missing,
-            deferred,
+            remarks,
             head,
         }))
     }
 }
 
-/// The variables that jobs lack, and which of CI's accounts are left to the owner.
-fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, Option<String>)> {
+/// The variables that jobs lack, and what the owner should know about them.
+fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, Vec<String>)> {
     let mut all = Vec::new();
     for place in variable::missing(site, wanted)? {
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.key() == place.key);
@@ -138,7 +150,11 @@ fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, O
         };
         all.push(Missing { is_by_hand: !is_made, place });
     }
-    Ok((all, ci_account::deferred(site)?))
+    let unread = site.variables()?.unread().filter(|_| !all.is_empty()).map(|group| {
+        format!("a group may have what is missing: your account cannot read the CI/CD variables of {group}")
+    });
+    let remarks: Vec<_> = unread.into_iter().chain(ci_account::deferred(site)?).collect();
+    Ok((all, remarks))
 }
 
 fn runners(site: &Site<'_>) -> GitlabResult<Vec<RunnerNow>> {
@@ -182,7 +198,8 @@ fn tokens(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
         kept.as_ref().is_some_and(|kept| kept.id == token.id) && agent_token::is_due(wanted, token)
     };
     let working = listed.iter().filter(|token| token.active);
-    all.extend(working.map(|token| TokenNow::of(&wanted.username, token, is_due(token))));
+    let renewer = if wanted.identity == Identity::Given { Renewer::Person } else { Renewer::Apply };
+    all.extend(working.map(|token| TokenNow { renewer, ..TokenNow::of(&wanted.username, token, is_due(token)) }));
     Ok(all)
 }
 
@@ -192,10 +209,10 @@ fn of_ci(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
     for purpose in Purpose::ALL {
         let Some((home, account)) = ci_account::existing(site, purpose)? else { continue };
         let tokens = ci_token::ours(site, purpose, &home, &account)?;
-        let is_left = !ci_token::is_renewed(site, purpose)?;
+        let is_renewed = ci_token::is_renewed(site, purpose)?;
         let now = |token: &TokenFacts| TokenNow {
-            is_left,
-            ..TokenNow::of(&account.username, token, !is_left && ci_token::is_due(token))
+            renewer: if is_renewed { Renewer::Apply } else { Renewer::Owner },
+            ..TokenNow::of(&account.username, token, is_renewed && ci_token::is_due(token))
         };
         all.extend(tokens.iter().map(now));
     }

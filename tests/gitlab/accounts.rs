@@ -1,7 +1,7 @@
 //! CI's accounts that exist, that are left to the owner, and what a plan says of the rights that they get.
 
 use factoryup::dialog::Silent;
-use factoryup::gitlab::RevertGitlab;
+use factoryup::gitlab::{GitlabTarget, Place, RevertGitlab};
 use factoryup::plan::{Plan, Risk, Target, converge};
 use factoryup::secret::Secret;
 use gitlab_stand_in::Edition;
@@ -79,6 +79,19 @@ fn the_card_says_of_a_token_whose_variables_are_the_owners_that_it_is_not_renewe
     let said = format!("{ends}; its CI variables are your own, so factoryup does not renew it");
     is(&parts(&shown), "token", "ok", &said);
     assert!(!steps(&shown).iter().any(|step| step.starts_with("renew the token of factoryup-")), "{shown}");
+}
+
+/// What the owner does not see may be set all the same.
+#[test]
+fn variables_of_a_group_that_cannot_be_read_are_not_said_to_be_missing_for_sure() {
+    let Some(situation) = Situation::handed_off() else { return };
+    let id = situation.get("")["id"].as_u64().unwrap();
+    let token = situation.plane.member(id, "mia", 40);
+    let wanted = || vec![Place::new("EVIDENCE_SIGNING_KEY", "evidence")];
+    let remarks = |mut target: GitlabTarget| target.now(wanted()).unwrap().unwrap().remarks;
+    let unread = "a group may have what is missing: your account cannot read the CI/CD variables of factory";
+    assert_eq!(remarks(situation.target_with(Secret::new(token)))[0], unread);
+    assert_eq!(remarks(situation.target()), [""; 0]);
 }
 
 /// A Maintainer of a group has rights in all of its projects.

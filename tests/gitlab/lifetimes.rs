@@ -2,11 +2,46 @@
 
 use std::collections::BTreeSet;
 
+use factoryup::Kind;
+use factoryup::dialog::Silent;
+use factoryup::gitlab::{AgentTokens, Renewer};
+use factoryup::plan::converge;
+use factoryup::secret::Secret;
 use gitlab_stand_in::{Edition, Tier};
+use serde_json::json;
 
 use super::ci::{value, variable};
 use super::plane::expires_in;
 use super::situation::{PROVE, QUIET, Situation};
+
+/// The card does not ask for an apply that renews nothing.
+#[test]
+fn a_token_that_a_person_made_is_renewed_by_that_person() {
+    let ce = |options: &mut gitlab_stand_in::Options| options.edition = Edition::Ce;
+    let Some(situation) = Situation::with(ce) else { return };
+    let user = json!({
+        "username": "factory-agent", "name": "Agent", "email": "agent@example.invalid", "force_random_password": true,
+    });
+    let root = situation.plane.token("root", &["api"]);
+    let admin = situation.plane.as_token(&root);
+    let id = admin.post("/users", &user).body["id"].as_u64().unwrap();
+    let body = json!({ "name": "by hand", "scopes": ["read_api", "write_repository"], "expires_at": expires_in(5) });
+    let made = admin.post(&format!("/users/{id}/personal_access_tokens"), &body).body;
+    let own = Some(Secret::new(made["token"].as_str().unwrap()));
+    let mut target = situation.target().with_agent(AgentTokens { own, proof: None });
+    let unproved = converge(&mut target, &Silent, &situation.state, QUIET).unwrap_err();
+    assert_eq!(unproved.kind(), Kind::Pending, "there is no token for the proof: {unproved}");
+    let seen = || {
+        let all = situation.target().now(Vec::new()).unwrap().unwrap().tokens.unwrap();
+        let own = all.into_iter().find(|token| token.whose == "factory-agent").unwrap();
+        (own.is_due, own.renewer)
+    };
+    assert_eq!(seen(), (false, Renewer::Person), "it is as short as it was made");
+    situation.plane.stand_in.age_tokens(30);
+    assert_eq!(seen(), (true, Renewer::Person));
+    let plan = situation.plan();
+    assert!(plan.is_empty() && plan.notes.iter().any(|note| note.contains("create a new one")), "{plan:?}");
+}
 
 /// The limit counts with a license; the last days of it are never asked for again and again.
 #[test]

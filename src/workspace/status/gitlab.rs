@@ -5,7 +5,7 @@ use super::super::{AnyTarget, Workspace};
 use super::{Compare, compared, counted};
 use crate::error::{Error, Result};
 use crate::factory::{Engine, Factory, HostKind, Tier};
-use crate::gitlab::{Missing, Now, Pipeline, Place, RunnerNow, TokenNow, Verdict, roots};
+use crate::gitlab::{AGENT_TOKEN, Missing, Now, Pipeline, Place, Renewer, RunnerNow, TokenNow, Verdict, roots};
 use crate::plan::{Plan, TargetName};
 
 /// A token that ends within so many days is marked.
@@ -85,8 +85,8 @@ impl Workspace<'_> {
             Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "all CI variables are set"),
             Ok(missing) => {
                 let (count, text) = grouped(missing.iter());
-                let deferred = now.deferred.map_or_else(String::new, |words| format!("; {words}"));
-                let text = format!("CI lacks {}: {text}{deferred}", counted(count, "variable"));
+                let remarks = now.remarks.iter().fold(String::new(), |all, words| all + "; " + words);
+                let text = format!("CI lacks {}: {text}{remarks}", counted(count, "variable"));
                 card.line("variables", State::Attention, text);
                 let (count, text) = grouped(missing.iter().filter(|one| one.is_by_hand));
                 if count > 0 {
@@ -206,11 +206,18 @@ fn token_line(card: &mut Card, token: &TokenNow) {
         (Some(end), _) => format!("{whose}: \"{name}\" ends on {end}"),
         (None, _) => format!("{whose}: \"{name}\" never ends"),
     };
-    let left = "; its CI variables are your own, so factoryup does not renew it";
-    let text = if token.is_left { text + left } else { text };
+    let text = match token.renewer {
+        Renewer::Owner => text + "; its CI variables are your own, so factoryup does not renew it",
+        Renewer::Apply | Renewer::Person => text,
+    };
     card.line("token", if token.is_due { State::Attention } else { State::Ok }, text);
-    if token.is_due {
-        card.step(format!("renew the token of {whose}"), "factoryup apply");
+    match token.renewer {
+        Renewer::Person if token.is_due => card.step(
+            format!("create a new token of {whose} like the first, and hand it over in a file"),
+            format!("{AGENT_TOKEN}_FILE=FILE factoryup apply"),
+        ),
+        Renewer::Apply if token.is_due => card.step(format!("renew the token of {whose}"), "factoryup apply"),
+        _ => {}
     }
 }
 
@@ -223,6 +230,24 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn each_token_that_ends_has_a_step_that_renews_it() {
+        for (renewer, is_due, how) in [
+            (Renewer::Apply, true, &["factoryup apply"][..]),
+            (Renewer::Person, true, &["FACTORYUP_AGENT_TOKEN_FILE=FILE factoryup apply"]),
+            (Renewer::Apply, false, &[]),
+            (Renewer::Person, false, &[]),
+            (Renewer::Owner, false, &[]),
+        ] {
+            let mut card = Card::default();
+            let (whose, name) = ("agent".to_owned(), "t".to_owned());
+            token_line(&mut card, &TokenNow { whose, name, ends: None, days: None, is_due, renewer });
+            let steps: Vec<_> = card.next.iter().map(|step| step.how.as_str()).collect();
+            assert_eq!(steps, how, "{renewer:?}");
+            assert_eq!(card.lines[0].text.contains("does not renew it"), renewer == Renewer::Owner);
+        }
+    }
 
     #[test]
     fn the_variables_are_those_that_the_control_repo_documents() {
