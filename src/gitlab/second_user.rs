@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::client::Client;
@@ -57,20 +58,34 @@ pub(super) fn named(owner: &Client, username: &str) -> GitlabResult<Option<Accou
 }
 
 /// The agent's user, when there is one. One that factoryup did not make is somebody's, and left alone, unless it is said to be made
-/// by hand.
-pub(super) fn find(owner: &Client, desired: &Desired, keep: &Keep) -> GitlabResult<Option<Account>> {
+/// by hand. One that factoryup made for this project is known by its note, and after the project moved by its place in `project` too.
+pub(super) fn find(
+    owner: &Client,
+    desired: &Desired,
+    keep: &Keep,
+    project: Option<u64>,
+) -> GitlabResult<Option<Account>> {
     let Some(user) = named(owner, &desired.agent.username)? else { return Ok(None) };
     let remembered = keep.memory()?.agent.is_some_and(|agent| agent.account == user.id);
     if remembered || desired.agent.identity == Identity::Given {
         return Ok(Some(user));
     }
     let described: Described = owner.fetch(&Call::get("/users/:id", &[&user.id]))?;
-    Ok((described.note.as_deref() == Some(&note(desired))).then_some(user))
+    let noted = described.note.unwrap_or_default();
+    if noted == note(desired) {
+        return Ok(Some(user));
+    }
+    let Some(project) = project.filter(|_| noted.starts_with(NOTE)) else { return Ok(None) };
+    let member = Call::get("/projects/:id/members/:user_id", &[&project, &user.id]);
+    Ok(owner.find::<IgnoredAny>(&member)?.map(|_| user))
 }
+
+/// How the note on a user that was made here begins; it goes on with the project's URL.
+const NOTE: &str = "factoryup: the agent of ";
 
 /// How a user that was made here is known again.
 fn note(desired: &Desired) -> String {
-    format!("factoryup: the agent of {}", desired.url())
+    format!("{NOTE}{}", desired.url())
 }
 
 /// What a new user is: one that nobody logs in as, who sees only what it is a member of and makes nothing of its own.

@@ -117,7 +117,7 @@ impl<'a> Site<'a> {
             home @ (Identity::Project | Identity::Group(_)) => {
                 self.service_account(home, &self.desired.agent.username)?
             }
-            Identity::Made | Identity::Given => second_user::find(self.owner, self.desired, self.keep)?,
+            Identity::Made | Identity::Given => second_user::find(self.owner, self.desired, self.keep, Some(self.id))?,
         };
         *self.account.borrow_mut() = Some(found.clone().into_iter().collect());
         Ok(found)

@@ -1,10 +1,11 @@
-//! A GitLab that has another release than when the agent's account was made.
+//! A GitLab of another release, or a project in another place, than when the agent's account was made.
 
 use factoryup::Kind;
 use factoryup::dialog::Silent;
 use factoryup::plan::{Target, converge};
 use factoryup::secret::Secret;
 use gitlab_stand_in::{Edition, Tier};
+use serde_json::json;
 
 use super::situation::{QUIET, Situation};
 
@@ -57,6 +58,23 @@ fn an_agent_with_a_service_account_of_the_group_keeps_it() {
     assert!(!has_second(&situation));
     assert_eq!(situation.plane.as_token(&own).get("/user").status, 401, "its lost token was rotated");
     assert_eq!(situation.pending(), [""; 0]);
+}
+
+#[test]
+fn an_agent_that_is_a_user_is_found_again_after_the_project_moved() {
+    let Some(mut situation) = of(Edition::Ce, Tier::Free, "18.11.0") else { return };
+    let root = situation.plane.token("root", &["api"]);
+    converge(&mut situation.target_with(Secret::new(&root)), &Silent, &situation.state, QUIET).unwrap();
+    let members = situation.get("/members");
+    assert_eq!(situation.plane.put(&situation.path(""), &json!({ "path": "moved" })).status, 200);
+    situation.factory.gitlab.project = "moved".into();
+    converge(&mut situation.target_with(Secret::new(&root)), &Silent, &situation.state, QUIET).unwrap();
+    assert_eq!(situation.get("/members"), members);
+    assert!(situation.target_with(Secret::new(&root)).observe(&Silent).unwrap().is_empty());
+    // With that note it is another project's agent where it is no member.
+    situation.factory.gitlab.project = "other".into();
+    let error = situation.target_with(Secret::new(&root)).observe(&Silent).unwrap_err();
+    assert!(error.to_string().starts_with("the user name factory-agent already exists"), "{error}");
 }
 
 #[test]

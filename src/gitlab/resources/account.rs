@@ -30,7 +30,7 @@ fn create(desired: &Desired) -> Change {
 /// Refuses a user name that somebody has, before anything is changed.
 pub(in crate::gitlab) fn require_free(owner: &Client, desired: &Desired, keep: &Keep) -> GitlabResult<()> {
     if desired.agent.identity.is_user() {
-        let found = second_user::find(owner, desired, keep)?;
+        let found = second_user::find(owner, desired, keep, None)?;
         if found.is_some() {
             return Ok(());
         }
