@@ -212,7 +212,9 @@ impl Client {
                 Ok(response) => {
                     record["status"] = response.status.into();
                     record["received_bytes"] = response.body.len().into();
-                    record["received"] = trace::body(&response.body);
+                    if !call.is_state() {
+                        record["received"] = trace::body(&response.body);
+                    }
                 }
                 Err(failure) => record["failure"] = format!("{:?}", failure.reason).into(),
             }

@@ -115,6 +115,19 @@ fn no_new_passphrase_is_made_for_a_state_that_exists() {
     is_left("the state of control-plane exists, and");
 }
 
+/// Any part of a state can be a secret.
+#[test]
+fn a_trace_has_no_part_of_a_state() {
+    let Some(situation) = Situation::handed_off() else { return };
+    remove(&situation, PASSPHRASE, "control-plane");
+    situation.plane.stand_in.add_state("factory/control", "control-plane").unwrap();
+    let file = situation.directory().join("trace");
+    let said = situation.run(&["--trace", file.to_str().unwrap(), "plan", "gitlab"], 2);
+    assert!(said.contains("the state of control-plane exists"), "{said}");
+    let trace = std::fs::read_to_string(file).unwrap();
+    assert!(trace.contains("/terraform/state/:name") && !trace.contains("what the engine wrote"), "{trace}");
+}
+
 /// A Maintainer of the project sees no variable of its groups, and a member who sees no group is told that it does not exist.
 #[test]
 fn a_passphrase_that_a_group_may_have_is_not_hidden_from_a_state() {

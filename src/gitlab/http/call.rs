@@ -100,8 +100,12 @@ impl Call {
 
     /// Whether GitLab answers this call with a text of this type instead of JSON. A state has the type that was uploaded.
     pub(in crate::gitlab) fn is_text(&self, media_type: &str) -> bool {
+        self.is_state() || self.route.ends_with("/trace") && media_type.eq_ignore_ascii_case("text/plain")
+    }
+
+    /// Whether the answer is an infrastructure state, any part of which can be a secret.
+    pub(in crate::gitlab) fn is_state(&self) -> bool {
         self.route.contains("/terraform/state/")
-            || self.route.ends_with("/trace") && media_type.eq_ignore_ascii_case("text/plain")
     }
 
     /// The method.
