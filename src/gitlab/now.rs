@@ -140,12 +140,16 @@ impl GitlabTarget {
 
 /// The variables that jobs lack, and what the owner should know about them.
 fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, Vec<String>)> {
-    let mut all = Vec::new();
+    let (mut all, mut remarks) = (Vec::new(), Vec::new());
     for place in variable::missing(site, wanted)? {
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.key() == place.key);
         let is_made = match purpose {
             Some(purpose) => ci_account::home(site, purpose)?.is_some(),
-            None if place.key == PASSPHRASE => ci_variable::obstacle(site, &place, &*site.variables()?)?.is_none(),
+            None if place.key == PASSPHRASE => {
+                let obstacle = ci_variable::obstacle(site, &place, &*site.variables()?)?;
+                remarks.extend(obstacle.as_ref().map(|why| ci_variable::left(&place, why)));
+                obstacle.is_none()
+            }
             None => false,
         };
         all.push(Missing { is_by_hand: !is_made, place });
@@ -153,7 +157,7 @@ fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, V
     let unread = site.variables()?.unread().filter(|_| !all.is_empty()).map(|group| {
         format!("a group may have what is missing: your account cannot read the CI/CD variables of {group}")
     });
-    let remarks: Vec<_> = unread.into_iter().chain(ci_account::deferred(site)?).collect();
+    remarks.extend(unread.into_iter().chain(ci_account::deferred(site)?));
     Ok((all, remarks))
 }
 

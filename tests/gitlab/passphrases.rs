@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use factoryup::dialog::Silent;
 use factoryup::factory::Engine;
+use factoryup::gitlab::Place;
 use factoryup::plan::{Outcome, Target, converge};
 use factoryup::secret::Secret;
 use serde_json::json;
@@ -103,6 +104,10 @@ fn no_new_passphrase_is_made_for_a_state_that_exists() {
         let plan = situation.plan();
         let left = format!("the CI/CD variable STATE_PASSPHRASE (control-plane) is left to you: {why}");
         assert!(plan.notes.iter().any(|note| note.starts_with(&left)), "{left}: {:?}", plan.notes);
+        let wanted = vec![Place::new(PASSPHRASE, "control-plane")];
+        let now = situation.target().now(wanted).unwrap().unwrap();
+        assert!(matches!(&now.missing.unwrap()[..], [missing] if missing.is_by_hand));
+        assert!(now.remarks[0].starts_with(&left), "{:?}", now.remarks);
         situation.apply(QUIET).unwrap();
         assert!(!file.exists() && variable(&situation, PASSPHRASE, "control-plane").is_none());
     };

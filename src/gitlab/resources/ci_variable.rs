@@ -70,8 +70,8 @@ pub(in crate::gitlab) fn obstacle(site: &Site<'_>, place: &Place, all: &Variable
     }))
 }
 
-/// What the plan says of a variable that is left to the owner.
-fn left(place: &Place, why: &Error) -> String {
+/// What plan and card say of a variable that is left to the owner.
+pub(in crate::gitlab) fn left(place: &Place, why: &Error) -> String {
     let hints = why.hints().join("; ");
     format!("the CI/CD variable {place} is left to you: {why}; {hints}")
 }
