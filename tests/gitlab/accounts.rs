@@ -30,7 +30,7 @@ fn an_account_that_exists_is_used_also_where_gitlab_refuses_to_make_another() {
     let plan = situation.plan();
     assert!(plan.is_empty(), "{plan:?}");
     assert!(matches!(&left(&plan)[..], [note] if note.contains("left to you (apply): GitLab refused")), "{plan:?}");
-    // The one that exists is still kept right, and taken back.
+    // The one that exists is still renewed, and reverted.
     remove(&situation, KEYS[0], "control-plane");
     assert_eq!(situation.pending(), ["ci-token:plan"]);
     situation.apply(QUIET).unwrap();

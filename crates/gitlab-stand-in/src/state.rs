@@ -8,7 +8,7 @@ use crate::auth::{Tokens, now};
 use crate::model::{Home, Member, Namespace, OWNER, Project, Runner, User};
 use crate::{Edition, Tier};
 
-/// What does not change while the stand-in runs, but for the release.
+/// What does not change while the stand-in runs, except for the release.
 pub(crate) struct Settings {
     /// The edition, and its version: `MAJOR.MINOR.PATCH`.
     pub(crate) release: RwLock<(Edition, String)>,

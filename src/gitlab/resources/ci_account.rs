@@ -31,7 +31,7 @@ struct Member {
     access_level: u8,
 }
 
-/// Those whose token factoryup brings to jobs: where the owner set all of the variables, it brings none.
+/// Those whose token factoryup puts into variables: where the owner set all of them, it puts none.
 fn used(site: &Site<'_>) -> GitlabResult<Vec<Purpose>> {
     let (all, ci) = (site.variables()?, &site.desired.ci);
     let is_used = |purpose: &Purpose| ci.places(*purpose).any(|place| !matches!(all.holder(&place), Holder::Owner));
