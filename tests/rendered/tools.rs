@@ -88,13 +88,20 @@ fn what_is_installed_is_what_the_lock_names_and_follows_it() {
     assert_eq!(bench.gadget(), "one\nbeside\n");
     assert_eq!(stdout(&bench.tools(&["install", "gadget"])), "", "it is there already");
 
+    // What an earlier version of the script left: a folder of this tool, one that is in use, and one of another tool.
+    for left in ["gadget-0.9", "gadget-0.8", "gadgets-0.9"] {
+        fs::create_dir_all(bench.home(".local/lib/toolchain").join(left)).unwrap();
+    }
+    let in_use = bench.home(".local/lib/toolchain/gadget-0.8/gadget");
+    std::os::unix::fs::symlink(in_use, bench.home(".local/bin/gadget.orig")).unwrap();
     bench.publish("2.0.0", "package/bin/gadget", "two");
     assert!(stdout(&bench.tools(&["list"])).contains(", not the version of toolchain.lock\n"));
     passed(&bench.tools(&["install", "gadget"]));
     assert_eq!(bench.gadget(), "two\nbeside\n");
-    let kept: Vec<_> =
+    let mut kept: Vec<_> =
         fs::read_dir(bench.home(".local/lib/toolchain")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(kept.len(), 3, "{kept:?}");
+    kept.sort();
+    assert_eq!(kept, [".lock", "gadget", "gadget-0.8", "gadget.lock", "gadgets-0.9"]);
     assert_eq!(fs::read_dir(bench.home(".local/lib/toolchain/gadget")).unwrap().count(), 1);
     let asked = fs::read_to_string(bench.repo.path().join("../programs/asked")).unwrap();
     for limit in ["--connect-timeout 10 ", "--max-time 300 ", "--retry-max-time 900 "] {
