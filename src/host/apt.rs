@@ -112,7 +112,7 @@ pub(super) fn fault(said: &str) -> Option<AptFault> {
         return fault(
             format!("the host cannot connect to {host}"),
             format!(
-                "open the way from the host to {host}: check its network, its proxy (/etc/apt/apt.conf.d), and the provider's firewall"
+                "open the way from the host to {host}: check its network, its proxy (/etc/environment or /etc/apt/apt.conf.d), and the provider's firewall"
             ),
         );
     }

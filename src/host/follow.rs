@@ -49,14 +49,20 @@ enum Need {
     Nothing,
 }
 
+impl Need {
+    fn of(change: &Change) -> Self {
+        match change.kind() {
+            "clone" => Self::Clone,
+            "tool" => Self::Tool,
+            kind if kind.starts_with("runner_") => Self::Runner,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 impl Skipped {
     fn new(change: &Change, code: i32, said: &str) -> Self {
-        let need = match change.kind() {
-            "clone" => Need::Clone,
-            "tool" => Need::Tool,
-            kind if kind.starts_with("runner_") => Need::Runner,
-            _ => Need::Nothing,
-        };
+        let need = Need::of(change);
         let sort = match (need, code) {
             (Need::Nothing, _) => Sort::InHome,
             (_, 69) => Sort::Deferred,
@@ -118,6 +124,8 @@ impl Skipped {
             error = error.hint("if the host cannot download: run `scripts/tools download TOOL PLATFORM FOLDER` in your own clone on another machine, then copy TOOL to /usr/local/bin and TOOL.lock to /usr/local/lib/toolchain on the host");
         }
         if count(Sort::Deferred) > 0 {
+            error = error
+                .hint("if the host needs a proxy, name it in /etc/environment there, as https_proxy=http://HOST:PORT");
             error = error.hint("then run the same command again: it makes the changes that are left");
         }
         if has(Sort::Refused, Need::Tool) {
@@ -210,6 +218,9 @@ impl<'a, 'l> Follow<'a, 'l> {
                 // From here on a guarded program stops nowhere before the clock runs.
                 self.reverts_within.into_iter().for_each(|seconds| self.work.reverts_within(seconds));
                 self.work.is_at(Some(&plain(&change.summary)));
+                if Need::of(&change) != Need::Nothing {
+                    self.busy(&format!("{}; this can take up to 10 minutes", plain(&change.summary)));
+                }
                 self.current = Some((change, Apt::default()));
             }
             Event::Apt { line } => self.apt(line),

@@ -33,10 +33,23 @@ begin() {
     flock -n 9 || wait_for_lock
     rm -rf "$WORK"
     mkdir "$WORK" || cannot_write
+    find_proxy
     : >>"$LOG" || cannot_write
     if [ ! -s "$STATE/receipt.json" ]; then
         { printf '%s\n' "$1" ']}' >"$STATE/receipt.new" && put_receipt; } || cannot_write
     fi
+}
+
+# find_proxy: from here on, all that this program starts has the proxy that /etc/environment names, as each login has it from pam_env(8).
+# sudo would drop it, and no service gets it: $WORK/proxy is for `worker`. No value needs a quote, a backslash or a line break.
+find_proxy() {
+    sed -nE "s/^[[:blank:]]*(export[[:blank:]]+)?//
+        s/[[:space:]]+\$//
+        s/^((https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY)=[\"']?([^[:cntrl:]\"'\\\\#]+)[\"']?\$/\\1=\\4/p" \
+        /etc/environment >"$WORK/proxy" 2>/dev/null || :
+    while IFS= read -r line; do
+        export "${line?}"
+    done <"$WORK/proxy"
 }
 
 # wait_for_lock: until the run that holds the host ends, or this one is asked to stop.

@@ -15,9 +15,10 @@ as() {
     fi
 }
 
-# worker USER COMMAND...: for what USER's own files decide about. It runs in USER's slice and so within USER's limits, with its own view of
-# the processes, so that all it starts ends with it. $WORK/said gets the end of what it says. All of one run have 10 minutes together. 193
-# says that it succeeded: systemd-run ends with 0 too if it loses sight of the service.
+# worker USER COMMAND...: for what USER's own files decide about, or what can take long. It runs in USER's slice and so within USER's limits,
+# with its own view of the processes, so that all it starts ends with it. Its environment has the host's proxy, which no argument tells.
+# $WORK/said gets the end of what it says. All of one run have 10 minutes together. 193 says that it succeeded: systemd-run ends with 0
+# too if it loses sight of the service.
 worker() {
     user=$1
     shift
@@ -29,9 +30,11 @@ worker() {
         code=0
         # shellcheck disable=SC2016,SC2154 # bash expands it, and account sets them
         systemd-run --quiet --pipe --wait --collect --slice="user-$uid.slice" -p KillSignal=SIGKILL -p LimitFSIZE=4G -p UMask=0027 \
-            bash -c 'set -o pipefail; "$@" 2>&1 | tail -c 2048 && exit 193; code=$?; [ "$code" != 193 ] || code=1; exit "$code"' bash timeout -k 1 "$time" \
+            -p EnvironmentFile="-$WORK/proxy" bash -c 'set -o pipefail
+                for name in $(compgen -e); do case $name in PATH | *_proxy | *_PROXY) ;; *) unset "$name" ;; esac; done
+                "$@" 2>&1 | tail -c 2048 && exit 193; code=$?; [ "$code" != 193 ] || code=1; exit "$code"' bash timeout -k 1 "$time" \
             unshare --pid --fork --kill-child --mount-proc setpriv --reuid="$uid" --regid="$gid" --init-groups --inh-caps=-all \
-            env -i HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin "$@" \
+            env HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin "$@" \
             </dev/null >"$WORK/said" 2>&1 || code=$?
     fi
     case $code in

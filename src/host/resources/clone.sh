@@ -7,16 +7,18 @@ clone_repo() {
         return 0
     fi
     new=${2%/*}/.${2##*/}.factoryup-new
-    as "$1" rm -rf -- "$new"
-    as "$1" mkdir -- "$new"
-    # A connection that is stuck has 30 seconds.
-    if ! worker "$1" env GIT_TERMINAL_PROMPT=0 GIT_HTTP_LOW_SPEED_LIMIT=1 GIT_HTTP_LOW_SPEED_TIME=30 \
-        git clone --quiet --branch "$5" -- "$4" "$new"; then
-        as "$1" rm -rf -- "$new"
-        echo "$4 cannot be cloned: $(tail -n 1 "$WORK/said")"
-        exit 69
-    fi
-    as "$1" chmod 750 "$new"
-    as "$1" sync -f -- "$new"
-    as "$1" mv -nT -- "$new" "$2"
+    code=0
+    # A connection that is stuck has 30 seconds. All else takes as long as the repo is large.
+    # shellcheck disable=SC2016 # the inner shell expands it
+    worker "$1" env GIT_TERMINAL_PROMPT=0 GIT_HTTP_LOW_SPEED_LIMIT=1 GIT_HTTP_LOW_SPEED_TIME=30 sh -euc '
+        rm -rf -- "$1"
+        mkdir -- "$1"
+        git clone --quiet --branch "$3" -- "$4" "$1" || exit 69
+        chmod 750 "$1"
+        sync -f -- "$1"
+        mv -nT -- "$1" "$2"' sh "$new" "$2" "$5" "$4" || code=$?
+    [ "$code" -ne 0 ] || return 0
+    as "$1" rm -rf -- "$new" || :
+    [ "$code" -ne 69 ] || echo "$4 cannot be cloned: $(tail -n 1 "$WORK/said")"
+    exit "$code"
 }

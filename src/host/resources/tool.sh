@@ -24,5 +24,5 @@ install_tool() {
         echo "scripts/tools in $clone did not install it"
         exit 73
     fi
-    as "$1" sync -f -- "$2"
+    worker "$1" sync -f -- "$2"
 }
