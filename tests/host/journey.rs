@@ -241,7 +241,10 @@ impl Journey {
     /// Gives the agent its clone, since no GitLab answers for one. What is there is never changed.
     pub fn put_clone(&self) {
         let clone = format!("~agent/work/{}", self.factory.gitlab.project);
-        self.inside(&format!("install -d -o agent -g agent -m 750 {clone} {clone}/.git"));
+        let origin = format!("{}.git", self.factory.gitlab.project_url());
+        self.inside(&format!(
+            "install -d -o agent -g agent -m 750 {clone} {clone}/.git; printf '[remote \"origin\"]\n\turl = {origin}\n' >{clone}/.git/config"
+        ));
     }
 
     /// Everything that helps to understand an outcome.

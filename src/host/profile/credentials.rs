@@ -68,7 +68,7 @@ fn add_clone(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: T
     let below = format!("work/{}", factory.gitlab.project);
     let clone = GitClone {
         user: AGENT.into(),
-        below: below.clone(),
+        below,
         url: format!("{}.git", factory.gitlab.project_url()),
         branch: factory.gitlab.default_branch.clone(),
         token,
@@ -82,7 +82,7 @@ fn add_clone(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: T
     let claude = (kind != AgentKind::Codex).then_some(Program::Claude);
     let codex = (kind != AgentKind::ClaudeCode).then_some(Program::Codex);
     for program in claude.into_iter().chain(codex) {
-        resources.push(Box::new(Trust { user: AGENT.into(), program, below: below.clone() }));
+        resources.push(Box::new(Trust { program, clone: clone.clone() }));
     }
 }
 

@@ -46,10 +46,52 @@ impl GitClone {
         HostPath::home(&self.user, &format!("{}/.git", self.below))
     }
 
+    fn config(&self) -> HostPath {
+        HostPath::home(&self.user, &format!("{}/.git/config", self.below))
+    }
+
+    /// Whether it is there, and is a clone of this repo: of another one, nothing is run or trusted.
+    pub(super) fn is_on(&self, seen: &Observed) -> bool {
+        let config = self.config().on(seen).and_then(|path| seen.text(&path)).unwrap_or_default();
+        let origins = origins(&config);
+        !origins.is_empty() && origins.iter().all(|url| repo(url).eq_ignore_ascii_case(&repo(&self.url)))
+    }
+
+    /// Whether something else is in its place.
+    pub(super) fn is_kept_out(&self, seen: &Observed) -> bool {
+        self.path().is_on(seen) && !self.is_on(seen)
+    }
+
     /// Whether it is there, or there is a token to log in to GitLab with.
     pub(super) fn can_be(&self, seen: &Observed) -> bool {
-        !matches!(self.token, Token::Unknown) || self.git().is_on(seen) || self.credential.is_file_on(seen)
+        !matches!(self.token, Token::Unknown) || self.is_on(seen) || self.credential.is_file_on(seen)
     }
+}
+
+/// The addresses of the remote `origin` in git's configuration, as `git clone` writes it.
+fn origins(config: &str) -> Vec<&str> {
+    let mut is_origin = false;
+    let mut urls = Vec::new();
+    for line in config.lines().map(str::trim) {
+        if line.starts_with('[') {
+            is_origin = line == "[remote \"origin\"]";
+        } else if let Some((key, value)) = line.split_once('=')
+            && is_origin
+            && key.trim().eq_ignore_ascii_case("url")
+        {
+            urls.push(value.trim().trim_matches('"'));
+        }
+    }
+    urls
+}
+
+/// What an address says of the repo: not who logs in, nor how the address ends.
+fn repo(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    let url = url.strip_suffix(".git").unwrap_or(url);
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    format!("{scheme}://{}/{path}", authority.rsplit('@').next().unwrap_or_default())
 }
 
 impl Resource for GitClone {
@@ -59,15 +101,17 @@ impl Resource for GitClone {
 
     fn ask(&self, questions: &mut Questions) {
         questions.paths.extend([self.path(), self.git(), self.credential.clone()]);
+        questions.text(&self.config());
     }
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let path = self.path();
-        if self.git().is_on(seen) {
-            return Ok(Verdict::right());
+        if self.is_kept_out(seen) {
+            let is = if self.git().is_on(seen) { "a clone of another repo" } else { "no clone of a repo" };
+            return in_the_way(&path, is, "its clone of the control repo");
         }
-        if path.is_on(seen) {
-            return in_the_way(&path, "no clone of a repo", "its clone of the control repo");
+        if self.is_on(seen) {
+            return Ok(Verdict::right());
         }
         if !self.can_be(seen) {
             return Ok(Verdict::right());
@@ -110,8 +154,11 @@ mod tests {
             let account = Account { uid: 1000, gid: 1000, home: "/home/a".into(), shell: "/bin/sh".into() };
             seen.accounts.insert("agent".into(), account);
             for path in paths {
-                let kind = if *path == "credential" { 'f' } else { 'd' };
+                let (path, origin) = path.split_once(' ').unwrap_or((path, ""));
+                let kind = if path == "credential" { 'f' } else { 'd' };
                 seen.paths.insert(format!("/home/a/{path}"), PathState::of(kind, "750", "agent"));
+                let config = format!("[core]\n\tbare = false\n[remote \"origin\"]\n\turl = {origin}\n\tfetch = x\n");
+                seen.texts.insert(format!("/home/a/{path}/config"), config.into());
             }
             let verdict = clone.compare(&seen).unwrap();
             (verdict.change.map(|change| change.summary), verdict.note)
@@ -122,8 +169,22 @@ mod tests {
         assert_eq!(verdict(Token::Coming, &[]), (planned.clone(), None));
         assert_eq!(verdict(Token::Unknown, &["work"]), (None, None));
         assert_eq!(verdict(Token::Unknown, &["credential"]), (planned, None));
-        assert_eq!(verdict(known(), &["work/acme", "work/acme/.git"]), (None, None));
+        for same in ["https://gitlab.example/a/acme.git", "https://agent@gitlab.example/A/acme/"] {
+            assert_eq!(verdict(known(), &["work/acme", &format!("work/acme/.git {same}")]), (None, None), "{same}");
+        }
         let (change, note) = verdict(known(), &["work/acme"]);
         assert!(change.is_none() && note.unwrap().contains("~agent/work/acme is there and is no clone of a repo"));
+        for other in ["", "https://gitlab.example/a/acme-2.git", "https://gitlab.example@evil.example/a/acme.git"] {
+            let (change, note) = verdict(known(), &["work/acme", &format!("work/acme/.git {other}")]);
+            let note = note.unwrap();
+            assert!(change.is_none() && note.contains("is a clone of another repo, and stays"), "{other}: {note}");
+        }
+    }
+
+    #[test]
+    fn each_address_of_the_origin_counts_and_no_other_remotes() {
+        let config =
+            "[remote \"fork\"]\n\turl = x\n[remote \"origin\"]\n\tURL = \"a\"\n\turl = b\n[url \"c\"]\n\turl = c\n";
+        assert_eq!(origins(config), ["a", "b"]);
     }
 }

@@ -68,7 +68,8 @@ impl Resource for Tool {
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let is_there = self.path().is_program_on(seen) || self.elsewhere().iter().any(|path| path.is_program_on(seen));
-        if is_there || !self.clone.can_be(seen) {
+        // No program of another repo is run. The clone itself says what is in its place.
+        if is_there || !self.clone.can_be(seen) || self.clone.is_kept_out(seen) {
             return Ok(Verdict::right());
         }
         let clone = self.clone.path();

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Resource, ResourceKind, Verdict, WayBack};
+use super::{GitClone, Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
 use crate::host::program::{Before, HostPath, Payload, Questions, Step};
@@ -37,21 +37,19 @@ impl Program {
     }
 }
 
-/// That a program trusts a directory in its user's home.
+/// That a program trusts the clone in its user's home.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
-    /// Whose program it is.
-    pub(crate) user: String,
     /// Which one.
     pub(crate) program: Program,
-    /// The directory, below the home.
-    pub(crate) below: String,
+    /// The clone, whose user the program's is.
+    pub(crate) clone: GitClone,
 }
 
 impl Trust {
     fn path(&self) -> HostPath {
         HostPath::home(
-            &self.user,
+            &self.clone.user,
             match self.program {
                 Program::Claude => ".claude.json",
                 Program::Codex => ".codex/config.toml",
@@ -59,10 +57,11 @@ impl Trust {
         )
     }
 
-    /// The directory. A user who does not exist yet gets the home that `useradd` gives.
+    /// The directory. A user who does not exist yet gets a home in `/home`: `user.sh`.
     fn directory(&self, seen: &Observed) -> String {
-        let home = seen.accounts.get(&self.user).map_or_else(|| format!("/home/{}", self.user), |a| a.home.clone());
-        format!("{home}/{}", self.below)
+        let GitClone { user, below, .. } = &self.clone;
+        let home = seen.accounts.get(user).map_or_else(|| format!("/home/{user}"), |account| account.home.clone());
+        format!("{home}/{below}")
     }
 
     fn text(&self, directory: &str) -> String {
@@ -100,6 +99,7 @@ impl Resource for Trust {
     }
 
     fn ask(&self, questions: &mut Questions) {
+        self.clone.ask(questions);
         questions.text(&self.path());
     }
 
@@ -107,6 +107,9 @@ impl Resource for Trust {
         let (path, directory) = (self.path(), self.directory(seen));
         let on_host = path.on(seen).filter(|path| seen.paths.contains_key(path));
         let Some(on_host) = on_host else {
+            if self.clone.is_kept_out(seen) {
+                return Ok(Verdict::right());
+            }
             let summary = format!("create {path}, so that {} trusts {directory}", self.program.name());
             let change = Change::new(self.id(), Action::Create, summary);
             return Ok(Verdict::differs(change.with_diff(None, Some(self.text(&directory)))));
@@ -126,7 +129,7 @@ impl Resource for Trust {
 
     fn write(&self, seen: &Observed, step: &mut Step) {
         let payload = Payload::text(self.text(&self.directory(seen)));
-        let owner = format!("{0}:{0}", self.user);
+        let owner = format!("{0}:{0}", self.clone.user);
         step.feed_at("put_new", &self.path(), &["600", &owner, &payload.sha256()], &payload);
     }
 }
@@ -134,10 +137,23 @@ impl Resource for Trust {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hand_over::Token;
     use crate::host::observed::{Account, PathState};
 
+    fn trust(program: Program) -> Trust {
+        let clone = GitClone {
+            user: "agent".into(),
+            below: "work/acme".into(),
+            url: "https://gitlab.example/a/acme.git".into(),
+            branch: "main".into(),
+            token: Token::Coming,
+            credential: HostPath::home("agent", "credential"),
+        };
+        Trust { program, clone }
+    }
+
     fn verdict(program: Program, text: Option<&str>) -> Verdict {
-        let trust = Trust { user: "agent".into(), program, below: "work/acme".into() };
+        let trust = trust(program);
         let mut seen = Observed::default();
         let account = Account { uid: 1000, gid: 1000, home: "/home/a".into(), shell: "/bin/sh".into() };
         seen.accounts.insert("agent".into(), account);
@@ -169,5 +185,20 @@ mod tests {
         }
         let refused = r#"{"projects":{"/home/a/work/acme":{"hasTrustDialogAccepted":false}}}"#;
         assert!(verdict(Program::Claude, Some(refused)).note.is_some());
+    }
+    #[test]
+    fn another_repo_in_its_place_is_not_trusted() {
+        let mut seen = Observed::default();
+        let account = Account { uid: 1000, gid: 1000, home: "/home/a".into(), shell: "/bin/sh".into() };
+        seen.accounts.insert("agent".into(), account);
+        for path in ["/home/a/work/acme", "/home/a/work/acme/.git"] {
+            seen.paths.insert(path.into(), PathState::of('d', "750", "agent"));
+        }
+        for (url, trusts) in [("https://gitlab.example/a/acme.git", true), ("https://gitlab.example/b/acme.git", false)]
+        {
+            let config = format!("[remote \"origin\"]\n\turl = {url}\n");
+            seen.texts.insert("/home/a/work/acme/.git/config".into(), config.into());
+            assert_eq!(trust(Program::Claude).compare(&seen).unwrap().change.is_some(), trusts, "{url}");
+        }
     }
 }
