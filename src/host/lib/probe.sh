@@ -73,10 +73,10 @@ lingering() {
     done
 }
 
-# One line each: "TYPE MODE OWNER GROUP PATH TARGET", between tabs. Where a link points is the word of whoever made it, and can
+# One line each: "TYPE MODE OWNER GROUP PATH TARGET", between tabs; after the type of a link comes that of what it leads to. Where a link points is the word of whoever made it, and can
 # hold lines of its own: control characters in it become "?".
 paths() {
-    find "$@" -maxdepth 0 -printf '%y\t%m\t%u\t%g\t%p\t%l\0' | tr '\000\001-\010\012-\037\177' '\n?'
+    find "$@" -maxdepth 0 -printf '%y%Y\t%m\t%u\t%g\t%p\t%l\0' | tr '\000\001-\010\012-\037\177' '\n?'
 }
 
 # as_self COMMAND...: runs it as the user that `account` found last, for at most 10 seconds.
@@ -101,7 +101,7 @@ ask_home() {
             want=${asked%%:*} path=${asked#*:} target= digest=
             [ -e "$path" ] || [ -L "$path" ] || continue
             [ ! -L "$path" ] || target=$(readlink -n -- "$path" | tr "\001-\037\177" "?")
-            find "$path" -maxdepth 0 -printf "path\t%y\t%m\t%u\t%g\t%p\t"
+            find "$path" -maxdepth 0 -printf "path\t%y%Y\t%m\t%u\t%g\t%p\t"
             printf "%s\n" "$target"
             if [ "$want" = path ] || [ ! -f "$path" ] || [ ! -r "$path" ]; then continue; fi
             if [ "$want" != line ]; then

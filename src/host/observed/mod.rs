@@ -51,6 +51,8 @@ pub(crate) struct Group {
 pub(crate) struct PathState {
     /// `f`, `d`, `l` or another letter of `find -printf %y`.
     pub(crate) kind: char,
+    /// The same of what a link leads to at last; `N` where nothing is.
+    pub(crate) leads_to: char,
     /// Permission bits in octal, without leading zeros: `644`.
     pub(crate) mode: String,
     /// Owner, by name where there is one.
@@ -65,7 +67,7 @@ pub(crate) struct PathState {
 impl PathState {
     /// One of an owner with a group of the same name.
     pub(crate) fn of(kind: char, mode: &str, owner: &str) -> Self {
-        Self { kind, mode: mode.into(), owner: owner.into(), group: owner.into(), link: String::new() }
+        Self { kind, leads_to: kind, mode: mode.into(), owner: owner.into(), group: owner.into(), link: String::new() }
     }
 }
 
@@ -232,7 +234,7 @@ impl HostPath {
         let state = self.on(seen).and_then(|path| seen.paths.get(&path));
         state.is_some_and(|state| match state.kind {
             'f' => u32::from_str_radix(&state.mode, 8).is_ok_and(|mode| mode & 0o100 != 0),
-            kind => kind == 'l',
+            _ => state.leads_to == 'f',
         })
     }
 

@@ -146,10 +146,11 @@ impl Observed {
 
     fn take_path(&mut self, line: &str) {
         if let [kind, mode, owner, group, path, link] = line.splitn(6, '\t').collect::<Vec<_>>()[..]
-            && let Some(kind) = kind.chars().next()
+            && let Some(first) = kind.chars().next()
         {
             let state = PathState {
-                kind,
+                kind: first,
+                leads_to: kind.chars().next_back().unwrap_or(first),
                 mode: mode.to_owned(),
                 owner: owner.to_owned(),
                 group: group.to_owned(),
@@ -244,7 +245,8 @@ mod tests {
             ("password", "deploy\tlocked\tended"),
             ("group", "sudo:x:27:admin,ops"),
             ("path", "f\t644\troot\troot\t/etc/motd\t"),
-            ("path", "l\t777\troot\troot\t/etc/x\tmotd"),
+            ("path", "lf\t777\troot\troot\t/etc/x\tmotd"),
+            ("path", "lN\t777\troot\troot\t/etc/y\tnothing"),
             ("hash", "aa  /etc/motd"),
             ("text", "/etc/motd\taGkK"),
             ("line", "/etc/resolv.conf:nameserver ::1"),
@@ -273,6 +275,8 @@ mod tests {
         assert_eq!(seen.ended, ["deploy"]);
         assert_eq!(seen.groups["sudo"].members, ["admin", "ops"]);
         assert_eq!(seen.paths["/etc/x"].link, "motd");
+        let is_program = |path: &str| HostPath::new(path).is_program_on(&seen);
+        assert!(is_program("/etc/x") && !is_program("/etc/y") && !is_program("/etc/motd"));
         assert_eq!(seen.text("/etc/motd").as_deref(), Some("hi\n"));
         assert_eq!(seen.text("/etc/resolv.conf").as_deref(), Some("nameserver ::1\n\n"));
         assert!(seen.packages.contains_key("git") && !seen.packages.contains_key("jq"));
