@@ -97,7 +97,10 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
         return;
     }
     let journey = Journey::new();
+    // Where useradd puts homes here by default is not where a plan says that they are.
+    journey.inside("mkdir /srv/homes; echo HOME=/srv/homes >>/etc/default/useradd");
     journey.provision();
+    assert_eq!(journey.inside("echo ~agent; ls /srv/homes"), "/home/agent");
     // Nothing answers there.
     journey.inside("echo '127.0.0.1 packages.gitlab.com' >>/etc/hosts");
     let error = hand_over(&journey, "glrt-canary-of-a-runner").unwrap_err();

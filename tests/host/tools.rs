@@ -11,14 +11,22 @@ use crate::journey::Journey;
 /// On a host with a mirror at `https://localhost:8443`, whose files are in `/srv/mirror`.
 pub fn are_installed_deferred_or_refused(journey: &Journey) {
     let run = || journey.run(journey.target());
+    let notes = || journey.watch.plans.borrow().last().unwrap().notes.join("\n");
     // A clone of what was there before the factory's files were merged.
     journey.put_clone();
     assert_eq!(run().unwrap(), Outcome::AlreadyRight { proofs: 0 });
-    let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
-    assert!(
-        notes.contains("claude is not installed for agent: toolchain.lock in ~agent/work/factory has no"),
-        "{notes}"
-    );
+    let said = notes();
+    assert!(said.contains("claude is not installed for agent: toolchain.lock in ~agent/work/factory has no"), "{said}");
+
+    // Of another repo, nothing is run, and nothing is changed.
+    let config = "/home/agent/work/factory/.git/config";
+    journey.inside(&format!("cp {config} /root/config; sed -i 's|url = .*|&.other|' {config}; echo claude >~agent/work/factory/toolchain.lock"));
+    let before = journey.inside("find ~agent/work -printf '%p %T@\n'");
+    assert_eq!(run().unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    let said = notes();
+    assert!(said.contains("~agent/work/factory is there and is a clone of another repo, and stays"), "{said}");
+    assert_eq!(journey.inside("find ~agent/work -printf '%p %T@\n'"), before);
+    journey.inside(&format!("cat /root/config >{config}"));
 
     // One that nothing serves, one that is not what the lock says, and one that is.
     put_scripts(journey);
@@ -32,7 +40,12 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
         fs::write(journey.host.rootfs().join("home/agent/work/factory/toolchain.lock"), text).unwrap();
     };
     lock([("claude", &right, 9), ("tofu", &wrong, 8443), ("sops", &right, 8443)]);
+    // A link that leads nowhere is no program.
+    journey.inside("runuser -u agent -- sh -c 'mkdir -p ~agent/.local/bin; ln -s gone ~agent/.local/bin/sops'");
+    journey.watch.said.borrow_mut().clear();
     let error = run().unwrap_err();
+    let busy = "install sops for agent, as toolchain.lock in ~agent/work/factory says; this can take up to 10 minutes";
+    assert!(journey.watch.said.borrow().iter().any(|said| said == busy));
     let (said, hints) = (error.to_string(), error.hints().join("\n"));
     assert!(error.kind() == Kind::Data && said.contains("1 download was refused, 1 change was deferred"), "{said}");
     assert!(said.contains("tofu 1: the download is not what toolchain.lock says"), "{said}");
@@ -44,18 +57,27 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
     lock(["claude", "tofu", "sops"].map(|name| (name, right.as_str(), 8443)));
     let outcome = run();
     assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
-    assert_eq!(journey.inside("su - agent -c 'claude; tofu; stat -c %U .local/bin/claude'"), "here\nhere\nagent");
+    assert_eq!(
+        journey.inside("su - agent -c 'claude; tofu; sops; stat -c %U .local/bin/claude'"),
+        "here\nhere\nhere\nagent"
+    );
     assert_eq!(run().unwrap(), Outcome::AlreadyRight { proofs: 0 });
     what_the_agent_put_there_is_confined(journey);
 }
 
 /// A script that is the agent's by now says much, starts what should outlive it, and ends with a code of its choice.
 fn what_the_agent_put_there_is_confined(journey: &Journey) {
-    let script = "#!/bin/sh\ncat /proc/self/cgroup >~/cgroup\nsetsid sleep 4321 &\n\
+    let script = "#!/bin/sh\nenv | sort >~/environment\ncat /proc/self/cgroup >~/cgroup\nsetsid sleep 4321 &\n\
                   head -c 50000000 /dev/zero | tr '\\0' x\nexit 69\n";
     let home = journey.host.rootfs().join("home/agent");
     fs::write(home.join("work/factory/scripts/tools"), script).unwrap();
     journey.inside("rm ~agent/.local/bin/claude; nft delete table inet factoryup; rm -f /etc/profile.d/factoryup.sh");
+    // What a host names as its proxy, root's programs have too; and a worker's have no more of the environment than that.
+    journey.inside(
+        "cp /etc/environment /root/environment.before; \
+         printf 'OF_ROOT=x\nexport HTTPS_PROXY=\"http://a:b@127.0.0.1:9\" \nno_proxy=localhost, ::1\nhttp_proxy=a\\b\n' >>/etc/environment; \
+         printf '#!/bin/sh\nenv >/root/environment\nexec /usr/bin/sync \"$@\"\n' >/usr/local/sbin/sync; chmod 755 /usr/local/sbin/sync",
+    );
     let proofs = journey.watch.proofs.borrow().len();
     let error = journey.run(journey.target()).unwrap_err();
     let said = error.to_string();
@@ -65,6 +87,13 @@ fn what_the_agent_put_there_is_confined(journey: &Journey) {
         "{}",
         said.len()
     );
+    let environment = journey.inside("grep -vE '^(PWD|OLDPWD|SHLVL|_)=' ~agent/environment");
+    let expected = "HOME=/home/agent\nHTTPS_PROXY=http://a:b@127.0.0.1:9\nLANG=C.UTF-8\nLOGNAME=agent\n\
+                    PATH=/usr/local/bin:/usr/bin:/bin\nUSER=agent\nno_proxy=localhost, ::1";
+    assert_eq!(environment, expected);
+    let of_root = journey.inside("grep -iE '_proxy=|OF_ROOT' /root/environment | sort");
+    assert_eq!(of_root, "HTTPS_PROXY=http://a:b@127.0.0.1:9\nno_proxy=localhost, ::1");
+    journey.inside("cat /root/environment.before >/etc/environment; rm /usr/local/sbin/sync ~agent/environment");
     let cgroup = journey.inside("cat ~agent/cgroup");
     let uid = journey.inside("id -u agent");
     assert!(cgroup.contains(&format!("/user-{uid}.slice/run-")), "{cgroup}");

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 
-# ensure_user NAME PASSWORD COMMENT: PASSWORD is ! or *, which no password opens. A home that an earlier account of that name
-# left is taken over, with what is in it.
+# ensure_user NAME PASSWORD COMMENT: PASSWORD is ! or *, which no password opens. The home is in /home whatever useradd's default is,
+# so that a plan can name it. One that an earlier account of that name left is taken over, with what is in it.
 ensure_user() {
     getent group "$1" >/dev/null || groupadd -- "$1"
     ! getent passwd "$1" >/dev/null || return 0
@@ -9,7 +9,7 @@ ensure_user() {
     if [ -n "$left" ] && [ -z "$(find "$left" -maxdepth 0 \( -nouser -o -user root \))" ]; then
         fail "$left belongs to $(stat -c %U "$left"); move it away, or give the account $1 back"
     fi
-    useradd --create-home --shell /bin/bash --gid "$1" --password "$2" --comment "$3" -- "$1"
+    useradd --create-home --home-dir "/home/$1" --shell /bin/bash --gid "$1" --password "$2" --comment "$3" -- "$1"
     if [ -n "$left" ]; then
         chown -R -h -- "$1:$1" "$left"
     fi
