@@ -16,7 +16,7 @@ use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{Factory, HostKind, Sudo};
-use crate::hand_over::HandOver;
+use crate::hand_over::{HandOver, Token};
 use crate::interrupt::Work;
 use crate::plan::{Action, Change, Log, Plan, Proof, Risk, Target, TargetName, Watch};
 use crate::secret::Secret;
@@ -153,15 +153,17 @@ impl<'d> HostTarget<'d> {
         Ok(last)
     }
 
-    /// Which of these paths exist in the agent's home, in the agent's own eyes.
+    /// Whether the agent has its clone of the control repo, and which of these paths exist in its home, in the agent's own eyes.
     ///
     /// # Errors
     /// When the host cannot be reached.
-    pub fn agent_has(&mut self, below: &[&str], dialog: &dyn Dialog) -> Result<Vec<bool>> {
+    pub fn agent_has(&mut self, below: &[&str], dialog: &dyn Dialog) -> Result<(bool, Vec<bool>)> {
+        let clone = profile::agent_clone(&self.factory, Token::Unknown);
         let paths: Vec<_> = below.iter().map(|below| HostPath::home(AGENT, below)).collect();
-        let questions = Questions { paths: paths.iter().cloned().collect(), ..Questions::default() };
+        let mut questions = Questions { paths: paths.iter().cloned().collect(), ..Questions::default() };
+        clone.ask(&mut questions);
         let seen = self.root(dialog)?.observe(&questions, dialog)?;
-        Ok(paths.iter().map(|path| path.is_on(&seen)).collect())
+        Ok((clone.is_on(&seen), paths.iter().map(|path| path.is_on(&seen)).collect()))
     }
 
     pub(super) fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {

@@ -65,15 +65,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
 
 /// Where the agent works on the control repo, so that `factory work N` only has to be typed.
 fn add_clone(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: Token) {
-    let below = format!("work/{}", factory.gitlab.project);
-    let clone = GitClone {
-        user: AGENT.into(),
-        below,
-        url: format!("{}.git", factory.gitlab.project_url()),
-        branch: factory.gitlab.default_branch.clone(),
-        token,
-        credential: HostPath::home(AGENT, CREDENTIAL),
-    };
+    let clone = clone(factory, token);
     resources.push(Box::new(clone.clone()));
     for name in tools(factory) {
         resources.push(Box::new(Tool { name, clone: clone.clone() }));
@@ -83,6 +75,18 @@ fn add_clone(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: T
     let codex = (kind != AgentKind::ClaudeCode).then_some(Program::Codex);
     for program in claude.into_iter().chain(codex) {
         resources.push(Box::new(Trust { program, clone: clone.clone() }));
+    }
+}
+
+/// The agent's clone of the control repo.
+pub(crate) fn clone(factory: &Factory, token: Token) -> GitClone {
+    GitClone {
+        user: AGENT.into(),
+        below: format!("work/{}", factory.gitlab.project),
+        url: format!("{}.git", factory.gitlab.project_url()),
+        branch: factory.gitlab.default_branch.clone(),
+        token,
+        credential: HostPath::home(AGENT, CREDENTIAL),
     }
 }
 

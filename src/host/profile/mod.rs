@@ -16,7 +16,7 @@ mod runners;
 mod secure_shell;
 mod upkeep;
 
-pub(crate) use credentials::tools as agent_tools;
+pub(crate) use credentials::{clone as agent_clone, tools as agent_tools};
 pub(crate) use firewall::gitlab as gitlab_address;
 pub(crate) use identities::{LAST_SUDOERS, SUDOERS};
 pub(crate) use kernel::VALUES as SETTINGS;

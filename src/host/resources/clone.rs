@@ -51,7 +51,7 @@ impl GitClone {
     }
 
     /// Whether it is there, and is a clone of this repo: of another one, nothing is run or trusted.
-    pub(super) fn is_on(&self, seen: &Observed) -> bool {
+    pub(crate) fn is_on(&self, seen: &Observed) -> bool {
         let config = self.config().on(seen).and_then(|path| seen.text(&path)).unwrap_or_default();
         let origins = origins(&config);
         !origins.is_empty() && origins.iter().all(|url| repo(url).eq_ignore_ascii_case(&repo(&self.url)))

@@ -105,10 +105,16 @@ impl Workspace<'_> {
             let mut host = self.host()?;
             let plan = if compare == Compare::Now { Some(self.read(&mut host)?) } else { None };
             self.watch.busy("reading the agent's files on the host");
-            let wanted = self.agent_files();
+            let wanted = self.agent_logins();
             let paths: Vec<&str> = wanted.iter().map(|(path, _)| path.as_str()).collect();
-            let has = host.agent_has(&paths, self.watch)?;
-            let left = wanted.into_iter().zip(has).filter(|(_, has)| !has).map(|((_, step), _)| step);
+            let (has_clone, has) = host.agent_has(&paths, self.watch)?;
+            let clone = Step {
+                what: "get the agent its clone of the control repo".into(),
+                how: "factoryup apply".into(),
+                is_open: true,
+            };
+            let logins = wanted.into_iter().zip(has).filter(|(_, has)| !has).map(|((_, step), _)| step);
+            let left = (!has_clone).then_some(clone).into_iter().chain(logins);
             Ok((host.subject(), plan, left.collect::<Vec<_>>()))
         };
         match ask() {
@@ -128,8 +134,8 @@ impl Workspace<'_> {
         }
     }
 
-    /// What the agent needs in its home, each with what to do when it is not there.
-    fn agent_files(&self) -> Vec<(String, Step)> {
+    /// The files of the agent's logins in its home, each with what to do when it is not there.
+    fn agent_logins(&self) -> Vec<(String, Step)> {
         let kind = self.factory.agent.kind;
         let host = &self.factory.host;
         let login = match (host.kind, host.port) {
@@ -140,21 +146,14 @@ impl Workspace<'_> {
         // Where each program keeps its login on Linux.
         let claude = (kind != AgentKind::Codex).then_some(("claude auth login", ".claude/.credentials.json"));
         let codex = (kind != AgentKind::ClaudeCode).then_some(("codex login --device-auth", ".codex/auth.json"));
-        let clone = Step {
-            what: "get the agent its clone of the control repo".into(),
-            how: "factoryup apply".into(),
-            is_open: true,
-        };
-        let clone = (format!("work/{}/.git", self.factory.gitlab.project), clone);
         let logins = claude.into_iter().chain(codex);
-        std::iter::once(clone)
-            .chain(logins.map(|(command, file)| {
-                let program = command.split(' ').next().unwrap_or_default();
-                let what = format!("log {program} in to your account, as the agent");
-                let how = format!("{login}sudo -iu agent {command}");
-                (file.into(), Step { what, how, is_open: true })
-            }))
-            .collect()
+        let step = |(command, file): (&str, &str)| {
+            let program = command.split(' ').next().unwrap_or_default();
+            let what = format!("log {program} in to your account, as the agent");
+            let how = format!("{login}sudo -iu agent {command}");
+            (file.into(), Step { what, how, is_open: true })
+        };
+        logins.map(step).collect()
     }
 
     /// What only the files here say: the edge, the applications, the owner's key.
