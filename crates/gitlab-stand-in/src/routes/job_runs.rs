@@ -122,8 +122,8 @@ fn job_for_runner(call: &Call<'_>, (id, at, position): Place, token: &str) -> Re
 fn dependencies(pipeline: &Pipeline, position: usize, token: &str) -> Vec<Value> {
     let job = &pipeline.jobs[position];
     let first = pipeline.jobs.iter().position(|other| other.stage == job.stage).unwrap_or(position);
-    let named = job.definition.get("dependencies").map(|names| lines(Some(names))).or_else(|| job.needs.clone());
-    let wanted = pipeline.jobs.iter().enumerate().filter(|(at, other)| match &named {
+    let chosen = job.definition.get("dependencies").map(|names| lines(Some(names))).or_else(|| job.needs.clone());
+    let wanted = pipeline.jobs.iter().enumerate().filter(|(at, other)| match &chosen {
         Some(names) => names.contains(&other.name),
         None => *at < first,
     });
@@ -250,8 +250,8 @@ fn append(call: &mut Call<'_>) -> Outcome {
 
 fn upload(call: &mut Call<'_>) -> Outcome {
     let (project, at, position) = own(call)?;
-    let kind = call.headers.get("content-type").cloned().unwrap_or_default();
-    let file = multipart_file(&kind, call.body).ok_or_else(|| error(400, "file is missing"))?.to_vec();
+    let content_type = call.headers.get("content-type").cloned().unwrap_or_default();
+    let file = multipart_file(&content_type, call.body).ok_or_else(|| error(400, "file is missing"))?.to_vec();
     if call.text("artifact_type").is_none_or(|kind| kind == "archive") {
         call.at_mut(project)?.pipelines[at].jobs[position].run.artifacts = Some(file);
     }
