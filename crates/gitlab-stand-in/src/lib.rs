@@ -22,6 +22,7 @@
 //! # Ok::<(), gitlab_stand_in::Error>(())
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -287,7 +288,8 @@ impl StandIn {
     pub fn add_state(&self, project: &str, name: &str) -> Result<()> {
         let mut state = self.shared.state();
         let found = state.project_id(project).and_then(|id| state.projects.get_mut(&id));
-        found.ok_or_else(|| Error::NoProject(project.to_owned()))?.states.push(name.to_owned());
+        let states = &mut found.ok_or_else(|| Error::NoProject(project.to_owned()))?.states;
+        states.insert(name.to_owned(), BTreeMap::from([(1, "what the engine wrote".to_owned())]));
         Ok(())
     }
 

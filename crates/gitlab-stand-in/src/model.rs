@@ -276,8 +276,8 @@ pub(crate) struct Project {
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) schedules: Vec<Value>,
     pub(crate) issues: Vec<Issue>,
-    /// Names of Terraform states.
-    pub(crate) states: Vec<String>,
+    /// Terraform states by name, with their versions.
+    pub(crate) states: BTreeMap<String, BTreeMap<u64, String>>,
     pub(crate) merge_requests: Vec<MergeRequest>,
     /// The bare repository.
     pub(crate) repository: PathBuf,

@@ -210,7 +210,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         pipelines: Vec::new(),
         schedules: Vec::new(),
         issues: Vec::new(),
-        states: Vec::new(),
+        states: BTreeMap::new(),
         merge_requests: Vec::new(),
         repository,
         created_at: now(),

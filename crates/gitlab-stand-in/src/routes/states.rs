@@ -1,23 +1,53 @@
-//! Terraform states, of which only the names are kept.
+//! Terraform states, each with its versions: read by Developers, written by Maintainers. Locks are not there.
 //!
-//! Source: <https://docs.gitlab.com/user/infrastructure/iac/terraform_state/>.
+//! A version is the serial number that the state itself names, and none is taken twice.
+//! Source: <https://docs.gitlab.com/user/infrastructure/iac/terraform_state/>, `lib/api/terraform/state.rb`.
+
+use serde_json::Value;
 
 use crate::auth::Need;
 use crate::call::Call;
-use crate::model::DEVELOPER;
-use crate::reply::{Outcome, Reply, forbidden, not_found};
+use crate::model::{DEVELOPER, MAINTAINER};
+use crate::reply::{Outcome, Refusal, Reply, forbidden, message, not_found};
 use crate::router::Route;
 
-fn get(call: &mut Call<'_>) -> Outcome {
-    let id = call.project(DEVELOPER)?;
-    if call.at(id)?.settings.get("infrastructure_access_level").is_some_and(|level| level == "disabled") {
-        return Err(forbidden(""));
-    }
-    let name = call.param(1).to_owned();
-    if !call.at(id)?.states.contains(&name) {
-        return Err(not_found("State"));
-    }
-    Ok(Reply::text(200, "what the engine wrote"))
+/// The project, if it has states switched on.
+fn project(call: &mut Call<'_>, role: u8) -> Result<u64, Refusal> {
+    let id = call.project(role)?;
+    let is_off = call.at(id)?.settings.get("infrastructure_access_level").is_some_and(|level| level == "disabled");
+    if is_off { Err(forbidden("")) } else { Ok(id) }
 }
 
-pub(super) const ROUTES: &[Route] = &[Route::new("GET", "/projects/:id/terraform/state/:name", Need::Read, &[], get)];
+fn get(call: &mut Call<'_>) -> Outcome {
+    let id = project(call, DEVELOPER)?;
+    let versions = call.at(id)?.states.get(call.param(1));
+    let (_, newest) = versions.and_then(|versions| versions.last_key_value()).ok_or_else(|| not_found("State"))?;
+    Ok(Reply::text(200, newest.clone()))
+}
+
+fn post(call: &mut Call<'_>) -> Outcome {
+    let id = project(call, MAINTAINER)?;
+    let name = call.param(1).to_owned();
+    let text = String::from_utf8_lossy(call.body).into_owned();
+    let serial = serde_json::from_str::<Value>(&text).ok().and_then(|state| state["serial"].as_u64());
+    let serial = serial.ok_or_else(|| message(422, "No serial in payload"))?;
+    let versions = call.at_mut(id)?.states.entry(name).or_default();
+    if versions.contains_key(&serial) {
+        return Err(message(400, "Version has already been taken"));
+    }
+    versions.insert(serial, text);
+    Ok(Reply::text(200, ""))
+}
+
+fn remove(call: &mut Call<'_>) -> Outcome {
+    let id = project(call, MAINTAINER)?;
+    let (name, serial) = (call.param(1).to_owned(), call.param_id(2)?);
+    let removed = call.at_mut(id)?.states.get_mut(&name).and_then(|versions| versions.remove(&serial));
+    removed.map(|_| Reply::no_content()).ok_or_else(|| not_found("Version"))
+}
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::new("GET", "/projects/:id/terraform/state/:name", Need::Read, &[], get),
+    Route::new("POST", "/projects/:id/terraform/state/:name", Need::Write, &[], post).raw(),
+    Route::new("DELETE", "/projects/:id/terraform/state/:name/versions/:serial", Need::Write, &[], remove),
+];
