@@ -18,6 +18,7 @@ mod agent;
 mod attributes;
 mod checks;
 mod corpus;
+mod evidence;
 mod guard;
 mod infra;
 mod links;

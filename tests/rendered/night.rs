@@ -207,38 +207,3 @@ fn credentials_that_end_are_named_with_their_remedy() {
         ],
     );
 }
-
-#[test]
-fn what_is_released_can_be_checked_by_its_statement() {
-    if !ready() {
-        return;
-    }
-    let repo = ControlRepo::new("defaults");
-    repo.git(&["tag", "v1.0.0"]);
-    repo.write("NEWS", "more\n");
-    repo.git(&["add", "NEWS"]);
-    repo.git(&["commit", "-qm", "Say more"]);
-    repo.git(&["tag", "v1.1.0"]);
-    let in_job = |arguments: &[&str]| {
-        let program = repo.path().join(arguments[0]);
-        let mut command = repo.command(program.to_str().unwrap());
-        command.args(&arguments[1..]).env("CI_COMMIT_TAG", "v1.1.0").env("CI_PROJECT_PATH", "acme/factory");
-        command.env("CI_JOB_STATUS", "success");
-        command.output().unwrap()
-    };
-    passed(&in_job(&["scripts/release", "bundle"]));
-    let changelog = repo.read("release/CHANGELOG.md");
-    assert!(changelog.starts_with("Changes since v1.0.0:\n\n- Say more ("), "{changelog}");
-    passed(&repo.run(&[
-        "sh",
-        "-c",
-        "cd release && sha256sum --check --strict SHA256SUMS && tar -tzf factory-v1.1.0.tar.gz factory-v1.1.0/NEWS",
-    ]));
-    let files = ["release/CHANGELOG.md", "release/SHA256SUMS", "release/factory-v1.1.0.tar.gz"];
-    passed(&in_job(&[&["scripts/evidence", "release"], &files[..]].concat()));
-    let statement: Value = serde_json::from_str(&repo.read("evidence-release.json")).unwrap();
-    let named: Vec<_> = statement["subject"].as_array().unwrap().iter().skip(1).map(|s| s["name"].clone()).collect();
-    assert_eq!(named, files);
-    // Nothing of it is taken for a change.
-    assert_eq!(repo.git(&["status", "--porcelain"]), "");
-}
