@@ -16,6 +16,11 @@ const CONTROL_PLANE: &str = "control-plane";
 /// The variable with the passphrase of a root's state.
 pub(super) const PASSPHRASE: &str = "STATE_PASSPHRASE";
 
+/// The variable with the key that jobs sign evidence with.
+pub(super) const SIGNING_KEY: &str = "EVIDENCE_SIGNING_KEY";
+/// The environment of the jobs that record evidence and touch no root.
+const EVIDENCE: &str = "evidence";
+
 /// A CI/CD variable of one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -147,6 +152,11 @@ impl Ci {
     pub(super) fn homes(&self, purpose: Purpose) -> impl Iterator<Item = Identity> + use<> {
         let project = (purpose == Purpose::Report && self.project).then_some(Identity::Project);
         project.into_iter().chain(self.group.clone().map(Identity::Group))
+    }
+
+    /// Where keys are needed to sign evidence with, each place with its own.
+    pub(super) fn signing_keys(&self) -> impl Iterator<Item = Place> + '_ {
+        self.everywhere(SIGNING_KEY).chain([Place::new(SIGNING_KEY, EVIDENCE)])
     }
 
     /// Where the account for this can be made, if it can.

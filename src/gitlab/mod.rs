@@ -5,7 +5,8 @@
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `revert` goes the same way back. `proof` then tries with the agent's own
 //! token what the policy forbids. `ci` says what pipelines sign in and encrypt with. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
-//! `keep`, and `lifetime` says how long a token lives. `anchor` keeps heads of the evidence log in protected tags. `now` reads what `factoryup status` shows, and `pipeline` what
+//! `keep`, and `lifetime` says how long a token lives. `anchor` keeps heads of the evidence log in protected tags, and `signing_key` makes the keys
+//! that CI signs evidence with. `now` reads what `factoryup status` shows, and `pipeline` what
 //! became of the newest pipeline.
 //!
 //! Pushing is done by git, in [`crate::git::remote`]. No token is looked for here: the caller brings the owner's.
@@ -47,6 +48,7 @@ mod proof;
 mod resources;
 mod revert;
 mod second_user;
+mod signing_key;
 mod site;
 
 use std::path::Path;

@@ -6,10 +6,10 @@ use std::process::Command;
 use super::canary::{self, Watcher, find_in_tree};
 use super::{Journey, Secrecy};
 
-/// Of tokens GitLab has the only copy. A passphrase has one in the state folder.
+/// Of tokens and of the key for evidence GitLab has the only copy. A passphrase has one in the state folder.
 pub(super) fn secrets(journey: &Journey) -> Vec<Secrecy> {
     let value = |key: &str| journey.plane.stand_in.variable_value("factory/factory", key, "control-plane").unwrap();
-    let tokens = ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "REPORT_TOKEN"];
+    let tokens = ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "REPORT_TOKEN", "EVIDENCE_SIGNING_KEY"];
     let mut all: Vec<_> = tokens.iter().map(|key| Secrecy::new(key, &value(key))).collect();
     for path in canary::files(&journey.state()) {
         if path.file_name().unwrap().to_string_lossy().starts_with("state-passphrase-") {

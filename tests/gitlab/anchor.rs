@@ -59,8 +59,10 @@ impl Situation {
         fs::read_to_string(self.log()).unwrap().lines().map(str::to_owned).collect()
     }
 
+    /// The anchors; tags with keys are beside them.
     fn tags(&self) -> Vec<Value> {
-        self.get("/repository/tags").as_array().unwrap().clone()
+        let all = self.get("/repository/tags").as_array().unwrap().clone();
+        all.into_iter().filter(|tag| !tag["name"].as_str().unwrap().starts_with("evidence/signer-")).collect()
     }
 
     fn tag_names(&self) -> Vec<String> {

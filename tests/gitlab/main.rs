@@ -35,6 +35,7 @@ mod proof;
 mod refusals;
 mod reverting;
 mod secrets;
+mod signing;
 mod situation;
 mod status;
 mod upgrades;

@@ -74,15 +74,11 @@ fn the_card_shows_what_is_there_and_what_is_left() {
         let end = format!("-{word}: \"factoryup {word}\" ends on {}", plane::expires_in(90));
         assert!(of_ci.len() == 3 && text.ends_with(&end), "{text}");
     }
-    is(&all, "variables", "attention", "CI lacks 1 variable: EVIDENCE_SIGNING_KEY (control-plane, evidence)");
+    is(&all, "variables", "ok", "all CI variables are set");
     is(&all, "edge", "ok", "none");
     is(&all, "apps", "ok", "none registered");
     let left = steps(&shown);
-    for step in [
-        "connect a machine as the trusted runner => docs/",
-        "create your age key",
-        "create EVIDENCE_SIGNING_KEY (control-plane, evidence) as CI variables",
-    ] {
+    for step in ["connect a machine as the trusted runner => docs/", "create your age key"] {
         assert!(left.iter().any(|left| left.starts_with(step)), "{step}: {left:#?}");
     }
     let pipeline = situation.get("/pipelines")[0]["web_url"].clone();
@@ -96,11 +92,6 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     // What was done is not asked for again.
     connect_runners(&situation);
     situation.plane.stand_in.finish_pipelines("factory/control", "success").unwrap();
-    let variable = |key: &str, scope: &str| {
-        let body = json!({ "key": key, "value": "0123456789", "environment_scope": scope, "protected": true });
-        assert_eq!(situation.plane.post(&situation.path("/variables"), &body).status, 201);
-    };
-    variable("EVIDENCE_SIGNING_KEY", "*");
     let shown = card(&situation, &["status"], 2);
     let all = parts(&shown);
     is(&all, "pipeline", "ok", " passed");

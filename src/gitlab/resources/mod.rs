@@ -12,6 +12,7 @@ pub(super) mod ci_account;
 pub(super) mod ci_token;
 pub(super) mod ci_variable;
 pub(super) mod environment;
+pub(super) mod evidence_key;
 mod first_issue;
 pub(super) mod grant;
 pub(super) mod group;
@@ -130,7 +131,7 @@ impl Found {
 }
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 16] {
+pub(super) fn all() -> [&'static dyn Resource; 17] {
     [
         &settings::Settings::Exposure,
         &seed::Seed,
@@ -147,6 +148,7 @@ pub(super) fn all() -> [&'static dyn Resource; 16] {
         &first_issue::FirstIssue,
         &remote::Remote,
         &ci_variable::Passphrases,
+        &evidence_key::EvidenceKeys,
         &ci_account::CiAccounts,
         &ci_token::CiTokens,
     ]
@@ -154,7 +156,8 @@ pub(super) fn all() -> [&'static dyn Resource; 16] {
 
 /// Whether a change that fails in this way is left, and the rest is made: nothing else hangs on it, and GitLab answered.
 pub(super) fn is_left(kind: &str, failure: Kind) -> bool {
-    let kinds = [first_issue::KIND, remote::KIND, ci_variable::KIND, ci_account::KIND, ci_token::KIND];
+    let ci = [ci_variable::KIND, evidence_key::KIND, ci_account::KIND, ci_token::KIND];
+    let kinds = [&[first_issue::KIND, remote::KIND], &ci[..]].concat();
     kinds.contains(&kind) && !matches!(failure, Kind::Unreachable | Kind::Interrupted | Kind::Internal)
 }
 
