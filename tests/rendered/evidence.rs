@@ -16,15 +16,15 @@ use crate::support;
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 
 /// A control repo whose origin is on a stand-in, and keys for statements.
-struct World {
-    plane: Plane,
-    project: u64,
-    repo: ControlRepo,
-    token: String,
+pub(crate) struct World {
+    pub(crate) plane: Plane,
+    pub(crate) project: u64,
+    pub(crate) repo: ControlRepo,
+    pub(crate) token: String,
 }
 
 impl World {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if !support::available(&["base64", "curl", "git", "jq", "ssh-keygen"]) {
             return None;
         }
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// A file beside the repo.
-    fn key(&self, name: &str) -> PathBuf {
+    pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.repo.path().join("..").join(name)
     }
 
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// Three commits, an apply and a release; returns the last commit.
-    fn history(&self) -> String {
+    pub(crate) fn history(&self) -> String {
         let first = self.head();
         self.gate(1, "success", NOTHING);
         let message = "Do the thing\n\nCloses #7. It holds.\n\nSee merge request acme/factory!12";
@@ -244,7 +244,7 @@ fn what_was_removed_altered_reordered_cut_or_signed_by_another_is_found() {
     .concat();
     assert!(stdout(&world.verify(&lines)).contains(&gate));
 
-    // Commits of one push have one pipeline; a push that no statement is about is missing.
+    // Commits of one push have one pipeline.
     let second = world.commit("NEWS", "two\n", "Two");
     world.commit("NEWS", "three\n", "Three");
     let pushed = world.verify(&log);
@@ -333,9 +333,7 @@ fn what_cannot_be_recorded_is_not_done_and_nothing_is_recorded_twice() {
             command.env("CI_PROJECT_ID", world.project.to_string()).spawn().unwrap()
         })
         .collect();
-    for job in running {
-        assert!(job.wait_with_output().unwrap().status.success());
-    }
+    running.into_iter().for_each(|job| assert!(job.wait_with_output().unwrap().status.success()));
     assert_eq!(world.log().len(), 8);
     let found = stdout(&world.verify(&world.log()));
     assert!(!found.contains("statement "), "{found}");

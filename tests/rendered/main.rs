@@ -16,6 +16,7 @@ mod support;
 
 mod agent;
 mod attributes;
+mod backup;
 mod checks;
 mod corpus;
 mod evidence;
