@@ -1,5 +1,6 @@
-//! The evidence log: written by jobs into GitLab's state `evidence`, on the stand-in; and what `scripts/evidence verify` finds without GitLab.
+//! The evidence log, followed from an issue to an apply, and what `scripts/evidence verify` finds in it without GitLab.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
@@ -54,7 +55,7 @@ impl World {
     }
 
     /// Commits a file to the default branch, there and at origin as it is known here; returns the commit.
-    fn commit(&self, path: &str, content: &str, message: &str) -> String {
+    pub(crate) fn commit(&self, path: &str, content: &str, message: &str) -> String {
         self.repo.write(path, content);
         self.repo.git(&["add", path]);
         self.repo.git(&["commit", "-qm", message]);
@@ -62,12 +63,12 @@ impl World {
         self.head()
     }
 
-    fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         self.repo.git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 
     /// `scripts/evidence` as job `job` of the newest commit.
-    fn job(&self, job: u32, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    pub(crate) fn job(&self, job: u32, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let script = self.repo.path().join("scripts/evidence");
         let mut command = self.repo.command(script.to_str().unwrap());
         command.args(arguments).env("GITLAB_TOKEN", &self.token).env("EVIDENCE_SIGNING_KEY", self.one_line("ci"));
@@ -77,7 +78,7 @@ impl World {
     }
 
     /// The key as the CI/CD variable has it.
-    fn one_line(&self, name: &str) -> String {
+    pub(crate) fn one_line(&self, name: &str) -> String {
         STANDARD.encode(fs::read(self.key(name)).unwrap())
     }
 
@@ -102,14 +103,13 @@ impl World {
         commit
     }
 
-    fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         let state = self.plane.get(&format!("/projects/{}/terraform/state/evidence", self.project)).body;
         state["log"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
     }
 
-    fn verify(&self, lines: &[String]) -> Output {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        self.repo.write("copy.jsonl", &text);
+    pub(crate) fn verify(&self, lines: &[String]) -> Output {
+        self.repo.write("copy.jsonl", &file(lines));
         self.repo.run(&["scripts/evidence", "verify", "copy.jsonl"])
     }
 
@@ -128,13 +128,21 @@ impl World {
     }
 }
 
-fn statement(line: &str) -> Value {
+pub(crate) fn statement(line: &str) -> Value {
     let envelope: Value = serde_json::from_str(line).unwrap();
     serde_json::from_slice(&STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap()).unwrap()
 }
 
+/// The lines as a file.
+pub(crate) fn file(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line, "\n"]).collect()
+}
+
 fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// The lines, with the statement at `at` changed and all that follows chained again; signatures stay as they were.
@@ -283,117 +291,4 @@ fn a_retired_key_counts_for_what_it_signed_before() {
     let message = format!("Signs the evidence\n\nci namespaces=\"factory-evidence\" {public}");
     world.repo.git(&["tag", "-a", "-m", &message, "evidence/signer-1"]);
     assert!(!stdout(&world.verify(&log)).contains("signature"));
-}
-
-#[test]
-fn what_cannot_be_recorded_is_not_done_and_nothing_is_recorded_twice() {
-    let Some(world) = World::new() else { return };
-    let apply = ["apply", "--", "touch", "applied"];
-    let applied = || world.repo.path().join("applied").exists();
-    let output = world.job(1, &apply, &[("EVIDENCE_SIGNING_KEY", "")]);
-    assert_eq!(output.status.code(), Some(78), "{}", text(&output));
-    let output = world.job(1, &apply, &[("GITLAB_TOKEN", "glpat-unknown")]);
-    assert_eq!(output.status.code(), Some(69), "{}", text(&output));
-    assert!(!applied());
-    // The agent reads the log, and cannot write it.
-    passed(&world.job(1, &apply, &[]));
-    assert!(applied());
-    let agent = world.plane.member(world.project, "agent", 30);
-    let output = world.job(2, &["apply", "--", "true"], &[("GITLAB_TOKEN", &agent)]);
-    assert_eq!(output.status.code(), Some(69), "{}", text(&output));
-    assert!(text(&output).contains("GitLab answers 403"), "{}", text(&output));
-    passed(&world.job(2, &["fetch", "theirs.jsonl"], &[("GITLAB_TOKEN", &agent)]));
-    assert_eq!(world.log().len(), 1);
-
-    // The after_script of a job says nothing new, and says what the job could not write, as the job saw it.
-    passed(&world.job(2, &["apply"], &[("CI_JOB_STATUS", "failed")]));
-    assert_eq!(statement(&world.log()[1])["predicate"]["result"], "success");
-    passed(&world.job(2, &["apply"], &[("CI_JOB_STATUS", "failed")]));
-    assert_eq!(world.log().len(), 2);
-    // A command that failed is recorded so, and fails the job.
-    let output = world.job(3, &["apply", "--", "sh", "-c", "exit 9"], &[]);
-    assert_eq!(output.status.code(), Some(9), "{}", text(&output));
-    assert_eq!(statement(&world.log()[2])["predicate"]["result"], "failed");
-    // And one that was canceled before it could say so.
-    passed(&world.job(4, &["apply"], &[("CI_JOB_STATUS", "canceled")]));
-    assert_eq!(statement(&world.log()[3])["predicate"]["result"], "canceled");
-    let output = world.job(5, &["apply"], &[("CI_JOB_STATUS", "running")]);
-    assert_eq!(output.status.code(), Some(64), "{}", text(&output));
-    assert_eq!(world.log().len(), 4);
-
-    // Jobs that end together: each is there once, and the chain holds.
-    let folder = |n: u32| world.repo.path().join(format!("../clone-{n}"));
-    let running: Vec<_> = (10..14)
-        .map(|n| {
-            world.repo.git(&["clone", "-q", ".", folder(n).to_str().unwrap()]);
-            let mut command = world.repo.command(folder(n).join("scripts/evidence").to_str().unwrap());
-            command.args(["apply"]).env("CI_JOB_STATUS", "success").env("GITLAB_TOKEN", &world.token);
-            command.env("CI_JOB_URL", n.to_string()).env("EVIDENCE_SIGNING_KEY", world.one_line("ci"));
-            command.env("CI_API_V4_URL", format!("{}/api/v4", world.plane.url()));
-            command.env("CI_PROJECT_ID", world.project.to_string()).spawn().unwrap()
-        })
-        .collect();
-    running.into_iter().for_each(|job| assert!(job.wait_with_output().unwrap().status.success()));
-    assert_eq!(world.log().len(), 8);
-    let found = stdout(&world.verify(&world.log()));
-    assert!(!found.contains("statement "), "{found}");
-
-    // A log that was cut is put back from a copy, and never replaces a longer one.
-    let copy: String = world.log().iter().map(|line| format!("{line}\n")).collect();
-    world.repo.write("copy.jsonl", &copy);
-    let output = world.job(0, &["restore", "copy.jsonl"], &[]);
-    assert_eq!(output.status.code(), Some(65), "{}", text(&output));
-    let state = format!("/projects/{}/terraform/state/evidence", world.project);
-    let cut = json!({"serial": 100, "log": world.log()[..3]});
-    assert_eq!(world.plane.post(&state, &cut).status, 200);
-    passed(&world.job(0, &["restore", "copy.jsonl"], &[]));
-    assert_eq!(world.log().len(), 8);
-}
-
-#[test]
-fn a_statement_says_what_the_job_did_and_to_which_files() {
-    let Some(world) = World::new() else { return };
-    // The gate's result is what its job left, and that of another pipeline says nothing.
-    for (job, left, result) in
-        [(1, None, "failed"), (2, Some("success 6\n"), "failed"), (3, Some("success 7\n"), "success")]
-    {
-        if let Some(left) = left {
-            world.repo.write("gate-result", left);
-        }
-        let protected = [("CI_JOB_STATUS", "running"), ("CI_COMMIT_REF_PROTECTED", "true")];
-        passed(&world.job(job, &["gate"], &protected));
-        let gate = statement(world.log().last().unwrap());
-        assert_eq!((&gate["predicate"]["result"], &gate["predicate"]["ref_protected"]), (&json!(result), &json!(true)));
-        assert_eq!(gate["subject"][0]["digest"]["gitCommit"], world.head());
-    }
-    let without = world.job(4, &["gate"], &[("CI_PIPELINE_ID", "")]);
-    assert!(!without.status.success() && text(&without).contains("only a job knows"), "{}", text(&without));
-
-    // What is released is named, with the notes since the tag before.
-    world.repo.git(&["tag", "v1.0.0"]);
-    world.commit("NEWS", "more\n", "Say more");
-    world.repo.git(&["tag", "v1.1.0"]);
-    let bundle = world.repo.path().join("scripts/release");
-    let mut bundle = world.repo.command(bundle.to_str().unwrap());
-    passed(
-        &bundle
-            .arg("bundle")
-            .envs([("CI_COMMIT_TAG", "v1.1.0"), ("CI_PROJECT_PATH", "acme/factory")])
-            .output()
-            .unwrap(),
-    );
-    let changelog = world.repo.read("release/CHANGELOG.md");
-    assert!(changelog.starts_with("Changes since v1.0.0:\n\n- Say more ("), "{changelog}");
-    passed(&world.repo.run(&[
-        "sh",
-        "-c",
-        "cd release && sha256sum --check --strict SHA256SUMS && tar -tzf factory-v1.1.0.tar.gz factory-v1.1.0/NEWS",
-    ]));
-    let files = ["release/CHANGELOG.md", "release/SHA256SUMS", "release/factory-v1.1.0.tar.gz"];
-    passed(&world.job(5, &[&["release"], &files[..], &["missing", "--", "true"]].concat(), &[]));
-    let statement = statement(world.log().last().unwrap());
-    let named: Vec<_> = statement["subject"].as_array().unwrap().iter().skip(1).map(|s| s["name"].clone()).collect();
-    assert_eq!(named, files);
-    // Nothing of it is taken for a change.
-    assert_eq!(world.repo.git(&["status", "--porcelain"]), "");
 }

@@ -31,6 +31,7 @@ mod policy;
 mod prompts;
 mod readers;
 mod recipients;
+mod recording;
 mod release;
 mod rules;
 mod secret;
