@@ -203,8 +203,9 @@ fn settings(branch: &str, shared_runners: bool) -> Vec<(&'static str, Value)> {
         ("shared_runners_enabled", json!(shared_runners)),
         // A runner of the group would take jobs by their tags alone, with the tokens that they get.
         ("group_runners_enabled", json!(false)),
-        // GitLab's default keeps the title only, and with it what was handed over in the description is lost.
-        ("squash_commit_template", json!("%{title}\n\n%{description}")),
+        // GitLab's default keeps the title only, and with it what was handed over in the description is lost. CI's evidence takes the
+        // merge request from the last line.
+        ("squash_commit_template", json!("%{title}\n\n%{description}\n\nSee merge request %{reference}")),
     ]
 }
 

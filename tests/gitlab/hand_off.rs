@@ -25,7 +25,7 @@ fn an_empty_group_becomes_a_project_under_the_policy() {
         ("visibility", "private"),
         ("merge_method", "ff"),
         ("squash_option", "always"),
-        ("squash_commit_template", "%{title}\n\n%{description}"),
+        ("squash_commit_template", "%{title}\n\n%{description}\n\nSee merge request %{reference}"),
         ("ci_pipeline_variables_minimum_override_role", "no_one_allowed"),
         ("default_branch", "main"),
     ] {
