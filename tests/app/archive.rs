@@ -102,7 +102,7 @@ fn the_digest_is_beside_the_release(app: &App<'_>) {
     fs::remove_file(app.place("releases/1.0.0/.sha256")).unwrap();
     assert!(code(&app.install("1.0.0"), 65).contains("a release never changes"));
     fs::write(&digest, noted).unwrap();
-    app.journey.inside("chown deploy: /srv/apps/shop/digests/1.0.0");
+    app.journey.inside("chown root: /srv/apps/shop/digests/1.0.0");
 }
 
 fn a_port_has_one_application(site: &App<'_>, shop: &App<'_>) {
@@ -132,7 +132,7 @@ fn a_folder_has_one_application(app: &App<'_>) {
     passed(&app.deploy(".factory/deploy install .factory/dist/shop-3.1.0.tar.gz 3.1.0 staging"));
     let said = app.deploy("sed -i s/^name=shop$/name=shop-staging/ .factory/app.conf && .factory/deploy rollback");
     assert!(code(&said, 65).contains("/srv/apps/shop-staging belongs to shop"));
-    for (name, environment, exit) in [("../shop", "", 65), ("shop", "../shop", 64)] {
+    for (name, environment, exit) in [("../shop", "", 64), ("shop", "../shop", 64)] {
         let change = format!("sed -i s#^name=.*#name={name}# .factory/app.conf");
         code(&app.deploy(&format!("{change} && .factory/deploy status {environment}")), exit);
     }

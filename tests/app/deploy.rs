@@ -1,10 +1,9 @@
-//! Releases on a real host: deployed as the user `deploy`, as the protected runner does it.
+//! Releases on a real host: deployed as the user `deploy`, as the protected runner does it, by the program that it may run as root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 use factoryup::plan::Evidence;
 use serde_json::Value;
@@ -14,7 +13,7 @@ use crate::control_repo::{ControlRepo, passed, rendered, stdout, text};
 use crate::deeds::path_of;
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, git, made, ready, run};
-use crate::support::{self, PATIENCE, lab};
+use crate::support::{self, lab};
 use crate::switch;
 
 /// What systemd makes for each service of the system that runs as this user, and a runner therefore has.
@@ -51,6 +50,23 @@ impl App<'_> {
 
     pub(crate) fn install(&self, version: &str) -> Output {
         self.deploy(&format!(".factory/deploy install .factory/dist/{}-{version}.tar.gz {version}", self.name))
+    }
+
+    /// Starts an installation as root, and kills it after so many seconds: nobody else could.
+    pub(crate) fn install_killed(&self, version: &str, seconds: f64) {
+        let name = self.name;
+        self.journey.inside(&format!(
+            "timeout -s KILL {seconds} factory-deploy install {name} {version} \
+             </home/deploy/{name}/.factory/dist/{name}-{version}.tar.gz >/dev/null 2>&1 || true"
+        ));
+    }
+
+    /// A property of the service that serves.
+    pub(crate) fn show(&self, property: &str) -> String {
+        let name = self.name;
+        self.journey.inside(&format!(
+            "systemctl show -P {property} app-{name}@$(basename $(readlink /srv/apps/{name}/live)).service"
+        ))
     }
 
     /// A command of a runbook on this application, as the operator types it.
@@ -122,7 +138,7 @@ fn releases_come_and_bad_ones_go() {
     good_and_bad(&app);
     staging_is_apart(&app);
     killed_at_any_moment(&app);
-    after_a_restart(&app);
+    switch::after_a_restart(&app);
     switch::nobody_notices(&app);
 }
 
@@ -151,10 +167,9 @@ fn good_and_bad(app: &App<'_>) {
     assert!(app.get("/").contains(name));
     assert_eq!(app.current(), Path::new("releases/1.0.0"));
     // Again: no change, not even a restart.
-    let show = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user show -P MainPID app-{name}@blue");
-    let process = || passed(&app.deploy(&show)).trim().to_owned();
+    let process = || app.show("MainPID");
     let before = process();
-    assert_eq!(app.journey.inside(&format!("ps -o user= -p {before}")), "deploy");
+    assert_eq!(app.journey.inside(&format!("ps -o user= -p {before}")), "app-shop");
     assert!(passed(&app.install("1.0.0")).contains("serves already"));
     assert_eq!(process(), before);
     assert_eq!(app.evidence(), [format!("install {name} 1.0.0: healthy")]);
@@ -193,7 +208,7 @@ fn good_and_bad(app: &App<'_>) {
     fs::write(app.folder.join("bin/serve"), &serve).unwrap();
     app.edit(".factory/app.conf", "health_seconds=3", "health_seconds=30");
     // Why, the log says: the manager's line, since what a process prints right before it ends may be filed under no unit.
-    let log = passed(&app.by_runbook("rotate-secrets", "sudo -u deploy journalctl"));
+    let log = passed(&app.by_runbook("rotate-secrets", "sudo journalctl --unit"));
     assert!(log.contains("code=exited, status=127"), "{log}");
 
     // Something that is no build of this application.
@@ -209,7 +224,7 @@ fn good_and_bad(app: &App<'_>) {
     passed(&app.install("2.1.0"));
     assert!(passed(&app.deploy(".factory/deploy rollback")).contains("1.1.0 serves"));
     assert!(app.get("/").contains("The second"));
-    assert!(passed(&app.by_runbook("roll-back-release", "sudo -H -u deploy ")).contains("1.0.0 serves"));
+    assert!(passed(&app.by_runbook("roll-back-release", "sudo factory-deploy rollback")).contains("1.0.0 serves"));
     assert!(!app.get("/").contains("The second"));
     assert_eq!(app.status()["good"], serde_json::json!(["1.0.0"]));
     assert!(passed(&app.install("2.1.0")).contains("2.1.0 serves"));
@@ -263,7 +278,7 @@ fn settings_come_and_bad_ones_go(app: &App<'_>) {
     assert!(said.contains("4.0.0 still serves with those before"), "{said}");
     assert!(greeting().contains("Moin"), "{}", greeting());
     // A run that was killed before it knew is undone by the next.
-    passed(&app.deploy("cd /srv/apps/shop-staging && cp env env.before && echo GREETING=Ahoi >env"));
+    app.journey.inside("cd /srv/apps/shop-staging && cp env env.before && echo GREETING=Ahoi >env");
     code(&app.deploy(".factory/deploy rollback staging none"), 64);
     assert!(greeting().contains("Moin"), "{}", greeting());
     let log = fs::read_to_string(app.place("../shop-staging/evidence.jsonl")).unwrap();
@@ -305,7 +320,7 @@ fn a_secret_reaches_the_application_and_nothing_else(app: &App<'_>) {
     fs::remove_file(&typed).unwrap();
     let contract = repo.read("docs/app-contract.md");
     let command = contract.lines().find(|line| line.starts_with("scripts/secret env ")).unwrap();
-    let command = command.replace("production", "staging").replace("/srv/apps/shop/", "/srv/apps/shop-staging/");
+    let command = command.replace("production", "staging").replace("settings shop", "settings shop staging");
     let said = passed(&here(&command));
     assert!(said.contains("shop-staging: 4.0.0 serves with the new settings"), "{said}");
     let answer: Value = serde_json::from_str(&app.journey.inside("curl -sS http://127.0.0.1:8103/")).unwrap();
@@ -338,9 +353,7 @@ fn killed_at_any_moment(app: &App<'_>) {
         app.build(&version);
         let before = app.status()["current"].as_str().unwrap().to_owned();
         let seconds = f64::from(after) / 1000.0;
-        app.deploy(&format!(
-            "timeout -s KILL {seconds} .factory/deploy install .factory/dist/shop-{version}.tar.gz {version}"
-        ));
+        app.install_killed(&version, seconds);
         let current = app.current();
         let current = current.file_name().unwrap().to_str().unwrap();
         assert!(current == before || current == version, "after {after} ms: {current}");
@@ -358,37 +371,4 @@ fn killed_at_any_moment(app: &App<'_>) {
     let both = passed(&app.deploy(&format!("{{ {install} & {install}; wait; }}")));
     assert!(both.contains("5.1.0 serves on") && both.contains("5.1.0 serves already"), "{both}");
     app.evidence();
-}
-
-fn wait_until_healthy(app: &App<'_>) -> Value {
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let status = app.status();
-        if status["healthy"] == true {
-            return status;
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    panic!("not healthy: {}", app.status());
-}
-
-/// The service comes back with its user's service manager, as after a restart of the host.
-fn after_a_restart(app: &App<'_>) {
-    app.journey.inside("systemctl restart user@$(id -u deploy).service");
-    let status = wait_until_healthy(app);
-    assert_eq!(status["running"], "5.1.0");
-    // The other slot did not start, so that there are never two that write.
-    let slots = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user show -P ActiveState app-shop@blue app-shop@green | sort | xargs";
-    assert_eq!(passed(&app.deploy(slots)).trim(), "active inactive");
-
-    // A host that an earlier factoryup provisioned, or where somebody removed the package.
-    for (path, says) in [
-        ("/usr/bin/caddy", "caddy is missing"),
-        ("/etc/systemd/user/factory-edge.service", "factory-edge.service is missing"),
-    ] {
-        app.journey.inside(&format!("mv {path} {path}.away"));
-        let said = code(&app.deploy(".factory/deploy status"), 69);
-        assert!(said.contains(says) && said.contains("factoryup apply host"), "{said}");
-        app.journey.inside(&format!("mv {path}.away {path}"));
-    }
 }

@@ -17,6 +17,7 @@ mod pty;
 mod support;
 
 mod adopt;
+mod apart;
 mod archive;
 mod blocks;
 mod corpus;
@@ -31,5 +32,6 @@ mod owner;
 mod runbooks;
 mod scaffold;
 mod switch;
+mod takeover;
 mod work;
 mod world;

@@ -9,15 +9,15 @@ use serde::Deserialize;
 
 use crate::control_repo::passed;
 use crate::deploy::{App, code};
-use crate::support::lab;
+use crate::support::{PATIENCE, lab};
 
 /// What `load.py` prints.
 #[derive(Deserialize)]
-struct Load {
-    sent: usize,
-    failed: Vec<String>,
-    slowest: f64,
-    versions: BTreeMap<String, usize>,
+pub(crate) struct Load {
+    pub(crate) sent: usize,
+    pub(crate) failed: Vec<String>,
+    pub(crate) slowest: f64,
+    pub(crate) versions: BTreeMap<String, usize>,
 }
 
 #[allow(clippy::print_stdout)]
@@ -81,12 +81,10 @@ pub(crate) fn nobody_notices(app: &App<'_>) {
     }
     println!("{table}");
     // Killed while neither of the two runs.
-    for (n, seconds) in ["0.7", "1.4", "2.1"].into_iter().enumerate() {
+    for (n, seconds) in [0.7, 1.4, 2.1].into_iter().enumerate() {
         let version = format!("7.9.{n}");
         app.build(&version);
-        app.deploy(&format!(
-            "timeout -s KILL {seconds} .factory/deploy install .factory/dist/shop-{version}.tar.gz {version}"
-        ));
+        app.install_killed(&version, seconds);
         code(&app.deploy(".factory/deploy rollback production none"), 64);
         let status = app.status();
         assert!(
@@ -111,7 +109,7 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
     assert!(app.get("/").contains("This page came") && app.get("/version.json").contains("1.0.0"));
     assert!(passed(&app.deploy(&first)).contains("serves already"));
     // Killed between the switch and the record: the next run makes up for the record.
-    passed(&app.deploy(": >/srv/apps/site/good"));
+    app.journey.inside(": >/srv/apps/site/good");
     assert!(passed(&app.deploy(&first)).contains("1.0.0 serves on"));
     // What leads out of a release is refused: the edge can read more than that.
     let hostile = |make: &str| {
@@ -148,16 +146,15 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
         "rollback site 1.0.0: healthy",
     ];
     assert_eq!(app.evidence(), done);
-    let programs = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user list-units --plain --no-legend app-site@*";
-    assert_eq!(passed(&app.deploy(programs)), "");
+    assert_eq!(app.journey.inside("systemctl list-units --plain --no-legend 'app-site@*'"), "");
 }
 
 /// The program, not what connects it.
-const KILL: &str = "export XDG_RUNTIME_DIR=/run/user/$(id -u) && \
-                    kill -9 $(systemctl --user show -P MainPID app-shop@$(basename $(readlink /srv/apps/shop/live))) && sleep 2";
+const KILL: &str =
+    "kill -9 $(systemctl show -P MainPID app-shop@$(basename $(readlink /srv/apps/shop/live))) && sleep 2";
 
 /// Runs a command as `deploy` while requests come, from half a second before it to half a second after it.
-fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wanted: i32) -> (Load, Duration) {
+pub(crate) fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wanted: i32) -> (Load, Duration) {
     let stop = "/home/deploy/stop";
     app.journey.inside(&format!("rm -f {stop} {stop}.not-yet"));
     fs::write(app.journey.host.rootfs().join("home/deploy/load.py"), include_str!("load.py")).unwrap();
@@ -171,7 +168,8 @@ fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wanted: i32) -> 
         app.journey.wait_until(&format!("[ -e {stop}.not-yet ]"));
         std::thread::sleep(Duration::from_millis(500));
         let begun = Instant::now();
-        let output = app.deploy(command);
+        let output =
+            if command == KILL { host.run_inside(&["sh", "-c", command]).unwrap() } else { app.deploy(command) };
         let took = begun.elapsed();
         std::thread::sleep(Duration::from_millis(500));
         app.journey.inside(&format!("touch {stop}"));
@@ -181,7 +179,7 @@ fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wanted: i32) -> 
     })
 }
 
-/// All applications run as one user, and each sees its own release and data alone.
+/// Each application sees its own release and data alone.
 fn a_program_reads_nothing_of_others(app: &App<'_>) {
     fs::write(app.journey.host.rootfs().join("home/deploy/given"), "GREETING=not-for-shop\n").unwrap();
     code(&app.deploy(".factory/deploy settings staging <../given && rm ../given"), 0);
@@ -199,27 +197,49 @@ fn a_program_reads_nothing_of_others(app: &App<'_>) {
     app.build("5.2.0");
     code(&app.install("5.2.0"), 0);
     // The same program finds them where nothing keeps it from that.
-    let free = code(&app.deploy("python3 look.py"), 0);
-    assert!(["/srv/apps/shop-staging/env", "/proc/", "True"].iter().all(|found| free.contains(found)), "{free}");
+    let free = app.journey.inside("cd /home/deploy/shop && python3 look.py");
+    assert!(["/srv/apps/shop-staging/env", "/proc/"].iter().all(|found| free.contains(found)), "{free}");
     assert_eq!(app.get("/look").trim(), "[[], false, [\"shop\"]]");
-    let show = |what: &str| {
-        let slot = "app-shop@$(basename $(readlink /srv/apps/shop/live))";
-        let command = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user show -P {what} {slot}");
-        passed(&app.deploy(&command)).trim().to_owned()
-    };
-    assert_eq!((show("MemoryMax"), show("PrivateUsers")), ((64 << 20).to_string(), "yes".into()));
+    assert_eq!(app.show("MemoryMax"), (64 << 20).to_string());
 
     // What the tunnel says of the visitor arrives.
     let said = ["X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.7", "Host: shop.example.org"];
     let options = said.map(|header| format!("-H '{header}'")).join(" ");
     let seen = app.journey.inside(&format!("curl -sS {options} http://127.0.0.1:8102/headers"));
     assert!(said.iter().all(|header| seen.contains(&format!("\"{}\"", header.replace(": ", "\": \"")))), "{seen}");
-
-    // Where the kernel gives users no namespaces, it says what that means.
-    let refuses = "/usr/local/bin/systemd-run";
-    app.journey.inside(&format!("printf '#!/bin/sh\\nexit 1\\n' >{refuses}; chmod 755 {refuses}"));
-    let said = code(&app.deploy("echo GREETING=Servus | .factory/deploy settings"), 0);
-    assert!(said.contains("warning: this host has no sandbox") && show("PrivateUsers") == "no", "{said}");
-    app.journey.inside(&format!("rm {refuses}"));
     fs::write(app.folder.join("bin/serve"), serve).unwrap();
+}
+
+fn wait_until_healthy(app: &App<'_>) -> serde_json::Value {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        let status = app.status();
+        if status["healthy"] == true {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("not healthy: {}", app.status());
+}
+
+/// The services come back with the system, as after a restart of the host.
+pub(crate) fn after_a_restart(app: &App<'_>) {
+    app.journey.inside("systemctl stop factory-apps.slice factory-edge; systemctl start multi-user.target");
+    let status = wait_until_healthy(app);
+    assert_eq!(status["running"], "5.1.0");
+    // The other slot did not start, so that there are never two that write.
+    let slots = "systemctl show -P ActiveState app-shop@blue app-shop@green | sort | xargs";
+    assert_eq!(app.journey.inside(slots), "active inactive");
+
+    // A host that an earlier factoryup provisioned, or where somebody removed the package.
+    for (path, says) in [
+        ("/usr/bin/caddy", "caddy is missing"),
+        ("/etc/systemd/system/factory-edge.service", "factory-edge.service is missing"),
+        ("/usr/local/sbin/factory-deploy", "factory-deploy is missing"),
+    ] {
+        app.journey.inside(&format!("mv {path} {path}.away"));
+        let said = code(&app.deploy(".factory/deploy status"), 69);
+        assert!(said.contains(says) && said.contains("factoryup apply host"), "{said}");
+        app.journey.inside(&format!("mv {path}.away {path}"));
+    }
 }

@@ -145,6 +145,8 @@ fn on_debian_13_a_build_reaches_nothing_of_others_and_leaves_nothing() {
 fn attacks_fail(journey: &Journey) {
     journey.provision();
     make_program(journey.host.rootfs().join("usr/bin/gitlab-runner"), RUNNER);
+    // As an earlier version deployed.
+    journey.inside("install -d -o deploy -g deploy -m 750 /srv/apps/shop");
     for (path, text) in [("/home/deploy/private", CANARIES[0]), ("/srv/apps/shop/env", CANARIES[1])] {
         journey.inside(&format!(
             "runuser -u deploy -- sh -c 'umask 077; mkdir -p {}; echo {text} >{path}'",
@@ -168,11 +170,11 @@ fn attacks_fail(journey: &Journey) {
     let (said, _) = done(journey, "trusted-shop", "attack", ATTACK);
     assert!(CANARIES[..3].iter().all(|canary| said.contains(canary)), "{said}");
     assert!(
-        ["planted in /srv/apps", "reaches process", "reaches the network"].iter().all(|deed| said.contains(deed)),
+        ["planted in /home/deploy", "reaches process", "reaches the network"].iter().all(|deed| said.contains(deed)),
         "{said}"
     );
     assert_eq!(journey.inside("pgrep -u deploy -xfc 'sleep 4301'"), "1");
-    journey.inside("pkill -xf 'sleep 4301'; rm -f /srv/apps/planted /home/deploy/planted /var/tmp/planted /dev/shm/planted /tmp/planted");
+    journey.inside("pkill -xf 'sleep 4301'; rm -f /home/deploy/planted /var/tmp/planted /dev/shm/planted /tmp/planted");
 
     let before = traces(journey);
     for round in ["first", "second"] {

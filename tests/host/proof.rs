@@ -53,11 +53,11 @@ const WAYS: [Way; 14] = [
     (
         "groupadd wheel; gpasswd -a deploy wheel; echo '%wheel ALL=(root) NOPASSWD: /usr/bin/id' >/etc/sudoers.d/zzz",
         "rm /etc/sudoers.d/zzz; groupdel wheel",
-        "deploy cannot use sudo",
+        "deploy can use sudo for /usr/local/sbin/factory-deploy only",
     ),
     ("chmod 755 /home/operator", "chmod 700 /home/operator", "the agent cannot read the files of others"),
     ("chmod 755 /home/deploy", "chmod 700 /home/deploy", "a build cannot read the files of others"),
-    ("chmod 755 /srv/apps", "chmod 750 /srv/apps", "a build cannot read the files of others"),
+    ("chmod 755 /srv/apps", "chmod 751 /srv/apps", "a build cannot read the files of others"),
     (
         "python3 -c 'import socket,os; s=socket.socket(socket.AF_UNIX); s.bind(\"/run/docker.sock\"); s.listen(); \
          os.chmod(\"/run/docker.sock\", 0o666); __import__(\"time\").sleep(600)' >/dev/null 2>&1 & \

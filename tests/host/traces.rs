@@ -43,10 +43,30 @@ fn is_of_the_system(line: &str) -> bool {
         || line == "runs for 0"
 }
 
-/// Homes, and the record of what was done.
+/// Homes, the data of applications, and the record of what was done.
 fn is_named(line: &str) -> bool {
-    line.contains(" /home/") || line.contains(" /var/lib/factoryup")
+    !line.starts_with("nobody owns ")
+        && [" /home/", " /var/lib/factoryup", " /srv/apps"].iter().any(|place| line.contains(place))
 }
+
+/// An application, as its build makes it: it says how often it was started.
+const APPLICATION: &str = r#"
+mkdir -p /root/shop/.factory
+cat >/root/shop/.factory/app.conf <<CONF
+name=shop
+run=serve
+health=/starts
+health_seconds=60
+port.production=8102
+CONF
+cat >/root/shop/serve <<'SERVE'
+#!/bin/sh
+echo started >>"$APP_DATA/starts"
+exec python3 -m http.server --bind 127.0.0.1 --directory "$APP_DATA" "$PORT"
+SERVE
+chmod 755 /root/shop/serve
+tar -C /root/shop -cz . >/root/shop.tar.gz
+"#;
 
 #[test]
 fn a_revert_leaves_nothing_but_what_it_names() {
@@ -60,6 +80,10 @@ fn a_revert_leaves_nothing_but_what_it_names() {
     let before = look(&journey);
     journey.watch = Observer::yes();
     journey.provision();
+    journey.inside(APPLICATION);
+    let install = "factory-deploy install shop 1.0.0 </root/shop.tar.gz 2>&1 && curl -sS http://127.0.0.1:8102/starts";
+    assert!(journey.inside(install).ends_with("8102\nstarted"));
+    journey.inside("rm -r /root/shop; mv /root/shop.tar.gz /home/");
     journey.inside("su - agent -c 'echo mine >work/notes'; su - operator -c 'echo mine >notes'");
     // The first as the operator, which keeps that account; the second as root.
     for _ in 0..2 {
@@ -87,8 +111,15 @@ fn a_revert_leaves_nothing_but_what_it_names() {
     assert!(notes.contains("stay on the host, in /var/lib/factoryup, for root only"), "{notes}");
     assert_eq!(journey.inside("stat -c '%a %U' /var/lib/factoryup; cat /var/lib/factoryup/made"), "700 root");
 
-    // The accounts come back, and have their homes again.
+    assert_eq!(journey.inside("find /srv/apps ! -user root -o ! -group root; ls /srv/apps"), "shop");
+    let stops =
+        "remove /usr/local/sbin/factory-deploy, and stop all applications; their data stays, and belongs to root";
+    assert!(said.iter().any(|line| line == stops), "{said:?}");
+
+    // The accounts come back, and have their homes and data again.
     journey.watch = Observer::yes();
     journey.provision();
+    let install = install.replace("/root/", "/home/");
+    assert!(journey.inside(&install).ends_with("started\nstarted"));
     assert_eq!(journey.inside("su - agent -c 'cat work/notes; find ~ ! -user agent'"), "mine");
 }

@@ -1,8 +1,8 @@
-//! Work and its fruit: the `factory` command, the command that starts the runners, the home of applications' releases, and the edge in
-//! front of them.
+//! Work and its fruit: the `factory` command, the commands that start the runners and that deploy, the home of applications' releases, and
+//! the edge in front of them.
 
 use crate::host::accounts::DEPLOY;
-use crate::host::resources::{Directory, File, Resource};
+use crate::host::resources::{DEPLOYER, Directory, File, Resource, Then};
 use crate::host::word::HostPath;
 
 /// The same file that the control repo has as `scripts/host/factory`.
@@ -10,9 +10,62 @@ const FACTORY: &str = include_str!("../../../templates/scripts/host/factory");
 /// Likewise `scripts/host/factory-runner`.
 pub(super) const RUNNER: &str = include_str!("../../../templates/scripts/host/factory-runner");
 
-/// The edge: Caddy, as a service of the user that runs the applications. Each application's `.factory/deploy` writes its part, and that
-/// alone: `admin` is a socket in a folder that only this user enters.
+/// Likewise `scripts/host/factory-deploy`.
+const DEPLOY_PROGRAM: &str = include_str!("../../../templates/scripts/host/factory-deploy");
+
+/// The edge: Caddy. `factory-deploy` writes the part of each application. `admin` is a socket in a folder that only its user enters.
 const EDGE: &str = "\
+# Written by factoryup. factory-deploy writes the part of each application.
+{
+\tadmin unix//run/factory-edge/admin.sock
+\tauto_https off
+\tgrace_period 10s
+\tlog {
+\t\tlevel WARN
+\t}
+}
+import /etc/factory/edge/*.caddy
+";
+
+/// Nothing enables it: the services of applications start it. `factory-deploy` makes its account. It serves the loopback alone, and
+/// connects to sockets of files.
+const EDGE_SERVICE: &str = "\
+# Written by factoryup.
+[Unit]
+Description=The edge in front of applications
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+User=factory-edge
+ExecStart=/usr/bin/caddy run --adapter caddyfile --config /etc/factory/edge.Caddyfile
+ExecReload=/usr/bin/caddy reload --adapter caddyfile --config /etc/factory/edge.Caddyfile
+Environment=HOME=%t/factory-edge XDG_CONFIG_HOME=%t/factory-edge XDG_DATA_HOME=%t/factory-edge
+RuntimeDirectory=factory-edge
+RuntimeDirectoryMode=0700
+LimitNOFILE=infinity
+Restart=always
+RestartSec=1
+IPAddressDeny=any
+IPAddressAllow=localhost
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectSystem=strict
+ProtectHome=yes
+ProtectProc=invisible
+ProtectControlGroups=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+";
+
+/// The edge of earlier versions, a service of the user that ran the applications. It serves those that `factory-deploy` has not taken
+/// over.
+const EDGE_OF_BEFORE: &str = "\
 # Written by factoryup. .factory/deploy of each application writes the part of that application.
 {
 \tadmin unix/{$XDG_RUNTIME_DIR}/factory-edge/admin.sock
@@ -25,8 +78,8 @@ const EDGE: &str = "\
 import /srv/apps/*/Caddyfile
 ";
 
-/// A user unit that nothing enables: the services of applications start it.
-const EDGE_SERVICE: &str = "\
+/// Likewise.
+const EDGE_SERVICE_OF_BEFORE: &str = "\
 # Written by factoryup.
 [Unit]
 Description=The edge in front of applications
@@ -47,13 +100,29 @@ NoNewPrivileges=yes
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
     resources.push(Box::new(File::system("/usr/local/bin/factory", FACTORY).mode("755")));
     resources.push(Box::new(File::system("/usr/local/sbin/factory-runner", RUNNER).mode("755")));
-    resources.push(Box::new(File::system("/etc/factory/Caddyfile", EDGE)));
-    resources.push(Box::new(File::system("/etc/systemd/user/factory-edge.service", EDGE_SERVICE)));
-    // Settings of applications lie beside their releases, so only their own user comes in.
+    resources.push(Box::new(File::system("/etc/factory/Caddyfile", EDGE_OF_BEFORE)));
+    resources.push(Box::new(File::system("/etc/systemd/user/factory-edge.service", EDGE_SERVICE_OF_BEFORE)));
+    resources.push(Box::new(File::system("/etc/factory/edge.Caddyfile", EDGE)));
+    let edge = File::system("/etc/systemd/system/factory-edge.service", EDGE_SERVICE);
+    resources.push(Box::new(edge.then(Then::DaemonReload)));
+    // The folder of each application is closed. The edge of before looks for its parts here.
     resources.push(Box::new(Directory {
         path: HostPath::new("/srv/apps"),
-        mode: "750",
-        owner: DEPLOY.into(),
+        mode: "751",
+        owner: "root".into(),
         group: DEPLOY.into(),
     }));
+    resources.push(Box::new(File::system(DEPLOYER, DEPLOY_PROGRAM).mode("755")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DEPLOY_PROGRAM;
+    use crate::host::accounts::APPLICATIONS;
+
+    #[test]
+    fn the_firewall_knows_the_numbers_of_applications() {
+        let (first, last) = APPLICATIONS;
+        assert!(DEPLOY_PROGRAM.contains(&format!("\nfirst_uid={first}\nlast_uid={last}\n")));
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::factory::{Factory, RunnerKind, port_range};
-use crate::host::accounts::{AGENT, BUILD, DEPLOY, RUNNER};
+use crate::host::accounts::{AGENT, APPLICATIONS, BUILD, DEPLOY, RUNNER};
 use crate::host::closing;
 use crate::host::observed::Observed;
 use crate::host::resources::{File, Nftables, Resource, Then};
@@ -87,6 +87,7 @@ fn rules(factory: &Factory, seen: &Observed, ports: &[u16], forwards: bool, clos
     let operator = seen.accounts.get(&factory.host.operator).filter(|account| account.uid >= FIRST_SUBORDINATE);
     let but = operator.map_or_else(String::new, |account| format!(" meta skuid != {}", account.uid));
     let exceptions = exceptions(factory, seen);
+    let (first, last) = APPLICATIONS;
     format!(
         "\
 #!/usr/sbin/nft -f
@@ -128,8 +129,8 @@ table inet factoryup {{
 		# Subordinate ids: whose they are, and whose they were, is not asked.
 		ct state new meta skuid >= {FIRST_SUBORDINATE}{but} jump egress
 		# Applications may need machines nearby, and never the rights that a cloud gives to this one. DNS and time have their ports there.
-		meta skuid {DEPLOY} ip daddr {METADATA_4} tcp dport != 53 reject with icmpx admin-prohibited
-		meta skuid {DEPLOY} ip6 daddr {METADATA_6} tcp dport != 53 reject with icmpx admin-prohibited
+		meta skuid {{ {DEPLOY}, {first}-{last} }} ip daddr {METADATA_4} tcp dport != 53 reject with icmpx admin-prohibited
+		meta skuid {{ {DEPLOY}, {first}-{last} }} ip6 daddr {METADATA_6} tcp dport != 53 reject with icmpx admin-prohibited
 	}}
 
 	# For those who run what nobody has read yet.

@@ -11,8 +11,17 @@ pub(super) const KIND: ResourceKind = ResourceKind {
     name: "file",
     shell: "",
     title: str::to_owned,
-    way_back: WayBack::Write(|name, before, back| back.path(HostPath::shown(name), before)),
+    way_back: WayBack::Write(|name, before, back| {
+        if name == DEPLOYER && before.is_none() {
+            back.change.summary += ", and stop all applications; their data stays, and belongs to root";
+            back.step.call("[ ! -x /usr/local/sbin/factory-deploy ] || /usr/local/sbin/factory-deploy remove", &[]);
+        }
+        back.path(HostPath::shown(name), before);
+    }),
 };
+
+/// The program that deploys. The applications that it started go before it does.
+pub(crate) const DEPLOYER: &str = "/usr/local/sbin/factory-deploy";
 
 /// What makes the system take notice of a changed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,215 @@
+//! Applications attacked from inside one, and the program that deploys them attacked as the user who may call it.
+
+use std::fs;
+
+use disposable_host::{Image, Recipe};
+
+use crate::control_repo::{ControlRepo, passed, text};
+use crate::deploy::{App, code};
+use crate::journey::Journey;
+use crate::scaffold::{KINDS, made, ready};
+use crate::support::lab;
+
+/// What code of a release, or of what it depends on, tries. `pids` has processes of others.
+const ATTACK: &str = r#"
+id -un
+for path in /srv/apps/*/env /srv/apps/shop-staging/* /srv/apps/shop-staging/data/* /proc/[0-9]*/environ /home/deploy/private; do
+    [ ! -f "$path" ] || [ "$path" = /proc/$$/environ ] || tr '\0' '\n' <"$path"
+done 2>/dev/null | grep -a canary
+for pid in $(cat "$APP_DATA/pids"); do
+    kill -0 $pid 2>/dev/null && echo "reaches the process $pid"
+    ls /proc/$pid/fd >/dev/null 2>&1 && echo "sees the process $pid"
+done
+for folder in . ./bin .. ../.. /srv/apps /srv/apps/shop-staging /etc /etc/systemd/system /etc/factory/edge /usr/local/bin /home/deploy /run /run/lock /var/tmp/../lib; do
+    touch $folder/planted 2>/dev/null && echo "planted in $folder"
+done
+echo 'exit 0' >>bin/serve 2>/dev/null && echo "changed its release"
+chmod u+w . 2>/dev/null && echo "changed the mode of its release"
+sudo -n id >/dev/null 2>&1 && echo "open: sudo"
+sudo -n /usr/local/sbin/factory-deploy status shop >/dev/null 2>&1 && echo "open: factory-deploy"
+systemctl --no-ask-password stop factory-edge 2>/dev/null && echo "open: the service manager"
+busctl --no-pager list >/dev/null 2>&1 && echo "open: D-Bus"
+unshare --user true 2>/dev/null && echo "open: user namespaces"
+ls /run/factory-edge >/dev/null 2>&1 && echo "open: the edge"
+timeout 9 bash -c 'echo >/dev/tcp/169.254.169.254/80' 2>&1 | grep -q 'No route' || echo "reaches the metadata address"
+python3 - <<'CONNECT'
+import socket
+for slot in "blue", "green":
+    try:
+        socket.socket(socket.AF_UNIX).connect(f"/srv/apps/shop-staging/sockets/{slot}")
+        print("connects to", slot)
+    except OSError:
+        pass
+CONNECT
+touch "$APP_DATA/mine" /tmp/mine && echo "can write where it may"
+"#;
+
+/// A route to where clouds hand out credentials, which this machine has none of.
+const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5); ip route add 169.254.169.254 dev $dev; \
+     ip neigh replace 169.254.169.254 lladdr 02:00:00:00:00:01 nud permanent dev $dev";
+
+#[test]
+fn on_debian_12_an_application_reaches_nothing_of_others_and_a_deployment_nothing_else() {
+    if ready() && lab::can_host() {
+        attacks_fail(Journey::new());
+    }
+}
+
+#[test]
+fn on_debian_13_an_application_reaches_nothing_of_others_and_a_deployment_nothing_else() {
+    if ready() && lab::can_host() {
+        let recipe = Recipe { suite: "trixie".into(), ..Recipe::default() };
+        let image = Image::ensure(&recipe, &mut |line| eprintln!("{line}")).unwrap();
+        attacks_fail(Journey::on(&image, None));
+    }
+}
+
+fn attacks_fail(mut journey: Journey) {
+    journey.provision();
+    let control = ControlRepo::new("defaults");
+    let [site, shop] = KINDS.map(|(kind, name)| {
+        let port = if name == "site" { 8100 } else { 8102 };
+        (made(&control, kind, name), name, port)
+    });
+    {
+        let app = |(folder, name, port): &(std::path::PathBuf, &'static str, u16)| App {
+            journey: &journey,
+            folder: folder.clone(),
+            name,
+            port: *port,
+        };
+        let (site, shop) = (app(&site), app(&shop));
+        site.build("1.0.0");
+        passed(&site.install("1.0.0"));
+        from_inside_an_application(&shop);
+        from_a_deployment(&shop);
+        hostile_arguments(&site, &shop);
+    }
+    // After a power cut all of it serves again, with nobody logged in.
+    journey.host.cut_power().unwrap();
+    let answers = |port: u16| journey.wait_until(&format!("curl -fsS http://127.0.0.1:{port}/ >/dev/null"));
+    answers(8100);
+    answers(8102);
+    answers(8103);
+}
+
+fn from_inside_an_application(app: &App<'_>) {
+    let journey = app.journey;
+    app.edit(
+        "bin/serve",
+        "elif path == \"/\":",
+        "elif path == \"/attack\":\n            import subprocess\n            \
+         said = subprocess.run([\"sh\", \"bin/attack\"], stdout=subprocess.PIPE, text=True).stdout\n            \
+         self.answer(200, {\"said\": said})\n        elif path == \"/\":",
+    );
+    fs::write(app.folder.join("bin/attack"), ATTACK).unwrap();
+    app.build("1.0.0");
+    passed(&app.install("1.0.0"));
+    passed(&app.deploy(".factory/deploy install .factory/dist/shop-1.0.0.tar.gz 1.0.0 staging"));
+    code(&app.deploy("echo SECRET=canary-of-a-setting | .factory/deploy settings staging"), 0);
+    journey.inside("runuser -u deploy -- sh -c 'umask 077; echo canary-of-deploy >~/private' ; echo canary-of-data >/srv/apps/shop-staging/data/private");
+    journey.inside("runuser -u deploy -- setsid sleep 4400 >/dev/null 2>&1 </dev/null &");
+    journey.inside(METADATA);
+    journey.inside(
+        "{ pgrep -u deploy -xf 'sleep 4400'; pgrep -u app-shop-staging -f bin/serve; systemctl show -P MainPID factory-edge; echo 1; } \
+         >/srv/apps/shop/data/pids",
+    );
+    // Where nothing stands against it, it succeeds.
+    let free = journey.inside(
+        "cd /srv/apps/shop/releases/1.0.0; APP_DATA=/srv/apps/shop/data sh bin/attack; rm -f planted bin/planted",
+    );
+    for deed in [
+        "canary-of-a-setting",
+        "canary-of-data",
+        "canary-of-deploy",
+        "reaches the process 1",
+        "planted in .",
+        "sudo",
+        "connects to",
+    ] {
+        assert!(free.contains(deed), "{deed}: {free}");
+    }
+    journey.inside(
+        "systemctl start factory-edge; find / -xdev -name planted -delete; rm -f /srv/apps/shop/data/mine /tmp/mine",
+    );
+    app.edit("bin/serve", "{\"said\": said}", "{\"said\": said.splitlines()}");
+    app.build("1.1.0");
+    passed(&app.install("1.1.0"));
+    let said: serde_json::Value = serde_json::from_str(&app.get("/attack")).unwrap();
+    assert_eq!(said["said"], serde_json::json!(["app-shop", "can write where it may"]));
+    assert_eq!(journey.inside("find / -xdev -name planted"), "");
+    assert_eq!(
+        journey.inside("stat -c %U:%a /srv/apps/shop/data/mine /srv/apps/shop/releases/1.1.0"),
+        "app-shop:600\nroot:555"
+    );
+}
+
+fn from_a_deployment(app: &App<'_>) {
+    for deed in [
+        "sudo -n id",
+        "sudo -n -u agent id",
+        "sudo -n /usr/local/sbin/factory-runner status",
+        "sudo -n PATH=/home/deploy /usr/local/sbin/factory-deploy status shop",
+        "sudo -n -E /usr/local/sbin/factory-deploy status shop",
+        "sudo -n /usr/local/sbin/factory-deploy remove",
+        "cat /srv/apps/shop-staging/env",
+        "ls /srv/apps/shop",
+        "touch /srv/apps/planted",
+        "touch /etc/factory/edge/planted.caddy",
+        "kill -0 $(pgrep -u app-shop-staging -f bin/serve)",
+        "cat /proc/$(pgrep -u app-shop-staging -f bin/serve)/environ",
+        "ls /run/factory-edge",
+    ] {
+        let output = app.deploy(deed);
+        assert!(!output.status.success(), "{deed}: {}", text(&output));
+    }
+    let listed = app.journey.inside("sudo -l -U deploy");
+    let rules: Vec<_> = listed.lines().map(str::trim).filter(|line| line.starts_with('(')).collect();
+    assert_eq!(rules.last(), Some(&"(root) NOPASSWD: /usr/local/sbin/factory-deploy"), "{listed}");
+}
+
+/// What the program gets from whoever calls it becomes part of paths, units and configuration.
+fn hostile_arguments(site: &App<'_>, shop: &App<'_>) {
+    let look = "find /srv/apps /etc/systemd/system /etc/factory ! -name '.lock*' ! -type d -printf '%p %T@ %u %m %l\\n' -o -printf '%p %u %m\\n' | sort; getent passwd";
+    let before = shop.journey.inside(look);
+    let artifact = "/home/deploy/shop/.factory/dist/shop-1.1.0.tar.gz";
+    for (words, wanted) in [
+        ("status ../shop", 64),
+        ("status \"shop\n../x\"", 64),
+        ("status \"../x\nshop\"", 64),
+        ("status -h", 64),
+        ("status shop ../x", 64),
+        ("status shop \"staging\n../x\"", 64),
+        ("status shop -x", 64),
+        ("status shop \"\" extra", 64),
+        ("rollback shop \"\" ../1.0.0", 64),
+        ("rollback shop \"\" \"1.0.0\n../x\"", 64),
+        ("rollback shop \"\" --help", 64),
+        ("install shop ../1", 64),
+        ("install shop \"1\n../x\"", 64),
+        ("install shop -1", 64),
+        ("install shop 2 nowhere", 64),
+        ("install other 2", 65),
+        ("install site 2", 65),
+        ("install shop", 64),
+        ("settings other/../shop", 64),
+        ("sh", 64),
+        ("", 64),
+    ] {
+        let output = shop.deploy(&format!("sudo -n /usr/local/sbin/factory-deploy {words} <{artifact}"));
+        code(&output, wanted);
+        assert_eq!(shop.journey.inside(look), before, "{words}");
+    }
+    // A variable of the caller's tells no tool what to do.
+    let output = shop.deploy("TAR_OPTIONS=--to-command=/usr/bin/id BASH_ENV=/x ENV=/x .factory/deploy status");
+    assert!(code(&output, 0).contains("\"healthy\": true"));
+    // The statement says who started the job, and is the job's.
+    let job = "CI_PROJECT_DIR=/home/deploy/site GITLAB_USER_LOGIN=ada CI_JOB_URL=https://gitlab.example/1";
+    site.build("1.1.0");
+    passed(&site.deploy(&format!("{job} .factory/deploy install .factory/dist/site-1.1.0.tar.gz 1.1.0")));
+    let said = site.journey.read("/home/deploy/site/evidence-deploy.json");
+    assert!(
+        said.contains("\"actor\":\"ada\"") && said.contains("\"user\":\"deploy\"") && said.contains("site 1.1.0"),
+        "{said}"
+    );
+}
