@@ -48,6 +48,10 @@ pub(crate) enum Need {
     CreateRunner,
     /// `api` or `self_rotate`.
     SelfRotate,
+    /// As [`Need::Read`], or a job's token; also sent as a password. Source: `lib/api/terraform/state.rb`.
+    ReadState,
+    /// As [`Need::Write`], likewise.
+    WriteState,
 }
 
 impl Need {
@@ -61,6 +65,8 @@ impl Need {
             Self::Write => &["api"],
             Self::CreateRunner => &["api", "create_runner"],
             Self::SelfRotate => &["api", "self_rotate"],
+            Self::ReadState => &["api", "read_api", JOB],
+            Self::WriteState => &["api", JOB],
         }
     }
 }
@@ -135,6 +141,8 @@ pub(crate) struct NewToken<'a> {
 const PERSONAL: &str = "glpat-";
 /// How the text of a job's token begins.
 const OF_JOB: &str = "glcbt-";
+/// What stands for a scope of a job's token.
+pub(crate) const JOB: &str = "job";
 
 /// Every personal access token, and every token of a job, there has ever been.
 #[derive(Default)]

@@ -100,11 +100,15 @@ fn authenticate(state: &mut State, incoming: &Incoming) -> Result<Token, Refusal
                     you're required to use a token instead of a password.";
         Refusal::new(Reply::text(401, text).header("WWW-Authenticate", "Basic realm=\"GitLab\""))
     };
-    let encoded = incoming.header("authorization").strip_prefix("Basic ").ok_or_else(denied)?;
-    let decoded = STANDARD.decode(encoded.trim()).map_err(|_| denied())?;
-    let credentials = String::from_utf8(decoded).map_err(|_| denied())?;
-    let (_, token) = credentials.split_once(':').filter(|(user, _)| !user.is_empty()).ok_or_else(denied)?;
-    state.tokens.authenticate(token).map_err(|_| denied())
+    let token = password(incoming).ok_or_else(denied)?;
+    state.tokens.authenticate(&token).map_err(|_| denied())
+}
+
+/// The password that came with a user's name (RFC 7617).
+pub(crate) fn password(incoming: &Incoming) -> Option<String> {
+    let decoded = STANDARD.decode(incoming.header("authorization").strip_prefix("Basic ")?.trim()).ok()?;
+    let credentials = String::from_utf8(decoded).ok()?;
+    credentials.split_once(':').filter(|(user, _)| !user.is_empty()).map(|(_, password)| password.to_owned())
 }
 
 /// Where git is sent that left out the `.git`.

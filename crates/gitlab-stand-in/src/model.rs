@@ -278,6 +278,8 @@ pub(crate) struct Project {
     pub(crate) issues: Vec<Issue>,
     /// Terraform states by name, with their versions.
     pub(crate) states: BTreeMap<String, BTreeMap<u64, String>>,
+    /// What holds the locks of states, as the engine wrote it.
+    pub(crate) state_locks: BTreeMap<String, String>,
     pub(crate) merge_requests: Vec<MergeRequest>,
     /// The bare repository.
     pub(crate) repository: PathBuf,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::{Need, Token};
 use crate::call::Call;
 use crate::editions::Feature;
+use crate::git_http;
 use crate::log::{LoggedRequest, redacted};
 use crate::params;
 use crate::reply::{Body, Outcome, Refusal, Reply, error, message};
@@ -180,7 +181,9 @@ fn authenticate(state: &mut State, route: &Route, incoming: &Incoming) -> Result
     let query = params::pairs(incoming.query.as_bytes());
     let bearer = incoming.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
     let named = query.iter().find(|(name, _)| name == "private_token").map_or("", |(_, value)| value);
-    let text = [incoming.header("private-token"), bearer, named].into_iter().find(|text| !text.is_empty());
+    let is_state = matches!(route.need, Need::ReadState | Need::WriteState);
+    let password = is_state.then(|| git_http::password(incoming)).flatten().unwrap_or_default();
+    let text = [incoming.header("private-token"), bearer, named, &password].into_iter().find(|text| !text.is_empty());
     let Some(text) = text else {
         return if route.need == Need::Nothing { Ok(None) } else { Err(message(401, "401 Unauthorized")) };
     };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::pipelines::readable;
 use super::runners::verify;
-use crate::auth::{Need, NewToken, digest, now};
+use crate::auth::{JOB, Need, NewToken, digest, now};
 use crate::call::Call;
 use crate::ci::Variables;
 use crate::model::{Job, Pipeline, Project};
@@ -27,7 +27,7 @@ fn request(call: &mut Call<'_>) -> Outcome {
     let Some(place) = next_for(call.state, runner) else { return Ok(Reply::no_content()) };
     let (project, at, position) = place;
     let user = call.at(project)?.pipelines[at].user;
-    let scopes = vec!["read_repository".to_owned()];
+    let scopes = vec!["read_repository".to_owned(), JOB.to_owned()];
     let new = NewToken { user, name: "job", description: None, scopes, expires_at: None };
     let (token, text) = call.state.tokens.issue_for_job(new)?;
     let job = &mut call.at_mut(project)?.pipelines[at].jobs[position];

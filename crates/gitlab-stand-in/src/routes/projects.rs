@@ -211,6 +211,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         schedules: Vec::new(),
         issues: Vec::new(),
         states: BTreeMap::new(),
+        state_locks: BTreeMap::new(),
         merge_requests: Vec::new(),
         repository,
         created_at: now(),

@@ -1,4 +1,4 @@
-//! Terraform states, each with its versions: read by Developers, written by Maintainers. Locks are not there.
+//! Terraform states, each with its versions: read by Developers, written and locked by Maintainers.
 //!
 //! A version is the serial number that the state itself names, and none is taken twice.
 //! Source: <https://docs.gitlab.com/user/infrastructure/iac/terraform_state/>, `lib/api/terraform/state.rb`.
@@ -46,8 +46,29 @@ fn remove(call: &mut Call<'_>) -> Outcome {
     removed.map(|_| Reply::no_content()).ok_or_else(|| not_found("Version"))
 }
 
+/// A second lock is refused with what holds the first.
+fn lock(call: &mut Call<'_>) -> Outcome {
+    let id = project(call, MAINTAINER)?;
+    let (name, text) = (call.param(1).to_owned(), String::from_utf8_lossy(call.body).into_owned());
+    let locks = &mut call.at_mut(id)?.state_locks;
+    if let Some(holder) = locks.get(&name) {
+        return Err(Refusal::new(Reply::text(409, holder.clone())));
+    }
+    locks.insert(name, text);
+    Ok(Reply::text(200, ""))
+}
+
+fn unlock(call: &mut Call<'_>) -> Outcome {
+    let id = project(call, MAINTAINER)?;
+    let name = call.param(1).to_owned();
+    call.at_mut(id)?.state_locks.remove(&name);
+    Ok(Reply::text(200, ""))
+}
+
 pub(super) const ROUTES: &[Route] = &[
-    Route::new("GET", "/projects/:id/terraform/state/:name", Need::Read, &[], get),
-    Route::new("POST", "/projects/:id/terraform/state/:name", Need::Write, &[], post).raw(),
-    Route::new("DELETE", "/projects/:id/terraform/state/:name/versions/:serial", Need::Write, &[], remove),
+    Route::new("GET", "/projects/:id/terraform/state/:name", Need::ReadState, &[], get),
+    Route::new("POST", "/projects/:id/terraform/state/:name", Need::WriteState, &["ID"], post).raw(),
+    Route::new("DELETE", "/projects/:id/terraform/state/:name/versions/:serial", Need::WriteState, &[], remove),
+    Route::new("POST", "/projects/:id/terraform/state/:name/lock", Need::WriteState, &["ID"], lock).raw(),
+    Route::new("DELETE", "/projects/:id/terraform/state/:name/lock", Need::WriteState, &["ID"], unlock).raw(),
 ];
