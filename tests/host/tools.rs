@@ -75,7 +75,7 @@ fn what_the_agent_put_there_is_confined(journey: &Journey) {
     // What a host names as its proxy, root's programs have too; and a worker's have no more of the environment than that.
     journey.inside(
         "cp /etc/environment /root/environment.before; \
-         printf 'OF_ROOT=x\nexport HTTPS_PROXY=\"http://a:b@127.0.0.1:9\" \nno_proxy=localhost, ::1\nhttp_proxy=a\\b\n' >>/etc/environment; \
+         printf 'OF_ROOT=x\nexport HTTPS_PROXY=\"http://a:b@127.0.0.1:9\"  # the office\nhttp_proxy=a\\b\nno_proxy=localhost, ::1' >>/etc/environment; \
          printf '#!/bin/sh\nenv >/root/environment\nexec /usr/bin/sync \"$@\"\n' >/usr/local/sbin/sync; chmod 755 /usr/local/sbin/sync",
     );
     let proofs = journey.watch.proofs.borrow().len();

@@ -142,8 +142,9 @@ fn every_route_of_the_stand_in_is_a_call_of_gitlab() {
         match api.parameters(call.method, &path) {
             None => problems.push(format!("{} {}: no such call", call.method, call.path)),
             Some(known) => {
-                let unknown =
-                    call.parameters.iter().filter(|name| !known.contains(**name) && !["filter", "info"].contains(name));
+                // With the last, an engine names its lock: `lib/api/terraform/state.rb`.
+                let is_known = |name: &str| known.contains(name) || ["filter", "info", "ID"].contains(&name);
+                let unknown = call.parameters.iter().filter(|name| !is_known(name));
                 problems.extend(unknown.map(|name| format!("{} {}: no parameter {name}", call.method, call.path)));
             }
         }

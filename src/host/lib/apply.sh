@@ -44,10 +44,11 @@ begin() {
 # sudo would drop it, and no service gets it: $WORK/proxy is for `worker`. No value needs a quote, a backslash or a line break.
 find_proxy() {
     sed -nE "s/^[[:blank:]]*(export[[:blank:]]+)?//
-        s/[[:space:]]+\$//
-        s/^((https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY)=[\"']?([^[:cntrl:]\"'\\\\#]+)[\"']?\$/\\1=\\4/p" \
+        s/[[:space:]]*(#.*)?\$//
+        s/^((https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY)=[\"']?([^[:cntrl:]\"'\\\\#]{1,2000})[\"']?\$/\\1=\\4/p" \
         /etc/environment >"$WORK/proxy" 2>/dev/null || :
-    while IFS= read -r line; do
+    # Without a line break, the last line ends in what `read` takes for a failure.
+    while IFS= read -r line || [ -n "$line" ]; do
         export "${line?}"
     done <"$WORK/proxy"
 }
