@@ -82,6 +82,7 @@ fn attacks_fail(mut journey: Journey) {
         site.build("1.0.0");
         passed(&site.install("1.0.0"));
         from_inside_an_application(&shop);
+        by_way_of_the_edge(&shop);
         from_a_deployment(&shop);
         hostile_arguments(&site, &shop);
     }
@@ -142,6 +143,24 @@ fn from_inside_an_application(app: &App<'_>) {
         journey.inside("stat -c %U:%a /srv/apps/shop/data/mine /srv/apps/shop/releases/1.1.0"),
         "app-shop:600\nroot:555"
     );
+}
+
+/// An application names the socket that the edge connects to. The edge's own, which commands it, is not one that it reaches.
+fn by_way_of_the_edge(app: &App<'_>) {
+    let journey = app.journey;
+    journey.inside(
+        "cd /srv/apps/shop/sockets; for slot in blue green; do ln -sfn /run/factory-edge/admin.sock $slot; done",
+    );
+    let ask = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/8102; printf \"GET /config/ HTTP/1.0\\r\\n\\r\\n\" >&3; timeout 20 cat <&3'";
+    let free = journey.inside(&format!("chown factory-edge /run/factory-edge; {ask}"));
+    assert!(free.contains("\"listen\""), "where nothing stands against it, it succeeds: {free}");
+    let said = journey.inside(&format!("chown root /run/factory-edge; {ask}"));
+    assert!(said.contains("502") && !said.contains("\"listen\""), "{said}");
+    journey.inside("systemctl restart app-shop@$(basename $(readlink /srv/apps/shop/live))");
+    journey.wait_until("curl -fsS http://127.0.0.1:8102/ >/dev/null");
+    // It starts again and loads a new part with the folder closed.
+    journey.inside("systemctl restart factory-edge && systemctl reload factory-edge");
+    assert_eq!(journey.inside("stat -c %U:%a /run/factory-edge"), "root:700");
 }
 
 fn from_a_deployment(app: &App<'_>) {
