@@ -172,8 +172,8 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     let made = secrets(&journey);
     assert_eq!(
         made.len(),
-        10,
-        "the run should have made tokens of the agent, two runners and three jobs, and a passphrase"
+        11,
+        "the run should have made tokens of the agent, two runners and three jobs, a passphrase and a key"
     );
     let watcher = Watcher::start(made.iter().map(|secret| secret.text.clone()).collect());
     agent_works(&journey);
