@@ -89,6 +89,16 @@ impl World {
         passed(&self.job(job, &["gate"], &push));
     }
 
+    /// GitLab's log becomes these lines, as whoever can write it may do.
+    pub(crate) fn replace(&self, serial: u64, lines: &[String]) {
+        self.replace_state(&json!({"serial": serial, "log": lines}));
+    }
+
+    pub(crate) fn replace_state(&self, state: &Value) {
+        let path = format!("/projects/{}/terraform/state/evidence", self.project);
+        assert_eq!(self.plane.post(&path, state).status, 200);
+    }
+
     /// Three commits, an apply and a release; returns the last commit.
     pub(crate) fn history(&self) -> String {
         let first = self.head();
@@ -114,7 +124,7 @@ impl World {
     }
 
     /// A line with this statement, signed as a job signs it.
-    fn signed(&self, key: &str, statement: &Value) -> String {
+    pub(crate) fn signed(&self, key: &str, statement: &Value) -> String {
         let (text, kind) = (statement.to_string(), "application/vnd.in-toto+json");
         fs::write(self.key("text"), format!("DSSEv1 {} {kind} {} {text}", kind.len(), text.len())).unwrap();
         let _ = fs::remove_file(self.key("text.sig"));
@@ -146,7 +156,7 @@ fn sha256(text: &str) -> String {
 }
 
 /// The lines, with the statement at `at` changed and all that follows chained again; signatures stay as they were.
-fn changed(lines: &[String], at: usize, change: impl FnOnce(&mut Value)) -> Vec<String> {
+pub(crate) fn changed(lines: &[String], at: usize, change: impl FnOnce(&mut Value)) -> Vec<String> {
     let mut lines = lines.to_vec();
     let mut envelope: Value = serde_json::from_str(&lines[at]).unwrap();
     let mut new = statement(&lines[at]);
@@ -198,6 +208,11 @@ fn what_was_removed_altered_reordered_cut_or_signed_by_another_is_found() {
     let commit = world.history();
     let log = world.log();
     passed(&world.verify(&log));
+    // The last line of a copy counts, also if it does not end.
+    let forged = changed(&log, 3, |one| one["predicate"]["actor"] = "eve".into());
+    world.repo.write("copy.jsonl", file(&forged).trim_end());
+    let output = world.repo.run(&["scripts/evidence", "verify", "copy.jsonl"]);
+    assert!(stdout(&output).contains("statement 4 (ci-release) has no valid signature"), "{}", text(&output));
     let without = |at: usize| [&log[..at], &log[at + 1..]].concat();
     let with = |statement: &Value, key: &str| [&log[..], &[world.signed(key, statement)]].concat();
     let mut next = statement(&log[1]);
