@@ -261,6 +261,18 @@ fn evidence_that_was_tampered_with_is_found() {
     let output = with_base(&repo);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("a line that was there is changed or gone"), "{}", text(&output));
+    // GitLab starts no pipeline for such a commit.
+    repo.write("evidence/log.jsonl", &whole);
+    for (what, value, code) in [
+        ("TITLE", "Do it [skip ci]", 1),
+        ("TITLE", "Do it [CI-Skip]", 1),
+        ("DESCRIPTION", "Closes #7.\n\n[ci skip]\nReally", 1),
+        ("DESCRIPTION", "Never skip ci", 0),
+    ] {
+        let variable = format!("CI_MERGE_REQUEST_{what}");
+        let output = repo.command("scripts/checks/evidence").env(variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{value}: {}", text(&output));
+    }
 }
 
 #[test]

@@ -280,6 +280,39 @@ fn what_was_removed_altered_reordered_cut_or_signed_by_another_is_found() {
 }
 
 #[test]
+fn a_gap_that_a_merge_request_explains_is_a_note() {
+    let Some(world) = World::new() else { return };
+    world.history();
+    let verified = || world.verify(&world.log());
+    let skipped = world.commit("NEWS", "two\n", "Two [skip ci]");
+    world.repo.git(&["tag", "v1.1.0"]);
+    let third = world.commit("NEWS", "three\n", "Three");
+    world.gate(5, "success", &skipped);
+    let found = stdout(&verified());
+    assert!(
+        found.contains("(Two [skip ci]) has no record of its gate") && found.contains("in evidence/gaps"),
+        "{found}"
+    );
+    assert_eq!(found.lines().count(), 2, "{found}");
+    let gaps = |text: &str, before: &str, job: u32| {
+        let commit = world.commit("evidence/gaps", text, "Explain");
+        world.gate(job, "success", before);
+        commit
+    };
+    // Without a reason, of too few digits, or of another commit.
+    let text = format!("# Why\n{skipped}\n{} short\n{third} other\nv1.1 tag\n", &skipped[..6]);
+    let fourth = gaps(&text, &third, 6);
+    assert_eq!(stdout(&verified()).lines().count(), 2, "{text}");
+    gaps(&format!("{} skipped by mistake\nv1.1.0 so too\n", &skipped[..7]), &fourth, 7);
+    let said = passed(&verified());
+    assert!(
+        said.contains(&format!("{skipped} has no record, which evidence/gaps explains: skipped by mistake\n")),
+        "{said}"
+    );
+    assert!(said.contains("in order, except for 2 that evidence/gaps explains\n"), "{said}");
+}
+
+#[test]
 fn a_retired_key_counts_for_what_it_signed_before() {
     let Some(world) = World::new() else { return };
     world.history();
