@@ -135,6 +135,24 @@ fn changes(name: &str, job: &Value, factory: &Factory, say: &mut impl FnMut(Stri
     }
 }
 
+/// GitLab cancels what is interruptible of an older commit, and a gate that was canceled would be on record as failed.
+#[test]
+fn a_later_commit_cancels_no_gate_that_is_recorded() {
+    if !crate::support::need("python") {
+        return;
+    }
+    for combination in PAIRWISE.iter() {
+        let pipeline = documents(&[combination.text(".gitlab-ci.yml")]).remove(0);
+        let rules = pipeline["workflow"]["rules"].as_array().unwrap();
+        assert_eq!(rules.len(), 3, "{}", combination.name());
+        for rule in rules {
+            let proposed = rule["if"].as_str().unwrap().contains("merge_request_event");
+            let kept = rule["auto_cancel"] == json!({"on_new_commit": "none"});
+            assert_ne!(proposed, kept, "{}: {rule}", combination.name());
+        }
+    }
+}
+
 #[test]
 fn what_breaks_a_rule_is_found() {
     let sound = r#"
