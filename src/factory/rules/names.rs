@@ -42,9 +42,18 @@ pub(crate) fn factory_name(text: &str) -> Result<(), Fault> {
     ensure(text.len() >= 2, "is too short", remedy)
 }
 
-/// An environment's name: as a factory's, from one character.
+/// Environments in GitLab, with their own variables and signing keys, that the control repo's own jobs use.
+const OWN_ENVIRONMENTS: [&str; 2] = ["control-plane", "evidence"];
+
+/// An environment's name: as a factory's, from one character, and none that the control repo's own jobs use.
 pub(crate) fn environment(text: &str) -> Result<(), Fault> {
-    slug(text, "use 1 to 32 of a-z, 0-9 and single -, beginning with a letter, such as `staging`")
+    slug(text, "use 1 to 32 of a-z, 0-9 and single -, beginning with a letter, such as `staging`")?;
+    let remedy = "use another name, such as `staging`";
+    ensure(
+        !OWN_ENVIRONMENTS.contains(&text),
+        format!("is `{text}`, an environment of the control repo's own jobs"),
+        remedy,
+    )
 }
 
 fn slug(text: &str, remedy: &str) -> Result<(), Fault> {
@@ -117,6 +126,9 @@ mod tests {
         for name in ["ab", "acme", "a1-b2", &"a".repeat(32)] {
             assert_eq!(factory_name(name), Ok(()), "{name}");
         }
+        for name in ["a", "staging", "evidence-2", "my-control-plane"] {
+            assert_eq!(environment(name), Ok(()), "{name}");
+        }
         for name in ["ada", "_svc", "a", "op-1"] {
             assert_eq!(operator(name), Ok(()), "{name}");
         }
@@ -129,6 +141,9 @@ mod tests {
     fn names_that_do_not() {
         for name in ["", "a", "1a", "-a", "a-", "a--b", "Acme", "a_b", "a b", "ä1", &"a".repeat(33)] {
             assert!(factory_name(name).is_err(), "{name}");
+        }
+        for name in ["", "a_b", "evidence", "control-plane"] {
+            assert!(environment(name).is_err(), "{name}");
         }
         for name in [
             "",
