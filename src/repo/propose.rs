@@ -57,6 +57,13 @@ fn description(report: &Report) -> String {
         lines.extend(["Files with changes of your own:".to_owned(), String::new()]);
         lines.extend(report.findings.iter().map(|finding| format!("- `{}`: {}", finding.path, finding.sort.as_text())));
     }
+    if !report.from.is_empty() && report.from != report.to {
+        lines.push(String::new());
+        lines.push(
+            "Before you merge, run `factoryup apply gitlab`: it creates what the new jobs need, such as signing keys."
+                .to_owned(),
+        );
+    }
     if report.conflicts().next().is_some() {
         lines.push(String::new());
         lines.push("To resolve the conflicts, check out the branch and run `factoryup resolve`.".to_owned());
@@ -78,5 +85,13 @@ mod tests {
         assert_eq!(title(&report), "Draft: Upgrade the templates from 1.0.0 to 2.0.0");
         let text = description(&report);
         assert!(!text.contains('\n') && text.contains("\\n- `a`: conflict: it was there;"), "{text}");
+    }
+
+    #[test]
+    fn an_upgrade_names_what_must_come_before_its_merge() {
+        let says =
+            |from, to| description(&Report::new(from, to)).contains("Before you merge, run `factoryup apply gitlab`");
+        assert!(says("1.0.0", "2.0.0"));
+        assert!(!says("", "2.0.0") && !says("2.0.0", "2.0.0"), "an adoption or new settings");
     }
 }
