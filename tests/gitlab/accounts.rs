@@ -87,7 +87,7 @@ fn variables_of_a_group_that_cannot_be_read_are_not_said_to_be_missing_for_sure(
     let Some(situation) = Situation::handed_off() else { return };
     let id = situation.get("")["id"].as_u64().unwrap();
     let token = situation.plane.member(id, "mia", 40);
-    let wanted = || vec![Place::new("EVIDENCE_SIGNING_KEY", "evidence")];
+    let wanted = || vec![Place::new("CLOUDFLARE_API_TOKEN", "production")];
     let remarks = |mut target: GitlabTarget| target.now(wanted()).unwrap().unwrap().remarks;
     let unread = "a group may have what is missing: your account cannot read the CI/CD variables of factory";
     assert_eq!(remarks(situation.target_with(Secret::new(token)))[0], unread);
