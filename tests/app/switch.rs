@@ -70,8 +70,9 @@ pub(crate) fn nobody_notices(app: &App<'_>) {
             );
             // Requests are held for 10 s, and with so much else to do this machine may need longer to stop one release and start another.
             let is_slow = overlap == "no" && took > Duration::from_secs(8);
-            // What is open when the program is killed, and cannot be asked twice, is lost.
-            let lost = load.failed.iter().filter(|request| what == "kill -9" && request.starts_with("POST")).count();
+            // What is open when the program is killed, and cannot be asked twice, is lost: a POST, and what was answered in part.
+            let once = |request: &&String| request.starts_with("POST") || request.contains("JSONDecodeError");
+            let lost = load.failed.iter().filter(|request| what == "kill -9" && once(request)).count();
             assert!(failed == lost && lost <= 2 || is_slow, "{what}: {:?}\n{table}", load.failed);
             assert!(load.sent > 50);
             assert!(load.versions.keys().all(|version| good.contains(version)), "{what}: {:?}", load.versions);
