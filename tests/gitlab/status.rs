@@ -178,7 +178,7 @@ fn the_card_names_what_factoryup_cannot_make_for_ci() {
     let shown = lines.find(|line| line["event"] == "card").unwrap()["card"].clone();
     let all = parts(&shown);
     let names =
-        "CI lacks 4 variables: CONTROL_PLANE_PLAN_TOKEN (control-plane), CONTROL_PLANE_APPLY_TOKEN (control-plane), ";
+        "CI lacks 3 variables: CONTROL_PLANE_PLAN_TOKEN (control-plane), CONTROL_PLANE_APPLY_TOKEN (control-plane), ";
     is(&all, "variables", "attention", names);
     is(
         &all,
