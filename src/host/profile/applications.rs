@@ -66,8 +66,8 @@ RestrictSUIDSGID=yes
 LockPersonality=yes
 ";
 
-/// The edge of earlier versions, a service of the user that ran the applications. It serves those that `factory-deploy` has not taken
-/// over.
+/// The edge of earlier versions, a service of the user that ran the applications. It serves those that their owner has not moved
+/// to `factory-deploy`.
 const EDGE_OF_BEFORE: &str = "\
 # Written by factoryup. .factory/deploy of each application writes the part of that application.
 {
@@ -108,7 +108,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
     resources.push(Box::new(File::system("/etc/factory/edge.Caddyfile", EDGE)));
     let edge = File::system("/etc/systemd/system/factory-edge.service", EDGE_SERVICE);
     resources.push(Box::new(edge.then(Then::DaemonReload)));
-    // The folder of each application is closed. The edge of before looks for its parts here.
+    // Directories of applications are closed. The edge of earlier versions looks for its parts here.
     resources.push(Box::new(Directory {
         path: HostPath::new("/srv/apps"),
         mode: "751",
