@@ -224,6 +224,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
     ("restore-backup", &[
         ("Create an empty project", Host),
         ("git clone --mirror", Host),
+        ("scripts/evidence restore", Test("tests/rendered/recording.rs", "a_log_that_was_tampered_with_is_put_back_and_what_was_there_is_kept")),
         ("factoryup apply gitlab", Test("tests/gitlab/hand_off.rs", "an_empty_group_becomes_a_project_under_the_policy")),
         ("Secrets are not in the copy", LEADS),
         ("jq '.serial", States),

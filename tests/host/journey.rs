@@ -251,7 +251,7 @@ impl Journey {
     pub fn explain(&self, outcome: &Result<Outcome>) -> String {
         let hints = outcome.as_ref().err().map(Error::hints).unwrap_or_default().join("\n");
         let log = self.inside("tail -n 40 /var/lib/factoryup/log/* 2>/dev/null || true");
-        format!("{outcome:?}\n{hints}\n{log}")
+        format!("{log}\n{hints}\n{outcome:?}")
     }
 
     /// What a command prints inside, as root.

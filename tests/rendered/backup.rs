@@ -69,8 +69,16 @@ fn a_kept_copy_is_encrypted_and_drilled_without_gitlab() {
         "{}",
         text(&compared)
     );
+    // Whose copy it is does not show, so nothing in it is run.
+    for script in ["scripts/check", "scripts/evidence"] {
+        repo.write(script, "#!/bin/sh\ntouch \"$TMPDIR/ran\"\n");
+    }
+    repo.git(&["commit", "-qam", "Run what the copy has"]);
+    repo.git(&["push", "-q", "origin", "HEAD:main"]);
     fs::create_dir(repo.path().join("../cut")).unwrap();
     passed(&backup(&["keep", "../cut"]));
+    repo.git(&["reset", "-q", "--soft", "HEAD~1"]);
+    repo.git(&["checkout", "-q", "HEAD", "--", "scripts"]);
     drop(plane);
 
     assert_eq!(backup(&["keep", "../place"]).status.code(), Some(69), "GitLab is away");

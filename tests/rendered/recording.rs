@@ -117,6 +117,16 @@ fn a_log_that_was_tampered_with_is_put_back_and_what_was_there_is_kept() {
         fs::remove_file(&there[0]).unwrap();
     }
     passed(&world.verify(&world.log()));
+
+    // As a backup has it, into the project that takes the place of a lost one.
+    let state = world.plane.get(&format!("/projects/{}/terraform/state/evidence", world.project)).body;
+    let restored = world.plane.project("restored");
+    world.repo.git(&["remote", "set-url", "origin", &world.plane.remote("restored", &world.token)]);
+    world.repo.write("evidence.json", &state.to_string());
+    let said = passed(&world.job(0, &["restore", "evidence.json"], &[]));
+    assert!(said.contains("GitLab had none before"), "{said}");
+    let there = world.plane.get(&format!("/projects/{restored}/terraform/state/evidence")).body;
+    assert_eq!(there["log"], state["log"]);
 }
 
 #[test]
