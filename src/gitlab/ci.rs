@@ -82,12 +82,12 @@ impl Purpose {
         }
     }
 
-    /// The scope of its token.
-    pub(super) fn scope(self) -> &'static str {
+    /// The scopes of its token, with which it also renews itself: `scripts/renew` of the control repo.
+    pub(super) fn scopes(self) -> &'static [&'static str] {
         match self {
-            Self::Plan => "read_api",
+            Self::Plan => &["read_api", "self_rotate"],
             // Creating an issue takes it, whatever the role.
-            Self::Apply | Self::Report => "api",
+            Self::Apply | Self::Report => &["api"],
         }
     }
 

@@ -48,11 +48,14 @@ pub(super) fn revert(situation: &Situation) -> Outcome {
 }
 
 /// The three jobs that sign in, each with its variable.
-const TOKENS: [(&str, &str, &str, u64); 3] = [
-    ("plan", "CONTROL_PLANE_PLAN_TOKEN", "read_api", 40),
-    ("apply", "CONTROL_PLANE_APPLY_TOKEN", "api", 40),
-    ("report", "REPORT_TOKEN", "api", 20),
+const TOKENS: [Token; 3] = [
+    ("plan", "CONTROL_PLANE_PLAN_TOKEN", &["read_api", "self_rotate"], 40),
+    ("apply", "CONTROL_PLANE_APPLY_TOKEN", &["api"], 40),
+    ("report", "REPORT_TOKEN", &["api"], 20),
 ];
+
+/// The job, the variable, the scopes and the role.
+type Token = (&'static str, &'static str, &'static [&'static str], u64);
 
 fn project_id(situation: &Situation) -> u64 {
     situation.get("")["id"].as_u64().unwrap()
@@ -75,14 +78,14 @@ fn working(situation: &Situation, word: &str) -> Vec<u64> {
 }
 
 /// That a job's variables hold its one token, and that the token works.
-fn is_in_place(situation: &Situation, (word, key, scope, level): (&str, &str, &str, u64), environment: &str) {
+fn is_in_place(situation: &Situation, (word, key, scopes, level): Token, environment: &str) {
     let shown = variable(situation, key, environment).unwrap_or_else(|| panic!("{key} {environment}"));
     for flag in ["protected", "masked", "hidden"] {
         assert_eq!(shown[flag], true, "{key} {flag}");
     }
     let text = value(situation, key, environment).unwrap();
     let own = situation.plane.as_token(&text).get("/personal_access_tokens/self").body;
-    assert_eq!(own["scopes"], json!([scope]), "{key}");
+    assert_eq!(own["scopes"], json!(scopes), "{key}");
     assert_eq!(own["expires_at"], expires_in(90), "{key}");
     assert_eq!(json!(working(situation, word)), json!([own["id"]]), "{key}");
     let mark = format!("factoryup: token {}, expires {}; ", own["id"], expires_in(90));

@@ -8,6 +8,8 @@
     clippy::disallowed_methods
 )]
 
+#[path = "../support/control_repo.rs"]
+mod control_repo;
 #[path = "../../crates/gitlab-stand-in/tests/support/openapi.rs"]
 mod openapi;
 #[path = "../../crates/gitlab-stand-in/tests/support/plane.rs"]
@@ -33,6 +35,7 @@ mod passphrases;
 mod pipeline;
 mod proof;
 mod refusals;
+mod renewal;
 mod reverting;
 mod secrets;
 mod signing;

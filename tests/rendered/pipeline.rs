@@ -120,7 +120,8 @@ fn an_event_starts_the_jobs_it_should() {
     );
     assert_eq!(
         repo.jobs(NIGHTLY),
-        [vec!["freshness".into(), "backup-drill".into()], each(&["drift:ROOT", "expiry:ROOT"])].concat()
+        [vec!["freshness".into(), "backup-drill".into(), "renew".into()], each(&["drift:ROOT", "expiry:ROOT"])]
+            .concat()
     );
     assert_eq!(repo.jobs(TAG), [checks.clone(), vec!["release".into(), "gate".into(), "evidence".into()]].concat());
 

@@ -5,6 +5,8 @@
 //! 60 days. Otherwise a new token is created, the variables are written, and the other tokens of factoryup's are revoked, in this order. A job
 //! that runs meanwhile may have one of those.
 //!
+//! `scripts/renew` of the control repo has the same rule, so that no apply is needed to renew them: there each token renews itself.
+//!
 //! Source: <https://docs.gitlab.com/api/service_accounts/>.
 
 use jiff::civil::Date;
@@ -54,9 +56,9 @@ fn words(places: &[Place]) -> String {
 
 fn change(purpose: Purpose, action: Action, places: &[Place]) -> Change {
     let verb = if action == Action::Create { "create a" } else { "replace the" };
-    let (word, scope, places) = (purpose.word(), purpose.scope(), words(places));
+    let (word, scopes, places) = (purpose.word(), purpose.scopes().join(" and "), words(places));
     let summary = format!(
-        "{verb} token for CI's {word} jobs: {scope}, {DAYS} days if GitLab allows that, in the CI/CD variable {places}"
+        "{verb} token for CI's {word} jobs: {scopes}, {DAYS} days if GitLab allows that, in the CI/CD variable {places}"
     );
     Change::new(format!("{KIND}:{word}"), action, summary)
 }
@@ -90,7 +92,9 @@ fn is_right(purpose: Purpose, tokens: &[TokenFacts], places: &[Place], all: &Var
     let mark = mark(token.id, ends);
     let holds =
         |place: &Place| matches!(all.holder(place), Holder::Ours(one) if one.is_guarded() && one.mark() == Some(&mark));
-    token.scopes == [purpose.scope()] && places.iter().all(holds)
+    let has = |scope: &&str| token.scopes.iter().any(|its| its == scope);
+    let scopes = purpose.scopes();
+    token.scopes.len() == scopes.len() && scopes.iter().all(has) && places.iter().all(holds)
 }
 
 /// Whether a variable of factoryup's holds this token.
@@ -145,7 +149,7 @@ impl Resource for CiTokens {
             revoke(site, &home, &account, token.id)?;
         }
         let asked = days_from_now(DAYS);
-        let made = agent_token::mint_of(site, &home, &account, &token_name(purpose), &[purpose.scope()], asked)?;
+        let made = agent_token::mint_of(site, &home, &account, &token_name(purpose), purpose.scopes(), asked)?;
         let (id, ends, value) = (made.id, made.ends(asked), Secret::new(made.token));
         for place in &places {
             variable::set(site, place, Some(&value), &mark(id, ends))?;
