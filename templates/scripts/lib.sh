@@ -106,7 +106,7 @@ api_ready() {
 
 # get PATH: what GitLab answers, in the file "$answer".
 get() {
-    curl -sS --fail-with-body -H "@$header" "$api/$1" >"$answer" ||
+    curl -sS --fail-with-body --connect-timeout 10 --max-time 120 -H "@$header" "$api/$1" >"$answer" ||
         die 69 "$api/$1: $(jq -r '.message // .error // empty' "$answer" 2>/dev/null)"
 }
 
@@ -114,7 +114,7 @@ get() {
 send() {
     body=$(cat)
     [ -n "$body" ] || die 70 "nothing to send to $2"
-    printf %s "$body" | curl -sS --fail-with-body -X "$1" -H "@$header" -H 'Content-Type: application/json' --data-binary @- "$api/$2" >"$answer" ||
+    printf %s "$body" | curl -sS --fail-with-body --connect-timeout 10 --max-time 120 -X "$1" -H "@$header" -H 'Content-Type: application/json' --data-binary @- "$api/$2" >"$answer" ||
         die 69 "$api/$2: $(jq -r '.message // .error // empty' "$answer" 2>/dev/null)"
 }
 

@@ -1,6 +1,7 @@
 //! CI's tokens renew themselves in the night, by `scripts/renew` of the control repo, so that no apply has to.
 
-use std::process::Output;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
 
 use serde_json::json;
 
@@ -12,13 +13,27 @@ use super::support;
 
 const KEYS: [&str; 3] = ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN", "REPORT_TOKEN"];
 
+/// What a proxy answers to whoever renews a token: an error page that says it went well.
+const PROXY: &str = r#"#!/bin/sh
+case "$*" in *self/rotate*) ;; *) exec "$CURL" "$@" ;; esac
+while [ $# -gt 0 ]; do
+    [ "$1" != -o ] || echo '<html>Sign in</html>' >"$2"
+    shift
+done
+printf 200
+"#;
+
 /// As the nightly job has it: the variables of its environment.
 fn renew(situation: &Situation, repo: &ControlRepo) -> Output {
+    job(situation, repo).output().unwrap()
+}
+
+fn job(situation: &Situation, repo: &ControlRepo) -> Command {
     let mut command = repo.command(repo.path().join("scripts/renew").to_str().unwrap());
     command.env("CI_API_V4_URL", format!("{}/api/v4", situation.plane.url()));
     command.env("CI_PROJECT_ID", situation.get("")["id"].to_string());
     command.envs(KEYS.into_iter().filter_map(|key| Some((key, value(situation, key, "control-plane")?))));
-    command.output().unwrap()
+    command
 }
 
 fn texts(situation: &Situation) -> [Option<String>; 3] {
@@ -31,7 +46,11 @@ fn end_in(situation: &Situation, days: i64) {
         let body = json!({ "expires_at": expires_in(days) });
         let text = value(situation, key, "control-plane").unwrap();
         let made = situation.plane.as_token(&text).post("/personal_access_tokens/self/rotate", &body).body;
-        let mark = format!("factoryup: token {}, expires {}; x", made["id"], expires_in(days));
+        let mark = format!(
+            "factoryup: token {}, expires {}; empty this text to keep a value of your own",
+            made["id"],
+            expires_in(days)
+        );
         let all = situation.get("/variables");
         for one in all.as_array().unwrap().iter().filter(|one| one["key"] == key) {
             let scope = &one["environment_scope"];
@@ -72,6 +91,30 @@ fn tokens_of_jobs_renew_themselves_and_leave_an_apply_nothing_to_do() {
     let pending: Vec<_> = situation.pending().into_iter().filter(|id| id.starts_with("ci-token")).collect();
     assert_eq!(pending, [""; 0]);
     assert_eq!(passed(&renew(&situation, &repo)).matches(": 90 days left\n").count(), 3);
+}
+
+#[test]
+fn a_page_of_a_proxy_is_no_new_token() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let Some(situation) = Situation::new() else { return };
+    situation.apply(QUIET).unwrap();
+    end_in(&situation, 30);
+    let (repo, before) = (ControlRepo::new("everything"), (texts(&situation), situation.get("/variables")));
+    let folder = tempfile::tempdir().unwrap();
+    let curl = folder.path().join("curl");
+    std::fs::write(&curl, PROXY).unwrap();
+    std::fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), support::path());
+    let mut command = job(&situation, &repo);
+    let output = command.env("CURL", support::tool("curl").unwrap()).env("PATH", path).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let said = "GitLab's answer has no token, and may have ended the old one; run: factoryup apply gitlab";
+    assert_eq!(text(&output).matches(said).count(), 3, "{}", text(&output));
+    assert_eq!((texts(&situation), situation.get("/variables")), before);
+    passed(&renew(&situation, &repo));
+    assert_ne!(texts(&situation), before.0);
 }
 
 #[test]
@@ -117,12 +160,22 @@ fn what_cannot_be_renewed_stays_and_is_said() {
     assert_eq!(plan_token.post("/personal_access_tokens/self/rotate", &json!({})).status, 200);
     let output = renew(&situation, &repo);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("CONTROL_PLANE_PLAN_TOKEN: GitLab answers 401\n"), "{}", text(&output));
+    assert!(
+        text(&output).contains("CONTROL_PLANE_PLAN_TOKEN: GitLab answers 401; run: factoryup apply gitlab\n"),
+        "{}",
+        text(&output)
+    );
     assert!(text(&output).contains("CONTROL_PLANE_APPLY_TOKEN: renewed"), "{}", text(&output));
     assert_eq!(variable(&situation, KEYS[0], "control-plane").unwrap()["description"], plan);
+    let issue = || {
+        let all = situation.get("/issues?state=opened&labels=due");
+        all.as_array().unwrap().iter().map(|issue| issue["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(issue(), ["Tokens of CI's jobs are not renewed"]);
     // And an apply brings all right again.
     situation.apply(QUIET).unwrap();
     assert_eq!(passed(&renew(&situation, &repo)).matches(" days left\n").count(), 2);
+    assert_eq!(issue(), [""; 0]);
 
     let output = repo.command(repo.path().join("scripts/renew").to_str().unwrap()).output().unwrap();
     assert_eq!(output.status.code(), Some(78), "{}", text(&output));
