@@ -8,10 +8,7 @@ use std::process::{Child, ChildStdin, Stdio};
 
 use crate::command::{command, run, tail};
 use crate::error::{Error, Result};
-use crate::network::Slot;
-
-/// What of every host is on record while it lives: one folder per host, gone after a restart of the machine.
-pub(crate) const RUN: &str = "/run/factoryup";
+use crate::network::{RUN, Slot};
 
 /// The one program that takes a host away.
 const PROGRAM: &str = include_str!("cleanup.sh");

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use rustix::fs::FlockOperation;
 
-use crate::cleanup::RUN;
 use crate::command::{command, run};
 use crate::error::{Error, Result};
+
+/// What of every host is on record while it lives: one folder per host, gone after a restart of the machine.
+pub(crate) const RUN: &str = "/run/factoryup";
 
 /// How many hosts can run side by side: one /30 each out of [`RANGE`].
 const SLOTS: u8 = 64;

@@ -44,6 +44,7 @@ pub use crate::error::{Error, Result};
 pub use crate::log::{Fault, LoggedRequest};
 
 mod access;
+mod api;
 mod auth;
 mod call;
 mod ci;

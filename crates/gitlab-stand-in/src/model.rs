@@ -104,6 +104,9 @@ pub(crate) struct ProtectedTag {
     pub(crate) create: Vec<Grant>,
 }
 
+/// CI/CD variables by name.
+pub(crate) type Variables = BTreeMap<String, String>;
+
 /// A CI/CD variable.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "GitLab's attributes are switches")]
@@ -202,7 +205,7 @@ pub(crate) struct Pipeline {
     /// Whether its ref was protected when it was made.
     pub(crate) protected: bool,
     /// The variables that all its jobs get.
-    pub(crate) variables: crate::ci::Variables,
+    pub(crate) variables: Variables,
 }
 
 /// A merge request within one project.

@@ -2,10 +2,9 @@
 
 use crate::access::{is_protected, matches};
 use crate::auth::now;
-use crate::ci::{self, Occasion, Variables};
-use crate::model::{Environment, Job, Pipeline, Project, Run};
+use crate::ci::{self, Occasion};
+use crate::model::{Environment, Job, Pipeline, Project, Run, Variables};
 use crate::reply::{Refusal, not_found};
-use crate::routes::tier_of;
 use crate::running::advance;
 use crate::state::{Settings, State};
 
@@ -215,6 +214,23 @@ fn ensure_environment(state: &mut State, project: u64, name: &str, tier: Option<
         auto_stop_setting: "always".to_owned(),
         created_at: now(),
     });
+}
+
+/// The tier GitLab reads off a name. Source: <https://docs.gitlab.com/ci/environments/#deployment-tier-of-environments>.
+pub(crate) fn tier_of(name: &str) -> &'static str {
+    let name = name.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if has(&["dev", "review", "trunk"]) {
+        "development"
+    } else if has(&["test", "tst", "int", "accept", "acpt", "qa", "qc", "control", "quality"]) {
+        "testing"
+    } else if has(&["stag", "stg", "modl", "model", "pre", "demo", "non"]) {
+        "staging"
+    } else if has(&["prod", "prd", "live"]) {
+        "production"
+    } else {
+        "other"
+    }
 }
 
 /// Makes the pipelines of the open merge requests that come from a branch.

@@ -168,7 +168,7 @@ mod tests {
             yaml_errors: None,
             created_at: String::new(),
             protected: true,
-            variables: crate::ci::Variables::new(),
+            variables: crate::model::Variables::new(),
         }
     }
 

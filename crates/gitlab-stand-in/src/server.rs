@@ -8,12 +8,13 @@ use std::thread::{self, JoinHandle};
 
 use tiny_http::{Request, Server};
 
+use crate::api;
 use crate::gate::Cutter;
 use crate::git_http::{self, GitRequest};
 use crate::log::{Fault, LoggedRequest};
 use crate::pushes;
 use crate::reply::{Refusal, Reply, error, message};
-use crate::router::{self, Incoming};
+use crate::router::Incoming;
 use crate::state::{Settings, State};
 
 /// The largest body of an API call, in bytes: GitLab's own limit for a commit of many files is of this order.
@@ -125,14 +126,14 @@ fn head(request: &Request) -> Incoming {
 }
 
 fn answer(request: &mut Request, incoming: &mut Incoming, shared: &Shared) -> (Reply, LoggedRequest) {
-    if incoming.path.starts_with(router::PREFIX) {
+    if incoming.path.starts_with(api::PREFIX) {
         let read = request.as_reader().take(BODY_LIMIT + 1).read_to_end(&mut incoming.body);
         if read.is_err() || incoming.body.len() as u64 > BODY_LIMIT {
             let refusal = error(413, "Request Entity Too Large").into_reply();
             let entry = LoggedRequest { status: refusal.status, ..incoming.entry() };
             return (refusal, entry);
         }
-        return router::answer(&mut shared.state(), &shared.settings, incoming);
+        return api::answer(&mut shared.state(), &shared.settings, incoming);
     }
     let mut entry = incoming.entry();
     let reply = match GitRequest::parse(incoming) {
@@ -169,6 +170,6 @@ fn welcome(settings: &Settings) -> String {
          everything but its repositories when it stops. API: {}{}\n",
         settings.version(),
         settings.url,
-        router::PREFIX
+        api::PREFIX
     )
 }

@@ -4,12 +4,9 @@
 //! parentheses. A variable alone is true when it is set and not empty. Source:
 //! <https://docs.gitlab.com/ci/jobs/job_rules/#cicd-variable-expressions>.
 
-use std::collections::BTreeMap;
-
 use regex_lite::Regex;
 
-/// The CI/CD variables a pipeline has.
-pub(crate) type Variables = BTreeMap<String, String>;
+use crate::model::Variables;
 
 /// Whether an expression holds; an error when it is not one.
 pub(super) fn holds(expression: &str, variables: &Variables) -> Result<bool, String> {

@@ -11,8 +11,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::git::Git;
+use crate::model::Variables;
 
-pub(crate) use expression::Variables;
 pub(crate) use jobs::PlannedJob;
 pub(crate) use select::Occasion;
 

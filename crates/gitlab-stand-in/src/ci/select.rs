@@ -6,9 +6,9 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::{Map, Value};
 
-use super::expression::{Variables, holds};
+use super::expression::holds;
 use super::jobs::{PlannedJob, is_manual, needed};
-use crate::model::After;
+use crate::model::{After, Variables};
 
 /// What a pipeline is made for.
 pub(crate) struct Occasion {

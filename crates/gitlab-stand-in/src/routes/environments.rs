@@ -5,28 +5,12 @@ use serde_json::{Value, json};
 use crate::auth::{Need, now};
 use crate::call::Call;
 use crate::model::{DEVELOPER, Environment, REPORTER};
+use crate::pipelines::tier_of;
 use crate::reply::{Outcome, Refusal, Reply, bad_request, message, not_found};
 use crate::router::Route;
 
 const TIERS: &[&str] = &["production", "staging", "testing", "development", "other"];
 const AUTO_STOP: &[&str] = &["always", "with_action"];
-
-/// The tier GitLab reads off a name. Source: <https://docs.gitlab.com/ci/environments/#deployment-tier-of-environments>.
-pub(crate) fn tier_of(name: &str) -> &'static str {
-    let name = name.to_ascii_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if has(&["dev", "review", "trunk"]) {
-        "development"
-    } else if has(&["test", "tst", "int", "accept", "acpt", "qa", "qc", "control", "quality"]) {
-        "testing"
-    } else if has(&["stag", "stg", "modl", "model", "pre", "demo", "non"]) {
-        "staging"
-    } else if has(&["prod", "prd", "live"]) {
-        "production"
-    } else {
-        "other"
-    }
-}
 
 fn environment_json(environment: &Environment) -> Value {
     json!({

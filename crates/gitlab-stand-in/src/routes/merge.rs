@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::merge_requests::{detailed_status, position, request_json, source_sha};
-use crate::auth::now;
+use crate::auth::{Need, now};
 use crate::call::Call;
 use crate::git::Identity;
 use crate::hooks::{Moved, Push};
 use crate::model::REPORTER;
 use crate::pushes;
 use crate::reply::{Outcome, Refusal, Reply, message, not_found};
+use crate::router::Route;
 
 /// The commits that a merge made.
 struct Merged {
@@ -18,7 +19,7 @@ struct Merged {
     squash_commit: Option<String>,
 }
 
-pub(super) fn merge(call: &mut Call<'_>) -> Outcome {
+fn merge(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let at = position(call, id)?;
     let (user, actor, project) = (call.user()?, call.actor(id)?, call.at(id)?);
@@ -108,3 +109,16 @@ fn make(call: &Call<'_>, id: u64, at: usize, user: u64, source: &str, target: &s
     let head = git.commit_tree(repository, &tree, &[target, &tip], &text, &who)?;
     Ok(Merged { merge_commit: Some(head.clone()), head, squash_commit })
 }
+
+const MERGE: &[&str] = &[
+    "merge_commit_message",
+    "squash_commit_message",
+    "should_remove_source_branch",
+    "auto_merge",
+    "merge_when_pipeline_succeeds",
+    "sha",
+    "squash",
+];
+
+pub(super) const ROUTES: &[Route] =
+    &[Route::new("PUT", "/projects/:id/merge_requests/:merge_request_iid/merge", Need::Write, MERGE, merge)];

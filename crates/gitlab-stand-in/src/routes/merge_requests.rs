@@ -6,7 +6,6 @@
 use serde_json::{Value, json};
 
 use super::accounts::user_json;
-use super::merge::merge;
 use super::pipelines::pipeline_json;
 use crate::auth::{Need, now};
 use crate::call::Call;
@@ -249,15 +248,6 @@ const LIST: &[&str] = &["state", "source_branch", "target_branch", "author_id", 
 const CREATE: &[&str] =
     &["title", "source_branch", "target_branch", "description", "labels", "remove_source_branch", "squash"];
 const EDIT: &[&str] = &["title", "description", "state_event", "labels", "remove_source_branch", "squash"];
-const MERGE: &[&str] = &[
-    "merge_commit_message",
-    "squash_commit_message",
-    "should_remove_source_branch",
-    "auto_merge",
-    "merge_when_pipeline_succeeds",
-    "sha",
-    "squash",
-];
 const ONE: &str = "/projects/:id/merge_requests/:merge_request_iid";
 
 pub(super) const ROUTES: &[Route] = &[
@@ -267,5 +257,4 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("PUT", ONE, Need::Write, EDIT, edit),
     Route::new("DELETE", ONE, Need::Write, &[], delete),
     Route::new("GET", "/projects/:id/merge_requests/:merge_request_iid/pipelines", Need::Read, &[], pipelines),
-    Route::new("PUT", "/projects/:id/merge_requests/:merge_request_iid/merge", Need::Write, MERGE, merge),
 ];

@@ -28,8 +28,6 @@ mod states;
 mod tags;
 mod variables;
 
-pub(crate) use environments::tier_of;
-
 /// Every route. Within a file the more literal path stands before the more general.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
     [
@@ -45,6 +43,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         job_token::ROUTES,
         lint::ROUTES,
         members::ROUTES,
+        merge::ROUTES,
         merge_requests::ROUTES,
         pipelines::ROUTES,
         premium::ROUTES,
