@@ -62,6 +62,8 @@ impl Budget {
     pub const GIT: Self = Self { bytes: 32 * MIB, items: 200_000, time: Duration::from_mins(2) };
     /// One git command that speaks to a remote.
     pub const REMOTE: Self = Self { time: Duration::from_mins(30), ..Self::GIT };
+    /// How long less than one byte a second may come from a git remote before a transfer is given up.
+    pub const STALLED: Duration = Duration::from_mins(1);
     /// One program on a host that changes something.
     pub const HOST: Self = Self { bytes: 64 * MIB, items: 1_000_000, time: Duration::from_hours(2) };
     /// One program on a host that only looks.

@@ -15,7 +15,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::secret::redact;
+use crate::secret::plain::plain;
+use crate::secret::redactor::redact;
 
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,7 +93,7 @@ impl IoError {
 impl From<IoError> for Error {
     fn from(error: IoError) -> Self {
         use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
-        let text = crate::secret::plain(&error.to_string());
+        let text = plain(&error.to_string());
         let hint = match error.source.kind() {
             PermissionDenied => {
                 &format!("choose a directory that you can write to instead of {}", error.path.display())

@@ -15,8 +15,8 @@
 //! assert_eq!(said, "no [secret]; Authorization: Basic [secret]");
 //! ```
 
-mod plain;
-mod redactor;
+pub(crate) mod plain;
+pub(crate) mod redactor;
 
 use std::io::Read;
 use std::path::Path;

@@ -8,7 +8,7 @@ use super::Request;
 use super::error::AppError;
 
 /// The first port that is given to an application; those below are left to what else runs on a host.
-pub(super) const FIRST_PORT: u16 = 8100;
+const FIRST_PORT: u16 = 8100;
 
 /// GitLab's deployment tiers (<https://docs.gitlab.com/ci/environments/#deployment-tier-of-environments>).
 const TIERS: [&str; 5] = ["production", "staging", "testing", "development", "other"];
@@ -49,7 +49,7 @@ impl AppEntry {
         let mut free = (FIRST_PORT..=u16::MAX).filter(|port| !taken.contains(port));
         let mut environments = BTreeMap::new();
         for (index, name) in names.iter().enumerate().rev() {
-            let port = free.next().ok_or(AppError::NoPort)?;
+            let port = free.next().ok_or(AppError::NoPort { from: FIRST_PORT })?;
             let tier = tier(name, index + 1 == names.len()).to_owned();
             // Whoever is not yet let into production need not see what comes before it.
             environments

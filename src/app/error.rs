@@ -19,8 +19,8 @@ pub(super) enum AppError {
     TooOld { dir: PathBuf, missing: &'static str, commit: String },
     #[error("{file} in the control repo cannot be read: {why}")]
     Entry { file: String, why: String },
-    #[error("no port between {from} and {to} is free", from = super::entry::FIRST_PORT, to = u16::MAX)]
-    NoPort,
+    #[error("no port between {from} and {to} is free", to = u16::MAX)]
+    NoPort { from: u16 },
     #[error("cannot create an application repo in {}: {why}", dir.display())]
     Occupied { dir: PathBuf, why: &'static str },
     #[error("cannot adopt {}: {why}", dir.display())]
@@ -65,7 +65,7 @@ impl From<AppError> for Error {
             AppError::Entry { .. } => {
                 Self::data(text).hint("fix it by merge request; infra/apps/README.md describes the format")
             }
-            AppError::NoPort => Self::data(text).hint("remove unused applications from infra/apps"),
+            AppError::NoPort { .. } => Self::data(text).hint("remove unused applications from infra/apps"),
             AppError::Occupied { dir, .. } => Self::new(Kind::CannotWrite, text)
                 .hint("choose an empty or new directory with --path DIR")
                 .hint(format!("to adopt the repo there: --adopt {}", dir.display())),

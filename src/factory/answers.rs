@@ -97,7 +97,8 @@ impl Answers {
     /// What a field may be answered with without asking: what follows from the other answers, or its default.
     #[must_use]
     pub fn offer(&self, field: &Field) -> Option<Value> {
-        let suggested = field.suggest.and_then(|suggest| suggest(self)).and_then(|text| field.read(&text).ok());
+        let suggested = field.suggest.and_then(|suggest| suggest(&|key| self.get(key)));
+        let suggested = suggested.and_then(|text| field.read(&text).ok());
         suggested.or_else(|| field.default_value())
     }
 
@@ -157,6 +158,22 @@ impl Answers {
         table.try_into().map_err(|error: toml::de::Error| {
             Error::internal("the answers are each valid, but not together").caused_by(error)
         })
+    }
+}
+
+impl Field {
+    /// Whether the field means something, given the other answers.
+    #[must_use]
+    pub fn applies(&self, answers: &Answers) -> bool {
+        self.when.is_none_or(|when| {
+            answers.get(when.key).is_some_and(|value| when.any.contains(&value.to_string().as_str()))
+        })
+    }
+
+    /// Whether there must be an answer, given the others: it applies and has no default.
+    #[must_use]
+    pub fn is_required(&self, answers: &Answers) -> bool {
+        self.default.is_none() && self.applies(answers)
     }
 }
 

@@ -27,7 +27,7 @@ const PROTOCOLS: &str = "http:https";
 const PREFIX: &str = "factoryup-remote-";
 /// A folder is not taken for left behind before it is this old: it may not be locked yet, or the git of a killed run may still be at
 /// work in it. Longer than a remote may be silent.
-const SETTLED: Duration = Duration::from_secs(2 * super::remote::STALLED_SECONDS as u64);
+const SETTLED: Duration = Budget::STALLED.saturating_mul(2);
 
 /// Removes the folders that killed runs left: those that are ours, not new, and locked by nobody. What cannot be removed stays.
 fn clear_left_behind(common: &Path) {

@@ -7,7 +7,7 @@
 //! for the call: it is this token that must decide what happens. The repo's own configuration is not read at all: each call runs in a
 //! throw-away repo that borrows its objects (`relay`), so that a folder from somebody else brings no proxy and no certificate of its own.
 //!
-//! A server that stops answering is given up after [`STALLED_SECONDS`], and one that says too much or takes too long by
+//! A server that stops answering is given up after [`Budget::STALLED`], and one that says too much or takes too long by
 //! [`Budget::REMOTE`]; to a host that does not answer at all, curl tries to connect for up to five minutes.
 //!
 //! ```no_run
@@ -38,9 +38,6 @@ use crate::dialog::plain;
 use crate::error::{IoError, Kind, Result};
 use crate::secret::Secret;
 use crate::shell;
-
-/// How long less than one byte a second may come before a transfer is given up.
-pub const STALLED_SECONDS: u32 = 60;
 
 /// User name and token for HTTP Basic authentication. GitLab takes any user name with a personal, project or group token.
 pub type Login<'a> = (&'a str, &'a Secret);
@@ -131,7 +128,7 @@ fn configure(command: &mut Command, url: &str, origin: &str, credential: &Path) 
         "http.extraHeader=".to_owned(),
         format!("http.{origin}.extraHeader="),
         "http.lowSpeedLimit=1".to_owned(),
-        format!("http.lowSpeedTime={STALLED_SECONDS}"),
+        format!("http.lowSpeedTime={}", Budget::STALLED.as_secs()),
         // The longest match wins, and none is longer than the whole URL.
         format!("url.{url}.insteadOf={url}"),
         format!("url.{url}.pushInsteadOf={url}"),

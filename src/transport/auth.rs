@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
 
 use super::candidates::{Candidates, Source, Wanted};
-use super::host_key::Fingerprint;
+use super::fingerprint::Fingerprint;
 use super::key_file::{KeyFile, kind_of};
 use super::ssh_config::{Agent, SshConfig};
 use crate::dialog::{Dialog, plain};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ssh2::{Agent, PublicKey};
 
-use super::host_key::Fingerprint;
+use super::fingerprint::Fingerprint;
 use super::key_file::{KeyFile, kind_of, needs_client};
 use super::ssh_config::SshConfig;
 use crate::dialog::plain;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::host_key::Fingerprint;
+use super::fingerprint::Fingerprint;
 use crate::budget::Exceeded;
 use crate::dialog::plain;
 use crate::error::{Error, Kind};

@@ -1,47 +1,20 @@
 //! Verifies a host key: by `known_hosts`, a pinned fingerprint, or a question.
 
-use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use sha2::{Digest, Sha256};
-
 use super::error::TransportError;
+use super::fingerprint::Fingerprint;
 use super::known_hosts::{KeyStatus, KnownHost};
 use super::ssh_config::Strict;
 use crate::dialog::Dialog;
 use crate::error::Result;
 
-/// A key's fingerprint as OpenSSH shows it: `SHA256:` and 43 characters, the digest of the key's blob in base64 without padding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    /// The fingerprint of a key's blob (RFC 4253, section 6.6).
-    #[must_use]
-    pub fn of(key: &[u8]) -> Self {
-        Self(Sha256::digest(key).into())
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SHA256:{}", STANDARD_NO_PAD.encode(self.0))
-    }
-}
-
 impl FromStr for Fingerprint {
     type Err = TransportError;
 
     fn from_str(text: &str) -> Result<Self, TransportError> {
-        text.trim()
-            .strip_prefix("SHA256:")
-            .and_then(|digest| STANDARD_NO_PAD.decode(digest.trim_end_matches('=')).ok())
-            .and_then(|digest| digest.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| TransportError::Fingerprint(text.to_owned()))
+        Self::read(text).ok_or_else(|| TransportError::Fingerprint(text.to_owned()))
     }
 }
 

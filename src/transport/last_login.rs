@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::host_key::Fingerprint;
+use super::fingerprint::Fingerprint;
 use crate::plan::write_atomically;
 
 /// A login, and the host that it was for.

@@ -3,8 +3,7 @@
 use super::Status;
 use super::auth::said;
 use super::error::TransportError;
-use super::host_key::Fingerprint;
-use super::openssh::Client;
+use super::fingerprint::Fingerprint;
 
 /// ssh's exit code for a failure of its own. A command that ends with it, or by a signal, looks the same but for the messages.
 pub(super) const CLIENT_FAILED: Status = Status::Code(255);
@@ -32,46 +31,44 @@ const CLIENT_MESSAGES: [&str; 16] = [
     "stdio forwarding failed",
 ];
 
-impl Client {
-    /// What ssh's messages mean when nobody was logged in.
-    pub(super) fn failure(&self, stderr: &str) -> TransportError {
-        let (address, reason) = (self.address().to_owned(), last_message(stderr));
-        let says = |text: &str| stderr.contains(text);
-        if says("REMOTE HOST IDENTIFICATION HAS CHANGED")
-            && let Some(changed) = self.changed(stderr)
-        {
-            return changed;
-        }
-        if says("Could not resolve hostname") {
-            return TransportError::Resolve { host: self.host().to_owned(), reason };
-        }
-        if says("no matching ") || says("Unable to negotiate") {
-            return TransportError::KeyExchange { address, reason };
-        }
-        if says("kex_exchange_identification") || says("banner exchange") {
-            return TransportError::Handshake { address, reason };
-        }
-        let refused = says("Connection refused");
-        if refused || says("timed out") || says("No route to host") || says("Network is unreachable") {
-            return TransportError::Connect { address, reason, refused };
-        }
-        TransportError::Client { address: self.host().to_owned(), reason }
+/// What ssh's messages mean when nobody was logged in.
+pub(super) fn failure(host: &str, address: &str, stderr: &str) -> TransportError {
+    let (address, reason) = (address.to_owned(), last_message(stderr));
+    let says = |text: &str| stderr.contains(text);
+    if says("REMOTE HOST IDENTIFICATION HAS CHANGED")
+        && let Some(changed) = changed(host, stderr)
+    {
+        return changed;
     }
+    if says("Could not resolve hostname") {
+        return TransportError::Resolve { host: host.to_owned(), reason };
+    }
+    if says("no matching ") || says("Unable to negotiate") {
+        return TransportError::KeyExchange { address, reason };
+    }
+    if says("kex_exchange_identification") || says("banner exchange") {
+        return TransportError::Handshake { address, reason };
+    }
+    let refused = says("Connection refused");
+    if refused || says("timed out") || says("No route to host") || says("Network is unreachable") {
+        return TransportError::Connect { address, reason, refused };
+    }
+    TransportError::Client { address: host.to_owned(), reason }
+}
 
-    /// `Offending ED25519 key in FILE:LINE`, and the new key's fingerprint on a line of its own.
-    fn changed(&self, stderr: &str) -> Option<TransportError> {
-        let offending = stderr.lines().find_map(|line| line.trim().strip_prefix("Offending "))?;
-        let (kind, place) = offending.split_once(" key in ")?;
-        let (file, line) = place.rsplit_once(':')?;
-        let fingerprint = stderr.lines().find_map(|line| line.trim().trim_end_matches('.').parse().ok())?;
-        Some(TransportError::KeyChanged {
-            host: self.host().to_owned(),
-            kind: kind.to_owned(),
-            fingerprint,
-            file: file.into(),
-            line: line.trim().parse().ok()?,
-        })
-    }
+/// `Offending ED25519 key in FILE:LINE`, and the new key's fingerprint on a line of its own.
+fn changed(host: &str, stderr: &str) -> Option<TransportError> {
+    let offending = stderr.lines().find_map(|line| line.trim().strip_prefix("Offending "))?;
+    let (kind, place) = offending.split_once(" key in ")?;
+    let (file, line) = place.rsplit_once(':')?;
+    let fingerprint = stderr.lines().find_map(|line| line.trim().trim_end_matches('.').parse().ok())?;
+    Some(TransportError::KeyChanged {
+        host: host.to_owned(),
+        kind: kind.to_owned(),
+        fingerprint,
+        file: file.into(),
+        line: line.trim().parse().ok()?,
+    })
 }
 
 /// Whether the client itself failed, and not the command that it ran.
@@ -121,15 +118,11 @@ pub(super) fn of_host(stderr: &str) -> Vec<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{Client, TransportError, accepted, of_host, refused};
-    use crate::transport::candidates::Wanted;
-    use crate::transport::options::SshOptions;
-    use crate::transport::ssh_config::SshConfig;
+    use super::{TransportError, accepted, failure, of_host, refused};
 
     #[test]
     fn ssh_messages_get_a_class() {
-        let client = Client::new(&SshOptions::new("alias", "/own"), &SshConfig::default(), Wanted::default());
-        let class = |text: &str| client.failure(text);
+        let class = |text: &str| failure("alias", "alias:22", text);
         assert!(matches!(
             class("ssh: Could not resolve hostname alias: Name or service not known"),
             TransportError::Resolve { .. }
@@ -160,8 +153,9 @@ mod tests {
             The fingerprint for the ED25519 key sent by the remote host is\nSHA256:T7SvZ2cslqpPj6nKzitCBHHlpVF3r3MvLwmFL0fk0IE.\n\
             Please contact your system administrator.\nAdd correct host key in /own to get rid of this message.\n\
             Offending ED25519 key in /own:3\n  remove with:\nHost key verification failed.";
-        let client = Client::new(&SshOptions::new("alias", "/own"), &SshConfig::default(), Wanted::default());
-        let TransportError::KeyChanged { file, line, .. } = client.failure(text) else { panic!("another class") };
+        let TransportError::KeyChanged { file, line, .. } = failure("alias", "alias:22", text) else {
+            panic!("another class")
+        };
         assert_eq!((file.to_str().unwrap(), line), ("/own", 3));
     }
 }

@@ -38,6 +38,7 @@ pub(crate) mod fuzz;
 mod auth;
 mod candidates;
 mod error;
+mod fingerprint;
 mod host_key;
 mod key_file;
 mod keywords;
@@ -56,7 +57,7 @@ mod ssh_config;
 
 pub use auth::Passphrases;
 pub use error::TransportError;
-pub use host_key::Fingerprint;
+pub use fingerprint::Fingerprint;
 pub use local::Local;
 pub use options::{ConfigFile, SshOptions, Timeouts, Who};
 pub use ssh::Ssh;

@@ -15,10 +15,13 @@ use tempfile::TempDir;
 
 use super::candidates::{Rank, Source, Wanted};
 use super::error::{TransportError, reason};
-use super::host_key::{Fingerprint, HostKey};
+use super::fingerprint::Fingerprint;
+use super::host_key::HostKey;
 use super::key_file::kind_of;
 use super::master::{HOLD, Master, Started, socket_in};
-use super::messages::{CLIENT_FAILED, SHARING, accepted, is_closed, is_of_client, last_message, of_host, refused};
+use super::messages::{
+    CLIENT_FAILED, SHARING, accepted, failure, is_closed, is_of_client, last_message, of_host, refused,
+};
 use super::options::SshOptions;
 use super::ssh_config::{Agent, SshConfig, arguments};
 use super::{Exit, Session, Status, Stop, process};
@@ -61,11 +64,6 @@ impl Client {
             options: options.clone(),
             folder,
         }
-    }
-
-    /// Host and port, for messages.
-    pub(super) fn address(&self) -> &str {
-        &self.address
     }
 
     /// The host as it was given.
@@ -144,7 +142,7 @@ impl Client {
         let (_, stderr) = process::run(command.arg("true"), &[], budget, &mut |_| ()).map_err(|e| self.not_run(&e))?;
         let text = crate::budget::read_text(&file).unwrap_or_default();
         let blob = text.split_whitespace().nth(2).and_then(|blob| STANDARD.decode(blob).ok());
-        blob.map(|blob| HostKey::new(&blob)).ok_or_else(|| self.failure(&stderr).into())
+        blob.map(|blob| HostKey::new(&blob)).ok_or_else(|| failure(self.host(), &self.address, &stderr).into())
     }
 
     /// Logs in as the first user that the host lets in.
@@ -165,7 +163,7 @@ impl Client {
             match refused(&messages) {
                 Some(methods) => methods.clone_into(&mut offered),
                 None if closed => "nothing".clone_into(&mut offered),
-                None => return Err(self.failure(&messages)),
+                None => return Err(failure(self.host(), &self.address, &messages)),
             }
             said.extend(words);
             let last = last_message(&messages);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::host_key::Fingerprint;
+use super::fingerprint::Fingerprint;
 use crate::budget::Budget;
 
 /// Which ssh configuration applies.

@@ -9,7 +9,7 @@ use crate::factory::fields::{FIELDS, Field, Value};
 pub(super) fn known(field: &Field, answers: &Answers, found: &Discovered, guess: bool) -> Option<(Value, Source)> {
     let of = |answers: &Answers| answers.answer(field).map(|answer| (answer.value.clone(), answer.source.clone()));
     let suggested = || {
-        let text = field.suggest.filter(|_| guess || field.default.is_some())?(answers)?;
+        let text = field.suggest.filter(|_| guess || field.default.is_some())?(&|key| answers.get(key))?;
         Some((field.read(&text).ok()?, Source::Suggested))
     };
     of(&found.answers)

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::candidates::Wanted;
 use super::key_file::{KeyFile, kind_of};
 use super::known_hosts::KnownHost;
-use super::openssh::Client;
+use super::messages::failure;
 use super::options::SshOptions;
 use super::output::{Lines, Tail};
 use super::ssh_config::{Agent, SshConfig};
@@ -69,8 +68,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader {
         name: "ssh-messages",
         read: |bytes| {
-            let client = Client::new(&SshOptions::new("alias", "/own"), &SshConfig::default(), Wanted::default());
-            text(client.failure(&String::from_utf8_lossy(bytes)))
+            text(failure("alias", "alias:22", &String::from_utf8_lossy(bytes)))
         },
         seeds: &[
             b"ssh: connect to host alias port 22: Connection refused",

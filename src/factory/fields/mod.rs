@@ -20,7 +20,6 @@ pub use nearest::{nearest, nearest_few};
 pub use table::{FIELDS, SECTIONS};
 pub use value::Value;
 
-use super::answers::Answers;
 use super::rules::{Check, Fault};
 
 /// A `[section]` of the file.
@@ -34,6 +33,9 @@ pub struct Section {
 
 /// Makes what a person types into what the file holds.
 pub type Tidy = fn(&str) -> Result<String, Fault>;
+
+/// Guesses a value from the other answers, which it asks for by key.
+pub type Suggest = fn(&dyn Fn(&str) -> Option<Value>) -> Option<String>;
 
 /// One field: one row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,7 @@ pub struct Field {
     /// The value when nothing is said, as one would type it; `None` when there must be an answer.
     pub default: Option<&'static str>,
     /// A better guess than the default, made from the other answers.
-    pub suggest: Option<fn(&Answers) -> Option<String>>,
+    pub suggest: Option<Suggest>,
     /// When the field means something; `None` is always. A field that does not apply is neither asked for nor required.
     pub when: Option<When>,
     /// Whether the wizard asks even though it has a value to offer.
@@ -192,14 +194,6 @@ impl Field {
         format!("{} = {}", self.name(), value.to_toml())
     }
 
-    /// Whether the field means something, given the other answers.
-    #[must_use]
-    pub fn applies(&self, answers: &Answers) -> bool {
-        self.when.is_none_or(|when| {
-            answers.get(when.key).is_some_and(|value| when.any.contains(&value.to_string().as_str()))
-        })
-    }
-
     /// Makes what a person typed (or gave by flag or environment) into a value that keeps all rules.
     ///
     /// # Errors
@@ -243,12 +237,6 @@ impl Field {
     #[must_use]
     pub fn may_be_empty(&self) -> bool {
         self.default == Some("") || (self.default.is_none() && self.when.is_some())
-    }
-
-    /// Whether there must be an answer, given the others: it applies and has no default.
-    #[must_use]
-    pub fn is_required(&self, answers: &Answers) -> bool {
-        self.default.is_none() && self.applies(answers)
     }
 
     /// The rules for one text of the field: itself, or one item of its list.

@@ -12,6 +12,7 @@
 //! A series of questions is asked through [`Asker`], so that its logic can be tested without a terminal; the real one is
 //! [`Terminal`].
 
+mod asker;
 mod keys;
 mod line;
 mod list;

@@ -26,7 +26,7 @@ pub(super) const CONTROL: &[Field] = &[
         explain: "The path in the group's URL, with slashes for subgroups. Create the group first: on gitlab.com only people can create \
                   top-level groups.",
         example: "acme",
-        suggest: Some(|answers| answers.get("factory.name").map(|name| name.to_string())),
+        suggest: Some(|answer| answer("factory.name").map(|name| name.to_string())),
         check: Some(rules::group),
         pattern: Some("^[A-Za-z0-9][A-Za-z0-9._/-]*$"),
         ..Field::PLAIN
@@ -97,7 +97,7 @@ pub(super) const CONTROL: &[Field] = &[
                   cannot merge or read production secrets.",
         example: "acme-agent",
         default: Some("factory-agent"),
-        suggest: Some(|answers| answers.get("factory.name").map(|name| format!("{name}-agent"))),
+        suggest: Some(|answer| answer("factory.name").map(|name| format!("{name}-agent"))),
         ask: Ask::IfUnknown,
         check: Some(rules::username),
         pattern: Some(PATH),

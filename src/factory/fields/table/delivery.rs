@@ -116,8 +116,8 @@ pub(super) const DELIVERY: &[Field] = &[
             choice("kubernetes", "a Kubernetes cluster"),
         ]),
         default: Some("podman"),
-        suggest: Some(|answers| {
-            let hostless = answers.get("host.kind").is_some_and(|kind| kind.to_string() == "none");
+        suggest: Some(|answer| {
+            let hostless = answer("host.kind").is_some_and(|kind| kind.to_string() == "none");
             hostless.then(|| "shared".to_owned())
         }),
         ask: Ask::IfUnknown,
