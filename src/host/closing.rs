@@ -7,11 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::observed::{Listener, Observed, Password, tables_for_input};
-use super::resources::FIREWALL;
 use super::word::HostPath;
 use crate::dialog::plain;
 use crate::factory::{Host, port_range};
-use crate::plan::Plan;
 
 /// Ports that Linux gives to clients: `ip_local_port_range` in ip(7), unless the host says otherwise.
 const CLIENTS: (u16, u16) = (32768, 60999);
@@ -47,11 +45,8 @@ pub(super) fn by_firewall(host: &Host, seen: &Observed, ports: &[u16], drops_for
 }
 
 /// What a reader of a plan that changes the firewall should know about others on the host.
-pub(super) fn notes(seen: &Observed, plan: &Plan) -> Vec<String> {
+pub(super) fn notes(seen: &Observed) -> Vec<String> {
     let mut notes = Vec::new();
-    if !plan.changes.iter().any(|change| change.id == FIREWALL) {
-        return notes;
-    }
     let tables = tables_for_input(&seen.chains).into_iter().map(|table| format!("table {table}"));
     let others: Vec<String> = seen.firewalls.iter().cloned().chain(tables).collect();
     if !others.is_empty() {

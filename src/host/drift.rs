@@ -3,7 +3,7 @@
 use super::accounts::WORKERS;
 use super::closing;
 use super::profile::{LAST_SUDOERS, SETTINGS, UPDATES};
-use super::resources::{fingerprint, is_stricter, key_parts};
+use super::resources::{FIREWALL, fingerprint, is_stricter, key_parts};
 use super::target::HostTarget;
 use crate::dialog::plain;
 use crate::error::{Error, Result};
@@ -22,7 +22,9 @@ impl HostTarget<'_> {
         notes.extend(self.seen.firewall_fault.iter().map(|fault| {
             format!("the firewall's rules cannot be loaded again; the last good ones stay in force. Correct the file that nft names: {fault}")
         }));
-        notes.extend(closing::notes(&self.seen, plan));
+        if plan.changes.iter().any(|change| change.id == FIREWALL) {
+            notes.extend(closing::notes(&self.seen));
+        }
         notes.extend(self.sudo_rights(plan)?);
         Ok(notes.iter().map(|note| plain(note).replace('\n', " ")).collect())
     }

@@ -25,8 +25,6 @@ use crate::interrupt::Work;
 use crate::plan::{Log, Plan};
 use crate::transport::Who;
 
-/// How long the host waits for the confirmation. Two logins at a bad connection take less than half of it.
-pub(super) const SECONDS: u32 = 120;
 /// The part of that time in which logins are tried: what is left is for the confirmation to arrive.
 const TRY_FOR: f32 = 0.8;
 /// Between two tries to log in: a reload closes sshd's port for a moment.

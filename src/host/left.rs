@@ -9,24 +9,14 @@ use super::event::Line;
 use super::follow::Follow;
 use super::observed::Observed;
 use super::program::{HostPath, Run, receipt, stop, undo};
+use super::receipt::{Left, entries};
 use super::resources::{Back, remove_under_guard, ways_back};
-use super::revert::entries;
 use super::target::HostTarget;
 use crate::dialog::{Dialog, Silent};
 use crate::error::Result;
 use crate::hand_over::{HandOver, Token};
 use crate::interrupt::Work;
-use crate::plan::{Action, Entry, Log, Plan};
-
-/// What the receipt names and nothing is for any more.
-#[derive(Debug, Default)]
-pub(super) struct Left {
-    entries: Vec<Entry>,
-    /// Files that are not what factoryup wrote.
-    edited: BTreeSet<String>,
-    /// The accounts that paths depend on.
-    seen: Observed,
-}
+use crate::plan::{Action, Log, Plan};
 
 impl HostTarget<'_> {
     /// Compares the receipt with the resources. Asks the host once more if something is to be removed.

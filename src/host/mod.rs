@@ -54,6 +54,7 @@ mod password;
 mod profile;
 mod program;
 mod proof;
+mod receipt;
 mod resources;
 mod revert;
 mod root;

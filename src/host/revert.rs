@@ -18,13 +18,14 @@ use super::follow::Follow;
 use super::observed::Observed;
 use super::profile::SUDOERS;
 use super::program::{Run, receipt, stop, undo};
+use super::receipt::entries;
 use super::resources::{Back, ways_back};
 use super::target::{HostTarget, Reach};
-use crate::dialog::{Dialog, Silent, plain};
-use crate::error::{Error, Result};
+use crate::dialog::{Dialog, Silent};
+use crate::error::Result;
 use crate::factory::Factory;
 use crate::interrupt::Work;
-use crate::plan::{Action, Deed, Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
+use crate::plan::{Action, Deed, Entry, Log, Plan, Target, TargetName, Undo, Watch};
 use crate::secret::Secret;
 
 /// A host on its way back.
@@ -156,26 +157,6 @@ fn add_runners(entries: &mut Vec<Entry>, found: &[String]) {
             entries.push(Entry { id, action: Action::Create, at: String::new(), undo: Undo::Remove });
         }
     }
-}
-
-/// The entries of the receipt on the host.
-///
-/// # Errors
-/// `Data` when it is damaged, or of a newer schema.
-pub(super) fn entries(text: &str, subject: &str) -> Result<Vec<Entry>> {
-    let damaged = |why: String| {
-        Error::data(format!("the receipt on {subject} cannot be used: {why}"))
-            .hint("it is /var/lib/factoryup/receipt.json there")
-    };
-    let receipt: Receipt = serde_json::from_str(text).map_err(|e| damaged(plain(&e.to_string())))?;
-    if receipt.schema > 1 {
-        return Err(damaged(format!("its schema is {}, and this factoryup knows 1", receipt.schema)));
-    }
-    // An id becomes a line of a program that root runs.
-    if let Some(entry) = receipt.entries.iter().find(|entry| entry.id.contains(char::is_control)) {
-        return Err(damaged(format!("it names `{}`, with control characters", plain(&entry.id))));
-    }
-    Ok(receipt.entries)
 }
 
 impl Target for RevertTarget<'_> {

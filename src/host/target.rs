@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use super::accounts::AGENT;
 use super::event::Line;
 use super::follow::{Follow, Skipped};
-use super::guard;
-use super::left::Left;
 use super::observed::Observed;
 use super::profile::{self, Drill, Wishes};
 use super::program::guard::Staged;
 use super::program::{HostPath, Questions, Run, Show, Step, apply, last_line, stop};
+use super::receipt::Left;
 use super::resources::Resource;
 use super::root::Root;
 use crate::dialog::{Dialog, Silent, plain};
@@ -22,6 +21,8 @@ use crate::plan::{Action, Change, Log, Plan, Proof, Risk, Target, TargetName, Wa
 use crate::secret::Secret;
 use crate::transport::{Transport, Who};
 
+/// Seconds that the host waits for the confirmation of guarded changes. Two logins at a bad connection take less than half of it.
+const REVERT_AFTER: u32 = 120;
 /// How long a probe waits for a run that still works on the host.
 const BUSY_LIMIT: Duration = Duration::from_mins(10);
 
@@ -86,7 +87,7 @@ impl<'d> HostTarget<'d> {
             root: None,
             provider_first: false,
             confirm_as: None,
-            revert_after: guard::SECONDS,
+            revert_after: REVERT_AFTER,
             drill: Drill::default(),
             hand_over: HandOver::default(),
             seen: Observed::default(),

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::compare::Comparison;
+use super::control::ControlRepo;
 use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
-use super::observe::ControlRepo;
 use super::record::{self, base_digest};
 use crate::digest::{sha256, sha256_of_parts};
 use crate::factory::FILE_NAME;

@@ -8,11 +8,10 @@ use std::fmt::Write;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::control::SUBMODULE;
 use super::error::{RepoError, RepoResult};
-use super::journal::place;
-use super::observe::SUBMODULE;
 use crate::budget;
 use crate::digest::sha256;
 use crate::git::Git;
@@ -143,6 +142,21 @@ pub(crate) fn restore(git: &Git, path: &str, digest: &str) -> RepoResult<Option<
         }
     }
     Ok(None)
+}
+
+/// Where a path of the repo is in the work tree, when no link on the way leads elsewhere.
+pub(crate) fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
+    let mut place = dir.to_owned();
+    for part in name.split('/') {
+        if place != dir && fs::symlink_metadata(&place).is_ok_and(|m| m.is_symlink()) {
+            return Err(RepoError::WorkTree { path: name.to_owned(), why: format!("{} is a link", place.display()) });
+        }
+        if matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git") {
+            return Err(RepoError::WorkTree { path: name.to_owned(), why: "it leads out of the work tree".into() });
+        }
+        place.push(part);
+    }
+    Ok(place)
 }
 
 /// Mode and digest of what is at a path, or nothing. A folder is not nothing, and never what was there.

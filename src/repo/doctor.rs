@@ -9,10 +9,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::clean::changed;
+use super::control::{ControlRepo, Current};
 use super::desired::Desired;
 use super::manifest::{FileRecord, State};
 use super::merge::has_markers;
-use super::observe::{ControlRepo, Current, Observed, observe, resolve};
+use super::observe::{Observed, observe, resolve};
 use super::record::{ANSWERS, BASE, base_digest};
 use crate::digest::{sha256, sha256_of_json};
 use crate::error::{Error, Result};

@@ -3,9 +3,9 @@
 //! Only paths are touched that are as the commit has them from which the edits were made, and only while that one is checked out. What
 //! git ignores or does not know is never written over.
 
-use super::clean::{changed, has_modes, is, present, refuse_overlooked};
+use super::clean::{changed, has_modes, is, place, present, refuse_overlooked};
 use super::error::{RepoError, RepoResult};
-use super::journal::{Steps, place};
+use super::journal::Steps;
 use crate::digest::sha256;
 use crate::factory::FILE_NAME;
 use crate::git::Git;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::clean::{FOLDER as DIRECTORY, Side, has_modes, is, present, stage};
+use super::clean::{FOLDER as DIRECTORY, Side, has_modes, is, place, present, stage};
 use super::create::sync;
 use super::error::{RepoError, RepoResult};
 use super::failpoint::reached;
@@ -281,21 +281,6 @@ pub(crate) fn remove_empty(dir: &Path, removed: &Path) {
             break;
         }
     }
-}
-
-/// Where a path of the repo is in the work tree, when no link on the way leads elsewhere.
-pub(crate) fn place(dir: &Path, name: &str) -> RepoResult<PathBuf> {
-    let mut place = dir.to_owned();
-    for part in name.split('/') {
-        if place != dir && fs::symlink_metadata(&place).is_ok_and(|m| m.is_symlink()) {
-            return Err(RepoError::WorkTree { path: name.to_owned(), why: format!("{} is a link", place.display()) });
-        }
-        if matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git") {
-            return Err(RepoError::WorkTree { path: name.to_owned(), why: "it leads out of the work tree".into() });
-        }
-        place.push(part);
-    }
-    Ok(place)
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::paths::Paths;
 use super::compare::{Comparison, FileEdit};
+use super::control::{ControlRepo, Current, SUBMODULE};
 use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
 use super::manifest::{self, Manifest};
-use super::observe::{ControlRepo, Current, SUBMODULE};
 use super::report::{Answered, Sort};
 use crate::digest::sha256;
 use crate::error::Result;

@@ -37,6 +37,7 @@ mod apply;
 mod branch;
 mod clean;
 mod compare;
+mod control;
 pub(crate) mod create;
 pub(crate) mod desired;
 pub(crate) mod error;
@@ -60,9 +61,10 @@ use crate::git::error::GitError;
 use crate::git::{Git, Mode, ObjectFormat};
 use crate::templating::tree::Tree;
 use compare::Comparison;
+use control::ControlRepo;
 use desired::{Desired, shown};
 use error::RepoError;
-use observe::{ControlRepo, Observed};
+use observe::Observed;
 use report::Report;
 
 /// The control repo in one folder.

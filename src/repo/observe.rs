@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::control::{ControlRepo, Current, SUBMODULE};
 use super::desired::Desired;
 use super::error::{RepoError, RepoResult};
 use super::manifest::{self, Manifest};
@@ -31,44 +32,6 @@ pub(crate) enum Observed {
     Control(Box<ControlRepo>),
     /// A repo that factoryup did not make, with an empty manifest: what it holds is the user's.
     Foreign(Box<ControlRepo>),
-}
-
-/// A control repo at the commit that is checked out.
-#[derive(Debug)]
-pub(crate) struct ControlRepo {
-    /// git, at work in it.
-    pub(crate) git: Git,
-    /// The commit's id.
-    pub(crate) head: String,
-    /// The branch that is checked out.
-    pub(crate) branch: Option<String>,
-    /// The manifest in that commit.
-    pub(crate) manifest: Manifest,
-    /// Every file of the commit: git's mode, and the content of those that matter here.
-    pub(crate) files: BTreeMap<String, Current>,
-    /// What else is in it, under names that are not UTF-8: see [`Git::whole_tree`].
-    pub(crate) unnamed: Vec<String>,
-}
-
-impl ControlRepo {
-    /// All that a new file could meet.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().chain(&self.unnamed).map(String::as_str)
-    }
-
-    /// The text of the answers last applied.
-    pub(crate) fn answers(&self) -> Option<&str> {
-        std::str::from_utf8(self.files.get(ANSWERS)?.bytes.as_deref()?).ok()
-    }
-}
-
-/// A file of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Current {
-    /// Git's mode.
-    pub(crate) mode: String,
-    /// Its content, when it was asked for.
-    pub(crate) bytes: Option<Vec<u8>>,
 }
 
 /// The folder that a path means: absolute, with links followed as far as it exists.
@@ -223,6 +186,3 @@ fn read(
         _ => Ok(Box::new(repo)),
     }
 }
-
-/// Git's mode of a submodule.
-pub(crate) const SUBMODULE: &str = "160000";

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::guard::REVERT;
 use super::probe::PROBE;
-use super::{ACCOUNTS, COMMON, Step, Word, frame, library};
+use super::{ACCOUNTS, COMMON, REVERT, Step, Word, frame, library};
 use crate::plan::Action;
 
 const APPLY: &str = include_str!("../lib/apply.sh");

@@ -2,9 +2,8 @@
 //! it.
 
 use super::apply::{functions, prologue, words};
-use super::{COMMON, Payload, Run, Show, Step, Word, frame, library};
+use super::{COMMON, Payload, REVERT, Run, Show, Step, Word, frame, library};
 
-pub(super) const REVERT: &str = include_str!("../lib/revert.sh");
 const GUARD: &str = include_str!("../lib/guard.sh");
 
 /// One guarded change: its step stages and checks.

@@ -31,6 +31,7 @@ pub(crate) use super::word::{HostPath, Word};
 
 /// First in every program.
 const COMMON: &str = include_str!("../lib/common.sh");
+const REVERT: &str = include_str!("../lib/revert.sh");
 /// Users and their home folders.
 const ACCOUNTS: &str = include_str!("../lib/accounts.sh");
 

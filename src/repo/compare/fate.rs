@@ -2,9 +2,9 @@
 
 use super::base_text;
 use crate::digest::sha256;
+use crate::repo::control::{ControlRepo, Current};
 use crate::repo::manifest::FileRecord;
 use crate::repo::merge::{Base, Conflict, Decision, Version, decide, has_markers};
-use crate::repo::observe::{ControlRepo, Current};
 use crate::templating::block;
 use crate::templating::catalogue::Class;
 use crate::templating::tree::{Mode, RenderedFile};

@@ -11,17 +11,17 @@ pub(crate) mod paths;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::control::{ControlRepo, Current};
 use super::desired::Desired;
 use super::manifest::{FileRecord, Manifest, State, Tombstone};
 use super::merge::Conflict;
-use super::observe::{ControlRepo, Current};
 use super::record::{BASE, CONFLICTS};
 use super::report::{Finding, Report, Sort};
 use crate::digest::sha256;
 use crate::factory::FILE_NAME;
 use crate::git::Blob;
 use crate::migrations::{Change, Migration};
-use crate::templating::tree::{Mode, RenderedFile, owned};
+use crate::templating::tree::{RenderedFile, owned};
 use fate::Fate;
 use paths::Paths;
 
@@ -298,13 +298,6 @@ fn base_text<'a>(record: &FileRecord, repo: &'a ControlRepo) -> Option<&'a [u8]>
 
 fn bytes_at(repo: &ControlRepo, path: &str) -> Option<Vec<u8>> {
     repo.files.get(path).and_then(|current| current.bytes.clone())
-}
-
-impl Current {
-    /// As a blob that can be committed again; `None` for a submodule.
-    pub(crate) fn blob(&self) -> Option<Blob> {
-        Some(Blob { path: String::new(), mode: Mode::parse(&self.mode)?, bytes: self.bytes.clone()? })
-    }
 }
 
 #[cfg(test)]

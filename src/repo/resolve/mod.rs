@@ -14,12 +14,13 @@ use std::path::Path;
 
 use super::clean::{Changed, changed, refuse_overlooked};
 use super::compare::paths::Paths;
+use super::control::ControlRepo;
 use super::desired::{Desired, blob};
 use super::error::{RepoError, RepoResult};
 use super::journal::Steps;
 use super::manifest::{self, FileRecord, Manifest, State};
 use super::merge::has_markers;
-use super::observe::{ControlRepo, Observed, observe, resolve};
+use super::observe::{Observed, observe, resolve};
 use super::record::{BASE, CONFLICTS};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
