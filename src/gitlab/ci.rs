@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::desired::{MAINTAINER, REPORTER};
 use super::identity::Identity;
+use super::roles::{MAINTAINER, REPORTER};
 use crate::factory::{Engine, Factory};
 
 /// The root that every control repo has.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{clean, elements, missing_scope, read, said};
-use super::error::{GitlabError, GitlabResult};
-use super::http::{BaseUrl, Call, Failure, Policy, Reason, Response, Transport};
+use super::error::{GitlabError, GitlabResult, Reason};
+use super::http::{BaseUrl, Call, Failure, Policy, Response, Transport};
 use crate::budget::{Budget, Exceeded, Meter};
 use crate::secret::Secret;
 use crate::trace;

@@ -10,17 +10,6 @@ use super::http::BaseUrl;
 use super::identity::Identity;
 use crate::factory::{Factory, RunnerKind, Tier};
 
-/// Nobody.
-pub(super) const NO_ONE: u8 = 0;
-/// GitLab's role Reporter.
-pub(super) const REPORTER: u8 = 20;
-/// GitLab's role Developer. All levels: <https://docs.gitlab.com/api/access_requests/#valid-access-levels>.
-pub(super) const DEVELOPER: u8 = 30;
-/// GitLab's role Maintainer.
-pub(super) const MAINTAINER: u8 = 40;
-/// GitLab's role Owner.
-pub(super) const OWNER: u8 = 50;
-
 /// The release tags that only Maintainers make.
 pub(super) const RELEASE_TAGS: &str = "v*";
 /// The tags that hold heads of the evidence log. Only Maintainers make them, and nobody moves them.
@@ -219,21 +208,6 @@ fn environments(names: &[String]) -> Vec<Environment> {
         _ => "other",
     };
     names.iter().enumerate().map(|(i, name)| Environment { name: name.clone(), tier: tier(i, name) }).collect()
-}
-
-/// A level as people say it.
-pub(super) fn role(level: u8) -> &'static str {
-    match level {
-        NO_ONE => "no one",
-        1..=9 => "Minimal Access",
-        10..=14 => "Guest",
-        15..=19 => "Planner",
-        REPORTER..=29 => "Reporter",
-        DEVELOPER..=39 => "Developer",
-        MAINTAINER..=49 => "Maintainer",
-        OWNER..=59 => "Owner",
-        _ => "Administrator",
-    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,36 @@
 
 use std::time::Duration;
 
-use super::http::Reason;
-use super::http::transport::CERTIFICATES;
 use crate::budget::Exceeded;
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
 
+/// The variable that OpenSSL's programs take a certificate bundle from.
+pub(super) const CERTIFICATES: &str = "SSL_CERT_FILE";
+
 /// `Result` with [`GitlabError`].
 pub(super) type GitlabResult<T> = std::result::Result<T, GitlabError>;
+
+/// Why no answer came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The name does not resolve.
+    Name,
+    /// Nobody listens there, or no way leads there.
+    Connect(String),
+    /// It took too long: connecting, or all of it.
+    Time(Duration),
+    /// The certificate is not to be trusted.
+    Certificate(String),
+    /// What answers does not speak TLS as it should.
+    Tls(String),
+    /// The connection ended before the answer was complete.
+    Dropped(String),
+    /// The answer is too large.
+    Size(Exceeded),
+    /// What answers does not speak HTTP.
+    Http(String),
+}
 
 /// A failure of the gitlab target, before it is turned into the program's one [`Error`].
 #[derive(Debug, thiserror::Error)]

@@ -31,6 +31,7 @@ pub(crate) mod fuzz;
 mod anchor;
 mod answer;
 mod apply;
+mod choose;
 mod ci;
 mod client;
 mod desired;
@@ -47,9 +48,11 @@ mod preflight;
 mod proof;
 mod resources;
 mod revert;
+mod roles;
 mod second_user;
 mod signing_key;
 mod site;
+mod variables;
 
 use std::path::Path;
 

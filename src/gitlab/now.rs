@@ -9,7 +9,7 @@ use super::http::Call;
 use super::identity::Identity;
 use super::pipeline::{Pipeline, newest};
 use super::preflight::{TokenFacts, today};
-use super::resources::{agent_token, ci_account, ci_token, ci_variable, project, runner, seed, variable};
+use super::resources::{agent_token, ci_account, ci_token, ci_variable, project, runner, seed};
 use super::site::Site;
 use crate::dialog::plain;
 use crate::error::{Error, Result};
@@ -141,7 +141,7 @@ impl GitlabTarget {
 /// The variables that jobs lack, and what the owner should know about them.
 fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, Vec<String>)> {
     let (mut all, mut remarks) = (Vec::new(), Vec::new());
-    for place in variable::missing(site, wanted)? {
+    for place in site.variables()?.missing(wanted) {
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.key() == place.key);
         let is_made = match purpose {
             Some(purpose) => ci_account::home(site, purpose)?.is_some(),

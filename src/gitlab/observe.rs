@@ -1,13 +1,14 @@
 //! Reads the current state: preflight, then group and project, then the resources of the project. Writes nothing.
 
 use super::GitlabTarget;
+use super::choose;
 use super::desired::Desired;
 use super::error::GitlabResult;
 use super::http::Call;
-use super::identity::{self, Identity};
+use super::identity::Identity;
 use super::keep::{self, Memory};
 use super::preflight::{self, Facts, require_maintainer};
-use super::resources::{self, account, ci_account, group, project, variable};
+use super::resources::{self, account, ci_account, group, project};
 use super::second_user;
 use super::site::{Project, Site};
 use crate::factory::Tier;
@@ -47,7 +48,7 @@ impl GitlabTarget {
             plan.unchanged += found.unchanged;
             plan.notes.extend(found.notes);
         }
-        plan.notes.extend(variable::notes(&site)?);
+        plan.notes.extend(site.variables()?.notes());
         Ok(plan)
     }
 
@@ -78,7 +79,7 @@ impl GitlabTarget {
         if !self.identified {
             let facts = self.facts()?;
             let memory = self.keep.memory()?;
-            self.desired.agent.identity = identity::choose(&self.owner, &self.desired, &facts, project, &memory)?;
+            self.desired.agent.identity = choose::for_agent(&self.owner, &self.desired, &facts, project, &memory)?;
             // An instance that made none for the agent makes none for CI.
             self.desired.ci.refused = if memory.no_service_account {
                 ["group", "project"].map(str::to_owned).into()
@@ -86,7 +87,7 @@ impl GitlabTarget {
                 memory.refused_accounts.clone()
             };
             (self.desired.ci.project, self.desired.ci.group) =
-                identity::for_ci(&self.owner, &self.desired, &facts, project, is_new)?;
+                choose::for_ci(&self.owner, &self.desired, &facts, project, is_new)?;
             self.desired.ci.reason = self.without_accounts(&facts, &memory);
             self.identified = true;
         }

@@ -6,9 +6,10 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 
 use super::client::{Client, token_page};
-use super::desired::{Desired, MAINTAINER, role};
+use super::desired::{AGENT_SCOPES, Desired};
 use super::error::{GitlabError, GitlabResult};
 use super::http::Call;
+use super::roles::{MAINTAINER, role};
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
 
@@ -78,6 +79,11 @@ impl TokenFacts {
     pub(super) fn made(&self) -> Option<Date> {
         self.created_at.map(|at| TimeZone::UTC.to_datetime(at).date())
     }
+}
+
+/// Whether they are just the scopes that the agent needs.
+pub(super) fn has_right_scopes(token: &TokenFacts) -> bool {
+    token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
 }
 
 /// Asks GitLab about itself and the token. Two requests.

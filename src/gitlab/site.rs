@@ -10,10 +10,10 @@ use super::client::Client;
 use super::desired::Desired;
 use super::error::{GitlabError, GitlabResult};
 use super::http::Call;
-use super::identity::Identity;
+use super::identity::{Account, Identity};
 use super::keep::Keep;
-use super::resources::variable::{self, Variables};
 use super::second_user::{self, Handed};
+use super::variables::{self, Variables};
 use crate::error::{Error, Kind};
 
 /// A project as its owner sees it.
@@ -43,13 +43,6 @@ impl Permissions {
     pub(super) fn level(&self) -> u8 {
         [&self.project_access, &self.group_access].into_iter().flatten().map(|a| a.access_level).max().unwrap_or(0)
     }
-}
-
-/// The agent's account.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Account {
-    pub(super) id: u64,
-    pub(super) username: String,
 }
 
 /// The project, and who works on it with what.
@@ -156,7 +149,10 @@ impl<'a> Site<'a> {
         if let Some(all) = &*self.variables.borrow() {
             return Ok(Rc::clone(all));
         }
-        let all = Rc::new(variable::read(self)?);
+        // A personal namespace has none above it.
+        let is_personal = self.attributes()?.get("namespace").is_some_and(|namespace| namespace["kind"] == "user");
+        let group = Some(self.desired.group.as_str()).filter(|_| !is_personal);
+        let all = Rc::new(variables::read(self.owner, self.id, group)?);
         *self.variables.borrow_mut() = Some(Rc::clone(&all));
         Ok(all)
     }

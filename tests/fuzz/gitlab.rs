@@ -7,8 +7,9 @@ use super::answer::{elements, missing_scope, read, said};
 use super::http::Call;
 use super::http::Response;
 use super::http::transport::from_parts;
+use super::identity::Account;
 use super::resources::seed::Branch;
-use super::site::{Account, Project};
+use super::site::Project;
 use crate::budget::Budget;
 use crate::fuzz::{Reader, text};
 

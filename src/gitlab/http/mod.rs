@@ -17,4 +17,4 @@ pub(super) mod transport;
 pub(super) use base::BaseUrl;
 pub(super) use call::{Call, Method};
 pub(super) use retry::Policy;
-pub(super) use transport::{Failure, Reason, Response, Transport};
+pub(super) use transport::{Failure, Response, Transport};

@@ -60,7 +60,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gitlab::http::Reason;
+    use crate::gitlab::error::Reason;
 
     #[expect(clippy::unnecessary_wraps, reason = "the same type as `failed`")]
     fn answered(status: u16, retry_after: Option<u64>) -> Result<Response, Failure> {

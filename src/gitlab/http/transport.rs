@@ -12,16 +12,13 @@ use zeroize::Zeroizing;
 
 use super::{BaseUrl, Call};
 use crate::budget::{Budget, Exceeded};
-use crate::gitlab::error::{GitlabError, GitlabResult};
+use crate::gitlab::error::{CERTIFICATES, GitlabError, GitlabResult, Reason};
 use crate::secret::Secret;
 
 /// How long to wait for a connection, name resolution and TLS included.
 pub(in crate::gitlab) const CONNECT: Duration = Duration::from_secs(10);
 /// Names the program and where its owner can read what it does.
 const USER_AGENT: &str = concat!("factoryup/", env!("CARGO_PKG_VERSION"));
-/// The variable that OpenSSL's programs take a certificate bundle from.
-pub(in crate::gitlab) const CERTIFICATES: &str = "SSL_CERT_FILE";
-
 /// Keep-alive connections to one instance.
 #[derive(Clone, Debug)]
 pub(in crate::gitlab) struct Transport {
@@ -52,27 +49,6 @@ impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Response {{ status: {}, body: {} bytes }}", self.status, self.body.len())
     }
-}
-
-/// Why no answer came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::gitlab) enum Reason {
-    /// The name does not resolve.
-    Name,
-    /// Nobody listens there, or no way leads there.
-    Connect(String),
-    /// It took too long: connecting, or all of it.
-    Time(Duration),
-    /// The certificate is not to be trusted.
-    Certificate(String),
-    /// What answers does not speak TLS as it should.
-    Tls(String),
-    /// The connection ended before the answer was complete.
-    Dropped(String),
-    /// The answer is too large.
-    Size(Exceeded),
-    /// What answers does not speak HTTP.
-    Http(String),
 }
 
 /// No answer.

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::stage::Stage;
 use super::verdict::proof;
 use crate::gitlab::client::Created;
-use crate::gitlab::desired::{AGENT_SCOPES, DEVELOPER, MAINTAINER, NO_ONE};
+use crate::gitlab::desired::AGENT_SCOPES;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::Identity;
 use crate::gitlab::preflight::days_from_now;
 use crate::gitlab::resources::agent_token;
+use crate::gitlab::roles::{DEVELOPER, MAINTAINER, NO_ONE};
 use crate::plan::Proof;
 
 /// One forbidden call.

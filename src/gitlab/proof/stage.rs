@@ -17,12 +17,12 @@ use crate::gitlab::anchor;
 use crate::gitlab::client::Client;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
-use crate::gitlab::identity::Identity;
+use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::preflight::days_from_now;
 use crate::gitlab::resources::seed::{self, GIT_USER, is_object_id};
 use crate::gitlab::resources::{account, agent_token};
 use crate::gitlab::second_user;
-use crate::gitlab::site::{Account, Site};
+use crate::gitlab::site::Site;
 use crate::secret::Secret;
 
 /// What the token with the scope `api` is called in GitLab.

@@ -10,10 +10,10 @@ use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
-use crate::gitlab::identity::Identity;
+use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::keep::Keep;
 use crate::gitlab::second_user;
-use crate::gitlab::site::{Account, Site};
+use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 
 const KIND: &str = "service-account";

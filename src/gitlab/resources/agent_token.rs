@@ -15,11 +15,11 @@ use crate::gitlab::client::Client;
 use crate::gitlab::desired::{AGENT_SCOPES, Agent, Desired};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
-use crate::gitlab::identity::Identity;
+use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::keep::{AGENT_TOKEN, Keep, TokenMemory};
 use crate::gitlab::lifetime::{CreatedToken, issue, life};
-use crate::gitlab::preflight::{TokenFacts, days_from_now, today};
-use crate::gitlab::site::{Account, Site};
+use crate::gitlab::preflight::{TokenFacts, days_from_now, has_right_scopes, today};
+use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
@@ -79,11 +79,6 @@ fn compare_given(site: &Site<'_>, kept: &TokenState) -> Found {
             Found { unchanged: 1, notes: note.into_iter().collect(), ..Found::default() }
         }
     }
-}
-
-/// Whether they are just the scopes that the agent needs.
-pub(in crate::gitlab) fn has_right_scopes(token: &TokenFacts) -> bool {
-    token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
 }
 
 /// Whether a token is worth renewing.

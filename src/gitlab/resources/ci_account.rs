@@ -10,15 +10,16 @@ use std::fmt::Display;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::variable::Holder;
 use super::{Back, Found, Resource, WayBack, name};
 use crate::error::{Error, Kind};
 use crate::gitlab::ci::{Ci, Purpose};
-use crate::gitlab::desired::{Desired, role};
+use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
-use crate::gitlab::identity::Identity;
-use crate::gitlab::site::{Account, Site};
+use crate::gitlab::identity::{Account, Identity};
+use crate::gitlab::roles::role;
+use crate::gitlab::site::Site;
+use crate::gitlab::variables::Holder;
 use crate::plan::{Action, Change, Risk, Undo};
 
 pub(in crate::gitlab) const KIND: &str = "ci-account";

@@ -12,17 +12,18 @@
 use jiff::civil::Date;
 
 use super::ci_account::{self, unseen};
-use super::variable::{self, Holder, Variables};
+use super::variable;
 use super::{Back, Found, Resource, WayBack, agent_token, name};
 use crate::error::{Error, Kind};
 use crate::gitlab::ci::{Place, Purpose};
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
-use crate::gitlab::identity::Identity;
+use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::lifetime::{is_over, life};
 use crate::gitlab::preflight::{TokenFacts, days_from_now};
-use crate::gitlab::site::{Account, Site};
+use crate::gitlab::site::Site;
+use crate::gitlab::variables::{Holder, Variables};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::variable::{self, Holder, Variables};
+use super::variable;
 use super::{Found, Resource, WayBack};
 use crate::budget::Exceeded;
 use crate::error::Error;
@@ -20,6 +20,7 @@ use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::keep::Keep;
 use crate::gitlab::site::Site;
+use crate::gitlab::variables::{Holder, Variables};
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 

@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::variable::{self, Holder};
+use super::variable;
 use super::{Found, Resource, WayBack, protected_tag};
 use crate::error::{Error, Kind};
 use crate::gitlab::anchor::{TAGS, prefix};
@@ -18,6 +18,7 @@ use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::signing_key::SigningKey;
 use crate::gitlab::site::Site;
+use crate::gitlab::variables::Holder;
 use crate::plan::{Action, Change, Undo};
 
 pub(super) const KIND: &str = "evidence-key";

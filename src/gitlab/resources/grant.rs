@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::dialog::plain;
-use crate::gitlab::desired::{DEVELOPER, MAINTAINER, NO_ONE, role};
+use crate::gitlab::roles::{DEVELOPER, MAINTAINER, NO_ONE, role};
 
 /// One line of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -105,7 +105,7 @@ pub(super) fn words(grants: &[Grant]) -> String {
 
 /// Whether a rule's name covers a ref; `*` stands for any characters.
 /// Source: <https://docs.gitlab.com/user/project/repository/branches/protected/#use-wildcard-rules>.
-pub(super) fn covers(rule: &str, name: &str) -> bool {
+pub(in crate::gitlab) fn covers(rule: &str, name: &str) -> bool {
     let Some((first, rest)) = rule.split_once('*') else { return rule == name };
     let Some(mut left) = name.strip_prefix(first) else { return false };
     let mut parts: Vec<_> = rest.split('*').collect();

@@ -9,10 +9,11 @@ use serde_json::json;
 
 use crate::error::{Error, Kind};
 use crate::gitlab::client::Client;
-use crate::gitlab::desired::{Desired, OWNER};
+use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::preflight::require_maintainer;
+use crate::gitlab::roles::OWNER;
 use crate::plan::{Action, Change, Undo};
 
 pub(in crate::gitlab) const KIND: &str = "group";

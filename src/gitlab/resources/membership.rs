@@ -9,12 +9,14 @@ use serde_json::json;
 
 use super::{Back, Found, Resource, WayBack};
 use crate::error::{Error, Kind};
-use crate::gitlab::desired::{Agent, DEVELOPER, Desired, role};
+use crate::gitlab::desired::{Agent, Desired};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::identity::Account;
 use crate::gitlab::lifetime::is_over;
 use crate::gitlab::preflight::days_from_now;
-use crate::gitlab::site::{Account, Site};
+use crate::gitlab::roles::{DEVELOPER, role};
+use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Risk, Undo};
 
 pub(in crate::gitlab) const KIND: &str = "member";

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, grants_again, words};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
-use crate::gitlab::desired::{Desired, MAINTAINER, NO_ONE};
+use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
+use crate::gitlab::roles::{MAINTAINER, NO_ONE};
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Risk, Undo};
 

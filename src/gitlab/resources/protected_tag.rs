@@ -11,9 +11,10 @@ use super::grant::{Grant, admit_agent, are_exactly, grant_again, words};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::client::Client;
-use crate::gitlab::desired::{Desired, EVIDENCE_TAGS, MAINTAINER, RELEASE_TAGS};
+use crate::gitlab::desired::{Desired, EVIDENCE_TAGS, RELEASE_TAGS};
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
+use crate::gitlab::roles::MAINTAINER;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Risk, Undo};
 
