@@ -257,22 +257,6 @@ impl StandIn {
         state.projects.get(&id).map(|project| project.repository.clone())
     }
 
-    /// Adds an issue of the group's owner to a project, by `group/project`; returns its number there.
-    ///
-    /// # Errors
-    /// [`Error::NoProject`] if there is no such project.
-    pub fn add_issue(&self, project: &str, title: &str, description: &str) -> Result<u64> {
-        let mut state = self.shared.state();
-        let url = &self.shared.settings.url;
-        let author =
-            state.user_named(&self.owner).map(|user| routes::accounts::user_json(user, url)).unwrap_or_default();
-        let id = state.next_id();
-        let found = state.project_id(project).and_then(|project| state.projects.get_mut(&project));
-        let found = found.ok_or_else(|| Error::NoProject(project.to_owned()))?;
-        let issue = routes::issues::add(found, id, &author, title, Some(description), &[]);
-        Ok(issue["iid"].as_u64().unwrap_or_default())
-    }
-
     /// The value of a project's CI/CD variable for just this environment scope, also of a hidden one.
     #[must_use]
     pub fn variable_value(&self, project: &str, key: &str, scope: &str) -> Option<String> {

@@ -2,14 +2,14 @@
 
 use crate::router::Route;
 
-pub(crate) mod accounts;
+mod accounts;
 mod branches;
 mod commits;
 mod credentials;
 mod environments;
 mod files;
 mod groups;
-pub(crate) mod issues;
+mod issues;
 mod job_runs;
 mod job_token;
 mod lint;
