@@ -6,8 +6,8 @@
 //! | service account of the top-level group | Enterprise Edition, before that with a license | an Owner of the group |
 //! | second user | everywhere | an administrator's token, else a person, who hands the tokens over |
 //!
-//! An agent that has an account keeps it, also where GitLab offers a better one since ([`choose`](super::choose)). Sources: <https://docs.gitlab.com/api/service_accounts/>,
-//! <https://docs.gitlab.com/api/users/#create-a-user>.
+//! An agent that has an account keeps it, also where GitLab offers a better one since: [`choose`](super::choose) decides. Sources:
+//! <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/users/#create-a-user>.
 
 use serde::Deserialize;
 
