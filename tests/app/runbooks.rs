@@ -143,7 +143,7 @@ fn the_trusted_runner_starts(world: &World) {
          verify) grep -q 'token = \"glrt-the-right-one\"' \"$3\" || { echo 'ERROR: Verifying runner... is removed'; exit 1; }\n\
          echo 'Verifying runner... is valid' ;;\n\
          run) case $* in\n\
-         *'--working-directory /home/factory-ci --user factory-ci' | *'--working-directory /home/deploy --user deploy' | \
+         *'--working-directory /etc/factory/runner-trusted' | *'--working-directory /home/deploy --user deploy' | \
          *'--working-directory /etc/factory/runner-build-shop') exec sleep 100000 ;;\nesac ;;\nesac\n",
     );
     world.put("/etc/factory/runner-trusted-token", "600", "glrt-a-wrong-one\n");
@@ -162,7 +162,7 @@ fn the_trusted_runner_starts(world: &World) {
     assert!(world.journey.inside(&as_deploy).ends_with("refused"));
     let written: toml::Table = toml::from_str(&world.journey.read(config)).unwrap();
     let runner = &written["runners"][0];
-    assert_eq!(runner["executor"].as_str(), Some("shell"));
+    assert_eq!(runner["executor"].as_str(), Some("custom"));
     assert_eq!(runner["url"].as_str(), Some(world.plane.url().as_str()));
 
     // An application's runner, with a token that was typed.

@@ -1,11 +1,14 @@
-//! Builds of applications, attacked from inside one: it gets no further than its own job, and nothing of it stays.
+//! Builds of applications and trusted jobs of the control repo, attacked from inside one: it gets no further than its own job, and nothing
+//! of it stays.
 
 use std::fs;
+use std::net::TcpListener;
 
 use disposable_host::{Image, Recipe};
 use factoryup::plan::Outcome;
 
 use crate::journey::Journey;
+use crate::levels::METADATA;
 use crate::revert::revert;
 use crate::support::{lab, make_program};
 
@@ -71,10 +74,12 @@ while not stop:
     time.sleep(0.05)
 "#;
 
-/// What code of an application, or of something that it depends on, tries in a build. It ends with 7, so that its exit code is seen.
+/// What code of an application or of a provider, or of something that it depends on, tries in a job. It ends with 7, so that its exit code is
+/// seen.
 const ATTACK: &str = r#"
 id -un
 cat source
+echo "home: $(ls -A ~)"
 echo "processes: $(ls -d /proc/[0-9]* | wc -l)"
 for one in /proc/[0-9]*/environ; do tr '\0' '\n' <$one; done 2>/dev/null
 for path in /home/deploy/private /srv/apps/shop/env /etc/factory/runner-build-shop/config.toml /var/lib/factory-jobs/build-blog/private; do
@@ -84,6 +89,8 @@ ls /home/deploy >/dev/null 2>&1 && echo "open: /home/deploy"
 pgrep -u deploy -u root -a | sed 's/^/reaches process /'
 gateway=$(ip route show default | cut -d ' ' -f 3)
 timeout 9 bash -c "echo >/dev/tcp/$gateway/9" 2>&1 | grep -q refused && echo "reaches the network $gateway"
+timeout 9 bash -c "echo >/dev/tcp/169.254.169.254/80" 2>&1 | grep -q 'No route to host' || echo "reaches the metadata"
+timeout 9 bash -c "echo >/dev/tcp/$gateway/GITLAB" && echo "GitLab answers"
 sudo -n id >/dev/null 2>&1 && echo "open: sudo"
 busctl --no-pager list >/dev/null 2>&1 && echo "open: D-Bus"
 for folder in / /etc /usr/local/bin /srv/apps /home/deploy /run /run/lock /var/lib /var/lib/factory-jobs /var/crash /dev/mqueue; do
@@ -91,19 +98,25 @@ for folder in / /etc /usr/local/bin /srv/apps /home/deploy /run /run/lock /var/l
 done
 touch ~/planted /tmp/planted /var/tmp/planted /dev/shm/planted .bashrc
 echo 'touch ~/ran-by-a-shell' >~/.profile
+git config --global core.hooksPath ~/hooks; git init -q . 2>/dev/null; echo 'touch ~/ran-by-git' >.git/hooks/post-checkout
 cp /usr/bin/id ~/setuid; chmod 6755 ~/setuid; chmod 777 ~
 (trap '' HUP TERM INT; setsid sleep 4301 >/dev/null 2>&1 </dev/null &)
 exit 7
 "#;
 
-/// What must not be known to a build.
-const CANARIES: [&str; 4] =
-    ["canary-in-a-file-of-deploy", "canary-of-a-setting", "canary-of-a-service", "canary-of-another-build"];
+/// What must not be known to a job.
+const CANARIES: [&str; 5] = [
+    "canary-in-a-file-of-deploy",
+    "canary-of-a-setting",
+    "canary-of-a-service",
+    "canary-of-another-build",
+    "canary-of-another-trusted-job",
+];
 
 fn start(journey: &Journey, kind: &str, name: &str) {
+    let url = &journey.factory.gitlab.url;
     journey.inside(&format!(
-        "echo glrt-canary-of-{name}-{kind} | factory-runner token {kind} {name}; \
-         factory-runner start {kind} {name} https://gitlab.example"
+        "echo glrt-canary-of-{name}-{kind} | factory-runner token {kind} {name}; factory-runner start {kind} {name} {url}"
     ));
 }
 
@@ -127,23 +140,30 @@ fn done(journey: &Journey, runner: &str, job: &str, script: &str) -> (String, St
 }
 
 #[test]
-fn on_debian_12_a_build_reaches_nothing_of_others_and_leaves_nothing() {
+fn on_debian_12_a_job_reaches_nothing_of_others_and_leaves_nothing() {
     if lab::can_host() {
-        attacks_fail(&Journey::new());
+        attacks_fail(Journey::new());
     }
 }
 
 #[test]
-fn on_debian_13_a_build_reaches_nothing_of_others_and_leaves_nothing() {
+fn on_debian_13_a_job_reaches_nothing_of_others_and_leaves_nothing() {
     if lab::can_host() {
         let recipe = Recipe { suite: "trixie".into(), ..Recipe::default() };
         let image = Image::ensure(&recipe, &mut |line| eprintln!("{line}")).unwrap();
-        attacks_fail(&Journey::on(&image, None));
+        attacks_fail(Journey::on(&image, None));
     }
 }
 
-fn attacks_fail(journey: &Journey) {
+/// One attack after the other, on one host. GitLab is on a private network, where the agent, builds and trusted jobs reach nothing else.
+fn attacks_fail(mut journey: Journey) {
+    let gateway = journey.inside("ip route show default | cut -d' ' -f3");
+    let gitlab = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = gitlab.local_addr().unwrap().port();
+    journey.factory.gitlab.url = format!("http://{gateway}:{port}");
+    let (journey, attack) = (&journey, &ATTACK.replace("GITLAB", &port.to_string()));
     journey.provision();
+    journey.inside(METADATA);
     make_program(journey.host.rootfs().join("usr/bin/gitlab-runner"), RUNNER);
     // As an earlier version deployed.
     journey.inside("install -d -o deploy -g deploy -m 750 /srv/apps/shop");
@@ -162,12 +182,17 @@ fn attacks_fail(journey: &Journey) {
     start(journey, "build", "shop");
     assert!(!journey.inside("factory-runner status 2>&1").contains(note));
     start(journey, "build", "blog");
+    journey.inside(&format!(
+        "echo glrt-canary-of-the-control-repo >/etc/factory/runner-trusted-token; factory-runner start trusted {}; \
+         setsid runuser -u factory-ci -- env -i TOKEN={} sleep 4306 >/dev/null 2>&1 </dev/null &",
+        journey.factory.gitlab.url, CANARIES[4]
+    ));
     // Another application is built all the while.
     give(journey, "build-blog", "long", &format!("echo {0} >~/private; export OTHER={0}; sleep 4302", CANARIES[3]));
     journey.wait_until("pgrep -u factory-build -xf 'sleep 4302'");
 
     // The attack works where nothing stands against it: as builds ran before, among deployments.
-    let (said, _) = done(journey, "trusted-shop", "attack", ATTACK);
+    let (said, _) = done(journey, "trusted-shop", "attack", attack);
     assert!(CANARIES[..3].iter().all(|canary| said.contains(canary)), "{said}");
     assert!(
         ["planted in /home/deploy", "reaches process", "reaches the network"].iter().all(|deed| said.contains(deed)),
@@ -177,25 +202,32 @@ fn attacks_fail(journey: &Journey) {
     journey.inside("pkill -xf 'sleep 4301'; rm -f /home/deploy/planted /var/tmp/planted /dev/shm/planted /tmp/planted");
 
     let before = traces(journey);
-    for round in ["first", "second"] {
-        let (said, code) = done(journey, "build-shop", round, ATTACK);
+    for (runner, user, round) in [
+        ("build-shop", "factory-build", "first"),
+        ("build-shop", "factory-build", "second"),
+        ("trusted", "factory-ci", "first"),
+        ("trusted", "factory-ci", "second"),
+    ] {
+        let (said, code) = done(journey, runner, round, attack);
         assert_eq!(code, "7", "{said}");
         let mut lines = said.lines();
-        assert_eq!((lines.next(), lines.next()), (Some("factory-build"), Some("source")), "{said}");
+        let begin = [lines.next(), lines.next(), lines.next()];
+        assert_eq!(begin, [Some(user), Some("source"), Some("home: builds")], "{said}");
         let processes = lines.next().and_then(|line| line.strip_prefix("processes: ")).unwrap();
         assert!(processes.parse::<u32>().unwrap() < 8, "{said}");
         let got: Vec<_> = said
             .lines()
             .filter(|line| ["canary", "open:", "planted in", "reaches"].iter().any(|word| line.contains(word)))
             .collect();
-        assert_eq!(got, [""; 0], "{round}: {said}");
+        assert_eq!(got, [""; 0], "{runner} {round}: {said}");
+        assert!(said.contains("GitLab answers"), "{runner}: {said}");
         // The stage after it has the work folder, and nothing that runs.
         assert!(
-            said.contains(".bashrc source") && !said.contains("sleep 43") && !said.contains("ran-by-a-shell"),
+            said.contains(".bashrc .git source") && !said.contains("sleep 43") && !said.contains("ran-by-a-shell"),
             "{said}"
         );
         assert!(said.ends_with("stage ended with 1\n"), "{said}");
-        assert_eq!(traces(journey), before, "{round}");
+        assert_eq!(traces(journey), before, "{runner} {round}");
     }
     assert_eq!(journey.inside("pgrep -u factory-build -xfc 'sleep 4302'; ls /var/lib/factory-jobs"), "1\nbuild-blog");
 
@@ -203,19 +235,21 @@ fn attacks_fail(journey: &Journey) {
     assert_eq!(journey.inside(limits), "factory-builds.slice\n4096\nactive");
 
     a_job_that_is_canceled_ends(journey);
-    journey.inside("pkill -u deploy -xf 'sleep 4300'");
+    a_trusted_job_keeps_its_state(journey);
+    journey.inside("pkill -u deploy -xf 'sleep 4300'; pkill -u factory-ci -xf 'sleep 4306'");
     let outcome = revert(journey);
     assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
     let left = "ls -A /var/lib/factory-jobs 2>/dev/null; systemctl list-units --all --plain --no-legend 'factory-*'; pgrep -xf 'sleep 43.*'; true";
     assert_eq!(journey.inside(left), "");
 }
 
-/// All that belongs to the user, or was planted, and what runs as it but the other application's build.
+/// All that belongs to the users, or was planted, and what runs as them but the other application's build.
 fn traces(journey: &Journey) -> String {
     journey.inside(
-        "find / /dev/shm /dev/mqueue /run /tmp -xdev \\( -user factory-build -o -name planted \\) ! -path '/var/lib/factory-jobs/build-blog*' \
-         ! -path '/proc/*' -printf '%p %m\n' 2>/dev/null | sort -u; ps -u factory-build -o args= | grep -v 4302 | grep -v '^bash$' | grep -v defunct; \
-         ls /var/lib/factory-jobs; systemctl list-units --all --plain --no-legend 'factory-job-build-shop*'; true",
+        "find / /dev/shm /dev/mqueue /run /tmp -xdev \\( -user factory-build -o -user factory-ci -o -name planted \\) \
+         ! -path '/var/lib/factory-jobs/build-blog*' ! -path '/proc/*' -printf '%p %m\n' 2>/dev/null | sort -u; \
+         ps -u factory-build,factory-ci -o args= | grep -v 4302 | grep -v '^bash$' | grep -v defunct; \
+         ls /var/lib/factory-jobs; systemctl list-units --all --plain --no-legend 'factory-job-build-shop*' 'factory-job-trusted*'; true",
     )
 }
 
@@ -231,4 +265,37 @@ fn a_job_that_is_canceled_ends(journey: &Journey) {
     journey.wait_until("pgrep -u factory-build -xf 'sleep 4305'");
     journey.inside("systemctl kill --signal=KILL factory-runner-build-shop");
     journey.wait_until("! pgrep -xf 'sleep 4305' && ! test -e /var/lib/factory-jobs/build-shop");
+}
+
+/// What OpenTofu does: it ends by itself when it is interrupted. Its parents wait for it.
+const INTERRUPTED: &str = r"
+env | sort | grep -iE '_proxy|^OF_ROOT'
+cat >apply <<'END'
+trap 'sleep 1; echo the state is kept; exit 1' INT
+(trap '' INT TERM; setsid sleep 4307 &)
+while :; do sleep 0.1; done
+END
+sh -c 'sh apply; exit 9'
+";
+
+fn a_trusted_job_keeps_its_state(journey: &Journey) {
+    let proxy = "printf '\\nOF_ROOT=x\\nexport HTTPS_PROXY=\"http://a:b@127.0.0.1:9\"  # the office\\nno_proxy=localhost' >>/etc/environment";
+    journey.inside(&format!("cp /etc/environment /root; {proxy}"));
+    give(journey, "trusted", "canceled", INTERRUPTED);
+    journey.wait_until("pgrep -u factory-ci -xf 'sleep 4307'");
+    journey.inside("touch /root/jobs/trusted/canceled.cancel; mv /root/environment /etc/environment");
+    let (said, _) = result(journey, "trusted", "canceled");
+    let kept = "HTTPS_PROXY=http://a:b@127.0.0.1:9\nno_proxy=localhost\nthe state is kept\n";
+    assert!(said.starts_with(kept), "{said}");
+    assert_eq!(journey.inside("pgrep -xf 'sleep 4307'; ls /var/lib/factory-jobs"), "build-blog");
+    // Other settings wait for the job that runs.
+    give(journey, "trusted", "long", "echo begun; sleep 5; echo done");
+    journey.wait_until("grep -qx begun /root/jobs/trusted/long.log");
+    assert!(
+        journey
+            .inside("factory-runner renew trusted")
+            .contains("factory-runner-trusted.service finishes its job first")
+    );
+    let (said, code) = result(journey, "trusted", "long");
+    assert!(code == "0" && said.contains("begun\ndone\n"), "{code}: {said}");
 }

@@ -41,7 +41,7 @@ const MAPPED: &str = r#"
 
 /// A way to the metadata address, and a neighbor there that never answers. Without one the kernel itself would say that there is no
 /// route, once nobody has answered for three seconds, and that would be taken for the firewall's word.
-const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5); ip route add 169.254.169.254 dev $dev; \
+pub const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5); ip route add 169.254.169.254 dev $dev; \
      ip neigh replace 169.254.169.254 lladdr 02:00:00:00:00:01 nud permanent dev $dev";
 
 fn put(journey: &Journey, path: &str, text: &str) {
@@ -199,9 +199,22 @@ fn nothing_of_a_worker_outlives_a_revert(journey: &Journey) {
     assert_eq!(of_deploy, "/etc/subuid:deploy:400000:65536\n/etc/subgid:deploy:400000:65536");
 }
 
-/// A runner in GitLab's place: a job that has the token of the control plane in its environment, and keeps at it.
-const RUNNER: &str = "#!/bin/sh\nset -eu\ncase $1 in\nverify) ;;\n\
-    run) exec runuser -u \"$7\" -- env -i CLOUDFLARE_API_TOKEN=canary-of-the-control-plane sleep 4100 ;;\nesac\n";
+/// A runner in GitLab's place: a job that has the token of the control plane in its environment, and keeps at it; in a shell, as it was
+/// before, or in a sandbox.
+const RUNNER: &str = r#"#!/bin/sh
+token=CLOUDFLARE_API_TOKEN=canary-of-the-control-plane
+trap 'kill -TERM $!; exit' QUIT
+case $* in
+verify*) ;;
+*' --user '*) runuser -u "$7" -- env -i $token sleep 4100 & ;;
+*)
+    echo "export $token; sleep 4100" >/root/job
+    factory-runner job prepare ''
+    factory-runner job run '' /root/job build_script &
+    ;;
+esac
+wait
+"#;
 
 /// As an earlier `factory-runner start trusted` left it.
 const UNIT_BEFORE: &str = "[Service]\n\
@@ -236,7 +249,7 @@ fn no_application_reads_or_reaches_a_job_of_trusted_ci() {
     assert_eq!(
         summaries,
         [
-            "run the trusted runner's jobs as factory-ci instead of deploy, and delete their work folders ~deploy/ci/builds and ~deploy/ci/cache"
+            "run each job of the trusted runner as factory-ci in a sandbox, and delete the work folders ~deploy/ci/builds and ~deploy/ci/cache"
         ]
     );
     journey.wait_until("pgrep -u factory-ci -x sleep");
@@ -265,6 +278,16 @@ fn no_application_reads_or_reaches_a_job_of_trusted_ci() {
             assert!(refused && !said.contains("done"), "{user}: {deed}: {said}");
         }
     }
+
+    // As factory-ci before there was a sandbox: what its jobs left goes with the change.
+    let unit = UNIT_BEFORE.replace("deploy", "factory-ci");
+    put(&journey, "/etc/systemd/system/factory-runner-trusted.service", &unit);
+    journey.inside(
+        "runuser -u factory-ci -- mkdir -p /home/factory-ci/ci/builds/control; systemctl daemon-reload; \
+         setsid runuser -u factory-ci -- sleep 4101 >/dev/null 2>&1 </dev/null & factory-runner renew trusted",
+    );
+    journey.wait_until("pgrep -u factory-ci -xf 'sleep 4100'");
+    assert_eq!(journey.inside("ls -A /home/factory-ci/ci; pgrep -xf 'sleep 4101'; true"), "");
 
     // An application reaches its neighbors, and not the rights of the machine.
     let gateway = journey.inside("ip route show default | cut -d' ' -f3");

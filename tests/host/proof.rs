@@ -17,7 +17,7 @@ const PASSWORD: &str = "a password for the proofs";
 type Way = (&'static str, &'static str, &'static str);
 
 /// Ways around sshd's and the firewall's own settings, each of which a comparison with factoryup's files does not see.
-const WAYS: [Way; 14] = [
+const WAYS: [Way; 16] = [
     (
         "printf 'Match User root\\nPermitRootLogin yes\\nAuthenticationMethods password publickey\\nAllowGroups root\\n' >>/etc/ssh/sshd_config",
         "sed -i '/^Match/,$d' /etc/ssh/sshd_config",
@@ -57,6 +57,7 @@ const WAYS: [Way; 14] = [
     ),
     ("chmod 755 /home/operator", "chmod 700 /home/operator", "the agent cannot read the files of others"),
     ("chmod 755 /home/deploy", "chmod 700 /home/deploy", "a build cannot read the files of others"),
+    ("chmod 755 /home/factory-build", "chmod 700 /home/factory-build", "trusted CI cannot read the files of others"),
     ("chmod 755 /srv/apps", "chmod 751 /srv/apps", "a build cannot read the files of others"),
     (
         "python3 -c 'import socket,os; s=socket.socket(socket.AF_UNIX); s.bind(\"/run/docker.sock\"); s.listen(); \
@@ -69,6 +70,11 @@ const WAYS: [Way; 14] = [
         "nft insert rule inet factoryup egress accept",
         "systemctl restart factory-firewall",
         "the agent cannot reach private networks",
+    ),
+    (
+        "nft insert rule inet factoryup output meta skuid factory-ci accept",
+        "systemctl restart factory-firewall",
+        "trusted CI cannot reach private networks",
     ),
     (
         "nft 'add chain inet factoryup input { policy accept; }'",

@@ -64,14 +64,18 @@ until curl -fs -o /dev/null https://localhost:8443/gpgkey/gpg.key; do tries=$((t
 
 /// As GitLab Runner's shell executor starts each stage of a job (`shells/bash.go`), from a service's environment.
 fn jobs_of_a_shell_start(journey: &Journey) {
-    let stage = "printf 'set -o errexit\\nexit 0\\n' | env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin su -s /bin/bash factory-ci -c 'bash -l'; echo $?";
+    let stage = "printf 'set -o errexit\\nexit 0\\n' | env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin su -s /bin/bash deploy -c 'bash -l'; echo $?";
     assert_eq!(journey.inside(stage), "0");
-    journey.inside("install -o factory-ci /etc/skel/.bash_logout /home/factory-ci");
+    journey.inside("install -o deploy /etc/skel/.bash_logout /home/deploy");
     assert_eq!(journey.inside(stage), "1", "Debian's .bash_logout ends it");
-    journey.inside("factory-runner renew trusted");
+    journey.inside("factory-runner renew trusted shop");
     assert_eq!(journey.inside(stage), "0");
-    journey.inside("su -s /bin/sh factory-ci -c 'echo true >~/.bash_logout'; factory-runner renew trusted");
-    assert_eq!(journey.inside("cat /home/factory-ci/.bash_logout"), "true", "one that somebody wrote stays");
+    journey.inside("su -s /bin/sh deploy -c 'echo true >~/.bash_logout'; factory-runner renew trusted shop");
+    assert_eq!(journey.inside("cat /home/deploy/.bash_logout"), "true", "one that somebody wrote stays");
+    // Work folders are there for the next job: its hooks and git settings are not.
+    let config =
+        journey.inside("sed '1,/^\\[\\[runners\\]\\]$/d; /^ *\\[/,$d' /etc/factory/runner-trusted-shop/config.toml");
+    assert!(config.lines().any(|line| line.trim() == "clean_git_config = true"), "{config}");
 }
 
 fn hand_over(journey: &Journey, token: &str) -> factoryup::Result<Outcome> {
@@ -152,18 +156,16 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
     assert!(journey.read("/etc/factory/runner-trusted/config.toml").contains("\"glrt-canary-of-another\""));
     assert_eq!(journey.inside("grep -rlF glrt-canary-of-a-runner /etc /var/lib/factoryup || true"), "");
-    // One that an earlier factoryup set up: its jobs found each other's git hooks and settings.
+    // One that an earlier factoryup set up: its jobs found what others had left.
     let (config, note) = ("/etc/factory/runner-trusted/config.toml", "/etc/factory/runner-trusted/made-from");
-    journey.inside(&format!("sed -i /clean_git_config/d {config}; sed -i 's/ [0-9]*$//' {note}"));
+    journey.inside(&format!("sed -i 's/\"custom\"/\"shell\"/' {config}; sed -i 's/ [0-9]*$//' {note}"));
     let hint =
         "factory-runner-trusted.service has the settings of an earlier version; run: factory-runner renew trusted";
     assert!(journey.inside("factory-runner status").contains(hint));
     let outcome = hand_over(&journey, "glrt-canary-of-another");
     assert!(matches!(outcome, Ok(Outcome::Applied { changes: 1, .. })), "{}", journey.explain(&outcome));
-    let section = journey.inside(&format!("sed '1,/^\\[\\[runners\\]\\]$/d; /^ *\\[/,$d' {config}"));
-    assert!(section.lines().any(|line| line.trim() == "clean_git_config = true"), "{section}");
+    assert!(journey.read(config).contains("\n  executor = \"custom\"\n"));
     assert!(!journey.inside("factory-runner status").contains("earlier version"));
-    jobs_of_a_shell_start(&journey);
     assert_eq!(hand_over(&journey, "glrt-canary-of-another").unwrap(), Outcome::AlreadyRight { proofs: 0 });
 
     crate::tools::are_installed_deferred_or_refused(&journey);
@@ -172,6 +174,7 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     journey.inside("echo glrt-canary-of-the-shop | factory-runner token trusted shop; factory-runner start trusted shop https://gitlab.example");
     journey.inside("echo glrt-canary-of-the-blog | factory-runner token trusted blog");
     assert_eq!(journey.inside("systemctl is-active factory-runner-trusted-shop"), "active");
+    jobs_of_a_shell_start(&journey);
     let outcome = revert(&journey);
     assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
     let plans = journey.watch.plans.borrow();

@@ -1,9 +1,9 @@
-//! The packet filter: nobody comes in but to sshd, and what is not trusted does not reach the private network around the host.
+//! The packet filter: nobody comes in but to sshd, and neither the agent nor CI reaches the private network around the host.
 
 use std::net::IpAddr;
 
 use crate::factory::{Factory, RunnerKind, port_range};
-use crate::host::accounts::{AGENT, APPLICATIONS, BUILD, DEPLOY, RUNNER};
+use crate::host::accounts::{AGENT, APPLICATIONS, BUILD, CI, DEPLOY, RUNNER};
 use crate::host::closing;
 use crate::host::observed::Observed;
 use crate::host::resources::{File, Nftables, Resource, Then};
@@ -78,7 +78,7 @@ fn rules(factory: &Factory, seen: &Observed, ports: &[u16], forwards: bool, clos
         let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
         open.push_str(&format!("\t\t{protocol} dport {ports} accept\n"));
     }
-    let mut watched = vec![AGENT, BUILD];
+    let mut watched = vec![AGENT, BUILD, CI];
     if factory.runner.kind == RunnerKind::Podman {
         watched.push(RUNNER);
     }
@@ -93,7 +93,8 @@ fn rules(factory: &Factory, seen: &Observed, ports: &[u16], forwards: bool, clos
 #!/usr/sbin/nft -f
 # Written by factoryup, loaded by factory-firewall.service. It makes its own table anew and touches no other.
 # Rules of your own: /etc/factory/firewall.d/input-*.nft (who may come in), /etc/factory/firewall.d/egress-*.nft (where the
-# agent may go); each holds rules as they stand in a chain, such as: tcp dport 443 accept
+# agent and CI may go); each holds rules as they stand in a chain, such as: tcp dport 443 accept. To let one user go somewhere:
+# meta skuid {CI} ip daddr 10.0.0.5 tcp dport 443 accept
 table inet factoryup
 delete table inet factoryup
 table inet factoryup {{
@@ -133,7 +134,7 @@ table inet factoryup {{
 		meta skuid {{ {DEPLOY}, {first}-{last} }} ip6 daddr {METADATA_6} tcp dport != 53 reject with icmpx admin-prohibited
 	}}
 
-	# For those who run what nobody has read yet.
+	# For those who run what others wrote: the agent, builds, and CI with its providers and modules.
 	chain egress {{
 		oifname \"lo\" accept
 {exceptions}\t\tinclude \"/etc/factory/firewall.d/egress-*.nft\"
@@ -150,7 +151,7 @@ table inet factoryup {{
     )
 }
 
-/// What the agent must reach although it is on a private network: the resolver, and a GitLab that is given by its address.
+/// What all of these must reach although it is on a private network: the resolver, and a GitLab that is given by its address.
 fn exceptions(factory: &Factory, seen: &Observed) -> String {
     let mut rules = String::new();
     for address in resolvers(seen).into_iter().filter(is_private) {

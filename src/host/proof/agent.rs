@@ -1,10 +1,10 @@
-//! What the agent and builds can read and reach, tried as their users.
+//! What the agent, builds and trusted CI can read and reach, tried as their users.
 
 use std::collections::BTreeMap;
 
 use super::{Said, cannot_tell, proof};
 use crate::factory::Factory;
-use crate::host::accounts::{AGENT, BUILD};
+use crate::host::accounts::{AGENT, BUILD, CI};
 use crate::host::observed::Observed;
 use crate::host::profile::gitlab_address;
 use crate::host::program::{Payload, Show, Word};
@@ -57,7 +57,8 @@ struct View {
 
 impl Views {
     pub(super) fn of(factory: &Factory, seen: &Observed, workers: &[&str]) -> Self {
-        let views = [(AGENT, "the agent"), (BUILD, "a build")].into_iter().filter(|(user, _)| workers.contains(user));
+        let views = [(AGENT, "the agent"), (BUILD, "a build"), (CI, "trusted CI")];
+        let views = views.into_iter().filter(|(user, _)| workers.contains(user));
         let views = views.map(|(user, name)| {
             let others = [factory.host.operator.as_str()].into_iter().chain(workers.iter().copied());
             let homes =

@@ -5,7 +5,7 @@
 //!
 //! - as root from outside, over a new connection, with every key at hand;
 //! - on the host, in one program: what each running sshd offers to each identity, its rules for each `Match` block, what sudo allows,
-//!   the firewall that the kernel has, and what the agent and a build can read and reach, as them.
+//!   the firewall that the kernel has, and what the agent, a build and trusted CI can read and reach, as them.
 //!
 //! A promise that cannot be tried fails as "cannot tell". The proof changes nothing on the host.
 
