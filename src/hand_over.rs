@@ -41,6 +41,8 @@ impl From<Option<Secret>> for Token {
 pub struct HandOver {
     /// The agent's token.
     pub agent: Token,
+    /// The token for the agent's issues and reviews. Unknown also where GitLab has no such account.
+    pub desk: Token,
     /// The number of the agent's account in GitLab, which is part of its mail address.
     pub account: Option<u64>,
     /// The runners' tokens, by the runner's name: `trusted` or `untrusted`.
@@ -59,7 +61,7 @@ impl HandOver {
     pub fn is(&self, other: &Self) -> bool {
         let same_runners = self.runners.len() == other.runners.len()
             && self.runners.iter().all(|(name, token)| token.is(&other.runner(name)));
-        self.agent.is(&other.agent) && self.account == other.account && same_runners
+        self.agent.is(&other.agent) && self.desk.is(&other.desk) && self.account == other.account && same_runners
     }
 }
 
@@ -71,6 +73,7 @@ mod tests {
     fn another_token_is_news() {
         let with = |agent: &str, runner: Option<&str>| HandOver {
             agent: Token::Known(Secret::new(agent)),
+            desk: Token::Known(Secret::new(agent)),
             account: Some(1),
             runners: [("trusted".to_owned(), runner.map(Secret::new).into())].into(),
         };

@@ -172,8 +172,8 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     let made = secrets(&journey);
     assert_eq!(
         made.len(),
-        11,
-        "the run should have made tokens of the agent, two runners and three jobs, a passphrase and a key"
+        12,
+        "the run should have made tokens of the agent, its desk, two runners and three jobs, a passphrase and a key"
     );
     let watcher = Watcher::start(made.iter().map(|secret| secret.text.clone()).collect());
     agent_works(&journey);
@@ -341,6 +341,7 @@ fn secrets(journey: &Journey) -> Vec<Secrecy> {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let on_host = match name.as_str() {
             "agent-token" => vec![("home/agent/.config/factory/gitlab-credential", "agent")],
+            "desk-token" => vec![("home/agent/.config/factory/desk-credential", "agent")],
             "runner-trusted-token" => {
                 vec![("etc/factory/runner-trusted-token", "root"), ("etc/factory/runner-trusted/config.toml", "root")]
             }

@@ -55,7 +55,7 @@ pub(super) struct Apply {
     #[arg(long)]
     prove: bool,
 
-    /// Create a new token for the agent and bring it to the host; the old one works until you revoke it
+    /// Create new tokens for the agent and bring them to the host; its old one for git works until you revoke it
     #[arg(long)]
     rotate_agent_token: bool,
 

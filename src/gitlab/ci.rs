@@ -1,8 +1,12 @@
 //! What the control repo's pipelines need in GitLab: the accounts that jobs sign in with, and the variables, each in the environment of a
-//! root, that `docs/secrets.md` of the control repo lists.
+//! root, that `docs/secrets.md` of the control repo lists. The desk is an account like those: the agent opens issues and answers reviews
+//! with it. Its token goes to the agent instead of a variable.
 //!
 //! An account of a project cannot be a member of a group. So those for plan and apply, which read and change the projects of the group's
-//! applications, are service accounts of the top-level group. The one for reports is the project's where GitLab has that.
+//! applications, are service accounts of the top-level group. Those for reports and the desk are the project's where GitLab has that.
+//!
+//! Why the desk is no scope more on the agent's own token: with the scope `api`, a Developer resolves the threads of a review, starts
+//! pipelines and reads the infrastructure state. A Reporter does not.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -50,7 +54,7 @@ pub fn roots(factory: &Factory) -> Vec<String> {
     std::iter::once(CONTROL_PLANE.to_owned()).chain(names.cloned()).collect()
 }
 
-/// What jobs do that sign in to GitLab. The scripts of the control repo say what each needs.
+/// What the accounts are for that jobs and the agent's scripts sign in with. The scripts of the control repo say what each needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Reads the applications' projects, to compare them with the code.
@@ -59,10 +63,12 @@ pub(super) enum Purpose {
     Apply,
     /// Writes issues about what the nightly pipeline found.
     Report,
+    /// Opens issues, comments on them and answers reviews, for the agent.
+    Desk,
 }
 
 impl Purpose {
-    pub(super) const ALL: [Self; 3] = [Self::Plan, Self::Apply, Self::Report];
+    pub(super) const ALL: [Self; 4] = [Self::Plan, Self::Apply, Self::Report, Self::Desk];
 
     /// Its name in ids and user names.
     pub(super) fn word(self) -> &'static str {
@@ -70,15 +76,27 @@ impl Purpose {
             Self::Plan => "plan",
             Self::Apply => "apply",
             Self::Report => "report",
+            Self::Desk => "desk",
         }
     }
 
-    /// The variable with its token.
-    pub(super) fn key(self) -> &'static str {
+    /// Who signs in with it, for people.
+    pub(super) fn user(self) -> &'static str {
         match self {
-            Self::Plan => "CONTROL_PLANE_PLAN_TOKEN",
-            Self::Apply => "CONTROL_PLANE_APPLY_TOKEN",
-            Self::Report => "REPORT_TOKEN",
+            Self::Plan => "CI's plan jobs",
+            Self::Apply => "CI's apply jobs",
+            Self::Report => "CI's report jobs",
+            Self::Desk => "the agent's issues and reviews",
+        }
+    }
+
+    /// The variable with its token; none for the desk, whose token factoryup stores for the host.
+    pub(super) fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Plan => Some("CONTROL_PLANE_PLAN_TOKEN"),
+            Self::Apply => Some("CONTROL_PLANE_APPLY_TOKEN"),
+            Self::Report => Some("REPORT_TOKEN"),
+            Self::Desk => None,
         }
     }
 
@@ -87,7 +105,7 @@ impl Purpose {
         match self {
             Self::Plan => &["read_api", "self_rotate"],
             // Creating an issue takes it, whatever the role.
-            Self::Apply | Self::Report => &["api"],
+            Self::Apply | Self::Report | Self::Desk => &["api"],
         }
     }
 
@@ -95,13 +113,14 @@ impl Purpose {
     pub(super) fn level(self) -> u8 {
         match self {
             Self::Plan | Self::Apply => MAINTAINER,
-            Self::Report => REPORTER,
+            // A Guest does not see the merge requests of a private project.
+            Self::Report | Self::Desk => REPORTER,
         }
     }
 
     /// Whether it has the role in the group, and so in all projects of it.
     pub(super) fn is_in_group(self) -> bool {
-        self != Self::Report
+        matches!(self, Self::Plan | Self::Apply)
     }
 
     /// The name of its account, which is unique on the instance.
@@ -150,7 +169,7 @@ impl Ci {
 
     /// Where the account for this can be, the best place first.
     pub(super) fn homes(&self, purpose: Purpose) -> impl Iterator<Item = Identity> + use<> {
-        let project = (purpose == Purpose::Report && self.project).then_some(Identity::Project);
+        let project = (!purpose.is_in_group() && self.project).then_some(Identity::Project);
         project.into_iter().chain(self.group.clone().map(Identity::Group))
     }
 
@@ -168,16 +187,21 @@ impl Ci {
     /// The variables that hold its token.
     pub(super) fn places(&self, purpose: Purpose) -> impl Iterator<Item = Place> + '_ {
         let is_used = move |place: &Place| purpose == Purpose::Report || place.environment == CONTROL_PLANE;
-        self.everywhere(purpose.key()).filter(is_used)
+        purpose.key().into_iter().flat_map(|key| self.everywhere(key)).filter(is_used)
     }
 
     /// What is said of accounts that factoryup needs and cannot make here.
-    pub(super) fn deferred(&self, left: &[Purpose]) -> Option<String> {
-        let words: Vec<_> = left.iter().map(|purpose| purpose.word()).collect();
-        (!words.is_empty()).then(|| {
-            let (words, reason) = (words.join(", "), &self.reason);
+    pub(super) fn deferred(&self, left: &[Purpose]) -> Vec<String> {
+        let reason = &self.reason;
+        let words: Vec<_> = left.iter().filter(|one| one.key().is_some()).map(|purpose| purpose.word()).collect();
+        let of_ci = (!words.is_empty()).then(|| {
+            let words = words.join(", ");
             format!("the accounts and tokens of CI's jobs are left to you ({words}): {reason}; \"What CI needs\" in docs/secrets.md has the steps")
-        })
+        });
+        let desk = left.contains(&Purpose::Desk).then(|| {
+            format!("the agent asks by draft merge requests, since it has no account to open issues and answer reviews with: {reason}")
+        });
+        of_ci.into_iter().chain(desk).collect()
     }
 
     fn everywhere(&self, key: &'static str) -> impl Iterator<Item = Place> + '_ {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 
 use super::GitlabTarget;
+use super::ci::Purpose;
 use super::desired::Desired;
-use super::keep::{AGENT_TOKEN, Keep};
+use super::keep::{AGENT_TOKEN, DESK_TOKEN, Keep};
 use super::lifetime::days_between;
 use super::resources::membership::needs_renewal;
-use super::resources::{agent_token, runner};
+use super::resources::{agent_token, ci_token, runner};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
 use crate::hand_over::{HandOver, Token};
@@ -63,6 +64,7 @@ fn kept(desired: &Desired, keep: &Keep) -> Result<HandOver> {
     });
     Ok(HandOver {
         agent: secret(AGENT_TOKEN)?,
+        desk: secret(DESK_TOKEN)?,
         account: keep.memory().map_err(Error::from)?.agent.map(|token| token.account),
         runners: runners.collect::<Result<_>>()?,
     })
@@ -94,6 +96,9 @@ impl GitlabTarget {
         for change in &plan.changes {
             if change.kind() == agent_token::KIND {
                 coming.agent = Token::Coming;
+            }
+            if change.id == format!("{}:{}", ci_token::KIND, Purpose::Desk.word()) {
+                coming.desk = Token::Coming;
             }
             if let Some(name) = runner::makes_token(change) {
                 coming.runners.insert(name.to_owned(), Token::Coming);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `gitlab.json` | which project the rest belongs to; ids of runners; whose token the agent's is |
 //! | `agent-token` | the agent's token, which the host target brings to the host |
+//! | `desk-token` | the token for the agent's issues and reviews, likewise |
 //! | `runner-trusted-token`, `runner-untrusted-token` | the runners' tokens, likewise |
 //! | `state-passphrase-PROJECT-GITLAB-ROOT` | the passphrase of a root's state: PROJECT is the project's id, GITLAB a digest of the instance's address |
 //!
@@ -26,6 +27,8 @@ use crate::secret::Secret;
 
 /// The agent's token.
 pub(super) const AGENT_TOKEN: &str = "agent-token";
+/// The token for the agent's issues and reviews.
+pub(super) const DESK_TOKEN: &str = "desk-token";
 /// What is remembered.
 pub(super) const MEMORY: &str = "gitlab.json";
 /// How the name of a passphrase's file begins.
@@ -191,8 +194,9 @@ impl Keep {
 
     /// Removes the secrets of another project, and begins anew.
     fn disown(&self) -> GitlabResult<()> {
-        let names = [AGENT_TOKEN.to_owned(), Self::runner_token("trusted"), Self::runner_token("untrusted")];
-        names.iter().try_for_each(|name| self.forget(name))?;
+        let own = [AGENT_TOKEN, DESK_TOKEN].map(str::to_owned);
+        let runners = [Self::runner_token("trusted"), Self::runner_token("untrusted")];
+        own.iter().chain(&runners).try_for_each(|name| self.forget(name))?;
         self.remember(|_| ())
     }
 }

@@ -107,11 +107,12 @@ impl GitlabTarget {
         Self { handed: Handed { tokens, ..self.handed }, ..self }
     }
 
-    /// With a new token for the agent, even if the one that is kept works. The old one works until the user revokes it, so that the
-    /// agent can take the new one first.
+    /// With new tokens for the agent and its desk, even if those that are kept work. The agent's old one works until the user revokes it, so
+    /// that the agent can take the new one first. The desk's old one is revoked.
     #[must_use]
     pub fn replacing_agent_token(self, replace: bool) -> Self {
         self.handed.replace.set(replace);
+        self.handed.replace_desk.set(replace);
         self
     }
 }

@@ -142,7 +142,7 @@ impl GitlabTarget {
 fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, Vec<String>)> {
     let (mut all, mut remarks) = (Vec::new(), Vec::new());
     for place in site.variables()?.missing(wanted) {
-        let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.key() == place.key);
+        let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.key() == Some(place.key));
         let is_made = match purpose {
             Some(purpose) => ci_account::home(site, purpose)?.is_some(),
             None if place.key == PASSPHRASE => {
@@ -216,7 +216,7 @@ fn of_ci(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
         let is_renewed = ci_token::is_renewed(site, purpose)?;
         let now = |token: &TokenFacts| TokenNow {
             renewer: if is_renewed { Renewer::Apply } else { Renewer::Owner },
-            ..TokenNow::of(&account.username, token, is_renewed && ci_token::is_due(token))
+            ..TokenNow::of(&account.username, token, is_renewed && ci_token::is_due(site.desired, purpose, token))
         };
         all.extend(tokens.iter().map(now));
     }

@@ -83,7 +83,12 @@ impl TokenFacts {
 
 /// Whether they are just the scopes that the agent needs.
 pub(super) fn has_right_scopes(token: &TokenFacts) -> bool {
-    token.scopes.len() == AGENT_SCOPES.len() && AGENT_SCOPES.iter().all(|scope| token.scopes.iter().any(|s| s == scope))
+    has_scopes(token, &AGENT_SCOPES)
+}
+
+/// Whether a token has these scopes and no other, in whatever order.
+pub(super) fn has_scopes(token: &TokenFacts, scopes: &[&str]) -> bool {
+    token.scopes.len() == scopes.len() && scopes.iter().all(|scope| token.scopes.iter().any(|its| its == scope))
 }
 
 /// Asks GitLab about itself and the token. Two requests.

@@ -40,6 +40,8 @@ pub(super) struct Handed {
     pub(super) facts: Option<TokenFacts>,
     /// Whether the user wants a new token although the kept one works, until it is written.
     pub(super) replace: Cell<bool>,
+    /// The same of the desk's.
+    pub(super) replace_desk: Cell<bool>,
 }
 
 #[derive(Deserialize)]

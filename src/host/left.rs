@@ -26,7 +26,7 @@ impl HostTarget<'_> {
             return Ok(());
         }
         // A machine without the hand-off's tokens leaves what the hand-off made.
-        let made = HandOver { agent: Token::Coming, ..HandOver::default() };
+        let made = HandOver { agent: Token::Coming, desk: Token::Coming, ..HandOver::default() };
         let known = std::mem::replace(&mut self.hand_over, made);
         let all = self.profile(&self.seen);
         self.hand_over = known;

@@ -63,7 +63,7 @@ fn project_id(situation: &Situation) -> u64 {
 
 /// The path below which GitLab keeps the account of a job.
 pub(super) fn account(situation: &Situation, word: &str) -> String {
-    let home = if word == "report" { situation.path("") } else { "/groups/factory".into() };
+    let home = if matches!(word, "report" | "desk") { situation.path("") } else { "/groups/factory".into() };
     let name = format!("factoryup-{}-{word}", project_id(situation));
     let all = situation.plane.get(&format!("{home}/service_accounts")).body;
     let found = all.as_array().unwrap().iter().find(|account| account["username"] == name.as_str());

@@ -218,14 +218,15 @@ fn the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked() {
     let old = situation.kept("agent-token");
     let mut target = situation.target().replacing_agent_token(true);
     let plan = target.observe(&Silent).unwrap();
-    assert_eq!(plan.changes.iter().map(|change| &change.id).collect::<Vec<_>>(), ["agent-token:factory-agent"]);
+    let ids: Vec<_> = plan.changes.iter().map(|change| change.id.as_str()).collect();
+    assert_eq!(ids, ["agent-token:factory-agent", "ci-token:desk"]);
     let said = &plan.changes[0].summary;
     assert!(
         said.starts_with("create a new token for factory-agent") && said.ends_with("until you revoke it"),
         "{said}"
     );
     let outcome = converge(&mut target, &Silent, &situation.state, QUIET).unwrap();
-    assert!(matches!(outcome, Outcome::Applied { changes: 1, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Applied { changes: 2, .. }), "{outcome:?}");
     let new = situation.kept("agent-token");
     assert_ne!(old, new);
     let works = |token: &str| situation.plane.as_token(token).get("/personal_access_tokens/self");

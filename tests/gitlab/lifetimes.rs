@@ -58,9 +58,9 @@ fn tokens_end_when_gitlab_allows_and_are_renewed_once() {
         ("ci-token:report", "REPORT_TOKEN"),
     ];
     let texts = || {
-        let own = situation.kept("agent-token");
+        let own = ["agent-token", "desk-token"].map(|name| situation.kept(name));
         let texts: BTreeSet<_> =
-            all.iter().map(|(_, key)| value(&situation, key, "control-plane").unwrap()).chain([own]).collect();
+            all.iter().map(|(_, key)| value(&situation, key, "control-plane").unwrap()).chain(own).collect();
         for text in &texts {
             let shown = situation.plane.as_token(text).get("/personal_access_tokens/self").body;
             assert_eq!(shown["expires_at"], expires_in(5), "{shown}");
@@ -79,7 +79,10 @@ fn tokens_end_when_gitlab_allows_and_are_renewed_once() {
     assert_eq!(situation.pending(), [""; 0]);
     situation.plane.stand_in.age_tokens(1);
     let due: BTreeSet<_> = situation.pending().into_iter().collect();
-    let wanted = all.iter().map(|(id, _)| (*id).to_owned()).chain(["agent-token:factory-agent".to_owned()]);
+    let wanted = all
+        .iter()
+        .map(|(id, _)| (*id).to_owned())
+        .chain(["agent-token:factory-agent", "ci-token:desk"].map(str::to_owned));
     assert_eq!(due, wanted.collect());
     situation.apply(QUIET).unwrap();
     assert!(first.is_disjoint(&texts()));

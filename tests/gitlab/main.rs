@@ -25,6 +25,7 @@ mod certificates;
 mod ci;
 mod contract;
 mod cutter;
+mod desk;
 mod drift;
 mod editions;
 mod flood;

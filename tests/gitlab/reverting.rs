@@ -103,9 +103,11 @@ fn in_a_project_that_factoryup_created_only_the_access_goes() {
     assert_eq!(
         ids(&found),
         [
+            "ci-token:desk",
             "ci-token:report",
             "ci-token:apply",
             "ci-token:plan",
+            "ci-account:desk",
             "ci-account:report",
             "ci-account:apply",
             "ci-account:plan",
@@ -120,7 +122,7 @@ fn in_a_project_that_factoryup_created_only_the_access_goes() {
         "{:?}",
         found.notes
     );
-    assert!(matches!(revert(&situation).unwrap(), Outcome::Applied { changes: 10, .. }));
+    assert!(matches!(revert(&situation).unwrap(), Outcome::Applied { changes: 12, .. }));
 
     let user = situation.plane.stand_in.url().trim_end_matches('/').to_owned() + "/api/v4/user";
     let agent =
@@ -128,7 +130,7 @@ fn in_a_project_that_factoryup_created_only_the_access_goes() {
     let refused = agent.unwrap().observe(&Silent).unwrap_err();
     assert_eq!(refused.kind(), Kind::NotPermitted, "{user}: {refused}");
     assert_eq!(situation.get("/runners?type=project_type"), json!([]));
-    for kept in ["agent-token", "runner-trusted-token", "runner-untrusted-token"] {
+    for kept in ["agent-token", "desk-token", "runner-trusted-token", "runner-untrusted-token"] {
         assert!(!situation.directory().join("state").join(kept).exists(), "{kept}");
     }
     assert_eq!(situation.get("/protected_branches")[0]["push_access_levels"][0]["access_level"], 0);
@@ -137,7 +139,7 @@ fn in_a_project_that_factoryup_created_only_the_access_goes() {
     assert!(matches!(revert(&situation).unwrap(), Outcome::AlreadyRight { .. }));
     // The way there is open again.
     situation.apply(QUIET).unwrap();
-    assert_eq!(ids(&plan(&situation)).len(), 10);
+    assert_eq!(ids(&plan(&situation)).len(), 12);
 }
 
 #[test]
@@ -226,7 +228,7 @@ fn a_token_that_a_killed_run_did_not_record_is_revoked_all_the_same() {
         receipt.forget(id);
     }
     receipt.write(&path).unwrap();
-    assert_eq!(ids(&plan(&situation)).len(), 10);
+    assert_eq!(ids(&plan(&situation)).len(), 12);
     revert(&situation).unwrap();
     assert!(plan(&situation).is_empty());
     assert_eq!(situation.get("/runners?type=project_type"), json!([]));

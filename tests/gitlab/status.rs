@@ -68,8 +68,10 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     is(&all, "agent", "ok", "the project's service account factory-agent");
     is(&all, "token", "ok", "you: \"stand-in\" ends on ");
     is(&all, "token", "ok", "factory-agent: \"factoryup agent\" ends on ");
-    let (of_ci, others): (Vec<_>, Vec<_>) = all["token"].iter().partition(|(_, text)| text.starts_with("factoryup-"));
+    let (of_ci, others): (Vec<_>, Vec<_>) =
+        all["token"].iter().partition(|(_, text)| text.starts_with("factoryup-") && !text.contains("-desk: "));
     assert!(others.iter().all(|(_, text)| text.ends_with(", in 30 days")), "{all:?}");
+    assert!(others.iter().any(|(_, text)| text.contains("-desk: \"factoryup desk\" ends on ")), "{all:?}");
     for (word, (_, text)) in ["plan", "apply", "report"].iter().zip(&of_ci) {
         let end = format!("-{word}: \"factoryup {word}\" ends on {}", plane::expires_in(90));
         assert!(of_ci.len() == 3 && text.ends_with(&end), "{text}");

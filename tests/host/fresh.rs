@@ -168,7 +168,7 @@ fn tokens_come_once_and_leave_nothing_behind(journey: &Journey) {
     let known = |text: &str| Token::Known(Secret::new(text));
     let run = |agent: &str| {
         let runners = [("trusted".to_owned(), known("glrt-canary-of-a-runner"))].into();
-        let made = HandOver { agent: known(agent), account: Some(7), runners };
+        let made = HandOver { agent: known(agent), desk: known("glpat-of-the-desk"), account: Some(7), runners };
         journey.run(journey.target().with_hand_over(made).unwrap())
     };
     journey.inside(
@@ -201,4 +201,9 @@ fn tokens_come_once_and_leave_nothing_behind(journey: &Journey) {
     // A machine that did not make the hand-off leaves it as it is.
     assert_eq!(journey.run(journey.target()).unwrap(), Outcome::AlreadyRight { proofs: 0 });
     assert!(as_agent(ask).contains("password=glpat-canary-2"));
+    // Only the scripts of the control repo know the one of the desk, and where it may go.
+    assert_eq!(
+        as_agent("cd .config/factory; stat -c %a desk-credential; cat desk-credential"),
+        "600\nprotocol=https\nhost=gitlab.com\npassword=glpat-of-the-desk"
+    );
 }

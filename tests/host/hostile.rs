@@ -55,7 +55,7 @@ fn a_link_forges_no_answer(journey: &Journey) {
 fn hand_over(journey: &Journey) -> factoryup::Result<Outcome> {
     let known = |text: &str| Token::Known(Secret::new(text));
     let runners = [("trusted".to_owned(), known("glrt-canary-of-a-runner"))].into();
-    let made = HandOver { agent: known("glpat-canary"), account: Some(7), runners };
+    let made = HandOver { agent: known("glpat-canary"), account: Some(7), runners, ..HandOver::default() };
     journey.run(journey.target().with_hand_over(made)?)
 }
 

@@ -224,6 +224,8 @@ pub(crate) struct MergeRequest {
     pub(crate) merge_user: Option<u64>,
     pub(crate) merge_commit_sha: Option<String>,
     pub(crate) squash_commit_sha: Option<String>,
+    /// As the API shows them.
+    pub(crate) discussions: Vec<Value>,
     /// The source branch's commit when the request was merged or closed.
     pub(crate) final_sha: Option<String>,
     pub(crate) created_at: String,

@@ -144,6 +144,7 @@ fn open_merge_request(
         merge_user: None,
         merge_commit_sha: None,
         squash_commit_sha: None,
+        discussions: Vec::new(),
         final_sha: None,
         created_at: now(),
         merged_at: None,

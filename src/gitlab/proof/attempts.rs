@@ -4,15 +4,14 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::stage::{Person, Stage};
 use super::verdict::proof;
 use crate::gitlab::client::Created;
-use crate::gitlab::desired::AGENT_SCOPES;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::Identity;
 use crate::gitlab::preflight::days_from_now;
-use crate::gitlab::resources::agent_token;
+use crate::gitlab::resources::{agent_token, membership};
 use crate::gitlab::roles::{DEVELOPER, MAINTAINER, NO_ONE};
 use crate::plan::Proof;
 
@@ -66,12 +65,15 @@ struct Own {
 }
 
 /// Those whose success changes least come first, the agent's own role last: raising it would let later ones through.
-pub(super) fn attempts(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<Vec<Attempt>> {
+pub(super) fn attempts(stage: &mut Stage<'_>, person: &Person, proofs: &mut Vec<Proof>) -> GitlabResult<Vec<Attempt>> {
     let mut all = reading(stage)?;
-    all.extend(repository(stage, proofs)?);
+    all.extend(repository(stage, person, proofs)?);
     all.extend(pipelines(stage)?);
     all.extend(project(stage)?);
-    all.extend(accounts(stage));
+    all.extend(accounts(stage, person));
+    for attempt in &mut all {
+        attempt.claim = person.claim(&attempt.claim);
+    }
     Ok(all)
 }
 
@@ -88,7 +90,7 @@ fn reading(stage: &Stage<'_>) -> GitlabResult<Vec<Attempt>> {
     ])
 }
 
-fn repository(stage: &Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<Vec<Attempt>> {
+fn repository(stage: &Stage<'_>, person: &Person, proofs: &mut Vec<Proof>) -> GitlabResult<Vec<Attempt>> {
     let (id, main) = (stage.site.id, &stage.site.desired.branch);
     // Were it let through, there would be no such file to delete.
     let commit = json!({
@@ -117,25 +119,20 @@ fn repository(stage: &Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<Vec<At
             )
             .same_twin(),
         ),
-        None => proofs.push(proof(&claim, false, "there is no merge request by the agent to test with")),
+        None => proofs.push(proof(&person.claim(&claim), false, "there is no merge request by the agent to test with")),
     }
     Ok(all)
 }
 
 fn pipelines(stage: &mut Stage<'_>) -> GitlabResult<Vec<Attempt>> {
     let (id, main) = (stage.site.id, stage.site.desired.branch.clone());
-    let made = |stage: &Stage<'_>, made: &Created| {
-        let made = made.id.unwrap_or_default();
-        let values: [&dyn std::fmt::Display; 2] = [&stage.site.id, &made];
-        Ok(vec![(Call::post("/projects/:id/pipelines/:pipeline_id/cancel", &values), None)])
-    };
     let mut all = vec![
         attempt(
             format!("the agent cannot start a pipeline on {main}"),
             Call::post("/projects/:id/pipeline", &[&id]),
             Some(json!({ "ref": main })),
             Call::get("/projects/:id/repository/branches/:branch", &[&id, &main]),
-            Mend::Created(made),
+            cancel(),
         )
         .twin(Call::post("/projects/:id/pipeline", &[&id]), Some(json!({ "ref": format!("{}-none", stage.branch) }))),
     ];
@@ -175,6 +172,15 @@ fn pipelines(stage: &mut Stage<'_>) -> GitlabResult<Vec<Attempt>> {
         None => stage.note(format!("not tried, since {main} has no pipeline yet: starting its manual jobs")),
     }
     Ok(all)
+}
+
+/// By canceling the pipeline that was started.
+pub(super) fn cancel() -> Mend {
+    Mend::Created(|stage, made| {
+        let made = made.id.unwrap_or_default();
+        let values: [&dyn std::fmt::Display; 2] = [&stage.site.id, &made];
+        Ok(vec![(Call::post("/projects/:id/pipelines/:pipeline_id/cancel", &values), None)])
+    })
 }
 
 /// The manual job that ships to production, in the newest pipelines of the default branch; else the nearest thing to it.
@@ -273,15 +279,19 @@ fn project(stage: &Stage<'_>) -> GitlabResult<Vec<Attempt>> {
     ])
 }
 
-fn accounts(stage: &Stage<'_>) -> Vec<Attempt> {
-    let (id, user) = (stage.site.id, stage.account.id);
+fn accounts(stage: &Stage<'_>, person: &Person) -> Vec<Attempt> {
+    let (id, user) = (stage.site.id, person.account.id);
     let member = Call::get("/projects/:id/members/:user_id", &[&id, &user]);
     let values: [&dyn std::fmt::Display; 2] = [&id, &user];
     let change = Call::put("/projects/:id/members/:user_id", &values);
-    let own_end = days_from_now(i64::from(stage.site.desired.agent.days)).to_string();
+    let mut before = json!({ "access_level": person.level });
+    // The membership of the agent ends, and no other.
+    if person.level == DEVELOPER {
+        before["expires_at"] = membership::end(&stage.site.desired.agent).to_string().into();
+    }
     // Itself, which is a member already: were it let through, GitLab would stop at this.
-    let itself = json!({ "user_id": user, "access_level": DEVELOPER });
-    let mut all = new_tokens(stage);
+    let itself = json!({ "user_id": user, "access_level": person.level });
+    let mut all = new_tokens(stage, person);
     all.extend([
         attempt(
             "the agent cannot add a member",
@@ -296,7 +306,7 @@ fn accounts(stage: &Stage<'_>) -> Vec<Attempt> {
             change.clone(),
             Some(json!({ "access_level": MAINTAINER })),
             member,
-            Mend::Calls(vec![(change.clone(), Some(json!({ "access_level": DEVELOPER, "expires_at": own_end })))]),
+            Mend::Calls(vec![(change.clone(), Some(before))]),
         )
         // There is no such level.
         .twin(change, Some(json!({ "access_level": 1 }))),
@@ -305,7 +315,7 @@ fn accounts(stage: &Stage<'_>) -> Vec<Attempt> {
 }
 
 /// Tokens of its own account and of the project.
-fn new_tokens(stage: &Stage<'_>) -> Vec<Attempt> {
+fn new_tokens(stage: &Stage<'_>, person: &Person) -> Vec<Attempt> {
     let id = stage.site.id;
     let body = |scopes: &[&str], days: i64| json!({ "name": stage.branch, "scopes": scopes, "expires_at": days_from_now(days).to_string() });
     let of_project = |days: i64| {
@@ -321,16 +331,16 @@ fn new_tokens(stage: &Stage<'_>) -> Vec<Attempt> {
             .twin(project, of_project(-1)),
     ];
     // Tokens of users are made by administrators alone, so that the owner would be refused like the agent.
-    if stage.site.desired.agent.identity != Identity::Given {
-        let mint = agent_token::minting(stage.site, &stage.account);
-        let known = Call::get("/users/:id", &[&stage.account.id]);
+    if person.home != Identity::Given {
+        let mint = agent_token::minting_of(stage.site, &person.home, &person.account);
+        let known = Call::get("/users/:id", &[&person.account.id]);
         let claim = "the agent cannot create another token for itself";
         let made = Mend::Created(end_token);
-        let another = attempt(claim, mint.clone(), Some(body(&AGENT_SCOPES, 1)), known, made);
-        // The agent sees no group that it is no member of.
-        let hidden = matches!(stage.site.desired.agent.identity, Identity::Group(_));
+        let another = attempt(claim, mint.clone(), Some(body(person.scopes, 1)), known, made);
+        // It sees no group that it is no member of.
+        let hidden = matches!(person.home, Identity::Group(_));
         let another = Attempt { hidden, ..another };
-        all.insert(0, another.twin(mint, Some(body(&AGENT_SCOPES, -1))));
+        all.insert(0, another.twin(mint, Some(body(person.scopes, -1))));
     }
     all
 }
@@ -338,7 +348,7 @@ fn new_tokens(stage: &Stage<'_>) -> Vec<Attempt> {
 /// A token is best ended by itself.
 fn end_token(stage: &Stage<'_>, made: &Created) -> GitlabResult<Vec<OwnersCall>> {
     if let Some(token) = &made.token {
-        let client = stage.agent.with_token(token.clone(), "a token that the agent created");
+        let client = stage.site.owner.with_token(token.clone(), "a token that the agent created");
         client.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
     }
     Ok(Vec::new())
@@ -349,18 +359,18 @@ fn may_be_missing(attempt: Attempt) -> Attempt {
     Attempt { optional: true, ..attempt }
 }
 
-fn attempt(claim: impl Into<String>, call: Call, body: Option<Value>, control: Call, mend: Mend) -> Attempt {
+pub(super) fn attempt(claim: impl Into<String>, call: Call, body: Option<Value>, control: Call, mend: Mend) -> Attempt {
     Attempt { claim: claim.into(), call, body, control, hidden: false, optional: false, twin: None, mend }
 }
 
 impl Attempt {
     /// With this call as the owner's twin.
-    fn twin(self, call: Call, body: Option<Value>) -> Self {
+    pub(super) fn twin(self, call: Call, body: Option<Value>) -> Self {
         Self { twin: Some((call, body)), ..self }
     }
 
     /// With the call itself as the owner's twin, since it changes nothing whoever makes it.
-    fn same_twin(self) -> Self {
+    pub(super) fn same_twin(self) -> Self {
         let twin = Some((self.call.clone(), self.body.clone()));
         Self { twin, ..self }
     }

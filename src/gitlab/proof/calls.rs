@@ -1,7 +1,10 @@
 //! Makes the attempts by API, judges each, and undoes what succeeded.
 
+use std::fmt::Write as _;
+
 use super::attempts::{Attempt, Mend, attempts};
-use super::stage::Stage;
+use super::desk;
+use super::stage::{Person, Stage};
 use super::verdict::{Attempted, differs, judge, proof, words};
 use crate::gitlab::client::Answer;
 use crate::gitlab::error::GitlabResult;
@@ -9,8 +12,20 @@ use crate::plan::Proof;
 
 /// Makes them all.
 pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
-    for attempt in attempts(stage, proofs)? {
-        let tried = try_one(stage, &attempt);
+    let agent = stage.agent.clone();
+    let all = attempts(stage, &agent, proofs)?;
+    try_as(stage, &agent, all, proofs)?;
+    if let Some(person) = stage.desk.clone() {
+        let mut all = desk::attempts(stage, &person, proofs)?;
+        all.extend(attempts(stage, &person, proofs)?);
+        try_as(stage, &person, all, proofs)?;
+    }
+    Ok(())
+}
+
+fn try_as(stage: &mut Stage<'_>, person: &Person, all: Vec<Attempt>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
+    for attempt in all {
+        let tried = try_one(stage, person, &attempt);
         match tried {
             Ok(proof) => proofs.extend(proof),
             // Not GitLab's answer, and none to the next attempt either way.
@@ -24,7 +39,7 @@ pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabR
 }
 
 /// The proof of one; none where this GitLab has nothing to forbid.
-fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proof>> {
+fn try_one(stage: &mut Stage<'_>, person: &Person, attempt: &Attempt) -> GitlabResult<Option<Proof>> {
     let control = stage.site.owner.attempt(&attempt.control, None)?;
     if !control.is_success() && attempt.optional && matches!(control.status, 403 | 404) && !control.said.is_empty() {
         stage.note(format!(
@@ -38,12 +53,12 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proo
         let detail = format!("{}, as the owner: {said}; so a refusal would prove nothing", attempt.control);
         return Ok(Some(proof(&attempt.claim, false, detail)));
     }
-    let own = stage.agent.attempt(&attempt.call, attempt.body.as_ref())?;
+    let own = person.client.attempt(&attempt.call, attempt.body.as_ref())?;
     let mut detail = format!("{}: {}", attempt.call, words(&own));
     let mut verdict = judge(&own, attempt.hidden);
     let mut last = own;
     if verdict == Attempted::Scope {
-        let Some(wide) = stage.wide().cloned() else {
+        let Some(wide) = person.wide().cloned() else {
             let detail = format!("cannot tell: {detail}, for the token's scope alone; {}", stage.without_wide());
             return Ok(Some(proof(&attempt.claim, false, detail)));
         };
@@ -65,7 +80,9 @@ fn try_one(stage: &mut Stage<'_>, attempt: &Attempt) -> GitlabResult<Option<Proo
             }
         }
         Attempted::Done => detail = format!("{detail}; {}", mend(stage, attempt, &last)),
-        Attempted::Otherwise => detail.push_str("; that is not a refusal of the agent"),
+        Attempted::Otherwise => {
+            let _ = write!(detail, "; that is not a refusal of {}", person.who);
+        }
         Attempted::Scope => detail.push_str("; it is unknown whether the role forbids it"),
         Attempted::Unclear => {
             detail = format!("cannot tell: {detail}; GitLab's refusals give a reason, so this may come from a proxy");

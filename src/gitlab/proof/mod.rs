@@ -1,4 +1,4 @@
-//! The policy checks: forbidden actions, tried with the agent's own token, must be refused.
+//! The policy checks: forbidden actions, tried with the agent's own token, must be refused. The same with the token of its desk.
 //!
 //! A rule that stands in GitLab's settings proves little: another rule may undo it. So each forbidden action is made for real, and
 //! GitLab's answer is judged.
@@ -19,6 +19,7 @@
 
 mod attempts;
 mod calls;
+mod desk;
 mod pushes;
 mod stage;
 mod verdict;
@@ -36,6 +37,8 @@ use verdict::proof;
 
 /// How the names of the proof's own branches begin.
 const PREFIX: &str = "factoryup-proof-";
+/// The agent, as claims begin.
+const AGENT: &str = "the agent";
 
 #[derive(serde::Deserialize)]
 struct Lint {

@@ -1,15 +1,19 @@
-//! The policy checks by git: what the agent must and must not be able to do.
+//! The policy checks by git: what the agent must and must not be able to do, and what its desk must not.
 
 use serde_json::json;
 
-use super::stage::{Stage, tip};
+use super::stage::{Person, Stage, tip};
 use super::verdict::{is_refusal_of_push, proof, words};
 use crate::error::{Error, Kind};
 use crate::git::remote::Pushed;
 use crate::gitlab::anchor;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::roles::DEVELOPER;
 use crate::plan::Proof;
+
+/// How GitLab refuses one who may push nothing. Source: `lib/gitlab/git_access.rb`.
+const NO_PUSH: &str = "You are not allowed to push code to this project";
 
 /// Makes them all.
 pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
@@ -21,65 +25,119 @@ pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabR
     let above = stage.commit(false)?;
     proofs.push(work(stage, &above)?);
 
-    let main = stage.site.desired.branch.clone();
-    let refused = |push: Pushed| (is_refusal_of_push(&push.reason), format!("refused: {}", push.reason));
-
-    let push = stage.push(&format!("{above}:refs/heads/{main}"), &["ci.skip"])?;
-    let (held, detail) = if push.accepted { (false, take_back(stage, &main)) } else { refused(push) };
-    proofs.push(proof(&format!("the agent cannot push to {main}"), held, detail));
-
     let beside = stage.commit(true)?;
-    let push = stage.push(&format!("+{beside}:refs/heads/{main}"), &["ci.skip"])?;
-    let (held, detail) = if push.accepted { (false, take_back(stage, &main)) } else { refused(push) };
-    proofs.push(proof(&format!("the agent cannot rewrite {main}"), held, detail));
-
-    let push = stage.push(&format!(":refs/heads/{main}"), &[])?;
-    let (held, detail) = if push.accepted { (false, take_back(stage, &main)) } else { refused(push) };
-    proofs.push(proof(&format!("the agent cannot delete {main}"), held, detail));
-
-    // Matches the rule for release tags, and not the pattern of versions that the pipeline releases.
-    let tag = stage.branch.replacen("factoryup", "v-factoryup", 1);
-    let push = stage.push(&format!("{above}:refs/tags/{tag}"), &["ci.skip"])?;
-    let (held, detail) = if push.accepted { (false, remove_tag(stage, &tag)) } else { refused(push) };
-    proofs.push(proof("the agent cannot create a release tag", held, detail));
-    evidence(stage, proofs, &above, &beside)
-}
-
-/// The anchors of the evidence log. What is moved and deleted is a tag of the proof's own under the same rule, and no anchor.
-fn evidence(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>, above: &str, beside: &str) -> GitlabResult<()> {
-    let refused = |push: Pushed| (is_refusal_of_push(&push.reason), format!("refused: {}", push.reason));
-    let tag = format!("{}{}", anchor::prefix(), stage.branch);
-    let push = stage.push(&format!("{above}:refs/tags/{tag}-new"), &["ci.skip"])?;
-    let (held, detail) = if push.accepted { (false, remove_tag(stage, &format!("{tag}-new"))) } else { refused(push) };
-    proofs.push(proof("the agent cannot create an anchor of the evidence log", held, detail));
-
-    let claims = [
-        "the agent cannot move an anchor of the evidence log",
-        "the agent cannot delete an anchor of the evidence log",
-    ];
-    let body = json!({ "tag_name": tag, "ref": stage.site.desired.branch, "message": "factoryup tries to move this; it removes it" });
-    let unmade = match stage.site.owner.attempt(&Call::post(anchor::TAGS, &[&stage.site.id]), Some(&body)) {
-        Ok(made) if made.is_success() => None,
-        Ok(made) => Some(words(&made)),
-        Err(error) if error.is_foreign() => Some(error.to_string()),
-        Err(error) => return Err(error),
-    };
-    if let Some(why) = unmade {
-        let detail = format!("cannot tell: could not create the owner's tag {tag} for the test: {why}");
-        proofs.extend(claims.map(|claim| proof(claim, false, detail.clone())));
-        return Ok(());
-    }
-    for (claim, refspec) in claims.into_iter().zip([format!("+{beside}:refs/tags/{tag}"), format!(":refs/tags/{tag}")])
-    {
-        let push = stage.push(&refspec, &["ci.skip"])?;
-        let (held, detail) = if push.accepted {
-            (false, "GitLab accepted it; the tag belonged to the policy checks".into())
-        } else {
-            refused(push)
-        };
-        proofs.push(proof(claim, held, detail));
+    let unmade = anchor_of_owner(stage)?;
+    let agent = stage.agent.clone();
+    for person in std::iter::once(agent).chain(stage.desk.clone()) {
+        for forbidden in forbidden(stage, &person, &above, &beside) {
+            let claim = person.claim(&forbidden.claim);
+            proofs.push(match (&unmade, &forbidden.undo) {
+                (Some(why), Undo::Proofs) => {
+                    proof(&claim, false, format!("cannot tell: could not create the owner's tag for the test: {why}"))
+                }
+                _ => try_one(stage, &person, &claim, &forbidden)?,
+            });
+        }
     }
     Ok(())
+}
+
+/// One forbidden push.
+struct Forbidden {
+    claim: String,
+    refspec: String,
+    undo: Undo,
+}
+
+/// What is to be undone if it is accepted.
+enum Undo {
+    /// The default branch moved.
+    Main,
+    /// This tag is new.
+    Tag(String),
+    /// This branch is new; the proof clears it away.
+    Branch,
+    /// The tag that the proof made like an anchor; likewise.
+    Proofs,
+}
+
+/// What is moved and deleted of the anchors is a tag of the proof's own under the same rule, and no anchor.
+fn forbidden(stage: &Stage<'_>, person: &Person, above: &str, beside: &str) -> Vec<Forbidden> {
+    let main = &stage.site.desired.branch;
+    // Matches the rule for release tags, and not the pattern of versions that the pipeline releases.
+    let release = stage.branch.replacen("factoryup", "v-factoryup", 1);
+    let anchor = anchor_name(stage);
+    let new = format!("{anchor}-new");
+    let one = |claim: String, refspec: String, undo: Undo| Forbidden { claim, refspec, undo };
+    let mut all = vec![
+        one(format!("the agent cannot push to {main}"), format!("{above}:refs/heads/{main}"), Undo::Main),
+        one(format!("the agent cannot rewrite {main}"), format!("+{beside}:refs/heads/{main}"), Undo::Main),
+        one(format!("the agent cannot delete {main}"), format!(":refs/heads/{main}"), Undo::Main),
+        one(
+            "the agent cannot create a release tag".into(),
+            format!("{above}:refs/tags/{release}"),
+            Undo::Tag(release.clone()),
+        ),
+        one(
+            "the agent cannot create an anchor of the evidence log".into(),
+            format!("{above}:refs/tags/{new}"),
+            Undo::Tag(new.clone()),
+        ),
+        one(
+            "the agent cannot move an anchor of the evidence log".into(),
+            format!("+{beside}:refs/tags/{anchor}"),
+            Undo::Proofs,
+        ),
+        one(
+            "the agent cannot delete an anchor of the evidence log".into(),
+            format!(":refs/tags/{anchor}"),
+            Undo::Proofs,
+        ),
+    ];
+    if person.level < DEVELOPER {
+        let branch = format!("{above}:refs/heads/{}-desk", stage.branch);
+        all.push(one("the agent cannot push a branch".into(), branch, Undo::Branch));
+    }
+    all
+}
+
+fn try_one(stage: &mut Stage<'_>, person: &Person, claim: &str, forbidden: &Forbidden) -> GitlabResult<Proof> {
+    let pushed = match stage.push_as(person, &forbidden.refspec, &["ci.skip"]) {
+        // One who may push nothing is refused before git names a ref.
+        Err(error) if person.level < DEVELOPER && error.kind() == Kind::NotPermitted => {
+            let said = error.to_string();
+            let unclear = if said.contains(NO_PUSH) { "" } else { "cannot tell: " };
+            return Ok(proof(claim, unclear.is_empty(), format!("{unclear}refused: {said}")));
+        }
+        pushed => pushed?,
+    };
+    if !pushed.accepted {
+        return Ok(proof(claim, is_refusal_of_push(&pushed.reason), format!("refused: {}", pushed.reason)));
+    }
+    let main = stage.site.desired.branch.clone();
+    let detail = match &forbidden.undo {
+        Undo::Main => take_back(stage, &main),
+        Undo::Tag(tag) => remove_tag(stage, tag),
+        Undo::Branch => "GitLab accepted it; the policy checks delete the branch".into(),
+        Undo::Proofs => "GitLab accepted it; the tag belonged to the policy checks".into(),
+    };
+    Ok(proof(claim, false, detail))
+}
+
+/// A tag of the owner's like an anchor of the evidence log: why there is none, if GitLab did not make it.
+fn anchor_of_owner(stage: &Stage<'_>) -> GitlabResult<Option<String>> {
+    let (tag, main) = (anchor_name(stage), &stage.site.desired.branch);
+    let body = json!({ "tag_name": tag, "ref": main, "message": "factoryup tries to move this; it removes it" });
+    match stage.site.owner.attempt(&Call::post(anchor::TAGS, &[&stage.site.id]), Some(&body)) {
+        Ok(made) if made.is_success() => Ok(None),
+        Ok(made) => Ok(Some(words(&made))),
+        Err(error) if error.is_foreign() => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+fn anchor_name(stage: &Stage<'_>) -> String {
+    format!("{}{}", anchor::prefix(), stage.branch)
 }
 
 /// The agent's daily work: a branch, and a merge request for it.

@@ -1,4 +1,4 @@
-//! What the attempts are made with: the agent's two tokens, a repo of its own, a branch and a merge request, and the clearing
+//! What the attempts are made with: the tokens of the agent and of its desk, a separate repo, a branch and a merge request, and the clearing
 //! away of all of it.
 
 use std::path::Path;
@@ -8,19 +8,22 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::PREFIX;
+use super::{AGENT, PREFIX};
 use crate::error::{Error, Kind};
 use crate::git::ObjectFormat;
 use crate::git::remote::{self, Login, Pushed};
 use crate::git::{self, Git, remote::push_with_options};
 use crate::gitlab::anchor;
+use crate::gitlab::ci::Purpose;
 use crate::gitlab::client::Client;
+use crate::gitlab::desired::AGENT_SCOPES;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::preflight::days_from_now;
 use crate::gitlab::resources::seed::{self, GIT_USER, is_object_id};
-use crate::gitlab::resources::{account, agent_token};
+use crate::gitlab::resources::{account, agent_token, ci_account, ci_token};
+use crate::gitlab::roles::DEVELOPER;
 use crate::gitlab::second_user;
 use crate::gitlab::site::Site;
 use crate::secret::Secret;
@@ -36,11 +39,9 @@ const LOOKS: u32 = 8;
 /// See the [module](self).
 pub(super) struct Stage<'a> {
     pub(super) site: &'a Site<'a>,
-    pub(super) account: Account,
-    /// The agent with its own token.
-    pub(super) agent: Client,
-    /// The agent's account with a token of scope `api`.
-    wide: Option<Client>,
+    pub(super) agent: Person,
+    /// The account for the agent's issues and reviews, where there is one.
+    pub(super) desk: Option<Person>,
     directory: TempDir,
     git: Git,
     /// The proof's branch.
@@ -48,6 +49,40 @@ pub(super) struct Stage<'a> {
     /// The default branch's commit, before anything is tried.
     pub(super) tip: String,
     notes: Vec<String>,
+}
+
+/// Who attempts what is forbidden.
+#[derive(Clone)]
+pub(super) struct Person {
+    /// As claims begin.
+    pub(super) who: &'static str,
+    pub(super) account: Account,
+    /// What kind of account it is, and where.
+    pub(super) home: Identity,
+    /// Its role in the project.
+    pub(super) level: u8,
+    /// The scopes of its token.
+    pub(super) scopes: &'static [&'static str],
+    /// With its own token.
+    pub(super) client: Client,
+    /// With a token of scope `api`, if its own is narrower.
+    wide: Option<Client>,
+}
+
+impl Person {
+    /// A claim about the agent, about this person.
+    pub(super) fn claim(&self, of_agent: &str) -> String {
+        of_agent.replacen(AGENT, self.who, 1)
+    }
+
+    /// The one with the scope `api`, if it needs one.
+    pub(super) fn wide(&self) -> Option<&Client> {
+        self.wide.as_ref()
+    }
+
+    fn login(&self) -> Login<'_> {
+        (GIT_USER, self.client.token())
+    }
 }
 
 /// A merge request.
@@ -65,7 +100,25 @@ struct RefName {
 impl<'a> Stage<'a> {
     /// Makes ready what costs nothing to leave behind.
     pub(super) fn set(site: &'a Site<'a>, agent: Client) -> GitlabResult<Self> {
-        let account = account::require(site)?;
+        let agent = Person {
+            who: AGENT,
+            account: account::require(site)?,
+            home: site.desired.agent.identity.clone(),
+            level: DEVELOPER,
+            scopes: &AGENT_SCOPES,
+            client: agent,
+            wide: None,
+        };
+        let (mut notes, mut at_desk) = (Vec::new(), None);
+        if let Some((home, account)) = ci_account::existing(site, Purpose::Desk)? {
+            let (who, level) = ("the agent's desk account", Purpose::Desk.level());
+            match ci_token::desk(site)? {
+                Some(client) => {
+                    at_desk = Some(Person { who, account, home, level, scopes: &["api"], client, wide: None });
+                }
+                None => notes.push(format!("not tried, since its token is not in the state directory: {who}")),
+            }
+        }
         let tip = tip(site)?;
         let directory = crate::private::directory("factoryup-proof-").map_err(|e| {
             Error::new(Kind::CannotWrite, format!("cannot create a temporary directory: {e}"))
@@ -76,7 +129,7 @@ impl<'a> Stage<'a> {
         git.init("proof", format).map_err(Error::from)?;
         let number = getrandom::u32().map_err(|e| Error::internal(format!("no random number: {e}")))?;
         let branch = format!("{PREFIX}{number:08x}");
-        Ok(Self { site, account, agent, wide: None, directory, git, branch, tip, notes: Vec::new() })
+        Ok(Self { site, agent, desk: at_desk, directory, git, branch, tip, notes })
     }
 
     /// Makes what [`clear`](Self::clear) must remove.
@@ -84,14 +137,14 @@ impl<'a> Stage<'a> {
         self.still_known()?;
         self.end_strays()?;
         if self.site.desired.agent.identity == Identity::Given {
-            self.wide = second_user::for_proof(self.site.owner, &self.account, self.site.handed)?;
+            self.agent.wide = second_user::for_proof(self.site.owner, &self.agent.account, self.site.handed)?;
             return Ok(());
         }
-        let made = agent_token::mint(self.site, &self.account, WIDE_NAME, &["api"], days_from_now(WIDE_DAYS));
+        let made = agent_token::mint(self.site, &self.agent.account, WIDE_NAME, &["api"], days_from_now(WIDE_DAYS));
         match made {
             Ok(made) => {
                 let token = Secret::new(made.token);
-                self.wide = Some(self.agent.with_token(token, "the agent's account with the scope api"));
+                self.agent.wide = Some(self.agent.client.with_token(token, "the agent's account with the scope api"));
             }
             // Without it, each attempt for which it is needed says so.
             Err(error) if error.status().is_some() || error.is_foreign() => self.note(Error::from(error).to_string()),
@@ -110,36 +163,38 @@ impl<'a> Stage<'a> {
 
     /// Ends the wide tokens of proofs that were cut. Their texts are lost, but rotating one gives a text to end it with.
     fn end_strays(&self) -> GitlabResult<()> {
-        for token in agent_token::list(self.site, &self.account)?.iter().filter(|t| t.active && t.name == WIDE_NAME) {
-            let made = agent_token::rotate(self.site, &self.account, token.id, days_from_now(WIDE_DAYS))?;
-            let stray = self.agent.with_token(Secret::new(made.token), "the agent's account with the scope api");
+        let account = &self.agent.account;
+        for token in agent_token::list(self.site, account)?.iter().filter(|t| t.active && t.name == WIDE_NAME) {
+            let made = agent_token::rotate(self.site, account, token.id, days_from_now(WIDE_DAYS))?;
+            let stray = self.agent.client.with_token(Secret::new(made.token), "the agent's account with the scope api");
             stray.delete(&Call::delete("/personal_access_tokens/self", &[]))?;
         }
         Ok(())
     }
 
-    /// Sees that GitLab knows both tokens, so that a refusal is one of the person.
+    /// Sees that GitLab knows all tokens, so that a refusal is one of the person.
     pub(super) fn still_known(&self) -> GitlabResult<()> {
-        for client in [Some(&self.agent), self.wide.as_ref()].into_iter().flatten() {
+        let desk = self.desk.as_ref().map(|desk| &desk.client);
+        for client in [Some(&self.agent.client), self.agent.wide(), desk].into_iter().flatten() {
             client.fetch::<serde::de::IgnoredAny>(&Call::get("/personal_access_tokens/self", &[]))?;
         }
         Ok(())
     }
 
-    /// The agent's account with the scope `api`, when there is a token for it.
-    pub(super) fn wide(&self) -> Option<&Client> {
-        self.wide.as_ref()
-    }
-
     /// Fetches the default branch as the agent.
     pub(super) fn fetch(&self) -> crate::Result<()> {
         let refspec = format!("+refs/heads/{}:refs/heads/base", self.site.desired.branch);
-        remote::fetch(self.path(), &self.site.desired.git_url(), &refspec, self.login())
+        remote::fetch(self.path(), &self.site.desired.git_url(), &refspec, self.agent.login())
     }
 
     /// Pushes as the agent.
     pub(super) fn push(&self, refspec: &str, options: &[&str]) -> crate::Result<Pushed> {
-        push_with_options(self.path(), &self.site.desired.git_url(), refspec, options, self.login())
+        self.push_as(&self.agent, refspec, options)
+    }
+
+    /// Pushes as that person.
+    pub(super) fn push_as(&self, person: &Person, refspec: &str, options: &[&str]) -> crate::Result<Pushed> {
+        push_with_options(self.path(), &self.site.desired.git_url(), refspec, options, person.login())
     }
 
     /// Pushes as the owner, to take back what went through.
@@ -200,7 +255,10 @@ impl<'a> Stage<'a> {
 
     /// Remembers something that the owner must hear of.
     pub(super) fn note(&mut self, text: impl Into<String>) {
-        self.notes.push(text.into());
+        let text = text.into();
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
     }
 
     /// What the owner must hear of.
@@ -210,7 +268,7 @@ impl<'a> Stage<'a> {
 
     /// Removes every branch, tag and merge request of this and earlier proofs, and ends the wide token, whatever happened before.
     pub(super) fn clear(&mut self) -> GitlabResult<()> {
-        let ended = match self.wide.take() {
+        let ended = match self.agent.wide.take() {
             Some(wide) => wide.delete(&Call::delete("/personal_access_tokens/self", &[])),
             None => Ok(()),
         };
@@ -240,7 +298,7 @@ impl<'a> Stage<'a> {
         let all: Vec<MergeRequest> = self.site.owner.list(
             &Call::get("/projects/:id/merge_requests", &[&self.site.id])
                 .query("state", "opened")
-                .query("author_id", self.account.id.to_string()),
+                .query("author_id", self.agent.account.id.to_string()),
         )?;
         for request in all.iter().filter(|request| request.source_branch.starts_with(PREFIX)) {
             let values: [&dyn std::fmt::Display; 2] = [&self.site.id, &request.iid];
@@ -265,10 +323,6 @@ impl<'a> Stage<'a> {
 
     fn path(&self) -> &Path {
         self.directory.path()
-    }
-
-    fn login(&self) -> Login<'_> {
-        (GIT_USER, self.agent.token())
     }
 }
 

@@ -302,12 +302,8 @@ pub(in crate::gitlab) fn rotate(
     issue(site.owner, &call, &json!({}), end)
 }
 
-/// The call that makes a token of the account.
-pub(in crate::gitlab) fn minting(site: &Site<'_>, account: &Account) -> Call {
-    minting_of(site, &site.desired.agent.identity, account)
-}
-
-fn minting_of(site: &Site<'_>, kind: &Identity, account: &Account) -> Call {
+/// The call that makes a token of an account of that kind.
+pub(in crate::gitlab) fn minting_of(site: &Site<'_>, kind: &Identity, account: &Account) -> Call {
     let values: [&dyn Display; 2] = [&site.id, &account.id];
     match kind {
         Identity::Project => Call::post("/projects/:id/service_accounts/:user_id/personal_access_tokens", &values),

@@ -1,4 +1,4 @@
-//! The service accounts that pipelines sign in with, each with the one role that its jobs need.
+//! The service accounts that pipelines and the agent's desk sign in with, each with the one role that it needs.
 //!
 //! GitLab moves what a deleted account wrote to a ghost user, and frees its name only later. So the way back takes the role, and the
 //! account stays, without a token.
@@ -32,10 +32,12 @@ struct Member {
     access_level: u8,
 }
 
-/// Those whose token factoryup puts into variables: where the owner set all of them, it puts none.
+/// Those whose token factoryup puts into variables: where the owner set all of them, it puts none. And the desk.
 fn used(site: &Site<'_>) -> GitlabResult<Vec<Purpose>> {
     let (all, ci) = (site.variables()?, &site.desired.ci);
-    let is_used = |purpose: &Purpose| ci.places(*purpose).any(|place| !matches!(all.holder(&place), Holder::Owner));
+    let is_used = |purpose: &Purpose| {
+        purpose.key().is_none() || ci.places(*purpose).any(|place| !matches!(all.holder(&place), Holder::Owner))
+    };
     Ok(Purpose::ALL.into_iter().filter(is_used).collect())
 }
 
@@ -49,7 +51,7 @@ pub(in crate::gitlab) fn wanted(site: &Site<'_>) -> GitlabResult<Vec<(Purpose, I
 }
 
 /// What is said of those that are needed, do not exist and cannot be made.
-pub(in crate::gitlab) fn deferred(site: &Site<'_>) -> GitlabResult<Option<String>> {
+pub(in crate::gitlab) fn deferred(site: &Site<'_>) -> GitlabResult<Vec<String>> {
     let mut left = Vec::new();
     for purpose in used(site)? {
         if home(site, purpose)?.is_none() {
@@ -60,7 +62,7 @@ pub(in crate::gitlab) fn deferred(site: &Site<'_>) -> GitlabResult<Option<String
 }
 
 /// The same before there is a project, in which nothing is yet.
-pub(in crate::gitlab) fn left(ci: &Ci) -> Option<String> {
+pub(in crate::gitlab) fn left(ci: &Ci) -> Vec<String> {
     let left: Vec<_> = Purpose::ALL.into_iter().filter(|purpose| ci.home(*purpose).is_none()).collect();
     ci.deferred(&left)
 }
@@ -95,9 +97,8 @@ fn create(desired: &Desired, purpose: Purpose, home: &Identity) -> Change {
         Identity::Group(top) => format!("the group {top}"),
         _ => "the project".into(),
     };
-    let (word, role) = (purpose.word(), role(purpose.level()));
-    let summary =
-        format!("create a service account of {of} for CI's {word} jobs, {role} in {}", place(desired, purpose));
+    let (word, user, role) = (purpose.word(), purpose.user(), role(purpose.level()));
+    let summary = format!("create a service account of {of} for {user}, {role} in {}", place(desired, purpose));
     let is_new = !purpose.is_in_group() || desired.ci.is_group_new;
     // It gets the rights in projects that exist.
     let risk = if is_new { Risk::None } else { Risk::Disruptive };
@@ -105,15 +106,15 @@ fn create(desired: &Desired, purpose: Purpose, home: &Identity) -> Change {
 }
 
 fn compare(desired: &Desired, purpose: Purpose, present: Option<&Member>) -> Option<Change> {
-    let (word, wanted) = (purpose.word(), role(purpose.level()));
+    let (word, user, wanted) = (purpose.word(), purpose.user(), role(purpose.level()));
     let place = place(desired, purpose);
     let summary = match present {
         Some(member) if member.access_level == purpose.level() => return None,
         Some(member) => {
             let now = role(member.access_level);
-            format!("change the role of CI's {word} account in {place} to {wanted}, from {now}")
+            format!("change the role of the account for {user} in {place} to {wanted}, from {now}")
         }
-        None => format!("give CI's {word} account the role {wanted} in {place}"),
+        None => format!("give the account for {user} the role {wanted} in {place}"),
     };
     Some(Change::new(format!("{KIND}:{word}"), Action::Update, summary).with_risk(Risk::Disruptive))
 }
@@ -210,7 +211,7 @@ fn make(site: &Site<'_>, purpose: Purpose, home: &Identity) -> GitlabResult<Acco
 fn refused(error: &GitlabError, of: &str) -> Error {
     let text = format!("{error}; your account may not create a service account of the {of}");
     Error::new(Kind::CutShort, text)
-        .hint("run the command again; it leaves CI's accounts of that kind to you, and names them")
+        .hint("run the command again; it leaves the accounts of that kind to you, and names them")
 }
 
 fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
@@ -246,7 +247,7 @@ pub(in crate::gitlab) fn known(
 pub(in crate::gitlab) fn unseen(site: &Site<'_>, word: &str) -> String {
     let (id, base) = (site.id, site.desired.base.as_str());
     format!(
-        "your account cannot see CI's account factoryup-{id}-{word}; as an Owner, revoke its tokens and its role at {base}/groups/{}/-/settings/service_accounts",
+        "your account cannot see the service account factoryup-{id}-{word}; as an Owner, revoke its tokens and its role at {base}/groups/{}/-/settings/service_accounts",
         site.desired.top()
     )
 }

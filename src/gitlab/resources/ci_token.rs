@@ -1,27 +1,33 @@
-//! The tokens of CI's accounts, and the variables that bring each to the jobs that need it. GitLab has their only copy.
+//! The tokens of CI's accounts, and the variables that bring each to the jobs that need it. GitLab has their only copy. The token of the
+//! agent's desk is in the state directory instead, from where the host target brings it to the agent.
 //!
 //! One rule decides what is done, whatever a run that was cut left behind. There is nothing to do if just one token of factoryup's works, every
 //! variable of factoryup's for it names that token, and it has more than 30 days left, or more than half its life where GitLab allows less than
 //! 60 days. Otherwise a new token is created, the variables are written, and the other tokens of factoryup's are revoked, in this order. A job
-//! that runs meanwhile may have one of those.
+//! that runs meanwhile may have one of those. For the desk, the file counts as the variable, and its token lives and is renewed as the agent's.
+//! So a token that its holder rotated, to have a longer one, is revoked by the next apply: it is not the one in the file.
 //!
 //! `scripts/renew` of the control repo has the same rule, so that no apply is needed to renew them: there each token renews itself.
 //!
 //! Source: <https://docs.gitlab.com/api/service_accounts/>.
 
+use std::rc::Rc;
+
 use jiff::civil::Date;
 
 use super::ci_account::{self, unseen};
 use super::variable;
-use super::{Back, Found, Resource, WayBack, agent_token, name};
+use super::{Back, Found, Resource, WayBack, agent_token, membership, name};
 use crate::error::{Error, Kind};
 use crate::gitlab::ci::{Place, Purpose};
+use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::{Account, Identity};
+use crate::gitlab::keep::DESK_TOKEN;
 use crate::gitlab::lifetime::{is_over, life};
-use crate::gitlab::preflight::{TokenFacts, days_from_now};
+use crate::gitlab::preflight::{TokenFacts, days_from_now, has_scopes};
 use crate::gitlab::site::Site;
 use crate::gitlab::variables::{Holder, Variables};
 use crate::plan::{Action, Change, Undo};
@@ -47,20 +53,35 @@ fn mark(token: u64, ends: Date) -> String {
 }
 
 /// Whether a token has to be replaced.
-pub(in crate::gitlab) fn is_due(token: &TokenFacts) -> bool {
-    is_over(life(token).unwrap_or(DAYS), token.expires_at, LAST)
+pub(in crate::gitlab) fn is_due(desired: &Desired, purpose: Purpose, token: &TokenFacts) -> bool {
+    match purpose {
+        Purpose::Desk => agent_token::is_due(&desired.agent, token),
+        _ => is_over(life(token).unwrap_or(DAYS), token.expires_at, LAST),
+    }
+}
+
+/// The end to ask for.
+fn end(desired: &Desired, purpose: Purpose) -> Date {
+    if purpose == Purpose::Desk { membership::end(&desired.agent) } else { days_from_now(DAYS) }
+}
+
+/// A client with the stored token of the desk.
+pub(in crate::gitlab) fn desk(site: &Site<'_>) -> GitlabResult<Option<Client>> {
+    Ok(site.keep.secret(DESK_TOKEN)?.map(|token| site.owner.with_token(token, "the agent's desk account")))
 }
 
 fn words(places: &[Place]) -> String {
     places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn change(purpose: Purpose, action: Action, places: &[Place]) -> Change {
+fn change(desired: &Desired, purpose: Purpose, action: Action, places: &[Place]) -> Change {
     let verb = if action == Action::Create { "create a" } else { "replace the" };
-    let (word, scopes, places) = (purpose.word(), purpose.scopes().join(" and "), words(places));
-    let summary = format!(
-        "{verb} token for CI's {word} jobs: {scopes}, {DAYS} days if GitLab allows that, in the CI/CD variable {places}"
-    );
+    let (word, user, scopes) = (purpose.word(), purpose.user(), purpose.scopes().join(" and "));
+    let (days, place) = match purpose {
+        Purpose::Desk => (i64::from(desired.agent.days), "stored for the host".into()),
+        _ => (DAYS, format!("in the CI/CD variable {}", words(places))),
+    };
+    let summary = format!("{verb} token for {user}: {scopes}, {days} days if GitLab allows that, {place}");
     Change::new(format!("{KIND}:{word}"), action, summary)
 }
 
@@ -75,6 +96,48 @@ pub(in crate::gitlab) fn ours(
     Ok(all.into_iter().filter(|token| token.active && token.name == token_name(purpose)).collect())
 }
 
+/// Where the tokens for a purpose are, apart from GitLab.
+struct Placed {
+    /// The places whose variable is factoryup's, or is to be.
+    places: Vec<Place>,
+    all: Rc<Variables>,
+    /// The id of the token in the file for the desk, if GitLab accepts it.
+    stored: Option<u64>,
+}
+
+impl Placed {
+    fn look(site: &Site<'_>, purpose: Purpose) -> GitlabResult<Self> {
+        let all = site.variables()?;
+        let desk = if purpose == Purpose::Desk { desk(site)? } else { None };
+        let stored = match desk.map(|desk| desk.fetch(&Call::get("/personal_access_tokens/self", &[]))) {
+            Some(Err(error)) if matches!(error.status(), Some(401 | 403)) => None,
+            stored => stored.transpose()?.map(|token: TokenFacts| token.id),
+        };
+        Ok(Self { places: places(site, purpose, &all), all, stored })
+    }
+
+    /// For each place whether it names this token.
+    fn names<'a>(&'a self, token: &'a TokenFacts) -> impl Iterator<Item = bool> + 'a {
+        let mark = token.expires_at.map(|ends| mark(token.id, ends));
+        let holds = move |place: &Place| {
+            mark.is_some() && matches!(self.all.holder(place), Holder::Ours(one) if one.mark() == mark.as_deref())
+        };
+        self.places.iter().map(holds).chain(self.stored.map(|id| id == token.id))
+    }
+
+    /// Whether others than jobs on protected refs can read one of the variables.
+    fn is_open(&self) -> bool {
+        self.places.iter().any(|place| matches!(self.all.holder(place), Holder::Ours(one) if !one.is_guarded()))
+    }
+
+    /// The rule of the [module](self).
+    fn is_right(&self, desired: &Desired, purpose: Purpose, tokens: &[TokenFacts]) -> bool {
+        let [token] = tokens else { return false };
+        let is_placed = self.names(token).all(|is_here| is_here) && (purpose != Purpose::Desk || self.stored.is_some());
+        !is_due(desired, purpose, token) && has_scopes(token, purpose.scopes()) && is_placed && !self.is_open()
+    }
+}
+
 /// The places whose variable is factoryup's, or is to be.
 fn places(site: &Site<'_>, purpose: Purpose, all: &Variables) -> Vec<Place> {
     let places = site.desired.ci.places(purpose);
@@ -83,26 +146,7 @@ fn places(site: &Site<'_>, purpose: Purpose, all: &Variables) -> Vec<Place> {
 
 /// Whether factoryup renews the token that jobs get for this: not where all of the variables are the owner's.
 pub(in crate::gitlab) fn is_renewed(site: &Site<'_>, purpose: Purpose) -> GitlabResult<bool> {
-    Ok(!places(site, purpose, &*site.variables()?).is_empty())
-}
-
-/// The rule of the [module](self).
-fn is_right(purpose: Purpose, tokens: &[TokenFacts], places: &[Place], all: &Variables) -> bool {
-    let [token] = tokens else { return false };
-    let Some(ends) = token.expires_at.filter(|_| !is_due(token)) else { return false };
-    let mark = mark(token.id, ends);
-    let holds =
-        |place: &Place| matches!(all.holder(place), Holder::Ours(one) if one.is_guarded() && one.mark() == Some(&mark));
-    let has = |scope: &&str| token.scopes.iter().any(|its| its == scope);
-    let scopes = purpose.scopes();
-    token.scopes.len() == scopes.len() && scopes.iter().all(has) && places.iter().all(holds)
-}
-
-/// Whether a variable of factoryup's holds this token.
-fn is_named(token: &TokenFacts, places: &[Place], all: &Variables) -> bool {
-    let named = token.expires_at.map(|ends| mark(token.id, ends));
-    let holds = |place: &Place| matches!(all.holder(place), Holder::Ours(one) if one.mark() == named.as_deref());
-    named.is_some() && places.iter().any(holds)
+    Ok(purpose.key().is_none() || !places(site, purpose, &*site.variables()?).is_empty())
 }
 
 impl Resource for CiTokens {
@@ -112,7 +156,8 @@ impl Resource for CiTokens {
 
     fn fresh(&self, desired: &Desired) -> Vec<Change> {
         let made = Purpose::ALL.into_iter().filter(|purpose| desired.ci.home(*purpose).is_some());
-        made.map(|purpose| change(purpose, Action::Create, &desired.ci.places(purpose).collect::<Vec<_>>())).collect()
+        let places = |purpose| desired.ci.places(purpose).collect::<Vec<_>>();
+        made.map(|purpose| change(desired, purpose, Action::Create, &places(purpose))).collect()
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
@@ -123,9 +168,10 @@ impl Resource for CiTokens {
                 None => Vec::new(),
                 Some(account) => ours(site, purpose, &home, &account)?,
             };
-            let places = places(site, purpose, &all);
+            let placed = Placed::look(site, purpose)?;
             let action = if tokens.is_empty() { Action::Create } else { Action::Update };
-            found.add((!is_right(purpose, &tokens, &places, &all)).then(|| change(purpose, action, &places)));
+            let is_right = placed.is_right(site.desired, purpose, &tokens) && !is_unwanted(site, purpose);
+            found.add((!is_right).then(|| change(site.desired, purpose, action, &placed.places)));
         }
         let wanted = Purpose::ALL.into_iter().flat_map(|purpose| site.desired.ci.places(purpose));
         found.notes = wanted.filter(|p| matches!(all.holder(p), Holder::Owner)).map(|p| variable::kept(&p)).collect();
@@ -139,21 +185,25 @@ impl Resource for CiTokens {
             Error::new(Kind::CutShort, format!("{} was removed", purpose.username(site.id)))
                 .hint("review the current state: `factoryup plan gitlab`")
         })?;
-        let (tokens, all) = (ours(site, purpose, &home, &account)?, site.variables()?);
-        let places = places(site, purpose, &all);
-        if is_right(purpose, &tokens, &places, &all) {
+        let (tokens, placed) = (ours(site, purpose, &home, &account)?, Placed::look(site, purpose)?);
+        if placed.is_right(site.desired, purpose, &tokens) && !is_unwanted(site, purpose) {
             return Ok(Undo::Never { reason: "no change was needed".into() });
         }
         // Nobody can hold the text of a token that no variable names.
-        let (known, unknown): (Vec<_>, Vec<_>) = tokens.into_iter().partition(|token| is_named(token, &places, &all));
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            tokens.into_iter().partition(|token| placed.names(token).any(|is_here| is_here));
         for token in unknown {
             revoke(site, &home, &account, token.id)?;
         }
-        let asked = days_from_now(DAYS);
+        let asked = end(site.desired, purpose);
         let made = agent_token::mint_of(site, &home, &account, &token_name(purpose), purpose.scopes(), asked)?;
         let (id, ends, value) = (made.id, made.ends(asked), Secret::new(made.token));
-        for place in &places {
+        for place in &placed.places {
             variable::set(site, place, Some(&value), &mark(id, ends))?;
+        }
+        if purpose == Purpose::Desk {
+            site.keep.put_secret(DESK_TOKEN, &value)?;
+            site.handed.replace_desk.set(false);
         }
         for token in known {
             revoke(site, &home, &account, token.id)?;
@@ -164,6 +214,11 @@ impl Resource for CiTokens {
     fn way_back(&self) -> WayBack {
         WayBack::By(back)
     }
+}
+
+/// Whether the user wants another token although this one works.
+fn is_unwanted(site: &Site<'_>, purpose: Purpose) -> bool {
+    purpose == Purpose::Desk && site.handed.replace_desk.get()
 }
 
 fn revoke(site: &Site<'_>, home: &Identity, account: &Account, token: u64) -> GitlabResult<()> {
@@ -179,7 +234,8 @@ fn revoke(site: &Site<'_>, home: &Identity, account: &Account, token: u64) -> Gi
 fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
     let Some((purpose, account)) = ci_account::known(site, word)? else { return Ok(Back::Stays(unseen(site, word))) };
     let all = site.variables()?;
-    let scopes: Vec<_> = all.ours(purpose.key()).map(|one| one.scope().to_owned()).collect();
+    let key = purpose.key();
+    let scopes: Vec<_> = key.into_iter().flat_map(|key| all.ours(key)).map(|one| one.scope().to_owned()).collect();
     let tokens = match &account {
         Some((home, account)) => ours(site, purpose, home, account)?,
         None => Vec::new(),
@@ -187,7 +243,8 @@ fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
     if scopes.is_empty() && tokens.is_empty() {
         return Ok(Back::Done);
     }
-    let places: Vec<_> = scopes.iter().map(|scope| Place::new(purpose.key(), scope)).collect();
+    let places: Vec<_> =
+        key.into_iter().flat_map(|key| scopes.iter().map(move |scope| Place::new(key, scope))).collect();
     let variables =
         if places.is_empty() { String::new() } else { format!(", and remove the CI/CD variable {}", words(&places)) };
     let summary = format!("revoke the token of {}{variables}", purpose.username(site.id));
@@ -197,6 +254,9 @@ fn back(site: &Site<'_>, word: &str, _undo: &Undo) -> GitlabResult<Back> {
                 revoke(site, home, account, token.id)?;
             }
         }
-        scopes.iter().try_for_each(|scope| variable::remove(site, purpose.key(), scope))
+        if purpose == Purpose::Desk {
+            site.keep.forget(DESK_TOKEN)?;
+        }
+        places.iter().try_for_each(|place| variable::remove(site, place.key, &place.environment))
     }))
 }

@@ -1,7 +1,8 @@
 //! What the hand-off made for this host: the agent's access to GitLab with its clone and tools, and the tokens that its runners are set up with.
 //!
 //! The agent's token is a credential of git's for the control plane's origin and no other, so that `git` and the control repo's
-//! scripts work in the agent's shell with nothing typed. The runners' tokens are root's: jobs run as other users.
+//! scripts work in the agent's shell with nothing typed. That of its desk is known to those scripts alone, and names the origin that they
+//! may send it to. The runners' tokens are root's: jobs run as other users.
 
 use super::Wishes;
 use crate::factory::{AgentKind, Factory, RunnerKind, SecretProvider};
@@ -15,6 +16,8 @@ use crate::secret::Secret;
 
 /// Below the agent's home: the credential, in the form of `git-credential(1)`.
 const CREDENTIAL: &str = ".config/factory/gitlab-credential";
+/// The same for the account that opens issues and answers reviews. `scripts/lib.sh` of the control repo reads it.
+const DESK: &str = ".config/factory/desk-credential";
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     let (factory, made) = (wishes.factory, &wishes.hand_over);
@@ -32,6 +35,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         Token::Coming => Wish::Coming,
         Token::Unknown => Wish::Any,
     };
+    add_desk(resources, factory, &made.desk);
     // Without a token from here, what is there was made from another machine, and stays.
     let is_known = !matches!(credential, Wish::Any);
     resources.push(Box::new(SecretFile {
@@ -61,6 +65,25 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         let path = HostPath::new(format!("/etc/factory/runner-{name}-token"));
         resources.push(Box::new(SecretFile { path, owner: "root".into(), what, wish }));
     }
+}
+
+/// What another machine made stays, and where GitLab has no such account there is none.
+fn add_desk(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: &Token) {
+    let wish = match token {
+        Token::Known(token) => {
+            let (origin, _) = origin(&factory.gitlab.url);
+            let (protocol, host) = origin.split_once("://").unwrap_or(("https", origin));
+            Wish::Text(Secret::new(format!("protocol={protocol}\nhost={host}\npassword={}\n", token.expose())))
+        }
+        Token::Coming => Wish::Coming,
+        Token::Unknown => return,
+    };
+    resources.push(Box::new(SecretFile {
+        path: HostPath::home(AGENT, DESK),
+        owner: AGENT.into(),
+        what: "the token for the agent's issues and reviews",
+        wish,
+    }));
 }
 
 /// Where the agent works on the control repo, so that `factory work N` only has to be typed.
@@ -140,6 +163,31 @@ fn origin(url: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::observed::Observed;
+    use crate::host::program::Show;
+    use crate::plan::{Action, Change};
+
+    fn desk(url: &str, token: &Token) -> Option<String> {
+        let text = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n\
+                    [gitlab]\ngroup = \"acme\"\n";
+        let mut factory: Factory = toml::from_str(text).unwrap();
+        url.clone_into(&mut factory.gitlab.url);
+        let mut resources = Vec::new();
+        add_desk(&mut resources, &factory, token);
+        let made = resources.pop()?;
+        assert_eq!(made.named().1, "~agent/.config/factory/desk-credential");
+        let change = Change::new(made.id(), Action::Create, "");
+        Some(made.step(&change, &Observed::default(), Show::Run).body())
+    }
+
+    /// The scripts of the control repo send it to no other.
+    #[test]
+    fn the_token_of_the_desk_names_the_gitlab_that_it_is_for() {
+        let body = desk("https://git.example:8443/gitlab", &Token::Known(Secret::new("glpat-1"))).unwrap();
+        assert!(body.contains("protocol=https\nhost=git.example:8443\npassword=glpat-1\n"), "{body}");
+        // Where GitLab has no such account, the plan says nothing of it.
+        assert!(desk("https://git.example", &Token::Unknown).is_none());
+    }
 
     #[test]
     fn the_credential_is_for_the_origin_alone() {

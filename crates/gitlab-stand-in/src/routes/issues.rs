@@ -1,6 +1,6 @@
-//! Issues with their comments, and the discussions of merge requests, of which nobody begins one here.
+//! Issues with their comments.
 //!
-//! Sources: <https://docs.gitlab.com/api/issues/>, <https://docs.gitlab.com/api/notes/>, <https://docs.gitlab.com/api/discussions/>.
+//! Sources: <https://docs.gitlab.com/api/issues/>, <https://docs.gitlab.com/api/notes/>.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::accounts::user_json;
 use crate::auth::{Need, now};
 use crate::call::Call;
 use crate::model::{GUEST, Issue, Project, REPORTER};
-use crate::reply::{Outcome, Refusal, Reply, error, not_found};
+use crate::reply::{Outcome, Refusal, Reply, not_found};
 use crate::router::Route;
 
 fn list(call: &mut Call<'_>) -> Outcome {
@@ -40,7 +40,8 @@ fn get(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::ok(call.at(id)?.issues[at].value.clone()))
 }
 
-fn author(call: &Call<'_>) -> Result<Value, Refusal> {
+/// The caller, as the author of something.
+pub(super) fn author(call: &Call<'_>) -> Result<Value, Refusal> {
     let user = call.user()?;
     Ok(call.state.users.get(&user).map_or(Value::Null, |user| user_json(user, &call.settings.url)))
 }
@@ -129,15 +130,6 @@ fn comment(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::created(note))
 }
 
-fn discussions(call: &mut Call<'_>) -> Outcome {
-    let id = call.project(REPORTER)?;
-    let iid = call.param_id(1)?;
-    if call.at(id)?.merge_requests.iter().all(|request| request.iid != iid) {
-        return Err(error(404, "404 Not found"));
-    }
-    Ok(Reply::list(Vec::new()))
-}
-
 const ALL: &str = "/projects/:id/issues";
 const ONE: &str = "/projects/:id/issues/:issue_iid";
 const NOTES: &str = "/projects/:id/issues/:issue_iid/notes";
@@ -149,5 +141,4 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("PUT", ONE, Need::Write, &["title", "description", "labels", "state_event"], change),
     Route::new("GET", NOTES, Need::Read, &["sort"], notes),
     Route::new("POST", NOTES, Need::Write, &["body"], comment),
-    Route::new("GET", "/projects/:id/merge_requests/:merge_request_iid/discussions", Need::Read, &[], discussions),
 ];

@@ -180,6 +180,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         merge_user: None,
         merge_commit_sha: None,
         squash_commit_sha: None,
+        discussions: Vec::new(),
         final_sha: None,
         created_at: now(),
         merged_at: None,

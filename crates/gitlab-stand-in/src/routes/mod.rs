@@ -6,6 +6,7 @@ mod accounts;
 mod branches;
 mod commits;
 mod credentials;
+mod discussions;
 mod environments;
 mod files;
 mod groups;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         branches::ROUTES,
         commits::ROUTES,
         credentials::ROUTES,
+        discussions::ROUTES,
         environments::ROUTES,
         files::ROUTES,
         groups::ROUTES,

@@ -53,6 +53,17 @@ fn complete(document: &mut Value) {
     let body = of_accounts["requestBody"].clone();
     let create = json!({ "post": { "requestBody": body, "responses": {} } });
     paths.insert("/api/v4/users/{user_id}/personal_access_tokens".into(), create);
+    // https://docs.gitlab.com/api/discussions/#merge-requests
+    let takes = |name: &str, kind: &str| {
+        let schema = json!({ "type": "object", "properties": { name: { "type": kind } }, "required": [name] });
+        json!({ "requestBody": { "content": { "application/json": { "schema": schema } } }, "responses": {} })
+    };
+    let threads = "/api/v4/projects/{id}/merge_requests/{merge_request_iid}/discussions";
+    let get = json!({ "responses": {} });
+    paths.insert(threads.into(), json!({ "get": get, "post": takes("body", "string") }));
+    let one = json!({ "get": get, "put": takes("resolved", "boolean") });
+    paths.insert(format!("{threads}/{{discussion_id}}"), one);
+    paths.insert(format!("{threads}/{{discussion_id}}/notes"), json!({ "post": takes("body", "string") }));
     // lib/api/users.rb, optional_attributes
     let user = &mut paths["/api/v4/users"]["post"]["requestBody"]["content"]["application/json"]["schema"];
     user["properties"]["note"] = json!({ "type": "string" });
