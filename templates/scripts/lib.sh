@@ -56,8 +56,23 @@ uri() {
     printf %s "$1" | jq -Rr '@uri'
 }
 
-# Makes `get` ready to read from GitLab's API. In a job, address and token are the job's; else those that git uses for origin.
-api_ready() {
+# base: the commit that a merge request of this branch is compared with. In a job GitLab names it; elsewhere it is where the branch left
+# origin's default branch. Nothing if there is none.
+base() {
+    if [ -n "${CI:-}${CI_MERGE_REQUEST_DIFF_BASE_SHA:-}" ]; then
+        printf '%s\n' "${CI_MERGE_REQUEST_DIFF_BASE_SHA:-}"
+    else
+        git merge-base HEAD refs/remotes/origin/HEAD 2>/dev/null || true
+    fi
+}
+
+# Whether GitLab would start no pipeline for a commit with this text.
+skips_ci() {
+    printf '%s\n' "$@" | grep -qiE '\[(skip[ _-]ci|ci[ _-]skip)\]'
+}
+
+# Sets $api, $protocol and $host: the job's, else those of origin.
+address() {
     need curl git jq
     url=$(git remote get-url origin)
     case $url in
@@ -88,6 +103,11 @@ api_ready() {
     else
         api=$protocol://$host/api/v4/projects/$(uri "${path%.git}")
     fi
+}
+
+# Makes `get` ready to read from GitLab's API. In a job, address and token are the job's; else those that git uses for origin.
+api_ready() {
+    address
     kind=PRIVATE-TOKEN
     token=${GITLAB_TOKEN:-}
     if [ -z "$token" ] && [ -n "${CI_JOB_TOKEN:-}" ]; then
@@ -97,8 +117,31 @@ api_ready() {
     [ -n "$token" ] || token=$(printf 'protocol=%s\nhost=%s\n\n' "$protocol" "$host" |
         GIT_TERMINAL_PROMPT=0 git credential fill 2>/dev/null | sed -n 's/^password=//p') || true
     [ -n "$token" ] || die 77 "no token for $host: store one with git, or set GITLAB_TOKEN"
-    header=$(mktemp)
-    answer=$(mktemp)
+    sign_in
+}
+
+# Makes `send` ready to write as the account for the agent's issues and reviews. The file with its token names the GitLab that it is for.
+desk_ready() {
+    address
+    kind=PRIVATE-TOKEN
+    token=${GITLAB_TOKEN:-}
+    credential=${HOME:-}/.config/factory/desk-credential
+    if [ -z "$token" ] && [ -z "${CI_API_V4_URL:-}" ] && [ -f "$credential" ]; then
+        for line in "protocol=${protocol:-}" "host=${host:-}"; do
+            grep -qxF "$line" "$credential" || die 77 "the token in $credential is for another GitLab than $url"
+        done
+        token=$(sed -n 's/^password=//p' "$credential")
+    fi
+    [ -n "$token" ] || die 77 "no account may write issues and answers here (docs/identities.md); ask instead: scripts/propose --question TITLE TEXT"
+    sign_in
+}
+
+header=
+answer=
+# Signs in with $token, as $kind.
+sign_in() {
+    header=${header:-$(mktemp)}
+    answer=${answer:-$(mktemp)}
     trap 'rm -f "$header" "$answer"' EXIT
     # In a file, since arguments can be read by every user of the machine.
     printf '%s: %s\n' "$kind" "$token" >"$header"
@@ -116,6 +159,14 @@ send() {
     [ -n "$body" ] || die 70 "nothing to send to $2"
     printf %s "$body" | curl -sS --fail-with-body --connect-timeout 10 --max-time 120 -X "$1" -H "@$header" -H 'Content-Type: application/json' --data-binary @- "$api/$2" >"$answer" ||
         die 69 "$api/$2: $(jq -r '.message // .error // empty' "$answer" 2>/dev/null)"
+}
+
+# text: standard input, for GitLab to show. A line that GitLab would take for a command, such as /close, gets a blank in front.
+text() {
+    [ ! -t 0 ] || die 64 "the text is read from standard input, such as <FILE"
+    text=$(plain | sed 's|^/| /|')
+    [ -n "$(printf %s "$text" | tr -d '[:space:]')" ] || die 64 "there is no text on standard input"
+    printf '%s\n' "$text"
 }
 
 # ask_state METHOD NAME [CURL_ARGUMENT]...: GitLab's answer about a state that it keeps is in "$answer", its status in $status: 000 if there

@@ -1,5 +1,6 @@
-//! The agent's day with GitLab, by the scripts of the repo and with a token that may read and push, nothing more.
+//! The agent's day with GitLab, by the scripts of the repo: with a token that may read and push, and one that may write issues and answers.
 
+use std::process::Output;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -76,6 +77,121 @@ fn a_change_is_proposed_and_its_pipeline_is_shown() {
     assert_eq!(requests.body[0]["title"], "Draft: test fails: x");
     assert_eq!(requests.body[0]["description"], "Seen: y. Needed: z.");
     assert_eq!(requests.body.as_array().unwrap().len(), 1);
+
+    // New commits alone leave the merge request's words.
+    repo.write("README.md", "# More still\n");
+    repo.git(&["commit", "-qam", "Say more still"]);
+    passed(&repo.run(&["scripts/propose", "--push"]));
+    refused(&["scripts/propose", "--push"], "nothing new to push");
+    let request =
+        &plane.get(&format!("/projects/{project}/merge_requests?state=opened&source_branch=agent%2F1-say-more"));
+    assert_eq!(request.body[0]["title"], "Draft: test fails: x");
+    assert_eq!(request.body[0]["sha"], repo.git(&["rev-parse", "HEAD"]).trim());
+    refused(&["scripts/propose", "Say more [skip ci]", "Closes #1."], "[skip ci]");
+
+    // A branch that was rewritten is not forced, whatever git is set to.
+    repo.git(&["commit", "--amend", "-qm", "Say less"]);
+    repo.git(&["config", "remote.origin.push", "+HEAD"]);
+    let rewritten = repo.run(&["scripts/propose", "--push"]);
+    assert!(!rewritten.status.success() && text(&rewritten).contains("non-fast-forward"), "{}", text(&rewritten));
+}
+
+/// Gives the desk its token, as `factoryup apply` does on the host.
+fn seat(repo: &ControlRepo, address: &str, token: &str) {
+    let (protocol, host) = address.split_once("://").unwrap();
+    let text = format!("protocol={protocol}\nhost={host}\npassword={token}\n");
+    repo.write("../.config/factory/desk-credential", &text);
+}
+
+impl ControlRepo {
+    /// A script, with this on its standard input.
+    fn says(&self, arguments: &[&str], text: &str) -> Output {
+        self.write("../said", text);
+        let said = std::fs::File::open(self.path().join("../said")).unwrap();
+        self.command(arguments[0]).args(&arguments[1..]).stdin(said).output().unwrap()
+    }
+}
+
+#[test]
+fn an_incident_is_opened_and_a_review_answered_by_an_account_that_may_do_no_more() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let Some(plane) = Plane::start() else { return };
+    let project = plane.project("control");
+    let at = |rest: &str| format!("/projects/{project}{rest}");
+    plane.member(project, "factory-agent", 30);
+    let desk = plane.member(project, "factoryup-1-desk", 20);
+    let repo = ControlRepo::new("defaults");
+    connect(&repo, &plane.url(), "factory/control.git", &plane.owner_token());
+    repo.git(&["push", "--quiet", "origin", "HEAD:main"]);
+    connect(&repo, &plane.url(), "factory/control.git", &plane.token("factory-agent", &AGENT_SCOPES));
+    repo.git(&["switch", "--quiet", "-c", "agent/1-say-more"]);
+    repo.write("README.md", "# More\n");
+    repo.git(&["commit", "-qam", "Say more"]);
+    passed(&repo.run(&["scripts/propose", "Say more", "Closes #1."]));
+
+    // Without the account, the way that is left is named, and nothing is sent.
+    let incident = ["scripts/issue", "open", "--label", "incident", "--label", "human", "The site is down"];
+    let alone = repo.says(&incident, "502\n");
+    assert_eq!(alone.status.code(), Some(77), "{}", text(&alone));
+    assert!(text(&alone).contains("ask instead: scripts/propose --question"), "{}", text(&alone));
+
+    // Its token goes to no other GitLab than the one that it is for.
+    seat(&repo, "https://gitlab.example.org", &desk);
+    let elsewhere = repo.says(&incident, "502\n");
+    assert_eq!(elsewhere.status.code(), Some(77), "{}", text(&elsewhere));
+    assert!(text(&elsewhere).contains("is for another GitLab than"), "{}", text(&elsewhere));
+    seat(&repo, &plane.url(), &desk);
+    assert_eq!(repo.says(&incident, " \n").status.code(), Some(64), "no text");
+    assert_eq!(plane.get(&at("/issues")).body, json!([]));
+
+    let opened = passed(&repo.says(&incident, "Seen: 502 since 10:00 UTC.\n/close\n/label ~done\n\u{1b}[2J"));
+    assert!(opened.starts_with("#1 "), "{opened}");
+    let issue = plane.get(&at("/issues/1")).body;
+    assert_eq!(issue["title"], "The site is down");
+    assert_eq!(issue["labels"], json!(["incident", "human"]));
+    assert_eq!(issue["author"]["username"], "factoryup-1-desk");
+    assert_eq!(issue["description"], "Seen: 502 since 10:00 UTC.\n /close\n /label ~done\n[2J\n");
+    passed(&repo.says(&["scripts/issue", "comment", "1"], "Means: the release of 9:50.\n"));
+    assert!(passed(&repo.run(&["scripts/issue", "show", "1"])).contains("Means: the release of 9:50."));
+
+    let threads = at("/merge_requests/1/discussions");
+    assert_eq!(plane.post(&threads, &json!({ "body": "Why?" })).status, 201);
+    let shown = passed(&repo.run(&["scripts/review"]));
+    let thread = shown.strip_prefix("== OPEN ").unwrap().lines().next().unwrap();
+    let reply = ["scripts/review", "reply", thread];
+    passed(&repo.says(&reply, "Since the issue asks for it.\n"));
+    assert!(passed(&repo.run(&["scripts/review"])).contains("factoryup-1-desk: Since the issue asks for it."));
+    for wrong in ["00000000", "../../x", ""] {
+        let output = repo.says(&["scripts/review", "reply", wrong], "x\n");
+        assert!(matches!(output.status.code(), Some(64 | 65)), "{wrong}: {}", text(&output));
+    }
+
+    // Not what reviewers and Maintainers do, nor what the agent itself may.
+    let full = plane.get(&threads).body[0]["id"].as_str().unwrap().to_owned();
+    let desk_at = plane.as_token(&desk);
+    for (answer, what) in [
+        (desk_at.put(&format!("{threads}/{full}"), &json!({ "resolved": true })), "resolve"),
+        (desk_at.put(&at("/merge_requests/1/merge"), &json!({})), "merge"),
+        (desk_at.put(&at("/merge_requests/1"), &json!({ "title": "x" })), "edit"),
+        (desk_at.post(&at("/pipeline"), &json!({ "ref": "agent/1-say-more" })), "run"),
+        (desk_at.get(&at("/variables")), "variables"),
+        (desk_at.get(&at("/terraform/state/control-plane")), "state"),
+        (desk_at.put("/projects/1/members/1", &json!({ "access_level": 40 })), "members"),
+    ] {
+        assert!(matches!(answer.status, 401 | 403 | 404), "{what}: {} {}", answer.status, answer.body);
+    }
+    assert_eq!(plane.get(&threads).body[0]["notes"][0]["resolved"], false);
+    connect(&repo, &plane.url(), "factory/control.git", &desk);
+    repo.git(&["switch", "--quiet", "-c", "agent/2-more"]);
+    repo.git(&["commit", "--quiet", "--allow-empty", "-m", "x"]);
+    let push = repo.run(&["scripts/propose", "--push"]);
+    assert!(text(&push).contains("You are not allowed to push code to this project"), "{}", text(&push));
+    // Nor is the token in what any of them printed.
+    for output in [&alone, &elsewhere, &push] {
+        assert!(!text(output).contains(&desk));
+    }
 }
 
 #[test]
@@ -134,9 +250,9 @@ fn issues_reviews_and_logs_are_read_without_what_a_terminal_would_obey() {
             ]),
             "merge_requests" => json!([{"iid": 9}]),
             "merge_requests/9/discussions" => json!([
-                {"notes": [{"system": false, "resolvable": true, "resolved": false, "author": {"username": "ada"}, "body": "Why?",
+                {"id": "4f2a91c3aa", "notes": [{"system": false, "resolvable": true, "resolved": false, "author": {"username": "ada"}, "body": "Why?",
                     "position": {"new_path": "README.md", "new_line": 3, "old_line": null}}]},
-                {"notes": [{"system": false, "resolvable": true, "resolved": true, "author": {"username": "ada"}, "body": "Good.", "position": null}]},
+                {"id": "77aa00bbcc", "notes": [{"system": false, "resolvable": true, "resolved": true, "author": {"username": "ada"}, "body": "Good.", "position": null}]},
             ]),
             "merge_requests/9/pipelines" => json!([{"id": 5, "status": "failed"}]),
             "pipelines/5/jobs" => json!([
@@ -156,7 +272,7 @@ fn issues_reviews_and_logs_are_read_without_what_a_terminal_would_obey() {
         "{issue}"
     );
     let review = passed(&repo.run(&["scripts/review"]));
-    assert_eq!(review, "== OPEN README.md:3\nada: Why?\n== done\nada: Good.\n");
+    assert_eq!(review, "== OPEN 4f2a91c3 README.md:3\nada: Why?\n== done 77aa00bb\nada: Good.\n");
     assert_eq!(repo.run(&["scripts/pipeline", "wait"]).status.code(), Some(1));
     let failed = passed(&repo.run(&["scripts/pipeline", "failed"]));
     assert_eq!(failed, "== te[2Jst (job 2)\nfirst]52;c;Y2F0 line\nlast line\n");
@@ -187,4 +303,38 @@ fn a_failed_job_is_no_success_when_another_waits_for_a_person() {
         connect(&repo, &address, "acme/factory.git", "t");
         assert_eq!(repo.run(&["scripts/pipeline", "status", "main"]).status.code(), Some(code));
     }
+}
+
+/// With the commands of the skill, as a user who has neither the owner's state nor a token.
+#[test]
+fn a_conflict_of_an_upgrade_is_settled_by_the_agent() {
+    if !support::available(&["git"]) {
+        return;
+    }
+    let repo = ControlRepo::new("defaults");
+    let factoryup = |home: &str, arguments: &[&str]| {
+        let mut command = repo.command(env!("CARGO_BIN_EXE_factoryup"));
+        command.args(arguments).env("HOME", repo.path().join("..").join(home)).output().unwrap()
+    };
+    let (path, name) = ("docs/runbooks/incident.md", repo.factory.factory.owner_name.clone());
+    repo.edit(path, &format!("owner: {name:?}"), "owner: \"Ada, by day\"");
+    repo.git(&["commit", "-qam", "Name the hours"]);
+    repo.edit("factory.toml", &format!("owner_name = {name:?}"), "owner_name = \"Bob\"");
+    assert_eq!(factoryup("owner", &["upgrade", "--no-push", "--yes"]).status.code(), Some(2));
+    repo.git(&["restore", "factory.toml"]);
+    let branch = repo.git(&["branch", "--list", "factory/*", "--format=%(refname:short)"]);
+    repo.git(&["switch", "--quiet", branch.trim()]);
+    let waits = repo.run(&["scripts/checks/settled"]);
+    assert!(!waits.status.success() && text(&waits).contains("factoryup resolve"), "{}", text(&waits));
+
+    let skill = repo.read(".agents/skills/upgrade-templates/SKILL.md");
+    assert!(skill.contains("factoryup resolve PATH --mine\n"), "{skill}");
+    assert!(repo.read(".factory/conflicts/runbook-incident").contains("owner: \"Bob\""));
+    repo.edit(path, "owner: \"Ada, by day\"", "owner: \"Bob, by day\"");
+    repo.git(&["commit", "-qam", "Merge both owners"]);
+    passed(&factoryup("agent", &["resolve", path, "--mine"]));
+    repo.git(&["commit", "-qm", "Resolve the conflict"]);
+    passed(&repo.run(&["scripts/checks/settled"]));
+    passed(&factoryup("agent", &["doctor", "repo"]));
+    assert!(repo.read(path).contains("owner: \"Bob, by day\""));
 }

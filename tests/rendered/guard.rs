@@ -163,15 +163,16 @@ fn a_secret_in_a_commit_and_in_its_message_is_found() {
     repo.git(&["rm", "-q", "notes.txt"]);
     repo.git(&["commit", "-qm", &format!("hide\n\nit was {secret}")]);
     let hide = repo.git(&["rev-parse", "HEAD"]);
-    passed(&repo.run(&["scripts/check", "secrets"]));
-    let checked = of_merge_request(&repo, &base);
-    let found = text(&checked);
-    assert_eq!(checked.status.code(), Some(1), "{found}");
-    for place in [format!("{}, notes.txt", slip.trim()), format!("{}, its message", hide.trim())] {
-        let said = format!("commit {place}: looks like a secret (GitHub token): it was pushed: replace it");
-        assert!(found.contains(&said), "no {said}: {found}");
+    // In a merge request, and before the push.
+    for checked in [of_merge_request(&repo, &base), repo.run(&["scripts/check", "secrets"])] {
+        let found = text(&checked);
+        assert_eq!(checked.status.code(), Some(1), "{found}");
+        for place in [format!("{}, notes.txt", slip.trim()), format!("{}, its message", hide.trim())] {
+            let said = format!("commit {place}: looks like a secret (GitHub token): if it was pushed, replace it");
+            assert!(found.contains(&said), "no {said}: {found}");
+        }
+        assert!(!found.contains(&secret), "the check shows what it found");
     }
-    assert!(!found.contains(&secret), "the check shows what it found");
 }
 
 /// The hook, CI and the applications have one list, and what the owner adds to it counts.

@@ -23,6 +23,7 @@ mod evidence;
 mod guard;
 mod infra;
 mod links;
+mod local;
 mod matrix;
 mod mutation;
 mod night;
