@@ -1,8 +1,10 @@
 //! The settings of the coding agents, read by the agents themselves. Neither reaches a model: no network is needed, and none is used.
 
 use std::process::{Command, Output};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::combinations::PAIRWISE;
 use crate::control_repo::{ControlRepo, passed, text};
@@ -47,9 +49,11 @@ fn codex_allows_the_scripts_and_forbids_what_is_not_the_agents() {
         ("scripts/propose title text", "allow"),
         ("scripts/infra test", "allow"),
         ("git commit -m x", "allow"),
-        ("git push -u origin HEAD", "allow"),
         ("git merge origin/main", "allow"),
-        ("git push --force origin x", "forbidden"),
+        ("scripts/propose --push", "allow"),
+        ("scripts/issue comment 7", "allow"),
+        // With its value in the same word, the option is in no rule.
+        ("git --git-dir=.git push -f", "asks"),
         ("scripts/infra apply production", "forbidden"),
         ("scripts/infra drop production 3 lost", "forbidden"),
         ("scripts/release publish", "forbidden"),
@@ -59,6 +63,119 @@ fn codex_allows_the_scripts_and_forbids_what_is_not_the_agents() {
         ("rm -rf infra", "asks"),
     ] {
         assert_eq!(decision(command), expected, "{command}");
+    }
+    for command in PUSHES {
+        assert_eq!(decision(command), "forbidden", "{command}");
+    }
+}
+
+/// Pushes that force or delete, and those that do not: a rule cannot tell them apart, so only `scripts/propose` pushes.
+const PUSHES: [&str; 17] = [
+    "git push -f",
+    "git push --force origin x",
+    "git push origin -f",
+    "git push -uf origin x",
+    "git push --force-with-lease",
+    "git push origin x --force-with-lease=x:y",
+    "git push --force-if-includes --force-with-lease",
+    "git push --forc origin x",
+    "git push origin +x",
+    "git push origin +x:y",
+    "git push --mirror",
+    "git push origin --delete x",
+    "git push origin :x",
+    "git -C . push -f",
+    "git -c alias.p=push p -f",
+    "git --no-pager push --force",
+    "git push -u origin HEAD",
+];
+
+/// How else Claude Code sees through a command: wrapped, quoted, or one of several. It does not see into a script.
+const DISGUISED: [(&str, &str); 11] = [
+    ("git --git-dir=.git push -f", DENIED),
+    ("git --config-env=alias.p=X p", DENIED),
+    ("git config alias.p 'push -f'", DENIED),
+    ("git send-pack origin +x", DENIED),
+    ("cd . && git push -f", DENIED),
+    ("env git push -f", DENIED),
+    ("/usr/bin/git push -f", DENIED),
+    ("git 'push' -f", DENIED),
+    ("echo x | git push -f", DENIED),
+    ("cat ~/.config/factory/desk-credential", DENIED),
+    ("sh -c 'git push -f'", "requires approval"),
+];
+const DENIED: &str = "has been denied";
+
+/// A model that asks for these commands at once, and then is done; what became of each is in the second request.
+fn model(commands: Vec<String>) -> (String, Receiver<Vec<String>>) {
+    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.server_addr());
+    let (send, results) = channel();
+    std::thread::spawn(move || {
+        for mut request in server.incoming_requests() {
+            let asked: Value = serde_json::from_reader(request.as_reader()).unwrap_or_default();
+            let messages = asked["messages"].as_array().into_iter().flatten();
+            let parts = messages.filter_map(|message| message["content"].as_array()).flatten();
+            let done: Vec<_> = parts.filter(|part| part["type"] == "tool_result").collect();
+            if !done.is_empty() {
+                let of = |number: usize| done.iter().find(|part| part["tool_use_id"] == format!("toolu_{number}"));
+                let _ = send.send(
+                    (0..commands.len())
+                        .map(|n| of(n).map_or(String::new(), |part| part["content"].to_string()))
+                        .collect(),
+                );
+            }
+            let asks = if done.is_empty() { &commands[..] } else { &[] };
+            let _ = request.respond(
+                tiny_http::Response::from_string(stream(asks))
+                    .with_header(tiny_http::Header::from_bytes("Content-Type", "text/event-stream").unwrap()),
+            );
+        }
+    });
+    (address, results)
+}
+
+/// An answer of the model as it is streamed. Source: <https://platform.claude.com/docs/en/build-with-claude/streaming>.
+fn stream(commands: &[String]) -> String {
+    let mut text = String::new();
+    let mut event = |mut data: Value, name: &str| {
+        data["type"] = name.into();
+        text += &format!("event: {name}\ndata: {data}\n\n");
+    };
+    let usage = json!({ "input_tokens": 1, "output_tokens": 1 });
+    let message =
+        json!({ "id": "msg", "type": "message", "role": "assistant", "model": "none", "content": [], "usage": usage });
+    event(json!({ "message": message }), "message_start");
+    for (number, command) in commands.iter().enumerate() {
+        let input = json!({ "command": command, "description": "try" }).to_string();
+        let block = json!({ "type": "tool_use", "id": format!("toolu_{number}"), "name": "Bash", "input": {} });
+        event(json!({ "index": number, "content_block": block }), "content_block_start");
+        let delta = json!({ "type": "input_json_delta", "partial_json": input });
+        event(json!({ "index": number, "delta": delta }), "content_block_delta");
+        event(json!({ "index": number }), "content_block_stop");
+    }
+    if commands.is_empty() {
+        event(json!({ "index": 0, "content_block": { "type": "text", "text": "done" } }), "content_block_start");
+        event(json!({ "index": 0 }), "content_block_stop");
+    }
+    let reason = if commands.is_empty() { "end_turn" } else { "tool_use" };
+    event(json!({ "delta": { "stop_reason": reason }, "usage": usage }), "message_delta");
+    event(json!({}), "message_stop");
+    text
+}
+
+#[test]
+fn claude_code_refuses_to_push_in_any_spelling() {
+    if !support::need("claude") {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let wanted: Vec<_> = PUSHES.iter().map(|command| (*command, DENIED)).chain(DISGUISED).collect();
+    let (address, results) = model(wanted.iter().map(|(command, _)| (*command).to_owned()).collect());
+    let output = repo.agent("claude").args(["-p", "hello"]).env("ANTHROPIC_BASE_URL", address).output().unwrap();
+    let results = results.recv_timeout(Duration::from_mins(1)).unwrap_or_else(|_| panic!("{}", text(&output)));
+    for ((command, expected), result) in wanted.iter().zip(results) {
+        assert!(result.contains(expected), "{command}: {result}");
     }
 }
 
