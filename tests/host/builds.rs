@@ -236,7 +236,7 @@ fn attacks_fail(mut journey: Journey) {
 
     a_job_that_is_canceled_ends(journey);
     a_trusted_job_keeps_its_state(journey);
-    journey.inside("pkill -u deploy -xf 'sleep 4300'; pkill -u factory-ci -xf 'sleep 4306'");
+    journey.inside("pkill -u deploy -xf 'sleep 4300'");
     let outcome = revert(journey);
     assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
     let left = "ls -A /var/lib/factory-jobs 2>/dev/null; systemctl list-units --all --plain --no-legend 'factory-*'; pgrep -xf 'sleep 43.*'; true";
@@ -288,7 +288,12 @@ fn a_trusted_job_keeps_its_state(journey: &Journey) {
     let kept = "HTTPS_PROXY=http://a:b@127.0.0.1:9\nno_proxy=localhost\nthe state is kept\n";
     assert!(said.starts_with(kept), "{said}");
     assert_eq!(journey.inside("pgrep -xf 'sleep 4307'; ls /var/lib/factory-jobs"), "build-blog");
-    // Other settings wait for the job that runs.
+    // Other settings wait for the job that runs. What a job of before left in a shell goes then: a process, a crontab, a folder without the
+    // right to write.
+    let left = "install -d -m 1730 /var/spool/cron/crontabs; echo '* * * * * true' >/var/spool/cron/crontabs/factory-ci; \
+                runuser -u factory-ci -- sh -c 'mkdir -p ~/ci/builds/x/y ~/ci/cache; touch ~/ci/builds/x/y/z; chmod 555 ~/ci/builds/x/y'; \
+                pgrep -u factory-ci -xfc 'sleep 4306'";
+    assert_eq!(journey.inside(left), "1");
     give(journey, "trusted", "long", "echo begun; sleep 5; echo done");
     journey.wait_until("grep -qx begun /root/jobs/trusted/long.log");
     assert!(
@@ -298,4 +303,12 @@ fn a_trusted_job_keeps_its_state(journey: &Journey) {
     );
     let (said, code) = result(journey, "trusted", "long");
     assert!(code == "0" && said.contains("begun\ndone\n"), "{code}: {said}");
+    let gone = "ls /var/spool/cron/crontabs; runuser -u factory-ci -- sh -c 'ls ~/ci'; pgrep -u factory-ci -xf 'sleep 4306' || true";
+    assert_eq!(journey.inside(gone), "");
+    // A runner that is stopped ends its job first, while it still reads what the job says.
+    give(journey, "trusted", "stopped", INTERRUPTED);
+    journey.wait_until("pgrep -u factory-ci -xf 'sleep 4307'");
+    journey.inside("systemctl stop factory-runner-trusted; systemctl start factory-runner-trusted");
+    let (said, _) = result(journey, "trusted", "stopped");
+    assert!(said.contains("the state is kept\n"), "{said}");
 }
