@@ -126,10 +126,15 @@ desk_ready() {
     kind=PRIVATE-TOKEN
     token=${GITLAB_TOKEN:-}
     credential=${HOME:-}/.config/factory/desk-credential
-    if [ -z "$token" ] && [ -z "${CI_API_V4_URL:-}" ] && [ -f "$credential" ]; then
-        for line in "protocol=${protocol:-}" "host=${host:-}"; do
-            grep -qxF "$line" "$credential" || die 77 "the token in $credential is for another GitLab than $url"
-        done
+    if [ -z "${CI_API_V4_URL:-}" ] && [ -f "$credential" ]; then
+        # Below the same path too: another program may answer at the root of that address.
+        base=$(sed -n 's/^gitlab=//p' "$credential")
+        case $protocol://$host/$path in
+        "$base"/?*) ;;
+        *) die 77 "the token in $credential is for $base, and origin is at $protocol://$host" ;;
+        esac
+        project=$protocol://$host/${path%.git}
+        api=$base/api/v4/projects/$(uri "${project#"$base"/}")
         token=$(sed -n 's/^password=//p' "$credential")
     fi
     [ -n "$token" ] || die 77 "no account may write issues and answers here (docs/identities.md); ask instead: scripts/propose --question TITLE TEXT"
@@ -143,6 +148,7 @@ sign_in() {
     header=${header:-$(mktemp)}
     answer=${answer:-$(mktemp)}
     trap 'rm -f "$header" "$answer"' EXIT
+    trap 'exit 130' INT TERM
     # In a file, since arguments can be read by every user of the machine.
     printf '%s: %s\n' "$kind" "$token" >"$header"
 }
@@ -159,6 +165,8 @@ send() {
     [ -n "$body" ] || die 70 "nothing to send to $2"
     printf %s "$body" | curl -sS --fail-with-body --connect-timeout 10 --max-time 120 -X "$1" -H "@$header" -H 'Content-Type: application/json' --data-binary @- "$api/$2" >"$answer" ||
         die 69 "$api/$2: $(jq -r '.message // .error // empty' "$answer" 2>/dev/null)"
+    # A page of a proxy, or a redirect to one, is no answer of GitLab's.
+    jq -e 'type == "object"' "$answer" >/dev/null 2>&1 || die 69 "$api/$2: the answer is not GitLab's"
 }
 
 # text: standard input, for GitLab to show. A line that GitLab would take for a command, such as /close, gets a blank in front.

@@ -75,9 +75,11 @@ fn every_token_but_the_stored_one_is_revoked() {
     let text = rotated.body["token"].as_str().unwrap();
     assert_eq!(situation.plane.as_token(text).get("/personal_access_tokens/self").status, 401);
 
-    let body = json!({ "name": "factoryup desk", "scopes": ["api"], "expires_at": expires_in(9) });
-    assert_eq!(situation.plane.post(&tokens(&situation), &body).status, 201);
-    renewed(&situation, "a second token");
+    for name in ["factoryup desk", "by hand"] {
+        let body = json!({ "name": name, "scopes": ["api"], "expires_at": expires_in(9) });
+        assert_eq!(situation.plane.post(&tokens(&situation), &body).status, 201);
+        renewed(&situation, name);
+    }
     std::fs::remove_file(situation.state.file("desk-token")).unwrap();
     renewed(&situation, "no file");
     for (days, is_due) in [(8, false), (7, true)] {
@@ -118,6 +120,8 @@ fn it_keeps_the_agents_promises_and_three_of_its_own() {
         held.iter().filter_map(|claim| claim.strip_prefix(&begin)).map(str::to_owned).collect()
     };
     let (agent, desk) = (of("the agent"), of("the agent's desk account"));
+    // Its token can rotate itself.
+    let agent: Vec<_> = agent.into_iter().filter(|claim| claim != "create another token for itself").collect();
     assert!(agent.len() > 15 && agent.iter().all(|claim| desk.contains(claim)), "{agent:#?} {desk:#?}");
     let own: Vec<_> = desk.iter().filter(|claim| !agent.contains(claim)).collect();
     assert_eq!(own, ["push a branch", "start a pipeline on a branch", "resolve a thread of a reviewer"]);

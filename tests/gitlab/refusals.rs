@@ -218,8 +218,8 @@ fn creations_that_are_cut_off_are_not_repeated_and_the_next_run_goes_on() {
     situation.apply(QUIET).unwrap();
     let count = |rest: &str| situation.get(rest).as_array().unwrap().len();
     assert_eq!(count("/runners?type=project_type"), 2);
-    // The agent's, and CI's for reports.
-    assert_eq!(count("/service_accounts"), 2);
+    // The agent's and its desk's, and CI's for reports.
+    assert_eq!(count("/service_accounts"), 3);
     // Of CI's tokens those that were lost do not work.
     super::ci::all_are_in_place(&situation);
     assert_eq!(count("/protected_branches"), 1);

@@ -204,6 +204,6 @@ fn tokens_come_once_and_leave_nothing_behind(journey: &Journey) {
     // Only the scripts of the control repo know the one of the desk, and where it may go.
     assert_eq!(
         as_agent("cd .config/factory; stat -c %a desk-credential; cat desk-credential"),
-        "600\nprotocol=https\nhost=gitlab.com\npassword=glpat-of-the-desk"
+        "600\ngitlab=https://gitlab.com\npassword=glpat-of-the-desk"
     );
 }

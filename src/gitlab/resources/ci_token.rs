@@ -85,7 +85,7 @@ fn change(desired: &Desired, purpose: Purpose, action: Action, places: &[Place])
     Change::new(format!("{KIND}:{word}"), action, summary)
 }
 
-/// The working tokens that factoryup made for this.
+/// The working tokens that factoryup made for this. Those of the desk are factoryup's whatever their name: the agent could give itself one.
 pub(in crate::gitlab) fn ours(
     site: &Site<'_>,
     purpose: Purpose,
@@ -93,7 +93,10 @@ pub(in crate::gitlab) fn ours(
     account: &Account,
 ) -> GitlabResult<Vec<TokenFacts>> {
     let all = agent_token::list_of(site, home, account)?;
-    Ok(all.into_iter().filter(|token| token.active && token.name == token_name(purpose)).collect())
+    Ok(all
+        .into_iter()
+        .filter(|token| token.active && (purpose == Purpose::Desk || token.name == token_name(purpose)))
+        .collect())
 }
 
 /// Where the tokens for a purpose are, apart from GitLab.

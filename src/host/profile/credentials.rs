@@ -71,9 +71,8 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
 fn add_desk(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: &Token) {
     let wish = match token {
         Token::Known(token) => {
-            let (origin, _) = origin(&factory.gitlab.url);
-            let (protocol, host) = origin.split_once("://").unwrap_or(("https", origin));
-            Wish::Text(Secret::new(format!("protocol={protocol}\nhost={host}\npassword={}\n", token.expose())))
+            let url = factory.gitlab.url.trim_end_matches('/');
+            Wish::Text(Secret::new(format!("gitlab={url}\npassword={}\n", token.expose())))
         }
         Token::Coming => Wish::Coming,
         Token::Unknown => return,
@@ -184,7 +183,7 @@ mod tests {
     #[test]
     fn the_token_of_the_desk_names_the_gitlab_that_it_is_for() {
         let body = desk("https://git.example:8443/gitlab", &Token::Known(Secret::new("glpat-1"))).unwrap();
-        assert!(body.contains("protocol=https\nhost=git.example:8443\npassword=glpat-1\n"), "{body}");
+        assert!(body.contains("gitlab=https://git.example:8443/gitlab\npassword=glpat-1\n"), "{body}");
         // Where GitLab has no such account, the plan says nothing of it.
         assert!(desk("https://git.example", &Token::Unknown).is_none());
     }
