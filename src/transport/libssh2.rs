@@ -286,6 +286,11 @@ impl Running<'_> {
     /// long in spite of that: an answer to each keepalive is asked for.
     fn wait(&mut self, direction: PollFlags) -> Result<(), TransportError> {
         self.meter.left().map_err(|limit| self.connection.too_much(limit))?;
+        if direction == PollFlags::IN {
+            // Before the socket is watched: a host nearby answers at once, and libssh2 would take the answer without a word. Would it block, the
+            // next call comes soon enough.
+            let _ = self.connection.session.keepalive_send();
+        }
         let mut fds = [PollFd::new(&self.connection.socket, direction | PollFlags::IN)];
         let moment = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
         let ready = match poll(&mut fds, Some(&moment)) {
@@ -295,10 +300,6 @@ impl Running<'_> {
         };
         if ready > 0 && fds[0].revents().contains(PollFlags::IN) {
             self.last_heard = Instant::now();
-        }
-        if ready == 0 && direction == PollFlags::IN {
-            // Would it block, the next call comes soon enough.
-            let _ = self.connection.session.keepalive_send();
         }
         let silence = self.last_heard.elapsed();
         if silence > self.connection.timeouts.silence {
