@@ -2,26 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use factoryup::Kind;
 use factoryup::app::{AppKind, Made, Request, add};
 use serde_json::Value;
 
-use crate::control_repo::{ANSWERS, ControlRepo, passed, stdout, terraform, text};
+use crate::control_repo::{ANSWERS, ControlRepo, clean, passed, stdout, terraform, text};
 use crate::support;
 
 pub const KINDS: [(AppKind, &str); 2] = [(AppKind::Static, "site"), (AppKind::Http, "shop")];
 
 /// Runs a program of a repo, with the tests' tools on `PATH` and without the variables of a pipeline.
 pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(if program.contains('/') { folder.join(program) } else { PathBuf::from(program) });
-    for (name, _) in std::env::vars_os() {
-        if ["CI_", "GIT_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments).current_dir(folder).env("PATH", support::path()).output().unwrap()
+    let program = if program.contains('/') { folder.join(program) } else { PathBuf::from(program) };
+    clean(&program).args(arguments).current_dir(folder).output().unwrap()
 }
 
 pub fn git(folder: &Path, arguments: &[&str]) -> String {

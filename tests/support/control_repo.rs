@@ -1,6 +1,7 @@
 //! A control repo as its owner gets it, made from answers in a temporary folder, with ways to run things in it.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -254,11 +255,13 @@ fn offline_script() -> PathBuf {
 }
 
 /// A command with the tools of the tests on `PATH` and nothing of the pipeline that may run these tests.
-pub fn clean(program: &str) -> Command {
+pub fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["CI_", "GITLAB_", "TF_", "GIT_", "CLOUDFLARE_"].iter().any(|prefix| name.starts_with(prefix)) {
+        if name == "CI"
+            || ["CI_", "GITLAB_", "TF_", "GIT_", "CLOUDFLARE_"].iter().any(|prefix| name.starts_with(prefix))
+        {
             command.env_remove(name);
         }
     }
