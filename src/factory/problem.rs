@@ -11,6 +11,8 @@ use crate::error::Error;
 
 /// How many problems one message shows.
 const SHOWN: usize = 20;
+/// How many are told apart: each is compared with those before it, and 64 KiB of `=` are as many faults in TOML.
+pub(super) const COUNTED: usize = 1000;
 /// How many columns of the line are shown around the caret.
 const WIDTH: usize = 100;
 
@@ -36,7 +38,8 @@ pub(super) fn error(name: &str, text: &str, mut problems: Vec<Problem>) -> Error
     let secret = problems.iter().filter(|problem| problem.fault.secret).filter_map(|problem| problem.span.clone());
     let source = Source::new(text, secret.collect());
     let count = problems.len();
-    let mut message = format!("{name} has {count} problem{}\n", if count == 1 { "" } else { "s" });
+    let least = if count < COUNTED { "" } else { "at least " };
+    let mut message = format!("{name} has {least}{count} problem{}\n", if count == 1 { "" } else { "s" });
     for problem in problems.iter().take(SHOWN) {
         let _ = write!(message, "\n{}", source.show(name, problem));
     }

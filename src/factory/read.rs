@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
                 other.start == span.start || (problem.fault.secret && overlaps)
             })
         };
-        if !self.problems.iter().any(known) {
+        if self.problems.len() < problem::COUNTED && !self.problems.iter().any(known) {
             self.problems.push(Problem::new(Some(span), subject, fault));
         }
     }
