@@ -171,7 +171,7 @@ send() {
 
 # text: standard input, for GitLab to show. A line that GitLab would take for a command, such as /close, gets a blank in front.
 text() {
-    [ ! -t 0 ] || die 64 "the text is read from standard input, such as <FILE"
+    [ ! -t 0 ] || die 64 "the text is read from standard input, such as <<'END'"
     text=$(plain | sed 's|^/| /|')
     [ -n "$(printf %s "$text" | tr -d '[:space:]')" ] || die 64 "there is no text on standard input"
     printf '%s\n' "$text"
@@ -199,7 +199,8 @@ merge_request() {
     jq -r '.[0].iid // empty' "$answer"
 }
 
-# Text of others, without what a terminal would obey.
+# Text of others, without what a terminal would obey: control characters, those that UTF-8 writes in two bytes too, and what turns the
+# direction of text. A `?` takes the place of the latter, since what is around one that is deleted could become another.
 plain() {
-    tr -d '\000-\010\013-\037\177'
+    LC_ALL=C tr -d '\000-\010\013-\037\177' | LC_ALL=C awk '{ gsub(/\302[\200-\237]|\342\200[\252-\256]|\342\201[\246-\251]/, "?"); print }'
 }
