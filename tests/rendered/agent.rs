@@ -45,14 +45,14 @@ fn a_change_is_proposed_and_its_pipeline_is_shown() {
     refused(&propose, "holds nothing that main does not");
     repo.write("README.md", "# More\n");
     refused(&propose, "changes that are not committed");
-    repo.git(&["commit", "-qam", "Say more"]);
+    repo.git(&["commit", "-qam", "Say more\n\n- What: it is read.\n- Risk: none.\n\n/close"]);
     passed(&repo.run(&propose));
 
     let requests = plane.get(&format!("/projects/{project}/merge_requests?state=opened"));
     assert_eq!(requests.body.as_array().unwrap().len(), 1);
     let request = &requests.body[0];
     assert_eq!(request["title"], "Say more");
-    assert_eq!(request["description"], "Closes #1. See README.md.");
+    assert_eq!(request["description"], "Closes #1. See README.md.\n\n- What: it is read.\n- Risk: none.\n\n /close");
     assert_eq!(request["target_branch"], "main");
     assert_eq!(request["draft"], false);
 
@@ -87,7 +87,11 @@ fn a_change_is_proposed_and_its_pipeline_is_shown() {
         &plane.get(&format!("/projects/{project}/merge_requests?state=opened&source_branch=agent%2F1-say-more"));
     assert_eq!(request.body[0]["title"], "Draft: test fails: x");
     assert_eq!(request.body[0]["sha"], repo.git(&["rev-parse", "HEAD"]).trim());
+    repo.git(&["commit", "-q", "--allow-empty", "-m", "x"]);
     refused(&["scripts/propose", "Say more [skip ci]", "Closes #1."], "[skip ci]");
+    repo.git(&["commit", "-q", "--amend", "--allow-empty", "-m", "x\n\nIn between [ci skip]."]);
+    refused(&propose, "[skip ci]");
+    repo.git(&["reset", "-q", "--hard", "HEAD~1"]);
 
     // A branch that was rewritten is not forced, whatever git is set to.
     repo.git(&["commit", "--amend", "-qm", "Say less"]);
@@ -166,6 +170,9 @@ fn an_incident_is_opened_and_a_review_answered_by_an_account_that_may_do_no_more
     let reply = ["scripts/review", "reply", thread];
     passed(&repo.says(&reply, "Since the issue asks for it.\n"));
     assert!(passed(&repo.run(&["scripts/review"])).contains("factoryup-1-desk: Since the issue asks for it."));
+    let comment = repo.says(&["scripts/review", "comment"], "It fails since x.\n");
+    assert_eq!(passed(&comment), "commented on !1\n");
+    assert!(passed(&repo.run(&["scripts/review"])).contains("factoryup-1-desk: It fails since x."));
     for wrong in ["00000000", "../../x", ""] {
         let output = repo.says(&["scripts/review", "reply", wrong], "x\n");
         assert!(matches!(output.status.code(), Some(64 | 65)), "{wrong}: {}", text(&output));

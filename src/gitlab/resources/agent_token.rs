@@ -109,8 +109,9 @@ fn compare(agent: &Agent, kept: &TokenState, replace: bool) -> Option<Change> {
 /// Not ended unasked: the owner may have made it. A proof that was cut leaves one too, until the next proof.
 fn stray(agent: &Agent, token: &TokenFacts) -> String {
     let end = token.expires_at.map_or_else(|| "never".to_owned(), |date| date.to_string());
+    let made = token.made().map(|date| format!("of {date} ")).unwrap_or_default();
     format!(
-        "{} has another valid token: {} ({}), which expires {end}; revoke it unless you created it",
+        "{} has another valid token: {} {made}({}), which expires {end}; revoke it unless you created it",
         agent.username,
         token.name,
         token.scopes.join(", ")

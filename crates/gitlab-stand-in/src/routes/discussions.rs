@@ -1,6 +1,6 @@
-//! The discussions of merge requests: begun and answered by all who see the request, resolved by Developers and its author.
+//! The discussions and comments of merge requests: written by all who see the request, resolved by Developers and its author.
 //!
-//! Sources: <https://docs.gitlab.com/api/discussions/#merge-requests>, <https://docs.gitlab.com/user/permissions/>,
+//! Sources: <https://docs.gitlab.com/api/discussions/#merge-requests>, <https://docs.gitlab.com/api/notes/#merge-requests>, <https://docs.gitlab.com/user/permissions/>,
 //! `app/models/concerns/resolvable.rb`, `can_resolve?` of `app/models/discussion.rb`.
 
 use serde_json::{Value, json};
@@ -48,16 +48,29 @@ fn note(call: &mut Call<'_>) -> Result<Value, Refusal> {
     }))
 }
 
+fn discussion(note: &Value, individual: bool) -> Value {
+    let number = note["id"].as_u64().unwrap_or_default();
+    // As long as GitLab's, and other ones from the first digits on.
+    json!({ "id": format!("{number:08x}{number:032x}"), "individual_note": individual, "notes": [note] })
+}
+
 fn begin(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let at = position(call, id)?;
     let note = note(call)?;
-    let number = note["id"].as_u64().unwrap_or_default();
-    // As long as GitLab's, and other ones from the first digits on.
-    let name = format!("{number:08x}{number:032x}");
-    let discussion = json!({ "id": name, "individual_note": false, "notes": [note] });
+    let discussion = discussion(&note, false);
     call.at_mut(id)?.merge_requests[at].discussions.push(discussion.clone());
     Ok(Reply::created(discussion))
+}
+
+/// A comment: a discussion that nobody has to resolve.
+fn comment(call: &mut Call<'_>) -> Outcome {
+    let id = call.project(REPORTER)?;
+    let at = position(call, id)?;
+    let mut note = note(call)?;
+    (note["type"], note["resolvable"]) = (Value::Null, false.into());
+    call.at_mut(id)?.merge_requests[at].discussions.push(discussion(&note, true));
+    Ok(Reply::created(note))
 }
 
 fn answer(call: &mut Call<'_>) -> Outcome {
@@ -86,6 +99,7 @@ fn resolve(call: &mut Call<'_>) -> Outcome {
 
 const ALL: &str = "/projects/:id/merge_requests/:merge_request_iid/discussions";
 const ONE: &str = "/projects/:id/merge_requests/:merge_request_iid/discussions/:discussion_id";
+const COMMENTS: &str = "/projects/:id/merge_requests/:merge_request_iid/notes";
 const NOTES: &str = "/projects/:id/merge_requests/:merge_request_iid/discussions/:discussion_id/notes";
 
 pub(super) const ROUTES: &[Route] = &[
@@ -93,5 +107,6 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("POST", ALL, Need::Write, &["body"], begin),
     Route::new("GET", ONE, Need::Read, &[], get),
     Route::new("PUT", ONE, Need::Write, &["resolved"], resolve),
+    Route::new("POST", COMMENTS, Need::Write, &["body"], comment),
     Route::new("POST", NOTES, Need::Write, &["body"], answer),
 ];
