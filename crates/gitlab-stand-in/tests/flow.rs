@@ -172,12 +172,16 @@ fn a_merge_needs_the_right_the_pin_and_the_pipeline() {
     let at = |path: &str| format!("/projects/{project}{path}");
     plane.put(
         &at(""),
-        &json!({"only_allow_merge_if_pipeline_succeeds": true, "merge_method": "ff", "squash_option": "always"}),
+        &json!({"only_allow_merge_if_pipeline_succeeds": true, "merge_method": "ff", "squash_option": "always",
+            "squash_commit_template": "%{title}\n\n%{description}\n\nSee merge request %{reference}"}),
     );
+    for title in ["Wanted", "Another"] {
+        plane.post(&at("/issues"), &json!({ "title": title }));
+    }
     let agent = plane.member(project, "agent", 30);
     let agent = plane.as_token(&agent);
     let first = commit(&agent, project, "topic", &json!({"start_branch": "main"}), &[create("x", "1\n")]);
-    let asked = json!({"source_branch": "topic", "target_branch": "main", "title": "Add x"});
+    let asked = json!({"source_branch": "topic", "target_branch": "main", "title": "Add x", "description": "Closes #1. Not #2."});
     let request = agent.post(&at("/merge_requests"), &asked);
     assert_eq!((request.status, &request.body["sha"]), (201, &first.body["id"]));
     assert_eq!(agent.post(&at("/merge_requests"), &asked).status, 409);
@@ -207,6 +211,9 @@ fn a_merge_needs_the_right_the_pin_and_the_pipeline() {
     // Squashed and fast-forwarded: one commit on top of what was there.
     assert_eq!((&main["parent_ids"], &main["title"]), (&json!([before]), &json!("Add x")));
     assert_eq!(merged.body["squash_commit_sha"], main["id"]);
+    assert_eq!(main["message"], "Add x\n\nCloses #1. Not #2.\n\nSee merge request factory/control!1");
+    let states = [1, 2].map(|issue| plane.get(&at(&format!("/issues/{issue}"))).body["state"].clone());
+    assert_eq!(states, ["closed", "opened"]);
     assert_eq!(plane.get(&at("/repository/files/x/raw?ref=main")).body, json!(2));
     assert_eq!(plane.get(&at("/repository/branches/topic")).status, 404);
     assert_eq!(plane.put(&merge, &json!({})).status, 405);

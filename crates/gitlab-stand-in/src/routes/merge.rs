@@ -1,5 +1,6 @@
 //! The merge itself: who may, when, and which commits come of it.
 
+use regex_lite::Regex;
 use serde_json::Value;
 
 use super::merge_requests::{detailed_status, position, request_json, source_sha};
@@ -65,9 +66,25 @@ fn merge(call: &mut Call<'_>) -> Outcome {
     request.final_sha = Some(source);
     request.merge_commit_sha = merged.merge_commit;
     request.squash_commit_sha = merged.squash_commit;
+    let closes = closed_issues(request.description.as_deref().unwrap_or_default());
+    let project = call.at_mut(id)?;
+    let by_default = reference.strip_prefix("refs/heads/") == Some(&project.default_branch);
+    for issue in
+        project.issues.iter_mut().filter(|issue| by_default && closes.iter().any(|iid| issue.value["iid"] == *iid))
+    {
+        (issue.value["state"], issue.value["closed_at"]) = ("closed".into(), now().into());
+    }
     let moved = Moved { reference, old: Some(target), new: Some(merged.head) };
     pushes::after(call.state, call.settings, id, user, &Push { moved: vec![moved], options: Vec::new() })?;
     request_json(call, id, &call.at(id)?.merge_requests[at]).map(Reply::ok)
+}
+
+/// The issues that a merge into the default branch closes, by GitLab's `issue_closing_pattern` of `config/initializers/1_settings.rb`.
+fn closed_issues(description: &str) -> Vec<u64> {
+    let pattern =
+        r"\b(?:[Cc]los(?:e[sd]?|ing)|[Ff]ix(?:e[sd]|ing)?|[Rr]esolv(?:e[sd]?|ing)|[Ii]mplement(?:s|ed|ing)?):? +#(\d+)";
+    let Ok(pattern) = Regex::new(pattern) else { return Vec::new() };
+    pattern.captures_iter(description).filter_map(|found| found[1].parse().ok()).collect()
 }
 
 /// Makes the commits the project's merge method and squash setting ask for.
@@ -86,7 +103,15 @@ fn make(call: &Call<'_>, id: u64, at: usize, user: u64, source: &str, target: &s
     let tree = git.merge_tree(repository, target, source).ok_or_else(|| message(422, "Branch cannot be merged"))?;
     let (mut tip, mut squash_commit) = (source.to_owned(), None);
     if squash {
-        let text = call.text("squash_commit_message").unwrap_or_else(|| request.title.clone());
+        let text = call.text("squash_commit_message").unwrap_or_else(|| {
+            let template = setting("squash_commit_template");
+            let reference = format!("{}!{}", call.state.project_path(project), request.iid);
+            let text = if template.is_empty() { "%{title}" } else { template }
+                .replace("%{reference}", &reference)
+                .replace("%{title}", &request.title)
+                .replace("%{description}", request.description.as_deref().unwrap_or_default());
+            text.trim_end().to_owned()
+        });
         let base = if setting("merge_method") == "merge" {
             // GitLab squashes onto the merge base and then merges; the tree there is the source's own.
             let output = git.run(repository, &["merge-base", target, source], b"")?;
