@@ -83,7 +83,7 @@ impl Upgrade {
         let keys = Keys { gitlab_token_file: self.gitlab_token_file.clone(), ..Keys::default() };
         let purpose = if self.dry_run { Purpose::Look } else { Purpose::Repo };
         let workspace = Workspace::renewed(dir, keys, purpose, ui, |text, lock| self.ask(dir, text, lock, ui))?;
-        let deed = Deed::Upgrade { in_place: self.in_place, push: !self.no_push };
+        let deed = Deed::Upgrade { in_place: self.in_place };
         let mut target = workspace.repo()?.in_place(self.in_place).for_deed(deed);
         let cut_short = self.dry_run && target.is_cut_short()?;
         if cut_short {

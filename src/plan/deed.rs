@@ -11,8 +11,6 @@ pub enum Deed {
     Upgrade {
         /// Into the work tree instead of onto a branch.
         in_place: bool,
-        /// Whether a branch is pushed.
-        push: bool,
     },
     /// Revert to the state before.
     Revert,
@@ -28,18 +26,15 @@ impl Deed {
         }
     }
 
-    /// The commands that show the plan, and that apply it without confirmation.
-    /// No target means all of them.
-    pub(super) fn commands(self, target: Option<TargetName>) -> [String; 2] {
+    /// The command that shows the plan. No target means all of them.
+    pub(super) fn show(self, target: Option<TargetName>) -> String {
         let target = target.map_or(String::new(), |target| format!(" {target}"));
         match self {
-            Self::Apply => [format!("factoryup plan{target}"), format!("factoryup apply{target} --yes")],
-            Self::Upgrade { in_place, push } => {
-                let place = if in_place { " --in-place" } else { "" };
-                let push = if push { "" } else { " --no-push" };
-                [format!("factoryup upgrade{place} --dry-run --diff"), format!("factoryup upgrade{place}{push} --yes")]
+            Self::Apply => format!("factoryup plan{target}"),
+            Self::Upgrade { in_place } => {
+                format!("factoryup upgrade{} --dry-run --diff", if in_place { " --in-place" } else { "" })
             }
-            Self::Revert => [format!("factoryup revert{target} --dry-run"), format!("factoryup revert{target} --yes")],
+            Self::Revert => format!("factoryup revert{target} --dry-run"),
         }
     }
 }

@@ -314,7 +314,7 @@ fn apply(
         )
         .hint(format!(
             "run `{}` to list them; another program may be changing them back",
-            deed.commands(Some(plan.target))[0]
+            deed.show(Some(plan.target))
         )));
     }
     watch.event(&Event::Verified);

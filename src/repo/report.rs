@@ -51,6 +51,9 @@ pub struct Finding {
     pub sort: Sort,
 }
 
+/// How many lines of a file are shown.
+pub const LINES: usize = 3;
+
 /// What there is to say about a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "what")]
@@ -66,6 +69,11 @@ pub enum Sort {
     DeletedByYou,
     /// The templates no longer make it, but the user edited it.
     YoursNow,
+    /// It is the user's since it was created, and the templates or answers would make another one today.
+    Yours {
+        /// Lines of that other one which it lacks, at most [`LINES`].
+        lacks: Vec<String>,
+    },
     /// It stays as the user has it, and a proposal waits.
     Conflict {
         /// The file's id, by which it is resolved.
@@ -86,6 +94,11 @@ impl Sort {
             Self::Moved { from } => format!("moved from {from} with your changes"),
             Self::DeletedByYou => "you deleted it, so it stays deleted; the templates changed it".into(),
             Self::YoursNow => "the templates no longer contain it, but you edited it; kept as your own file".into(),
+            Self::Yours { lacks } => {
+                let lacks: Vec<String> = lacks.iter().map(|line| format!("`{line}`")).collect();
+                let with = if lacks.is_empty() { String::new() } else { format!(" with {}", lacks.join(", ")) };
+                format!("yours, so it stays; today it would be created{with}: change it yourself if it should follow")
+            }
             Self::Conflict { why, proposal, .. } => {
                 format!("conflict: {why}; your version is kept, the template version is {proposal}")
             }

@@ -52,6 +52,9 @@ fn codex_allows_the_scripts_and_forbids_what_is_not_the_agents() {
         ("git merge origin/main", "allow"),
         ("scripts/propose --push", "allow"),
         ("scripts/issue comment 7", "allow"),
+        ("factory finish title", "allow"),
+        ("git revert abc", "allow"),
+        ("scripts/backup drill", "allow"),
         // With its value in the same word, the option is in no rule.
         ("git --git-dir=.git push -f", "asks"),
         ("scripts/infra apply production", "forbidden"),
@@ -67,6 +70,21 @@ fn codex_allows_the_scripts_and_forbids_what_is_not_the_agents() {
     for command in PUSHES {
         assert_eq!(decision(command), "forbidden", "{command}");
     }
+    // What its own documents order is allowed; sessions are the owner's to begin.
+    let skills = repo.skills().into_iter().map(|skill| format!(".agents/skills/{skill}/SKILL.md"));
+    let mut ordered = 0;
+    for document in skills.chain(["AGENTS.md".to_owned()]) {
+        let text = repo.read(&document);
+        let spans = text.split('`').chain(text.lines());
+        let ours =
+            |span: &&str| ["scripts/", "factory "].iter().any(|ours| span.starts_with(ours)) && span.contains(' ');
+        let others = |span: &&str| span.contains("NAME") || span.contains('\n') || span.starts_with("factory work");
+        for command in spans.filter(ours).filter(|span| !others(span)) {
+            assert_eq!(decision(command), "allow", "{document}: {command}");
+            ordered += 1;
+        }
+    }
+    assert!(ordered > 30, "{ordered} commands");
 }
 
 /// Pushes that force or delete, and those that do not: a rule cannot tell them apart, so only `scripts/propose` pushes.

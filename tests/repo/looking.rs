@@ -50,7 +50,7 @@ fn a_missing_token_stops_a_run_before_its_first_change() {
     assert_eq!(world.git("repo", &["branch", "--list"]), branches);
     // One target alone is named in what to type next.
     let (code, _, err) = world.factoryup("repo", &["apply", "repo"]);
-    assert!(code == 64 && err.contains("`factoryup apply repo --yes`"), "{err}");
+    assert!(code == 64 && err.contains("`factoryup plan repo`, then run this command again with `--yes`"), "{err}");
 }
 
 #[test]

@@ -322,15 +322,15 @@ fn an_upgrade_that_waits_for_a_yes_names_itself() {
     if !need("git") {
         return;
     }
-    for (flags, named) in [
-        (&[][..], ["upgrade --dry-run --diff", "upgrade --yes"]),
-        (&["--no-push"], ["upgrade --dry-run --diff", "upgrade --no-push --yes"]),
-        (&["--in-place"], ["upgrade --in-place --dry-run --diff", "upgrade --in-place --yes"]),
+    for (flags, show) in [
+        (&[][..], "upgrade --dry-run --diff"),
+        (&["--no-push"], "upgrade --dry-run --diff"),
+        (&["--in-place"], "upgrade --in-place --dry-run --diff"),
     ] {
         let world = situation();
-        let (code, _, err) = world.factoryup("repo", &[&["upgrade"], flags].concat());
-        let [show, carry_out] = named;
-        let wanted = format!("review the plan with `factoryup {show}`, then apply it with `factoryup {carry_out}`");
+        let typed = [&["upgrade"], flags].concat();
+        let (code, _, err) = world.factoryup("repo", &typed);
+        let wanted = format!("review the plan with `factoryup {show}`, then run this command again with `--yes`");
         assert!(code == 64 && err.contains(&wanted), "{err}");
         let words = |line: &'static str| line.split(' ').collect::<Vec<_>>();
         let (code, out, _) = world.factoryup("repo", &words(show));
@@ -338,7 +338,7 @@ fn an_upgrade_that_waits_for_a_yes_names_itself() {
         if flags.is_empty() {
             continue;
         }
-        let (code, _, err) = world.factoryup("repo", &words(carry_out));
+        let (code, _, err) = world.factoryup("repo", &[&typed[..], &["--yes"]].concat());
         assert_eq!(code, 0, "{err}");
         if flags == ["--in-place"] {
             world.typed(&told(&err, "Review them with "));

@@ -23,7 +23,7 @@ pub(crate) fn confirm(plans: &[&Plan], deed: Deed, watch: &dyn Watch, options: O
         1 => "1 change".to_owned(),
         count => format!("{count} changes"),
     };
-    let [show, carry_out] = deed.commands(one);
+    let show = deed.show(one);
     if !watch.is_interactive() && options.yes {
         return Err(must_see(&ends, &place, one));
     }
@@ -31,7 +31,7 @@ pub(crate) fn confirm(plans: &[&Plan], deed: Deed, watch: &dyn Watch, options: O
         return Err(Error::usage(format!(
             "cannot ask for confirmation without a terminal: {count} planned for {place}"
         ))
-        .hint(format!("review the plan with `{show}`, then apply it with `{carry_out}`")));
+        .hint(format!("review the plan with `{show}`, then run this command again with `--yes`")));
     }
     let these = if count == "1 change" { "this change" } else { &format!("these {count}") };
     for end in &ends {

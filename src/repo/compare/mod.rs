@@ -16,7 +16,7 @@ use super::desired::Desired;
 use super::manifest::{FileRecord, Manifest, State, Tombstone};
 use super::merge::Conflict;
 use super::record::{BASE, CONFLICTS};
-use super::report::{Finding, Report, Sort};
+use super::report::{Finding, LINES, Report, Sort};
 use crate::digest::sha256;
 use crate::factory::FILE_NAME;
 use crate::git::Blob;
@@ -184,7 +184,20 @@ impl Comparison {
         match fate {
             Fate::Leave => {
                 self.unchanged += 1;
-                self.manifest.files.push(record.cloned().unwrap_or(kept));
+                let mine = current.as_ref().map(|blob| String::from_utf8_lossy(&blob.bytes));
+                let former = record.filter(|record| !record.base.is_empty() && known.is_none());
+                if let (Some(mine), Some(former)) = (mine, former) {
+                    // Told once: from now on the record is of what would be made today.
+                    self.news = true;
+                    let would = String::from_utf8_lossy(&file.bytes);
+                    let lacks = would.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+                    let lacks = lacks.filter(|line| mine.lines().all(|own| own.trim() != *line)).map(str::to_owned);
+                    self.report.push(&former.path, Sort::Yours { lacks: lacks.take(LINES).collect() });
+                    let (base, since) = (fresh.base.clone(), fresh.since.clone());
+                    self.manifest.files.push(FileRecord { base, since, ..former.clone() });
+                } else {
+                    self.manifest.files.push(record.cloned().unwrap_or(kept));
+                }
             }
             Fate::Keep if at == Some(&file.path) => {
                 self.unchanged += 1;

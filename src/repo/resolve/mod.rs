@@ -100,15 +100,31 @@ pub struct Resolver {
     manifest_sha256: Option<String>,
 }
 
+/// Refuses a branch of which origin has more, as far as was fetched: its conflicts may be resolved there, or their texts be written.
+fn refuse_behind(git: &Git) -> Result<()> {
+    let Some((_, Some(branch))) = git.head()? else { return Ok(()) };
+    let there = format!("refs/remotes/origin/{branch}");
+    if git.resolve(&there)?.is_none() {
+        return Ok(());
+    }
+    let more = git.run(&["rev-list", "--count", &format!("HEAD..{there}")])?;
+    match String::from_utf8_lossy(&more).trim() {
+        "0" => Ok(()),
+        more => Err(Error::usage(format!("origin/{branch} has {more} commits more than {branch} here"))
+            .hint(format!("take them first: git merge --ff-only origin/{branch}"))),
+    }
+}
+
 impl Resolver {
     /// Reads the conflicts of the commit that is checked out in `dir`.
     ///
     /// # Errors
-    /// `Usage` when there is no control repo; as [`RepoTarget`](super::RepoTarget)'s otherwise.
+    /// `Usage` when there is no control repo, or the branch is behind origin's; as [`RepoTarget`](super::RepoTarget)'s otherwise.
     pub fn open(dir: &Path, factory: &Factory, factory_toml: &str) -> Result<Self> {
         let desired = Desired::new(factory, factory_toml)?;
         match observe(&Git::new(&resolve(dir)?)?, &desired)? {
             Observed::Control(mut repo) => {
+                refuse_behind(&repo.git)?;
                 // What was settled before is staged there and not committed yet.
                 // Where it is not there, as in a sparse checkout, nothing was settled.
                 let text = manifest::in_work_tree(repo.git.dir())?;

@@ -143,7 +143,11 @@ fn untouched_files_follow_and_the_second_time_nothing_is_left() {
     let two = desired("1.1.0", &[("a", "a", "merge", "2"), ("b", "b", "managed", "2"), ("c", "c", "seeded", "2")]);
     let repo = Repo::of(&one);
     assert!(edited(&compare(&one, &repo.observe(&one))).is_empty());
-    assert_eq!(edited(&repo.follow(&two)), [("a", true), ("b", true)]);
+    let followed = repo.follow(&two);
+    assert_eq!(edited(&followed), [("a", true), ("b", true)]);
+    // What is the user's since it was made stays, and is named once.
+    let yours = Finding { path: "c".into(), sort: Sort::Yours { lacks: vec!["2".into()] } };
+    assert_eq!(followed.report.findings, [yours]);
     assert_eq!(fs::read_to_string(repo.dir().join("a")).unwrap(), "2\n");
     assert_eq!(fs::read_to_string(repo.dir().join("c")).unwrap(), "1\n");
     assert_eq!(bases(&repo.dir()), 1);
