@@ -17,6 +17,7 @@ pub(crate) use jobs::PlannedJob;
 pub(crate) use select::Occasion;
 
 mod expression;
+mod glob;
 mod inputs;
 mod jobs;
 mod select;

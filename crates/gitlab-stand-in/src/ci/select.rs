@@ -3,10 +3,10 @@
 //! **Evaluated**: `if`, `changes`, `exists`, `when`, `allow_failure`. A job without rules joins branch and tag pipelines, not those
 //! of merge requests. **Not evaluated**: `only` and `except` (such a job always joins), `needs` of a rule, variables a rule sets.
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::{Map, Value};
 
 use super::expression::holds;
+use super::glob;
 use super::jobs::{PlannedJob, is_manual, needed};
 use crate::model::{After, Variables};
 
@@ -114,13 +114,13 @@ fn flattened(rule: &Value) -> Vec<&Value> {
 /// Whether one of the files matches one of the patterns, given as a list or as `{paths: […]}`.
 fn any_matches(patterns: &Value, files: &[String]) -> Result<bool, String> {
     let list = patterns.get("paths").unwrap_or(patterns).as_array().cloned().unwrap_or_default();
-    let mut set = GlobSetBuilder::new();
     for pattern in list.iter().filter_map(Value::as_str) {
-        let glob = GlobBuilder::new(pattern.trim_start_matches('/')).literal_separator(true).build();
-        set.add(glob.map_err(|error| error.to_string())?);
+        let pattern = glob::parse(pattern.trim_start_matches('/'))?;
+        if files.iter().any(|file| pattern.is_match(file)) {
+            return Ok(true);
+        }
     }
-    let set: GlobSet = set.build().map_err(|error| error.to_string())?;
-    Ok(files.iter().any(|file| set.is_match(file)))
+    Ok(false)
 }
 
 impl PlannedJob {
