@@ -70,7 +70,7 @@ impl Site {
 
     /// factoryup in a home of its own, with no ssh configuration and no agent.
     fn factoryup(&self) -> Command {
-        let mut command = program();
+        let mut command = Command::new(program());
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())

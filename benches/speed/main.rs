@@ -9,15 +9,17 @@
 
 mod host;
 mod measure;
+#[path = "../../tests/support/pty.rs"]
+mod pty;
+#[path = "../registry/mod.rs"]
+mod registry;
 mod rendering;
-
+mod start_up;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use std::process::{Command, ExitCode};
-use std::time::Duration;
-
-use measure::{in_turn, run, show, target};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // `cargo test --all-targets` starts benchmarks too, without --bench; there is nothing to test in them.
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
     println!("load of this machine at the start: {}", measure::load());
     let mut met = true;
     if wanted("start-up") {
-        met &= start_up();
+        met &= start_up::measure();
     }
     if wanted("rendering") {
         met &= rendering::measure();
@@ -42,13 +44,9 @@ fn main() -> ExitCode {
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Starting the program at all, against the least that a process costs here.
-fn start_up() -> bool {
-    let (version, nothing) = in_turn(31, || run(program().arg("--version")), || run(&mut Command::new("/bin/true")));
-    show("factoryup --version", &version, "/bin/true", &nothing);
-    target("--version within 3 ms", version.median() <= Duration::from_millis(3))
-}
+/// Names another program to measure than the one that cargo built, such as that of a release.
+const PROGRAM: &str = "FACTORYUP_PROGRAM";
 
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_factoryup"))
+fn program() -> PathBuf {
+    std::env::var_os(PROGRAM).map_or_else(|| env!("CARGO_BIN_EXE_factoryup").into(), PathBuf::from)
 }

@@ -11,6 +11,11 @@ impl Times {
         self.0[self.0.len() / 2]
     }
 
+    /// The shortest: what else runs on the machine only adds to it.
+    pub fn least(&self) -> Duration {
+        self.0[0]
+    }
+
     /// Lower and upper quartile.
     fn spread(&self) -> (Duration, Duration) {
         (self.0[self.0.len() / 4], self.0[self.0.len() * 3 / 4])
@@ -49,13 +54,19 @@ pub fn ratio(ours: &Times, theirs: &Times) -> f64 {
     ours.median().as_secs_f64() / theirs.median().as_secs_f64()
 }
 
-/// Prints both medians with their quartiles, and the ratio.
+/// Prints both medians with their quartiles and leasts, and the ratio.
 pub fn show(our_name: &str, ours: &Times, their_name: &str, theirs: &Times) {
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     println!();
     for (name, times) in [(our_name, ours), (their_name, theirs)] {
         let (low, high) = times.spread();
-        println!("{name:<44} {:>9.2} ms   ({:.2} to {:.2})", ms(times.median()), ms(low), ms(high));
+        println!(
+            "{name:<44} {:>9.2} ms   ({:.2} to {:.2}, least {:.2})",
+            ms(times.median()),
+            ms(low),
+            ms(high),
+            ms(times.least())
+        );
     }
     println!("{:<44} {:>9.2}", "ratio", ratio(ours, theirs));
 }

@@ -13,6 +13,8 @@
 mod measure;
 mod pack;
 mod peers;
+#[path = "../registry/mod.rs"]
+mod registry;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
             .filter(|n| !sizes.contains(n))
             .collect::<Vec<_>>(),
     );
-    let peers = peers::install();
+    let peers = registry::install();
     let mut met = true;
     let mut per_file = Vec::new();
     for files in sizes {

@@ -8,24 +8,8 @@ use tempfile::TempDir;
 
 use crate::{itself, pack};
 
-/// The versions that are compared with.
-const PEERS: [&str; 3] = ["copier==9.19.1", "cruft==2.16.0", "cookiecutter==2.7.1"];
-
 const ANSWERS: &str = "schema = 1\n[factory]\nname = \"acme\"\nowner_name = \"Ada\"\nowner_email = \"ada@example.org\"\n\
                        [host]\nkind = \"none\"\n[gitlab]\ngroup = \"acme\"\n";
-
-/// Installs the peers below `target/`, once, and returns where their programs are.
-pub fn install() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-peers");
-    let bin = folder.join("bin");
-    if fs::read_to_string(folder.join("installed")).ok().as_deref() != Some(&PEERS.join(" ")) {
-        println!("installing {} into {}", PEERS.join(", "), folder.display());
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        run(Command::new(bin.join("pip")).args(["install", "--quiet"]).args(PEERS));
-        fs::write(folder.join("installed"), PEERS.join(" ")).unwrap();
-    }
-    bin
-}
 
 /// Everything for one size.
 pub struct Bench {
