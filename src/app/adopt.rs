@@ -16,7 +16,7 @@ use crate::templating::tree::RenderedFile;
 /// A repo that can be adopted, at the commit that is checked out.
 #[derive(Debug)]
 pub(super) struct Repo {
-    git: Git,
+    pub(super) git: Git,
     head: String,
     /// Its own default branch: the one that is checked out.
     pub(super) branch: String,
@@ -67,10 +67,7 @@ impl Repo {
         if known.as_ref().is_some_and(|text| !is_named(text, request.name)) {
             return Err(not("its .factory/app.conf contains another name", "use that name"));
         }
-        // A change that is not committed would be in the trial's way and in no branch.
-        if !self.git.run(&["status", "--porcelain", "--untracked-files=normal"])?.is_empty() {
-            return Err(not("it has uncommitted changes", "commit them, or stash them: git stash --include-untracked"));
-        }
+        self.refuse_uncommitted()?;
         let mut facts = match &known {
             Some(text) => Facts { is_static: text.contains("\nsite="), ..Facts::default() },
             None => self.detect(request)?,
@@ -109,6 +106,18 @@ impl Repo {
         );
         self.git.commit(&commit(request, ADOPT_BRANCH, Some(&self.head), &message, &edits))?;
         Ok(Made::Adopted { files: missing, kept, trial: outcome, notes: facts.notes })
+    }
+
+    /// A change that is not committed would be in a trial's way and in no branch.
+    pub(super) fn refuse_uncommitted(&self) -> Result<(), AppError> {
+        if self.git.run(&["status", "--porcelain", "--untracked-files=normal"])?.is_empty() {
+            return Ok(());
+        }
+        Err(AppError::NotAdoptable {
+            dir: self.git.dir().to_owned(),
+            why: "it has uncommitted changes",
+            hint: "commit them, or stash them: git stash --include-untracked",
+        })
     }
 
     fn detect(&self, request: &Request<'_>) -> Result<Facts, AppError> {

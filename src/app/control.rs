@@ -12,7 +12,7 @@ use crate::git::write::{Edit, NewCommit};
 
 const ENTRIES: &str = "infra/apps/";
 /// Branches with an entry that is not merged yet.
-const BRANCHES: &str = "factory/app-";
+pub(super) const BRANCHES: &str = "factory/app-";
 /// What an application repo includes or relies on.
 const NEEDED: [&str; 4] = [
     "infra/apps/README.md",

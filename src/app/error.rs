@@ -25,6 +25,8 @@ pub(super) enum AppError {
     Occupied { dir: PathBuf, why: &'static str },
     #[error("cannot adopt {}: {why}", dir.display())]
     NotAdoptable { dir: PathBuf, why: &'static str, hint: &'static str },
+    #[error("cannot publish {}: {why}", dir.display())]
+    NotPublishable { dir: PathBuf, why: String, hint: String },
     #[error("cannot adopt {}: {why}", dir.display())]
     Refused { dir: PathBuf, why: String, hints: Vec<String> },
     #[error("no kind")]
@@ -70,6 +72,7 @@ impl From<AppError> for Error {
                 .hint("choose an empty or new directory with --path DIR")
                 .hint(format!("to adopt the repo there: --adopt {}", dir.display())),
             AppError::NotAdoptable { hint, .. } => Self::new(Kind::CannotWrite, text).hint(hint),
+            AppError::NotPublishable { hint, .. } => Self::new(Kind::CannotWrite, text).hint(plain(&hint)),
             AppError::Refused { hints, .. } | AppError::Trial { hints, .. } => {
                 hints.iter().fold(Self::data(text), |error, hint| error.hint(plain(hint)))
             }

@@ -3,7 +3,8 @@
 //! An application is a repo of its own under the factory's app contract (`docs/app-contract.md` of the control repo), and one file in
 //! the control repo, `infra/apps/NAME.json`, from which its GitLab project, its ports and its way through the edge follow.
 //! [`add`] makes both, each in one step: the `scaffold` as a new folder that appears whole, or as a branch of an existing repo; the
-//! `entry` as a branch of the control repo. No work tree is written to, nothing is pushed, and a second run changes nothing.
+//! `entry` as a branch of the control repo. No work tree is written to, nothing is pushed, and a second run changes nothing. `publish` says
+//! what of it has to reach GitLab; the room `workspace` brings it there.
 //!
 //! What the files say stands in `templates/_app/`, and which of them there are in `catalogue.toml` here. What happens to a
 //! release on the host is the affair of the application's own `.factory/deploy`, which is one of those files.
@@ -25,6 +26,7 @@ mod detect;
 mod entry;
 mod error;
 mod name;
+mod publish;
 mod scaffold;
 mod trial;
 
@@ -40,6 +42,7 @@ use error::AppError;
 
 pub use detect::{Stack, Wishes};
 pub(crate) use error::no_kind;
+pub(crate) use publish::{Registered, Source, branch_of, check_name, folder_of, waits_here};
 
 /// The branch of an adopted repo that brings what it lacks.
 pub const ADOPT_BRANCH: &str = "factory/adopt";

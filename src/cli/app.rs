@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::access::Access;
 use crate::app::{ADOPT_BRANCH, Added, AppKind, Made, Request, Stack, Trial, Wishes, add_saying, no_kind};
 use crate::dialog::plain;
 use crate::error::Result;
+use crate::factory::HostKind;
 use crate::ui::Ui;
-use crate::workspace::factory_in;
+use crate::workspace::{self, Purpose, Workspace, factory_in};
 
 /// Work with the applications of the factory
 #[derive(Debug, Args)]
@@ -21,6 +23,7 @@ pub(super) struct App {
 #[derive(Debug, Subcommand)]
 enum Command {
     Add(Add),
+    Publish(Publish),
 }
 
 /// Create an application repo, or adopt an existing one
@@ -85,9 +88,61 @@ struct Add {
     no_trial: bool,
 }
 
+/// Bring an application to GitLab and onto the host, step by step
+///
+/// Run it again and again until it says that all is there. Each run reads GitLab, the application's repo and the control repo, makes every
+/// step that can be made now, and ends with what only you can do: merge a request, start a job. What you did by hand counts, and a run
+/// that was interrupted is continued by the next one.
+///
+/// The steps: the merge request that registers the application; after the merge and its `apply:control-plane`, the history as it is, never
+/// by force; the merge request that protects the project; for an adopted repo, the merge request that adds .factory/; the runners, each
+/// created and started on the host; the first pipeline.
+///
+/// On a terminal, publish shows the plan of `apply:control-plane` and offers to start the job. With --yes or without a terminal it does not
+/// start that job.
+///
+/// Exit codes: 0 all is there; 2 the pipeline or a job failed; 64 there is no such application; 65 the project has another history; 73
+/// the application's repo would lose something; 75 it waits for what it names; 77 GitLab or the host does not permit a step.
+///
+/// Example: factoryup app publish shop
+#[derive(Debug, Args)]
+struct Publish {
+    /// The name it was added with
+    name: String,
+
+    /// Its repo on this machine [default: NAME beside the control repo]
+    #[arg(long, value_name = "DIR", value_parser = super::path())]
+    path: Option<PathBuf>,
+
+    /// Make the steps without confirmation; does not start apply:control-plane
+    #[arg(long, short)]
+    yes: bool,
+
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Publish {
+    fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
+        let purpose = if factory_in(dir)?.host.kind == HostKind::None { Purpose::Apply } else { Purpose::ApplyHost };
+        let workspace = Workspace::open(dir, self.access.keys(), purpose, ui)?;
+        let asked = workspace::Publish { name: self.name.clone(), folder: self.path.clone(), yes: self.yes };
+        let published = workspace.publish(&asked)?;
+        ui.card(&published.card)?;
+        if let Some(waits) = published.waits {
+            return Err(waits);
+        }
+        ui.say(&format!("\nAll of {} is there.", self.name));
+        Ok(())
+    }
+}
+
 impl App {
     pub(super) fn run(&self, dir: &Path, ui: &Ui) -> Result<()> {
-        let Command::Add(command) = &self.command;
+        let command = match &self.command {
+            Command::Add(command) => command,
+            Command::Publish(command) => return command.run(dir, ui),
+        };
         if command.kind.is_none() && command.adopt.is_none() {
             return Err(no_kind(&command.name));
         }
@@ -109,9 +164,15 @@ impl App {
             ..Request::new(dir, &factory, &command.name, command.kind)
         };
         let added = add_saying(&request, &|text| ui.say(text))?;
-        let project = factory.gitlab.project_url();
-        if ui.is_json() { ui.json(json(&added)) } else { ui.show(&text(&command.name, &added, &project)) }
+        let path = typed_path(dir, &command.name, &added.folder);
+        if ui.is_json() { ui.json(json(&added)) } else { ui.show(&text(&command.name, &added, &path)) }
     }
+}
+
+/// How `app publish` is told where the repo is, unless it looks there anyway.
+fn typed_path(control: &Path, name: &str, folder: &Path) -> String {
+    let sibling = control.parent().map(|parent| parent.join(name));
+    if sibling.as_deref() == Some(folder) { String::new() } else { format!(" --path {}", super::typed(folder)) }
 }
 
 fn json(added: &Added) -> serde_json::Value {
@@ -133,7 +194,7 @@ fn json(added: &Added) -> serde_json::Value {
     })
 }
 
-fn text(name: &str, added: &Added, project: &str) -> String {
+fn text(name: &str, added: &Added, path: &str) -> String {
     let folder = added.folder.display();
     let mut lines = match &added.made {
         Made::Created => vec![format!("created {folder}, with its first commit")],
@@ -158,11 +219,11 @@ fn text(name: &str, added: &Added, project: &str) -> String {
         Some(branch) => {
             let made = if added.branch_is_new { "new" } else { "existing" };
             lines.push(format!("control repo: the branch {branch} ({made}) adds infra/apps/{name}.json"));
-            lines.push("next, when `factoryup apply` has pushed the control repo to GitLab:".into());
-            lines.push(format!("  git push -o merge_request.create {project}.git {branch}"));
-            lines.push("then follow docs/app-contract.md in the control repo".into());
         }
         None => lines.push(format!("the control repo already has {name}")),
     }
+    lines.push(format!(
+        "next, when `factoryup apply` has pushed the control repo to GitLab: factoryup app publish {name}{path}"
+    ));
     lines.join("\n")
 }

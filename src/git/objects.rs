@@ -121,6 +121,11 @@ pub(crate) fn next_object(answers: &mut impl BufRead) -> io::Result<Option<Objec
     Ok(Some(Object { oid: oid.to_owned(), bytes }))
 }
 
+/// Whether a text from elsewhere is an object's id, and not an option for git.
+pub(crate) fn is_object_id(text: &str) -> bool {
+    text.len() >= 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

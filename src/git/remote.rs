@@ -22,6 +22,7 @@
 //! # Ok::<(), factoryup::Error>(())
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -35,7 +36,7 @@ use super::relay::Relay;
 use super::{Git, output};
 use crate::budget::Budget;
 use crate::dialog::plain;
-use crate::error::{IoError, Kind, Result};
+use crate::error::{Error, IoError, Kind, Result};
 use crate::secret::Secret;
 use crate::shell;
 
@@ -69,6 +70,21 @@ pub fn push(dir: &Path, url: &str, refspec: &str, login: Login<'_>) -> Result<Pu
 /// # Errors
 /// As [`push`].
 pub fn push_with_options(dir: &Path, url: &str, refspec: &str, options: &[&str], login: Login<'_>) -> Result<Pushed> {
+    let pushed = push_all(dir, url, &[refspec], options, login)?;
+    pushed.into_iter().next().ok_or_else(|| Error::internal("git pushed nothing and did not say why"))
+}
+
+/// As [`push_with_options`], for several refspecs at once. Returns what became of each, in git's order.
+///
+/// # Errors
+/// As [`push`].
+pub(crate) fn push_all(
+    dir: &Path,
+    url: &str,
+    refspecs: &[&str],
+    options: &[&str],
+    login: Login<'_>,
+) -> Result<Vec<Pushed>> {
     let mut arguments =
         vec!["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
     for option in options {
@@ -76,20 +92,39 @@ pub fn push_with_options(dir: &Path, url: &str, refspec: &str, options: &[&str],
     }
     let git = Git::new(dir)?;
     let relay = Relay::new(&git)?;
-    let output = call(&relay, &arguments, url, &[&relay.outgoing(refspec)?], login)?;
+    let outgoing = refspecs.iter().map(|refspec| relay.outgoing(refspec)).collect::<GitResult<Vec<_>>>()?;
+    let outgoing: Vec<&str> = outgoing.iter().map(String::as_str).collect();
+    let output = call(&relay, &arguments, url, &outgoing, login)?;
     let text = String::from_utf8_lossy(&output.stdout);
     // git-push(1), OUTPUT: FLAG TAB FROM:TO TAB SUMMARY (REASON)
-    let Some((flag, summary)) = text.lines().find_map(|line| {
-        let mut fields = line.splitn(3, '\t');
-        let flag = fields.next().filter(|f| f.chars().count() == 1)?;
-        fields.next()?;
-        Some((flag, fields.next()?))
-    }) else {
+    let pushed: Vec<Pushed> = text
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, '\t');
+            let flag = fields.next().filter(|f| f.chars().count() == 1)?;
+            fields.next()?;
+            let summary = fields.next()?;
+            let accepted = flag != "!";
+            let reason = if accepted { String::new() } else { said(&output, summary) };
+            Some(Pushed { accepted, up_to_date: flag == "=", reason })
+        })
+        .collect();
+    if pushed.is_empty() { Err(failure(url, &output).into()) } else { Ok(pushed) }
+}
+
+/// The branches and tags of the remote, by their full names. A tag that is an object has that object's id.
+///
+/// # Errors
+/// As [`push`].
+pub(crate) fn refs(dir: &Path, url: &str, login: Login<'_>) -> Result<BTreeMap<String, String>> {
+    let git = Git::new(dir)?;
+    let relay = Relay::new(&git)?;
+    let output = call(&relay, &["ls-remote", "--quiet", "--refs", "--heads", "--tags"], url, &[], login)?;
+    if !output.status.success() {
         return Err(failure(url, &output).into());
-    };
-    let accepted = flag != "!";
-    let reason = if accepted { String::new() } else { said(&output, summary) };
-    Ok(Pushed { accepted, up_to_date: flag == "=", reason })
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| line.split_once('\t')).map(|(oid, name)| (name.into(), oid.into())).collect())
 }
 
 /// Fetches one `refspec` from `url` into the repo in `dir`. No tags come along and `FETCH_HEAD` is not written.

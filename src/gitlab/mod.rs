@@ -7,7 +7,7 @@
 //! token what the policy forbids. `ci` says what pipelines sign in and encrypt with. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
 //! `keep`, and `lifetime` says how long a token lives. `anchor` keeps heads of the evidence log in protected tags, and `signing_key` makes the keys
 //! that CI signs evidence with. `now` reads what `factoryup status` shows, and `pipeline` what
-//! became of the newest pipeline.
+//! became of the newest pipeline. `application` is the GitLab side of `factoryup app publish`.
 //!
 //! Pushing is done by git, in [`crate::git::remote`]. No token is looked for here: the caller brings the owner's.
 //!
@@ -30,6 +30,7 @@ pub(crate) mod fuzz;
 
 mod anchor;
 mod answer;
+mod application;
 mod apply;
 mod choose;
 mod ci;
@@ -56,6 +57,7 @@ mod variables;
 
 use std::path::Path;
 
+pub use application::{AppRunner, AppRunnerKind, Application, MergeRequest, Proposal, RootJobs, RunnerState};
 pub use ci::{Place, roots};
 pub use handed::{TokenLife, hand_over, stored_passphrases, token_life};
 pub use now::{Missing, Now, Renewer, RunnerNow, TokenNow};

@@ -182,8 +182,12 @@ fn of_the_commit(newest_first: Vec<Listed>) -> Option<Listed> {
 pub(super) fn newest(owner: &Client, project: u64, branch: &str, commit: &str) -> GitlabResult<Option<Pipeline>> {
     let call = Call::get("/projects/:id/pipelines", &[&project]).query("ref", branch).query("sha", commit);
     let all: Vec<Listed> = owner.fetch(&call.query("per_page", "100"))?;
-    let Some(listed) = of_the_commit(all) else { return Ok(None) };
-    let one: Listed = owner.fetch(&Call::get("/projects/:id/pipelines/:pipeline_id", &[&project, &listed.id]))?;
+    of_the_commit(all).map(|listed| whole(owner, project, listed.id)).transpose()
+}
+
+/// A pipeline with its jobs.
+pub(super) fn whole(owner: &Client, project: u64, id: u64) -> GitlabResult<Pipeline> {
+    let one: Listed = owner.fetch(&Call::get("/projects/:id/pipelines/:pipeline_id", &[&project, &id]))?;
     let mut jobs: Vec<Job> =
         owner.list(&Call::get("/projects/:id/pipelines/:pipeline_id/jobs", &[&project, &one.id]))?;
     jobs.sort_by_key(|job| job.id);
@@ -192,7 +196,7 @@ pub(super) fn newest(owner: &Client, project: u64, branch: &str, commit: &str) -
     }
     let faults = one.yaml_errors.map(|text| clean(&text)).filter(|text| !text.is_empty());
     let (status, url, commit) = (clean(&one.status), clean(&one.web_url), clean(&one.sha));
-    Ok(Some(Pipeline { id: one.id, status, url, commit, faults, jobs }))
+    Ok(Pipeline { id: one.id, status, url, commit, faults, jobs })
 }
 
 /// The end of a log as a terminal would leave it: without what colors it, redraws a line, or marks a section.

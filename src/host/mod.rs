@@ -13,6 +13,7 @@
 //! | `root` | how a program gets to root's shell over one session |
 //! | `closing` | what works now and ends with a change |
 //! | `left`, `drift` | what left `factory.toml`, by the receipt; and what was changed around the settings |
+//! | `app_runner` | starts a runner of an application, by `factory-runner` |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
 //! | `proof/` | what the host promises, tried on it after every apply |
 //! | [`RevertTarget`] | the way back, from the receipt on the host |
@@ -42,6 +43,7 @@
 pub(crate) mod fuzz;
 
 mod accounts;
+mod app_runner;
 mod apt;
 mod closing;
 mod drift;

@@ -12,16 +12,18 @@ pub enum Deed {
         /// Into the work tree instead of onto a branch.
         in_place: bool,
     },
+    /// Bring an application to GitLab, as `factoryup app publish` does.
+    Publish,
     /// Revert to the state before.
     Revert,
 }
 
 impl Deed {
     /// As in the type of an evidence statement.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             // An upgrade is no other deed to the record than the apply that makes the same commit.
-            Self::Apply | Self::Upgrade { .. } => "apply",
+            Self::Apply | Self::Upgrade { .. } | Self::Publish => "apply",
             Self::Revert => "revert",
         }
     }
@@ -34,6 +36,7 @@ impl Deed {
             Self::Upgrade { in_place } => {
                 format!("factoryup upgrade{} --dry-run --diff", if in_place { " --in-place" } else { "" })
             }
+            Self::Publish => "factoryup app publish NAME".into(),
             Self::Revert => format!("factoryup revert{target} --dry-run"),
         }
     }

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! After an apply of everything the newest pipeline is watched to its end (`pipeline`). `status` reads all of it into a [`Card`], and
-//! changes nothing.
+//! changes nothing. `publish` is apart: it brings one application to GitLab and onto the host.
 
 mod apply;
 mod card;
@@ -22,6 +22,7 @@ mod keys;
 mod online;
 mod open;
 mod pipeline;
+mod publish;
 mod status;
 mod token;
 
@@ -33,6 +34,7 @@ pub use card::{Card, CardLine, State, Step};
 pub use evidence::Compared;
 pub use keys::{OwnerKey, Written, init_key};
 pub use open::{Purpose, factory_in, refuse_new_name};
+pub use publish::{Publish, Published};
 pub use status::Compare;
 
 use crate::error::Result;

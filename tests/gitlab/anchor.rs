@@ -27,7 +27,7 @@ impl Situation {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn command(&self, token: &str, args: &[&str]) -> Command {
+    pub(super) fn command(&self, token: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
         command
             .arg("-C")

@@ -10,10 +10,14 @@
 
 #[path = "../support/control_repo.rs"]
 mod control_repo;
+#[path = "../support/gitlab_project.rs"]
+mod gitlab_project;
 #[path = "../../crates/gitlab-stand-in/tests/support/openapi.rs"]
 mod openapi;
 #[path = "../../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
+#[path = "../support/pty.rs"]
+mod pty;
 #[path = "../../crates/gitlab-stand-in/tests/support/runner.rs"]
 mod runner;
 #[path = "../support/mod.rs"]
@@ -35,6 +39,7 @@ mod parrot;
 mod passphrases;
 mod pipeline;
 mod proof;
+mod publish;
 mod refusals;
 mod renewal;
 mod reverting;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, grants_again, words};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
+use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
@@ -43,6 +44,11 @@ struct Rule {
     unprotect_access_levels: Vec<Grant>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     code_owner_approval_required: bool,
+}
+
+/// Whether the rule of this branch says what the control repo's default branch has: no one pushes, Maintainers merge.
+pub(in crate::gitlab) fn is_locked(owner: &Client, project: u64, branch: &str) -> GitlabResult<bool> {
+    Ok(owner.find::<Rule>(&Call::get(RULE, &[&project, &branch]))?.is_some_and(|rule| rule.is_right()))
 }
 
 impl Rule {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Back, Found, Resource, WayBack, name};
 use crate::error::{Error, Kind};
+use crate::gitlab::client::Client;
 use crate::gitlab::desired::{self, Desired};
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
@@ -22,7 +23,7 @@ use crate::secret::Secret;
 pub(in crate::gitlab) use seen::{Seen, all_seen, ours, seen};
 
 pub(in crate::gitlab) const KIND: &str = "runner";
-const ONE: &str = "/runners/:id";
+pub(in crate::gitlab) const ONE: &str = "/runners/:id";
 /// What a change says of a token that must be made anew.
 const LOST: &str = "lost before it was used";
 
@@ -31,9 +32,9 @@ pub(in crate::gitlab) struct Runners;
 
 /// A runner in the project's list.
 #[derive(Clone, Debug, Deserialize)]
-struct Listed {
-    id: u64,
-    description: Option<String>,
+pub(in crate::gitlab) struct Listed {
+    pub(in crate::gitlab) id: u64,
+    pub(in crate::gitlab) description: Option<String>,
     #[serde(default)]
     runner_type: String,
     #[serde(default)]
@@ -129,8 +130,23 @@ fn compare(wanted: &desired::Runner, present: &Runner, token: bool) -> Option<Ch
     )
 }
 
-fn list(site: &Site<'_>) -> GitlabResult<Vec<Listed>> {
-    site.owner.list(&Call::get("/projects/:id/runners", &[&site.id]).query("type", "project_type"))
+/// The runners of a project alone.
+pub(in crate::gitlab) fn list(owner: &Client, project: u64) -> GitlabResult<Vec<Listed>> {
+    owner.list(&Call::get("/projects/:id/runners", &[&project]).query("type", "project_type"))
+}
+
+/// Creates a runner of a project. The token is shown this once.
+pub(in crate::gitlab) fn make(
+    owner: &Client,
+    project: u64,
+    wanted: &desired::Runner,
+) -> GitlabResult<(Option<u64>, String)> {
+    let mut body = wanted.settings();
+    body["runner_type"] = "project_type".into();
+    body["project_id"] = project.into();
+    body["description"] = wanted.description.as_str().into();
+    let made: CreatedRunner = owner.write(&Call::post("/user/runners", &[]), &body).map_err(kept_from_maintainers)?;
+    Ok((made.id, made.token))
 }
 
 /// Stops at a runner of somebody's that would take this project's jobs, with the tokens that they get: GitLab matches tags by name
@@ -228,7 +244,7 @@ impl Resource for Runners {
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
-        let (all, memory) = (list(site)?, site.keep.memory()?);
+        let (all, memory) = (list(site.owner, site.id)?, site.keep.memory()?);
         refuse_foreign(site, &all, &memory)?;
         let mut found = Found::default();
         for wanted in &site.desired.runners {
@@ -247,15 +263,10 @@ impl Resource for Runners {
         let Some(wanted) = site.desired.runners.iter().find(|runner| runner.name == name(change)) else {
             return Ok(Undo::Never { reason: "it is no longer needed".into() });
         };
-        let all = list(site)?;
+        let all = list(site.owner, site.id)?;
         let Some(listed) = find(&all, wanted, &site.keep.memory()?) else {
-            let mut body = wanted.settings();
-            body["runner_type"] = "project_type".into();
-            body["project_id"] = site.id.into();
-            body["description"] = wanted.description.as_str().into();
-            let call = Call::post("/user/runners", &[]);
-            let made: CreatedRunner = site.owner.write(&call, &body).map_err(kept_from_maintainers)?;
-            keep(site, wanted, made.id.unwrap_or_default(), made.token)?;
+            let (id, token) = make(site.owner, site.id, wanted)?;
+            keep(site, wanted, id.unwrap_or_default(), token)?;
             return Ok(Undo::Remove);
         };
         let present = detail(site, listed)?;
@@ -276,7 +287,7 @@ impl Resource for Runners {
 }
 
 fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
-    let (all, memory) = (list(site)?, site.keep.memory()?);
+    let (all, memory) = (list(site.owner, site.id)?, site.keep.memory()?);
     let wanted = site.desired.runners.iter().find(|wanted| wanted.name == name);
     let remembered = memory.runners.get(name).copied();
     let found =

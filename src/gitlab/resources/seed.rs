@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{Found, Resource, WayBack};
 use crate::error::{Error, Kind};
+pub(in crate::gitlab) use crate::git::objects::is_object_id;
 use crate::git::{Git, remote};
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
@@ -186,9 +187,4 @@ impl LocalRepo {
         let text = String::from_utf8_lossy(&roots).into_owned();
         Ok(text.lines().last().unwrap_or(head).to_owned())
     }
-}
-
-/// Whether a text from elsewhere is an object's id, and not an option for git.
-pub(in crate::gitlab) fn is_object_id(text: &str) -> bool {
-    text.len() >= 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

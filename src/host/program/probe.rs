@@ -188,6 +188,21 @@ pub(crate) fn last_line(unit: &str) -> String {
     frame("journal", &body)
 }
 
+/// The program that says no more than that it runs as root.
+pub(crate) fn nothing() -> String {
+    frame("nothing", &format!("{}\n{}\n{{ section nothing; echo; }} | json_lines\n", library(COMMON), library(PROBE)))
+}
+
+/// The program that starts a runner: `keep` stores its token first. Sends what both say, and the exit code.
+pub(crate) fn runner_start(keep: Option<&str>, start: &str) -> String {
+    // A here-document in `keep` ends with its line.
+    let keep = keep.map_or_else(String::new, |keep| format!("{keep}code=$?\n"));
+    let go = format!(
+        "{{ section runner\ncode=0\n{keep}[ \"$code\" != 0 ] || {{ {start} </dev/null; code=$?; }}\nsection code\necho \"$code\"; }}"
+    );
+    frame("runner", &format!("{}\n{}\n{go} 2>&1 | json_lines\n", library(COMMON), library(PROBE)))
+}
+
 /// Whether root itself looks at a path: it lies in nobody's home.
 fn is_outside(path: &HostPath) -> bool {
     path.inside_home_of().is_none()

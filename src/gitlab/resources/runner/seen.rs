@@ -18,9 +18,9 @@ pub(in crate::gitlab) struct Seen {
     #[serde(default)]
     pub(in crate::gitlab) contacted_at: Option<String>,
     #[serde(default)]
-    tag_list: Vec<String>,
+    pub(in crate::gitlab) tag_list: Vec<String>,
     #[serde(default)]
-    run_untagged: bool,
+    pub(in crate::gitlab) run_untagged: bool,
     #[serde(default)]
     access_level: Option<String>,
 }
@@ -36,10 +36,15 @@ impl Seen {
         if self.paused { "paused" } else { self.status.as_deref().unwrap_or("of unknown state") }
     }
 
+    /// Whether it serves protected refs only.
+    pub(in crate::gitlab) fn is_protected(&self) -> bool {
+        self.access_level.as_deref() == Some("ref_protected")
+    }
+
     /// Whether GitLab gives it jobs with these tags, on a protected branch or another one.
     pub(in crate::gitlab) fn takes(&self, tags: &[String], protected: bool) -> bool {
         let fits = if tags.is_empty() { self.run_untagged } else { tags.iter().all(|tag| self.tag_list.contains(tag)) };
-        fits && (protected || self.access_level.as_deref() != Some("ref_protected"))
+        fits && (protected || !self.is_protected())
     }
 }
 
@@ -64,7 +69,7 @@ pub(in crate::gitlab) fn all_seen(owner: &Client, project: u64) -> GitlabResult<
 
 /// Each runner of the factory by its name; none in the place of one that is not there.
 pub(in crate::gitlab) fn ours(site: &Site<'_>) -> GitlabResult<Vec<(&'static str, Option<Seen>)>> {
-    let (all, memory) = (list(site)?, site.keep.memory()?);
+    let (all, memory) = (list(site.owner, site.id)?, site.keep.memory()?);
     let look = |wanted: &desired::Runner| {
         let found = find(&all, wanted, &memory).map_or(Ok(None), |listed| seen(site.owner, listed.id))?;
         Ok((wanted.name, found))

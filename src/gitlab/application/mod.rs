@@ -1,0 +1,298 @@
+//! An application in GitLab: its entry in the control repo, its project, and the merge requests about both.
+//!
+//! Terraform creates the project and protects it, from the entry. Here are only the calls around that, for `factoryup app publish`:
+//! what is there now, a merge request, a job that the owner starts, a runner (`runners`), the first pipeline.
+//!
+//! ```no_run
+//! # fn f(gitlab: &factoryup::gitlab::GitlabTarget) -> factoryup::Result<()> {
+//! let shop = gitlab.application("shop")?;
+//! let is_registered = shop.entry()?.is_some();
+//! # Ok(())
+//! # }
+//! ```
+
+mod runners;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::json;
+
+pub use runners::{AppRunner, AppRunnerKind, RunnerState};
+
+use super::GitlabTarget;
+use super::answer::clean;
+use super::http::Call;
+use super::pipeline::{self, Job, Pipeline};
+use super::resources::{project, protected_branch, seed};
+use super::roles::DEVELOPER;
+use super::site::Project;
+use crate::error::{Error, Kind, Result};
+
+/// How many pipelines are looked through for a job: a merge without infrastructure makes one without it.
+const PIPELINES: usize = 10;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Application<'t> {
+    gitlab: &'t GitlabTarget,
+    name: String,
+    /// The number of the control repo's project.
+    pub control: u64,
+}
+
+/// A branch that is meant to be merged, as GitLab has it.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// Whether GitLab has the branch.
+    pub is_pushed: bool,
+    /// Its open merge request.
+    pub open: Option<MergeRequest>,
+}
+
+/// A merge request that is open.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MergeRequest {
+    /// Its number in the project.
+    pub iid: u64,
+    /// Its page.
+    pub web_url: String,
+    /// GitLab's word for what keeps it from being merged; `mergeable` if nothing does.
+    #[serde(default)]
+    pub detailed_merge_status: String,
+}
+
+/// The jobs of one root of the infrastructure.
+#[derive(Clone, Debug)]
+pub struct RootJobs {
+    /// The number of their pipeline.
+    pub pipeline: u64,
+    /// What reads.
+    pub plan: Option<Job>,
+    /// What changes, once a person starts it.
+    pub apply: Job,
+    /// Other roots whose job waits for a person in the same pipeline.
+    pub others: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    id: u64,
+    sha: String,
+    #[serde(default)]
+    source: String,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    access_level: u8,
+}
+
+impl GitlabTarget {
+    /// The application of this name.
+    ///
+    /// # Errors
+    /// `CutShort` if GitLab has no control repo yet; of the call.
+    pub fn application(&self, name: &str) -> Result<Application<'_>> {
+        let control = project::read(&self.owner, &self.desired)?.ok_or_else(|| {
+            Error::new(Kind::CutShort, format!("GitLab has no project at {}", self.desired.url()))
+                .hint("create it: factoryup apply")
+        })?;
+        Ok(Application { gitlab: self, name: name.to_owned(), control: control.id })
+    }
+}
+
+impl Application<'_> {
+    /// Its entry's path in the control repo.
+    #[must_use]
+    pub fn entry_path(&self) -> String {
+        format!("infra/apps/{}.json", self.name)
+    }
+
+    /// The newest commit of the control repo's default branch, and the entry in it.
+    ///
+    /// # Errors
+    /// Of the calls; `Data` if the file is no text.
+    pub fn entry(&self) -> Result<Option<(String, String)>> {
+        let Some(head) = self.gitlab.head(self.control)? else { return Ok(None) };
+        let commit = head.commit.id;
+        Ok(self.file(self.control, &commit, &self.entry_path())?.map(|text| (commit, text)))
+    }
+
+    /// A file of a project, if it is there.
+    ///
+    /// # Errors
+    /// Of the call; `Data` if it is no text.
+    pub fn file(&self, project: u64, reference: &str, path: &str) -> Result<Option<String>> {
+        let call = Call::get("/projects/:id/repository/files/:file_path", &[&project, &path]).query("ref", reference);
+        let Some(file) = self.gitlab.owner.find::<File>(&call)? else { return Ok(None) };
+        let bytes = STANDARD.decode(file.content.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        bytes.map(Some).ok_or_else(|| Error::data(format!("{path} in GitLab is no text in UTF-8")))
+    }
+
+    /// What became of a branch that is meant to be merged.
+    ///
+    /// # Errors
+    /// Of the calls.
+    pub fn proposal(&self, project: u64, branch: &str) -> Result<Proposal> {
+        let owner = &self.gitlab.owner;
+        let call = Call::get("/projects/:id/repository/branches/:branch", &[&project, &branch]);
+        let is_pushed = owner.find::<seed::Branch>(&call)?.is_some();
+        let call = Call::get("/projects/:id/merge_requests", &[&project]);
+        let call = call.query("state", "opened").query("source_branch", branch);
+        let open = owner.list::<MergeRequest>(&call)?.into_iter().next();
+        Ok(Proposal { is_pushed, open: open.map(MergeRequest::cleaned) })
+    }
+
+    /// Opens a merge request.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn propose(&self, project: u64, from: &str, to: &str, title: &str, about: &str) -> Result<MergeRequest> {
+        let body = json!({
+            "source_branch": from, "target_branch": to, "title": title, "description": about,
+            "remove_source_branch": true,
+        });
+        let call = Call::post("/projects/:id/merge_requests", &[&project]);
+        Ok(self.gitlab.owner.write::<MergeRequest>(&call, &body)?.cleaned())
+    }
+
+    /// Commits this text of its entry to a branch of the control repo: a new one on `start`, or the one that is there.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn edit(&self, branch: &str, start: Option<&str>, text: &str, message: &str) -> Result<()> {
+        let mut body = json!({
+            "branch": branch, "commit_message": message,
+            "actions": [{ "action": "update", "file_path": self.entry_path(), "content": text }],
+        });
+        if let Some(start) = start {
+            body["start_sha"] = start.into();
+        }
+        Ok(self.gitlab.owner.send(&Call::post("/projects/:id/repository/commits", &[&self.control]), &body)?)
+    }
+
+    /// The number of its project; none before Terraform has created it.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn project(&self) -> Result<Option<u64>> {
+        let path = format!("{}/{}", self.gitlab.desired.group, self.name);
+        Ok(self.gitlab.owner.find::<Project>(&Call::get("/projects/:id", &[&path]))?.map(|project| project.id))
+    }
+
+    /// Its project's page.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}/{}/{}", self.gitlab.desired.base.as_str(), self.gitlab.desired.group, self.name)
+    }
+
+    /// Whether GitLab has the commit.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn has_commit(&self, project: u64, id: &str) -> Result<bool> {
+        let call = Call::get("/projects/:id/repository/commits/:sha", &[&project, &id]);
+        Ok(self.gitlab.owner.find::<seed::Commit>(&call)?.is_some())
+    }
+
+    /// Whether no one can push to the branch, as Terraform protects it.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn is_protected(&self, project: u64, branch: &str) -> Result<bool> {
+        Ok(protected_branch::is_locked(&self.gitlab.owner, project, branch)?)
+    }
+
+    /// Whether an account with the role Developer, as the agent gets it, is a member.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn has_developer(&self, project: u64) -> Result<bool> {
+        let members: Vec<Member> = self.gitlab.owner.list(&Call::get("/projects/:id/members", &[&project]))?;
+        Ok(members.iter().any(|member| member.access_level == DEVELOPER))
+    }
+
+    /// The newest jobs of a root of the infrastructure, for a commit whose entry `fits`.
+    ///
+    /// # Errors
+    /// Of the calls.
+    pub fn root_jobs(&self, root: &str, fits: &dyn Fn(&str) -> bool) -> Result<Option<RootJobs>> {
+        let owner = &self.gitlab.owner;
+        let call = Call::get("/projects/:id/pipelines", &[&self.control]);
+        let call = call.query("ref", &self.gitlab.desired.branch).query("per_page", PIPELINES.to_string());
+        let all: Vec<Listed> = owner.fetch(&call)?;
+        for listed in all.iter().filter(|one| one.source != "schedule") {
+            if !self.file(self.control, &listed.sha, &self.entry_path())?.is_some_and(|text| fits(&text)) {
+                return Ok(None);
+            }
+            let pipeline = pipeline::whole(owner, self.control, listed.id)?;
+            let named = |name: &str| pipeline.jobs.iter().rev().find(|job| job.name == name).cloned();
+            if let Some(apply) = named(&format!("apply:{root}")) {
+                let waits = |job: &&Job| job.status == "manual" && job.id != apply.id;
+                let others = pipeline.jobs.iter().filter(waits).filter_map(|job| job.name.strip_prefix("apply:"));
+                let others = others.map(str::to_owned).collect();
+                return Ok(Some(RootJobs {
+                    pipeline: pipeline.id,
+                    plan: named(&format!("plan:{root}")),
+                    apply,
+                    others,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A job of the control repo, as it is now.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn job(&self, id: u64) -> Result<Job> {
+        let mut job: Job = self.gitlab.owner.fetch(&Call::get("/projects/:id/jobs/:job_id", &[&self.control, &id]))?;
+        job.status = clean(&job.status);
+        Ok(job)
+    }
+
+    /// Starts a manual job of the control repo.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn play(&self, id: u64) -> Result<()> {
+        let call = Call::post("/projects/:id/jobs/:job_id/play", &[&self.control, &id]);
+        Ok(self.gitlab.owner.send(&call, &json!({}))?)
+    }
+
+    /// The newest pipeline of the branch's commit. One that a push with `ci.skip` left counts as none.
+    ///
+    /// # Errors
+    /// Of the calls.
+    pub fn pipeline(&self, project: u64, branch: &str) -> Result<Option<Pipeline>> {
+        let owner = &self.gitlab.owner;
+        let call = Call::get("/projects/:id/repository/branches/:branch", &[&project, &branch]);
+        let Some(head) = owner.find::<seed::Branch>(&call)? else { return Ok(None) };
+        let newest = pipeline::newest(owner, project, branch, &head.commit.id)?;
+        Ok(newest.filter(|pipeline| pipeline.status != "skipped"))
+    }
+
+    /// Starts a pipeline of the branch.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn start_pipeline(&self, project: u64, branch: &str) -> Result<()> {
+        let call = Call::post("/projects/:id/pipeline", &[&project]);
+        Ok(self.gitlab.owner.send(&call, &json!({ "ref": branch }))?)
+    }
+}
+
+impl MergeRequest {
+    /// With GitLab's words as they may be shown.
+    fn cleaned(self) -> Self {
+        let (web_url, status) = (clean(&self.web_url), clean(&self.detailed_merge_status));
+        Self { web_url, detailed_merge_status: status, ..self }
+    }
+}

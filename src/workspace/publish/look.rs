@@ -1,0 +1,328 @@
+//! What is there of an application, and what that leaves to do.
+
+use super::super::Workspace;
+use super::super::card::{Card, State};
+use super::step::{Edit, Step, protection_of};
+use super::{Publish, ROOT, View};
+use crate::app::{ADOPT_BRANCH, Registered, Source, branch_of, waits_here};
+use crate::error::{Error, Kind, Result};
+use crate::factory::{HostKind, RunnerKind};
+use crate::git::remote;
+use crate::gitlab::{AppRunner, AppRunnerKind, Application, GitlabTarget, Job, MergeRequest, RunnerState, Verdict};
+
+/// Why a job of the control repo did not pass, with the end of its log.
+pub(super) fn failed(gitlab: &GitlabTarget, job: &Job, url: &str) -> Error {
+    let log = match gitlab.log_of(job) {
+        Ok(log) if log.is_empty() => "its log is empty".to_owned(),
+        Ok(log) => format!("the end of its log:\n{log}"),
+        Err(error) => format!("cannot read its log: {error}"),
+    };
+    Error::new(Kind::Pending, format!("the job {} ended with status {}", job.name, job.status))
+        .caused_by(log)
+        .hint(format!("read the whole log, fix the cause, and retry the job: {url}"))
+        .hint("then run the command again")
+}
+
+impl View {
+    fn new() -> Self {
+        Self { card: Card::default(), steps: Vec::new(), waits: None, job: None }
+    }
+
+    /// Ends with what the owner has to do, and the command again.
+    fn wait(mut self, name: &str, error: Error, what: &str, how: &str) -> Self {
+        self.card.step(what, how);
+        self.card.step("then run the command again", format!("factoryup app publish {name}"));
+        self.waits = Some(error);
+        self
+    }
+
+    /// Ends with a merge request that the owner has to merge.
+    fn wait_for_merge(self, name: &str, request: &MergeRequest, place: &str, why: &str) -> Self {
+        let MergeRequest { iid, web_url, detailed_merge_status: status } = request;
+        let keeps = match status.as_str() {
+            "mergeable" | "" => String::new(),
+            status => format!(" (GitLab's word for its state: {status})"),
+        };
+        let text = format!("{name}: waits until you merge !{iid} of {place}{keeps}");
+        let error = Error::new(Kind::CutShort, text)
+            .hint(format!("review and merge it: {web_url}"))
+            .hint("then run the command again");
+        let what = format!("review and merge !{iid}, which {why}");
+        self.wait(name, error, &what, web_url)
+    }
+}
+
+impl Workspace<'_> {
+    /// Reads the application, part by part, until one is not there yet.
+    pub(super) fn look(&self, application: &Application<'_>, publish: &Publish) -> Result<View> {
+        let name = &publish.name;
+        let mut view = View::new();
+        let Some((commit, text)) = application.entry()? else {
+            return self.register(application, name, view);
+        };
+        let default = &self.factory.gitlab.default_branch;
+        let registered = Registered::read(&application.entry_path(), &text, default)?;
+        let Some(project) = application.project()? else {
+            view.card.line("project", State::Attention, format!("none yet at {}", application.url()));
+            return self.wait_for_apply(application, name, view, &|_| true, "creates the project");
+        };
+        view.card.linked("project", State::Ok, format!("{name}, number {project}"), &application.url());
+        let branch = registered.branch().to_owned();
+        if registered.awaits_history() {
+            return self.bring_history(application, publish, &registered, (project, commit), view);
+        }
+        if !application.is_protected(project, &branch)? {
+            view.card.line("history", State::Attention, format!("pushed; {branch} is not protected yet"));
+            return self.wait_for_apply(application, name, view, &|other| other == text, "protects the project");
+        }
+        view.card.line("history", State::Ok, format!("pushed; {branch} is protected"));
+        self.finish(application, publish, &registered, project, view)
+    }
+
+    /// While the control repo in GitLab has no entry.
+    fn register(&self, application: &Application<'_>, name: &str, mut view: View) -> Result<View> {
+        let branch = branch_of(name);
+        let proposal = application.proposal(application.control, &branch)?;
+        view.card.line("project", State::Attention, format!("{name} is not registered in the control repo yet"));
+        if let Some(open) = &proposal.open {
+            return Ok(view.wait_for_merge(name, open, "the control repo", "registers the application"));
+        }
+        if !proposal.is_pushed && !waits_here(&self.dir, &self.factory, name)? {
+            return Err(Error::usage(format!("the control repo has no application {name}, and no branch {branch}"))
+                .hint(format!("create one: factoryup app add {name} --kind http"))
+                .hint(format!("or adopt an existing repo: factoryup app add {name} --adopt DIR")));
+        }
+        view.steps.push(Step::Register { push: !proposal.is_pushed });
+        Ok(view)
+    }
+
+    /// While the project is open for its history.
+    fn bring_history(
+        &self,
+        application: &Application<'_>,
+        publish: &Publish,
+        registered: &Registered,
+        (project, commit): (u64, String),
+        mut view: View,
+    ) -> Result<View> {
+        let (name, branch) = (&publish.name, registered.branch());
+        let protection = application.proposal(application.control, &protection_of(name))?;
+        if let Some(open) = &protection.open {
+            view.card.line("history", State::Ok, "pushed");
+            return Ok(view.wait_for_merge(name, open, "the control repo", "protects the project"));
+        }
+        let source = Source::open(&self.folder(publish)?, name, branch)?;
+        let url = format!("{}.git", application.url());
+        let there = remote::refs(source.dir(), &url, ("oauth2", &self.owner_token()?))?;
+        let compared = source.compare(branch, &there);
+        let here = source.dir().display();
+        if !compared.unknown.is_empty() && !application.has_commit(project, &source.root(branch)?)? {
+            let text = format!("{} has another history than {here}; nothing was pushed", application.url());
+            return Err(Error::data(text)
+                .hint(format!("name the repo with that history: factoryup app publish {name} --path DIR"))
+                .hint("or, if nobody needs what the project has, delete its branches and tags in GitLab"));
+        }
+        if let Some(moved) = compared.unknown.iter().find(|name| source.refs.contains_key(*name)) {
+            let text = format!("{moved} of {} has commits that are not in {here}", application.url());
+            return Err(Error::new(Kind::CutShort, text)
+                .hint(format!("fetch them, and bring {moved} here up to date: git -C {here} fetch {url} {moved}"))
+                .hint("then run the command again"));
+        }
+        if let Some(differs) = compared.differs.first() {
+            let text =
+                format!("{differs} of {} is another one than in {here}; nothing is pushed by force", application.url());
+            return Err(Error::data(text).hint("rename or delete one of the two, then run the command again"));
+        }
+        if !compared.lacks.is_empty() {
+            source.refuse_without_lfs(branch)?;
+            let ids =
+                compared.lacks.into_iter().filter_map(|name| Some((name.clone(), source.refs.get(&name)?.clone())));
+            view.steps.push(Step::History { refs: ids.collect(), branch: branch.to_owned() });
+        }
+        let text = registered.protected();
+        let edit = if !protection.is_pushed {
+            Edit::From(commit)
+        } else if application.file(application.control, &protection_of(name), &application.entry_path())?.as_ref()
+            == Some(&text)
+        {
+            Edit::Made
+        } else {
+            Edit::Add
+        };
+        view.steps.push(Step::Protect { edit, text });
+        Ok(view)
+    }
+
+    /// Once the project is protected: contract, runners, pipeline.
+    fn finish(
+        &self,
+        application: &Application<'_>,
+        publish: &Publish,
+        registered: &Registered,
+        project: u64,
+        mut view: View,
+    ) -> Result<View> {
+        let (name, branch) = (&publish.name, registered.branch());
+        let runners = application.runners(project, self.app_runners())?;
+        let may_run = self.runner_lines(&mut view, project, &runners);
+        self.address_line(&mut view.card, name, registered);
+        if application.file(project, branch, ".factory/app.conf")?.is_none() {
+            return self.adopt(application, publish, project, branch, view);
+        }
+        match application.pipeline(project, branch)? {
+            None if may_run => view.steps.push(Step::Pipeline { project, branch: branch.to_owned() }),
+            None => view.card.line("pipeline", State::Attention, "none yet"),
+            Some(pipeline) => {
+                let has_failed = pipeline.verdict() == Verdict::Failed;
+                let state = if has_failed { State::Attention } else { State::Ok };
+                view.card.linked("pipeline", state, pipeline.words(), &pipeline.url);
+                if has_failed {
+                    view.waits = Some(
+                        Error::new(Kind::Pending, pipeline.words())
+                            .hint(format!("read the log, fix the cause, and retry the job: {}", pipeline.url)),
+                    );
+                }
+            }
+        }
+        if self.factory.cloudflare.enabled
+            && let Some(jobs) = application.root_jobs(ROOT, &|_| true)?.filter(|jobs| !jobs.others.is_empty())
+        {
+            let url = format!("{}/-/pipelines/{}", self.factory.gitlab.project_url(), jobs.pipeline);
+            let names: Vec<String> = jobs.others.iter().map(|root| format!("apply:{root}")).collect();
+            view.card.step(format!("start {}, which make its address", names.join(" and ")), url);
+        }
+        if application.has_developer(project)? {
+            view.card.line("agent", State::Ok, "an account with the role Developer is a member");
+        } else {
+            view.card.line("agent", State::Attention, "no account with the role Developer is a member");
+            view.card.step(
+                "give the agent access, if it is to work on the application",
+                "docs/app-contract.md, \"The agent in applications\"",
+            );
+        }
+        Ok(view)
+    }
+
+    /// While the default branch of an adopted application lacks the contract.
+    fn adopt(
+        &self,
+        application: &Application<'_>,
+        publish: &Publish,
+        project: u64,
+        branch: &str,
+        mut view: View,
+    ) -> Result<View> {
+        let name = &publish.name;
+        let proposal = application.proposal(project, ADOPT_BRANCH)?;
+        if let Some(open) = &proposal.open {
+            return Ok(view.wait_for_merge(name, open, name, "adds .factory/ and with it the pipeline"));
+        }
+        if !proposal.is_pushed {
+            let source = Source::open(&self.folder(publish)?, name, branch)?;
+            if !source.has_adoption {
+                let here = source.dir().display();
+                return Err(Error::data(format!("neither {branch} of {} nor {here} has .factory/", application.url()))
+                    .hint(format!("add it: factoryup app add {name} --adopt {here}")));
+            }
+        }
+        view.steps.push(Step::Adopt { project, branch: branch.to_owned(), push: !proposal.is_pushed });
+        Ok(view)
+    }
+
+    /// The kinds of runners that applications of this factory have on the host.
+    fn app_runners(&self) -> &'static [AppRunnerKind] {
+        use AppRunnerKind::{Build, Trusted, Untrusted};
+        match (self.factory.host.kind, self.factory.runner.kind) {
+            (HostKind::None, _) => &[],
+            (_, RunnerKind::Podman) => &[Trusted, Build, Untrusted],
+            _ => &[Trusted, Build],
+        }
+    }
+
+    /// Adds a line and a step for each runner. Returns whether a pipeline finds those that it needs.
+    fn runner_lines(&self, view: &mut View, project: u64, runners: &[AppRunner]) -> bool {
+        if self.factory.host.kind == HostKind::None {
+            view.card.line("runner", State::Attention, "there is no host to start runners on: cannot tell");
+            view.card.step("connect a machine for its jobs, if there is none", "docs/procedures/start-runners.md");
+            return self.factory.runner.kind == RunnerKind::Shared;
+        }
+        for runner in runners {
+            let tag = runner.kind.tag();
+            match &runner.state {
+                RunnerState::Online(id) => view.card.line("runner", State::Ok, format!("{tag}: online (id {id})")),
+                state => {
+                    let text = match state {
+                        RunnerState::Offline { state, .. } => state,
+                        _ => "not started",
+                    };
+                    view.card.line("runner", State::Attention, format!("{tag}: {text}"));
+                    view.steps.push(Step::Runner { project, runner: runner.clone() });
+                }
+            }
+        }
+        runners.iter().all(|runner| matches!(runner.state, RunnerState::Online(_)))
+    }
+
+    fn address_line(&self, card: &mut Card, name: &str, registered: &Registered) {
+        let edge = &self.factory.cloudflare;
+        let production = self.factory.environments.names.last().map_or("", String::as_str);
+        let port = registered.port(production).map_or_else(String::new, |port| format!("127.0.0.1:{port} on the host"));
+        if edge.enabled {
+            card.line("address", State::Ok, format!("https://{name}.{}; {port}", edge.zone));
+        } else {
+            card.line("address", State::Ok, format!("{port}; no edge leads to it"));
+        }
+    }
+
+    /// While Terraform has not applied the entry. `fits` says for which texts of it the apply is the right one.
+    fn wait_for_apply(
+        &self,
+        application: &Application<'_>,
+        name: &str,
+        mut view: View,
+        fits: &dyn Fn(&str) -> bool,
+        does: &str,
+    ) -> Result<View> {
+        let project = self.factory.gitlab.project_url();
+        let Some(jobs) = application.root_jobs(ROOT, fits)? else {
+            let page = format!("{project}/-/pipelines/new");
+            let text = format!("{name}: waits for a pipeline with the job apply:{ROOT}, which {does}; there is none");
+            let error =
+                Error::new(Kind::CutShort, text).hint(format!("start one: {page}")).hint("then run the command again");
+            return Ok(view.wait(name, error, &format!("start a pipeline, then its job apply:{ROOT}"), &page));
+        };
+        let (apply, status) = (&jobs.apply, jobs.apply.status.as_str());
+        let planned = jobs.plan.as_ref().map_or("missing", |plan| plan.status.as_str());
+        let job = &apply.name;
+        let read = |id: u64| format!("read the log of job {id}");
+        let (text, how, id) = match (status, planned) {
+            ("manual", "success") => {
+                view.job = Some(jobs.clone());
+                (
+                    format!("waits until you start the job {job}, which {does}"),
+                    format!("read the plan, and start {job}"),
+                    apply.id,
+                )
+            }
+            ("success", _) => {
+                (format!("the job {job}, which {does}, passed, and GitLab does not show it"), read(apply.id), apply.id)
+            }
+            ("failed" | "canceled", _) => {
+                (format!("the job {job} ended with status {status}"), read(apply.id), apply.id)
+            }
+            (_, "failed" | "canceled") => {
+                let id = jobs.plan.as_ref().map_or(apply.id, |plan| plan.id);
+                (format!("the job {job} cannot start, as its plan ended with status {planned}"), read(id), id)
+            }
+            _ => (
+                format!("waits for the job {job}, which {does}: its plan is {planned}"),
+                format!("watch {job}"),
+                apply.id,
+            ),
+        };
+        let page = self.job_page(id);
+        let error = Error::new(Kind::CutShort, format!("{name}: {text}"));
+        let error = error.hint(format!("{how}: {page}")).hint("then run the command again");
+        Ok(view.wait(name, error, &how, &page))
+    }
+}

@@ -1,0 +1,310 @@
+//! The steps that the owner's token and login can make, each one change of the plan. A step that was made already is never planned again.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::super::Workspace;
+use super::Publish;
+use crate::app::{ADOPT_BRANCH, branch_of, folder_of};
+use crate::error::{Error, Kind, Result};
+use crate::git::remote;
+use crate::gitlab::{AppRunner, Application, RunnerState};
+use crate::interrupt;
+use crate::plan::{Action, Change};
+
+/// How many refs go to GitLab at once: each is an argument of git.
+const AT_ONCE: usize = 200;
+/// How long GitLab may take to show a runner online, which asks for jobs every few seconds.
+const ONLINE: Duration = Duration::from_mins(1);
+
+/// Something that can be done now.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// The merge request that registers the application.
+    Register {
+        /// Whether GitLab lacks its branch.
+        push: bool,
+    },
+    /// The history, as it is.
+    History {
+        /// Names and objects, the default branch first if it is one of them.
+        refs: Vec<(String, String)>,
+        /// The default branch.
+        branch: String,
+    },
+    /// The merge request with which the project is protected.
+    Protect {
+        /// What its branch lacks.
+        edit: Edit,
+        /// The entry's new text.
+        text: String,
+    },
+    /// The merge request that brings the contract into an adopted application.
+    Adopt {
+        /// The application's project.
+        project: u64,
+        /// Its default branch.
+        branch: String,
+        /// Whether GitLab lacks the branch of the merge request.
+        push: bool,
+    },
+    /// A runner on the host.
+    Runner {
+        /// The application's project.
+        project: u64,
+        /// What is there of it.
+        runner: AppRunner,
+    },
+    /// The first pipeline.
+    Pipeline {
+        /// The application's project.
+        project: u64,
+        /// Its default branch.
+        branch: String,
+    },
+}
+
+/// What a branch with the entry's new text lacks.
+#[derive(Clone, Debug)]
+pub(super) enum Edit {
+    /// There is no branch: it begins at this commit.
+    From(String),
+    /// The branch has another text.
+    Add,
+    /// Nothing: only its merge request is not open.
+    Made,
+}
+
+/// The branch of the control repo with which the project of an application is protected.
+pub(super) fn protection_of(name: &str) -> String {
+    format!("factory/protect-{name}")
+}
+
+impl Step {
+    /// As a change of the plan.
+    pub(super) fn change(&self, name: &str) -> Change {
+        let pushed = |push: bool, branch: &str| {
+            let what = if push { format!("push {branch} and open its") } else { format!("of {branch}, open the") };
+            format!("{what} merge request")
+        };
+        match self {
+            Self::Register { push } => {
+                let branch = branch_of(name);
+                let summary = format!("in the control repo, {}, which registers {name}", pushed(*push, &branch));
+                Change::new(format!("merge-request:{branch}"), Action::Create, summary)
+            }
+            Self::History { refs, .. } => {
+                let text = refs.iter().fold(String::new(), |text, (name, oid)| text + oid + " " + name + "\n");
+                Change::new("push:history", Action::Create, format!("push {}, as they are here", counted(refs)))
+                    .with_diff(None, Some(text))
+            }
+            Self::Protect { edit, text } => {
+                let branch = protection_of(name);
+                let what = match edit {
+                    Edit::From(_) => format!("create {branch} and open its merge request"),
+                    Edit::Add => format!("add a commit to {branch} and open its merge request"),
+                    Edit::Made => format!("open the merge request of {branch}"),
+                };
+                let summary =
+                    format!("in the control repo, {what}, which deletes first_push: merging it protects the project");
+                Change::new(format!("merge-request:{branch}"), Action::Create, summary)
+                    .with_diff(None, Some(text.clone()))
+            }
+            Self::Adopt { push, .. } => {
+                let summary = format!("{}, which adds .factory/", pushed(*push, ADOPT_BRANCH));
+                Change::new(format!("merge-request:{ADOPT_BRANCH}"), Action::Create, summary)
+            }
+            Self::Runner { runner, .. } => {
+                let (kind, tag) = (runner.kind.as_str(), runner.kind.tag());
+                let id = format!("runner:{tag}");
+                match &runner.state {
+                    RunnerState::Unused(lost) => Change::new(
+                        id,
+                        Action::Update,
+                        format!(
+                            "replace the runner {lost} ({tag}), whose token was lost before it was used, and start it on the host"
+                        ),
+                    ),
+                    RunnerState::Offline { id: number, state } => Change::new(
+                        id,
+                        Action::Run,
+                        format!("start the {kind} runner {number} on the host again: GitLab shows it {state}"),
+                    ),
+                    _ => Change::new(
+                        id,
+                        Action::Create,
+                        format!("create a runner with the tag {tag}, and start it on the host as {kind} {name}"),
+                    ),
+                }
+            }
+            Self::Pipeline { branch, .. } => {
+                Change::new(format!("pipeline:{branch}"), Action::Run, format!("start the first pipeline of {branch}"))
+            }
+        }
+    }
+}
+
+/// Refs as a person counts them.
+fn counted(refs: &[(String, String)]) -> String {
+    let branches = refs.iter().filter(|(name, _)| name.starts_with("refs/heads/")).count();
+    let words = |count: usize, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        count => Some(format!("{count} {many}")),
+    };
+    let all = [words(branches, "branch", "branches"), words(refs.len() - branches, "tag", "tags")];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+impl Workspace<'_> {
+    pub(super) fn make_step(&self, application: &Application<'_>, publish: &Publish, step: &Step) -> Result<()> {
+        let name = &publish.name;
+        let default = &self.factory.gitlab.default_branch;
+        match step {
+            Step::Register { push } => {
+                let branch = branch_of(name);
+                if *push {
+                    let url = format!("{}.git", self.factory.gitlab.project_url());
+                    let name = format!("refs/heads/{branch}");
+                    self.push(&self.dir, &url, &[(name.clone(), name)], &[])?;
+                }
+                let about = "Merging this creates its project in GitLab, once `apply:control-plane` was started, and takes its ports.";
+                application.propose(
+                    application.control,
+                    &branch,
+                    default,
+                    &format!("Add the application {name}"),
+                    about,
+                )?;
+            }
+            Step::History { refs, branch } => self.push_history(application, publish, refs, branch)?,
+            Step::Protect { edit, text } => {
+                let branch = protection_of(name);
+                let title = format!("Protect the project of {name}");
+                let start = match edit {
+                    Edit::From(commit) => Some(Some(commit.as_str())),
+                    Edit::Add => Some(None),
+                    Edit::Made => None,
+                };
+                if let Some(start) = start {
+                    application.edit(&branch, start, text, &title)?;
+                    crate::repo::failpoint::reached("publish-edit");
+                }
+                let about = "Its history is pushed. Once `apply:control-plane` was started, the project is protected.";
+                application.propose(application.control, &branch, default, &title, about)?;
+            }
+            Step::Adopt { project, branch, push } => {
+                if *push {
+                    let name = format!("refs/heads/{ADOPT_BRANCH}");
+                    let url = format!("{}.git", application.url());
+                    self.push(&self.folder(publish)?, &url, &[(name.clone(), name)], &[])?;
+                }
+                let title = format!("Bring {name} under the factory's app contract");
+                application.propose(
+                    *project,
+                    ADOPT_BRANCH,
+                    branch,
+                    &title,
+                    "Adds `.factory/`, and with it the pipeline.",
+                )?;
+            }
+            Step::Runner { project, runner } => self.start_runner(application, name, *project, runner)?,
+            Step::Pipeline { project, branch } => application.start_pipeline(*project, branch)?,
+        }
+        Ok(())
+    }
+
+    /// The application's repo.
+    pub(super) fn folder(&self, publish: &Publish) -> Result<PathBuf> {
+        publish.folder.clone().map_or_else(|| folder_of(&self.dir, &self.factory, &publish.name), Ok)
+    }
+
+    /// Pushes refs, each as source and name, never by force.
+    fn push(&self, dir: &Path, url: &str, refs: &[(String, String)], options: &[&str]) -> Result<()> {
+        let token = self.owner_token()?;
+        let specs: Vec<String> = refs.iter().map(|(from, name)| format!("{from}:{name}")).collect();
+        let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
+        let pushed = remote::push_all(dir, url, &specs, options, ("oauth2", &token))?;
+        crate::repo::failpoint::reached("publish-push");
+        let Some(refused) = pushed.iter().find(|one| !one.accepted) else { return Ok(()) };
+        let error = Error::new(Kind::NotPermitted, format!("GitLab rejected the push to {url}: {}", refused.reason));
+        Err(if refused.reason.contains("LFS") {
+            error
+                .hint(format!("push the files in Git LFS first: git -C {} lfs push --all {url}", dir.display()))
+                .hint("then run the command again")
+        } else {
+            error.hint("check the push rules and protected branches of the group, then run the command again")
+        })
+    }
+
+    fn push_history(
+        &self,
+        application: &Application<'_>,
+        publish: &Publish,
+        refs: &[(String, String)],
+        branch: &str,
+    ) -> Result<()> {
+        let (folder, url) = (self.folder(publish)?, format!("{}.git", application.url()));
+        let specs: Vec<(String, String)> = refs.iter().map(|(name, oid)| (oid.clone(), name.clone())).collect();
+        // GitLab makes the first branch the default one.
+        let has_first = refs.first().is_some_and(|(name, _)| *name == format!("refs/heads/{branch}"));
+        let (first, rest) = specs.split_at(usize::from(has_first));
+        for part in std::iter::once(first).chain(rest.chunks(AT_ONCE)).filter(|part| !part.is_empty()) {
+            interrupt::check()?;
+            self.push(&folder, &url, part, &["ci.skip"])?;
+        }
+        let there = remote::refs(&folder, &url, ("oauth2", &self.owner_token()?))?;
+        let missing = refs.iter().find(|(name, oid)| there.get(name) != Some(oid));
+        missing.map_or(Ok(()), |(name, _)| {
+            let text = format!("GitLab accepted the push to {url}, and does not have {name} as it is here");
+            Err(Error::new(Kind::CutShort, text).hint("run the command again; it compares all branches and tags"))
+        })
+    }
+
+    /// Starts a runner on the host, with a new token unless it has one, and sees it online.
+    fn start_runner(&self, application: &Application<'_>, name: &str, project: u64, runner: &AppRunner) -> Result<()> {
+        let kind = runner.kind;
+        // Connected first: a token that cannot be brought there would be lost.
+        let mut host = self.host()?;
+        host.connect(self.watch)?;
+        let token = match &runner.state {
+            RunnerState::Offline { .. } | RunnerState::Online(_) => None,
+            RunnerState::Unused(lost) => Some(application.make_runner(project, kind, Some(*lost))?),
+            RunnerState::Missing => Some(application.make_runner(project, kind, None)?),
+        };
+        crate::repo::failpoint::reached("publish-runner");
+        let url = &self.factory.gitlab.url;
+        let started = host.start_runner(kind.as_str(), name, url, token.as_ref(), self.watch);
+        started.map_err(|error| match &runner.state {
+            RunnerState::Offline { id, .. } => error.hint(format!(
+                "or, if the host lost its token, delete the runner {id}, and run the command again: {}/-/settings/ci_cd#js-runners-settings",
+                application.url()
+            )),
+            _ => error,
+        })?;
+        let since = Instant::now();
+        loop {
+            interrupt::check()?;
+            let now = application.runners(project, &[kind])?;
+            if matches!(now.first().map(|runner| &runner.state), Some(RunnerState::Online(_))) {
+                return Ok(());
+            }
+            if since.elapsed() >= ONLINE {
+                break;
+            }
+            self.watch.busy(&format!("waiting for GitLab to show the {} runner of {name} online", kind.as_str()));
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        let unit = format!("factory-runner-{}-{name}.service", kind.as_str());
+        let said = host.last_line_of(&unit, self.watch)?;
+        let why = if said.is_empty() { "it logged nothing".to_owned() } else { said };
+        let text = format!(
+            "GitLab does not show the {} runner of {name} online after {} s; the last line of {unit}: {why}",
+            kind.as_str(),
+            ONLINE.as_secs()
+        );
+        Err(Error::new(Kind::CutShort, text)
+            .hint("run `sudo factory-runner status` on the host: it shows whether the service runs and GitLab accepts its token")
+            .hint("then run the command again"))
+    }
+}
