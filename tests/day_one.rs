@@ -7,12 +7,16 @@
 mod canary;
 #[path = "day_one/ci.rs"]
 mod ci;
+#[path = "support/gitlab_project.rs"]
+mod gitlab_project;
 #[path = "day_one/moved.rs"]
 mod moved;
 #[path = "day_one/online.rs"]
 mod online;
 #[path = "../crates/gitlab-stand-in/tests/support/plane.rs"]
 mod plane;
+#[path = "day_one/publish.rs"]
+mod publish;
 #[path = "day_one/refused.rs"]
 mod refused;
 mod support;
@@ -71,7 +75,12 @@ impl Journey {
 
     /// Runs factoryup with the secrets in its environment, as CI or a password manager would hand them over.
     fn factoryup(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_factoryup"))
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+        command
             .arg("--trace")
             .arg(self.trace())
             .args(args)
@@ -82,9 +91,8 @@ impl Journey {
             .env("FACTORYUP_GITLAB_TOKEN", self.plane.owner_token())
             .env("FACTORYUP_SUDO_PASSWORD", SUDO_PASSWORD)
             .env("FACTORYUP_IDENTITY", self.keys.path("id"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     fn init(&self) -> Output {

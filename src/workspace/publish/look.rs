@@ -10,6 +10,9 @@ use crate::factory::{HostKind, RunnerKind};
 use crate::git::remote;
 use crate::gitlab::{AppRunner, AppRunnerKind, Application, GitlabTarget, Job, MergeRequest, RunnerState, Verdict};
 
+/// The file that a repo under the app contract has.
+const CONTRACT: &str = ".factory/app.conf";
+
 /// Why a job of the control repo did not pass, with the end of its log.
 pub(super) fn failed(gitlab: &GitlabTarget, job: &Job, url: &str) -> Error {
     let log = match gitlab.log_of(job) {
@@ -53,6 +56,30 @@ impl View {
 }
 
 impl Workspace<'_> {
+    /// What GitLab lacks of an application, in words, for a glance at the whole factory; nothing if all is there.
+    pub(in crate::workspace) fn app_lacks(&self, gitlab: &GitlabTarget, name: &str) -> Result<Option<String>> {
+        let application = gitlab.application(name)?;
+        let lacks = |text: &str| Ok(Some(text.to_owned()));
+        let Some((_, text)) = application.entry()? else { return lacks("its entry is not in GitLab") };
+        let default = &self.factory.gitlab.default_branch;
+        let registered = Registered::read(&application.entry_path(), &text, default)?;
+        let branch = registered.branch();
+        let Some(project) = application.project()? else { return lacks("it has no project in GitLab") };
+        if registered.awaits_history() {
+            return lacks("its project waits for the history, or for the merge that protects it");
+        }
+        if !application.is_protected(project, branch)? {
+            return Ok(Some(format!("{branch} of its project is not protected")));
+        }
+        if application.file(project, branch, CONTRACT)?.is_none() {
+            return Ok(Some(format!("{branch} of its project has no .factory/")));
+        }
+        let runners = application.runners(project, self.app_runners())?;
+        let missing = runners.iter().filter(|runner| !matches!(runner.state, RunnerState::Online(_)));
+        let missing: Vec<&str> = missing.map(|runner| runner.kind.tag()).collect();
+        Ok((!missing.is_empty()).then(|| format!("not online: its runner {}", missing.join(", "))))
+    }
+
     /// Reads the application, part by part, until one is not there yet.
     pub(super) fn look(&self, application: &Application<'_>, publish: &Publish) -> Result<View> {
         let name = &publish.name;
@@ -164,9 +191,9 @@ impl Workspace<'_> {
     ) -> Result<View> {
         let (name, branch) = (&publish.name, registered.branch());
         let runners = application.runners(project, self.app_runners())?;
-        let may_run = self.runner_lines(&mut view, project, &runners);
+        let may_run = self.runner_lines(&mut view, &application.url(), project, &runners);
         self.address_line(&mut view.card, name, registered);
-        if application.file(project, branch, ".factory/app.conf")?.is_none() {
+        if application.file(project, branch, CONTRACT)?.is_none() {
             return self.adopt(application, publish, project, branch, view);
         }
         match application.pipeline(project, branch)? {
@@ -177,10 +204,9 @@ impl Workspace<'_> {
                 let state = if has_failed { State::Attention } else { State::Ok };
                 view.card.linked("pipeline", state, pipeline.words(), &pipeline.url);
                 if has_failed {
-                    view.waits = Some(
-                        Error::new(Kind::Pending, pipeline.words())
-                            .hint(format!("read the log, fix the cause, and retry the job: {}", pipeline.url)),
-                    );
+                    let error = Error::new(Kind::Pending, pipeline.words());
+                    let hint = format!("read the log, fix the cause, and retry the job: {}", pipeline.url);
+                    view.waits.get_or_insert(error.hint(hint));
                 }
             }
         }
@@ -240,7 +266,8 @@ impl Workspace<'_> {
     }
 
     /// Adds a line and a step for each runner. Returns whether a pipeline finds those that it needs.
-    fn runner_lines(&self, view: &mut View, project: u64, runners: &[AppRunner]) -> bool {
+    fn runner_lines(&self, view: &mut View, url: &str, project: u64, runners: &[AppRunner]) -> bool {
+        let page = format!("{url}/-/settings/ci_cd#js-runners-settings");
         if self.factory.host.kind == HostKind::None {
             view.card.line("runner", State::Attention, "there is no host to start runners on: cannot tell");
             view.card.step("connect a machine for its jobs, if there is none", "docs/procedures/start-runners.md");
@@ -250,6 +277,13 @@ impl Workspace<'_> {
             let tag = runner.kind.tag();
             match &runner.state {
                 RunnerState::Online(id) => view.card.line("runner", State::Ok, format!("{tag}: online (id {id})")),
+                RunnerState::Offline { id, state } if state == "paused" => {
+                    view.card.line("runner", State::Attention, format!("{tag}: paused (id {id})"));
+                    view.card.step(format!("resume the runner {id} ({tag})"), page.clone());
+                    let error = Error::new(Kind::CutShort, format!("the runner {id} ({tag}) is paused in GitLab"));
+                    let error = error.hint(format!("resume it: {page}")).hint("then run the command again");
+                    view.waits.get_or_insert(error);
+                }
                 state => {
                     let text = match state {
                         RunnerState::Offline { state, .. } => state,

@@ -1,7 +1,6 @@
 //! The steps that the owner's token and login can make, each one change of the plan. A step that was made already is never planned again.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::super::Workspace;
 use super::Publish;
@@ -14,8 +13,6 @@ use crate::plan::{Action, Change};
 
 /// How many refs go to GitLab at once: each is an argument of git.
 const AT_ONCE: usize = 200;
-/// How long GitLab may take to show a runner online, which asks for jobs every few seconds.
-const ONLINE: Duration = Duration::from_mins(1);
 
 /// Something that can be done now.
 #[derive(Clone, Debug)]
@@ -282,29 +279,11 @@ impl Workspace<'_> {
             )),
             _ => error,
         })?;
-        let since = Instant::now();
-        loop {
-            interrupt::check()?;
+        self.wait_online(&mut Some(host), &mut || {
             let now = application.runners(project, &[kind])?;
-            if matches!(now.first().map(|runner| &runner.state), Some(RunnerState::Online(_))) {
-                return Ok(());
-            }
-            if since.elapsed() >= ONLINE {
-                break;
-            }
-            self.watch.busy(&format!("waiting for GitLab to show the {} runner of {name} online", kind.as_str()));
-            std::thread::sleep(Duration::from_secs(2));
-        }
-        let unit = format!("factory-runner-{}-{name}.service", kind.as_str());
-        let said = host.last_line_of(&unit, self.watch)?;
-        let why = if said.is_empty() { "it logged nothing".to_owned() } else { said };
-        let text = format!(
-            "GitLab does not show the {} runner of {name} online after {} s; the last line of {unit}: {why}",
-            kind.as_str(),
-            ONLINE.as_secs()
-        );
-        Err(Error::new(Kind::CutShort, text)
-            .hint("run `sudo factory-runner status` on the host: it shows whether the service runs and GitLab accepts its token")
-            .hint("then run the command again"))
+            let is_online = matches!(now.first().map(|runner| &runner.state), Some(RunnerState::Online(_)));
+            let kind = kind.as_str();
+            Ok((!is_online).then(|| (format!("the {kind} runner of {name}"), format!("{kind}-{name}"))))
+        })
     }
 }

@@ -32,8 +32,10 @@ impl Workspace<'_> {
         let now = gitlab.as_ref().ok().and_then(|gitlab| gitlab.now.as_ref().ok()?.as_ref());
         self.repo_line(&mut card, compare, now)?;
         self.host_line(&mut card, compare)?;
+        let has_project = now.is_some();
         self.gitlab_lines(&mut card, gitlab)?;
         self.own_lines(&mut card)?;
+        self.app_lines(&mut card, has_project)?;
         self.watch.busy("");
         Ok(card)
     }
@@ -156,7 +158,7 @@ impl Workspace<'_> {
         logins.map(step).collect()
     }
 
-    /// What only the files here say: the edge, the applications, the owner's key.
+    /// What only the files here say: the edge, the owner's key.
     fn own_lines(&self, card: &mut Card) -> Result<()> {
         let edge = &self.factory.cloudflare;
         let text = if edge.enabled {
@@ -165,13 +167,6 @@ impl Workspace<'_> {
             "none".into()
         };
         card.line("edge", State::Ok, text);
-        match registered(&self.dir, &self.factory) {
-            Err(error) => card.unknown("apps", error)?,
-            Ok(names) if names.is_empty() => {
-                card.line("apps", State::Ok, "none registered; add one: factoryup app add NAME");
-            }
-            Ok(names) => card.line("apps", State::Ok, names.join(", ")),
-        }
         if self.factory.secrets.provider == SecretProvider::SopsAge {
             self.key_step(card);
         }
@@ -180,6 +175,35 @@ impl Workspace<'_> {
             let what = "keep a copy of the state passphrases off this machine, if you have none: a state is lost with its passphrase";
             let files: Vec<_> = passphrases.iter().map(|file| file.display().to_string()).collect();
             card.next.push(Step { what: what.into(), how: files.join(" "), is_open: false });
+        }
+        Ok(())
+    }
+
+    /// The applications that are registered, and what those lack that are not whole, if GitLab can be asked.
+    fn app_lines(&self, card: &mut Card, can_ask: bool) -> Result<()> {
+        let names = match registered(&self.dir, &self.factory) {
+            Err(error) => return card.unknown("apps", error),
+            Ok(names) if names.is_empty() => {
+                card.line("apps", State::Ok, "none registered; add one: factoryup app add NAME");
+                return Ok(());
+            }
+            Ok(names) => names,
+        };
+        card.line("apps", State::Ok, names.join(", "));
+        let gitlab = if can_ask { self.gitlab()? } else { return Ok(()) };
+        for name in names {
+            self.watch.busy(&format!("reading the application {name} from GitLab"));
+            match self.app_lacks(&gitlab, &name) {
+                Ok(None) => {}
+                Ok(Some(lacks)) => {
+                    card.line("app", State::Attention, format!("{name}: {lacks}"));
+                    card.step(
+                        format!("bring {name} to GitLab and onto the host"),
+                        format!("factoryup app publish {name}"),
+                    );
+                }
+                Err(error) => card.unknown("app", error)?,
+            }
         }
         Ok(())
     }
