@@ -44,6 +44,7 @@ const ROTATED: How =
 const CI_TOKEN: How =
     Test("tests/gitlab/ci.rs", "whatever_a_run_left_the_next_one_leaves_one_token_that_all_variables_hold");
 const RUNNERS: How = Test("tests/gitlab/drift.rs", "runners_are_mended_or_made_again");
+const PUBLISHED: How = Test("tests/day_one/publish.rs", "an_application_comes_onto_the_host_without_a_click");
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");
 const CONTAINERS: How = Test("tests/host/systems.rs", "debian_13_with_containers");
 
@@ -176,7 +177,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("delete those of the old host", GITLAB),
         ("factoryup apply", DAY_ONE),
         ("=factoryup plan", DAY_ONE),
-        ("For the runners of applications", LEADS),
+        ("=factoryup app publish NAME", PUBLISHED),
         ("Replace every secret", LEADS),
         ("[Connect the tunnel]", LEADS),
         ("Until step 4", PERSON),
@@ -318,6 +319,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("sudo systemctl restart 'factory-runner-*'", Host),
         ("**Disk is full**", LEADS),
         ("=factoryup apply", RUNNERS),
+        ("=factoryup app publish NAME", PUBLISHED),
         ("sudo factory-runner install", Partly("the package itself, which is on the internet: a foreign key is refused before it")),
         ("sudo factory-runner start trusted http", Host),
         ("sudo factory-runner start untrusted http", CONTAINERS),
@@ -330,9 +332,9 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
     ]),
     ("start-runners", &[
         ("New project runner", GITLAB),
-        ("sudo factory-runner token trusted NAME", Host),
-        ("sudo factory-runner token build NAME", Host),
-        ("sudo factory-runner token untrusted NAME", CONTAINERS),
+        ("=factoryup app publish NAME", PUBLISHED),
+        ("| tag | in GitLab", SAYS),
+        ("sudo factory-runner token KIND NAME", Host),
         ("Install GitLab Runner on the trusted machine", SYSTEM),
         ("gitlab-runner verify", SYSTEM),
         ("Give the token to GitLab Runner", SYSTEM),

@@ -169,8 +169,8 @@ fn the_trusted_runner_starts(world: &World) {
     let wrong = world.host("echo hello | sudo factory-runner token trusted shop");
     assert_eq!(wrong.status.code(), Some(64), "{}", text(&wrong));
     for kind in ["trusted", "build"] {
-        let what = format!("sudo factory-runner token {kind} NAME");
-        let block = world.command("start-runners", &what).replace("NAME", "shop");
+        let block = world.command("start-runners", "sudo factory-runner token KIND NAME");
+        let block = block.replace("KIND", kind).replace("NAME", "shop");
         passed(&world.host(&format!("echo glrt-the-right-one | {{\n{block}}}")));
     }
     let status = passed(&world.host(&world.command("start-runners", "factory-runner status")));

@@ -72,9 +72,10 @@ fn untrusted_jobs_run_in_containers(journey: &Journey) {
     assert!(token.ends_with("refused"), "{token}");
 
     // An application's beside it, with a token that was typed.
-    let token = command("start-runners", "sudo factory-runner token untrusted NAME").replace("NAME", "shop");
+    let of_shop = |text: String| text.replace("KIND", "untrusted").replace("NAME", "shop");
+    let token = of_shop(command("start-runners", "sudo factory-runner token KIND NAME"));
     operator(&format!("echo glrt-the-right-one | {token}"));
-    let start = command("start-runners", "sudo factory-runner start untrusted NAME").replace("NAME", "shop");
+    let start = of_shop(command("start-runners", "sudo factory-runner start KIND NAME"));
     assert!(operator(&start).contains("factory-runner-untrusted-shop.service runs"));
     assert_eq!(operator("sudo factory-runner status").matches("token accepted").count(), 2);
     journey.inside("touch /tmp/gitlab-is-away");
