@@ -4,7 +4,7 @@
 //! the control repo, `infra/apps/NAME.json`, from which its GitLab project, its ports and its way through the edge follow.
 //! [`add`] makes both, each in one step: the `scaffold` as a new folder that appears whole, or as a branch of an existing repo; the
 //! `entry` as a branch of the control repo. No work tree is written to, nothing is pushed, and a second run changes nothing. `publish` says
-//! what of it has to reach GitLab; the room `workspace` brings it there.
+//! what of it has to reach GitLab; the room `workspace` pushes it.
 //!
 //! What the files say stands in `templates/_app/`, and which of them there are in `catalogue.toml` here. What happens to a
 //! release on the host is the affair of the application's own `.factory/deploy`, which is one of those files.

@@ -80,7 +80,7 @@ pub(crate) fn waits_here(dir: &Path, factory: &Factory, name: &str) -> Result<bo
     Ok(Control::open(dir, factory)?.find(name)?.is_some_and(|found| found.branch.is_some()))
 }
 
-/// Where an application's repo is, unless a place was named: beside the control repo.
+/// Where an application's repo is, unless a place was named: in the directory that has the control repo.
 ///
 /// # Errors
 /// As `app add`.
@@ -92,7 +92,7 @@ pub(crate) fn folder_of(dir: &Path, factory: &Factory, name: &str) -> Result<Pat
 #[derive(Debug)]
 pub(crate) struct Source {
     git: Git,
-    /// Branches and tags, without the branch that brings the contract.
+    /// Branches and tags, without the branch that adds the contract.
     pub(crate) refs: Refs,
     /// Whether there is that branch.
     pub(crate) has_adoption: bool,

@@ -10,6 +10,7 @@ use crate::app::{ADOPT_BRANCH, Added, AppKind, Made, Request, Stack, Trial, Wish
 use crate::dialog::plain;
 use crate::error::Result;
 use crate::factory::HostKind;
+use crate::shell;
 use crate::ui::Ui;
 use crate::workspace::{self, Purpose, Workspace, factory_in};
 
@@ -88,7 +89,7 @@ struct Add {
     no_trial: bool,
 }
 
-/// Bring an application to GitLab and onto the host, step by step
+/// Publish an application to GitLab and the host, step by step
 ///
 /// Run it again and again until it says that all is there. Each run reads GitLab, the application's repo and the control repo, makes every
 /// step that can be made now, and ends with what only you can do: merge a request, start a job. What you did by hand counts, and a run
@@ -110,7 +111,7 @@ struct Publish {
     /// The name it was added with
     name: String,
 
-    /// Its repo on this machine [default: NAME beside the control repo]
+    /// Its repo on this machine [default: NAME next to the control repo]
     #[arg(long, value_name = "DIR", value_parser = super::path())]
     path: Option<PathBuf>,
 
@@ -172,7 +173,11 @@ impl App {
 /// How `app publish` is told where the repo is, unless it looks there anyway.
 fn typed_path(control: &Path, name: &str, folder: &Path) -> String {
     let sibling = control.parent().map(|parent| parent.join(name));
-    if sibling.as_deref() == Some(folder) { String::new() } else { format!(" --path {}", super::typed(folder)) }
+    if sibling.as_deref() == Some(folder) {
+        String::new()
+    } else {
+        format!(" --path {}", shell::word(&super::typed(folder)))
+    }
 }
 
 fn json(added: &Added) -> serde_json::Value {

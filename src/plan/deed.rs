@@ -12,7 +12,7 @@ pub enum Deed {
         /// Into the work tree instead of onto a branch.
         in_place: bool,
     },
-    /// Bring an application to GitLab, as `factoryup app publish` does.
+    /// Publish an application, as `factoryup app publish` does.
     Publish,
     /// Revert to the state before.
     Revert,

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! After an apply of everything the newest pipeline is watched to its end (`pipeline`). `status` reads all of it into a [`Card`], and
-//! changes nothing. `publish` is apart: it brings one application to GitLab and onto the host.
+//! changes nothing. `publish` is apart: it makes what one application lacks in GitLab and on the host.
 
 mod apply;
 mod card;

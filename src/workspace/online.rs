@@ -21,7 +21,7 @@ impl Workspace<'_> {
         let mut host = None;
         self.wait_online(&mut host, &mut || {
             let offline = gitlab.offline_runner(self.runners_on_host())?;
-            Ok(offline.map(|(id, name)| (format!("the {name} runner (id {id})"), name.to_string())))
+            Ok(offline.map(|(id, name)| (format!("the {name} runner (id {id})"), name.clone())))
         })
     }
 

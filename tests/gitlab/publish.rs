@@ -21,7 +21,7 @@ use super::support;
 /// What the tests type.
 const PUBLISH: [&str; 4] = ["app", "publish", "shop", "--yes"];
 
-/// A control repo that GitLab holds, and an application beside it.
+/// A control repo that GitLab has, and an application next to it.
 fn with_app(kind: &[&str]) -> Option<Situation> {
     let situation = Situation::new()?;
     situation.run(&["apply", "--yes", "--no-wait"], 0);
@@ -358,6 +358,7 @@ fn the_owner_starts_the_apply_on_a_terminal_and_only_there() {
     pty.expect("push 1 branch, as they are here").expect("Apply these 2 changes to").send("y");
     let (code, said) = pty.end();
     assert!(code == 75 && said.contains("merge !2 of the control repo"), "{code} {said}");
+    is_known(&situation);
 }
 
 /// Merges the one open merge request of the control repo; its jobs are left to runners.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::plane::Plane;
 
-/// Brings the project of an application to what its entry on the default branch of the control repo says.
+/// Makes the project of an application what its entry on the default branch of the control repo says.
 pub fn apply(plane: &Plane, control: &str, name: &str) {
     let entry =
         plane.get(&format!("/projects/factory%2F{control}/repository/files/infra%2Fapps%2F{name}.json/raw?ref=main"));

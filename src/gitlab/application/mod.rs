@@ -1,7 +1,7 @@
 //! An application in GitLab: its entry in the control repo, its project, and the merge requests about both.
 //!
 //! Terraform creates the project and protects it, from the entry. Here are only the calls around that, for `factoryup app publish`:
-//! what is there now, a merge request, a job that the owner starts, a runner (`runners`), the first pipeline.
+//! the current state, a merge request, a job that the owner starts, a runner (`runners`), the first pipeline.
 //!
 //! ```no_run
 //! # fn f(gitlab: &factoryup::gitlab::GitlabTarget) -> factoryup::Result<()> {

@@ -15,7 +15,7 @@ pub enum AppRunnerKind {
     Trusted,
     /// Builds.
     Build,
-    /// Runs what nobody has read, in containers.
+    /// Runs code that was not reviewed, in containers.
     Untrusted,
 }
 

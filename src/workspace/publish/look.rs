@@ -1,4 +1,4 @@
-//! What is there of an application, and what that leaves to do.
+//! The current state of an application, and what is left to do.
 
 use super::super::Workspace;
 use super::super::card::{Card, State};
@@ -147,12 +147,12 @@ impl Workspace<'_> {
             let text = format!("{} has another history than {here}; nothing was pushed", application.url());
             return Err(Error::data(text)
                 .hint(format!("name the repo with that history: factoryup app publish {name} --path DIR"))
-                .hint("or, if nobody needs what the project has, delete its branches and tags in GitLab"));
+                .hint("or, if what the project has is not needed, delete its branches and tags in GitLab"));
         }
         if let Some(moved) = compared.unknown.iter().find(|name| source.refs.contains_key(*name)) {
             let text = format!("{moved} of {} has commits that are not in {here}", application.url());
             return Err(Error::new(Kind::CutShort, text)
-                .hint(format!("fetch them, and bring {moved} here up to date: git -C {here} fetch {url} {moved}"))
+                .hint(format!("fetch them, and update {moved} here: git -C {here} fetch {url} {moved}"))
                 .hint("then run the command again"));
         }
         if let Some(differs) = compared.differs.first() {
@@ -272,6 +272,10 @@ impl Workspace<'_> {
             view.card.line("runner", State::Attention, "there is no host to start runners on: cannot tell");
             view.card.step("connect a machine for its jobs, if there is none", "docs/procedures/start-runners.md");
             return self.factory.runner.kind == RunnerKind::Shared;
+        }
+        if self.factory.runner.kind == RunnerKind::Kubernetes {
+            let what = "connect an untrusted runner in your cluster, if there is none";
+            view.card.step(what, "docs/procedures/start-runners.md");
         }
         for runner in runners {
             let tag = runner.kind.tag();

@@ -1,6 +1,6 @@
-//! Brings an application to GitLab and onto the host: what `factoryup app publish` does, again and again until all of it is there.
+//! Publishes an application to GitLab and the host: what `factoryup app publish` does, again and again until all of it is there.
 //!
-//! No step is recorded. Each run reads what is there (`look`), plans the steps that can be made now (`step`), and ends with what only the
+//! No step is recorded. Each run reads the current state (`look`), plans the steps that can be made now (`step`), and ends with what only the
 //! owner can do: review, merge, start an apply. So what a person did by hand counts, and a run that was cut is continued by the next one.
 
 mod look;
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub struct Publish {
     /// Its name.
     pub name: String,
-    /// Its repo; beside the control repo when not given.
+    /// Its repo; next to the control repo when not given.
     pub folder: Option<PathBuf>,
     /// Make all steps without asking.
     pub yes: bool,
@@ -40,7 +40,7 @@ pub struct Publish {
 /// How far an application is.
 #[derive(Debug)]
 pub struct Published {
-    /// What is there, and what is left for the owner.
+    /// The current state, and what is left for the owner.
     pub card: Card,
     /// What it waits for; nothing once all is there.
     pub waits: Option<Error>,

@@ -36,7 +36,7 @@ pub(super) enum Step {
         /// The entry's new text.
         text: String,
     },
-    /// The merge request that brings the contract into an adopted application.
+    /// The merge request that adds the contract to an adopted application.
     Adopt {
         /// The application's project.
         project: u64,
@@ -49,7 +49,7 @@ pub(super) enum Step {
     Runner {
         /// The application's project.
         project: u64,
-        /// What is there of it.
+        /// Its state in GitLab.
         runner: AppRunner,
     },
     /// The first pipeline.
@@ -261,7 +261,7 @@ impl Workspace<'_> {
     /// Starts a runner on the host, with a new token unless it has one, and sees it online.
     fn start_runner(&self, application: &Application<'_>, name: &str, project: u64, runner: &AppRunner) -> Result<()> {
         let kind = runner.kind;
-        // Connected first: a token that cannot be brought there would be lost.
+        // Connected first: a token that cannot be handed over would be lost.
         let mut host = self.host()?;
         host.connect(self.watch)?;
         let token = match &runner.state {

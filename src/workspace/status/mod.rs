@@ -197,10 +197,7 @@ impl Workspace<'_> {
                 Ok(None) => {}
                 Ok(Some(lacks)) => {
                     card.line("app", State::Attention, format!("{name}: {lacks}"));
-                    card.step(
-                        format!("bring {name} to GitLab and onto the host"),
-                        format!("factoryup app publish {name}"),
-                    );
+                    card.step(format!("publish the application {name}"), format!("factoryup app publish {name}"));
                 }
                 Err(error) => card.unknown("app", error)?,
             }
