@@ -59,3 +59,48 @@ impl HostTarget<'_> {
             .hint("then run the command again; or see docs/runbooks/runner-down.md in the control repo"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// The lines of both, and the exit code, as a shell sends them.
+    fn run(shell: &[&str], keep: Option<&str>, start: &str) -> Vec<(String, String)> {
+        let mut child = Command::new(shell[0])
+            .args(&shell[1..])
+            .arg("-s")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(runner_start(keep, start).as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let seen = |line: &str| match Line::read(line) {
+            Some(Line::Seen { section, line }) => (section, line),
+            other => panic!("{line}: {other:?}"),
+        };
+        lines.lines().map(seen).collect()
+    }
+
+    #[test]
+    fn a_runner_starts_only_once_its_token_is_kept_and_the_code_is_of_what_failed() {
+        let line = |section: &str, text: &str| (section.to_owned(), text.to_owned());
+        let token = |command: &str| Payload::Sealed(Secret::new("glrt-0123456789\n")).feed(command, Show::Run);
+        for shell in crate::skip::host_shells() {
+            let (kept, refused) = (token("wc -l >&2"), token("sh -c 'echo no token; exit 64'"));
+            assert_eq!(
+                run(shell, Some(&kept), "echo runs"),
+                [line("runner", "1"), line("runner", "runs"), line("code", "0")],
+                "{shell:?}"
+            );
+            assert_eq!(run(shell, Some(&refused), "echo runs"), [line("runner", "no token"), line("code", "64")]);
+            let failed = run(shell, None, "sh -c 'echo missing >&2; exit 69'");
+            assert_eq!(failed, [line("runner", "missing"), line("code", "69")], "{shell:?}");
+        }
+    }
+}
