@@ -11,7 +11,7 @@ use crate::scaffold::{KINDS, made, ready};
 use crate::support::lab;
 
 /// What code of a release, or of what it depends on, tries. `pids` has processes of others.
-const ATTACK: &str = r#"
+pub(crate) const ATTACK: &str = r#"
 id -un
 for path in /srv/apps/*/env /srv/apps/shop-staging/* /srv/apps/shop-staging/data/* /proc/[0-9]*/environ /home/deploy/private; do
     [ ! -f "$path" ] || [ "$path" = /proc/$$/environ ] || tr '\0' '\n' <"$path"
@@ -45,7 +45,7 @@ touch "$APP_DATA/mine" /tmp/mine && echo "can write where it may"
 "#;
 
 /// A route to where clouds hand out credentials, which this machine has none of.
-const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5); ip route add 169.254.169.254 dev $dev; \
+pub(crate) const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5); ip route add 169.254.169.254 dev $dev; \
      ip neigh replace 169.254.169.254 lladdr 02:00:00:00:00:01 nud permanent dev $dev";
 
 #[test]

@@ -46,6 +46,7 @@ const CI_TOKEN: How =
 const RUNNERS: How = Test("tests/gitlab/drift.rs", "runners_are_mended_or_made_again");
 const PUBLISHED: How = Test("tests/day_one/publish.rs", "an_application_comes_onto_the_host_without_a_click");
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");
+const MIGRATED: How = Test("tests/app/processes.rs", "migrations_run_before_releases_and_workers_besides_them");
 const CONTAINERS: How = Test("tests/host/systems.rs", "debian_13_with_containers");
 
 /// By runbook or procedure: words that only this piece has, or after `=` all its words, and who does it.
@@ -266,6 +267,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("Its own repo says how", SAYS),
         ("start `rollback:", DEPLOYED),
         ("sudo factory-deploy rollback", DEPLOYED),
+        ("is not undone", MIGRATED),
         ("lists what ran when", SAYS),
         ("The symptom is gone", PERSON),
         ("Revert the revert", RELEASE),

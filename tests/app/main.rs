@@ -30,6 +30,7 @@ mod infrastructure;
 mod ledger;
 mod lines;
 mod owner;
+mod processes;
 mod runbooks;
 mod scaffold;
 mod switch;

@@ -89,7 +89,10 @@ fn the_build_is_the_same_for_the_same_commit() {
     fs::write(folder.join("bin/notes"), "mine\n").unwrap();
     assert_eq!(one, sum());
     let listing = passed(&run(&folder, "tar", &["-tzf", ".factory/dist/shop-v1.tar.gz"]));
-    assert_eq!(listing.lines().collect::<Vec<_>>(), [".factory/app.conf", ".factory/deploy", "bin/", "bin/serve"]);
+    assert_eq!(
+        listing.lines().collect::<Vec<_>>(),
+        [".factory/app.conf", ".factory/deploy", ".factory/run", "bin/", "bin/serve"]
+    );
 }
 
 #[test]
@@ -111,6 +114,7 @@ fn what_breaks_the_contract_is_found() {
         ("memory=512M", "memory=512", "memory must match"),
         ("health=/healthz", "health=healthz", "health must match"),
         ("keep=5", "keep = 5", "not KEY=value"),
+        ("keep=5", "keep=5\nmigrate_seconds=0", "migrate_seconds must match"),
         ("port.staging=8101", "port.staging=8100", "used twice: port 8100"),
     ] {
         assert!(conf.contains(from), "{conf}");
