@@ -1,4 +1,4 @@
-//! Migrations, which run before a release, on a real host.
+//! Migrations, which run before a release, and workers, which run besides it, on a real host.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,6 +23,23 @@ print("migrated", os.environ["APP_VERSION"], os.environ["APP_ENVIRONMENT"], os.e
 /// One that fails after it has said too much.
 const FAILS: &str =
     "#!/bin/sh\nprintf 'cannot reach %s\\n\\033[31m\\r\\007with %s\\n' \"$DATABASE_URL\" hunter2-canary\nexit 3\n";
+
+/// Works until it is told to end, and then needs a second.
+const WORK: &str = r#"#!/usr/bin/env python3
+import os, signal, sys, time
+def say(what):
+    with open(os.environ["APP_DATA"] + "/worked", "a") as file:
+        print(what, os.environ["APP_VERSION"], file=file)
+def stop(*_):
+    time.sleep(1)
+    say("ended")
+    sys.exit()
+signal.signal(signal.SIGTERM, stop)
+say("began")
+print("works", os.environ.get("PORT"), os.path.exists(os.environ["APP_DATA"] + "/../sockets"), flush=True)
+while True:
+    time.sleep(0.1)
+"#;
 
 #[test]
 fn migrations_run_before_releases_and_workers_besides_them() {
@@ -52,6 +69,9 @@ fn migrations_run_before_releases_and_workers_besides_them() {
     one_that_fails_switches_nothing(&app);
     with_no_more_rights(&app);
     a_canceled_deployment_ends_it(&app);
+    workers_come_and_go_with_their_release(&app);
+    a_worker_that_ends_takes_its_release_back(&app);
+    only_those_of_the_current_release_run(&app);
 }
 
 fn program(app: &App<'_>, path: &str, text: &str) {
@@ -185,4 +205,133 @@ fn a_canceled_deployment_ends_it(app: &App<'_>) {
     app.edit("bin/serve", "and MIGRATED(\"1.1.0\")", "and MIGRATED(VERSION)");
     app.build("4.3.0");
     assert!(passed(&app.install("4.3.0")).contains("4.3.0 serves"));
+}
+
+/// Workers that run, as SLOT.NAME, and what they are told they are.
+fn staff(app: &App<'_>) -> Vec<String> {
+    let ask = "for unit in $(systemctl list-units --plain --no-legend --state=active 'app-shop@*.*.service' | cut -d' ' -f1); do \
+               tr '\\0' '\\n' </proc/$(systemctl show -P MainPID $unit)/environ | sed -n \"s/^APP_VERSION=/${unit#app-shop@*.} /p\"; done";
+    app.journey.inside(ask).lines().map(str::to_owned).collect()
+}
+
+fn worked(app: &App<'_>) -> String {
+    app.journey.inside("xargs </srv/apps/shop/data/worked; rm -f /srv/apps/shop/data/worked")
+}
+
+fn workers_come_and_go_with_their_release(app: &App<'_>) {
+    program(app, "bin/work", WORK);
+    app.edit(".factory/app.conf", "# worker.mail=bin/mail", "worker.mail=bin/work\nworker.a-clock=env -u X bin/work");
+    app.build("5.0.0");
+    passed(&app.install("5.0.0"));
+    assert_eq!(staff(app), ["a-clock.service 5.0.0", "mail.service 5.0.0"]);
+    let status = app.status();
+    assert_eq!(status["workers"], serde_json::json!({"a-clock": "active", "mail": "active"}));
+    assert_eq!(status["healthy"], true);
+    assert_eq!(app.journey.inside("ps -o user= -C python3 | sort -u; pgrep -u app-shop -fc bin/work"), "app-shop\n2");
+    let log = app.journey.inside("journalctl --unit 'app-shop@*.mail' --output=cat");
+    assert!(log.contains("works None False"), "{log}");
+    worked(app);
+
+    app.build("5.1.0");
+    let install = ".factory/deploy install .factory/dist/shop-5.1.0.tar.gz 5.1.0";
+    let (load, _) = under_load(app, None, install, 0);
+    assert!(load.failed.is_empty() && load.sent > 50, "{:?}", load.failed);
+    app.journey.wait_until("[ $(grep -c . /srv/apps/shop/data/worked) = 4 ]");
+    assert_eq!(worked(app), "began 5.1.0 began 5.1.0 ended 5.0.0 ended 5.0.0");
+    assert_eq!(staff(app), ["a-clock.service 5.1.0", "mail.service 5.1.0"]);
+    passed(&app.deploy(".factory/deploy rollback"));
+    assert_eq!(staff(app).last().unwrap(), "mail.service 5.0.0");
+    // Two that must not run at once do not.
+    app.edit(".factory/app.conf", "overlap=yes", "overlap=no");
+    app.edit(".factory/app.conf", "\nworker.a-clock=env -u X bin/work", "");
+    app.build("5.2.0");
+    app.journey.wait_until("[ $(pgrep -u app-shop -fc bin/work) = 2 ]");
+    worked(app);
+    let install = ".factory/deploy install .factory/dist/shop-5.2.0.tar.gz 5.2.0";
+    let (load, took) = under_load(app, None, install, 0);
+    assert!(load.failed.is_empty() || took.as_secs() > 8, "{took:?} {:?}", load.failed);
+    assert_eq!(worked(app), "ended 5.0.0 ended 5.0.0 began 5.2.0");
+    assert_eq!(app.status()["workers"], serde_json::json!({"mail": "active"}));
+}
+
+fn a_worker_that_ends_takes_its_release_back(app: &App<'_>) {
+    app.edit(".factory/app.conf", "overlap=no", "overlap=yes");
+    app.build("6.0.0");
+    passed(&app.install("6.0.0"));
+    app.journey.wait_until("[ $(pgrep -u app-shop -fc bin/work) = 1 ]");
+    for (version, bad, why) in [
+        ("6.1.0", "#!/bin/sh\necho no queue at $DATABASE_URL\nsleep 1\nexit 4\n", "no queue at ***"),
+        ("6.2.0", "#!/bin/sh\necho all done\n", "all done"),
+        ("6.3.0", "#!/no/such/program\n", "bin/work"),
+    ] {
+        program(app, "bin/work", bad);
+        app.build(version);
+        let before = app.journey.inside("pgrep -u app-shop -f bin/work");
+        let install = format!(".factory/deploy install .factory/dist/shop-{version}.tar.gz {version}");
+        let (load, _) = under_load(app, None, &install, 76);
+        assert!(load.failed.is_empty() && load.sent > 50, "{:?}", load.failed);
+        assert_eq!(load.versions.keys().collect::<Vec<_>>(), ["6.0.0"]);
+        let said = code(&app.install(version), 76);
+        assert!(said.contains("its worker mail ended by itself; 6.0.0 still serves") && said.contains(why), "{said}");
+        assert_eq!(app.journey.inside("pgrep -u app-shop -f bin/work"), before);
+        assert_eq!(app.status()["healthy"], true);
+    }
+    // With those that do not run at once, the old one comes back.
+    app.edit(".factory/app.conf", "overlap=yes", "overlap=no");
+    app.build("6.4.0");
+    let said = code(&app.install("6.4.0"), 76);
+    assert!(said.contains("6.0.0 still serves"), "{said}");
+    assert_eq!(staff(app), ["mail.service 6.0.0"]);
+    app.edit(".factory/app.conf", "overlap=no", "overlap=yes");
+    program(app, "bin/work", WORK);
+    let hostile = |line: &str| {
+        let make = "rm -rf ../x && mkdir -p ../x && cp -r bin .factory ../x/ && rm -r ../x/.factory/dist && cd ../x";
+        let make = format!("{make} && echo \"{line}\" >>.factory/app.conf && tar -czf ../x.tar.gz . && cd -");
+        code(&app.deploy(&format!("{make} && .factory/deploy install ../x.tar.gz 9")), 65)
+    };
+    for name in ["../../x", "a.service", "A", "-a", "%n", "a b", "a-name-of-17-chars", "\\$(id)"] {
+        assert!(hostile(&format!("worker.{name}=x")).contains("each NAME must match"), "{name}");
+    }
+}
+
+fn only_those_of_the_current_release_run(app: &App<'_>) {
+    // One that ends later starts again; meanwhile all is not well.
+    app.journey.inside("pkill -KILL -u app-shop -f bin/work");
+    code(&app.deploy(".factory/deploy status"), 1);
+    app.journey.wait_until("[ $(pgrep -u app-shop -fc bin/work) = 1 ]");
+    code(&app.deploy(".factory/deploy status"), 0);
+    app.journey.inside("systemctl stop 'app-shop@*.mail.service'");
+    code(&app.deploy(".factory/deploy status"), 1);
+    app.build("7.0.0");
+    passed(&app.install("7.0.0"));
+    app.journey.inside("systemctl stop 'app-shop@*.mail.service'");
+    assert!(passed(&app.install("7.0.0")).contains("7.0.0 serves on"));
+    assert_eq!(staff(app), ["mail.service 7.0.0"]);
+
+    // A deployment that is killed while it watches the workers; the next command ends what it left.
+    app.build("7.1.0");
+    app.journey.inside(
+        "timeout -s KILL 60 factory-deploy install shop 7.1.0 </home/deploy/shop/.factory/dist/shop-7.1.0.tar.gz >/dev/null 2>&1 & \
+         until [ $(pgrep -u app-shop -fc bin/work) = 2 ]; do sleep 0.05; done; pkill -KILL -f 'factory-deploy install shop 7.1.0'",
+    );
+    code(&app.deploy(".factory/deploy rollback production none"), 64);
+    app.journey.wait_until("[ $(pgrep -u app-shop -fc bin/work) = 1 ]");
+    assert_eq!(staff(app), ["mail.service 7.0.0"]);
+    app.journey.inside("systemctl stop factory-apps.slice factory-edge; systemctl start multi-user.target");
+    app.journey.wait_until("[ $(pgrep -u app-shop -fc bin/work) = 1 ] && curl -fsS http://127.0.0.1:8100/ >/dev/null");
+    assert_eq!(staff(app), ["mail.service 7.0.0"]);
+    assert_eq!(app.journey.inside("systemctl list-units --plain --no-legend --state=active 'app-shop@*' | wc -l"), "2");
+    assert_eq!(app.status()["healthy"], true);
+
+    // A release without one.
+    app.edit(".factory/app.conf", "worker.mail=bin/work", "# worker.mail=bin/work");
+    app.build("7.2.0");
+    passed(&app.install("7.2.0"));
+    app.journey.wait_until("[ $(pgrep -u app-shop -fc bin/work) = 0 ]");
+    assert_eq!(app.status()["workers"], serde_json::json!({}));
+    passed(&app.deploy(".factory/deploy rollback"));
+    assert_eq!(staff(app), ["mail.service 7.0.0"]);
+    app.evidence();
+    app.journey.inside("factory-deploy remove");
+    assert_eq!(app.journey.inside("ls /etc/systemd/system | grep ^app- || true; pgrep -fc bin/work || true"), "0");
 }

@@ -115,6 +115,9 @@ fn what_breaks_the_contract_is_found() {
         ("health=/healthz", "health=healthz", "health must match"),
         ("keep=5", "keep = 5", "not KEY=value"),
         ("keep=5", "keep=5\nmigrate_seconds=0", "migrate_seconds must match"),
+        ("keep=5", "keep=5\nworker.a-name-too-long-for-it=x", "worker.a-name-too-long-for-it must match"),
+        ("keep=5", "keep=5\nworker.mail=", "worker.mail names no command"),
+        ("run=bin/serve", "site=bin\nworker.mail=x", "a site runs no program"),
         ("port.staging=8101", "port.staging=8100", "used twice: port 8100"),
     ] {
         assert!(conf.contains(from), "{conf}");
