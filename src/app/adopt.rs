@@ -5,7 +5,7 @@ use std::path::Path;
 use super::detect::{Facts, Source, detect};
 use super::entry::AppEntry;
 use super::scaffold::{self, commit, contract, is_free, is_named};
-use super::trial::{self, Outcome};
+use super::trial::{self, Outcome, Shown};
 use super::{ADOPT_BRANCH, AppError, Made, Request, Trial};
 use crate::git::Git;
 use crate::git::write::Edit;
@@ -81,15 +81,16 @@ impl Repo {
         if known.is_none() {
             let first = scaffold::render(request, entry, components, Some(&facts))?;
             let edits = edits(&first.files, &there).0;
-            outcome = match trial::run(&self.git, &self.head, request, &facts, &edits, say)? {
+            let Shown { outcome: shown, ended } = trial::run(&self.git, &self.head, request, &facts, &edits, say)?;
+            for (name, why) in ended {
+                facts.turn_off(&name, why);
+            }
+            outcome = match shown {
                 Outcome::Answered(health) => {
-                    let path = health.value.clone();
                     facts.health = Some(health);
-                    Trial::Answered { path }
+                    answered(&facts)
                 }
-                Outcome::Served => {
-                    Trial::Answered { path: facts.health.as_ref().map_or("/", |said| &said.value).to_owned() }
-                }
+                Outcome::Served => answered(&facts),
                 Outcome::Built => Trial::Built,
                 Outcome::NotTried(why) => Trial::NotTried { why },
             };
@@ -127,6 +128,15 @@ impl Repo {
             why: refusal.why,
             hints: refusal.hints,
         })
+    }
+}
+
+fn answered(facts: &Facts) -> Trial {
+    let on = facts.workers.iter().filter(|worker| worker.off.is_none());
+    Trial::Answered {
+        path: facts.health.as_ref().map_or("/", |said| &said.value).to_owned(),
+        migrated: facts.migrate.is_some(),
+        workers: on.map(|worker| worker.name.clone()).collect(),
     }
 }
 

@@ -131,10 +131,14 @@ pub enum Made {
 /// What became of building and starting an adopted application once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// It was built, and answered 200 on this path.
+    /// It was built, and answered 200.
     Answered {
-        /// The path.
+        /// The path on which it did.
         path: String,
+        /// Whether its migration ran before.
+        migrated: bool,
+        /// Its workers that stayed alive.
+        workers: Vec<String>,
     },
     /// A site: it was built, and its first page is there. No program serves it.
     Built,

@@ -84,6 +84,14 @@ struct Add {
     #[arg(long, value_name = "DIR", requires = "adopt")]
     output: Option<String>,
 
+    /// With --adopt: what runs before a release starts, such as a migration; '' for nothing
+    #[arg(long, value_name = "COMMAND", requires = "adopt")]
+    migrate: Option<String>,
+
+    /// With --adopt: a process without a port; give one for each, and NAME= for one that is not to run
+    #[arg(long = "worker", value_name = "NAME=COMMAND", requires = "adopt")]
+    workers: Vec<String>,
+
     /// With --adopt: do not build and start it once
     #[arg(long, requires = "adopt")]
     no_trial: bool,
@@ -154,6 +162,8 @@ impl App {
             run: command.run.clone(),
             health: command.health.clone(),
             output: command.output.clone(),
+            migrate: command.migrate.clone(),
+            workers: command.workers.clone(),
         };
         let request = Request {
             description: command.description.clone(),
@@ -187,7 +197,9 @@ fn json(added: &Added) -> serde_json::Value {
         Made::AlreadyThere => ("already-there", &[][..], &[][..]),
     };
     let trial = match &added.made {
-        Made::Adopted { trial: Trial::Answered { path }, .. } => json!({ "result": "answered", "health": path }),
+        Made::Adopted { trial: Trial::Answered { path, migrated, workers }, .. } => {
+            json!({ "result": "answered", "health": path, "migrated": migrated, "workers": workers })
+        }
         Made::Adopted { trial: Trial::Built, .. } => json!({ "result": "built" }),
         Made::Adopted { trial: Trial::NotTried { why }, .. } => json!({ "result": "not-tried", "reason": why }),
         _ => serde_json::Value::Null,
@@ -210,7 +222,15 @@ fn text(name: &str, added: &Added, path: &str) -> String {
                 lines.push(format!("unchanged: {}", kept.join(", ")));
             }
             lines.push(match trial {
-                Trial::Answered { path } => format!("tested: it builds, starts, and answers 200 on {path}"),
+                Trial::Answered { path, migrated, workers } => {
+                    let migrates = if *migrated { "migrates, " } else { "" };
+                    let run = if workers.is_empty() {
+                        String::new()
+                    } else {
+                        format!("; workers run: {}", workers.join(", "))
+                    };
+                    format!("tested: it builds, {migrates}starts, and answers 200 on {path}{run}")
+                }
                 Trial::Built => "tested: it builds, and has its index.html".into(),
                 Trial::NotTried { why } => format!("not tried: {why}"),
             });

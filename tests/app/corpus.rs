@@ -139,7 +139,7 @@ fn answers(name: &str) -> String {
     let control = ControlRepo::new("defaults");
     let adopted = adopt(&control, name, |request| request.trial = true);
     let path = match &adopted.made {
-        Ok(Made::Adopted { trial: Trial::Answered { path }, .. }) => path.clone(),
+        Ok(Made::Adopted { trial: Trial::Answered { path, .. }, .. }) => path.clone(),
         Ok(Made::Adopted { trial: Trial::Built, .. }) => "/".into(),
         other => panic!("{name}: {other:?}"),
     };
@@ -156,6 +156,55 @@ fn python_is_built_and_answers() {
     if ready() && support::available(&["pip3"]) {
         assert_eq!(answers("wsgi"), "/up");
     }
+}
+
+#[test]
+fn a_migration_and_workers_are_tried() {
+    if !ready() || !support::available(&["pip3"]) {
+        return;
+    }
+    let alone = ["--user", "--map-current-user", "--net", "--", "true"];
+    if !support::satisfied("namespaces of users", run(Path::new("/"), "unshare", &alone).status.success()) {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let adopted = adopt(&control, "queue", |request| request.trial = true);
+    let Ok(Made::Adopted { trial, notes, .. }) = &adopted.made else { panic!("{:?}", adopted.made) };
+    // The worker that finds a network ends.
+    let (path, workers) = ("/up".into(), vec!["worker".into()]);
+    assert_eq!(*trial, Trial::Answered { path, migrated: true, workers });
+    let why = "it ended with exit code 1 in a trial without a network: no mail server ";
+    assert!(
+        notes.iter().any(|note| note.starts_with(&format!("the worker worker-mail is off, since {why}"))),
+        "{notes:?}"
+    );
+    let text = contract(&adopted);
+    assert!(
+        text.contains("\nmigrate=python3 migrate.py\n") && text.contains("\nworker.worker=python3 worker.py\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("\n# off, since {why}")) && text.contains("\n# worker.worker-mail=python3 mail.py\n"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "{text}");
+
+    // One that fails is no success, and the flags decide otherwise.
+    fs::remove_dir_all(&adopted.folder).unwrap();
+    let with = |migrate: &str| {
+        let adopted = adopt(&control, "queue", |request| {
+            request.trial = true;
+            request.wishes.migrate = Some(migrate.into());
+            request.wishes.workers = vec!["worker-mail=".into(), "worker=".into()];
+        });
+        fs::remove_dir_all(&adopted.folder).unwrap();
+        adopted.made
+    };
+    let error = with("python3 migrate.py && python3 migrate.py").unwrap_err();
+    assert!(error.to_string().contains("its migration ends with exit code 1: python3 migrate.py &&"), "{error}");
+    assert!(error.to_string().contains("table jobs already exists"), "{error}");
+    assert!(error.hints()[0].contains("--migrate ''"), "{:?}", error.hints());
+    assert!(with("").unwrap_err().to_string().contains("it builds, but ends with exit code 1"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Facts, Said};
+use super::{Facts, Said, Worker};
 
 impl Facts {
     /// The lines that say how the application is built and run.
@@ -20,6 +20,8 @@ impl Facts {
             value(&mut out, "start", "what serves on $ADDRESS and $PORT", self.start.as_ref());
             value(&mut out, "program", "the program that the build makes", self.program.as_ref());
             value(&mut out, "port_variable", "the variable that it takes its port from", self.port_variable.as_ref());
+            value(&mut out, "migrate", "what runs once for each release, before it starts", self.migrate.as_ref());
+            self.beside(&mut out);
         }
         out.push('\n');
         names(
@@ -45,6 +47,19 @@ impl Facts {
         };
         let _ = writeln!(out, "# {about}\n# from {origin}\nhealth={path}");
         out
+    }
+
+    fn beside(&self, out: &mut String) {
+        if !self.workers.is_empty() {
+            out.push_str("\n# Processes without a port, which run besides it.\n");
+        }
+        for Worker { name, said, off } in &self.workers {
+            let _ = writeln!(out, "# from {}", said.origin);
+            match off {
+                None => _ = writeln!(out, "worker.{name}={}", said.value),
+                Some(why) => _ = writeln!(out, "# off, since {why}:\n# worker.{name}={}", said.value),
+            }
+        }
     }
 
     fn commands(out: &mut String, key: &str, about: &str, steps: &[Said]) {

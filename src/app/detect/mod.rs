@@ -4,6 +4,7 @@
 //! container file, lock files and manifests of the language, the `Procfile`. What stays ambiguous, or cannot be built yet, is refused
 //! with the flags that decide it. Every value keeps its origin, which `.factory/app.conf` names.
 
+mod compose;
 mod conf;
 mod container;
 mod environment;
@@ -12,6 +13,7 @@ mod html;
 mod hugo;
 mod node;
 mod platform;
+mod processes;
 mod procfile;
 mod python;
 mod refuse;
@@ -20,6 +22,7 @@ mod source;
 
 use super::AppKind;
 pub(crate) use environment::HEALTH_PATHS;
+pub(crate) use processes::Worker;
 pub(crate) use source::{Said, Source};
 use source::{is_line, is_plain};
 
@@ -66,6 +69,10 @@ pub struct Wishes {
     pub health: Option<String>,
     /// The folder that a build of a site leaves.
     pub output: Option<String>,
+    /// The command that runs before a release starts; an empty one for none.
+    pub migrate: Option<String>,
+    /// Processes without a port, each `NAME=COMMAND`; an empty command for one that is not to run.
+    pub workers: Vec<String>,
 }
 
 /// What is known of a repo.
@@ -81,6 +88,13 @@ pub(crate) struct Facts {
     pub(crate) start: Option<Said>,
     /// The file that the build makes and `start` runs.
     pub(crate) program: Option<Said>,
+    /// The command that runs once for each release, before it starts.
+    pub(crate) migrate: Option<Said>,
+    pub(crate) workers: Vec<Worker>,
+    /// What a line that serves runs before that.
+    pub(super) before: Option<Said>,
+    /// The migration that files of a framework tell of.
+    pub(super) framework: Option<Said>,
     /// The folder that a web server shows.
     pub(crate) output: Option<Said>,
     /// The variable that the program takes its port from, unless it is `PORT`.
@@ -150,7 +164,9 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         facts.health_is_a_guess = false;
         facts.port_variable = None;
         facts.env.clear();
+        (facts.migrate, facts.workers) = (None, Vec::new());
     } else {
+        processes::read(source, wishes, &mut facts);
         environment::read(source, stack, &mut facts);
     }
     keep_lines(&mut facts);
@@ -180,6 +196,12 @@ fn keep_lines(facts: &mut Facts) {
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     facts.port_variable = facts.port_variable.take().filter(|said| said.value != "PORT" && is_name(&said.value));
     facts.start = facts.start.take().filter(fits);
+    facts.migrate = facts.migrate.take().filter(fits);
+    facts.workers.retain(|worker| fits(&worker.said));
+    if facts.workers.len() > processes::MOST {
+        let off: Vec<_> = facts.workers.drain(processes::MOST..).map(|worker| worker.name).collect();
+        facts.notes.push(format!("releases run at most {} workers, and not {}", processes::MOST, off.join(", ")));
+    }
     facts.output = facts.output.take().filter(|said| is_plain(&said.value) && !said.value.starts_with('/'));
     facts.health = facts.health.take().filter(|said| is_health_path(&said.value));
 }
@@ -201,6 +223,7 @@ fn check(wishes: &Wishes) -> Result<(), Refusal> {
             ));
         }
     }
+    processes::check(wishes)?;
     if wishes.health.as_ref().is_some_and(|path| !is_health_path(path)) {
         return Err(Refusal::new(
             "--health is not a path of letters, digits, / . _ and -",

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::procfile::{bound, split};
+use super::processes::add;
+use super::procfile::{bound, split, tool};
 use super::source::{Said, Source, lines};
 use super::{Facts, is_health_path};
 
@@ -11,12 +12,34 @@ const YAML: [&str; 6] =
     ["render.yaml", "render.yml", ".do/app.yaml", ".do/deploy.template.yaml", "spec.yaml", "spec.yml"];
 /// What the keys of those files mean.
 const HEALTH: [&str; 2] = ["healthCheckPath", "http_path"];
-const START: [&str; 2] = ["startCommand", "run_command"];
+const START: [&str; 3] = ["startCommand", "run_command", "dockerCommand"];
 const MOUNT: [&str; 1] = ["mountPath"];
 const OUTPUT: [&str; 2] = ["staticPublishPath", "output_dir"];
+/// Words of commands that bring a database to the state that a release needs.
+const MIGRATIONS: [&str; 9] = [
+    "alembic upgrade",
+    "db upgrade",
+    "manage.py migrate",
+    "db:migrate",
+    "db:prepare",
+    "migrate deploy",
+    "migrate:latest",
+    "sqlx migrate run",
+    "diesel migration run",
+];
 /// Variables that a platform or the factory sets itself.
-pub(super) const SET: [&str; 9] =
-    ["PORT", "HOST", "ADDRESS", "APP_ENVIRONMENT", "APP_VERSION", "NODE_ENV", "PATH", "HOME", "PYTHONUNBUFFERED"];
+pub(super) const SET: [&str; 10] = [
+    "PORT",
+    "HOST",
+    "ADDRESS",
+    "APP_DATA",
+    "APP_ENVIRONMENT",
+    "APP_VERSION",
+    "NODE_ENV",
+    "PATH",
+    "HOME",
+    "PYTHONUNBUFFERED",
+];
 
 pub(super) fn read(source: &Source, facts: &mut Facts) {
     fly(source, facts);
@@ -32,6 +55,17 @@ pub(super) fn read(source: &Source, facts: &mut Facts) {
 fn health(facts: &mut Facts, path: &str, origin: impl FnOnce() -> String) {
     if facts.health.is_none() && is_health_path(path) {
         facts.health = Some(Said::new(path, origin()));
+    }
+}
+
+/// Whether a command does nothing but migrate, as far as its words tell.
+pub(super) fn is_migration(command: &str) -> bool {
+    MIGRATIONS.iter().any(|words| command.contains(words))
+}
+
+fn migrate(facts: &mut Facts, command: &str, origin: String) {
+    if facts.migrate.is_none() && !command.trim().is_empty() {
+        facts.migrate = Some(Said::new(tool(command), origin));
     }
 }
 
@@ -71,6 +105,26 @@ fn fly(source: &Source, facts: &mut Facts) {
     if let Some(command) = command.filter(|command| !command.is_empty()) {
         start(facts, command, source.place(FILE, command));
     }
+    // Groups of processes that no service names are reached by nobody.
+    let reached: Vec<&str> = service
+        .into_iter()
+        .chain(services.filter_map(toml::Value::as_table))
+        .filter_map(|service| service.get("processes")?.as_array())
+        .flatten()
+        .filter_map(toml::Value::as_str)
+        .collect();
+    for (name, command) in processes.into_iter().flatten() {
+        if let Some(command) = command.as_str()
+            && !["app", "web"].contains(&name.as_str())
+            && !reached.contains(&name.as_str())
+        {
+            add(facts, name, command, source.place(FILE, command));
+        }
+    }
+    let release = config.get("deploy").and_then(|deploy| deploy.get("release_command")?.as_str());
+    if let Some(command) = release {
+        migrate(facts, command, source.place(FILE, "release_command"));
+    }
     let mounts = match config.get("mounts") {
         Some(toml::Value::Array(all)) => all.iter().collect(),
         Some(one) => vec![one],
@@ -80,28 +134,70 @@ fn fly(source: &Source, facts: &mut Facts) {
     facts.data.extend(folders.map(|folder| Said::new(folder, source.place(FILE, folder))));
 }
 
-/// The first command that serves is the one that counts. What such a line runs before it is only noted.
+/// The first command that serves is the one that counts.
 fn start(facts: &mut Facts, command: &str, origin: String) {
     if facts.start.is_some() {
         return;
     }
     let (before, serves) = split(command);
-    if let Some(before) = before.filter(|text| super::is_line(text)) {
-        facts.notes.push(format!("{origin} runs this before each start; releases do not: {before}"));
+    if let Some(before) = before {
+        facts.before = Some(Said::new(tool(before), &origin));
     }
     facts.start = Some(Said::new(bound(serves), origin));
 }
 
+/// An element of a list of services, workers or jobs.
+#[derive(Debug, Default)]
+struct Part {
+    section: String,
+    kind: String,
+    name: String,
+    command: Option<Said>,
+}
+
+impl Part {
+    /// What its command is, which its other keys say.
+    fn settle(self, facts: &mut Facts) {
+        let Some(said) = self.command else { return };
+        match (self.section.as_str(), self.kind.as_str()) {
+            ("workers", _) | (_, "worker") => add(facts, &self.name, &said.value, said.origin),
+            ("jobs", "PRE_DEPLOY") => migrate(facts, &said.value, said.origin),
+            ("jobs", _) | (_, "cron") => {
+                facts.notes.push(format!("{} is the command of a job, which releases do not run", said.origin));
+            }
+            _ => start(facts, &said.value, said.origin),
+        }
+    }
+}
+
 fn yaml(file: &str, text: &str, facts: &mut Facts) {
     let mut last_env: Option<Said> = None;
+    let (mut section, mut part, mut element) = (String::new(), Part::default(), 0);
     for (number, line) in lines(text) {
+        let depth = line.len() - line.trim_start().len();
+        let begins = line.trim_start().starts_with("- ");
+        if depth == 0 && !begins {
+            section = line.split(':').next().unwrap_or_default().to_owned();
+            element = usize::MAX;
+        }
+        if begins && (element == usize::MAX || depth == element) {
+            element = depth;
+            std::mem::replace(&mut part, Part { section: section.clone(), ..Part::default() }).settle(facts);
+        }
+        let is_of_element = begins && depth == element || !begins && depth == element.saturating_add(2);
         let Some((key, value)) = line.trim().trim_start_matches("- ").split_once(':') else { continue };
         let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
         let (key, origin) = (key.trim(), || format!("{file}, line {number}"));
         if HEALTH.contains(&key) {
             health(facts, value, origin);
         } else if START.contains(&key) && !value.is_empty() {
-            start(facts, value, origin());
+            part.command.get_or_insert_with(|| Said::new(value, origin()));
+        } else if key == "preDeployCommand" {
+            migrate(facts, value, origin());
+        } else if is_of_element && ["type", "kind"].contains(&key) {
+            value.clone_into(&mut part.kind);
+        } else if is_of_element && key == "name" {
+            value.clone_into(&mut part.name);
         } else if MOUNT.contains(&key) {
             facts.data.push(Said::new(value, origin()));
         } else if OUTPUT.contains(&key) {
@@ -116,9 +212,11 @@ fn yaml(file: &str, text: &str, facts: &mut Facts) {
             facts.env.push(name);
         }
     }
+    part.settle(facts);
 }
 
-/// `app.json`: names of variables, and which are required.
+/// `app.json`: names of variables, and which are required. Dokku runs `predeploy` before each release. Heroku runs `postdeploy` once for
+/// each application, but what it is there is often what a release needs.
 fn heroku(source: &Source, facts: &mut Facts) {
     const FILE: &str = "app.json";
     let Some(config) = json(source, FILE) else { return };
@@ -128,6 +226,12 @@ fn heroku(source: &Source, facts: &mut Facts) {
         if !optional && !SET.contains(&name.as_str()) {
             facts.env.push(Said::new(name, source.place(FILE, &format!("\"{name}\""))));
         }
+    }
+    let scripts = config.get("scripts");
+    let before = scripts.and_then(|all| all.get("dokku")?.get("predeploy")?.as_str());
+    let after = scripts.and_then(|all| all.get("postdeploy")?.as_str()).filter(|command| is_migration(command));
+    if let Some(command) = before.or(after) {
+        migrate(facts, command, source.place(FILE, if before.is_some() { "\"predeploy\"" } else { "\"postdeploy\"" }));
     }
 }
 
@@ -147,6 +251,11 @@ fn railway(source: &Source, facts: &mut Facts) {
     }
     if let Some(command) = text("startCommand") {
         start(facts, command, source.place(file, "startCommand"));
+    }
+    let first = deploy.get("preDeployCommand");
+    let first = first.and_then(|one| one.as_str().or_else(|| one.get(0)?.as_str()));
+    if let Some(command) = first {
+        migrate(facts, command, source.place(file, "preDeployCommand"));
     }
 }
 

@@ -2,13 +2,25 @@
 
 use super::source::{Said, Source, lines};
 
+/// Its processes, in its order.
+pub(super) fn processes(source: &Source) -> impl Iterator<Item = (String, Said)> {
+    source.text("Procfile").map(lines).into_iter().flatten().filter_map(|(number, line)| {
+        let (name, command) = line.split_once(':')?;
+        Some((name.trim().to_owned(), Said::new(command.trim(), format!("Procfile, line {number}"))))
+    })
+}
+
+/// The command of one of them.
+pub(super) fn process(source: &Source, name: &str) -> Option<Said> {
+    processes(source).find(|(other, said)| other == name && !said.value.is_empty()).map(|(_, said)| said)
+}
+
 /// The command that serves, and what runs before it at each start: `migrate; gunicorn app:app` has both.
-pub(super) fn web(source: &Source) -> Option<(Said, Option<String>)> {
-    let text = source.text("Procfile")?;
-    let (number, command) = lines(text).find_map(|(number, line)| Some((number, line.strip_prefix("web:")?.trim())))?;
-    let (before, serve) = split(command);
-    let origin = format!("Procfile, line {number}");
-    (!serve.is_empty()).then(|| (Said::new(bound(serve), origin), before.map(str::to_owned)))
+pub(super) fn web(source: &Source) -> Option<(Said, Option<Said>)> {
+    let said = process(source, "web")?;
+    let (before, serve) = split(&said.value);
+    let before = before.map(|before| Said::new(tool(before), &said.origin));
+    (!serve.is_empty()).then(|| (Said::new(bound(serve), &said.origin), before))
 }
 
 /// The last command of a list, and those before it.
@@ -37,6 +49,19 @@ pub(super) fn bound(command: &str) -> String {
         }
         "gunicorn" | "uvicorn" | "hypercorn" => format!("python3 -m {command}"),
         "python" => format!("python3 {rest}"),
+        _ => command.to_owned(),
+    }
+}
+
+/// The command of a program that listens nowhere. A tool of Python is run by the interpreter that its packages are for.
+pub(super) fn tool(command: &str) -> String {
+    if !command.contains(['"', '\'']) && command.contains("&&") {
+        return command.split("&&").map(|one| tool(one.trim())).collect::<Vec<_>>().join(" && ");
+    }
+    let command = command.strip_prefix("exec ").unwrap_or(command).trim();
+    match command.split_once(' ') {
+        Some(("python", rest)) => format!("python3 {rest}"),
+        Some(("flask" | "alembic" | "celery", _)) => format!("python3 -m {command}"),
         _ => command.to_owned(),
     }
 }

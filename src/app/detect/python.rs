@@ -31,23 +31,22 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
     if let Some(run) = &wishes.run {
         facts.start = Some(Said::new(procfile::bound(run), "--run"));
     }
+    let found = objects(source);
+    facts.framework = migration(source, &pins, &found);
     if facts.start.is_some() {
         return Ok(());
     }
-    let found = objects(source);
     let web = procfile::web(source);
     let server =
         |asgi: bool| SERVERS.iter().find(|(name, speaks)| *speaks == asgi && pins.iter().any(|(pin, _)| pin == name));
     match (&found[..], web) {
-        ([object], web) if server(object.asgi).is_some() => {
+        ([object], _) if server(object.asgi).is_some() => {
             let (server, _) = server(object.asgi).unwrap_or(&SERVERS[0]);
             let pin = pins.iter().find(|(pin, _)| pin == server).map_or("", |(_, origin)| origin);
             facts.start = Some(Said::new(command(server, object), format!("{} and {pin}", object.origin)));
-            note_before(facts, web.and_then(|(_, before)| before));
         }
-        (_, Some((start, before))) => {
+        (_, Some((start, _))) => {
             facts.start = Some(start);
-            note_before(facts, before);
         }
         ([], None) => {
             return Err(Refusal::new(
@@ -84,10 +83,27 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
     Ok(())
 }
 
-fn note_before(facts: &mut Facts, before: Option<String>) {
-    if let Some(before) = before.filter(|text| super::is_line(text)) {
-        facts.notes.push(format!("the Procfile runs this before each start; releases do not: {before}"));
+/// The migration of a framework whose files leave no doubt that it has some.
+fn migration(source: &Source, pins: &[(String, String)], objects: &[Object]) -> Option<Said> {
+    let has = |name: &str| pins.iter().any(|(pin, _)| pin == name);
+    let is_step = |path: &&str| {
+        let name = path.rsplit_once("/migrations/").map_or("", |(_, name)| name);
+        name.ends_with(".py") && name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    if source.has("manage.py")
+        && let Some(first) = source.paths().find(is_step)
+    {
+        return Some(Said::new("python3 manage.py migrate --noinput", format!("manage.py and {first}")));
     }
+    if source.has("migrations/env.py") && has("flask-migrate") {
+        // Without an object at hand it finds its own by its rules.
+        let app = match objects {
+            [Object { module, name, factory: false, .. }] => format!("--app {module}:{name} "),
+            _ => String::new(),
+        };
+        return Some(Said::new(format!("python3 -m flask {app}db upgrade"), "migrations/env.py"));
+    }
+    (source.has("alembic.ini") && has("alembic")).then(|| Said::new("python3 -m alembic upgrade head", "alembic.ini"))
 }
 
 fn command(server: &str, object: &Object) -> String {

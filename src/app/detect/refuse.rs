@@ -29,7 +29,7 @@ const UNKNOWN: [(&str, &str); 9] = [
     ("bun.lock", "Bun"),
 ];
 pub(super) const CONTAINER: [&str; 2] = ["Containerfile", "Dockerfile"];
-const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+pub(super) const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 /// Files and folders of tools that keep several packages in one repo.
 const WORKSPACES: [&str; 5] = ["pnpm-workspace.yaml", "lerna.json", "nx.json", "turbo.json", "go.work"];
 

@@ -71,10 +71,136 @@ fn a_procfile_serves_with_its_last_command() {
     assert_eq!(start("gunicorn a:b --log-file -").0, "python3 -m gunicorn --bind \"$ADDRESS:$PORT\" a:b --log-file -");
     assert_eq!(start("gunicorn -b :$PORT a:b").0, "python3 -m gunicorn -b :$PORT a:b");
     assert_eq!(start("uvicorn a:b --port=$PORT").0, "python3 -m uvicorn a:b --port=$PORT");
-    let (serves, notes) = start("flask db upgrade && exec python app.py");
+    let (serves, notes) = start("python make.py && exec python app.py");
     assert_eq!(serves, "python3 app.py");
-    assert!(notes[0].ends_with(": flask db upgrade"), "{notes:?}");
+    assert_eq!(notes, ["Procfile, line 2 runs this before each start; releases do not: python3 make.py"]);
     assert_eq!(start("sh -c 'a && b'").0, "sh -c 'a && b'");
+}
+
+#[test]
+fn a_migration_is_found_where_its_owner_proved_it() {
+    let django = ("manage.py", "");
+    let alembic = ("requirements.txt", "flask\ngunicorn\nalembic\n");
+    let flask = ("requirements.txt", "flask\ngunicorn\nFlask-Migrate==4\n");
+    for (files, command, origin) in [
+        (&[("Procfile", "web: x\nrelease: flask db upgrade\n")][..], "python3 -m flask db upgrade", "Procfile, line 2"),
+        (&[("Procfile", "web: flask db upgrade; x\n")], "python3 -m flask db upgrade", "Procfile, line 1"),
+        (&[("fly.toml", "[deploy]\nrelease_command = \"bin/migrate all\"\n")], "bin/migrate all", "fly.toml, line 2"),
+        (
+            &[("render.yaml", "services:\n- type: web\n  preDeployCommand: python m.py && alembic upgrade head\n")],
+            "python3 m.py && python3 -m alembic upgrade head",
+            "render.yaml, line 3",
+        ),
+        (
+            &[(
+                ".do/app.yaml",
+                "jobs:\n- kind: PRE_DEPLOY\n  name: m\n  run_command: sh m\nservices:\n- run_command: x\n",
+            )],
+            "sh m",
+            ".do/app.yaml, line 4",
+        ),
+        (&[("railway.json", "{\"deploy\": {\"preDeployCommand\": [\"sh m\"]}}")], "sh m", "railway.json, line 1"),
+        (&[("app.json", "{\"scripts\": {\"dokku\": {\"predeploy\": \"sh m\"}}}")], "sh m", "app.json, line 1"),
+        (
+            &[("app.json", "{\"scripts\": {\"postdeploy\": \"python manage.py migrate\"}}")],
+            "python3 manage.py migrate",
+            "app.json, line 1",
+        ),
+        (
+            &[(
+                "compose.yaml",
+                "services:\n  web:\n    build: .\n  m:\n    build: .\n    command: alembic upgrade head\n",
+            )],
+            "python3 -m alembic upgrade head",
+            "compose.yaml, line 6",
+        ),
+        (
+            &[django, ("shop/migrations/0001_a.py", "")],
+            "python3 manage.py migrate --noinput",
+            "manage.py and shop/migrations/0001_a.py",
+        ),
+        (&[flask, ("migrations/env.py", "")], "python3 -m flask --app app:app db upgrade", "migrations/env.py"),
+        (&[alembic, ("alembic.ini", "")], "python3 -m alembic upgrade head", "alembic.ini"),
+        // None of these is sure.
+        (&[("app.json", "{\"scripts\": {\"postdeploy\": \"sh seed\"}}")], "", ""),
+        (&[django], "", ""),
+        (&[("alembic.ini", "")], "", ""),
+    ] {
+        let rest = [APP, PINS].into_iter().filter(|(name, _)| !files.iter().any(|(other, _)| other == name));
+        let wishes = Wishes { run: Some("x".into()), ..Wishes::default() };
+        let source = Source::of(&rest.chain(files.iter().copied()).collect::<Vec<_>>());
+        let facts = detect(&source, &wishes, None).unwrap_or_else(|refusal| panic!("{files:?}: {refusal:?}"));
+        assert_eq!(said(facts.migrate.as_ref()), (command, origin), "{files:?}");
+        let line = format!("\n# what runs once for each release, before it starts, from {origin}\nmigrate={command}\n");
+        assert_eq!(facts.lines().contains(&line), !command.is_empty(), "{}", facts.lines());
+        for (wish, command) in [("sh mine", "sh mine"), ("", "")] {
+            let facts = detect(&source, &Wishes { migrate: Some(wish.into()), ..wishes.clone() }, None).unwrap();
+            assert_eq!(said(facts.migrate.as_ref()).0, command);
+        }
+    }
+}
+
+#[test]
+fn what_listens_nowhere_is_a_worker() {
+    let workers = |file: (&str, &str)| {
+        let wishes = Wishes { run: Some("x".into()), ..Wishes::default() };
+        let facts = detect(&Source::of(&[APP, PINS, file]), &wishes, None).unwrap();
+        let line = |worker: &super::Worker| format!("{}={} # {}", worker.name, worker.said.value, worker.said.origin);
+        (facts.workers.iter().map(line).collect::<Vec<_>>(), facts.notes)
+    };
+    let (found, notes) = workers((
+        "Procfile",
+        "web: x\nworker: celery -A app worker\nworker_Mail: python mail.py\nclock: a; exec b\nother: y\nrelease: z\n",
+    ));
+    assert_eq!(
+        found,
+        [
+            "worker=python3 -m celery -A app worker # Procfile, line 2",
+            "worker-mail=python3 mail.py # Procfile, line 3",
+            "clock=sh -c 'a && exec b' # Procfile, line 4",
+        ]
+    );
+    assert_eq!(notes, ["Procfile, line 5 has the process other, which releases do not run; --worker adds it"]);
+    let fly =
+        "[http_service]\nprocesses = [\"app\", \"api\"]\n[processes]\napp = \"x\"\napi = \"y\"\nmail = \"sh mail\"\n";
+    assert_eq!(workers(("fly.toml", fly)).0, ["mail=sh mail # fly.toml, line 6"]);
+    let render = "services:\n  - type: worker\n    name: mail\n    startCommand: sh mail\n  - type: web\n    name: site\n    \
+                  envVars:\n      - key: A\n        fromService:\n          type: worker\n          name: x\n    startCommand: serve\n  \
+                  - type: cron\n    startCommand: sh nightly\n";
+    let (found, notes) = workers(("render.yaml", render));
+    assert_eq!(found, ["mail=sh mail # render.yaml, line 4"]);
+    assert_eq!(notes, ["render.yaml, line 14 is the command of a job, which releases do not run"]);
+    let read = facts(&[APP, PINS, ("render.yaml", render)]);
+    assert_eq!(said(read.start.as_ref()), ("serve", "render.yaml, line 12"));
+    let digital_ocean =
+        "name: shop\nservices:\n- name: web\n  run_command: serve\nworkers:\n- name: mail\n  run_command: sh mail\n";
+    assert_eq!(workers((".do/app.yaml", digital_ocean)).0, ["mail=sh mail # .do/app.yaml, line 7"]);
+    let compose = "x: 1\nservices:\n  web:\n    build: .\n    image: shop\n    ports:\n      - 80:80\n    command: serve\n  \
+                   mail:\n    image: shop\n    command: [\"sh\", \"-c\", \"a b\"]\n  seed:\n    build: .\n    profiles: [seed]\n    \
+                   command: sh seed\n  redis:\n    image: redis\n    command: redis-server --save 60 1\nvolumes:\n  data:\n";
+    assert_eq!(workers(("compose.yaml", compose)).0, ["mail=sh -c 'a b' # compose.yaml, line 11"]);
+}
+
+#[test]
+fn wishes_name_workers_and_end_them() {
+    let source = Source::of(&[APP, PINS, ("Procfile", "web: x\nworker: y\n")]);
+    let read = |workers: &[&str]| {
+        let workers = workers.iter().map(|wish| (*wish).to_owned()).collect();
+        detect(&source, &Wishes { workers, ..Wishes::default() }, None)
+    };
+    let found = read(&["worker=", "mail=sh mail"]).unwrap();
+    assert!(
+        found
+            .lines()
+            .contains("\n# Processes without a port, which run besides it.\n# from --worker\nworker.mail=sh mail\n")
+    );
+    assert!(!found.lines().contains("worker.worker"), "{}", found.lines());
+    for wrong in ["mail", "Mail=x", "-a=x", "a b=x", "a=x\ny", "aaaaaaaaaaaaaaaaa=x", "=x"] {
+        assert!(read(&[wrong]).unwrap_err().why.contains("--worker"), "{wrong}");
+    }
+    let many: Vec<String> = (0..9).map(|n| format!("w{n}=x")).collect();
+    let many = read(&many.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    assert!(many.workers.len() == 8 && many.notes[0].ends_with("and not w7, w8"), "{:?}", many.notes);
 }
 
 #[test]

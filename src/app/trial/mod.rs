@@ -1,11 +1,12 @@
 //! The trial: an adopted application is built and answers once before anything is written.
 //!
 //! It runs the repo's own code as the user, as a build by hand would: `.factory/build` on a commit that only a temporary repo has, then
-//! `.factory/run` from the archive that came out. Both are bounded in time and output, get little of the environment, and end with all
-//! that they started.
+//! `.factory/run` from the archive that came out: its migration, the program, its workers. All are bounded in time and output, get little
+//! of the environment, and end with all that they started.
 
 mod job;
 mod probe;
+mod processes;
 
 use std::fs;
 use std::io;
@@ -34,6 +35,14 @@ const NO_TOOL: i32 = 69;
 
 /// What a trial showed.
 #[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) outcome: Outcome,
+    /// Names of workers that ended, and why.
+    pub(super) ended: Vec<(String, String)>,
+}
+
+/// What became of what serves.
+#[derive(Debug)]
 pub(super) enum Outcome {
     /// It answered on a path that nothing named.
     Answered(Said),
@@ -53,13 +62,14 @@ pub(super) fn run(
     facts: &Facts,
     edits: &[Edit],
     say: &dyn Fn(&str),
-) -> Result<Outcome, AppError> {
+) -> Result<Shown, AppError> {
+    let only = |outcome| Shown { outcome, ended: Vec::new() };
     if !request.trial {
-        return Ok(Outcome::NotTried("--no-trial was given".into()));
+        return Ok(only(Outcome::NotTried("--no-trial was given".into())));
     }
     let no = |why: io::Error| AppError::NoTrial { dir: git.dir().to_owned(), why };
     if let Some(tool) = missing_tool(facts) {
-        return Ok(Outcome::NotTried(format!("{tool} is not installed")));
+        return Ok(only(Outcome::NotTried(format!("{tool} is not installed"))));
     }
     say(&format!(
         "building and starting the code of {} once, as you, in a temporary directory (--no-trial skips this)",
@@ -68,16 +78,18 @@ pub(super) fn run(
     let folder = crate::private::directory("factoryup-trial-").map_err(no)?;
     // Some read a file by that name.
     let environment = request.factory.environments.names.last().map_or("production", String::as_str);
-    let place = Place { root: folder.path(), facts, environment, dir: git.dir(), say };
-    let outcome = copy(git, head, request, edits, &folder.path().join("repo")).and_then(|()| place.build_and_start());
+    let settings = settings(facts, &folder.path().join("data")).map_err(no)?;
+    let place = Place { root: folder.path(), facts, environment, settings, dir: git.dir(), say };
+    let shown = copy(git, head, request, edits, &folder.path().join("repo")).and_then(|()| place.build_and_start());
     // A release is read-only.
     let _ = process::output(process::command("chmod").args(["-R", "u+w"]).arg(folder.path()), None, Budget::LOCAL);
-    outcome
+    shown
 }
 
 /// The first tool of the build or the start that is not here.
 fn missing_tool(facts: &Facts) -> Option<String> {
-    let words = facts.build.iter().chain(&facts.start).filter_map(|said| said.value.split(' ').next());
+    let words =
+        facts.build.iter().chain(&facts.start).chain(&facts.migrate).filter_map(|said| said.value.split(' ').next());
     let programs =
         words.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
     let all = ["git", "tar", "gzip"].into_iter().chain(programs);
@@ -110,12 +122,14 @@ struct Place<'a> {
     root: &'a Path,
     facts: &'a Facts,
     environment: &'a str,
+    settings: Vec<(String, String)>,
     dir: &'a Path,
     say: &'a dyn Fn(&str),
 }
 
 impl Place<'_> {
-    fn build_and_start(&self) -> Result<Outcome, AppError> {
+    fn build_and_start(&self) -> Result<Shown, AppError> {
+        let only = |outcome| Shown { outcome, ended: Vec::new() };
         let repo = self.root.join("repo");
         let mut command = job::command(&repo.join(".factory/build"), &repo);
         command.arg("trial").env("CI_COMMIT_TIMESTAMP", "2000-01-01T00:00:00Z");
@@ -134,14 +148,18 @@ impl Place<'_> {
             }
             Some(status) if status.code() == Some(NO_TOOL) => {
                 let why = last.lines().last().unwrap_or_default().trim_start_matches("build: ").to_owned();
-                return Ok(Outcome::NotTried(why));
+                return Ok(only(Outcome::NotTried(why)));
             }
             Some(status) if !status.success() => return Err(self.failed("it does not build".into(), &last)),
             Some(_) => {}
         }
         self.unpack()?;
         // The host's edge serves its files, and `.factory/build` looked for the first page.
-        if self.facts.is_static { Ok(Outcome::Built) } else { self.start() }
+        if self.facts.is_static {
+            return Ok(only(Outcome::Built));
+        }
+        self.migrate()?;
+        self.start()
     }
 
     /// As on the host, where a release is read-only.
@@ -158,19 +176,20 @@ impl Place<'_> {
         Err(self.failed("its release cannot be unpacked".into(), &plain(&String::from_utf8_lossy(&output.stderr))))
     }
 
-    fn start(&self) -> Result<Outcome, AppError> {
-        let release = self.root.join("release");
+    /// A command of the release, told what every program of a release is told.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = job::command(program, &self.root.join("release"));
+        command.envs([("APP_ENVIRONMENT", self.environment), ("APP_VERSION", "trial")]);
+        command.env("APP_DATA", self.root.join("data"));
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn start(&self) -> Result<Shown, AppError> {
         let run = ".factory/run";
         let port = probe::free_port().map_err(|e| self.no(e))?;
-        let mut command = job::command(&release.join(run), &release);
-        command.envs([
-            ("ADDRESS", "127.0.0.1"),
-            ("APP_ENVIRONMENT", self.environment),
-            ("APP_VERSION", "trial"),
-            ("APP_RUN", run),
-        ]);
-        command.env("PORT", port.to_string());
-        self.settings(&mut command)?;
+        let mut command = self.command(&self.root.join("release").join(run));
+        command.envs([("ADDRESS", "127.0.0.1"), ("APP_RUN", run), ("PORT", &port.to_string())]);
         let mut job = Job::start(&mut command, self.root.join("run.log")).map_err(|e| self.no(e))?;
         (self.say)(&format!("  started on 127.0.0.1:{port}; waiting for its health check"));
         let probe = Probe::new(port);
@@ -188,8 +207,8 @@ impl Place<'_> {
             if !listens && begun.elapsed() > WARM && !probe::ports_of(job.group()).is_empty() {
                 break;
             }
-            if listens && let Some(found) = self.healthy(&probe, begun.elapsed() > WARM) {
-                return Ok(found);
+            if listens && let Some(outcome) = self.healthy(&probe, begun.elapsed() > WARM) {
+                return Ok(Shown { outcome, ended: self.workers()? });
             }
             std::thread::sleep(Duration::from_millis(250));
         }
@@ -240,35 +259,6 @@ impl Place<'_> {
         Some(Outcome::Answered(Said::new(path, origin)))
     }
 
-    /// Values of no worth for the settings that it needs.
-    fn settings(&self, command: &mut Command) -> Result<(), AppError> {
-        let data = self.root.join("data");
-        fs::create_dir(&data).map_err(|e| self.no(e))?;
-        for said in &self.facts.env {
-            let name = said.value.as_str();
-            let has = |word: &str| name.split('_').any(|part| part == word);
-            let value = if has("DATABASE") && has("URL") {
-                format!("sqlite:///{}", data.join("trial.db").display())
-            } else if ["PATH", "DIR", "FILE", "FOLDER", "LOCATION"].into_iter().any(has) {
-                data.join(name.to_ascii_lowercase()).display().to_string()
-            } else if has("URL") || has("URI") {
-                "http://127.0.0.1:9".into()
-            } else if has("HOST") {
-                "127.0.0.1".into()
-            } else if has("PORT") || has("TIMEOUT") {
-                "9".into()
-            } else if has("DEBUG") {
-                "0".into()
-            } else {
-                let mut bytes = [0; 16];
-                getrandom::fill(&mut bytes).map_err(|e| self.no(io::Error::other(e.to_string())))?;
-                crate::digest::hex(&bytes)
-            };
-            command.env(name, value);
-        }
-        Ok(())
-    }
-
     fn no(&self, why: io::Error) -> AppError {
         AppError::NoTrial { dir: self.dir.to_owned(), why }
     }
@@ -293,4 +283,33 @@ impl Place<'_> {
         }
         error
     }
+}
+
+/// Values of no worth for the settings that it needs; and the folder for what it keeps.
+fn settings(facts: &Facts, data: &Path) -> io::Result<Vec<(String, String)>> {
+    fs::create_dir(data)?;
+    let mut all = Vec::new();
+    for said in &facts.env {
+        let name = said.value.as_str();
+        let has = |word: &str| name.split('_').any(|part| part == word);
+        let value = if has("DATABASE") && has("URL") {
+            format!("sqlite:///{}", data.join("trial.db").display())
+        } else if ["PATH", "DIR", "FILE", "FOLDER", "LOCATION"].into_iter().any(has) {
+            data.join(name.to_ascii_lowercase()).display().to_string()
+        } else if has("URL") || has("URI") {
+            "http://127.0.0.1:9".into()
+        } else if has("HOST") {
+            "127.0.0.1".into()
+        } else if has("PORT") || has("TIMEOUT") {
+            "9".into()
+        } else if has("DEBUG") {
+            "0".into()
+        } else {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
+            crate::digest::hex(&bytes)
+        };
+        all.push((name.to_owned(), value));
+    }
+    Ok(all)
 }

@@ -1,0 +1,114 @@
+//! What runs besides the program that serves: a migration before it, and workers, which listen nowhere.
+
+use super::compose;
+use super::platform::is_migration;
+use super::procfile::{self, tool};
+use super::source::{Said, Source, is_line};
+use super::{Facts, Refusal, Wishes};
+use crate::shell;
+
+/// Names in a `Procfile` of processes that run all the time, besides those that begin with `worker`.
+const WORKERS: [&str; 4] = ["beat", "clock", "queue", "scheduler"];
+/// The longest name of a worker, and how many there are at most, as `factory-deploy` has it.
+const LONGEST: usize = 16;
+pub(super) const MOST: usize = 8;
+
+/// A process of the application without a port.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) said: Said,
+    /// Why a release does not start it, as it ended in a trial.
+    pub(crate) off: Option<String>,
+}
+
+impl Facts {
+    /// A worker that ended in a trial stays in the contract, as a comment.
+    pub(crate) fn turn_off(&mut self, name: &str, why: String) {
+        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.name == name) {
+            self.notes.push(format!("the worker {name} is off, since {why}. To turn it on, uncomment its line"));
+            worker.off = Some(why);
+        }
+    }
+}
+
+/// Settles what the manifests of platforms left open.
+pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) {
+    let before = facts.before.take().or_else(|| procfile::web(source)?.1);
+    if let Some(command) = &wishes.migrate {
+        facts.migrate = Some(Said::new(command, "--migrate")).filter(|said| !said.value.trim().is_empty());
+    } else {
+        let own = procfile::process(source, "release").map(|said| Said::new(tool(&said.value), said.origin));
+        let front = before.clone().filter(|said| is_migration(&said.value));
+        facts.migrate = facts.migrate.take().or(own).or(front).or(facts.framework.take());
+    }
+    let is_known = |said: &Said| facts.migrate.as_ref().is_some_and(|known| known.value == said.value);
+    if let Some(before) = before.filter(|said| !is_known(said) && wishes.migrate.is_none() && is_line(&said.value)) {
+        let Said { value, origin } = before;
+        facts.notes.push(format!("{origin} runs this before each start; releases do not: {value}"));
+    }
+    compose::read(source, facts);
+    if facts.workers.is_empty() {
+        for (name, said) in procfile::processes(source) {
+            if name.starts_with("worker") || WORKERS.contains(&name.as_str()) {
+                add(facts, &name, &said.value, said.origin);
+            } else if !["web", "release", "postdeploy", "console", "test"].contains(&name.as_str()) {
+                let note =
+                    format!("{} has the process {name}, which releases do not run; --worker adds it", said.origin);
+                facts.notes.push(note);
+            }
+        }
+    }
+    for wish in &wishes.workers {
+        let (name, command) = wish.split_once('=').unwrap_or((wish, ""));
+        facts.workers.retain(|worker| worker.name != name);
+        if !command.trim().is_empty() {
+            let said = Said::new(command, "--worker");
+            facts.workers.push(Worker { name: name.to_owned(), said, off: None });
+        }
+    }
+}
+
+/// Adds a worker under a name that units can have.
+pub(super) fn add(facts: &mut Facts, name: &str, command: &str, origin: String) {
+    let name: String = name.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
+    if !command.trim().is_empty() && is_name(&name) && facts.workers.iter().all(|worker| worker.name != name) {
+        facts.workers.push(Worker { name, said: Said::new(single(command), origin), off: None });
+    }
+}
+
+/// What the contract takes as the name of a worker.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= LONGEST
+        && !name.starts_with('-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// One program: the last of several commands is the one that signals have to reach.
+fn single(command: &str) -> String {
+    match procfile::split(command) {
+        (Some(before), last) if is_line(before) => {
+            format!("sh -c {}", shell::word(&format!("{before} && exec {}", tool(last))))
+        }
+        (_, one) => tool(one),
+    }
+}
+
+/// What nobody would be asked about: a wish that no contract could have.
+pub(super) fn check(wishes: &Wishes) -> Result<(), Refusal> {
+    let migrate = wishes.migrate.iter().filter(|command| !command.trim().is_empty());
+    if migrate.into_iter().any(|command| !is_line(command)) {
+        return Err(Refusal::new("--migrate is not one line of text", "join its commands with &&"));
+    }
+    for wish in &wishes.workers {
+        let (name, command) = wish.split_once('=').unwrap_or((wish, "\n"));
+        if !is_name(name) || !command.is_empty() && !is_line(command) {
+            return Err(Refusal::new(
+                "--worker is not NAME=COMMAND, one line with a name of at most 16 letters a-z, digits and hyphens",
+                "for example: --worker mail='python3 -m mail'; or without it: --worker mail=",
+            ));
+        }
+    }
+    Ok(())
+}

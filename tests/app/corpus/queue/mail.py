@@ -1,0 +1,3 @@
+import sys
+
+sys.exit("no mail server \033[31mhere")
