@@ -50,10 +50,10 @@ fn services(file: &str, text: &str) -> Vec<Service> {
         {
             match key {
                 "build" | "<<" => service.is_own = true,
-                "image" => service.image = value.to_owned(),
+                "image" => value.clone_into(&mut service.image),
                 "ports" | "expose" | "profiles" => service.is_reached = true,
                 "command" => {
-                    service.command = command(value).map(|text| Said::new(text, format!("{file}, line {number}")))
+                    service.command = command(value).map(|text| Said::new(text, format!("{file}, line {number}")));
                 }
                 _ => {}
             }

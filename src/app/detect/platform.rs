@@ -177,7 +177,7 @@ fn yaml(file: &str, text: &str, facts: &mut Facts) {
         let depth = line.len() - line.trim_start().len();
         let begins = line.trim_start().starts_with("- ");
         if depth == 0 && !begins {
-            section = line.split(':').next().unwrap_or_default().to_owned();
+            line.split(':').next().unwrap_or_default().clone_into(&mut section);
             element = usize::MAX;
         }
         if begins && (element == usize::MAX || depth == element) {

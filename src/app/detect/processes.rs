@@ -34,6 +34,7 @@ impl Facts {
 
 /// Settles what the manifests of platforms left open.
 pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) {
+    compose::read(source, facts);
     let before = facts.before.take().or_else(|| procfile::web(source)?.1);
     if let Some(command) = &wishes.migrate {
         facts.migrate = Some(Said::new(command, "--migrate")).filter(|said| !said.value.trim().is_empty());
@@ -47,7 +48,6 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) {
         let Said { value, origin } = before;
         facts.notes.push(format!("{origin} runs this before each start; releases do not: {value}"));
     }
-    compose::read(source, facts);
     if facts.workers.is_empty() {
         for (name, said) in procfile::processes(source) {
             if name.starts_with("worker") || WORKERS.contains(&name.as_str()) {

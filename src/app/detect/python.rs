@@ -87,8 +87,8 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
 fn migration(source: &Source, pins: &[(String, String)], objects: &[Object]) -> Option<Said> {
     let has = |name: &str| pins.iter().any(|(pin, _)| pin == name);
     let is_step = |path: &&str| {
-        let name = path.rsplit_once("/migrations/").map_or("", |(_, name)| name);
-        name.ends_with(".py") && name.starts_with(|c: char| c.is_ascii_digit())
+        let step = path.rsplit_once("/migrations/").and_then(|(_, name)| name.strip_suffix(".py"));
+        step.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_digit()))
     };
     if source.has("manage.py")
         && let Some(first) = source.paths().find(is_step)
