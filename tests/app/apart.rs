@@ -41,7 +41,7 @@ for slot in "blue", "green":
     except OSError:
         pass
 CONNECT
-touch "$APP_DATA/mine" /tmp/mine && echo "can write where it may"
+touch "$APP_DATA/mine" /tmp/mine /dev/shm/mine && echo "can write where it may"
 "#;
 
 /// A route to where clouds hand out credentials, which this machine has none of.
@@ -131,14 +131,15 @@ fn from_inside_an_application(app: &App<'_>) {
         assert!(free.contains(deed), "{deed}: {free}");
     }
     journey.inside(
-        "systemctl start factory-edge; find / -xdev -name planted -delete; rm -f /srv/apps/shop/data/mine /tmp/mine",
+        "systemctl start factory-edge; find / /run/lock /run -xdev -name planted -delete; rm -f /srv/apps/shop/data/mine /tmp/mine /dev/shm/mine",
     );
     app.edit("bin/serve", "{\"said\": said}", "{\"said\": said.splitlines()}");
     app.build("1.1.0");
     passed(&app.install("1.1.0"));
     let said: serde_json::Value = serde_json::from_str(&app.get("/attack")).unwrap();
     assert_eq!(said["said"], serde_json::json!(["app-shop", "can write where it may"]));
-    assert_eq!(journey.inside("find / -xdev -name planted"), "");
+    assert_eq!(journey.inside("find / /run /run/lock -xdev -name planted"), "");
+    assert_eq!(journey.inside("ls /tmp/mine /dev/shm/mine 2>/dev/null || true"), "");
     assert_eq!(
         journey.inside("stat -c %U:%a /srv/apps/shop/data/mine /srv/apps/shop/releases/1.1.0"),
         "app-shop:600\nroot:555"
