@@ -121,6 +121,8 @@ pub struct Host {
     pub hostname: String,
     /// The host's time zone by its IANA name; empty leaves it as it is.
     pub timezone: String,
+    /// The folder on the host that gets its encrypted backups each night; empty for none.
+    pub backup_to: String,
 }
 
 impl Default for Host {
@@ -138,6 +140,7 @@ impl Default for Host {
             forward: false,
             hostname: String::new(),
             timezone: String::new(),
+            backup_to: String::new(),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `event`, `apt`, `follow` | what a running program says, what apt says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
 //! | `closing` | what works now and ends with a change |
+//! | `backup` | how the host's own backups are |
 //! | `left`, `drift` | what left `factory.toml`, by the receipt; and what was changed around the settings |
 //! | `app_runner` | starts a runner of an application, by `factory-runner` |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
@@ -45,6 +46,7 @@ pub(crate) mod fuzz;
 mod accounts;
 mod app_runner;
 mod apt;
+mod backup;
 mod closing;
 mod drift;
 mod event;
@@ -64,6 +66,7 @@ mod script;
 mod target;
 mod word;
 
+pub use backup::Backups;
 pub use profile::Drill;
 pub(crate) use profile::agent_tools;
 pub use revert::RevertTarget;

@@ -41,6 +41,8 @@ struct HostKeys<'a> {
     login: &'a str,
     operator: &'a str,
     sudo: crate::factory::Sudo,
+    backup: bool,
+    backup_to: &'a str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -132,6 +134,8 @@ impl<'a> Context<'a> {
                 login: &host.login,
                 operator: &host.operator,
                 sudo: host.sudo,
+                backup: host.kind != HostKind::None && !host.backup_to.is_empty(),
+                backup_to: &host.backup_to,
             },
             gitlab: GitlabKeys {
                 url: &gitlab.url,

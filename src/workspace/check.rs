@@ -26,8 +26,22 @@ impl Workspace<'_> {
                 checks.push(self.check_token()?);
             }
             checks.push(self.check_target(name)?);
+            if name == TargetName::Host && !self.factory.host.backup_to.is_empty() {
+                checks.push(self.check_backups()?);
+            }
         }
         Ok(checks)
+    }
+
+    /// Checks that the host makes its backups.
+    fn check_backups(&self) -> Result<Check> {
+        let fault = match self.host().and_then(|mut host| host.backups(self.watch)) {
+            Ok(backups) => backups.and_then(|backups| backups.fault()),
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => Some(format!("cannot check: {error}")),
+        };
+        let remedy = "on the host, run `sudo systemctl start factory-backup`, and `journalctl --unit factory-backup` if it fails";
+        Ok(Check::new("the host's last backup is whole and not older than 36 hours", remedy, fault))
     }
 
     /// Reads the current state of a target.

@@ -47,6 +47,7 @@ const RUNNERS: How = Test("tests/gitlab/drift.rs", "runners_are_mended_or_made_a
 const PUBLISHED: How = Test("tests/day_one/publish.rs", "an_application_comes_onto_the_host_without_a_click");
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");
 const MIGRATED: How = Test("tests/app/processes.rs", "migrations_run_before_releases_and_workers_besides_them");
+const RESTORED: How = Test("tests/app/restore.rs", "what_a_host_kept_comes_back_on_another");
 const CONTAINERS: How = Test("tests/host/systems.rs", "debian_13_with_containers");
 
 /// By runbook or procedure: words that only this piece has, or after `=` all its words, and who does it.
@@ -235,6 +236,22 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("Expected: what was changed since the copy", States),
         ("factoryup plan gitlab", HAND_OFF),
         ("go back to it", PERSON),
+    ]),
+    ("restore-host", &[
+        ("-o restore.tar", RESTORED),
+        ("sudo factory-backup restore NAME <restore.tar\nrm", RESTORED),
+        ("Before its first deployment", SAYS),
+        ("run the pipeline of the last release", RESTORED),
+        ("step 1 above.", RESTORED),
+        ("data.before\nsudo", RESTORED),
+        ("with the newest `agent` file", RESTORED),
+        ("git fetch ~/restored", RESTORED),
+        ("git branch NAME REF", PERSON),
+        ("IDENTITY_FILE FILE | tar -x", PERSON),
+        ("sudo systemctl reload factory-firewall", Test("tests/host/firewall.rs", "a_typo_in_a_file_of_the_owners_leaves_the_last_good_rules_in_force")),
+        ("=factoryup doctor", RESTORED),
+        ("sudo systemctl start factory-backup", RESTORED),
+        ("After going back", PERSON),
     ]),
     ("revoke-agent", &[
         ("sudo loginctl terminate-user", Host),

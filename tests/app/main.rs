@@ -31,6 +31,7 @@ mod ledger;
 mod lines;
 mod owner;
 mod processes;
+mod restore;
 mod runbooks;
 mod scaffold;
 mod switch;

@@ -18,7 +18,7 @@ fn every_two_answers_meet() {
     let rows = pairwise(&sizes);
     let met: BTreeSet<_> = rows.iter().flat_map(|row| met_by(row)).collect();
     assert_eq!(met, pairs(&sizes));
-    assert_eq!(met.len(), 484, "a choice has come or gone: is each of its values in CHOICES?");
+    assert_eq!(met.len(), 550, "a choice has come or gone: is each of its values in CHOICES?");
     // The two longest choices alone make 28.
     assert!((28..=36).contains(&rows.len()), "{} rows", rows.len());
     assert_eq!(rows, pairwise(&sizes), "the rows differ from run to run");
@@ -57,6 +57,7 @@ fn conditions() -> Vec<Condition> {
     let host = |c: &Combination| !c.has("no-host");
     let sops = |c: &Combination| c.has("sops") || c.has("sops-owner");
     let both = |c: &Combination| c.has("cloudflare") && !c.has("no-host");
+    let backup = |c: &Combination| c.has("backup") && !c.has("no-host");
     vec![
         ("CLAUDE.md", claude),
         (".claude/", claude),
@@ -66,10 +67,12 @@ fn conditions() -> Vec<Condition> {
         ("docs/procedures/close-inbound-ssh.md", both),
         ("docs/procedures/connect-tunnel.md", edge),
         ("docs/procedures/leave-cloudflare.md", edge),
+        ("docs/procedures/restore-host.md", backup),
         ("docs/runbooks/tunnel-down.md", edge),
         ("docs/runbooks/host-down.md", host),
         ("docs/runbooks/disk-full.md", host),
         ("scripts/checks/recipients", sops),
+        ("scripts/host/factory-backup", backup),
         ("scripts/host/", host),
         ("infra/control-plane/encryption.tofu", |c| c.has("tofu")),
         ("infra/modules/edge/", edge),

@@ -66,6 +66,10 @@ fn host(c: &Combination) -> bool {
     !c.has("no-host")
 }
 
+fn backup(c: &Combination) -> bool {
+    host(c) && c.has("backup")
+}
+
 fn edge(c: &Combination) -> bool {
     c.has("cloudflare")
 }
@@ -130,6 +134,9 @@ fn words() -> Vec<Word> {
         word("refs/heads/main", main_branch, &[]),
         word("factory-agent", |c| !c.has("codex"), &[]),
         word("delivery-bot", |c| c.has("codex"), &[]),
+        word("factory-backup", backup, &[]),
+        word("restore-host", backup, &[]),
+        word("/mnt/backup", backup, &[]),
         word("Podman", |c| c.has("podman"), RUNNERS),
         word("podman", |c| c.has("podman"), RUNNERS),
         word("Kubernetes", |c| c.has("kubernetes"), &[]),

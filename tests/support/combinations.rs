@@ -101,6 +101,7 @@ pub const CHOICES: &[Choice] = &[
             ("no-host", &[("host", "kind = \"none\"")]),
         ],
     },
+    Choice { name: "backup", values: &[("no-backup", &[]), ("backup", &[("host", "backup_to = \"/mnt/backup\"")])] },
     Choice {
         name: "environments",
         values: &[

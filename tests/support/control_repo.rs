@@ -36,6 +36,7 @@ description = "Ships the acme web shop"
 [host]
 address = "203.0.113.7"
 authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdZbN2Ph0h9bEhUVbF0v7bKbFqcQ2X0m3b0Jm0kq0Yd ada@laptop"]
+backup_to = "/mnt/backup"
 [gitlab]
 group = "acme"
 [agent]

@@ -47,6 +47,24 @@ pub(crate) fn hostname(text: &str) -> Result<(), Fault> {
     ensure(text != "localhost", "is the name that every host has for itself", remedy)
 }
 
+/// Folders whose content is not there after a restart, or is no file of a person's.
+const NO_PLACE: [&str; 6] = ["/dev", "/etc", "/proc", "/run", "/sys", "/tmp"];
+
+/// A folder on the host for backups: an absolute path that can be written into a systemd unit as it is.
+pub(crate) fn backup_to(text: &str) -> Result<(), Fault> {
+    let remedy = "write the path of a folder on the host, such as `/mnt/backup`";
+    ensure(text.starts_with('/'), "does not begin with `/`", remedy)?;
+    if let Some(odd) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-/".contains(*c))) {
+        return Err(Fault::new(format!("contains {}", shown(odd)), "use letters, digits, `.`, `_`, `-` and `/`"));
+    }
+    let parts: Vec<&str> = text[1..].split('/').collect();
+    let fine = |part: &&str| !part.is_empty() && !part.starts_with('.');
+    ensure(parts.iter().all(fine), "has a part that is empty or begins with a dot", remedy)?;
+    let is_one = |place: &&str| text.strip_prefix(*place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_held = ["/srv/apps", "/var/lib/factoryup"].iter().chain(&NO_PLACE).any(is_one);
+    ensure(!is_held, "is a folder of the system or of the factory itself", remedy)
+}
+
 /// A DNS domain in lower case with at least two parts, such as a Cloudflare zone.
 pub(crate) fn domain(text: &str) -> Result<(), Fault> {
     let remedy = "write only the domain, in lower case, such as `example.org`";
@@ -319,6 +337,33 @@ mod tests {
             ("localhost", "is the name that every host"),
         ] {
             assert!(hostname(bad).unwrap_err().reason.starts_with(reason), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places_of_backups() {
+        for good in ["/mnt/backup", "/srv/backup", "/var/backups/factory.d", "/x", "/temp", "/srv/apps-backup"] {
+            assert_eq!(backup_to(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "/",
+            "backup",
+            "/mnt/",
+            "//mnt",
+            "/mnt/../etc",
+            "/mnt/.x",
+            "/mnt/a b",
+            "/mnt/%h",
+            "/mnt/$x",
+            "/mnt/a\nb",
+            "/etc/x",
+            "/tmp",
+            "/srv/apps",
+            "/var/lib/factoryup/x",
+            "-/mnt",
+        ] {
+            assert!(backup_to(bad).is_err(), "{bad}");
         }
     }
 

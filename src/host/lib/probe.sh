@@ -236,6 +236,15 @@ in_use() {
     fi
 }
 
+# backup_state: when the last backup of this host was made, and what became of the last try. A place that is mounted is not asked: it may
+# not answer.
+backup_state() {
+    echo "now $(date +%s)"
+    echo "done $(stat -c %Y "$STATE/host-backup/done")"
+    echo "state $(systemctl show -P ActiveState factory-backup.service)"
+    echo "said $(journalctl --no-pager --output cat --lines 100 --unit factory-backup.service | grep '^factory-backup: ' | tail -n 1)"
+}
+
 unfinished() {
     cat "$STATE/unfinished"
 }

@@ -6,6 +6,7 @@
 //! that of a plain Debian, and the target asks again in the rare case that the real one has other questions.
 
 mod applications;
+mod backup;
 mod credentials;
 mod firewall;
 mod identities;
@@ -71,6 +72,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     identities::add(&mut resources, wishes);
     credentials::add(&mut resources, wishes);
     applications::add(&mut resources);
+    backup::add(&mut resources, factory)?;
     machine::add(&mut resources, &factory.host, seen);
     upkeep::add(&mut resources);
     kernel::add(&mut resources);

@@ -182,10 +182,22 @@ impl Questions {
 
 /// The program that sends the last line of a unit in the journal.
 pub(crate) fn last_line(unit: &str) -> String {
-    let look = format!("journalctl --no-pager --output cat --lines 1 --unit {}", Word::text(unit));
-    let body =
-        format!("{}\n{}\n{{ section journal; {look}; }} 2>/dev/null | json_lines\n", library(COMMON), library(PROBE));
-    frame("journal", &body)
+    look("journal", &format!("journalctl --no-pager --output cat --lines 1 --unit {}", Word::text(unit)))
+}
+
+/// The program that says how the host's own backups are.
+pub(crate) fn backup_state() -> String {
+    look("backup", "backup_state")
+}
+
+/// A program that sends what a command prints, in a section.
+fn look(section: &str, command: &str) -> String {
+    let body = format!(
+        "{}\n{}\n{{ section {section}; {command}; }} 2>/dev/null | json_lines\n",
+        library(COMMON),
+        library(PROBE)
+    );
+    frame(section, &body)
 }
 
 /// The program that says no more than that it runs as root.

@@ -16,12 +16,21 @@ pub(super) const KIND: ResourceKind = ResourceKind {
             back.change.summary += ", and stop all applications; their data stays, and belongs to root";
             back.step.call("[ ! -x /usr/local/sbin/factory-deploy ] || /usr/local/sbin/factory-deploy remove", &[]);
         }
+        if name == BACKUP && before.is_none() {
+            back.change.summary += "; the backups that it made stay where they are";
+            let end =
+                "systemctl stop factory-backup.service || true; systemctl reset-failed factory-backup.service || true";
+            back.step.call(end, &[]);
+        }
         back.path(HostPath::shown(name), before);
     }),
 };
 
 /// The program that deploys. The applications that it started go before it does.
 pub(crate) const DEPLOYER: &str = "/usr/local/sbin/factory-deploy";
+
+/// The program that makes backups.
+pub(crate) const BACKUP: &str = "/usr/local/sbin/factory-backup";
 
 /// What makes the system take notice of a changed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

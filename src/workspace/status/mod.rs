@@ -8,6 +8,7 @@ use crate::app::registered;
 use crate::error::{Kind, Result};
 use crate::factory::{AgentKind, HostKind, SecretProvider};
 use crate::gitlab::{Now, stored_passphrases};
+use crate::host::Backups;
 use crate::plan::{Plan, Target as _, TargetName};
 use crate::repo::doctor::glance;
 use crate::wizard::discover::Surroundings;
@@ -117,18 +118,27 @@ impl Workspace<'_> {
             };
             let logins = wanted.into_iter().zip(has).filter(|(_, has)| !has).map(|((_, step), _)| step);
             let left = (!has_clone).then_some(clone).into_iter().chain(logins);
-            Ok((host.subject(), plan, left.collect::<Vec<_>>()))
+            Ok((host.subject(), plan, host.backups(self.watch)?, left.collect::<Vec<_>>()))
         };
         match ask() {
             Err(error) => card.unknown("host", error),
-            Ok((subject, plan, left)) => {
+            Ok((subject, plan, backups, left)) => {
                 let (state, text) = compared(plan.as_ref());
-                card.line("host", state, format!("{subject} answers; {text}"));
-                if state != State::Ok {
+                let differs = state != State::Ok;
+                let fault = backups.as_ref().and_then(Backups::fault);
+                let state = if fault.is_some() { State::Attention } else { state };
+                let last = backups
+                    .map_or_else(String::new, |backups| format!("; {}", fault.clone().unwrap_or(backups.last())));
+                card.line("host", state, format!("{subject} answers; {text}{last}"));
+                if differs {
                     card.step(
                         "review the differences on the host (factoryup plan host --diff), then apply",
                         "factoryup apply host",
                     );
+                }
+                if fault.is_some() {
+                    let how = format!("{}sudo systemctl start factory-backup", self.login());
+                    card.step("back up the host (journalctl --unit factory-backup there says what failed)", how);
                 }
                 card.next.extend(left);
                 Ok(())
@@ -139,12 +149,7 @@ impl Workspace<'_> {
     /// The files of the agent's logins in its home, each with what to do when it is not there.
     fn agent_logins(&self) -> Vec<(String, Step)> {
         let kind = self.factory.agent.kind;
-        let host = &self.factory.host;
-        let login = match (host.kind, host.port) {
-            (HostKind::Ssh, 22) => format!("ssh -t {}@{} ", host.operator, host.address),
-            (HostKind::Ssh, port) => format!("ssh -t -p {port} {}@{} ", host.operator, host.address),
-            _ => String::new(),
-        };
+        let login = self.login();
         // Where each program keeps its login on Linux.
         let claude = (kind != AgentKind::Codex).then_some(("claude auth login", ".claude/.credentials.json"));
         let codex = (kind != AgentKind::ClaudeCode).then_some(("codex login --device-auth", ".codex/auth.json"));
@@ -156,6 +161,16 @@ impl Workspace<'_> {
             (file.into(), Step { what, how, is_open: true })
         };
         logins.map(step).collect()
+    }
+
+    /// What to type before a command that runs on the host.
+    fn login(&self) -> String {
+        let host = &self.factory.host;
+        match (host.kind, host.port) {
+            (HostKind::Ssh, 22) => format!("ssh -t {}@{} ", host.operator, host.address),
+            (HostKind::Ssh, port) => format!("ssh -t -p {port} {}@{} ", host.operator, host.address),
+            _ => String::new(),
+        }
     }
 
     /// What only the files here say: the edge, the owner's key.

@@ -169,9 +169,13 @@ fn without_a_terminal_the_default_is_taken_and_listed_and_a_variable_answers() {
 /// A person is asked what is new, and nothing else; leaving changes nothing.
 /// The other new questions, with Enter for each.
 fn the_host_stays_closed(pty: &mut Pty) -> &mut Pty {
-    for question in
-        ["Ports that stay open", "Let the host forward packets", "Name of the host", "Time zone of the host"]
-    {
+    for question in [
+        "Ports that stay open",
+        "Let the host forward packets",
+        "Name of the host",
+        "Time zone of the host",
+        "Folder for backups of the host",
+    ] {
         pty.expect(question).send("\r");
     }
     pty

@@ -247,4 +247,19 @@ pub(super) const OWNER: &[Field] = &[
         pattern: Some("^(?:[A-Z][A-Za-z0-9_+-]*(?:/[A-Z][A-Za-z0-9_+-]*){0,2})?$"),
         ..Field::PLAIN
     },
+    Field {
+        key: "host.backup_to",
+        flag: "host-backup-to",
+        prompt: "Folder for backups of the host",
+        help: "Folder on the host for its nightly encrypted backups; if empty, it makes none",
+        explain: "Each night, the host encrypts the applications' data and the agent's unpushed work for `owner_recipient` under [secrets], and \
+                  writes them there. Make or mount the folder yourself: a network drive, or a folder that your own machine fetches from.",
+        example: "/mnt/backup",
+        default: Some(""),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        check: Some(rules::backup_to),
+        pattern: Some("^(?:(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+)?$"),
+        ..Field::PLAIN
+    },
 ];
