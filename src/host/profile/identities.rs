@@ -11,8 +11,8 @@ use crate::host::word::HostPath;
 /// Groups that are root by another name, or read what only root should: no identity but the operator may be in one.
 const POWERFUL: [&str; 10] = ["root", "sudo", "adm", "docker", "lxd", "incus", "libvirt", "disk", "shadow", "kvm"];
 
-/// Limits for all that the agent runs, and for all builds: `systemd.resource-control(5)`. The rest of the host stays usable when
-/// their compilers and tests do not know where to stop.
+/// Limits for all that the agent runs, for all builds, and for all applications: `systemd.resource-control(5)`. The rest of the host stays
+/// usable when their programs do not know where to stop.
 const LIMITS: &str = "\
 [Slice]
 MemoryHigh=70%
@@ -44,6 +44,10 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     // No build is at work most of the time, and then nothing of the slice stays either.
     let slice = format!("[Unit]\nStopWhenUnneeded=yes\n\n{LIMITS}");
     resources.push(Box::new(File::system("/etc/systemd/system/factory-builds.slice", slice).then(Then::DaemonReload)));
+    // What visitors wait for comes before what compiles.
+    let slice = format!("# Written by factoryup.\n{}", LIMITS.replace("CPUWeight=50", "CPUWeight=100"));
+    let slice = File::system("/etc/systemd/system/factory-apps.slice", slice);
+    resources.push(Box::new(slice.then(Then::DaemonReload)));
     add_worker(resources, DEPLOY, "applications", SubordinateIds::None);
     if wishes.factory.runner.kind == RunnerKind::Podman {
         add_worker(resources, RUNNER, "untrusted runner", SubordinateIds::Needed);
