@@ -86,6 +86,8 @@ fn host(recipient: &str) -> Journey {
     journey.factory.host.backup_to = PLACE.into();
     journey.factory.secrets.owner_recipient = recipient.into();
     journey.provision();
+    // The clone that the agent was given has no more than a configuration, which git cannot read.
+    journey.inside("runuser -u agent -- git init -q ~agent/work/factory");
     journey
 }
 
@@ -97,8 +99,12 @@ fn listing(journey: &Journey) -> String {
     )
 }
 
+/// systemd refuses more than five starts within ten seconds.
 fn backup(journey: &Journey) -> Output {
-    journey.host.run_inside(&["sh", "-c", "systemctl start factory-backup"]).unwrap()
+    journey
+        .host
+        .run_inside(&["sh", "-c", "systemctl reset-failed factory-backup; systemctl start factory-backup"])
+        .unwrap()
 }
 
 fn fault(journey: &Journey) -> Option<String> {
@@ -124,6 +130,7 @@ fn what_a_host_kept_comes_back_on_another() {
     let shop = App { journey: &old, folder: folder.clone(), name: "shop", port: 8100 };
     it_has_data(&shop);
     the_agent_has_work(&old);
+    old.inside("echo digest >/srv/apps/shop/migrated/0.9_0; chmod 640 /srv/apps/shop/migrated/0.9_0");
     it_goes_on(&shop);
     let [app, agent] = ["app-shop", "agent"].map(|part| owner.fetch(&old, part));
     nobody_else_opens_it(&old, &owner, &app);
@@ -142,6 +149,8 @@ fn what_a_host_kept_comes_back_on_another() {
     assert!(whole.ends_with("\nend\n"), "{whole}");
     brought(&app);
     assert!(passed_on("sudo factory-backup restore", &app).contains("shop: restored"));
+    let migrated = "cd /srv/apps/shop/migrated && stat -c '%a %U' . 0.9_0 && cat 0.9_0";
+    assert_eq!(new.inside(migrated), "755 root\n640 root\ndigest");
     let again = App { journey: &new, folder, name: "shop", port: 8100 };
     again.build("1.0.0");
     code(&again.install("1.0.0"), 0);
@@ -164,10 +173,14 @@ fn what_a_host_kept_comes_back_on_another() {
     new.inside("chown -R agent: /srv/origin.git; rm -rf ~agent/work/factory; runuser -u agent -- git clone -q /srv/origin.git ~agent/work/factory");
     brought(&agent);
     let refs = passed_on("git fetch ~/restored", &agent);
-    for name in ["refs/restored/heads/agent/1-x", "refs/restored/worktrees/factory-issue-1"] {
+    for name in [
+        "refs/restored/heads/agent/1-x",
+        "refs/restored/worktrees/2-factory-issue-1",
+        "refs/restored/worktrees/3-factory-issue-1",
+    ] {
         assert!(refs.contains(name), "{refs}");
     }
-    let draft = "cd ~agent/work/factory && sudo -u agent git show refs/restored/worktrees/factory-issue-1:draft";
+    let draft = "cd ~agent/work/factory && sudo -u agent git show refs/restored/worktrees/2-factory-issue-1:draft";
     assert_eq!(new.inside(draft), "a draft");
 
     it_leaves(&old);
@@ -181,14 +194,22 @@ fn no_place_no_backup(host: &Journey, owner: &Owner) {
     assert!(owner.factoryup(host, &["status"]).1.contains("; no backup was made yet"));
     assert!(!backup(host).status.success());
     assert!(fault(host).unwrap().contains(&format!("the last backup failed: factory-backup: {PLACE} is no folder")));
-    for unsafe_place in ["install -d -o agent", "install -d -m 777", "ln -s /home"] {
+    for unsafe_place in
+        ["install -d -o agent", "install -d -o 4242", "install -d -m 777", "install -d -m 1777", "ln -s /home"]
+    {
         host.inside(&format!("{unsafe_place} {PLACE}"));
         assert!(!backup(host).status.success(), "{unsafe_place}");
         assert!(fault(host).unwrap().contains("is not safe"), "{unsafe_place}: {:?}", fault(host));
         assert_eq!(host.inside(&format!("ls {PLACE}/ | grep -c tar.age || true; rm -rf {PLACE}")), "0");
     }
     passed(&on(host, &owner.block("install -d -m 2750", "", "")));
-    passed(&on(host, &owner.block("systemctl start factory-backup", "", "")));
+    let output = on(host, &owner.block("systemctl start factory-backup", "", ""));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output),
+        host.inside("journalctl -u factory-backup -u factory-backup-agent --no-pager")
+    );
     assert_eq!(fault(host), None);
     let (code, said) = owner.factoryup(host, &["doctor", "host"]);
     assert!(code == Some(0) && said.contains("ok    the host's last backup is whole"), "{said}");
@@ -238,7 +259,7 @@ fn the_agent_has_work(host: &Journey) {
     host.inside(
         "runuser -u agent -- sh -euc 'cd && git init -q --bare -b main /srv/origin.git && git clone -q /srv/origin.git work/factory 2>/dev/null; \
          cd work/factory; git config user.name t; git config user.email t@example.org; git checkout -q -b main; echo 1 >a; git add a; git commit -qm one; git push -q origin main; \
-         git worktree add -q -b agent/1-x ../factory-issue-1; cd ../factory-issue-1; echo 2 >b; git add b; git commit -qm two; echo a draft >draft; \
+         git worktree add -q -b agent/1-x ../factory-issue-1; cd ../factory-issue-1; echo 2 >b; git add b; git commit -qm two; echo a draft >draft; mkdir ../other; git worktree add -q --detach ../other/factory-issue-1; \
          git config core.fsmonitor \"touch /tmp/ran-as-\\$(id -un)\"; git config core.hooksPath /home/agent/hooks'",
     );
 }
@@ -304,15 +325,15 @@ fn what_is_killed_pauses_nothing(app: &App<'_>) {
 fn one_part_stops_no_other(host: &Journey) {
     let count = || host.inside(&format!("ls {PLACE}/app-shop-* | wc -l")).parse::<u32>().unwrap();
     let kept = count();
-    host.inside("ln -s /root /srv/apps/evil; install -d -o deploy /srv/apps/older; sleep 1");
+    host.inside("ln -s /root /srv/apps/evil; install -d -o deploy /srv/apps/older; install -d -o agent ~agent/work/broken/.git; sleep 1");
     assert!(!backup(host).status.success());
     let said = host.inside("journalctl -u factory-backup -o cat --no-pager | grep 'no copy of'");
-    for name in ["/srv/apps/evil", "/srv/apps/older"] {
+    for name in ["/srv/apps/evil", "/srv/apps/older", "all of agent: git cannot read all of broken"] {
         assert!(said.contains(name), "{said}");
     }
-    assert!(fault(host).unwrap().contains("no copy of /srv/apps/older"), "{:?}", fault(host));
+    assert!(fault(host).unwrap().contains("no copy of "), "{:?}", fault(host));
     assert_eq!(count(), kept + 1);
-    host.inside("rm /srv/apps/evil; rmdir /srv/apps/older");
+    host.inside("rm /srv/apps/evil; rmdir /srv/apps/older; rm -r ~agent/work/broken");
     // Nor does one that is too large.
     let least = "sed 's/^most=.*/most=100000/' /usr/local/sbin/factory-backup >/root/least; chmod 755 /root/least; sleep 1; /root/least run 2>&1 || echo failed";
     let said = host.inside(least);
@@ -356,6 +377,8 @@ fn nothing_else_is_restored(host: &Journey, owner: &Owner, file: &str) {
         "rmdir data && ln -s /etc data && tar -cf out.tar data end",
         "ln -s /etc/shadow env && tar -cf out.tar data env end",
         "ln -s /etc data/l && tar -cf out.tar data && rm data/l && mkdir data/l && echo x >data/l/x && tar -rf out.tar data/l/x end",
+        "echo x >env && ln env data/l && tar -cf out.tar data env end",
+        "mkdir -p migrated/d && tar -cf out.tar data migrated end",
         "mknod data/disk b 8 0 && tar -cf out.tar data end",
     ] {
         restore(&tar(commands));

@@ -28,7 +28,8 @@ WantedBy=timers.target
 ";
 
 /// A place in fstab(5) is mounted first, or the service fails. Its disk access comes after that of others, but is not
-/// idle: a paused application waits for it. What a killed run paused goes on.
+/// idle: a paused application waits for it. What a killed run paused goes on, and one part that takes too much memory
+/// ends alone.
 fn service(to: &str) -> String {
     format!(
         "\
@@ -42,6 +43,7 @@ Type=oneshot
 ExecStart={BACKUP} run
 ExecStopPost={BACKUP} resume
 TimeoutStartSec=4h
+OOMPolicy=continue
 Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
@@ -73,7 +75,8 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory) -> 
         .hint("or remove `backup_to`"));
     }
     resources.push(Box::new(Packages { purpose: "backup", names: vec!["age"] }));
-    let settings = format!("# Written by factoryup.\nto={to}\nrecipient={recipient}\n");
+    let operator = &factory.host.operator;
+    let settings = format!("# Written by factoryup.\nto={to}\nrecipient={recipient}\noperator={operator}\n");
     resources.push(Box::new(File::system("/etc/factory/backup.conf", settings)));
     resources.push(Box::new(File::system(BACKUP, PROGRAM).mode("755")));
     let units = "/etc/systemd/system";
