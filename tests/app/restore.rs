@@ -18,6 +18,8 @@ use crate::scaffold::{made, ready, run};
 use crate::support::{self, lab, make_program};
 use factoryup::app::AppKind;
 
+mod forged;
+
 const PLACE: &str = "/srv/backup";
 const CANARY: &str = "canary-of-the-settings";
 
@@ -142,7 +144,7 @@ fn what_a_host_kept_comes_back_on_another() {
     let new = host(pair.recipient());
     // Its numbers are others.
     new.inside("useradd --system -K SYS_UID_MIN=60706 -K SYS_UID_MAX=61183 -K SYS_GID_MIN=60706 -K SYS_GID_MAX=61183 app-other");
-    nothing_else_is_restored(&new, &owner, &app);
+    forged::nothing_else_is_restored(&new, &owner, &app);
     let passed_on = |what: &str, file: &str| passed(&on(&new, &owner.block(what, file, "shop")));
     let brought = |file: &str| passed(&owner.here(&new, &owner.block("-o restore.tar", file, "shop")));
     let whole = passed(&owner.here(&new, &owner.block("| tar -t", &app, "shop")));
@@ -350,40 +352,6 @@ fn old_ones_go(host: &Journey) {
     assert!(backup(host).status.success());
     assert_eq!(host.inside(&format!("ls {PLACE}/app-shop-2* | wc -l; ls {PLACE}/app-shop-[ms]* | wc -l")), "14\n2");
     assert_eq!(host.inside(&format!("ls -A {PLACE} | grep -c '^[.]new' || true")), "0");
-}
-
-/// What is cut, or made by another than the host, brings nothing that is not the application's own data.
-fn nothing_else_is_restored(host: &Journey, owner: &Owner, file: &str) {
-    passed(&owner.here(host, &format!("age -d -i owner.agekey -o whole.tar {file}")));
-    let whole = fs::read(owner.dir.join("whole.tar")).unwrap();
-    let restore = |bytes: &[u8]| {
-        fs::write(host.host.rootfs().join("root/given.tar"), bytes).unwrap();
-        let output = host.host.run_inside(&["sh", "-c", "factory-backup restore shop </root/given.tar"]).unwrap();
-        code(&output, 65);
-        assert_eq!(host.inside("ls -A /srv/apps | grep -v '^[.]lock' || true"), "");
-    };
-    for cut in [0, 512, whole.len() / 2 / 512 * 512, whole.len() - 20480] {
-        restore(&whole[..cut]);
-    }
-    let tar = |commands: &str| {
-        let made = "rm -rf made && mkdir -p made/data && cd made && : >end && ";
-        passed(&owner.here(host, &format!("{made}{commands}")));
-        fs::read(owner.dir.join("made/out.tar")).unwrap()
-    };
-    for commands in [
-        "echo x >data/x && tar -cPf out.tar --transform 's|data/x|data/../../../etc/cron.d/x|' data end",
-        "echo x >data/x && tar -cPf out.tar --transform 's|data/x|/etc/cron.d/x|' data end",
-        "echo x >x && tar -cf out.tar data x end",
-        "rmdir data && ln -s /etc data && tar -cf out.tar data end",
-        "ln -s /etc/shadow env && tar -cf out.tar data env end",
-        "ln -s /etc data/l && tar -cf out.tar data && rm data/l && mkdir data/l && echo x >data/l/x && tar -rf out.tar data/l/x end",
-        "echo x >env && ln env data/l && tar -cf out.tar data env end",
-        "mkdir -p migrated/d && tar -cf out.tar data migrated end",
-        "mknod data/disk b 8 0 && tar -cf out.tar data end",
-    ] {
-        restore(&tar(commands));
-    }
-    assert_eq!(host.inside("ls /etc/cron.d /etc/x 2>/dev/null | grep -cx x || true; rm -f /root/given.tar"), "0");
 }
 
 /// The files, their modes and their accounts by name, and the database.
