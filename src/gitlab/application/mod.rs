@@ -32,7 +32,7 @@ use crate::error::{Error, Kind, Result};
 /// How many pipelines are looked through for a job: a merge without infrastructure makes one without it.
 const PIPELINES: usize = 10;
 
-/// See the [module](self).
+/// An application in GitLab, seen from the control repo.
 #[derive(Debug)]
 pub struct Application<'t> {
     gitlab: &'t GitlabTarget,
