@@ -294,6 +294,32 @@ fn markdownlint_passes_every_document() {
     }
 }
 
+/// By a linter that also has shellcheck in it, for the scripts that are in the YAML.
+#[test]
+fn a_linter_for_pipelines_passes_every_one() {
+    if !support::need("gitlab-ci-verify") {
+        return;
+    }
+    let verify = |file: &std::path::Path| {
+        let mut command = std::process::Command::new(support::tool("gitlab-ci-verify").unwrap());
+        command.args(["--no-lint-api", "--gitlab-ci-file"]).arg(file).current_dir(file.parent().unwrap());
+        command.output().unwrap()
+    };
+    let pipelines: Vec<_> = CORPUS.files.iter().filter(|item| item.path == ".gitlab-ci.yml").collect();
+    assert!(pipelines.len() > 3, "{} pipelines", pipelines.len());
+    for item in &pipelines {
+        let found = verify(&item.place);
+        assert!(found.status.success(), "{}: {}", item.place.display(), text(&found));
+    }
+
+    // So that this test can fail.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".gitlab-ci.yml");
+    std::fs::write(&file, format!("{}\nwrong:\n  script: [rm -r $FOLDER]\n", pipelines[0].text)).unwrap();
+    let found = verify(&file);
+    assert!(!found.status.success() && text(&found).contains("SC-2086"), "{}", text(&found));
+}
+
 /// By a scanner that has nothing in common with `scripts/checks/secrets`, and does not ask any service whether a finding is valid.
 #[test]
 fn no_secret_is_in_any_file() {
