@@ -120,15 +120,12 @@ impl Source {
             let hint = format!("name the application's repo: factoryup app publish {name} --path DIR");
             return Err(not("it does not exist".into(), hint).into());
         }
-        let open = || {
-            let repo = Repo::open(folder)?;
-            repo.refuse_uncommitted()?;
-            Ok(repo.git)
-        };
-        let git = open().map_err(|error| match error {
+        // What is not committed stays here. To look for it would have git start what the repo's configuration names.
+        let repo = Repo::open(folder).map_err(|error| match error {
             AppError::NotAdoptable { why, hint, .. } => not(why.into(), hint.into()),
             other => other,
         })?;
+        let git = repo.git;
         let adoption = format!("refs/heads/{ADOPT_BRANCH}");
         let (head, adopted) = (contract(&git, "HEAD")?, contract(&git, &adoption)?);
         if ![&head, &adopted].into_iter().flatten().any(|text| is_named(text, name)) {

@@ -13,6 +13,8 @@
 
 mod runners;
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -60,6 +62,9 @@ pub struct MergeRequest {
     /// GitLab's word for what keeps it from being merged; `mergeable` if nothing does.
     #[serde(default)]
     pub detailed_merge_status: String,
+    /// The project of its branch: another one for a fork's.
+    #[serde(default)]
+    source_project_id: Option<u64>,
 }
 
 /// The jobs of one root of the infrastructure.
@@ -78,6 +83,15 @@ pub struct RootJobs {
 #[derive(Deserialize)]
 struct File {
     content: String,
+}
+
+/// A file or folder of a commit.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Leaf {
+    path: String,
+    id: String,
+    mode: String,
+    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -135,18 +149,41 @@ impl Application<'_> {
         bytes.map(Some).ok_or_else(|| Error::data(format!("{path} in GitLab is no text in UTF-8")))
     }
 
-    /// What became of a branch that is meant to be merged.
+    /// What became of a branch that is meant to be merged into `target`.
     ///
     /// # Errors
     /// Of the calls.
-    pub fn proposal(&self, project: u64, branch: &str) -> Result<Proposal> {
-        let owner = &self.gitlab.owner;
-        let call = Call::get("/projects/:id/repository/branches/:branch", &[&project, &branch]);
-        let is_pushed = owner.find::<seed::Branch>(&call)?.is_some();
+    pub fn proposal(&self, project: u64, branch: &str, target: &str) -> Result<Proposal> {
+        let is_pushed = self.branch_head(project, branch)?.is_some();
         let call = Call::get("/projects/:id/merge_requests", &[&project]);
-        let call = call.query("state", "opened").query("source_branch", branch);
-        let open = owner.list::<MergeRequest>(&call)?.into_iter().next();
+        let call = call.query("state", "opened").query("source_branch", branch).query("target_branch", target);
+        let all: Vec<MergeRequest> = self.gitlab.owner.list(&call)?;
+        let open = all.into_iter().find(|one| one.source_project_id.is_none_or(|id| id == project));
         Ok(Proposal { is_pushed, open: open.map(MergeRequest::cleaned) })
+    }
+
+    /// The commit of a branch, if there is one.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn branch_head(&self, project: u64, branch: &str) -> Result<Option<String>> {
+        let call = Call::get("/projects/:id/repository/branches/:branch", &[&project, &branch]);
+        Ok(self.gitlab.owner.find::<seed::Branch>(&call)?.map(|found| found.commit.id))
+    }
+
+    /// Whether a branch of the control repo has this text of the entry, and no other difference from the commit.
+    ///
+    /// # Errors
+    /// Of the calls.
+    pub fn changes_only_entry(&self, commit: &str, branch: &str, text: &str) -> Result<bool> {
+        let Some(head) = self.branch_head(self.control, branch)? else { return Ok(false) };
+        let others = |reference: &str| -> Result<BTreeSet<Leaf>> {
+            let call = Call::get("/projects/:id/repository/tree", &[&self.control]);
+            let all: Vec<Leaf> = self.gitlab.owner.list(&call.query("ref", reference).query("recursive", "true"))?;
+            Ok(all.into_iter().filter(|leaf| leaf.r#type != "tree" && leaf.path != self.entry_path()).collect())
+        };
+        Ok(self.file(self.control, &head, &self.entry_path())?.is_some_and(|there| there == text)
+            && others(&head)? == others(commit)?)
     }
 
     /// Opens a merge request.
@@ -162,28 +199,34 @@ impl Application<'_> {
         Ok(self.gitlab.owner.write::<MergeRequest>(&call, &body)?.cleaned())
     }
 
-    /// Commits this text of its entry to a branch of the control repo: a new one on `start`, or the one that is there.
+    /// Commits this text of its entry to a new branch of the control repo, on `start`.
     ///
     /// # Errors
     /// Of the call.
-    pub fn edit(&self, branch: &str, start: Option<&str>, text: &str, message: &str) -> Result<()> {
-        let mut body = json!({
-            "branch": branch, "commit_message": message,
+    pub fn edit(&self, branch: &str, start: &str, text: &str, message: &str) -> Result<()> {
+        let body = json!({
+            "branch": branch, "start_sha": start, "commit_message": message,
             "actions": [{ "action": "update", "file_path": self.entry_path(), "content": text }],
         });
-        if let Some(start) = start {
-            body["start_sha"] = start.into();
-        }
         Ok(self.gitlab.owner.send(&Call::post("/projects/:id/repository/commits", &[&self.control]), &body)?)
     }
 
     /// The number of its project; none before Terraform has created it.
     ///
     /// # Errors
-    /// Of the call.
+    /// `Data` if the project there is another than Terraform creates, which history and runners would go to; of the call.
     pub fn project(&self) -> Result<Option<u64>> {
         let path = format!("{}/{}", self.gitlab.desired.group, self.name);
-        Ok(self.gitlab.owner.find::<Project>(&Call::get("/projects/:id", &[&path]))?.map(|project| project.id))
+        let Some(found) = self.gitlab.owner.find::<Project>(&Call::get("/projects/:id", &[&path]))? else {
+            return Ok(None);
+        };
+        let is = |key: &str, wanted: &str| found.attributes.get(key).and_then(|value| value.as_str()) == Some(wanted);
+        let there = found.attributes.get("path_with_namespace").and_then(|value| value.as_str()).unwrap_or_default();
+        if there.eq_ignore_ascii_case(&path) && is("visibility", "private") && is("ci_config_path", ".factory/ci.yml") {
+            return Ok(Some(found.id));
+        }
+        let what = format!("{} is not the private project that apply:control-plane creates", self.url());
+        Err(Error::data(what).hint("rename that project, or give the application another name; nothing was pushed"))
     }
 
     /// Its project's page.

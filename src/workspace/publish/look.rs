@@ -2,13 +2,14 @@
 
 use super::super::Workspace;
 use super::super::card::{Card, State};
-use super::step::{Edit, Step, protection_of};
+use super::step::{Edit, Step, foreign, protection_of};
 use super::{Publish, ROOT, View};
 use crate::app::{ADOPT_BRANCH, Registered, Source, branch_of, waits_here};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{HostKind, RunnerKind};
 use crate::git::remote;
 use crate::gitlab::{AppRunner, AppRunnerKind, Application, GitlabTarget, Job, MergeRequest, RunnerState, Verdict};
+use crate::shell;
 
 /// The file that a repo under the app contract has.
 const CONTRACT: &str = ".factory/app.conf";
@@ -41,7 +42,7 @@ impl View {
 
     /// Ends with a merge request that the owner has to merge.
     fn wait_for_merge(self, name: &str, request: &MergeRequest, place: &str, why: &str) -> Self {
-        let MergeRequest { iid, web_url, detailed_merge_status: status } = request;
+        let MergeRequest { iid, web_url, detailed_merge_status: status, .. } = request;
         let keeps = match status.as_str() {
             "mergeable" | "" => String::new(),
             status => format!(" (GitLab's word for its state: {status})"),
@@ -109,7 +110,7 @@ impl Workspace<'_> {
     /// While the control repo in GitLab has no entry.
     fn register(&self, application: &Application<'_>, name: &str, mut view: View) -> Result<View> {
         let branch = branch_of(name);
-        let proposal = application.proposal(application.control, &branch)?;
+        let proposal = application.proposal(application.control, &branch, &self.factory.gitlab.default_branch)?;
         view.card.line("project", State::Attention, format!("{name} is not registered in the control repo yet"));
         if let Some(open) = &proposal.open {
             return Ok(view.wait_for_merge(name, open, "the control repo", "registers the application"));
@@ -133,7 +134,8 @@ impl Workspace<'_> {
         mut view: View,
     ) -> Result<View> {
         let (name, branch) = (&publish.name, registered.branch());
-        let protection = application.proposal(application.control, &protection_of(name))?;
+        let (own, default) = (protection_of(name), &self.factory.gitlab.default_branch);
+        let protection = application.proposal(application.control, &own, default)?;
         if let Some(open) = &protection.open {
             view.card.line("history", State::Ok, "pushed");
             return Ok(view.wait_for_merge(name, open, "the control repo", "protects the project"));
@@ -142,7 +144,7 @@ impl Workspace<'_> {
         let url = format!("{}.git", application.url());
         let there = remote::refs(source.dir(), &url, ("oauth2", &self.owner_token()?))?;
         let compared = source.compare(branch, &there);
-        let here = source.dir().display();
+        let here = source.dir().display().to_string();
         if !compared.unknown.is_empty() && !application.has_commit(project, &source.root(branch)?)? {
             let text = format!("{} has another history than {here}; nothing was pushed", application.url());
             return Err(Error::data(text)
@@ -152,7 +154,11 @@ impl Workspace<'_> {
         if let Some(moved) = compared.unknown.iter().find(|name| source.refs.contains_key(*name)) {
             let text = format!("{moved} of {} has commits that are not in {here}", application.url());
             return Err(Error::new(Kind::CutShort, text)
-                .hint(format!("fetch them, and update {moved} here: git -C {here} fetch {url} {moved}"))
+                .hint(format!(
+                    "fetch them, and update {moved} here: git -C {} fetch {url} {}",
+                    shell::word(&here),
+                    shell::word(moved)
+                ))
                 .hint("then run the command again"));
         }
         if let Some(differs) = compared.differs.first() {
@@ -169,12 +175,10 @@ impl Workspace<'_> {
         let text = registered.protected();
         let edit = if !protection.is_pushed {
             Edit::From(commit)
-        } else if application.file(application.control, &protection_of(name), &application.entry_path())?.as_ref()
-            == Some(&text)
-        {
-            Edit::Made
+        } else if application.changes_only_entry(&commit, &own, &text)? {
+            Edit::Made(commit)
         } else {
-            Edit::Add
+            return Err(foreign(&own, &self.factory.gitlab.project_url()));
         };
         view.steps.push(Step::Protect { edit, text });
         Ok(view)
@@ -239,16 +243,16 @@ impl Workspace<'_> {
         mut view: View,
     ) -> Result<View> {
         let name = &publish.name;
-        let proposal = application.proposal(project, ADOPT_BRANCH)?;
+        let proposal = application.proposal(project, ADOPT_BRANCH, branch)?;
         if let Some(open) = &proposal.open {
             return Ok(view.wait_for_merge(name, open, name, "adds .factory/ and with it the pipeline"));
         }
         if !proposal.is_pushed {
             let source = Source::open(&self.folder(publish)?, name, branch)?;
             if !source.has_adoption {
-                let here = source.dir().display();
+                let here = source.dir().display().to_string();
                 return Err(Error::data(format!("neither {branch} of {} nor {here} has .factory/", application.url()))
-                    .hint(format!("add it: factoryup app add {name} --adopt {here}")));
+                    .hint(format!("add it: factoryup app add {name} --adopt {}", shell::word(&here))));
             }
         }
         view.steps.push(Step::Adopt { project, branch: branch.to_owned(), push: !proposal.is_pushed });

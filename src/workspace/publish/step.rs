@@ -6,10 +6,11 @@ use super::super::Workspace;
 use super::Publish;
 use crate::app::{ADOPT_BRANCH, branch_of, folder_of};
 use crate::error::{Error, Kind, Result};
-use crate::git::remote;
+use crate::git::{Git, remote};
 use crate::gitlab::{AppRunner, Application, RunnerState};
 use crate::interrupt;
 use crate::plan::{Action, Change};
+use crate::shell;
 
 /// How many refs go to GitLab at once: each is an argument of git.
 const AT_ONCE: usize = 200;
@@ -66,10 +67,8 @@ pub(super) enum Step {
 pub(super) enum Edit {
     /// There is no branch: it begins at this commit.
     From(String),
-    /// The branch has another text.
-    Add,
-    /// Nothing: only its merge request is not open.
-    Made,
+    /// Nothing: only its merge request is not open. It differs from this commit by the text alone.
+    Made(String),
 }
 
 /// The branch of the control repo with which the project of an application is protected.
@@ -99,8 +98,7 @@ impl Step {
                 let branch = protection_of(name);
                 let what = match edit {
                     Edit::From(_) => format!("create {branch} and open its merge request"),
-                    Edit::Add => format!("add a commit to {branch} and open its merge request"),
-                    Edit::Made => format!("open the merge request of {branch}"),
+                    Edit::Made(_) => format!("open the merge request of {branch}"),
                 };
                 let summary =
                     format!("in the control repo, {what}, which deletes first_push: merging it protects the project");
@@ -141,6 +139,12 @@ impl Step {
     }
 }
 
+/// A branch in GitLab that is not as this run or an earlier one made it.
+pub(super) fn foreign(branch: &str, url: &str) -> Error {
+    Error::data(format!("{branch} of {url} is not the branch that factoryup made here"))
+        .hint("read it in GitLab, and delete it there if nobody needs it; then run the command again")
+}
+
 /// Refs as a person counts them.
 fn counted(refs: &[(String, String)]) -> String {
     let branches = refs.iter().filter(|(name, _)| name.starts_with("refs/heads/")).count();
@@ -165,6 +169,7 @@ impl Workspace<'_> {
                     let name = format!("refs/heads/{branch}");
                     self.push(&self.dir, &url, &[(name.clone(), name)], &[])?;
                 }
+                self.same_branch(application, application.control, &self.dir, &branch)?;
                 let about = "Merging this creates its project in GitLab, once `apply:control-plane` was started, and takes its ports.";
                 application.propose(
                     application.control,
@@ -178,14 +183,13 @@ impl Workspace<'_> {
             Step::Protect { edit, text } => {
                 let branch = protection_of(name);
                 let title = format!("Protect the project of {name}");
-                let start = match edit {
-                    Edit::From(commit) => Some(Some(commit.as_str())),
-                    Edit::Add => Some(None),
-                    Edit::Made => None,
-                };
-                if let Some(start) = start {
-                    application.edit(&branch, start, text, &title)?;
+                let (Edit::From(commit) | Edit::Made(commit)) = edit;
+                if matches!(edit, Edit::From(_)) {
+                    application.edit(&branch, commit, text, &title)?;
                     crate::repo::failpoint::reached("publish-edit");
+                }
+                if !application.changes_only_entry(commit, &branch, text)? {
+                    return Err(foreign(&branch, &self.factory.gitlab.project_url()));
                 }
                 let about = "Its history is pushed. Once `apply:control-plane` was started, the project is protected.";
                 application.propose(application.control, &branch, default, &title, about)?;
@@ -196,6 +200,7 @@ impl Workspace<'_> {
                     let url = format!("{}.git", application.url());
                     self.push(&self.folder(publish)?, &url, &[(name.clone(), name)], &[])?;
                 }
+                self.same_branch(application, *project, &self.folder(publish)?, ADOPT_BRANCH)?;
                 let title = format!("Bring {name} under the factory's app contract");
                 application.propose(
                     *project,
@@ -209,6 +214,16 @@ impl Workspace<'_> {
             Step::Pipeline { project, branch } => application.start_pipeline(*project, branch)?,
         }
         Ok(())
+    }
+
+    /// Refuses to open a merge request as the owner for a branch that another pushed: its first pipeline would run with the owner's rights.
+    fn same_branch(&self, application: &Application<'_>, project: u64, dir: &Path, branch: &str) -> Result<()> {
+        let here = Git::new(dir)?.resolve(&format!("refs/heads/{branch}"))?;
+        if here.is_some() && application.branch_head(project, branch)? == here {
+            return Ok(());
+        }
+        let is_control = project == application.control;
+        Err(foreign(branch, &if is_control { self.factory.gitlab.project_url() } else { application.url() }))
     }
 
     /// The application's repo.
@@ -227,7 +242,10 @@ impl Workspace<'_> {
         let error = Error::new(Kind::NotPermitted, format!("GitLab rejected the push to {url}: {}", refused.reason));
         Err(if refused.reason.contains("LFS") {
             error
-                .hint(format!("push the files in Git LFS first: git -C {} lfs push --all {url}", dir.display()))
+                .hint(format!(
+                    "push the files in Git LFS first: git -C {} lfs push --all {url}",
+                    shell::word(&dir.display().to_string())
+                ))
                 .hint("then run the command again")
         } else {
             error.hint("check the push rules and protected branches of the group, then run the command again")
