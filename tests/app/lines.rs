@@ -384,9 +384,9 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
     ("upgrade-templates", &[
         ("=factoryup upgrade", Host),
         ("read the changes to", PERSON),
-        ("git fetch origin", Test("tests/repo/resolving.rs", "a_branch_that_is_behind_origins_is_not_resolved")),
+        ("git fetch origin", Test("tests/repo/meantime.rs", "a_branch_that_is_behind_origins_is_not_resolved")),
         ("git switch BRANCH", Host),
-        ("git merge --ff-only origin/BRANCH", Test("tests/repo/resolving.rs", "a_branch_that_is_behind_origins_is_not_resolved")),
+        ("git merge --ff-only origin/BRANCH", Test("tests/repo/meantime.rs", "a_branch_that_is_behind_origins_is_not_resolved")),
         ("git push origin HEAD", GITLAB),
         ("factoryup resolve", Test("tests/repo/resolving.rs", "one_by_one_with_what_each_side_changed")),
         ("When the pipeline passes", Test("tests/repo/upgrading.rs", "it_is_pushed_with_a_merge_request_that_is_a_draft_while_conflicts_wait")),

@@ -211,3 +211,23 @@ fn a_text_in_which_markers_were_left_is_kept() {
     let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--edit"]);
     assert!(code == 64 && err.contains("still has conflict markers") && !err.contains("is saved"), "{code} {err}");
 }
+
+/// What another has pushed to the branch may be the text of a conflict: resolved without it, it would be lost or in the way.
+#[test]
+fn a_branch_that_is_behind_origins_is_not_resolved() {
+    if !need("git") {
+        return;
+    }
+    let world = resolving::situation();
+    let branch = world.git("repo", &["branch", "--show-current"]);
+    let more = world.git("repo", &["commit-tree", "-p", "HEAD", "-m", "text", "HEAD^{tree}"]);
+    let there = format!("refs/remotes/origin/{branch}");
+    world.git("repo", &["update-ref", &there, &more]);
+    let before = files(&world.path("repo"));
+    let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--mine"]);
+    assert!(code == 64 && err.contains(&format!("git merge --ff-only origin/{branch}")), "{err}");
+    assert!(files(&world.path("repo")) == before);
+    world.git("repo", &["merge", "-q", "--ff-only", &more]);
+    let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--mine"]);
+    assert_eq!(code, 2, "{err}");
+}

@@ -386,23 +386,3 @@ fn after_an_upgrade_in_place_the_commit_comes_first() {
     assert_eq!(world.factoryup("repo", &["resolve", ONE, "--mine"]).0, 0);
     assert!(world.text(ONE).starts_with("# My "));
 }
-
-/// What another has pushed to the branch may be the text of a conflict: resolved without it, it would be lost or in the way.
-#[test]
-fn a_branch_that_is_behind_origins_is_not_resolved() {
-    if !need("git") {
-        return;
-    }
-    let world = situation();
-    let branch = world.git("repo", &["branch", "--show-current"]);
-    let more = world.git("repo", &["commit-tree", "-p", "HEAD", "-m", "text", "HEAD^{tree}"]);
-    let there = format!("refs/remotes/origin/{branch}");
-    world.git("repo", &["update-ref", &there, &more]);
-    let before = files(&world.path("repo"));
-    let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--mine"]);
-    assert!(code == 64 && err.contains(&format!("git merge --ff-only origin/{branch}")), "{err}");
-    assert!(files(&world.path("repo")) == before);
-    world.git("repo", &["merge", "-q", "--ff-only", &more]);
-    let (code, _, err) = world.factoryup("repo", &["resolve", ONE, "--mine"]);
-    assert_eq!(code, 2, "{err}");
-}

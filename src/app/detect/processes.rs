@@ -95,7 +95,7 @@ fn single(command: &str) -> String {
     }
 }
 
-/// What nobody would be asked about: a wish that no contract could have.
+/// What no question is about: a wish that no contract could have.
 pub(super) fn check(wishes: &Wishes) -> Result<(), Refusal> {
     let migrate = wishes.migrate.iter().filter(|command| !command.trim().is_empty());
     if migrate.into_iter().any(|command| !is_line(command)) {

@@ -142,7 +142,7 @@ impl Step {
 /// A branch in GitLab that is not as this run or an earlier one made it.
 pub(super) fn foreign(branch: &str, url: &str) -> Error {
     Error::data(format!("{branch} of {url} is not the branch that factoryup made here"))
-        .hint("read it in GitLab, and delete it there if nobody needs it; then run the command again")
+        .hint("read it in GitLab, and delete it there if it is not needed; then run the command again")
 }
 
 /// Refs as a person counts them.

@@ -63,7 +63,7 @@ fn begin(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::created(discussion))
 }
 
-/// A comment: a discussion that nobody has to resolve.
+/// A comment: a discussion that cannot be resolved.
 fn comment(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let at = position(call, id)?;
