@@ -188,11 +188,15 @@ impl Comparison {
                 let former = record.filter(|record| !record.base.is_empty() && known.is_none());
                 if let (Some(mine), Some(former)) = (mine, former) {
                     // Told once: from now on the record is of what would be made today.
-                    self.news = true;
                     let would = String::from_utf8_lossy(&file.bytes);
                     let lacks = would.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
                     let lacks = lacks.filter(|line| mine.lines().all(|own| own.trim() != *line)).map(str::to_owned);
-                    self.report.push(&former.path, Sort::Yours { lacks: lacks.take(LINES).collect() });
+                    let lacks: Vec<String> = lacks.take(LINES).collect();
+                    // Comments alone are no reason to look.
+                    if !lacks.is_empty() {
+                        self.news = true;
+                        self.report.push(&former.path, Sort::Yours { lacks });
+                    }
                     let (base, since) = (fresh.base.clone(), fresh.since.clone());
                     self.manifest.files.push(FileRecord { base, since, ..former.clone() });
                 } else {

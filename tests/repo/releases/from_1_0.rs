@@ -1,5 +1,6 @@
 //! From 1.0.0 on: a file renamed under another id, one dropped, a key renamed, a question.
 
+use serde_json::Value;
 use std::fs;
 use std::process::Command;
 
@@ -22,6 +23,12 @@ fn situation() -> World {
     world
 }
 
+/// Without the files that are the owner's since they were created, and that newer templates would make another way.
+fn findings(all: &Value) -> String {
+    let others = all.as_array().unwrap().iter().filter(|finding| finding["what"] != "yours");
+    Value::from(others.cloned().collect::<Vec<_>>()).to_string()
+}
+
 #[test]
 fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
     if !need("git") {
@@ -29,7 +36,7 @@ fn a_renamed_file_is_followed_a_dropped_one_goes_and_a_key_gets_its_new_name() {
     }
     let world = situation();
     let report = world.upgrade(&["--timezone", "Europe/Vienna"]);
-    assert_eq!(report["findings"].to_string(), "[]");
+    assert_eq!(findings(&report["findings"]), "[]");
     assert_eq!(report["answers"][0]["key"], "factory.timezone");
     assert_eq!(report["answers"][0]["value"], "\"Europe/Vienna\"");
     assert_eq!(report["answers"][0]["is_default"], false);
@@ -68,7 +75,7 @@ fn a_dropped_file_that_was_edited_stays_and_is_the_users() {
     world.put(".ignore", "mine/\n");
     world.commit();
     let report = world.upgrade(&[]);
-    assert_eq!(report["findings"].to_string(), "[{\"path\":\".ignore\",\"what\":\"yours-now\"}]");
+    assert_eq!(findings(&report["findings"]), "[{\"path\":\".ignore\",\"what\":\"yours-now\"}]");
     assert_eq!(world.holds(".ignore"), "mine/\n");
     world.settled();
 }
@@ -104,7 +111,7 @@ fn an_edited_runbook_that_is_no_more_is_the_owners() {
     world.put(edited, &mine);
     world.commit();
     let report = world.upgrade(&[]);
-    assert_eq!(report["findings"].to_string(), format!("[{{\"path\":\"{edited}\",\"what\":\"yours-now\"}}]"));
+    assert_eq!(findings(&report["findings"]), format!("[{{\"path\":\"{edited}\",\"what\":\"yours-now\"}}]"));
     assert_eq!(world.holds(edited), mine);
     assert!(!world.path("repo").join(untouched).exists());
     assert!(world.holds("docs/runbooks/revoke-agent.md").contains("loginctl terminate-user"));
