@@ -25,7 +25,7 @@ fn of_ci(pipeline: &Value) -> Vec<String> {
 
 #[test]
 fn one_command_runs_what_ci_runs_in_the_same_order() {
-    if !support::available(&["git"]) {
+    if !support::available(&["git", "python"]) {
         return;
     }
     let mut seen = Vec::new();
