@@ -1,11 +1,10 @@
 //! Compose files: services of the repo's own image without a port are workers.
 
 use super::Facts;
-use super::platform::is_migration;
-use super::processes::add;
-use super::procfile::tool;
+use super::procfile::{is_migration, tool};
 use super::refuse::COMPOSE;
 use super::source::{Said, Source, lines};
+use super::worker::add;
 
 #[derive(Debug, Default)]
 struct Service {

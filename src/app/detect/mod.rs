@@ -19,12 +19,13 @@ mod python;
 mod refuse;
 mod rust;
 mod source;
+mod worker;
 
 use super::AppKind;
 pub(crate) use environment::HEALTH_PATHS;
-pub(crate) use processes::Worker;
 pub(crate) use source::{Said, Source};
 use source::{is_line, is_plain};
+pub(crate) use worker::Worker;
 
 /// A stack of programs that a repo can be built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -198,9 +199,9 @@ fn keep_lines(facts: &mut Facts) {
     facts.start = facts.start.take().filter(fits);
     facts.migrate = facts.migrate.take().filter(fits);
     facts.workers.retain(|worker| fits(&worker.said));
-    if facts.workers.len() > processes::MOST {
-        let off: Vec<_> = facts.workers.drain(processes::MOST..).map(|worker| worker.name).collect();
-        facts.notes.push(format!("releases run at most {} workers, and not {}", processes::MOST, off.join(", ")));
+    if facts.workers.len() > worker::MOST {
+        let off: Vec<_> = facts.workers.drain(worker::MOST..).map(|worker| worker.name).collect();
+        facts.notes.push(format!("releases run at most {} workers, and not {}", worker::MOST, off.join(", ")));
     }
     facts.output = facts.output.take().filter(|said| is_plain(&said.value) && !said.value.starts_with('/'));
     facts.health = facts.health.take().filter(|said| is_health_path(&said.value));

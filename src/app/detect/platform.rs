@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::processes::add;
-use super::procfile::{bound, split, tool};
+use super::procfile::{bound, is_migration, split, tool};
 use super::source::{Said, Source, lines};
+use super::worker::add;
 use super::{Facts, is_health_path};
 
 /// YAML files of platforms, read line by line: nothing here needs more than `key: value`.
@@ -15,18 +15,6 @@ const HEALTH: [&str; 2] = ["healthCheckPath", "http_path"];
 const START: [&str; 3] = ["startCommand", "run_command", "dockerCommand"];
 const MOUNT: [&str; 1] = ["mountPath"];
 const OUTPUT: [&str; 2] = ["staticPublishPath", "output_dir"];
-/// Words of commands that bring a database to the state that a release needs.
-const MIGRATIONS: [&str; 9] = [
-    "alembic upgrade",
-    "db upgrade",
-    "manage.py migrate",
-    "db:migrate",
-    "db:prepare",
-    "migrate deploy",
-    "migrate:latest",
-    "sqlx migrate run",
-    "diesel migration run",
-];
 /// Variables that a platform or the factory sets itself.
 pub(super) const SET: [&str; 10] = [
     "PORT",
@@ -56,11 +44,6 @@ fn health(facts: &mut Facts, path: &str, origin: impl FnOnce() -> String) {
     if facts.health.is_none() && is_health_path(path) {
         facts.health = Some(Said::new(path, origin()));
     }
-}
-
-/// Whether a command does nothing but migrate, as far as its words tell.
-pub(super) fn is_migration(command: &str) -> bool {
-    MIGRATIONS.iter().any(|words| command.contains(words))
 }
 
 fn migrate(facts: &mut Facts, command: &str, origin: String) {

@@ -1,37 +1,13 @@
 //! What runs besides the program that serves: a migration before it, and workers, which listen nowhere.
 
 use super::compose;
-use super::platform::is_migration;
-use super::procfile::{self, tool};
+use super::procfile::{self, is_migration, tool};
 use super::source::{Said, Source, is_line};
+use super::worker::{Worker, add, is_name};
 use super::{Facts, Refusal, Wishes};
-use crate::shell;
 
 /// Names in a `Procfile` of processes that run all the time, besides those that begin with `worker`.
 const WORKERS: [&str; 4] = ["beat", "clock", "queue", "scheduler"];
-/// The longest name of a worker, and how many there are at most, as `factory-deploy` has it.
-const LONGEST: usize = 16;
-pub(super) const MOST: usize = 8;
-
-/// A process of the application without a port.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Worker {
-    pub(crate) name: String,
-    pub(crate) said: Said,
-    /// Why a release does not start it, as it ended in a trial.
-    pub(crate) off: Option<String>,
-}
-
-impl Facts {
-    /// A worker that ended in a trial stays in the contract, as a comment.
-    pub(crate) fn turn_off(&mut self, name: &str, why: String) {
-        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.name == name) {
-            self.notes.push(format!("the worker {name} is off, since {why}. To turn it on, uncomment its line"));
-            worker.off = Some(why);
-        }
-    }
-}
-
 /// Settles what the manifests of platforms left open.
 pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) {
     compose::read(source, facts);
@@ -66,32 +42,6 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) {
             let said = Said::new(command, "--worker");
             facts.workers.push(Worker { name: name.to_owned(), said, off: None });
         }
-    }
-}
-
-/// Adds a worker under a name that units can have.
-pub(super) fn add(facts: &mut Facts, name: &str, command: &str, origin: String) {
-    let name: String = name.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
-    if !command.trim().is_empty() && is_name(&name) && facts.workers.iter().all(|worker| worker.name != name) {
-        facts.workers.push(Worker { name, said: Said::new(single(command), origin), off: None });
-    }
-}
-
-/// What the contract takes as the name of a worker.
-pub(super) fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= LONGEST
-        && !name.starts_with('-')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-/// One program: the last of several commands is the one that signals have to reach.
-fn single(command: &str) -> String {
-    match procfile::split(command) {
-        (Some(before), last) if is_line(before) => {
-            format!("sh -c {}", shell::word(&format!("{before} && exec {}", tool(last))))
-        }
-        (_, one) => tool(one),
     }
 }
 

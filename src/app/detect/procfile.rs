@@ -65,3 +65,21 @@ pub(super) fn tool(command: &str) -> String {
         _ => command.to_owned(),
     }
 }
+
+/// Words of commands that bring a database to the state that a release needs.
+const MIGRATIONS: [&str; 9] = [
+    "alembic upgrade",
+    "db upgrade",
+    "manage.py migrate",
+    "db:migrate",
+    "db:prepare",
+    "migrate deploy",
+    "migrate:latest",
+    "sqlx migrate run",
+    "diesel migration run",
+];
+
+/// Whether a command does nothing but migrate, as far as its words tell.
+pub(super) fn is_migration(command: &str) -> bool {
+    MIGRATIONS.iter().any(|words| command.contains(words))
+}
