@@ -29,7 +29,7 @@ const CLUSTER: How = Not("needs a Kubernetes cluster");
 const SYSTEM: How = Not("the owner's own Linux machine, which factoryup does not know");
 const ENGINE: How = Not("needs OpenTofu itself: Terraform, which stands in for it, does not read encryption.tofu");
 
-const DAY_ONE: How = Test("tests/day_one.rs", "day_one_is_done_once_and_no_secret_leaves_its_place");
+const DAY_ONE: How = Test("tests/user/day_one.rs", "day_one_is_done_once_and_no_secret_leaves_its_place");
 const PIPELINE: How = Test("tests/rendered/infra.rs", "every_root_is_planned_applied_and_then_right");
 const POLICY: How = Test("tests/rendered/infra.rs", "what_would_be_deleted_has_to_be_named_first");
 const RELEASE: How = Test("tests/rendered/release.rs", "a_bad_release_goes_back_by_merge_request");
@@ -44,7 +44,7 @@ const ROTATED: How =
 const CI_TOKEN: How =
     Test("tests/gitlab/ci.rs", "whatever_a_run_left_the_next_one_leaves_one_token_that_all_variables_hold");
 const RUNNERS: How = Test("tests/gitlab/drift.rs", "runners_are_mended_or_made_again");
-const PUBLISHED: How = Test("tests/day_one/publish.rs", "an_application_comes_onto_the_host_without_a_click");
+const PUBLISHED: How = Test("tests/user/day_one/publish.rs", "an_application_comes_onto_the_host_without_a_click");
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");
 const MIGRATED: How = Test("tests/app/processes.rs", "migrations_run_before_releases_and_workers_besides_them");
 const RESTORED: How = Test("tests/app/restore.rs", "what_a_host_kept_comes_back_on_another");
@@ -57,14 +57,14 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         (
             "factoryup keys init",
             Test(
-                "tests/command_line/keys.rs",
+                "tests/user/command_line/keys.rs",
                 "a_key_made_in_a_control_repo_is_entered_there_and_proposed_by_an_upgrade",
             ),
         ),
         (
             "factoryup upgrade",
             Test(
-                "tests/command_line/keys.rs",
+                "tests/user/command_line/keys.rs",
                 "a_key_made_in_a_control_repo_is_entered_there_and_proposed_by_an_upgrade",
             ),
         ),

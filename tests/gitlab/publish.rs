@@ -1,5 +1,5 @@
 //! `factoryup app publish` against the stand-in, where the test does what the owner and Terraform do: merges, and the module
-//! `gitlab-project`. Runners are in `tests/day_one/publish.rs`, on a host.
+//! `gitlab-project`. Runners are in `tests/user/day_one/publish.rs`, on a host.
 
 mod planted;
 

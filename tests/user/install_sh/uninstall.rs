@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::disk::Small;
-use crate::situation::{Machine, PROGRAM, executable, script, shells};
+use super::disk::Small;
+use super::situation::{Machine, PROGRAM, executable, script, shells};
 use crate::support;
 
 #[test]

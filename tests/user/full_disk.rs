@@ -1,8 +1,6 @@
 //! A full disk under the state folder costs an error, and not the evidence.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
-mod support;
-
+use crate::support;
 use std::path::Path;
 use std::process::Command;
 

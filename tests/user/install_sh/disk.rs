@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::situation::{Machine, PROGRAM, shells};
+use super::situation::{Machine, PROGRAM, shells};
 use crate::support;
 
 /// A file system of some pages that is unmounted when dropped.

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
-use crate::download::{Server, machine};
-use crate::situation::{Machine, shells, version};
+use super::download::{Server, machine};
+use super::situation::{Machine, shells, version};
 use crate::support::{self, copy_program, make_program};
 
 /// Where the registry of the test has the releases, below the server's address.

@@ -1,5 +1,4 @@
 //! `install.sh` in every common shell: what it installs, what it refuses, and that a refusal leaves nothing behind.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
 mod archive;
 mod disk;
@@ -8,10 +7,9 @@ mod release;
 mod shell_path;
 mod situation;
 mod stopped;
-#[path = "../support/mod.rs"]
-mod support;
 mod uninstall;
 
+use crate::support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

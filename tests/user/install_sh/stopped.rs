@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 
-use crate::situation::{Machine, PROGRAM, executable, script, shells};
+use super::situation::{Machine, PROGRAM, executable, script, shells};
 use crate::support::{self, wait_until};
 
 /// A release whose program says that it runs and then takes its time, and the file by which it says so.

@@ -1,17 +1,12 @@
 //! What answers a question, and what does not: pasted texts, input from before it, stops; and how it fits into the window.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
-
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/pty.rs"]
-mod pty;
 
 use std::fs;
 use std::process::Command;
 
-use home::{CANARY, CTRL_C, CTRL_U, DOWN, Home};
+use crate::home::{CANARY, CTRL_C, CTRL_U, DOWN, Home};
+use crate::pty;
+use crate::pty::Pty;
 use portable_pty::PtySize;
-use pty::Pty;
 
 const MARKS_ON: &str = "\u{1b}[?2004h";
 const MARKS_OFF: &str = "\u{1b}[?2004l";

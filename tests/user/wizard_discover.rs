@@ -1,8 +1,6 @@
 //! What the wizard finds out by itself, from the real ssh-agent, git and files.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

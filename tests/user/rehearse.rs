@@ -1,8 +1,6 @@
 //! `factoryup rehearse` where no host can take part: it plays what it can and says what it left out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::disk::Small;
-use crate::situation::{Machine, Outcome, PROGRAM, archive_name, script, shells};
+use super::disk::Small;
+use super::situation::{Machine, Outcome, PROGRAM, archive_name, script, shells};
 use crate::support;
 
 /// Serves the folder argv[1] over https with the key and certificate argv[2], or over http without; `/away/` redirects to argv[3].

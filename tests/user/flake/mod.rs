@@ -2,11 +2,8 @@
 //!
 //! The stand-in (`nixpkgs-stub/`) knows only names that nixpkgs has and forces every argument. What it cannot show: that each
 //! package still has that name in today's nixpkgs, and that the build succeeds in Nix's sandbox.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
-#[path = "../support/mod.rs"]
-mod support;
-
+use crate::support;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -32,7 +29,7 @@ impl Flake {
                 copy(&root.join(&name), &folder.join("flake").join(&name));
             }
         }
-        copy(&root.join("tests/flake/nixpkgs-stub"), &folder.join("nixpkgs"));
+        copy(&root.join("tests/user/flake/nixpkgs-stub"), &folder.join("nixpkgs"));
         // Gigabytes, as a rule.
         fs::create_dir_all(folder.join("flake/target")).unwrap();
         fs::write(folder.join("flake/target/left-over"), "").unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
-use crate::situation::{Machine, PROGRAM, executable, script, shells};
+use super::situation::{Machine, PROGRAM, executable, script, shells};
 
 #[test]
 fn says_how_to_get_on_path_and_edits_only_when_asked() {

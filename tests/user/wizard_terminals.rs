@@ -1,17 +1,11 @@
 //! The wizard where there is no usual terminal: none at all, a plain one, a narrow one, one that goes away.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
-
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/pty.rs"]
-mod pty;
 
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::home::{DOWN, ESCAPE, Home, KEY, UP, take_the_rest};
+use crate::pty::Pty;
 use factoryup::factory::{AgentKind, HostKind};
-use home::{DOWN, ESCAPE, Home, KEY, UP, take_the_rest};
-use pty::Pty;
 
 #[test]
 fn a_signal_leaves_the_terminal_as_it_was() {

@@ -1,5 +1,4 @@
 //! The wizard's flow without a terminal: an asker that answers by script, and one that wanders back and forth.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

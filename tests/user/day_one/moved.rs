@@ -2,13 +2,10 @@
 
 use std::fs;
 
+use crate::pty::Pty;
 use portable_pty::CommandBuilder;
-use pty::Pty;
 
 use super::{Journey, SUDO_PASSWORD, ends_with, said};
-
-#[path = "../support/pty.rs"]
-mod pty;
 
 impl Journey {
     /// The same in a terminal, where questions can be asked.

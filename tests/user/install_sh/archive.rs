@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use crate::situation::{Machine, PROGRAM, executable, shells};
+use super::situation::{Machine, PROGRAM, executable, shells};
 
 #[test]
 fn takes_only_the_program_out_of_an_archive() {

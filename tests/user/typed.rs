@@ -1,13 +1,6 @@
 //! The commands of README.md and the guides, typed word for word in a real terminal, from the directory where the text puts the
 //! reader, against a disposable host and a stand-in for GitLab. Every command in these texts has its entry here: how it is answered
 //! and with which exit code it ends, or which other test runs it. So a command that is changed or added cannot go untried.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
-
-#[path = "../crates/gitlab-stand-in/tests/support/plane.rs"]
-mod plane;
-#[path = "support/pty.rs"]
-mod pty;
-mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,10 +10,11 @@ use std::time::Duration;
 use disposable_host::DisposableHost;
 use factoryup::plan::SavedPlan;
 
-use plane::Plane;
+use crate::plane::Plane;
+use crate::pty::Pty;
+use crate::support;
+use crate::support::lab;
 use portable_pty::CommandBuilder;
-use pty::Pty;
-use support::lab;
 
 /// How long one command may take, with packages to install on a busy machine.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -30,9 +24,9 @@ const ELSEWHERE: [(&str, &str, &str); 6] = [
     ("sudo apt-get install cargo-web gcc make perl git openssh-client", ".ci/bare", "sudo apt-get install"),
     ("cargo run -- rehearse", ".ci/bare", "try_it | sed"),
     ("cargo test", ".ci/run", "cargo test --quiet --locked"),
-    ("cargo install --path .", "tests/install_sh/main.rs", "\"--from-source\""),
-    ("sh install.sh --from-source .", "tests/install_sh/main.rs", "\"--from-source\""),
-    ("nix run .", "tests/flake/main.rs", "&[\"run\", \".\"]"),
+    ("cargo install --path .", "tests/user/install_sh/mod.rs", "\"--from-source\""),
+    ("sh install.sh --from-source .", "tests/user/install_sh/mod.rs", "\"--from-source\""),
+    ("nix run .", "tests/user/flake/mod.rs", "&[\"run\", \".\"]"),
 ];
 
 /// A line of a `sh` block, without its comment.
@@ -69,7 +63,7 @@ impl Desk {
         host.lead_back(desk.plane.stand_in.port()).unwrap();
         // GitLab's packages are out of reach here; what is already there is used.
         let runner = host.rootfs().join("usr/bin/gitlab-runner");
-        support::make_program(&runner, include_str!("../src/rehearsal/gitlab-runner"));
+        support::make_program(&runner, include_str!("../../src/rehearsal/gitlab-runner"));
         support::put_tools(host.rootfs());
         desk.host = Some(host);
         Some(desk)

@@ -1,15 +1,10 @@
 //! The command line itself: what it says of wrong words, to people and to machines, and its manual pages.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
-#[path = "command_line/documented.rs"]
 mod documented;
-#[path = "command_line/help.rs"]
 mod help;
-#[path = "command_line/keys.rs"]
 mod keys;
-#[path = "support/skip.rs"]
-mod support;
 
+use crate::support;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,26 +1,12 @@
 //! Day one with the real binary, from flags to a proved hand-off, on a host that is reached over an account with passworded
 //! sudo; the agent's first day there, a renewed token, and the way back; and the canary: every secret of the run is unique, and
 //! nothing may hold one but the place where it belongs.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
 
-#[path = "support/canary.rs"]
-mod canary;
-#[path = "day_one/ci.rs"]
 mod ci;
-#[path = "support/gitlab_project.rs"]
-mod gitlab_project;
-#[path = "day_one/moved.rs"]
 mod moved;
-#[path = "day_one/online.rs"]
 mod online;
-#[path = "../crates/gitlab-stand-in/tests/support/plane.rs"]
-mod plane;
-#[path = "day_one/publish.rs"]
 mod publish;
-#[path = "day_one/refused.rs"]
 mod refused;
-mod support;
-#[path = "day_one/traced.rs"]
 mod traced;
 
 use std::collections::BTreeSet;
@@ -29,10 +15,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use canary::{Watcher, find_in_tree, git_objects};
+use crate::canary;
+use crate::canary::{Watcher, find_in_tree, git_objects};
+use crate::gitlab_project;
+use crate::plane;
+use crate::plane::Plane;
+use crate::support;
+use crate::support::lab;
 use disposable_host::{DisposableHost, ExtraUser, Options};
-use plane::Plane;
-use support::lab;
 
 /// Words that no package description holds.
 const SUDO_PASSWORD: &str = "canary 9Yh2 sudo kVq7";
@@ -56,7 +46,7 @@ impl Journey {
         let mut host = DisposableHost::start(&lab::image(), &options).unwrap();
         host.lead_back(plane.stand_in.port()).unwrap();
         let runner = host.rootfs().join("usr/bin/gitlab-runner");
-        support::make_program(&runner, include_str!("../src/rehearsal/gitlab-runner"));
+        support::make_program(&runner, include_str!("../../src/rehearsal/gitlab-runner"));
         support::put_tools(host.rootfs());
         Some(Self { keys, host, plane, home: tempfile::tempdir().unwrap() })
     }

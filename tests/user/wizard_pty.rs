@@ -1,18 +1,12 @@
 //! The wizard in a real terminal: what a person sees, presses and gets.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::disallowed_methods)]
-
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/pty.rs"]
-mod pty;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::home::{CANARY, CTRL_C, CTRL_U, DOWN, ESCAPE, HIDE_CURSOR, Home, KEY, SHOW_CURSOR, UP, take_the_rest};
+use crate::pty::Pty;
 use factoryup::factory::{AgentKind, HostKind, Tier};
-use home::{CANARY, CTRL_C, CTRL_U, DOWN, ESCAPE, HIDE_CURSOR, Home, KEY, SHOW_CURSOR, UP, take_the_rest};
-use pty::Pty;
 
 #[test]
 fn a_person_is_asked_only_what_is_not_known() {
