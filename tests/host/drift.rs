@@ -162,10 +162,13 @@ fn what_left_factory_toml_leaves_the_host() {
     let outcome = journey.run(journey.target());
     assert_eq!(outcome.as_ref().unwrap_err().kind(), Kind::Reverted, "{}", journey.explain(&outcome));
     assert!(journey.lets_in("operator"));
+    // What was said to be done before stays, and the receipt knows it.
+    assert!(member(&journey));
 
     // Of an operator who was renamed, the keys go and the account is named.
     journey.factory.host.authorized_keys = vec![journey.keys.public("id").trim().to_owned()];
     journey.provision();
+    assert!(!member(&journey));
     journey.factory.host.operator = "ada".into();
     journey.factory.host.login = "operator".into();
     let seen = plan(&journey);

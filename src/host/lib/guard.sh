@@ -21,7 +21,6 @@ guard_begin() {
     rm -rf "$GUARD"
     mkdir "$GUARD" "$GUARD/stage"
     : >"$GUARD/files"
-    printf '%s\n' "$BACKUPS" >"$GUARD/backups"
     change=null
 }
 
@@ -117,9 +116,12 @@ guard_arm() {
     mkdir -p "$BACKUPS" || return
     while IFS= read -r path; do
         [ -e "$path" ] || continue
-        # A copy that an earlier change of this run made in a home is root's.
+        # The receipt's way back leads to before this run, the guard's only to now: a key that was just added stays. A copy that an
+        # earlier change of this run made in a home is root's.
         back_up "$path" || return
         chown -h --reference="$path" "$BACKUPS$path" || return
+        mkdir -p "$GUARD/before${path%/*}" || return
+        cp -a -- "$path" "$GUARD/before$path" || return
     done <"$GUARD/files"
     : >"$GUARD/table" || return
     if nft list table inet factoryup >/dev/null 2>&1; then

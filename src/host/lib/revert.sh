@@ -57,10 +57,9 @@ timer_runs() {
 # and waits for this to end.
 revert() {
     mv "$GUARD/armed" "$GUARD/firing" 2>/dev/null || { [ -n "${1-}" ] && [ -e "$GUARD/firing" ]; } || return 1
-    read -r backups <"$GUARD/backups"
     while IFS= read -r path; do
-        if [ -e "$backups$path" ] || [ -L "$backups$path" ]; then
-            cp -a -- "$backups$path" "$path.factoryup-new" && mv -fT -- "$path.factoryup-new" "$path"
+        if [ -e "$GUARD/before$path" ] || [ -L "$GUARD/before$path" ]; then
+            cp -a -- "$GUARD/before$path" "$path.factoryup-new" && mv -fT -- "$path.factoryup-new" "$path"
         else
             rm -f -- "$path"
         fi
