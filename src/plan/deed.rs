@@ -28,16 +28,16 @@ impl Deed {
         }
     }
 
-    /// The command that shows the plan. No target means all of them.
-    pub(super) fn show(self, target: Option<TargetName>) -> String {
+    /// The command that only shows the plan, if there is one. No target means all of them.
+    pub(super) fn show(self, target: Option<TargetName>) -> Option<String> {
         let target = target.map_or(String::new(), |target| format!(" {target}"));
-        match self {
+        Some(match self {
             Self::Apply => format!("factoryup plan{target}"),
             Self::Upgrade { in_place } => {
                 format!("factoryup upgrade{} --dry-run --diff", if in_place { " --in-place" } else { "" })
             }
-            Self::Publish => "factoryup app publish NAME".into(),
+            Self::Publish => return None,
             Self::Revert => format!("factoryup revert{target} --dry-run"),
-        }
+        })
     }
 }

@@ -303,19 +303,13 @@ fn apply(
     if !left.is_empty() {
         evidence("incomplete", Some(ids(&left).join(", ")))?;
         let what: Vec<_> = left.changes.iter().map(|c| c.summary.as_str()).collect();
-        return Err(Error::new(
-            Kind::CutShort,
-            format!(
-                "{} still has {} pending changes after apply: {}",
-                plan.subject,
-                left.changes.len(),
-                what.join("; ")
-            ),
-        )
-        .hint(format!(
-            "run `{}` to list them; another program may be changing them back",
-            deed.show(Some(plan.target))
-        )));
+        let (subject, count, what) = (&plan.subject, left.changes.len(), what.join("; "));
+        let error =
+            Error::new(Kind::CutShort, format!("{subject} still has {count} pending changes after apply: {what}"));
+        return Err(error.hint(match deed.show(Some(plan.target)) {
+            Some(show) => format!("run `{show}` to list them; another program may be changing them back"),
+            None => "another program may be changing them back".into(),
+        }));
     }
     watch.event(&Event::Verified);
     evidence("applied", None)?;

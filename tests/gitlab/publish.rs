@@ -88,6 +88,7 @@ fn an_application_is_there_after_two_merges_and_two_applies() {
     let (control, before) = (refs(&situation.repo), refs(&folder));
     let status = situation.run(&["app", "publish", "shop"], 64);
     assert!(status.contains("push factory/app-shop and open its merge request"), "{status}");
+    assert!(status.contains("next: run this command again with `--yes`"), "{status}");
     assert_eq!(situation.writes(), Vec::<String>::new(), "without a yes");
 
     let said = situation.run(&PUBLISH, 75);
@@ -95,7 +96,9 @@ fn an_application_is_there_after_two_merges_and_two_applies() {
     assert!(said.contains("review and merge it: ") && said.contains("factoryup app publish shop"), "{said}");
     assert_eq!(open(&situation, "control"), [("factory/app-shop".to_owned(), 1)]);
     situation.plane.stand_in.clear_log();
-    situation.run(&PUBLISH, 75);
+    let elsewhere = folder.to_str().unwrap();
+    let said = situation.run(&["app", "publish", "shop", "--path", elsewhere, "--yes"], 75);
+    assert!(said.contains(&format!("factoryup app publish shop --path {elsewhere}\n")), "{said}");
     assert_eq!(situation.writes(), Vec::<String>::new());
 
     merge(&situation, "control");

@@ -28,10 +28,11 @@ pub(crate) fn confirm(plans: &[&Plan], deed: Deed, watch: &dyn Watch, options: O
         return Err(must_see(&ends, &place, one));
     }
     if !watch.is_interactive() {
+        let again = "run this command again with `--yes`";
         return Err(Error::usage(format!(
             "cannot ask for confirmation without a terminal: {count} planned for {place}"
         ))
-        .hint(format!("review the plan with `{show}`, then run this command again with `--yes`")));
+        .hint(show.map_or_else(|| again.into(), |show| format!("review the plan with `{show}`, then {again}"))));
     }
     let these = if count == "1 change" { "this change" } else { &format!("these {count}") };
     for end in &ends {
@@ -41,8 +42,11 @@ pub(crate) fn confirm(plans: &[&Plan], deed: Deed, watch: &dyn Watch, options: O
     if watch.confirm(&format!("Apply {these} to {place}{all_the_same}?"), false)? {
         return Ok(());
     }
-    Err(Error::new(Kind::Interrupted, format!("declined; nothing was changed on {place}"))
-        .hint(format!("show the plan again: `{show}`")))
+    let error = Error::new(Kind::Interrupted, format!("declined; nothing was changed on {place}"));
+    Err(match show {
+        Some(show) => error.hint(format!("show the plan again: `{show}`")),
+        None => error,
+    })
 }
 
 /// How many of the ends an error lists.

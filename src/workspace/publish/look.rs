@@ -28,14 +28,14 @@ pub(super) fn failed(gitlab: &GitlabTarget, job: &Job, url: &str) -> Error {
 }
 
 impl View {
-    fn new() -> Self {
-        Self { card: Card::default(), steps: Vec::new(), waits: None, job: None }
+    fn new(publish: &Publish) -> Self {
+        Self { card: Card::default(), steps: Vec::new(), waits: None, job: None, again: publish.command() }
     }
 
     /// Ends with what the owner has to do, and the command again.
-    fn wait(mut self, name: &str, error: Error, what: &str, how: &str) -> Self {
+    fn wait(mut self, error: Error, what: &str, how: &str) -> Self {
         self.card.step(what, how);
-        self.card.step("then run the command again", format!("factoryup app publish {name}"));
+        self.card.step("then run the command again", self.again.clone());
         self.waits = Some(error);
         self
     }
@@ -52,7 +52,7 @@ impl View {
             .hint(format!("review and merge it: {web_url}"))
             .hint("then run the command again");
         let what = format!("review and merge !{iid}, which {why}");
-        self.wait(name, error, &what, web_url)
+        self.wait(error, &what, web_url)
     }
 }
 
@@ -84,7 +84,7 @@ impl Workspace<'_> {
     /// Reads the application, part by part, until one is not there yet.
     pub(super) fn look(&self, application: &Application<'_>, publish: &Publish) -> Result<View> {
         let name = &publish.name;
-        let mut view = View::new();
+        let mut view = View::new(publish);
         let Some((commit, text)) = application.entry()? else {
             return self.register(application, name, view);
         };
@@ -331,7 +331,7 @@ impl Workspace<'_> {
             let text = format!("{name}: waits for a pipeline with the job apply:{ROOT}, which {does}; there is none");
             let error =
                 Error::new(Kind::CutShort, text).hint(format!("start one: {page}")).hint("then run the command again");
-            return Ok(view.wait(name, error, &format!("start a pipeline, then its job apply:{ROOT}"), &page));
+            return Ok(view.wait(error, &format!("start a pipeline, then its job apply:{ROOT}"), &page));
         };
         let (apply, status) = (&jobs.apply, jobs.apply.status.as_str());
         let planned = jobs.plan.as_ref().map_or("missing", |plan| plan.status.as_str());
@@ -365,6 +365,6 @@ impl Workspace<'_> {
         let page = self.job_page(id);
         let error = Error::new(Kind::CutShort, format!("{name}: {text}"));
         let error = error.hint(format!("{how}: {page}")).hint("then run the command again");
-        Ok(view.wait(name, error, &how, &page))
+        Ok(view.wait(error, &how, &page))
     }
 }

@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gitlab::{Application, GitlabTarget, RootJobs};
 use crate::interrupt::{self, Waiting};
 use crate::plan::{Deed, Event, Evidence, Options, Plan, TargetName, confirm};
+use crate::shell;
 
 /// The root of the infrastructure that creates projects of applications.
 const ROOT: &str = "control-plane";
@@ -35,6 +36,14 @@ pub struct Publish {
     pub folder: Option<PathBuf>,
     /// Make all steps without asking.
     pub yes: bool,
+}
+
+impl Publish {
+    /// The command as it was typed.
+    fn command(&self) -> String {
+        let path = self.folder.as_deref().map(|dir| format!(" --path {}", shell::word(&dir.display().to_string())));
+        format!("factoryup app publish {}{}", self.name, path.unwrap_or_default())
+    }
 }
 
 /// How far an application is.
@@ -55,6 +64,8 @@ struct View {
     waits: Option<Error>,
     /// The job among it.
     job: Option<RootJobs>,
+    /// The command that goes on from here.
+    again: String,
 }
 
 impl Workspace<'_> {
