@@ -205,7 +205,7 @@ impl From<TransportError> for Error {
             TransportError::Config { host, .. } => of(Kind::Data).hint(format!("check the output of `ssh -G {host}`")),
             TransportError::Resolve { .. } => of(Kind::Unreachable).hint("check the name for typing errors, or use the address"),
             TransportError::Connect { refused: true, .. } => of(Kind::Unreachable)
-                .hint("check the port, or start sshd from the provider's console: no SSH server listens there"),
+                .hint("check the port (`port` under [host] in factory.toml, or Port in ~/.ssh/config), or start sshd from the provider's console: no SSH server listens there"),
             TransportError::Connect { .. } => of(Kind::Unreachable)
                 .hint("check the address, whether the machine is on, and whether the provider's firewall allows this port"),
             TransportError::Handshake { .. } => {

@@ -23,8 +23,13 @@ pub(super) fn fill(text: &str, width: usize, first: &str, rest: &str) -> String 
 }
 
 fn fill_line(text: &str, width: usize, first: &str, rest: &str) -> String {
+    if width == usize::MAX {
+        return format!("{first}{text}");
+    }
+    // How wide a tab is depends on its column. A line of a host's file can have some.
+    let text = text.replace('\t', "    ");
     let mut used = measure_text_width(first);
-    if measure_text_width(text).saturating_add(used) <= width {
+    if measure_text_width(&text).saturating_add(used) <= width {
         return format!("{first}{text}");
     }
     let mut filled = first.to_owned();
@@ -68,6 +73,12 @@ mod tests {
     fn a_long_word_stays_whole_and_is_not_pushed_out_of_the_window() {
         assert_eq!(wrap("a https://a.example/long b", 10), "a\nhttps://a.example/long\n  b");
         assert_eq!(wrap("the 123456789 b", 10), "the\n123456789\n  b");
+    }
+
+    #[test]
+    fn a_tab_has_the_width_that_is_counted() {
+        assert_eq!(wrap("ada\tALL=(ALL) ALL", 14), "ada   \n  ALL=(ALL)\n  ALL");
+        assert_eq!(wrap("a\tb", usize::MAX), "a\tb");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::factory::fields::by_key;
 use crate::factory::{FILE_NAME, Factory, HostKind, parse, read_text};
 use crate::plan::StateDir;
+use crate::shell;
 
 /// What a command is about to do, as far as the state folder is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +34,15 @@ pub(super) fn text_in(dir: &Path) -> Result<String> {
         return read_text(&path);
     }
     Err(crate::repo::bare(dir).unwrap_or_else(|| {
-        Error::usage(format!("no {FILE_NAME} in {}", dir.display()))
-            .hint("run this in a control repo, or choose one with --dir DIR")
-            .hint("or create one: factoryup init DIR")
+        let error = Error::usage(format!("no {FILE_NAME} in {}", dir.display()));
+        let above = dir.canonicalize().ok().and_then(|dir| {
+            dir.ancestors().skip(1).find(|above| above.join(FILE_NAME).is_file()).map(Path::to_path_buf)
+        });
+        if let Some(above) = above {
+            let above = above.display().to_string();
+            return error.hint(format!("to use the control repo above it, add: --dir {}", shell::word(&above)));
+        }
+        error.hint("run this in a control repo, or choose one with --dir DIR").hint("or create one: factoryup init DIR")
     }))
 }
 

@@ -64,6 +64,16 @@ fn every_wrong_word_is_one_json_object_where_json_was_asked_for() {
 }
 
 #[test]
+fn below_a_control_repo_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().canonicalize().unwrap().join("my factory");
+    fs::create_dir_all(repo.join("docs")).unwrap();
+    fs::write(repo.join("factory.toml"), "schema = 1\n").unwrap();
+    let said = error(&repo.join("docs"), 64, &["--json", "plan"]).to_string();
+    assert!(said.contains(&format!("add: --dir '{}'", repo.display())), "{said}");
+}
+
+#[test]
 fn an_application_without_a_kind_says_which_there_are() {
     let dir = tempfile::tempdir().unwrap();
     let said = error(dir.path(), 64, &["--json", "app", "add", "shop"]);

@@ -21,6 +21,8 @@ pub fn nearest_few<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>
         .map(|candidate| (strsim::osa_distance(&word, &normal(candidate)), candidate));
     let mut near: Vec<(usize, &str)> = near.filter(|(distance, _)| *distance <= allowed).collect();
     near.sort_by_key(|(distance, _)| *distance);
+    // What differs in capitals only is meant.
+    let count = if near.first().is_some_and(|(distance, _)| *distance == 0) { 1 } else { count };
     near.into_iter().take(count).map(|(_, candidate)| candidate).collect()
 }
 
