@@ -101,7 +101,8 @@ impl Skipped {
         .collect();
         let made = if count(Sort::InHome) == skipped.len() { "" } else { " made" };
         let all: Vec<_> = skipped.iter().map(|one| one.said.as_str()).collect();
-        let message = format!("on {}, {}, and all else was{made}: {}", run.subject, parts.join(", "), all.join("; "));
+        let all = if let [one] = all[..] { format!(" {one}") } else { format!("\n- {}", all.join("\n- ")) };
+        let message = format!("on {}, {}, and all else was{made}:{all}", run.subject, parts.join(", "));
         let kind = match (count(Sort::Refused), count(Sort::Deferred) == skipped.len()) {
             (0, true) => Kind::CutShort,
             (0, false) => Kind::CannotWrite,

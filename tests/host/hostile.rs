@@ -143,7 +143,7 @@ fn what_cannot_be_made_there_is_left_and_said(journey: &Journey) {
     assert!(error.kind() == Kind::CannotWrite && error.is_partial(), "{error}");
     assert_hardened(journey);
     let said = error.to_string();
-    assert!(said.contains("4 changes in the homes of workers could not be made, and all else was: "), "{said}");
+    assert!(said.contains("4 changes in the homes of workers could not be made, and all else was:"), "{said}");
     for what in [
         "create folder ~agent/.config/factory",
         "put the agent's GitLab token into ~agent/.config/factory/gitlab-credential",
@@ -204,7 +204,7 @@ fn no_process_of_the_agents_stops_the_rest(journey: &Journey) {
         let said = match error.kind() {
             Kind::CutShort => "pending changes after apply",
             Kind::Pending => "policy checks failed on ",
-            _ => "could not be made, and all else was: ",
+            _ => "could not be made, and all else was:",
         };
         assert!(error.to_string().contains(said), "{error}");
         assert_hardened(journey);

@@ -113,7 +113,7 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
         planned.iter().any(|summary| summary.starts_with("download gitlab-runner from https://packages.gitlab.com/"))
     );
     let words = [
-        "2 changes were deferred, and all else was made: download gitlab-runner from ",
+        "2 changes were deferred, and all else was made:\n- download gitlab-runner from ",
         "gpg.key cannot be fetched: curl: (7)",
     ];
     is_left(&journey, &error, Kind::CutShort, &words);

@@ -192,7 +192,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     ends_with(&runs[7], 73);
     let partial = said(&runs[7]);
     // The folder, and the token of the desk, which this machine still has.
-    assert!(partial.contains("2 changes in the homes of workers could not be made, and all else was: "), "{partial}");
+    assert!(partial.contains("2 changes in the homes of workers could not be made, and all else was:"), "{partial}");
     assert!(
         partial.contains("continuing with the next target") && partial.contains("policy checks passed"),
         "{partial}"
