@@ -1,12 +1,14 @@
 //! What works on a host now and ends with a change: a VPS is rarely empty.
 //!
 //! The firewall drops what no rule accepts. So each socket that listens for other machines, and each network that the host forwards
-//! packets for, is compared with the rules that are loaded and with those that come. And an account of a name that factoryup uses may be
-//! somebody else's.
+//! packets for, is compared with the rules that are loaded and with those that come. sshd lets only the operator in, so each other way to
+//! log in is compared with the operator's keys. And an account of a name that factoryup uses may be somebody else's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::accounts::WORKERS;
 use super::observed::{Listener, Observed, Password, tables_for_input};
+use super::resources::{fingerprint, key_parts};
 use super::word::HostPath;
 use crate::dialog::plain;
 use crate::factory::{Host, port_range};
@@ -42,6 +44,41 @@ pub(super) fn by_firewall(host: &Host, seen: &Observed, ports: &[u16], drops_for
         ));
     }
     ends
+}
+
+/// A sentence for each account that can log in over SSH now, and not once only the operator can. The owner's own keys lead to the operator
+/// then, so with them nothing ends, and neither does the password of an account that they open.
+pub(super) fn by_sshd(host: &Host, seen: &Observed) -> Vec<String> {
+    let says = |keyword: &str, value: &str| seen.sshd.iter().any(|(key, is)| key == keyword && is == value);
+    let fingerprints = host.authorized_keys.iter().filter_map(|line| Some(fingerprint(key_parts(line)?.1)));
+    let fingerprints: BTreeSet<String> = fingerprints.collect();
+    let is_owners_key = |how: &str| how.split_whitespace().nth(1).is_some_and(|print| fingerprints.contains(print));
+    let is_owners = |user: &str| {
+        user == "root" || user == host.login || seen.logins.iter().any(|(of, how)| of == user && is_owners_key(how))
+    };
+    let mut ends: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (user, how) in &seen.logins {
+        let is_told_elsewhere = *user == host.operator || WORKERS.contains(&user.as_str());
+        if is_told_elsewhere || is_owners_key(how) || user == "root" && says("permitrootlogin", "no") {
+            continue;
+        }
+        let what = match how.split_whitespace().collect::<Vec<_>>()[..] {
+            ["password"] if !is_owners(user) && says("passwordauthentication", "yes") => "its password".to_owned(),
+            [_, print, ref comment @ .., _] => format!("key {print} {}", comment.join(" ")).trim_end().to_owned(),
+            _ => continue,
+        };
+        ends.entry(user).or_default().insert(what);
+    }
+    let sentence = |(user, all): (&str, BTreeSet<String>)| {
+        let all = all.into_iter().collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "this will end logins as {user} with {all}: afterwards only {} logs in, with the keys in `authorized_keys` under [host] in \
+             factory.toml",
+            host.operator
+        );
+        plain(&text).replace('\n', " ")
+    };
+    ends.into_iter().map(sentence).collect()
 }
 
 /// What a reader of a plan that changes the firewall should know about others on the host.
@@ -237,6 +274,37 @@ mod tests {
         assert_eq!(by_firewall(&host(&[]), &up, &[22], false).len(), 1);
         up.own_rules = "# tcp dport 8080 accept\nip saddr 10.0.0.0/8 tcp dport { 443, 8080 } accept\n".into();
         assert_eq!(by_firewall(&host(&[]), &up, &[22], false), [""; 0]);
+    }
+
+    #[test]
+    fn each_way_to_log_in_that_ends_is_named_and_the_owners_own_move_on() {
+        const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ada@laptop";
+        let owner = Host { authorized_keys: vec![KEY.into()], login: "admin".into(), ..Host::default() };
+        let own = format!("256 {} ada@laptop (ED25519)", fingerprint(key_parts(KEY).unwrap().1));
+        let other = "3072 SHA256:other old laptop (RSA)";
+        let mut seen = seen(&[]);
+        seen.take("sshd", "passwordauthentication yes");
+        let login = |seen: &mut Observed, user: &str, how: &str| seen.take("login", &format!("{user}\t{how}"));
+        for user in ["root", "admin", "operator", "deploy", "ada"] {
+            login(&mut seen, user, "password");
+            login(&mut seen, user, &own);
+        }
+        for user in ["operator", "deploy"] {
+            login(&mut seen, user, other);
+        }
+        assert_eq!(by_sshd(&owner, &seen), [""; 0], "the operator's are in, and a worker's are told with its account");
+        for user in ["root", "ada", "backup"] {
+            login(&mut seen, user, other);
+        }
+        login(&mut seen, "backup", "256 SHA256:second no comment (ED25519)");
+        login(&mut seen, "eve", "password");
+        let ends = by_sshd(&owner, &seen);
+        assert_eq!(ends.len(), 4, "{ends:#?}");
+        assert!(ends[0].starts_with("this will end logins as ada with key SHA256:other old laptop: afterwards only"));
+        assert_eq!(ends[1].matches("key SHA256:").count(), 2, "{}", ends[1]);
+        assert!(ends[2].starts_with("this will end logins as eve with its password: "), "{}", ends[2]);
+        seen.sshd = vec![("permitrootlogin".into(), "no".into()), ("passwordauthentication".into(), "no".into())];
+        assert_eq!(by_sshd(&owner, &seen).len(), 2);
     }
 
     #[test]

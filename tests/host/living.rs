@@ -12,7 +12,8 @@ use factoryup::plan::{Outcome, Plan, Target};
 use crate::journey::{Journey, Observer};
 use crate::support::lab;
 
-/// Services on two ports, sshd started by systemd on a third, an account with a name of factoryup's, and a firewall as ufw makes it.
+/// Services on two ports, sshd started by systemd on a third, an account with a name of factoryup's, one with another name that logs in,
+/// and a firewall as ufw makes it.
 const LIVING: &str = "\
 for port in 8080 8081; do
     printf '[Socket]\\nListenStream=0.0.0.0:%s\\nAccept=yes\\n' $port >/etc/systemd/system/web$port.socket
@@ -21,6 +22,11 @@ done
 systemctl daemon-reload
 useradd -m -s /bin/bash -G sudo deploy
 echo 'deploy ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/90-deploy
+useradd -m guest
+echo guest:secret | chpasswd
+install -d -o guest ~guest/.ssh
+ssh-keygen -q -t ed25519 -N '' -C theirs -f /root/theirs
+mv /root/theirs.pub ~guest/.ssh/authorized_keys
 systemd-run --quiet --uid=deploy --unit=theirs sleep 100000
 systemctl start web8080.socket web8081.socket
 mkdir /etc/systemd/system/ssh.socket.d
@@ -106,7 +112,10 @@ fn what_a_host_already_does_is_named_and_stays_where_the_answers_say_so() {
     assert_eq!([8080, 8081].map(|port| ask(&journey, port)), [Some("hello".into()), Some("hello".into())]);
     let seen = plan(&journey);
     let found = ends(&seen);
-    assert_eq!(found.len(), 3, "{found:#?}");
+    assert_eq!(found.len(), 4, "{found:#?}");
+    let logins =
+        found.iter().find(|end| end.starts_with("this will end logins as guest with its password, key SHA256:"));
+    assert!(logins.is_some_and(|end| end.contains(" theirs: afterwards only operator logs in")), "{found:#?}");
     let account = found.iter().find(|end| end.contains("take over the account deploy")).unwrap();
     for part in ["(ALL) NOPASSWD: ALL", "its groups sudo", "it runs sleep", "usermod --login NEW deploy"] {
         assert!(account.contains(part), "{part}: {account}");

@@ -196,6 +196,20 @@ secure_shell() {
         section "algorithms-$kind"
         ssh -Q "$kind"
     done
+    section login
+    logins
+}
+
+# logins: "USER HOW", between tabs, of every account: its keys as `ssh-keygen -l` lists them, read as that user, and `password` if it has one.
+logins() {
+    getent shadow | awk -F: '$2 !~ /^([!*]|$)/ { print $1 "\tpassword" }'
+    getent passwd | while IFS=: read -r user _ uid gid _ home _; do
+        for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
+            [ ! -f "$file" ] || as_self ssh-keygen -lf "$file" | head -c 65536 | while IFS= read -r key; do
+                printf '%s\t%s\n' "$user" "$key"
+            done
+        done
+    done
 }
 
 # The table as it is, and as it was right after it was loaded: rules are listed in another form than they are written in.

@@ -143,6 +143,8 @@ pub(crate) struct Observed {
     pub(crate) firewalls: Vec<String>,
     /// All chains, as `nft list chains` prints them.
     pub(crate) chains: Vec<String>,
+    /// How accounts can log in: account, and `password` or a key as `ssh-keygen -l` lists it.
+    pub(crate) logins: Vec<(String, String)>,
     /// `Listen=` lines of `ssh.socket`, if that is what sshd is started by.
     pub(crate) ssh_socket: Vec<String>,
     /// The change that a cut run was at.

@@ -89,6 +89,7 @@ impl Observed {
             "listening" => self.listening.extend(Listener::read(line)),
             "other-firewalls" => self.firewalls.push(line.to_owned()),
             "chains" => self.chains.push(line.to_owned()),
+            "login" => self.logins.extend(line.split_once('\t').map(|(user, how)| (user.to_owned(), how.to_owned()))),
             "ssh-socket" => self.ssh_socket.push(line.to_owned()),
             "unfinished" => self.unfinished = serde_json::from_str(line).ok(),
             "firewall-fault" => self.firewall_fault = Some(line.to_owned()),

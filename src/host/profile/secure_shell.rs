@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::factory::Host;
 use crate::host::accounts::{LOGIN_GROUP, WORKERS};
+use crate::host::closing;
 use crate::host::observed::Observed;
 use crate::host::resources::{HOST_KEYS, HostKey, Resource, Sshd, key_parts};
 
@@ -84,7 +85,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Ob
     if closed {
         sshd.settings.retain(|(keyword, _)| *keyword != "AllowGroups");
         sshd.settings.push(("AllowGroups", "factoryup-drill".into()));
-        sshd.checked = false;
+        (sshd.checked, sshd.ends) = (false, Vec::new());
     }
     resources.push(Box::new(sshd));
 }
@@ -125,7 +126,7 @@ fn sshd(host: &Host, seen: &Observed) -> Sshd {
         settings.push(("RequiredRSASize", RSA_BITS.to_string()));
     }
     settings.extend(keys.into_iter().map(|(path, _)| ("HostKey", path.to_owned())));
-    Sshd { settings, operator: host.operator.clone(), checked: true }
+    Sshd { settings, operator: host.operator.clone(), ends: closing::by_sshd(host, seen), checked: true }
 }
 
 /// Ed25519 always; RSA when it is long enough; another only when the owner knows the host by it. Without Ed25519, which every

@@ -44,6 +44,8 @@ pub(crate) struct Sshd {
     pub(crate) settings: Vec<(&'static str, String)>,
     /// Who must be able to log in under it.
     pub(crate) operator: String,
+    /// What ends once only the operator logs in.
+    pub(crate) ends: Vec<String>,
     /// Whether the checks that need no login are made beforehand. Always, but in a drill of the way back.
     pub(crate) checked: bool,
 }
@@ -190,7 +192,8 @@ impl Resource for Sshd {
                 Action::Create => format!("harden sshd: only {} logs in, by key ({DROP_IN})", self.operator),
                 _ => format!("change sshd's settings in {DROP_IN}"),
             };
-            let change = Change { id: self.id(), summary, ..change };
+            let ends = if change.action == Action::Create { self.ends.clone() } else { Vec::new() };
+            let change = Change { id: self.id(), summary, ends, ..change };
             return Ok(Verdict::differs(change.with_risk(Risk::Access)));
         }
         let overruled = self.overruled(seen);
@@ -233,7 +236,7 @@ mod tests {
 
     fn sshd() -> Sshd {
         let settings = vec![("PermitRootLogin", "no".into()), ("DenyUsers", "agent deploy".into())];
-        Sshd { settings, operator: "ops".into(), checked: true }
+        Sshd { settings, operator: "ops".into(), ends: vec!["old".into()], checked: true }
     }
 
     fn seen(lines: &[(&str, &str)]) -> Observed {
@@ -292,13 +295,13 @@ mod tests {
         let mut edited = seen(&[]);
         edited.hashes.insert(DROP_IN.into(), "other".into());
         edited.take("sshd-operator", "allowusers nobody");
-        assert!(sshd().compare(&edited).unwrap().change.is_some());
+        assert_eq!(sshd().compare(&edited).unwrap().change.unwrap().ends, [""; 0]);
     }
 
     #[test]
     fn the_drop_in_is_a_risk_to_access() {
         let change = sshd().compare(&Observed::default()).unwrap().change.unwrap();
-        assert_eq!((change.action, change.risk), (Action::Create, Risk::Access));
+        assert_eq!((change.action, change.risk, change.ends.len()), (Action::Create, Risk::Access, 1));
         assert!(change.diff.unwrap().after.unwrap().contains("\nPermitRootLogin no\n"));
     }
 }
