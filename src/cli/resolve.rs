@@ -85,7 +85,10 @@ impl Resolve {
         } else {
             ui.say(&match left {
                 0 if chosen.is_empty() && !ended => "There are no conflicts.".to_owned(),
-                0 => "All conflicts are resolved and staged. Run `git commit` to finish.".to_owned(),
+                0 => {
+                    let push = if resolver.is_pushed() { ", then `git push`," } else { "" };
+                    format!("All conflicts are resolved and staged. Run `git commit`{push} to finish.")
+                }
                 1 => "1 conflict is left.".to_owned(),
                 left => format!("{left} conflicts are left."),
             });

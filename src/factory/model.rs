@@ -196,6 +196,12 @@ impl Gitlab {
     pub fn project_url(&self) -> String {
         format!("{}/{}/{}", self.url.trim_end_matches('/'), self.group, self.project)
     }
+
+    /// Where git finds the control repo, over HTTPS.
+    #[must_use]
+    pub fn git_url(&self) -> String {
+        format!("{}.git", self.project_url())
+    }
 }
 
 fn gitlab_com() -> String {

@@ -40,6 +40,9 @@ use crate::error::{Error, IoError, Kind, Result};
 use crate::secret::Secret;
 use crate::shell;
 
+/// The remote of a control repo, which leads its owner's git to GitLab.
+pub(crate) const ORIGIN: &str = "origin";
+
 /// User name and token for HTTP Basic authentication. GitLab takes any user name with a personal, project or group token.
 pub type Login<'a> = (&'a str, &'a Secret);
 
@@ -110,6 +113,19 @@ pub(crate) fn push_all(
         })
         .collect();
     if pushed.is_empty() { Err(failure(url, &output).into()) } else { Ok(pushed) }
+}
+
+/// Records that the remote [`ORIGIN`] has `commit` as this branch, and lets the branch follow that, if it follows none: as
+/// `git push --set-upstream` does, so that the owner's own `git status`, `git pull` and `git push` know.
+pub(crate) fn follow(git: &Git, branch: &str, commit: &str) -> GitResult<()> {
+    git.run(&["update-ref", &format!("refs/remotes/{ORIGIN}/{branch}"), commit])?;
+    for (key, value) in [("remote", ORIGIN.to_owned()), ("merge", format!("refs/heads/{branch}"))] {
+        let key = format!("branch.{branch}.{key}");
+        if git.run(&["config", "--local", "--get", &key]).is_err() {
+            git.run(&["config", "--local", &key, &value])?;
+        }
+    }
+    Ok(())
 }
 
 /// The branches and tags of the remote, by their full names. A tag that is an object has that object's id.

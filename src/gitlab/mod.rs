@@ -62,6 +62,7 @@ pub use ci::{Place, roots};
 pub use handed::{TokenLife, hand_over, stored_passphrases, token_life};
 pub use now::{Missing, Now, Renewer, RunnerNow, TokenNow};
 pub use pipeline::{Job, Pipeline, Verdict};
+pub use resources::seed::Apart;
 pub use revert::RevertGitlab;
 pub use second_user::{AgentTokens, PROOF_TOKEN as AGENT_PROOF_TOKEN, TOKEN as AGENT_TOKEN};
 

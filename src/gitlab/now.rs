@@ -22,7 +22,7 @@ pub struct Now {
     /// The commit of its default branch; none while it is empty.
     pub head: Option<String>,
     /// How the control repo here differs from that; nothing if it is the same.
-    pub pushed: Result<Option<String>>,
+    pub pushed: Result<Option<seed::Apart>>,
     /// The newest pipeline of that commit.
     pub pipeline: Result<Option<Pipeline>>,
     /// Each runner of the factory.

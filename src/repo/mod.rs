@@ -217,6 +217,13 @@ impl RepoTarget {
         Ok(Some(if staged { "git restore --staged --worktree factory.toml" } else { "git restore factory.toml" }))
     }
 
+    /// Of an observation without changes: the branch that has them and is not merged, and the command that goes on with it.
+    #[must_use]
+    pub fn unmerged(&self) -> Option<(&str, String)> {
+        let branch = self.report.as_ref()?.branch.as_deref()?;
+        Some((branch, propose::way(&self.git, &self.desired.factory, branch, self.restore).0))
+    }
+
     fn say_branch(&mut self, name: &str) {
         if let Some(report) = &mut self.report {
             report.branch = Some(name.to_owned());
@@ -275,13 +282,8 @@ impl RepoTarget {
             self.say_branch(&name);
             let files = comparison.edits.len() + comparison.proposals.len() + comparison.settled.len();
             self.restore = self.restoring(&repo)?;
-            let how = match self.restore {
-                Some(restore) => {
-                    format!("`{restore} && git merge {name}` (the branch contains your edit of {FILE_NAME})")
-                }
-                None => format!("`git merge {name}`"),
-            };
-            plan.notes.push(format!("the branch {name} has {files} unmerged files; merge it with {how}"));
+            let (how, why) = propose::way(&self.git, &self.desired.factory, &name, self.restore);
+            plan.notes.push(format!("the branch {name} has {files} unmerged files; merge it with `{how}`{why}"));
             return Ok(None);
         }
         for edit in &comparison.edits {

@@ -8,8 +8,10 @@ use std::path::Path;
 
 use super::report::Report;
 use crate::error::{Error, Result};
+use crate::factory::FILE_NAME;
 use crate::factory::Factory;
-use crate::git::remote::{Login, Pushed, push_with_options};
+use crate::git::Git;
+use crate::git::remote::{Login, ORIGIN, Pushed, follow, push_with_options};
 
 /// Pushes the branch of `report` from the repo in `dir`. A branch that was pushed before is up to date, and its merge request stays
 /// as it is.
@@ -19,7 +21,7 @@ use crate::git::remote::{Login, Pushed, push_with_options};
 pub fn propose(dir: &Path, factory: &Factory, report: &Report, login: Login<'_>) -> Result<Pushed> {
     let branch = report.branch.as_ref().ok_or_else(|| Error::internal("there is no branch to push"))?;
     let gitlab = &factory.gitlab;
-    let url = format!("{}/{}/{}.git", gitlab.url.trim_end_matches('/'), gitlab.group, gitlab.project);
+    let url = gitlab.git_url();
     let options = [
         "merge_request.create".to_owned(),
         format!("merge_request.target={}", gitlab.default_branch),
@@ -27,7 +29,31 @@ pub fn propose(dir: &Path, factory: &Factory, report: &Report, login: Login<'_>)
         format!("merge_request.description={}", description(report)),
     ];
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    push_with_options(dir, &url, &format!("refs/heads/{branch}:refs/heads/{branch}"), &options, login)
+    let pushed = push_with_options(dir, &url, &format!("refs/heads/{branch}:refs/heads/{branch}"), &options, login)?;
+    let git = Git::new(dir)?;
+    if pushed.accepted && leads_to(&git, factory) {
+        follow(&git, branch, &format!("refs/heads/{branch}"))?;
+    }
+    Ok(pushed)
+}
+
+/// Whether the repo's remote is the project in GitLab.
+fn leads_to(git: &Git, factory: &Factory) -> bool {
+    git.line(&["config", "--local", "--get", &format!("remote.{ORIGIN}.url")])
+        .is_ok_and(|url| url == factory.gitlab.git_url())
+}
+
+/// The command by which a branch gets into the default branch, with a remark: where GitLab protects that, by the merge request that
+/// `upgrade` opens. Merged here, it would be on GitLab as another commit, since GitLab squashes. `restore` is that of a
+/// [`RepoTarget`](super::RepoTarget).
+pub(super) fn way(git: &Git, factory: &Factory, branch: &str, restore: Option<&str>) -> (String, String) {
+    match restore {
+        _ if leads_to(git, factory) => ("factoryup upgrade".into(), ", which opens its merge request".into()),
+        Some(restore) => {
+            (format!("{restore} && git merge {branch}"), format!(" (the branch contains your edit of {FILE_NAME})"))
+        }
+        None => (format!("git merge {branch}"), String::new()),
+    }
 }
 
 fn title(report: &Report) -> String {

@@ -57,6 +57,8 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     assert_eq!(situation.writes(), Vec::<String>::new());
     is_known(&situation);
     let all = parts(&shown);
+    let tracked = plane::git(&situation.repo, &["status", "--short", "--branch"]);
+    assert_eq!(tracked.output.trim(), "## main...origin/main");
     for part in ["clean", "; pushed", "main at ", "templates 1."] {
         is(&all, "repo", "ok", part);
     }
@@ -136,6 +138,7 @@ fn the_card_shows_what_differs_and_what_ends() {
     is(&all, "pipeline", "attention", " failed: job validate in stage validate");
     let left = steps(&shown);
     for step in [
+        "open a merge request for the commits of main that are not on GitLab",
         "renew the token of factory-agent => factoryup apply",
         "review the differences in GitLab",
         "find out why the pipeline failed",

@@ -66,6 +66,10 @@ fn a_branch_with_an_edit_of_the_answers_merges_as_it_is_told() {
     let (_, out, _) = world.factoryup("repo", &["plan", "repo"]);
     let told = out.split('`').nth(1).unwrap_or_else(|| panic!("{out}")).to_owned();
     assert!(told.starts_with("git restore factory.toml && git merge factory/"), "{out}");
+    // GitLab takes it by merge request only, and squashes it: merged here, it would be another commit there.
+    world.git("repo", &["remote", "add", "origin", "https://gitlab.com/acme/factory.git"]);
+    let (_, out, _) = world.factoryup("repo", &["plan", "repo"]);
+    assert!(out.contains("merge it with `factoryup upgrade`, which opens its merge request"), "{out}");
     for command in told.split(" && ") {
         let words: Vec<&str> = command.split(' ').skip(1).collect();
         world.git("repo", &words);

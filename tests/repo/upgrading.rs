@@ -211,6 +211,7 @@ fn it_is_pushed_with_a_merge_request_that_is_a_draft_while_conflicts_wait() {
             world.edit(FILE, &now.replacen("# ", "# My words: ", 1));
         }
         world.git("repo", &["push", "-q", &plane.remote(path, &plane.owner_token()), "main"]);
+        world.git("repo", &["remote", "add", "origin", &format!("{}/factory/{path}.git", plane.url())]);
 
         let (code, _, err) = world.factoryup("repo", &["upgrade", "--yes"]);
         assert!(code == 64 && err.contains("no GitLab token for") && err.contains("nothing was changed"), "{err}");
@@ -228,6 +229,10 @@ fn it_is_pushed_with_a_merge_request_that_is_a_draft_while_conflicts_wait() {
             assert_eq!(code, if conflict { 2 } else { 0 }, "{err}");
             assert!(err.contains("with its merge request"), "{err}");
         }
+        // The owner's own `git push` goes there, after a conflict was resolved.
+        let upstream =
+            world.git("repo", &["for-each-ref", "--format=%(upstream)", &format!("refs/heads/{}", world.branch())]);
+        assert_eq!(upstream.trim(), format!("refs/remotes/origin/{}", world.branch()));
         let requests = plane.get(&format!("/projects/{project}/merge_requests")).body;
         let requests = requests.as_array().unwrap();
         assert_eq!(requests.len(), 1);

@@ -3,16 +3,16 @@
 //! It is set where there is none, to the project's HTTPS address and without a login: git asks for that, or has a helper. One that is
 //! there is the owner's, wherever it leads, and is never changed. factoryup itself does not use it.
 
-use super::{Back, Found, Resource, WayBack};
+use super::{Back, Found, Resource, WayBack, seed};
 use crate::error::Error;
 use crate::git::Git;
+use crate::git::remote::{ORIGIN as NAME, follow};
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 
 pub(super) const KIND: &str = "remote";
-const NAME: &str = "origin";
 
 /// See the [module](self).
 pub(in crate::gitlab) struct Remote;
@@ -62,13 +62,9 @@ impl Resource for Remote {
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         if let Some((git, false)) = local(site.desired)? {
             git.run(&["remote", "add", NAME, &site.desired.git_url()]).map_err(Error::from)?;
-            // So that a plain `git pull` works once a merge request is merged.
-            let branch = &site.desired.branch;
-            for (key, value) in [("remote", NAME.to_owned()), ("merge", format!("refs/heads/{branch}"))] {
-                let key = format!("branch.{branch}.{key}");
-                if git.run(&["config", "--local", "--get", &key]).is_err() {
-                    git.run(&["config", "--local", &key, &value]).map_err(Error::from)?;
-                }
+            // What GitLab has is here, or another history that was refused: so a plain `git pull` works once a merge request is merged.
+            if let Some(there) = seed::branch(site.owner, site.desired, site.id)? {
+                follow(&git, &site.desired.branch, &there.commit.id).map_err(Error::from)?;
             }
         }
         Ok(Undo::Remove)

@@ -42,12 +42,47 @@ pub(in crate::gitlab) fn branch(owner: &Client, desired: &Desired, project: u64)
 }
 
 /// How the control repo's default branch differs from this commit, which GitLab's has; nothing if it does not.
-pub(in crate::gitlab) fn differs(site: &Site<'_>, there: &str) -> GitlabResult<Option<String>> {
+pub(in crate::gitlab) fn differs(site: &Site<'_>, there: &str) -> GitlabResult<Option<Apart>> {
     let Some(local) = LocalRepo::open(site.desired)? else { return Ok(None) };
     let Some(head) = local.head()?.filter(|head| head != there) else { return Ok(None) };
-    let unknown =
-        || format!("{} here does not have GitLab's newest commit; fetch it with `git pull`", site.desired.branch);
+    let unknown = || {
+        Apart::behind(format!("{} here does not have GitLab's newest commit", site.desired.branch), "git pull --rebase")
+    };
     Ok(Some(compare(site, &local, &head, there)?.unwrap_or_else(unknown)))
+}
+
+/// How the control repo's default branch and GitLab's are apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// What differs.
+    pub what: String,
+    /// What to do about it.
+    pub step: String,
+    /// The command that does it.
+    pub how: String,
+}
+
+impl Apart {
+    fn ahead(branch: &str) -> Self {
+        Self {
+            what: format!("{branch} here has commits that are not on GitLab"),
+            step: format!(
+                "open a merge request for the commits of {branch} that are not on GitLab; after the merge, run `git pull --rebase`"
+            ),
+            how: format!("git push -o merge_request.create origin {branch}:refs/heads/NAME"),
+        }
+    }
+
+    /// GitLab squashes what it merges, so a commit here can be there as another one: only a rebase tells.
+    fn behind(what: String, how: &str) -> Self {
+        Self { what, step: "update the control repo from GitLab".into(), how: how.into() }
+    }
+}
+
+impl std::fmt::Display for Apart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}: `{}`", self.what, self.step, self.how)
+    }
 }
 
 fn create(desired: &Desired, commit: Option<&str>) -> Change {
@@ -85,7 +120,7 @@ impl Resource for Seed {
         if let (Some(local), Some(head)) = (local, head)
             && head != there.commit.id
         {
-            found.notes.extend(compare(site, &local, &head, &there.commit.id)?);
+            found.notes.extend(compare(site, &local, &head, &there.commit.id)?.map(|apart| apart.to_string()));
         }
         Ok(found)
     }
@@ -125,15 +160,15 @@ impl Resource for Seed {
 }
 
 /// What is worth knowing when the two differ; an error when they have nothing to do with each other.
-fn compare(site: &Site<'_>, local: &LocalRepo, head: &str, there: &str) -> GitlabResult<Option<String>> {
+fn compare(site: &Site<'_>, local: &LocalRepo, head: &str, there: &str) -> GitlabResult<Option<Apart>> {
     let branch = &site.desired.branch;
     if local.has(there) {
         return Ok(Some(if local.contains(head, there) {
-            format!("{branch} here has commits that are not on GitLab; open a merge request for them")
+            Apart::ahead(branch)
         } else if local.contains(there, head) {
-            format!("{branch} here is behind GitLab's; update it with `git pull`")
+            Apart::behind(format!("{branch} here is behind GitLab's"), "git pull")
         } else {
-            format!("{branch} here and on GitLab have diverged; rebase your commits and open a merge request")
+            Apart::behind(format!("{branch} here and on GitLab have diverged"), "git pull --rebase")
         }));
     }
     let commit =

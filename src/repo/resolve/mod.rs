@@ -139,6 +139,12 @@ impl Resolver {
         }
     }
 
+    /// Whether the checked-out branch follows one of a remote, which then has the conflict too.
+    #[must_use]
+    pub fn is_pushed(&self) -> bool {
+        self.repo.git.run(&["rev-parse", "--verify", "--quiet", "@{upstream}"]).is_ok()
+    }
+
     /// The conflicts, sorted by path.
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {

@@ -9,7 +9,7 @@ use crate::error::{Kind, Result};
 use crate::factory::{AgentKind, HostKind, SecretProvider};
 use crate::gitlab::{Now, stored_passphrases};
 use crate::host::Backups;
-use crate::plan::{Plan, Target as _, TargetName};
+use crate::plan::{Plan, Target as _};
 use crate::repo::doctor::glance;
 use crate::wizard::discover::Surroundings;
 
@@ -31,7 +31,7 @@ impl Workspace<'_> {
         let mut card = Card::default();
         let gitlab = self.ask_gitlab(compare);
         let now = gitlab.as_ref().ok().and_then(|gitlab| gitlab.now.as_ref().ok()?.as_ref());
-        self.repo_line(&mut card, compare, now)?;
+        self.repo_line(&mut card, now)?;
         self.host_line(&mut card, compare)?;
         let has_project = now.is_some();
         self.gitlab_lines(&mut card, gitlab)?;
@@ -42,7 +42,7 @@ impl Workspace<'_> {
     }
 
     /// The control repo, with how it differs from GitLab's, if GitLab said what it has.
-    fn repo_line(&self, card: &mut Card, compare: Compare, now: Option<&Now>) -> Result<()> {
+    fn repo_line(&self, card: &mut Card, now: Option<&Now>) -> Result<()> {
         let glance = match glance(&self.dir, &self.factory, &self.text) {
             Err(error) => return card.unknown("repo", error),
             Ok(None) => {
@@ -66,8 +66,9 @@ impl Workspace<'_> {
         }
         match now.map(|now| (&now.head, &now.pushed)) {
             Some((Some(_), Ok(None))) => parts.push("pushed".into()),
-            Some((Some(_), Ok(Some(differs)))) => {
-                parts.push(differs.clone());
+            Some((Some(_), Ok(Some(apart)))) => {
+                parts.push(apart.what.clone());
+                card.step(&apart.step, &apart.how);
                 state = State::Attention;
             }
             Some((Some(_), Err(error))) => {
@@ -77,22 +78,26 @@ impl Workspace<'_> {
             Some((None, _)) => parts.push("not pushed".into()),
             None => parts.push("cannot tell whether it is pushed: GitLab was not read".into()),
         }
-        if compare == Compare::Now {
-            match self.make(TargetName::Repo).and_then(|mut made| self.read(made.target())) {
-                Ok(plan) if plan.is_empty() => {}
-                Ok(plan) => {
-                    parts.push(format!(
-                        "{} to merge from factory.toml or the templates",
-                        counted(plan.changes.len(), "change")
-                    ));
+        match self.repo().and_then(|mut repo| Ok((self.read(&mut repo)?, repo))) {
+            Ok((plan, repo)) if plan.is_empty() => {
+                if let Some((branch, how)) = repo.unmerged() {
+                    parts.push(format!("{branch} is not merged"));
+                    card.step(format!("merge the branch {branch} of the control repo"), how);
                     state = State::Attention;
-                    card.step("review and merge the pending changes of the control repo", "factoryup upgrade");
                 }
-                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-                Err(error) => {
-                    parts.push(format!("cannot tell whether changes are pending: {error}"));
-                    state = State::Unknown;
-                }
+            }
+            Ok((plan, _)) => {
+                parts.push(format!(
+                    "{} to merge from factory.toml or the templates",
+                    counted(plan.changes.len(), "change")
+                ));
+                state = State::Attention;
+                card.step("review and merge the pending changes of the control repo", "factoryup upgrade");
+            }
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => {
+                parts.push(format!("cannot tell whether changes are pending: {error}"));
+                state = State::Unknown;
             }
         }
         card.line("repo", state, parts.join("; "));
