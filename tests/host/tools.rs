@@ -49,7 +49,7 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
     let (said, hints) = (error.to_string(), error.hints().join("\n"));
     assert!(error.kind() == Kind::Data && said.contains("1 download was refused, 1 change was deferred"), "{said}");
     assert!(said.contains("tofu 1: the download is not what toolchain.lock says"), "{said}");
-    assert!(said.contains("https://localhost:9/tool cannot be fetched"), "{said}");
+    assert!(said.contains("https://localhost:9/tool cannot be fetched: curl: (7)"), "{said}");
     assert!(hints.contains("change the checksum by merge request") && hints.contains("/usr/local/bin"), "{hints}");
     assert_eq!(journey.inside("ls ~agent/.local/bin; find /tmp /var/tmp -user agent"), "sops");
 
