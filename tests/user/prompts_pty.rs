@@ -51,7 +51,9 @@ fn a_pasted_text_goes_into_one_line_and_waits_for_enter() {
     pty.expect("Name of the factory").expect("> ").paste("shop\n\n\n\n\n\n\n\n\n").expect("> shop");
     pty.send("s").expect("> shops").paste("one\ntwo\n").expect("! The pasted text has 2 lines").expect("> shops");
     pty.send("\r").expect("Where the agent works").expect("> ssh");
-    pty.paste("3\n\n\n").expect("! Pasted text is ignored here").expect("> ssh").send("\r");
+    pty.paste("3\n\n\n").expect("! Pasted text is ignored here").expect("> ssh");
+    // Letters point at what they begin.
+    pty.send("loc").expect("> local").send("s").expect("> ssh").send("\r");
     pty.expect("Address of the host").expect("> forge").send(CTRL_C);
     let (code, screen) = pty.end();
     assert_eq!(code, 130);

@@ -49,6 +49,20 @@ impl<'a> List<'a> {
         if text.is_empty() { "none".to_owned() } else { without_controls(&text).replace('\n', " ") }
     }
 
+    /// Points at the option that begins with what was typed and this letter, or with the letter alone; says whether there is one. If
+    /// letters had no effect, `yes` and Enter would take what was pointed at before.
+    fn seek(&mut self, typed: &mut String, letter: char) -> bool {
+        let letter = letter.to_lowercase().to_string();
+        let place = |text: &str| self.options.iter().position(|option| option.to_lowercase().starts_with(text));
+        typed.push_str(&letter);
+        let found = place(typed).or_else(|| {
+            *typed = letter;
+            place(typed)
+        });
+        self.at = found.unwrap_or(self.at);
+        found.is_some()
+    }
+
     /// Answers by numbers or words, as typed. An empty text keeps the preset.
     fn answer(&mut self, text: &str) -> bool {
         let place = |word: &str| {
@@ -88,10 +102,15 @@ pub(super) fn rich(terminal: &Terminal, question: &Question<'_>, list: &mut List
 
 fn arrows(terminal: &Terminal, question: &Question<'_>, list: &mut List<'_>) -> Result<Reply<()>> {
     let mut drawn = Vec::new();
+    let mut typed = String::new();
     let end = list.options.len().saturating_sub(1);
     loop {
         redraw(terminal, list, &mut drawn)?;
         let key = terminal.key()?;
+        match key {
+            Key::Char(letter) if letter.is_alphabetic() && list.seek(&mut typed, letter) => continue,
+            _ => typed.clear(),
+        }
         match key {
             Key::Up | Key::Char('k') => list.at = if list.at == 0 { end } else { list.at - 1 },
             Key::Down | Key::Char('j') => list.at = if list.at == end { 0 } else { list.at + 1 },
