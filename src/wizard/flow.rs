@@ -292,7 +292,7 @@ impl Wizard<'_> {
         let check = |typed: &str| {
             let value = field.read(&text(typed))?;
             if value.is_empty() && field.is_required(&self.answers) {
-                return Err(crate::factory::Fault::new("needs a value", format!("such as {}", field.example)));
+                return Err(crate::factory::Fault::new("is empty", format!("enter a value such as {}", field.example)));
             }
             Ok(())
         };

@@ -27,7 +27,7 @@ impl Workspace<'_> {
     /// # Errors
     /// Of the first target that could not be looked at.
     fn survey(&self, names: &[TargetName], look: &mut Look<'_>) -> Result<Vec<Surveyed<'_>>> {
-        let (mut surveyed, mut failure) = (Vec::<Surveyed<'_>>::new(), None);
+        let (mut surveyed, mut failure) = (Vec::<Surveyed<'_>>::new(), None::<Error>);
         for &name in names {
             let looked = self.make(name).and_then(|mut made| {
                 let plan = look(made.target())?;
@@ -44,6 +44,10 @@ impl Workspace<'_> {
             let Err(error) = looked else { continue };
             // What ends the process, or cannot be shown, ends the survey as well.
             if names.len() == 1 || matches!(error.kind(), Kind::Interrupted | Kind::CannotWrite) {
+                // That was to come at the end.
+                if let Some(earlier) = failure {
+                    self.watch.warn(&earlier.to_string());
+                }
                 return Err(error);
             }
             if failure.is_some() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::pty::Pty;
 use crate::support::need;
 use crate::world::World;
 
@@ -28,6 +29,12 @@ fn one_target_out_of_reach_does_not_hide_the_others() {
     assert!(err.contains("cannot read host; see the error at the end"), "{err}");
     assert!(err.contains("cannot read gitlab: no GitLab token for"), "{err}");
     assert!(err.trim_end().lines().any(|line| line.starts_with("error:") && line.contains("127.0.0.1")), "{err}");
+
+    // What was promised for the end comes also if the question for the token is left.
+    let mut pty = Pty::start(world.terminal("repo", &["plan"]), 100);
+    pty.expect("see the error at the end").expect("GitLab token of a group Owner").send("\u{3}");
+    pty.expect("warning: cannot connect to 127.0.0.1:9").expect("error: canceled");
+    pty.end();
 
     let (code, out, err) = world.factoryup("repo", &["plan", "host", "--script"]);
     assert_eq!(code, 69, "{err}");
