@@ -60,6 +60,13 @@ impl Actor {
         self.covered(&rule.create)
     }
 
+    /// Whether the user may deploy to an environment: to a protected one those that its rule lets in.
+    /// Source: `ee/app/policies/ee/environment_policy.rb`.
+    pub(crate) fn may_deploy(&self, project: &Project, environment: &str) -> bool {
+        let mut rules = project.premium.environments.iter().filter(|rule| rule.name == environment);
+        self.role >= DEVELOPER && rules.all(|rule| self.covered(&rule.deploy))
+    }
+
     /// Whether the user may start pipelines and manual jobs on the ref: on protected refs only who may merge, push or tag.
     pub(crate) fn may_run(&self, project: &Project, reference: &str, tag: bool) -> bool {
         if tag { self.may_tag(project, reference) } else { self.may_merge(project, reference) }

@@ -19,7 +19,7 @@ pub(crate) const REPORT: &str = "FACTORYUP_STAND_IN_REPORT";
 
 const PRE_RECEIVE: &str = r#"#!/bin/sh
 # Refuses what protected branches and tags refuse. The rules are lines of tab-separated fields:
-#   role LEVEL | default BRANCH | branch PATTERN MAY_PUSH MAY_FORCE | tag PATTERN MAY_CREATE
+#   role LEVEL | default BRANCH | secrets yes | branch PATTERN MAY_PUSH MAY_FORCE | tag PATTERN MAY_CREATE
 set -eu
 tab=$(printf '\t')
 
@@ -30,10 +30,12 @@ refuse() {
 
 role=0
 default=
+secrets=no
 while IFS=$tab read -r kind first _; do
     case $kind in
     role) role=$first ;;
     default) default=$first ;;
+    secrets) secrets=$first ;;
     esac
 done <"$FACTORYUP_STAND_IN_RULES"
 
@@ -85,7 +87,18 @@ tag() {
     [ "$push" = yes ] || refuse 'You are not allowed to create this tag as it is protected.'
 }
 
+# A push rule's list of names, ee/lib/gitlab/checks/files_denylist.yml, in the order of that file.
+file_names() {
+    [ "$secrets" = yes ] && ! is_zero "$1" || return 0
+    for pattern in 'aws\/credentials$' '(ssh|config)\/(personal|server)_(rsa|dsa|ed25519|ecdsa|ecdsa_sk|ed25519_sk)' \
+        'id_rsa$' 'id_dsa$' 'id_ed25519$' 'id_ecdsa$' 'id_ecdsa_sk$' 'id_ed25519_sk$' '\.(pem|key)$' '[._]history$'; do
+        found=$(git log --format= --name-only --diff-filter=AR "$1" --not --all | grep -E -m 1 "$pattern") || continue
+        refuse "File name $found was prohibited by the pattern \"$pattern\"."
+    done
+}
+
 while read -r old new ref; do
+    file_names "$new"
     case $ref in
     refs/heads/*) branch "$old" "$new" "${ref#refs/heads/}" ;;
     refs/tags/*) tag "$old" "$new" "${ref#refs/tags/}" ;;
@@ -125,6 +138,9 @@ pub(crate) fn install(directory: &Path) -> io::Result<()> {
 pub(crate) fn rules(project: &Project, actor: &Actor) -> String {
     let yes = |allowed: bool| if allowed { "yes" } else { "no" };
     let mut text = format!("role\t{}\ndefault\t{}\n", actor.role, project.default_branch);
+    if project.premium.push_rule.as_ref().is_some_and(|rule| rule.get("prevent_secrets").is_some_and(|on| on == true)) {
+        text.push_str("secrets\tyes\n");
+    }
     for rule in &project.protected_branches {
         let push = yes(actor.covers_push_rule(rule));
         let _ = writeln!(text, "branch\t{}\t{push}\t{}", pattern(&rule.name), yes(rule.allow_force_push));

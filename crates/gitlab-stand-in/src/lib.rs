@@ -45,9 +45,11 @@ pub use crate::log::{Fault, LoggedRequest};
 
 mod access;
 mod api;
+mod approvals;
 mod auth;
 mod call;
 mod ci;
+mod code_owners;
 mod commits;
 mod editions;
 mod error;

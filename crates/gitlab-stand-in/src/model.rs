@@ -226,6 +226,8 @@ pub(crate) struct MergeRequest {
     pub(crate) squash_commit_sha: Option<String>,
     /// As the API shows them.
     pub(crate) discussions: Vec<Value>,
+    /// Who approved it, in this order.
+    pub(crate) approved_by: Vec<u64>,
     /// The source branch's commit when the request was merged or closed.
     pub(crate) final_sha: Option<String>,
     pub(crate) created_at: String,
@@ -267,7 +269,6 @@ pub(crate) struct Project {
     pub(crate) members: BTreeMap<u64, Member>,
     pub(crate) protected_branches: Vec<ProtectedBranch>,
     pub(crate) protected_tags: Vec<ProtectedTag>,
-    /// Premium's protected environments, approval rules, approval settings and push rule, as they were sent.
     pub(crate) premium: Premium,
     /// Deploy keys, as they are shown.
     pub(crate) deploy_keys: Vec<Value>,
@@ -294,8 +295,33 @@ pub(crate) struct Project {
 /// What only a licence unlocks.
 #[derive(Default)]
 pub(crate) struct Premium {
-    pub(crate) environments: Vec<Value>,
-    pub(crate) approval_rules: Vec<Value>,
+    pub(crate) environments: Vec<ProtectedEnvironment>,
+    pub(crate) approval_rules: Vec<ApprovalRule>,
+    /// The approval settings that were sent.
     pub(crate) approvals: Map<String, Value>,
+    /// As it was sent.
     pub(crate) push_rule: Option<Map<String, Value>>,
+}
+
+/// An environment that not every Developer deploys to.
+#[derive(Clone)]
+pub(crate) struct ProtectedEnvironment {
+    pub(crate) name: String,
+    pub(crate) deploy: Vec<Grant>,
+    /// As they were sent.
+    pub(crate) approval_rules: Value,
+}
+
+/// Who approves merge requests.
+#[derive(Clone, Default)]
+pub(crate) struct ApprovalRule {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    /// `regular` or `any_approver`.
+    pub(crate) kind: String,
+    pub(crate) required: u64,
+    pub(crate) users: Vec<u64>,
+    pub(crate) groups: Vec<u64>,
+    /// Protected branches by id; none for all branches.
+    pub(crate) branches: Vec<u64>,
 }

@@ -1,6 +1,7 @@
 //! What follows when refs have moved, however they were moved: the default branch and its first protection, pipelines, merge
 //! requests asked for with push options.
 
+use crate::approvals;
 use crate::auth::now;
 use crate::call::Call;
 use crate::commits::{Change, commit};
@@ -45,6 +46,10 @@ pub(crate) fn after(
             pipelines::make(state, settings, &new)?;
         }
         if let Some(branch) = branch {
+            if let Some(at) = state.projects.get_mut(&project).filter(|at| approvals::are_reset(at)) {
+                let open = |mr: &&mut MergeRequest| mr.state == "opened" && mr.source_branch == branch;
+                at.merge_requests.iter_mut().filter(open).for_each(|mr| mr.approved_by.clear());
+            }
             if push.option("merge_request.create").is_some() {
                 open_merge_request(state, settings, project, user, branch, push)?;
             }
@@ -145,6 +150,7 @@ fn open_merge_request(
         merge_commit_sha: None,
         squash_commit_sha: None,
         discussions: Vec::new(),
+        approved_by: Vec::new(),
         final_sha: None,
         created_at: now(),
         merged_at: None,

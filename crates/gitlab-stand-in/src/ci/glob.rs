@@ -4,7 +4,7 @@
 use regex_lite::{Regex, escape};
 
 /// The expression that matches the same paths; an error when a bracket has no end.
-pub(super) fn parse(pattern: &str) -> Result<Regex, String> {
+pub(crate) fn parse(pattern: &str) -> Result<Regex, String> {
     let (mut text, mut rest, mut braces) = ("(?s)^".to_owned(), pattern, 0);
     while let Some(next) = rest.chars().next() {
         let mut length = next.len_utf8();

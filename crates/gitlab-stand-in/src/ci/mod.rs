@@ -17,7 +17,7 @@ pub(crate) use jobs::PlannedJob;
 pub(crate) use select::Occasion;
 
 mod expression;
-mod glob;
+pub(crate) mod glob;
 mod inputs;
 mod jobs;
 mod select;

@@ -1,4 +1,5 @@
-//! Environments. Without Premium's protection any Developer may make, change and stop them.
+//! Environments, and deployments to them. Developers may make and change each environment, and deploy to, stop and delete each that is
+//! not protected. Sources: `lib/api/environments.rb`, `lib/api/deployments.rb`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use crate::auth::{Need, now};
 use crate::call::Call;
 use crate::model::{DEVELOPER, Environment, REPORTER};
 use crate::pipelines::tier_of;
-use crate::reply::{Outcome, Refusal, Reply, bad_request, message, not_found};
+use crate::reply::{Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found};
 use crate::router::Route;
 
 const TIERS: &[&str] = &["production", "staging", "testing", "development", "other"];
@@ -96,6 +97,9 @@ fn change(call: &mut Call<'_>) -> Outcome {
 fn stop(call: &mut Call<'_>) -> Outcome {
     let id = call.project(DEVELOPER)?;
     let at = position(call, id)?;
+    if !call.actor(id)?.may_deploy(call.at(id)?, &call.at(id)?.environments[at].name) {
+        return Err(forbidden(""));
+    }
     call.at_mut(id)?.environments[at].state = "stopped";
     Ok(Reply::ok(environment_json(&call.at(id)?.environments[at])))
 }
@@ -103,6 +107,9 @@ fn stop(call: &mut Call<'_>) -> Outcome {
 fn delete(call: &mut Call<'_>) -> Outcome {
     let id = call.project(DEVELOPER)?;
     let at = position(call, id)?;
+    if !call.actor(id)?.may_deploy(call.at(id)?, &call.at(id)?.environments[at].name) {
+        return Err(forbidden(""));
+    }
     if call.at(id)?.environments[at].state != "stopped" {
         return Err(bad_request("Environment must be stopped before it can be deleted"));
     }
@@ -110,12 +117,38 @@ fn delete(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::no_content())
 }
 
+/// A deployment that something else than a job made. It is answered and not kept.
+fn deploy(call: &mut Call<'_>) -> Outcome {
+    let id = call.project(DEVELOPER)?;
+    let (name, sha, reference) = (call.required("environment")?, call.required("sha")?, call.required("ref")?);
+    call.required("tag")?;
+    let status = call.one_of("status", &["running", "success", "failed", "canceled"])?;
+    let status = status.ok_or_else(|| error(400, "status is missing"))?;
+    let (actor, project) = (call.actor(id)?, call.at(id)?);
+    if call.settings.git.resolve(&project.repository, &reference).is_none() {
+        return Err(message(400, json!({ "ref": ["The branch or tag does not exist"] })));
+    }
+    if !actor.may_deploy(project, &name) {
+        return Err(forbidden(""));
+    }
+    if call.settings.git.resolve(&project.repository, &sha).is_none() {
+        return Err(message(400, json!({ "sha": ["The commit does not exist"] })));
+    }
+    Ok(Reply::created(json!({
+        "id": call.state.next_id(), "iid": 1, "ref": reference, "sha": sha, "status": status, "created_at": now(),
+        "environment": { "name": name },
+    })))
+}
+
 const LIST: &[&str] = &["name", "search", "states"];
 const CREATE: &[&str] = &["name", "external_url", "tier", "description", "auto_stop_setting"];
 const CHANGE: &[&str] = &["external_url", "tier", "description", "auto_stop_setting"];
 const ONE: &str = "/projects/:id/environments/:environment_id";
 
+const DEPLOYMENT: &[&str] = &["environment", "sha", "ref", "tag", "status"];
+
 pub(super) const ROUTES: &[Route] = &[
+    Route::new("POST", "/projects/:id/deployments", Need::Write, DEPLOYMENT, deploy),
     Route::new("GET", "/projects/:id/environments", Need::Read, LIST, list),
     Route::new("POST", "/projects/:id/environments", Need::Write, CREATE, create),
     Route::new("POST", "/projects/:id/environments/:environment_id/stop", Need::Write, &["force"], stop),

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::accounts::user_json;
+use super::approvals::is_approved;
 use super::pipelines::pipeline_json;
 use crate::auth::{Need, now};
 use crate::call::Call;
@@ -52,6 +53,10 @@ pub(super) fn detailed_status(call: &Call<'_>, project: &Project, request: &Merg
             Some("pending" | "running" | "created") => return "ci_still_running",
             _ => return "ci_must_pass",
         }
+    }
+    // In the order of `app/models/merge_request.rb`, `mergeability_checks`.
+    if matches!(is_approved(call, project, request), Ok(false)) {
+        return "not_approved";
     }
     let fast_forward = is("merge_method", &"ff".into()) || is("merge_method", &"rebase_merge".into());
     if fast_forward && !git.is_ancestor(&project.repository, &target, &source) {
@@ -181,6 +186,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         merge_commit_sha: None,
         squash_commit_sha: None,
         discussions: Vec::new(),
+        approved_by: Vec::new(),
         final_sha: None,
         created_at: now(),
         merged_at: None,

@@ -3,6 +3,7 @@
 use crate::router::Route;
 
 mod accounts;
+mod approvals;
 mod branches;
 mod commits;
 mod credentials;
@@ -33,6 +34,7 @@ mod variables;
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
     [
         accounts::ROUTES,
+        approvals::ROUTES,
         branches::ROUTES,
         commits::ROUTES,
         credentials::ROUTES,

@@ -214,6 +214,11 @@ fn play(call: &mut Call<'_>) -> Outcome {
     }
     // A manual job of a later stage is `created` until the stages before it are done, and cannot be played until then.
     let job = &pipeline.jobs[position];
+    let environment = job.definition.get("environment");
+    let environment = environment.and_then(|value| value.as_str().or_else(|| value["name"].as_str()));
+    if environment.is_some_and(|name| !actor.may_deploy(project, name)) {
+        return Err(forbidden(""));
+    }
     if job.status != "manual" {
         return Err(bad_request("Unplayable Job"));
     }

@@ -22,7 +22,7 @@ fn description(level: u8) -> &'static str {
     }
 }
 
-fn grants_json(call: &Call<'_>, grants: &[Grant]) -> Value {
+pub(super) fn grants_json(call: &Call<'_>, grants: &[Grant]) -> Value {
     let ee = call.settings.has(Feature::EnterpriseFields);
     grants
         .iter()
@@ -171,7 +171,7 @@ fn change_branch(call: &mut Call<'_>) -> Outcome {
 }
 
 /// Removes the grants sent with `_destroy`, adds those sent without an id.
-fn change_grants(call: &mut Call<'_>, grants: &mut Vec<Grant>, name: &str) {
+pub(super) fn change_grants(call: &mut Call<'_>, grants: &mut Vec<Grant>, name: &str) {
     let entries = call.input.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let destroyed: Vec<_> = entries
         .iter()
