@@ -47,5 +47,6 @@ mod secrets;
 mod signing;
 mod situation;
 mod status;
+mod tiers;
 mod upgrades;
 mod weakened;

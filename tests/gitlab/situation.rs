@@ -90,10 +90,31 @@ impl Situation {
         Some(Self { plane, factory, state, repo, directory })
     }
 
+    /// Premium 19.2, with a control repo that asks for it.
+    pub fn premium() -> Option<Self> {
+        let mut situation = Self::with(|options| {
+            (options.edition, options.tier) = (gitlab_stand_in::Edition::Ee, gitlab_stand_in::Tier::Premium);
+            "19.2.0".clone_into(&mut options.version);
+        })?;
+        situation.licensed();
+        Some(situation)
+    }
+
+    /// Makes another control repo, which asks for Premium.
+    pub fn licensed(&mut self) {
+        self.factory.gitlab.tier = factoryup::factory::Tier::Premium;
+        self.factory.factory.owner_email = "owner@stand-in.invalid".into();
+        self.render("licensed");
+    }
+
     /// Makes another control repo, whose GitLab has another address, such as that of a proxy.
     pub fn behind(&mut self, url: &str) {
         self.factory = factory(url);
-        self.repo = self.directory().join("behind");
+        self.render("behind");
+    }
+
+    fn render(&mut self, name: &str) {
+        self.repo = self.directory().join(name);
         let text = factoryup::factory::to_toml(&self.factory).unwrap();
         let mut target = RepoTarget::new(&self.repo, &self.factory, &text).unwrap();
         converge(&mut target, &Silent, &self.state, QUIET).unwrap();

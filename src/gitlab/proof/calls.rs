@@ -23,7 +23,13 @@ pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabR
     Ok(())
 }
 
-fn try_as(stage: &mut Stage<'_>, person: &Person, all: Vec<Attempt>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
+/// Makes these, as that person.
+pub(super) fn try_as(
+    stage: &mut Stage<'_>,
+    person: &Person,
+    all: Vec<Attempt>,
+    proofs: &mut Vec<Proof>,
+) -> GitlabResult<()> {
     for attempt in all {
         let tried = try_one(stage, person, &attempt);
         match tried {

@@ -15,11 +15,15 @@
 //! - **What succeeds does little harm and is taken back**: empty commits, values that are set already, the production job
 //!   cancelled. What could not be taken back is said.
 //!
+//! - **Who must approve is read off merge requests.** With a license, one of the agent's and one of the owner's are opened, and GitLab says
+//!   what each waits for.
+//!
 //! The proof works on a branch, a tag and a merge request of its own, [`PREFIX`]…, removed at the end; also those of a run that was cut.
 
 mod attempts;
 mod calls;
 mod desk;
+mod licensed;
 mod pushes;
 mod stage;
 mod verdict;
@@ -83,6 +87,9 @@ fn everything(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()
     stage.begin()?;
     pushes::try_all(stage, proofs)?;
     calls::try_all(stage, proofs)?;
+    if stage.site.premium {
+        licensed::try_all(stage, proofs)?;
+    }
     // Refusals by a token that had ended meanwhile would prove nothing.
     stage.still_known()
 }

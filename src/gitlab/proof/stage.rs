@@ -35,6 +35,8 @@ const WIDE_NAME: &str = "factoryup proof, ended right after";
 const WIDE_DAYS: i64 = 2;
 /// How often to look for a merge request that a push asked for.
 const LOOKS: u32 = 8;
+/// The pipeline's file.
+pub(super) const PIPELINE: &str = ".gitlab-ci.yml";
 
 /// See the [module](self).
 pub(super) struct Stage<'a> {
@@ -211,23 +213,44 @@ impl<'a> Stage<'a> {
         } else {
             vec![self.tip.clone()]
         };
+        self.commit_tree(&tree, &parents, if beside { "rewrite" } else { "push" }, None)
+    }
+
+    /// A commit that adds or changes this file, with the pipeline's text as an executable; `committer` is the email that it names.
+    pub(super) fn commit_file(&self, path: &str, parent: &str, committer: Option<&str>) -> crate::Result<String> {
+        let blob = self.git.line(&["rev-parse", "--verify", &format!("{}:{PIPELINE}", self.tip)])?;
+        self.git.line(&["read-tree", parent])?;
+        self.git.line(&["update-index", "--add", "--cacheinfo", &format!("100755,{blob},{path}")])?;
+        let tree = self.git.line(&["write-tree"])?;
+        self.commit_tree(&tree, &[parent.to_owned()], path, committer)
+    }
+
+    fn commit_tree(
+        &self,
+        tree: &str,
+        parents: &[String],
+        what: &str,
+        committer: Option<&str>,
+    ) -> crate::Result<String> {
         // Like no other, made in the same second: a push of what is there already would count as let through.
         let message = format!(
             "Try what is forbidden [skip ci]\n\nThis commit changes nothing. factoryup made it to see that GitLab refuses it on protected \
-             branches.\n\nAttempt: {}, {}",
-            self.branch,
-            if beside { "rewrite" } else { "push" }
+             branches.\n\nAttempt: {}, {what}",
+            self.branch
         );
         let mut arguments = vec!["commit-tree", "-m", &message];
-        for parent in &parents {
+        for parent in parents {
             arguments.extend(["-p", parent]);
         }
-        arguments.push(&tree);
+        arguments.push(tree);
         let username = &self.site.desired.agent.username;
         let email = format!("{username}@users.noreply.invalid");
         let mut command = self.git.command();
         for (variable, value) in [("NAME", username.as_str()), ("EMAIL", &email)] {
             command.env(format!("GIT_AUTHOR_{variable}"), value).env(format!("GIT_COMMITTER_{variable}"), value);
+        }
+        if let Some(email) = committer {
+            command.env("GIT_COMMITTER_EMAIL", email);
         }
         let output = git::output(command.args(arguments), crate::budget::Budget::GIT)?;
         let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -240,8 +263,13 @@ impl<'a> Stage<'a> {
 
     /// The merge request that the push of the proof's branch asked for.
     pub(super) fn merge_request(&self) -> GitlabResult<Option<MergeRequest>> {
+        self.merge_request_of(&self.branch)
+    }
+
+    /// The merge request that the push of this branch asked for.
+    pub(super) fn merge_request_of(&self, branch: &str) -> GitlabResult<Option<MergeRequest>> {
         let call = Call::get("/projects/:id/merge_requests", &[&self.site.id])
-            .query("source_branch", self.branch.as_str())
+            .query("source_branch", branch)
             .query("state", "opened");
         for look in 0..LOOKS {
             std::thread::sleep(Duration::from_millis(150) * look);
@@ -295,11 +323,10 @@ impl<'a> Stage<'a> {
     }
 
     fn clear_merge_requests(&self) -> GitlabResult<()> {
-        let all: Vec<MergeRequest> = self.site.owner.list(
-            &Call::get("/projects/:id/merge_requests", &[&self.site.id])
-                .query("state", "opened")
-                .query("author_id", self.agent.account.id.to_string()),
-        )?;
+        let all: Vec<MergeRequest> = self
+            .site
+            .owner
+            .list(&Call::get("/projects/:id/merge_requests", &[&self.site.id]).query("state", "opened"))?;
         for request in all.iter().filter(|request| request.source_branch.starts_with(PREFIX)) {
             let values: [&dyn std::fmt::Display; 2] = [&self.site.id, &request.iid];
             // Only owners delete merge requests; a Maintainer closes them.

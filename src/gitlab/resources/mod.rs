@@ -8,6 +8,7 @@
 
 pub(super) mod account;
 pub(super) mod agent_token;
+mod approval_rule;
 pub(super) mod ci_account;
 pub(super) mod ci_token;
 pub(super) mod ci_variable;
@@ -20,11 +21,13 @@ pub(super) mod job_token;
 pub(super) mod membership;
 pub(super) mod project;
 pub(super) mod protected_branch;
+mod protected_environment;
 pub(super) mod protected_tag;
 mod remote;
 pub(super) mod runner;
 pub(super) mod seed;
 pub(super) mod settings;
+mod switches;
 pub(super) mod variable;
 
 use super::desired::Desired;
@@ -130,8 +133,11 @@ impl Found {
     }
 }
 
+/// Why a change that takes a license is not made, or not undone.
+const UNLICENSED: &str = "GitLab has no license for it, or gitlab.tier is \"free\"";
+
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 17] {
+pub(super) fn all() -> [&'static dyn Resource; 21] {
     [
         &settings::Settings::Exposure,
         &seed::Seed,
@@ -140,6 +146,10 @@ pub(super) fn all() -> [&'static dyn Resource; 17] {
         &settings::Settings::Rest,
         &job_token::JobToken,
         &environment::Environments,
+        &protected_environment::ProtectedEnvironments,
+        &switches::Switches::Approvals,
+        &approval_rule::ApprovalRules,
+        &switches::Switches::PushRule,
         &runner::Runners,
         &account::ServiceAccount,
         &membership::Membership,
@@ -157,7 +167,8 @@ pub(super) fn all() -> [&'static dyn Resource; 17] {
 /// Whether a change that fails in this way is left, and the rest is made: nothing else hangs on it, and GitLab answered.
 pub(super) fn is_left(kind: &str, failure: Kind) -> bool {
     let ci = [ci_variable::KIND, evidence_key::KIND, ci_account::KIND, ci_token::KIND];
-    let kinds = [&[first_issue::KIND, remote::KIND], &ci[..]].concat();
+    let locked_above = [switches::Switches::Approvals, switches::Switches::PushRule].map(|switches| switches.kind());
+    let kinds = [&[first_issue::KIND, remote::KIND], &ci[..], &locked_above[..]].concat();
     kinds.contains(&kind) && !matches!(failure, Kind::Unreachable | Kind::Interrupted | Kind::Internal)
 }
 

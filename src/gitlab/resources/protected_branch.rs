@@ -1,4 +1,4 @@
-//! The protected default branch: no one pushes, Maintainers merge, no one force-pushes.
+//! The protected default branch: no one pushes, Maintainers merge, no one force-pushes. With a license, code owners approve what they own.
 //!
 //! Of several rules that cover a branch the most permissive wins, and a branch that any rule covers is *protected*: its pipelines
 //! get protected variables and runners. So two more kinds of rules must not be there: one that opens the default branch, and one
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, grants_again, words};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
+use crate::factory::Tier;
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
@@ -48,18 +49,20 @@ struct Rule {
 
 /// Whether the rule of this branch says what the control repo's default branch has: no one pushes, Maintainers merge.
 pub(in crate::gitlab) fn is_locked(owner: &Client, project: u64, branch: &str) -> GitlabResult<bool> {
-    Ok(owner.find::<Rule>(&Call::get(RULE, &[&project, &branch]))?.is_some_and(|rule| rule.is_right()))
+    Ok(owner.find::<Rule>(&Call::get(RULE, &[&project, &branch]))?.is_some_and(|rule| rule.is_right(false)))
 }
 
 impl Rule {
-    fn is_right(&self) -> bool {
+    fn is_right(&self, licensed: bool) -> bool {
         are_exactly(&self.push_access_levels, NO_ONE)
             && are_exactly(&self.merge_access_levels, MAINTAINER)
             && !self.allow_force_push
+            && (!licensed || self.code_owner_approval_required)
     }
 
     fn text(&self) -> String {
-        text(&words(&self.push_access_levels), &words(&self.merge_access_levels), self.allow_force_push)
+        let owners = self.code_owner_approval_required;
+        text(&words(&self.push_access_levels), &words(&self.merge_access_levels), self.allow_force_push, owners)
     }
 
     /// Why a rule beside the wanted one must go, if it must.
@@ -78,12 +81,13 @@ impl Rule {
     }
 }
 
-fn text(push: &str, merge: &str, force: bool) -> String {
-    format!("push: {push}\nmerge: {merge}\nforce push: {}\n", if force { "allowed" } else { "no" })
+fn text(push: &str, merge: &str, force: bool, owners: bool) -> String {
+    let (force, owners) = (if force { "allowed" } else { "no" }, if owners { "code owners: approve\n" } else { "" });
+    format!("push: {push}\nmerge: {merge}\nforce push: {force}\n{owners}")
 }
 
-fn right_text() -> String {
-    text("no one", "Maintainer", false)
+fn right_text(licensed: bool) -> String {
+    text("no one", "Maintainer", false, licensed)
 }
 
 /// A name that covers the branch and is nobody's rule.
@@ -91,15 +95,15 @@ fn guard(branch: &str) -> String {
     format!("{branch}*")
 }
 
-fn compare(branch: &str, rules: &[Rule], agent: Option<u64>) -> Found {
+fn compare(branch: &str, rules: &[Rule], agent: Option<u64>, licensed: bool) -> Found {
     let id = format!("{KIND}:{branch}");
     let mut found = Found::one(match rules.iter().find(|rule| rule.name == branch) {
-        Some(rule) if rule.is_right() => None,
+        Some(rule) if rule.is_right(licensed) => None,
         Some(rule) => Some(
             Change::new(id, Action::Update, format!("protect {branch}: no one pushes, Maintainers merge"))
-                .with_diff(Some(rule.text()), Some(right_text())),
+                .with_diff(Some(rule.text()), Some(right_text(licensed))),
         ),
-        None => Some(create(branch)),
+        None => Some(create(branch, licensed)),
     });
     for rule in rules.iter().filter(|rule| rule.name != branch) {
         if let Some(why) = rule.objection(branch, agent) {
@@ -114,18 +118,22 @@ fn compare(branch: &str, rules: &[Rule], agent: Option<u64>) -> Found {
     found
 }
 
-fn create(branch: &str) -> Change {
+fn create(branch: &str, licensed: bool) -> Change {
     let summary = format!("protect {branch}: no one pushes, Maintainers merge");
-    Change::new(format!("{KIND}:{branch}"), Action::Create, summary).with_diff(None, Some(right_text()))
+    Change::new(format!("{KIND}:{branch}"), Action::Create, summary).with_diff(None, Some(right_text(licensed)))
 }
 
-fn body(name: &str) -> Value {
-    json!({
+fn body(name: &str, licensed: bool) -> Value {
+    let mut body = json!({
         "name": name,
         "push_access_level": NO_ONE,
         "merge_access_level": MAINTAINER,
         "allow_force_push": false,
-    })
+    });
+    if licensed {
+        body["code_owner_approval_required"] = true.into();
+    }
+    body
 }
 
 impl Resource for ProtectedBranches {
@@ -134,12 +142,12 @@ impl Resource for ProtectedBranches {
     }
 
     fn fresh(&self, desired: &Desired) -> Vec<Change> {
-        vec![create(&desired.branch)]
+        vec![create(&desired.branch, desired.tier != Tier::Free)]
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         let agent = site.account()?.map(|account| account.id);
-        Ok(compare(&site.desired.branch, &read(site)?, agent))
+        Ok(compare(&site.desired.branch, &read(site)?, agent, site.premium))
     }
 
     fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
@@ -178,7 +186,7 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
     Ok(match (undo.before::<Rule>()?, present) {
         (None, None) => Back::Done,
         (Some(before), Some(rule)) if before.text() == rule.text() => Back::Done,
-        (_, Some(rule)) if !is_main || !rule.is_right() => {
+        (_, Some(rule)) if !is_main || !rule.is_right(site.premium) => {
             Back::Stays(format!("the branch rule {name} changed after apply; not reverted"))
         }
         (None, Some(rule)) => Back::remove(id, format!("remove the branch rule {name}"), move |site| {
@@ -221,6 +229,7 @@ fn give_back(site: &Site<'_>, before: &Rule, present: &Rule) -> GitlabResult<Rul
     };
     let body = json!({
         "allow_force_push": before.allow_force_push,
+        "code_owner_approval_required": before.code_owner_approval_required,
         "allowed_to_push": change(&present.push_access_levels, &before.push_access_levels),
         "allowed_to_merge": change(&present.merge_access_levels, &before.merge_access_levels),
     });
@@ -248,13 +257,13 @@ fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
 }
 
 fn protect(site: &Site<'_>, name: &str) -> GitlabResult<()> {
-    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body(name)).map(drop)
+    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body(name, site.premium)).map(drop)
 }
 
 fn replace(site: &Site<'_>, rule: &Rule) -> GitlabResult<Undo> {
-    let is_done = rule.is_right() || (site.premium && patch(site, rule)?);
+    let is_done = rule.is_right(site.premium) || (site.premium && patch(site, rule)?);
     if !is_done {
-        swap(site, &body(&site.desired.branch))?;
+        swap(site, &body(&site.desired.branch, site.premium))?;
     }
     Ok(Undo::restore(rule))
 }
@@ -282,7 +291,7 @@ fn patch(site: &Site<'_>, rule: &Rule) -> GitlabResult<bool> {
         let removed = grants.iter().filter_map(|grant| grant.id).map(|id| json!({ "id": id, "_destroy": true }));
         removed.chain([json!({ "access_level": level })]).collect()
     };
-    let mut body = json!({ "allow_force_push": false });
+    let mut body = json!({ "allow_force_push": false, "code_owner_approval_required": true });
     if !are_exactly(&rule.push_access_levels, NO_ONE) {
         body["allowed_to_push"] = grants(&rule.push_access_levels, NO_ONE);
     }
@@ -302,7 +311,7 @@ fn patch(site: &Site<'_>, rule: &Rule) -> GitlabResult<bool> {
         body["allowed_to_merge"] = list;
     }
     let answered: Rule = site.owner.write(&Call::patch(RULE, &[&site.id, &rule.name]), &body)?;
-    Ok(answered.is_right())
+    Ok(answered.is_right(true))
 }
 
 #[cfg(test)]
@@ -325,10 +334,13 @@ mod tests {
         for (push, merge, force, changes) in
             [(0, 40, false, 0), (40, 40, false, 1), (0, 30, false, 1), (0, 40, true, 1), (0, 60, false, 1)]
         {
-            let found = compare("main", &[rule("main", push, merge, force)], None);
+            let found = compare("main", &[rule("main", push, merge, force)], None, false);
             assert_eq!(found.changes.len(), changes, "{push} {merge} {force}");
         }
-        assert_eq!(compare("main", &[], None).changes[0].action, Action::Create);
+        let owned = Rule { code_owner_approval_required: true, ..rule("main", 0, 40, false) };
+        assert!(compare("main", &[owned], None, true).changes.is_empty());
+        assert_eq!(compare("main", &[rule("main", 0, 40, false)], None, true).changes.len(), 1);
+        assert_eq!(compare("main", &[], None, false).changes[0].action, Action::Create);
     }
 
     #[test]
@@ -342,7 +354,7 @@ mod tests {
             ("feature/*", 0, 30, false, true),
             ("main*", 0, 40, false, true),
         ] {
-            let found = compare("main", &[rule("main", 0, 40, false), rule(name, push, merge, force)], None);
+            let found = compare("main", &[rule("main", 0, 40, false), rule(name, push, merge, force)], None, false);
             assert_eq!(!found.changes.is_empty(), goes, "{name} {push} {merge} {force}");
             assert!(found.changes.iter().all(|c| c.action == Action::Delete));
         }

@@ -1,0 +1,231 @@
+//! What only a license enforces: approvals, code owners, production's environment and the push rule.
+//!
+//! The merge request for it changes the pipeline's file, and its commit names the owner as committer: whoever pushes writes that name,
+//! and it must not leave the owner's rule without approvers.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::attempts::{Attempt, Mend, attempt};
+use super::calls::try_as;
+use super::stage::{MergeRequest, PIPELINE, Person, Stage};
+use super::verdict::proof;
+use crate::gitlab::error::GitlabResult;
+use crate::gitlab::http::Call;
+use crate::plan::Proof;
+
+const REQUESTS: &str = "/projects/:id/merge_requests";
+const STATE: &str = "/projects/:id/merge_requests/:merge_request_iid/approval_state";
+const APPROVE: &str = "/projects/:id/merge_requests/:merge_request_iid/approve";
+const UNDO: &str = "/projects/:id/merge_requests/:merge_request_iid/unapprove";
+/// How often to look for what GitLab does a moment after it has answered.
+const LOOKS: u32 = 6;
+const RESET: &str = "reset_approvals_on_push";
+/// GitLab's words for a file that the push rule refuses. Source: `ee/lib/ee/gitlab/checks/push_rules/file_size_check.rb` and its siblings.
+const NAMED_LIKE_A_KEY: &str = "was prohibited by the pattern";
+
+#[derive(Deserialize)]
+struct Approvals {
+    rules: Vec<Rule>,
+}
+
+/// A rule, as it holds for one merge request.
+#[derive(Deserialize)]
+struct Rule {
+    rule_type: String,
+    #[serde(default)]
+    approvals_required: u64,
+    #[serde(default)]
+    eligible_approvers: Vec<Approver>,
+    #[serde(default)]
+    approved: bool,
+}
+
+#[derive(Deserialize)]
+struct Approver {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    id: u64,
+    #[serde(default)]
+    email: String,
+}
+
+/// Makes them all.
+pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
+    let owner: Owner = stage.site.owner.fetch(&Call::get("/user", &[]))?;
+    let people: Vec<_> = std::iter::once(stage.agent.clone()).chain(stage.desk.clone()).collect();
+    for person in &people {
+        let all = rules(stage, person)?;
+        try_as(stage, person, all, proofs)?;
+    }
+    proofs.push(key(stage)?);
+    approvals(stage, &owner, &people, proofs)
+}
+
+/// The attempts on what was set.
+fn rules(stage: &Stage<'_>, person: &Person) -> GitlabResult<Vec<Attempt>> {
+    let id = stage.site.id;
+    let settings = Call::post("/projects/:id/approvals", &[&id]);
+    let shown = Call::get("/projects/:id/approvals", &[&id]);
+    let mut now: Value = stage.site.owner.fetch(&shown)?;
+    let reset = json!({ RESET: now[RESET].take() });
+    let claim = person.claim("the agent cannot change the approval settings");
+    let mut all = vec![attempt(claim, settings, Some(reset), shown, Mend::Nothing).same_twin()];
+    let Some(production) = stage.site.desired.environments.last().map(|environment| &environment.name) else {
+        return Ok(all);
+    };
+    let rule = "/projects/:id/protected_environments/:name";
+    let protected = Call::get(rule, &[&id, production]);
+    // There is no such commit: one who may deploy is stopped by that.
+    let none = "0".repeat(stage.tip.len() - 1) + "1";
+    let deployment = json!({
+        "environment": production, "sha": none, "ref": stage.site.desired.branch, "tag": false, "status": "failed",
+    });
+    let claim = person.claim(&format!("the agent cannot deploy to {production}"));
+    let deploy = Call::post("/projects/:id/deployments", &[&id]);
+    all.push(attempt(claim, deploy, Some(deployment), protected.clone(), Mend::Nothing).same_twin());
+    let claim = person.claim(&format!("the agent cannot unprotect the environment {production}"));
+    let protect =
+        json!({ "name": production, "deploy_access_levels": [{ "access_level": crate::gitlab::roles::MAINTAINER }] });
+    let mend = Mend::Calls(vec![(Call::post("/projects/:id/protected_environments", &[&id]), Some(protect))]);
+    let unprotect = attempt(claim, Call::delete(rule, &[&id, production]), None, protected, mend);
+    all.push(unprotect.twin(Call::delete(rule, &[&id, &stage.branch]), None));
+    Ok(all)
+}
+
+/// The push rule binds all who push. That the agent pushes what is named otherwise was seen before.
+fn key(stage: &Stage<'_>) -> GitlabResult<Proof> {
+    let claim = "GitLab refuses a file that is named like a private key";
+    let commit = stage.commit_file(&format!("{}/id_ed25519", stage.branch), &stage.tip, None)?;
+    let pushed = stage.push(&format!("{commit}:refs/heads/{}-key", stage.branch), &["ci.skip"])?;
+    if pushed.accepted {
+        return Ok(proof(claim, false, "GitLab accepted it; the policy checks delete the branch"));
+    }
+    Ok(proof(claim, pushed.reason.contains(NAMED_LIKE_A_KEY), format!("refused: {}", pushed.reason)))
+}
+
+fn approvals(stage: &mut Stage<'_>, owner: &Owner, people: &[Person], proofs: &mut Vec<Proof>) -> GitlabResult<()> {
+    let branch = format!("{}-owned", stage.branch);
+    let committer = Some(owner.email.as_str()).filter(|email| !email.is_empty());
+    let commit = stage.commit_file(PIPELINE, &stage.tip, committer)?;
+    let target = format!("merge_request.target={}", stage.site.desired.branch);
+    let title = "merge_request.title=factoryup tries who must approve; it removes this by itself";
+    let options = ["ci.skip", "merge_request.create", &target, title];
+    let pushed = stage.push(&format!("{commit}:refs/heads/{branch}"), &options)?;
+    let claim = "a merge request of the agent waits for the owner's approval";
+    let Some(request) = stage.merge_request_of(&branch)? else {
+        let detail = format!("cannot tell: no merge request was opened; {}", pushed.reason);
+        proofs.push(proof(claim, false, detail));
+        return Ok(());
+    };
+    let waits = |kind: &str, claim: &str| -> GitlabResult<Proof> {
+        let found = look(stage, &request, |state| state.rules.iter().any(|rule| is_for(rule, kind, owner, people)))?;
+        let detail = format!("!{}, whose commit names the owner as committer: {}", request.iid, words(&found.0));
+        Ok(proof(claim, found.1, detail))
+    };
+    proofs.push(waits("regular", claim)?);
+    proofs.push(waits("code_owner", "a change of the pipeline waits for a code owner's approval")?);
+
+    let (approve, undo) = (call(stage, Call::post, APPROVE, &request), call(stage, Call::post, UNDO, &request));
+    for person in people.iter().rev() {
+        let claim = person.claim("the agent cannot approve the agent's merge request");
+        let (shown, mend) = (call(stage, Call::get, STATE, &request), Mend::Calls(vec![(undo.clone(), None)]));
+        // An approval by the owner is undone before the next one, and the last is looked at below.
+        stage.site.owner.attempt(&undo, None)?;
+        let approving = attempt(claim, approve.clone(), None, shown, mend).twin(approve.clone(), None);
+        try_as(stage, person, vec![approving], proofs)?;
+    }
+    let (found, held) = look(stage, &request, |state| state.rules.iter().all(|rule| rule.approved))?;
+    let claim = "the owner's approval lets the agent's merge request be merged";
+    proofs.push(proof(claim, held, format!("!{}, after it: {}", request.iid, words(&found))));
+
+    let next = stage.commit_file(PIPELINE, &commit, None)?;
+    stage.push(&format!("{next}:refs/heads/{branch}"), &["ci.skip"])?;
+    let (found, held) = look(stage, &request, |state| state.rules.iter().any(|rule| !rule.approved))?;
+    let claim = "a push to the agent's merge request removes its approvals";
+    proofs.push(proof(claim, held, format!("!{}, after a push: {}", request.iid, words(&found))));
+    proofs.extend(own(stage, owner, &commit)?);
+    Ok(())
+}
+
+/// The owner's own merge request. Where a rule names others too it waits for them, and there is nothing to show.
+fn own(stage: &Stage<'_>, owner: &Owner, commit: &str) -> GitlabResult<Option<Proof>> {
+    let claim = "a merge request of the owner waits for no approval, since nobody else could approve it";
+    let listed: Vec<Value> = stage.site.owner.list(&Call::get("/projects/:id/approval_rules", &[&stage.site.id]))?;
+    let users = listed.iter().filter_map(|rule| rule["eligible_approvers"].as_array()).flatten();
+    let others = listed.iter().any(|rule| rule["rule_type"] == "any_approver" && rule["approvals_required"] != 0);
+    if others || users.into_iter().any(|user| user["id"] != owner.id) {
+        return Ok(None);
+    }
+    let branch = format!("{}-of-owner", stage.branch);
+    let pushed = stage.push_as_owner(&format!("{commit}:refs/heads/{branch}"))?;
+    let body = json!({
+        "source_branch": branch, "target_branch": stage.site.desired.branch,
+        "title": "factoryup tries whether you can work alone; it removes this by itself",
+    });
+    let call = Call::post(REQUESTS, &[&stage.site.id]);
+    if !pushed.accepted {
+        return Ok(Some(proof(claim, false, format!("cannot tell: the owner's push was refused: {}", pushed.reason))));
+    }
+    let request: MergeRequest = stage.site.owner.write(&call, &body)?;
+    let (found, held) = look(stage, &request, |state| state.rules.iter().all(|rule| rule.approved))?;
+    Ok(Some(proof(claim, held, format!("!{}: {}", request.iid, words(&found)))))
+}
+
+/// Whether the rule is one that waits for the owner, and for none of these people.
+fn is_for(rule: &Rule, kind: &str, owner: &Owner, people: &[Person]) -> bool {
+    let counts = |id: u64| rule.eligible_approvers.iter().any(|approver| approver.id == id);
+    rule.rule_type == kind
+        && rule.approvals_required > 0
+        && !rule.approved
+        && counts(owner.id)
+        && !people.iter().any(|person| counts(person.account.id))
+}
+
+fn call(
+    stage: &Stage<'_>,
+    make: fn(&'static str, &[&dyn Display]) -> Call,
+    route: &'static str,
+    of: &MergeRequest,
+) -> Call {
+    make(route, &[&stage.site.id, &of.iid])
+}
+
+/// What a merge request waits for, in a few looks: GitLab finds code owners, and removes approvals, after it has answered.
+fn look(
+    stage: &Stage<'_>,
+    request: &MergeRequest,
+    is_right: impl Fn(&Approvals) -> bool,
+) -> GitlabResult<(Approvals, bool)> {
+    let call = call(stage, Call::get, STATE, request);
+    let mut look = 0;
+    loop {
+        let state: Approvals = stage.site.owner.fetch(&call)?;
+        let is_right = is_right(&state);
+        if is_right || look == LOOKS {
+            return Ok((state, is_right));
+        }
+        look += 1;
+        std::thread::sleep(Duration::from_millis(150) * look);
+    }
+}
+
+/// The rules in words.
+fn words(state: &Approvals) -> String {
+    let one = |rule: &Rule| {
+        let kind = crate::dialog::plain(&rule.rule_type);
+        let state = if rule.approved { "approved" } else { "not approved" };
+        let counting = rule.eligible_approvers.len();
+        format!("{kind} needs {} of {counting}, {state}", rule.approvals_required)
+    };
+    if state.rules.is_empty() {
+        return "no rule applies".into();
+    }
+    state.rules.iter().map(one).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,160 @@
+//! What only a license enforces: set, read back, shown when it drifts, tried, and undone; and what a GitLab without one has of it.
+
+use factoryup::dialog::Silent;
+use factoryup::gitlab::RevertGitlab;
+use factoryup::plan::{Proof, Target, converge};
+use gitlab_stand_in::{Edition, Tier};
+use serde_json::{Value, json};
+
+use super::plane::Got;
+use super::situation::{QUIET, Situation};
+
+fn done(got: &Got) {
+    assert!((200..300).contains(&got.status), "{} {}", got.status, got.body);
+}
+
+fn rule(s: &Situation) -> Value {
+    let all = s.get("/approval_rules");
+    all.as_array().unwrap().iter().find(|rule| rule["name"] == "factoryup: owner").unwrap().clone()
+}
+
+fn settings(s: &Situation, body: &Value) {
+    done(&s.plane.post(&s.path("/approvals"), body));
+}
+
+fn change_rule(s: &Situation, body: &Value) {
+    done(&s.plane.put(&s.path(&format!("/approval_rules/{}", rule(s)["id"])), body));
+}
+
+const ENVIRONMENT: &str = "protected-environment:production";
+const APPROVALS: &str = "approval-settings:factory/control";
+const RULE: &str = "approval-rule:owner";
+const PUSH: &str = "push-rule:factory/control";
+const BRANCH: &str = "protected-branch:main";
+
+const WAITS: &str = "a merge request of the agent waits for the owner's approval";
+const DEPLOYS: &str = "the agent cannot deploy to production";
+
+/// What is changed by hand, the change that the plan then shows, and the claim that the policy checks then fail.
+type Deed = (&'static str, &'static str, &'static str, fn(&Situation));
+
+/// All of a round at once, since the checks take their time.
+const ROUNDS: &[&[Deed]] = &[
+    &[
+        ("Developers deploy to production", ENVIRONMENT, DEPLOYS, |s| {
+            let path = s.path("/protected_environments/production");
+            done(&s.plane.put(&path, &json!({ "deploy_access_levels": [{ "access_level": 30 }] })));
+        }),
+        // Then the commit that names the owner leaves the owner's rule without approvers.
+        ("committers are left out", APPROVALS, WAITS, |s| {
+            settings(s, &json!({ "merge_requests_disable_committers_approval": true }));
+        }),
+        ("approvals outlive a push", APPROVALS, "a push to the agent's merge request removes its approvals", |s| {
+            settings(s, &json!({ "reset_approvals_on_push": false }));
+        }),
+        ("keys are pushed", PUSH, "GitLab refuses a file that is named like a private key", |s| {
+            done(&s.plane.put(&s.path("/push_rule"), &json!({ "prevent_secrets": false })));
+        }),
+        ("code owners are not asked", BRANCH, "a change of the pipeline waits for a code owner's approval", |s| {
+            let path = s.path("/protected_branches/main");
+            done(&s.plane.patch(&path, &json!({ "code_owner_approval_required": false })));
+        }),
+    ],
+    &[
+        ("nothing protects production", ENVIRONMENT, DEPLOYS, |s| {
+            done(&s.plane.delete(&s.path("/protected_environments/production")));
+        }),
+        ("authors approve", APPROVALS, "the agent cannot approve the agent's merge request", |s| {
+            settings(s, &json!({ "merge_requests_author_approval": true }));
+        }),
+        ("the agent approves", RULE, WAITS, |s| {
+            let users = json!([rule(s)["users"][0]["id"], s.agent()]);
+            change_rule(s, &json!({ "user_ids": users }));
+        }),
+    ],
+];
+
+fn prove(situation: &Situation) -> Vec<Proof> {
+    let mut target = situation.target();
+    target.observe(&Silent).unwrap();
+    target.prove(&Silent).unwrap()
+}
+
+#[test]
+fn what_a_license_enforces_is_shown_when_it_drifts_tried_and_put_back() {
+    let Some(situation) = Situation::premium() else { return };
+    situation.apply(QUIET).unwrap();
+    assert_eq!(situation.pending(), [""; 0]);
+    for round in ROUNDS {
+        for (what, id, _, deed) in *round {
+            deed(&situation);
+            assert!(situation.pending().contains(&(*id).to_owned()), "{what} is not told");
+        }
+        let proofs = prove(&situation);
+        let broken: Vec<_> = proofs.iter().filter(|proof| !proof.held).map(|proof| proof.claim.as_str()).collect();
+        for (what, _, claim, _) in *round {
+            assert!(broken.contains(claim), "{what}: {broken:?}");
+        }
+        situation.apply(QUIET).unwrap();
+        assert_eq!(situation.pending(), [""; 0]);
+    }
+    done(&situation.plane.delete(&situation.path(&format!("/approval_rules/{}", rule(&situation)["id"]))));
+    assert_eq!(situation.pending(), [RULE]);
+}
+
+/// A project that was there, with rules of its own: they are changed, and come back.
+#[test]
+fn what_was_there_before_comes_back() {
+    let Some(situation) = Situation::premium() else { return };
+    situation.plane.project("control");
+    let shown = |what: &str| {
+        let mut value = situation.get(what);
+        forget_ids(&mut value);
+        value
+    };
+    let everything = || ["/protected_environments", "/approvals", "/approval_rules"].map(shown);
+    let production = json!({ "name": "production", "deploy_access_levels": [{ "access_level": 30 }] });
+    done(&situation.plane.post(&situation.path("/protected_environments"), &production));
+    settings(&situation, &json!({ "merge_requests_author_approval": true }));
+    let any = json!({ "name": "All", "rule_type": "any_approver", "approvals_required": 1 });
+    done(&situation.plane.post(&situation.path("/approval_rules"), &any));
+    let before = everything();
+    situation.apply(QUIET).unwrap();
+    let plan = situation.plan();
+    assert!(plan.is_empty(), "{plan:?}");
+    assert!(plan.notes.iter().any(|note| note.contains("with one person nobody can approve them")), "{:?}", plan.notes);
+    assert_ne!(everything(), before);
+    let mut revert = RevertGitlab::new(situation.target());
+    converge(&mut revert, &Silent, &situation.state, QUIET).unwrap();
+    assert_eq!(everything(), before);
+    assert_eq!(situation.get("/push_rule")["prevent_secrets"], false);
+}
+
+fn forget_ids(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("id");
+            map.values_mut().for_each(forget_ids);
+        }
+        Value::Array(all) => all.iter_mut().for_each(forget_ids),
+        _ => {}
+    }
+}
+
+/// `gitlab.tier` says more than there is: what Free has is set up, nothing fails, and the plan says it.
+#[test]
+fn a_tier_that_gitlab_does_not_have_is_said_and_costs_nothing() {
+    let Some(mut situation) = Situation::with(|options| {
+        (options.edition, options.tier) = (Edition::Ee, Tier::Free);
+    }) else {
+        return;
+    };
+    situation.licensed();
+    situation.apply(QUIET).unwrap();
+    let plan = situation.plan();
+    assert!(plan.is_empty(), "{plan:?}");
+    assert!(plan.notes.iter().any(|note| note.contains("answers as GitLab Free")), "{:?}", plan.notes);
+    assert_eq!(situation.get("/protected_branches")[0]["code_owner_approval_required"], false);
+    let proofs = prove(&situation);
+    assert!(proofs.iter().all(|proof| proof.held && !proof.claim.contains("approval")), "{proofs:#?}");
+}
