@@ -29,6 +29,7 @@ mod flags;
 mod former;
 mod model;
 mod problem;
+mod promises;
 mod questions;
 mod read;
 mod rules;
@@ -42,6 +43,7 @@ pub use model::{
     Agent, AgentKind, Cloudflare, Engine, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner,
     RunnerKind, SecretProvider, Secrets, Sudo, Tier,
 };
+pub use promises::{PROMISES, Promise, promises};
 pub(crate) use questions::answered_since;
 pub use questions::{Renewed, new_questions, renew, said};
 pub(crate) use rules::port_range;

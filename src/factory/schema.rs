@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::fields::{FIELDS, Field, SECTIONS, Value, ValueKind, When};
 use super::former;
+use super::promises;
 use super::{RETIRED, SCHEMA};
 
 /// The JSON Schema (2020-12) of `factory.toml`. It accepts all that factoryup accepts; some rules, such as the checksum of a key, only
@@ -156,6 +157,9 @@ pub fn markdown() -> String {
         let _ = write!(text, "\n## `[{}]`\n\n{}\n", section.name, section.about);
         for field in FIELDS.iter().filter(|field| field.section() == section.name) {
             let _ = write!(text, "\n### `{}`\n\n{}. {}\n\n{}", field.key, field.help, field.explain, facts(field));
+            if field.key == "gitlab.tier" {
+                text += &promises::table();
+            }
         }
     }
     text

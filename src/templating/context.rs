@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::factory::{AgentKind, Engine, Factory, HostKind, RunnerKind, SecretProvider, Tier};
+use crate::factory::{AgentKind, Engine, Factory, HostKind, RunnerKind, SecretProvider, Tier, promises};
 
 /// The whole context, in the order in which the README of the templates describes it.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +56,15 @@ struct GitlabKeys<'a> {
     tier: Tier,
     premium: bool,
     self_hosted: bool,
+    promises: Vec<PromiseKeys>,
+}
+
+/// What GitLab enforces.
+#[derive(Clone, Debug, Serialize)]
+struct PromiseKeys {
+    holds: &'static str,
+    by: &'static str,
+    tried: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -147,6 +156,9 @@ impl<'a> Context<'a> {
                 tier: gitlab.tier,
                 premium: gitlab.tier != Tier::Free,
                 self_hosted: gitlab_host != "gitlab.com",
+                promises: promises(gitlab.tier)
+                    .map(|promise| PromiseKeys { holds: promise.holds, by: promise.by, tried: promise.tried.len() })
+                    .collect(),
             },
             agent: AgentKeys {
                 kind: agent.kind,

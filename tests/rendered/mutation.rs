@@ -167,6 +167,7 @@ const DATA: &[Row] = &[
     ("data", PRODUCTION, "\"example.org\"", "\"${var.zone}\"", "a file of values has no ${...}"),
     ("data", CONTROL, "acme/factory", "acme/factroy", "must be acme/factory, the path of this repository"),
     ("data", CONTROL, "", "agent_user_id = \"factory-agent\"\n", "must be the number of the account"),
+    ("data", CONTROL, "", "approver_user_ids = [\"ada\"]\n", "must be the number of an account"),
     ("data", "infra/environments/prod/main.tf", "", "# copied\n", "unknown environment; there are staging, production"),
     ("data", SHOP, "\"staging\": {", "\"stagin\": {", "unknown environment stagin; there are staging, production"),
     ("data", "infra/apps/Shop.json", "", "{ \"environments\": {} }\n", "two applications of one name"),

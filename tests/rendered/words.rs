@@ -146,7 +146,7 @@ fn words() -> Vec<Word> {
         word("CLOUDFLARE_PLAN_TOKEN", edge, &[]),
         word("tunnel", edge, &[]),
         word("ruleset", edge, &[]),
-        word("example.org", edge, &["README.md"]),
+        word("example.org", edge, &["README.md", ".gitlab/CODEOWNERS"]),
         word("trusted host", host, &[]),
         word("the host", host, EDGE),
         word("/home/agent", host, &[]),

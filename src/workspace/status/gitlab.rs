@@ -4,7 +4,7 @@ use super::super::card::{Card, State};
 use super::super::{AnyTarget, Workspace};
 use super::{Compare, compared, counted};
 use crate::error::{Error, Result};
-use crate::factory::{Engine, Factory, HostKind, Tier};
+use crate::factory::{Engine, Factory, HostKind, PROMISES, Tier};
 use crate::gitlab::{AGENT_TOKEN, Missing, Now, Pipeline, Place, Renewer, RunnerNow, TokenNow, Verdict, roots};
 use crate::plan::{Plan, TargetName};
 
@@ -50,9 +50,20 @@ impl Workspace<'_> {
             Err(error) => card.unknown("gitlab", error)?,
             Ok(plan) => {
                 let (state, text) = compared(plan.as_ref());
-                let tier = tier(self.factory.gitlab.tier, now.licensed);
+                let plan_differs = state != State::Ok;
+                let named = self.factory.gitlab.tier;
+                let tier = tier(named, now.licensed);
+                let is_lower = named != Tier::Free && now.licensed != Some(true);
+                let state = if is_lower { State::Attention } else { state };
                 card.linked("gitlab", state, format!("GitLab {version}, {tier}; {text}"), &url);
-                if state != State::Ok {
+                if is_lower {
+                    let left = PROMISES.iter().filter(|promise| promise.licensed).map(|promise| promise.holds);
+                    let left = left.collect::<Vec<_>>().join("; ");
+                    let step =
+                        format!("get a license, or set gitlab.tier = \"free\": GitLab does not enforce this: {left}");
+                    card.step(step, "factoryup upgrade");
+                }
+                if plan_differs {
                     card.step(
                         "review the differences in GitLab (factoryup plan gitlab --diff), then apply",
                         "factoryup apply gitlab",

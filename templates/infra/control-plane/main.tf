@@ -48,4 +48,8 @@ module "app" {
   agent_user_id  = var.agent_user_id
   environments   = { for name, environment in each.value.environments : name => environment.tier }
   shared_runners = {{ runner.shared }}
+{%- if gitlab.premium %}
+
+  approver_user_ids = var.approver_user_ids
+{%- endif %}
 }

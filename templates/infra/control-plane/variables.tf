@@ -13,3 +13,11 @@ variable "agent_user_id" {
   type        = number
   default     = null
 }
+{%- if gitlab.premium %}
+
+variable "approver_user_ids" {
+  description = "Ids of the people of whom one approves each merge request of an application that is not its own; empty requires no approval."
+  type        = set(number)
+  default     = []
+}
+{%- endif %}

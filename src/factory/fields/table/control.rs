@@ -62,8 +62,8 @@ pub(super) const CONTROL: &[Field] = &[
         flag: "gitlab-tier",
         prompt: "GitLab subscription",
         help: "GitLab subscription of the group, for the features that enforce the policy",
-        explain: "Free protects branches, variables and runners. That is enough for one owner. Premium adds approval rules, \
-                  code owners and protected environments. Ultimate adds policies.",
+        explain: "Free protects branches, tags, variables and runners. That is enough for one owner. Premium adds required approvals, \
+                  code owners, a protected production environment and a push rule. factoryup sets up the same on Ultimate.",
         example: "free",
         kind: ValueKind::Choice(&[
             choice("free", "Free, or self-managed without a license"),

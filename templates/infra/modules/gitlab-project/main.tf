@@ -77,14 +77,27 @@ resource "gitlab_project_level_mr_approvals" "this" {
   reset_approvals_on_push                        = true
   disable_overriding_approvers_per_merge_request = true
   merge_requests_author_approval                 = false
-  merge_requests_disable_committers_approval     = true
+  # GitLab reads committers from the commits, which the agent writes: one in an approver's name would leave the rule without approvers.
+  merge_requests_disable_committers_approval = false
 }
 
-resource "gitlab_project_approval_rule" "any" {
+# It names people: GitLab approves by itself a rule whose only approver is the author, so that a single owner can work. A rule for any
+# approver would stop each of the owner's merge requests.
+resource "gitlab_project_approval_rule" "people" {
+  count = length(var.approver_user_ids) > 0 ? 1 : 0
+
   project            = gitlab_project.this.id
-  name               = "Any approver"
-  rule_type          = "any_approver"
-  approvals_required = var.approvals
+  name               = "People"
+  rule_type          = "regular"
+  approvals_required = 1
+  user_ids           = var.approver_user_ids
+
+  lifecycle {
+    precondition {
+      condition     = var.agent_user_id == null || !contains(var.approver_user_ids, var.agent_user_id)
+      error_message = "The agent does not approve what it writes."
+    }
+  }
 }
 
 resource "gitlab_project_protected_environment" "production" {

@@ -50,9 +50,9 @@ variable "environments" {
 }
 {%- if gitlab.premium %}
 
-variable "approvals" {
-  description = "Approvals that a merge request needs, never the author's own."
-  type        = number
-  default     = 1
+variable "approver_user_ids" {
+  description = "Ids of the people of whom one approves each merge request that is not its own; empty requires no approval."
+  type        = set(number)
+  default     = []
 }
 {%- endif %}

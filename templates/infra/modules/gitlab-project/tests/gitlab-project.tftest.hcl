@@ -61,15 +61,41 @@ run "a_project_without_agent_has_no_such_member" {
 }
 {%- if gitlab.premium %}
 
-run "production_is_approved_by_somebody_else" {
+run "a_person_approves_and_not_the_author" {
+  variables {
+    approver_user_ids = [7]
+  }
+
   assert {
-    condition     = !gitlab_project_level_mr_approvals.this.merge_requests_author_approval && gitlab_project_approval_rule.any.approvals_required == 1
-    error_message = "The author's own approval must not count."
+    condition     = one(gitlab_project_approval_rule.people).approvals_required == 1 && one(gitlab_project_approval_rule.people).rule_type == "regular"
+    error_message = "A rule for any approver would stop the merge requests of a single owner."
+  }
+
+  assert {
+    condition     = !gitlab_project_level_mr_approvals.this.merge_requests_author_approval && !gitlab_project_level_mr_approvals.this.merge_requests_disable_committers_approval
+    error_message = "The author's own approval must not count, and a committer's name must not take approvers away."
   }
 
   assert {
     condition     = keys(gitlab_project_protected_environment.production) == ["production"]
     error_message = "The production environment has to be protected."
   }
+}
+
+run "nobody_waits_for_an_approver_that_is_not_named" {
+  assert {
+    condition     = length(gitlab_project_approval_rule.people) == 0
+    error_message = "Without approvers no approval is required."
+  }
+}
+
+run "the_agent_is_no_approver" {
+  command = plan
+
+  variables {
+    approver_user_ids = [42]
+  }
+
+  expect_failures = [gitlab_project_approval_rule.people]
 }
 {%- endif %}
