@@ -45,7 +45,7 @@ fn every_request_is_one_that_gitlab_knows() {
         let situation = if licensed { Situation::with(premium) } else { Situation::new() };
         let Some(mut situation) = situation else { return };
         if licensed {
-            situation.factory.gitlab.tier = factoryup::factory::Tier::Premium;
+            situation.licensed();
         }
         long_journey(&situation);
         let log = situation.plane.log();

@@ -76,7 +76,7 @@ fn on_premium_the_rule_is_changed_in_place() {
         options.tier = Tier::Premium;
     };
     let Some(mut situation) = Situation::with(premium) else { return };
-    situation.factory.gitlab.tier = factoryup::factory::Tier::Premium;
+    situation.licensed();
     situation.apply(QUIET).unwrap();
     situation.plane.delete(&situation.path("/protected_branches/main"));
     protect(
