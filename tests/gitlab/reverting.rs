@@ -278,7 +278,7 @@ fn on_premium_a_rule_gets_its_grants_back_and_keeps_the_rest() {
         options.tier = gitlab_stand_in::Tier::Premium;
     };
     let Some(mut situation) = Situation::with(premium) else { return };
-    situation.factory.gitlab.tier = factoryup::factory::Tier::Premium;
+    situation.licensed();
     let plane = &situation.plane;
     let namespace = plane.get(&format!("/namespaces/{}", situation.factory.gitlab.group)).body["id"].clone();
     plane.post("/projects", &json!({ "path": "control", "name": "control", "namespace_id": namespace }));

@@ -23,6 +23,9 @@ const APPROVE: &str = "/projects/:id/merge_requests/:merge_request_iid/approve";
 const UNDO: &str = "/projects/:id/merge_requests/:merge_request_iid/unapprove";
 /// How often to look for what GitLab does a moment after it has answered.
 const LOOKS: u32 = 6;
+const CODE_OWNER: &str = "code_owner";
+/// An older control repo has no such file, and an email may be no one's.
+const NO_CODE_OWNER: &str = "; .gitlab/CODEOWNERS of the default branch must name your account for .gitlab-ci.yml (`factoryup upgrade` adds the file)";
 const RESET: &str = "reset_approvals_on_push";
 /// GitLab's words for a file that the push rule refuses. Source: `ee/lib/ee/gitlab/checks/push_rules/file_size_check.rb` and its siblings.
 const NAMED_LIKE_A_KEY: &str = "was prohibited by the pattern";
@@ -126,11 +129,14 @@ fn approvals(stage: &mut Stage<'_>, owner: &Owner, people: &[Person], proofs: &m
     };
     let waits = |kind: &str, claim: &str| -> GitlabResult<Proof> {
         let found = look(stage, &request, |state| state.rules.iter().any(|rule| is_for(rule, kind, owner, people)))?;
-        let detail = format!("!{}, whose commit names the owner as committer: {}", request.iid, words(&found.0));
+        let mut detail = format!("!{}, whose commit names the owner as committer: {}", request.iid, words(&found.0));
+        if !found.1 && kind == CODE_OWNER {
+            detail.push_str(NO_CODE_OWNER);
+        }
         Ok(proof(claim, found.1, detail))
     };
     proofs.push(waits("regular", claim)?);
-    proofs.push(waits("code_owner", "a change of the pipeline waits for a code owner's approval")?);
+    proofs.push(waits(CODE_OWNER, "a change of the pipeline waits for a code owner's approval")?);
 
     let (approve, undo) = (call(stage, Call::post, APPROVE, &request), call(stage, Call::post, UNDO, &request));
     for person in people.iter().rev() {
