@@ -112,7 +112,7 @@ pub const PROMISES: &[Promise] = &[
     licensed(
         "A merge request of a single owner needs no approval",
         "the same rule: an author does not count, and GitLab approves a rule without approvers",
-        &["a merge request of the owner waits for no approval, since nobody else could approve it"],
+        &["a merge request of a single owner waits for no approval"],
     ),
     licensed(
         "A change of the pipeline, its scripts or its policy needs a code owner's approval",

@@ -102,9 +102,9 @@ fn what_a_license_enforces_is_shown_when_it_drifts_tried_and_put_back() {
     assert_eq!(situation.pending(), [RULE]);
 }
 
-/// A project that was there, with rules of its own: they are changed, and come back.
+/// The rules of an adopted project are changed, and restored.
 #[test]
-fn what_was_there_before_comes_back() {
+fn the_rules_of_an_adopted_project_are_restored() {
     let Some(situation) = Situation::premium() else { return };
     situation.plane.project("control");
     let shown = |what: &str| {
@@ -122,7 +122,11 @@ fn what_was_there_before_comes_back() {
     situation.apply(QUIET).unwrap();
     let plan = situation.plan();
     assert!(plan.is_empty(), "{plan:?}");
-    assert!(plan.notes.iter().any(|note| note.contains("with one person nobody can approve them")), "{:?}", plan.notes);
+    assert!(
+        plan.notes.iter().any(|note| note.contains("if you work alone, no one can approve them")),
+        "{:?}",
+        plan.notes
+    );
     assert_ne!(everything(), before);
     let mut revert = RevertGitlab::new(situation.target());
     converge(&mut revert, &Silent, &situation.state, QUIET).unwrap();

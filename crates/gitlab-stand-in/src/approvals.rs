@@ -1,7 +1,7 @@
 //! Approvals of merge requests under a license: which rules hold for one, who counts for each, and whether it is approved.
 //!
-//! An approver that may not approve is left out of a rule: the author and, if the project says so, whoever is named as committer
-//! in one of the commits. **A rule that names fewer approvers than it needs is approved by itself**; one that takes any approver is not.
+//! An approver that may not approve is left out of a rule: the author and, if the project says so, the committers that
+//! the commits name. **A rule that names fewer approvers than it needs is approved by itself**; one that takes any approver is not.
 //! Sources: `ee/app/models/approval_state.rb`, `approval_wrapped_rule.rb` and its siblings for any approver and code owners, and
 //! <https://docs.gitlab.com/user/project/merge_requests/approvals/rules/>.
 

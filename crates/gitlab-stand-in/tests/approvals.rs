@@ -116,7 +116,7 @@ fn an_approval_is_the_owners_and_ends_with_a_push() {
     assert_eq!(case.state(&request), ["regular 1/1 yes", "code_owner 1/1 yes"]);
     case.commit("a", &json!([{"action": "create", "file_path": "more", "content": "x"}]));
     assert_eq!(case.status(&request), "not_approved");
-    // Owners that are no members make no approval necessary, and nor does a path that nobody owns.
+    // An owner who is no member makes no approval necessary.
     let other = case.open("b", "scripts/x", true);
     assert_eq!(case.state(&other), ["regular 1/1 no", "code_owner 0/0 yes"]);
     assert_eq!(case.plane.post(&format!("{other}/approve"), &json!({})).status, 201);

@@ -1,6 +1,6 @@
 //! What only a license enforces: approvals, code owners, production's environment and the push rule.
 //!
-//! The merge request for it changes the pipeline's file, and its commit names the owner as committer: whoever pushes writes that name,
+//! The merge request for it changes the pipeline's file, and its commit names the owner as committer: the agent writes that name,
 //! and it must not leave the owner's rule without approvers.
 
 use std::fmt::Display;
@@ -38,7 +38,8 @@ struct Approvals {
 /// A rule, as it holds for one merge request.
 #[derive(Deserialize)]
 struct Rule {
-    rule_type: String,
+    #[serde(rename = "rule_type")]
+    kind: String,
     #[serde(default)]
     approvals_required: u64,
     #[serde(default)]
@@ -162,7 +163,7 @@ fn approvals(stage: &mut Stage<'_>, owner: &Owner, people: &[Person], proofs: &m
 
 /// The owner's own merge request. Where a rule names others too it waits for them, and there is nothing to show.
 fn own(stage: &Stage<'_>, owner: &Owner, commit: &str) -> GitlabResult<Option<Proof>> {
-    let claim = "a merge request of the owner waits for no approval, since nobody else could approve it";
+    let claim = "a merge request of a single owner waits for no approval";
     let listed: Vec<Value> = stage.site.owner.list(&Call::get("/projects/:id/approval_rules", &[&stage.site.id]))?;
     let users = listed.iter().filter_map(|rule| rule["eligible_approvers"].as_array()).flatten();
     let others = listed.iter().any(|rule| rule["rule_type"] == "any_approver" && rule["approvals_required"] != 0);
@@ -187,7 +188,7 @@ fn own(stage: &Stage<'_>, owner: &Owner, commit: &str) -> GitlabResult<Option<Pr
 /// Whether the rule is one that waits for the owner, and for none of these people.
 fn is_for(rule: &Rule, kind: &str, owner: &Owner, people: &[Person]) -> bool {
     let counts = |id: u64| rule.eligible_approvers.iter().any(|approver| approver.id == id);
-    rule.rule_type == kind
+    rule.kind == kind
         && rule.approvals_required > 0
         && !rule.approved
         && counts(owner.id)
@@ -212,10 +213,10 @@ fn look(
     let call = call(stage, Call::get, STATE, request);
     let mut look = 0;
     loop {
-        let state: Approvals = stage.site.owner.fetch(&call)?;
-        let is_right = is_right(&state);
+        let found: Approvals = stage.site.owner.fetch(&call)?;
+        let is_right = is_right(&found);
         if is_right || look == LOOKS {
-            return Ok((state, is_right));
+            return Ok((found, is_right));
         }
         look += 1;
         std::thread::sleep(Duration::from_millis(150) * look);
@@ -225,7 +226,7 @@ fn look(
 /// The rules in words.
 fn words(state: &Approvals) -> String {
     let one = |rule: &Rule| {
-        let kind = crate::dialog::plain(&rule.rule_type);
+        let kind = crate::dialog::plain(&rule.kind);
         let state = if rule.approved { "approved" } else { "not approved" };
         let counting = rule.eligible_approvers.len();
         format!("{kind} needs {} of {counting}, {state}", rule.approvals_required)

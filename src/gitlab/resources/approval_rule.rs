@@ -35,8 +35,8 @@ pub(in crate::gitlab) struct ApprovalRules;
 struct Rule {
     id: u64,
     name: String,
-    #[serde(default)]
-    rule_type: String,
+    #[serde(default, rename = "rule_type")]
+    kind: String,
     approvals_required: u64,
     #[serde(default)]
     users: Vec<Named>,
@@ -54,7 +54,7 @@ struct Named {
 }
 
 impl Rule {
-    /// Whether it needs somebody, on every branch, and none of `machines`. Whom else it names is the owner's affair.
+    /// Whether it needs a person, on every branch, and none of `machines`. The owner may name more people.
     fn is_right(&self, machines: &[u64]) -> bool {
         self.approvals_required >= 1
             && self.groups.is_empty()
@@ -123,10 +123,10 @@ impl Resource for ApprovalRules {
         }
         let rules = read(site)?;
         let mut found = Found::one(compare(ours(&rules), &machines(site)?));
-        let any = rules.iter().filter(|rule| rule.rule_type == "any_approver" && rule.approvals_required > 0);
+        let any = rules.iter().filter(|rule| rule.kind == "any_approver" && rule.approvals_required > 0);
         found.notes.extend(any.map(|rule| {
             format!(
-                "the approval rule \"{}\" applies to your merge requests too: with one person nobody can approve them",
+                "the approval rule \"{}\" applies to your merge requests too: if you work alone, no one can approve them",
                 plain(&rule.name)
             )
         }));

@@ -1,6 +1,6 @@
 //! Settings that are switches in one object, and take a license: those of approvals, and the push rule.
 //!
-//! **A committer may approve.** GitLab takes committers from the email in a commit, which whoever pushes writes: a commit in the owner's
+//! **A committer may approve.** GitLab takes committers from the email in a commit, which the agent writes: a commit in the owner's
 //! name would leave a rule that names only the owner without approvers, and GitLab approves such a rule by itself. The agent cannot
 //! approve in any case, since the [rule](super::approval_rule) does not name it.
 //!
@@ -99,7 +99,7 @@ fn is_on(present: &Values, name: &str) -> bool {
 }
 
 fn lines(names: &[&str], values: &Values) -> String {
-    names.iter().map(|name| format!("{name}: {}\n", is_on(values, name))).collect()
+    names.iter().fold(String::new(), |text, name| text + &format!("{name}: {}\n", is_on(values, name)))
 }
 
 impl Resource for Switches {
