@@ -15,10 +15,10 @@ pub(super) const RELEASE_TAGS: &str = "v*";
 /// The tags that hold heads of the evidence log. Only Maintainers make them, and nobody moves them.
 pub(super) const EVIDENCE_TAGS: &str = "evidence/*";
 
-/// What the agent's token may do: read by API and git, push by git, and open merge requests by push option. Commenting by API
-/// would need `api`, which opens every call that the role allows.
+/// What the agent's token may do: read by API and git, push by git, open merge requests by push option, and renew itself on the host.
+/// Commenting by API would need `api`, which opens every call that the role allows.
 /// Source: <https://docs.gitlab.com/user/profile/personal_access_tokens/#personal-access-token-scopes>.
-pub(super) const AGENT_SCOPES: [&str; 2] = ["read_api", "write_repository"];
+pub(super) const AGENT_SCOPES: [&str; 3] = ["read_api", "write_repository", "self_rotate"];
 
 /// The desired state of one project on one instance.
 #[derive(Clone, Debug)]

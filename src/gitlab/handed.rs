@@ -7,8 +7,9 @@ use jiff::civil::Date;
 use super::GitlabTarget;
 use super::ci::Purpose;
 use super::desired::Desired;
-use super::keep::{AGENT_TOKEN, DESK_TOKEN, Keep};
+use super::keep::{AGENT_TOKEN, DESK_TOKEN, Keep, TokenMemory};
 use super::lifetime::days_between;
+use super::preflight::facts;
 use super::resources::membership::needs_renewal;
 use super::resources::{agent_token, ci_token, runner};
 use crate::error::{Error, Result};
@@ -85,6 +86,44 @@ impl GitlabTarget {
             }
         }
         Ok(None)
+    }
+
+    /// The stored tokens of the agent and its desk that GitLab does not accept any more.
+    ///
+    /// # Errors
+    /// `Data` when what is kept is damaged; as every request, when GitLab does not answer.
+    pub fn refused(&self) -> Result<HandOver> {
+        let HandOver { agent, desk, .. } = kept(&self.desired, &self.keep)?;
+        let over = |token| match token {
+            Token::Known(text) => facts(&self.owner, &text).map(|facts| facts.is_none().then_some(text).into()),
+            _ => Ok(Token::Unknown),
+        };
+        let (agent, desk) = (over(agent).map_err(Error::from)?, over(desk).map_err(Error::from)?);
+        Ok(HandOver { agent, desk, ..HandOver::default() })
+    }
+
+    /// Stores the tokens that the host has in the place of those, as far as GitLab accepts them. What GitLab says of them is compared later,
+    /// like that of any other.
+    ///
+    /// # Errors
+    /// `CannotWrite` when they cannot be stored; as every request, when GitLab does not answer.
+    pub fn take_back(&self, renewed: &HandOver) -> Result<()> {
+        let account = self.keep.memory().map_err(Error::from)?.agent.map(|token| token.account);
+        for (name, token) in [(AGENT_TOKEN, &renewed.agent), (DESK_TOKEN, &renewed.desk)] {
+            let Token::Known(text) = token else { continue };
+            let Some(facts) = facts(&self.owner, text).map_err(Error::from)? else { continue };
+            if name == AGENT_TOKEN {
+                if account != Some(facts.user_id) {
+                    continue;
+                }
+                let renew = |token: &mut TokenMemory| {
+                    (token.made, token.ends) = (facts.made(), facts.expires_at.unwrap_or(token.ends));
+                };
+                self.keep.remember(|memory| memory.agent.iter_mut().for_each(renew)).map_err(Error::from)?;
+            }
+            self.keep.put_secret(name, text).map_err(Error::from)?;
+        }
+        Ok(())
     }
 
     /// What there will be for the host once `plan` is applied.

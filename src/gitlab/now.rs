@@ -7,8 +7,9 @@ use super::ci::{PASSPHRASE, Place, Purpose, SIGNING_KEY};
 use super::error::GitlabResult;
 use super::http::Call;
 use super::identity::Identity;
+use super::keep::AGENT_TOKEN;
 use super::pipeline::{Pipeline, newest};
-use super::preflight::{TokenFacts, today};
+use super::preflight::{TokenFacts, facts, today};
 use super::resources::{agent_token, ci_account, ci_token, ci_variable, project, runner, seed};
 use super::site::Site;
 use crate::dialog::plain;
@@ -179,16 +180,12 @@ fn agent(site: &Site<'_>) -> GitlabResult<Option<String>> {
 
 /// The owner's own token, then those of the agent that work. Of an agent that a person made only the kept one is seen.
 fn tokens(site: &Site<'_>) -> GitlabResult<Vec<TokenNow>> {
-    let own = Call::get("/personal_access_tokens/self", &[]);
-    let owner: TokenFacts = site.owner.fetch(&own)?;
+    let owner: TokenFacts = site.owner.fetch(&Call::get("/personal_access_tokens/self", &[]))?;
     // It is only for the set-up, so that its end is nothing to do.
     let mut all = vec![TokenNow::of("you", &owner, false)];
     all.extend(of_ci(site)?);
     let Some(account) = site.account()? else { return Ok(all) };
-    let kept: Option<TokenFacts> = match agent_token::agent(site)?.map(|agent| agent.fetch(&own)) {
-        Some(Err(error)) if matches!(error.status(), Some(401 | 403)) => None,
-        kept => kept.transpose()?,
-    };
+    let kept = site.keep.secret(AGENT_TOKEN)?.map_or(Ok(None), |token| facts(site.owner, &token))?;
     let mut listed = match agent_token::list(site, &account) {
         Err(error) if matches!(error.status(), Some(403 | 404)) => Vec::new(),
         listed => listed?,

@@ -12,6 +12,7 @@ use super::http::Call;
 use super::roles::{MAINTAINER, role};
 use crate::dialog::plain;
 use crate::error::{Error, Kind};
+use crate::secret::Secret;
 
 /// The first version with service accounts of projects. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
 const SERVICE_ACCOUNTS: GitlabVersion = GitlabVersion { major: 18, minor: 11 };
@@ -89,6 +90,16 @@ pub(super) fn has_right_scopes(token: &TokenFacts) -> bool {
 /// Whether a token has these scopes and no other, in whatever order.
 pub(super) fn has_scopes(token: &TokenFacts, scopes: &[&str]) -> bool {
     token.scopes.len() == scopes.len() && scopes.iter().all(|scope| token.scopes.iter().any(|its| its == scope))
+}
+
+/// What GitLab says of a token of the agent's; nothing when it does not take it.
+pub(super) fn facts(owner: &Client, token: &Secret) -> GitlabResult<Option<TokenFacts>> {
+    let client = owner.with_token(token.clone(), "the agent");
+    match client.fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
+        Ok(facts) => Ok(facts.active.then_some(facts)),
+        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Asks GitLab about itself and the token. Two requests.

@@ -13,7 +13,7 @@ use super::error::GitlabResult;
 use super::http::Call;
 use super::identity::{Account, Identity};
 use super::keep::{AGENT_TOKEN, Keep};
-use super::preflight::{TokenFacts, days_from_now, has_right_scopes};
+use super::preflight::{TokenFacts, days_from_now, facts, has_right_scopes, has_scopes};
 use crate::dialog::{Dialog, plain};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
@@ -130,7 +130,7 @@ pub(super) fn ready(
             let error = steps(desired, &format!("no {kind} of {username} is stored here yet"));
             dialog.note(&error.to_string());
             error.hints().iter().for_each(|hint| dialog.note(hint));
-            dialog.secret(&format!("Token of {username} with the scopes {}", AGENT_SCOPES.join(" and ")))?
+            dialog.secret(&format!("Token of {username} with the scopes {}", AGENT_SCOPES.join(", ")))?
         }
         None => return Err(steps(desired, &format!("no token of {username} was given")).into()),
         Some(own) => own,
@@ -150,23 +150,14 @@ pub(super) fn ready(
     Ok(())
 }
 
-/// What GitLab says of a token; nothing when it does not take it.
-fn facts(owner: &Client, token: &Secret) -> GitlabResult<Option<TokenFacts>> {
-    let client = owner.with_token(token.clone(), "the agent");
-    match client.fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
-        Ok(facts) => Ok(facts.active.then_some(facts)),
-        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Why a token will not do.
 fn fault(desired: &Desired, user: &Account, token: &TokenFacts, new: bool) -> Option<String> {
     let days = i64::from(desired.agent.days);
     let late = |end| end > days_from_now(days);
     if token.user_id != user.id {
         Some(format!("belongs to another account, with the id {}", token.user_id))
-    } else if !has_right_scopes(token) {
+    // Without the last one, that person renews it.
+    } else if !has_right_scopes(token) && !has_scopes(token, &AGENT_SCOPES[..2]) {
         Some(format!("has the scopes {}", plain(&token.scopes.join(", "))))
     } else if new && token.expires_at.is_none_or(late) {
         let end = token.expires_at.map_or_else(|| "never expires".to_owned(), |end| format!("expires on {end}"));
@@ -205,7 +196,7 @@ fn steps(desired: &Desired, missing: &str) -> Error {
     .hint(format!(
         "2. as {name}, create a token with the scopes {} that expires on {end} or before: \
          {url}/-/user_settings/personal_access_tokens?name=factoryup+agent&scopes={scopes}",
-        AGENT_SCOPES.join(" and ")
+        AGENT_SCOPES.join(", ")
     ))
     .hint(format!("3. pass it in {TOKEN}, in a file that {TOKEN}_FILE names, or at the prompt"))
     .hint(format!("4. for the policy checks, {}", without_proof_token(desired)))

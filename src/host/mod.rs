@@ -12,7 +12,7 @@
 //! | `event`, `apt`, `follow` | what a running program says, what apt says, and what the engine hears of it |
 //! | `root` | how a program gets to root's shell over one session |
 //! | `closing` | what works now and ends with a change |
-//! | `backup` | how the host's own backups are |
+//! | `backup`, `renewal` | how the host's own backups are, and its renewals of the agent's tokens |
 //! | `left`, `drift` | what left `factory.toml`, by the receipt; and what was changed around the settings |
 //! | `app_runner` | starts a runner of an application, by `factory-runner` |
 //! | `guard` | changes to sshd and the firewall, which could shut everybody out |
@@ -59,6 +59,7 @@ mod profile;
 mod program;
 mod proof;
 mod receipt;
+mod renewal;
 mod resources;
 mod revert;
 mod root;

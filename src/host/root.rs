@@ -15,6 +15,8 @@ use crate::secret::Secret;
 use crate::trace;
 use crate::transport::{Exit, Session, Status, Stop};
 
+/// How a section begins whose lines are secrets.
+pub(super) const SECRET: &str = "secret:";
 const BOOTSTRAP: &str = include_str!("lib/bootstrap.sh");
 /// The longest answers that are taken, in bytes: those of a host with all it can have are far below 1 MiB.
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -154,8 +156,15 @@ impl Root {
         let (subject, said, spoke) = (&self.subject, &mut self.said, &mut self.spoke);
         (*said, *spoke) = (Vec::new(), false);
         let result = self.session.exec(&command(), &stdin, stop, &mut |text| {
+            let read = Line::read(text);
+            if let Some(Line::Seen { section, line }) = &read
+                && section.starts_with(SECRET)
+            {
+                // Known to be one before it is noted.
+                drop(Secret::new(line.as_str()));
+            }
             trace::note("line", || json!({"on": subject, "line": text}));
-            if let Some(line) = Line::read(text) {
+            if let Some(line) = read {
                 *spoke = true;
                 on_line(line);
             } else if said.len() < MOST_SAID && !text.trim().is_empty() {

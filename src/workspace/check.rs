@@ -1,8 +1,9 @@
 //! The checks of `factoryup doctor` on every target.
 
-use super::Workspace;
+use super::{AnyTarget, Workspace};
 use crate::error::{Kind, Result};
 use crate::gitlab::token_life;
+use crate::host::HostTarget;
 use crate::plan::{Plan, Target, TargetName};
 use crate::repo::doctor::{self, Check};
 
@@ -22,26 +23,27 @@ impl Workspace<'_> {
                 checks.push(Check { skipped, ..Check::new(claim, "", None) });
                 continue;
             }
+            // GitLab's knows of a token that the host renewed.
+            let of_target = self.check_target(name)?;
             if name == TargetName::Gitlab {
                 checks.push(self.check_token()?);
             }
-            checks.push(self.check_target(name)?);
-            if name == TargetName::Host && !self.factory.host.backup_to.is_empty() {
-                checks.push(self.check_backups()?);
-            }
+            checks.extend(of_target);
         }
         Ok(checks)
     }
 
-    /// Checks that the host makes its backups.
-    fn check_backups(&self) -> Result<Check> {
-        let fault = match self.host().and_then(|mut host| host.backups(self.watch)) {
-            Ok(backups) => backups.and_then(|backups| backups.fault()),
-            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-            Err(error) => Some(format!("cannot check: {error}")),
-        };
-        let remedy = "on the host, run `sudo systemctl start factory-backup`, and `journalctl --unit factory-backup` if it fails";
-        Ok(Check::new("the host's last backup is whole and not older than 36 hours", remedy, fault))
+    /// Checks what the host does by itself: that it renews the agent's tokens, and makes its backups.
+    fn check_services(&self, host: &mut HostTarget<'_>) -> Result<Vec<Check>> {
+        let remedy = "on the host, `journalctl --unit factory-renew` says what failed; `factoryup apply` replaces a token that is lost";
+        let fault = host.renewal_fault(self.watch)?;
+        let mut checks = vec![Check::new("the host's last renewal of the agent's tokens succeeded", remedy, fault)];
+        if let Some(backups) = host.backups(self.watch)? {
+            let remedy = "on the host, run `sudo systemctl start factory-backup`, and `journalctl --unit factory-backup` if it fails";
+            let claim = "the host's last backup is whole and not older than 36 hours";
+            checks.push(Check::new(claim, remedy, backups.fault()));
+        }
+        Ok(checks)
     }
 
     /// Reads the current state of a target.
@@ -52,8 +54,15 @@ impl Workspace<'_> {
         observed
     }
 
-    fn check_target(&self, name: TargetName) -> Result<Check> {
-        let observed = self.make(name).and_then(|mut made| self.read(made.target()));
+    fn check_target(&self, name: TargetName) -> Result<Vec<Check>> {
+        let mut more = Vec::new();
+        let observed = self.make(name).and_then(|mut made| {
+            let plan = self.read(made.target())?;
+            if let AnyTarget::Host(host) = &mut made {
+                more = self.check_services(host)?;
+            }
+            Ok(plan)
+        });
         let (claim, remedy) = match name {
             TargetName::Host => (
                 "the host matches factory.toml",
@@ -64,7 +73,7 @@ impl Workspace<'_> {
                 "review with `factoryup plan gitlab --diff`, then run `factoryup apply gitlab`",
             ),
         };
-        Ok(match observed {
+        let check = match observed {
             Ok(plan) => Check::new(claim, remedy, plan.changes.into_iter().map(|change| change.summary)),
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => Check::new(
@@ -72,7 +81,8 @@ impl Workspace<'_> {
                 "fix the access to it, or check only the control repo: factoryup doctor repo",
                 [format!("cannot check: {error}")],
             ),
-        })
+        };
+        Ok([vec![check], more].concat())
     }
 
     /// Checks that the agent's token is not about to expire.

@@ -37,9 +37,10 @@ pub use open::{Purpose, factory_in, refuse_new_name};
 pub use publish::{Publish, Published};
 pub use status::Compare;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::factory::{FILE_NAME, Factory, HostKind, Renewed, RunnerKind, parse};
 use crate::gitlab::{GitlabTarget, RevertGitlab, hand_over};
+use crate::hand_over::HandOver;
 use crate::host::{HostTarget, Reach, RevertTarget};
 use crate::plan::{StateDir, Target, TargetName, Watch};
 use crate::repo::RepoTarget;
@@ -177,9 +178,28 @@ impl<'w> Workspace<'w> {
             TargetName::Host => AnyTarget::Host(Box::new(self.host()?)),
             TargetName::Gitlab => {
                 let target = self.agent_of(self.gitlab()?)?.replacing_agent_token(self.replace_agent_token);
+                self.take_back(&target)?;
                 AnyTarget::Gitlab(Box::new(target))
             }
         })
+    }
+
+    /// If GitLab refuses stored tokens of the agent, stores those that the host has renewed since. What cannot be asked stays as it is: the
+    /// comparison that follows says what is wrong.
+    fn take_back(&self, gitlab: &GitlabTarget) -> Result<()> {
+        let over = match gitlab.refused() {
+            Ok(over) if self.factory.host.kind != HostKind::None && !over.is(&HandOver::default()) => over,
+            _ => return Ok(()),
+        };
+        match self.host().and_then(|mut host| host.renewed(&over, self.watch)) {
+            Ok(renewed) => gitlab.take_back(&renewed),
+            Err(error) if error.kind() == Kind::Interrupted => Err(error),
+            Err(error) => {
+                self.watch
+                    .warn(&format!("cannot ask the host for the agent's token, which GitLab refuses here: {error}"));
+                Ok(())
+            }
+        }
     }
 
     /// The control repo.

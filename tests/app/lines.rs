@@ -298,6 +298,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("**Close the way**", PERSON),
         ("Whose is it?", PERSON),
         ("=factoryup apply", TOKEN),
+        ("factoryup status", DAY_ONE),
         ("**A CI token, a key**", LEADS),
         ("openssl s_client", Host),
         ("date -u", Host),

@@ -78,7 +78,7 @@ impl Situation {
     }
 }
 
-fn sha256(line: &str) -> String {
+pub fn sha256(line: &str) -> String {
     use std::fmt::Write;
     Sha256::digest(line.as_bytes()).iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();

@@ -116,7 +116,7 @@ fn token(situation: &Situation, scopes: &[&str], days: i64) -> Secret {
 /// What a person does after the steps that the refusal names.
 fn made_by_hand(situation: &Situation) -> AgentTokens {
     AgentTokens {
-        own: Some(token(situation, &["read_api", "write_repository"], 20)),
+        own: Some(token(situation, &["read_api", "write_repository", "self_rotate"], 20)),
         proof: Some(token(situation, &["api"], 1)),
     }
 }
@@ -247,7 +247,7 @@ fn each_step_of_a_hand_made_agent_is_checked_before_anything_is_changed() {
         let hints = error.hints().join("\n");
         for step in [
             "1. ask an administrator to create the external user factory-agent",
-            "2. as factory-agent, create a token with the scopes read_api and write_repository",
+            "2. as factory-agent, create a token with the scopes read_api, write_repository, self_rotate",
             "3. pass it in FACTORYUP_AGENT_TOKEN",
             "FACTORYUP_AGENT_PROOF_TOKEN",
             "adds factory-agent to factory/control as a Developer",
@@ -338,8 +338,9 @@ fn at_a_terminal_the_token_is_asked_for_once_after_the_steps() {
     let mut target = situation.target().with_agent(AgentTokens { own: None, proof });
     converge(&mut target, &pasting, &situation.state, QUIET).unwrap();
     let said = pasting.1.borrow();
-    let asked =
-        |line: &&String| line.starts_with("Token of factory-agent with the scopes read_api and write_repository");
+    let asked = |line: &&String| {
+        line.starts_with("Token of factory-agent with the scopes read_api, write_repository, self_rotate")
+    };
     assert_eq!(said.iter().filter(asked).count(), 1, "{said:?}");
     assert!(said.iter().any(|line| line.starts_with("2. as factory-agent, create a token")), "{said:?}");
 }

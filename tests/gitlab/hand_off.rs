@@ -189,7 +189,7 @@ fn what_is_shown_once_is_kept_privately() {
         assert_eq!(detail["tag_list"][0], if trusted { "trusted" } else { "untrusted" });
     }
     let token = situation.plane.as_token(&situation.kept("agent-token")).get("/personal_access_tokens/self").body;
-    assert_eq!(token["scopes"], serde_json::json!(["read_api", "write_repository"]));
+    assert_eq!(token["scopes"], serde_json::json!(["read_api", "write_repository", "self_rotate"]));
     assert_eq!(token["user_id"], situation.agent());
 }
 

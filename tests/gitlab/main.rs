@@ -24,6 +24,7 @@ mod runner;
 mod support;
 
 mod accounts;
+mod agent_renewal;
 mod anchor;
 mod certificates;
 mod ci;

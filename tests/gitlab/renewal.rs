@@ -94,6 +94,31 @@ fn tokens_of_jobs_renew_themselves_and_leave_an_apply_nothing_to_do() {
 }
 
 #[test]
+fn the_agents_membership_is_renewed_with_the_apply_token() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let Some(situation) = Situation::new() else { return };
+    situation.apply(QUIET).unwrap();
+    let (repo, member) = (ControlRepo::new("everything"), situation.path(&format!("/members/{}", situation.agent())));
+    for (days, said) in [(8, "8 days left".to_owned()), (7, format!("renewed, ends on {}", expires_in(30)))] {
+        let body = json!({ "access_level": 30, "expires_at": expires_in(days) });
+        assert_eq!(situation.plane.put(&member, &body).status, 200);
+        let due = situation.pending() == ["member:factory-agent"];
+        assert_eq!(due, days == 7, "by the rule of an apply");
+        let output = passed(&renew(&situation, &repo));
+        assert!(output.contains(&format!("membership of factory-agent: {said}\n")), "{output}");
+    }
+    assert_eq!(situation.pending(), [""; 0]);
+    // A role that was changed is not renewed.
+    let body = json!({ "access_level": 20, "expires_at": expires_in(7) });
+    assert_eq!(situation.plane.put(&member, &body).status, 200);
+    let output = renew(&situation, &repo);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("the role is not Developer; run: factoryup apply gitlab\n"), "{}", text(&output));
+}
+
+#[test]
 fn a_page_of_a_proxy_is_no_new_token() {
     if !support::available(&["curl", "git", "jq"]) {
         return;
@@ -174,7 +199,7 @@ fn what_cannot_be_renewed_stays_and_is_said() {
     assert_eq!(issue(), ["Tokens of CI's jobs are not renewed"]);
     // And an apply brings all right again.
     situation.apply(QUIET).unwrap();
-    assert_eq!(passed(&renew(&situation, &repo)).matches(" days left\n").count(), 2);
+    assert_eq!(passed(&renew(&situation, &repo)).matches("_TOKEN: 5 days left\n").count(), 2);
     assert_eq!(issue(), [""; 0]);
 
     let output = repo.command(repo.path().join("scripts/renew").to_str().unwrap()).output().unwrap();

@@ -9,7 +9,7 @@ use crate::control_repo::{ControlRepo, passed, stdout, text};
 use crate::plane::Plane;
 use crate::support;
 
-const AGENT_SCOPES: [&str; 2] = ["read_api", "write_repository"];
+const AGENT_SCOPES: [&str; 3] = ["read_api", "write_repository", "self_rotate"];
 
 /// Gives the repo an `origin` and git a token for it.
 fn connect(repo: &ControlRepo, address: &str, path: &str, token: &str) {

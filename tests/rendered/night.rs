@@ -79,7 +79,7 @@ impl Issues {
             },
             ("GET", "projects/7/members/all") => (
                 200,
-                json!([{"username": "factory-agent-2", "expires_at": "2000-01-01"}, {"username": "factory-agent", "expires_at": today(6)}]),
+                json!([{"username": "factory-agent-2", "expires_at": "2000-01-01"}, {"username": "factory-agent", "expires_at": today(3)}]),
             ),
             ("GET", "/accounts/0123456789abcdef0123456789abcdef/tokens/verify") => match token {
                 "Bearer plan" => (200, json!({"result": {"status": "active", "expires_on": "2999-01-01T00:00:00Z"}})),
@@ -192,7 +192,7 @@ fn credentials_that_end_are_named_with_their_remedy() {
             format!("CONTROL_PLANE_APPLY_TOKEN ends on {}; {remedy}", today(13)),
             "REPORT_TOKEN is refused by its issuer, or that could not be reached: docs/runbooks/rotate-secrets.md"
                 .to_owned(),
-            format!("the access of factory-agent ends on {}; renew it: factoryup apply", today(6)),
+            format!("the access of factory-agent ends on {}; renew it: factoryup apply", today(3)),
         ],
     );
     due(&expiry("control-plane", &[("REPORT_TOKEN", "forever")]), &[format!("REPORT_TOKEN never ends; {remedy}")]);

@@ -7,6 +7,7 @@ mod moved;
 mod online;
 mod publish;
 mod refused;
+mod renewed;
 mod traced;
 
 use std::collections::BTreeSet;
@@ -119,10 +120,7 @@ impl Journey {
     }
 
     fn in_repo(&self, args: &[&str]) -> Output {
-        let repo = self.repo();
-        let mut all = vec!["-C", repo.to_str().unwrap()];
-        all.extend(args);
-        self.factoryup(&all)
+        self.factoryup(&[&["-C", self.repo().to_str().unwrap()], args].concat())
     }
 }
 
@@ -175,6 +173,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     );
     let watcher = Watcher::start(made.iter().map(|secret| secret.text.clone()).collect());
     agent_works(&journey);
+    renewed::without_the_owner(&journey);
 
     // The token is renewed, and the host gets the new one; both are told before.
     fs::remove_file(journey.state().join("agent-token")).unwrap();

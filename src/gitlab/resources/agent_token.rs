@@ -1,6 +1,9 @@
 //! The agent's token: as short-lived and as narrow as its work allows, rotated before it ends, kept in the state folder, from where
 //! the host target brings it to the agent.
 //!
+//! On the host it renews itself, by the same rule (`scripts/token.sh` of the control repo). Then the one that is kept here is over, and
+//! [`take_back`](crate::gitlab::GitlabTarget::take_back) keeps the host's instead, before anything is compared.
+//!
 //! A token that is lost here is still good for whoever found it. So it is not left: rotating it makes a new text and ends the old
 //! one. Sources: <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/personal_access_tokens/>.
 
@@ -18,7 +21,7 @@ use crate::gitlab::http::Call;
 use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::keep::{AGENT_TOKEN, Keep, TokenMemory};
 use crate::gitlab::lifetime::{CreatedToken, issue, life};
-use crate::gitlab::preflight::{TokenFacts, days_from_now, has_right_scopes, today};
+use crate::gitlab::preflight::{TokenFacts, days_from_now, facts, has_right_scopes, today};
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
@@ -53,7 +56,7 @@ fn create(agent: &Agent) -> Change {
     if agent.identity == Identity::Given {
         return take_over(agent, Action::Create, None);
     }
-    let summary = format!("create a token for {}: {}, {} days", agent.username, AGENT_SCOPES.join(" and "), agent.days);
+    let summary = format!("create a token for {}: {}, {} days", agent.username, AGENT_SCOPES.join(", "), agent.days);
     Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary).with_diff(None, Some(right_text(agent)))
 }
 
@@ -94,7 +97,7 @@ fn compare(agent: &Agent, kept: &TokenState, replace: bool) -> Option<Change> {
             agent.username, agent.days
         )
     } else if !has_right_scopes(token) {
-        format!("replace the token of {}: {}", agent.username, AGENT_SCOPES.join(" and "))
+        format!("replace the token of {}: {}", agent.username, AGENT_SCOPES.join(", "))
     } else if is_due(agent, token) {
         format!("rotate the token of {}, for {} days", agent.username, agent.days)
     } else {
@@ -124,13 +127,9 @@ pub(in crate::gitlab) fn agent(site: &Site<'_>) -> GitlabResult<Option<Client>> 
 }
 
 fn kept(site: &Site<'_>, account: &Account) -> GitlabResult<TokenState> {
-    let Some(agent) = agent(site)? else { return Ok(TokenState::Useless) };
-    match agent.fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
-        Ok(token) if token.user_id == account.id && token.active => Ok(TokenState::Works(token)),
-        Ok(_) => Ok(TokenState::Useless),
-        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(TokenState::Useless),
-        Err(error) => Err(error),
-    }
+    let Some(token) = site.keep.secret(AGENT_TOKEN)? else { return Ok(TokenState::Useless) };
+    let facts = facts(site.owner, &token)?.filter(|facts| facts.user_id == account.id);
+    Ok(facts.map_or(TokenState::Useless, TokenState::Works))
 }
 
 impl Resource for AgentToken {
@@ -163,10 +162,10 @@ impl Resource for AgentToken {
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         let wanted = &site.desired.agent;
         let account = super::account::require(site)?;
-        if let (Identity::Given, Some(own), Some(facts)) =
+        if let (Identity::Given, Some(own), Some(given)) =
             (&wanted.identity, &site.handed.tokens.own, &site.handed.facts)
         {
-            remember(site, &account, own, (facts.made(), facts.expires_at.unwrap_or_else(|| end(wanted))))?;
+            remember(site, &account, own, (given.made(), given.expires_at.unwrap_or_else(|| end(wanted))))?;
             site.handed.replace.set(false);
             return Ok(Undo::Never { reason: "a person created it; it expires by itself".into() });
         }
@@ -242,10 +241,7 @@ fn revoke(site: &Site<'_>) -> GitlabResult<()> {
 /// Whether GitLab takes the kept token.
 pub(in crate::gitlab) fn kept_works(owner: &Client, keep: &Keep) -> GitlabResult<bool> {
     let Some(token) = keep.secret(AGENT_TOKEN)? else { return Ok(false) };
-    match owner.with_token(token, WHO).fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
-        Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(false),
-        found => Ok(found?.active),
-    }
+    Ok(facts(owner, &token)?.is_some())
 }
 
 /// Revokes the kept token, which needs no project.

@@ -5,7 +5,8 @@
 //! variable of factoryup's for it names that token, and it has more than 30 days left, or more than half its life where GitLab allows less than
 //! 60 days. Otherwise a new token is created, the variables are written, and the other tokens of factoryup's are revoked, in this order. A job
 //! that runs meanwhile may have one of those. For the desk, the file counts as the variable, and its token lives and is renewed as the agent's.
-//! So a token that its holder rotated, to have a longer one, is revoked by the next apply: it is not the one in the file.
+//! So a token that its holder rotated, to have a longer one, is revoked by the next apply: it lives longer than it may, or is not the one in
+//! the file.
 //!
 //! `scripts/renew` of the control repo has the same rule, so that no apply is needed to renew them: there each token renews itself.
 //!
@@ -27,7 +28,7 @@ use crate::gitlab::http::Call;
 use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::keep::DESK_TOKEN;
 use crate::gitlab::lifetime::{is_over, life};
-use crate::gitlab::preflight::{TokenFacts, days_from_now, has_scopes};
+use crate::gitlab::preflight::{TokenFacts, days_from_now, facts, has_scopes};
 use crate::gitlab::site::Site;
 use crate::gitlab::variables::{Holder, Variables};
 use crate::plan::{Action, Change, Undo};
@@ -111,11 +112,8 @@ struct Placed {
 impl Placed {
     fn look(site: &Site<'_>, purpose: Purpose) -> GitlabResult<Self> {
         let all = site.variables()?;
-        let desk = if purpose == Purpose::Desk { desk(site)? } else { None };
-        let stored = match desk.map(|desk| desk.fetch(&Call::get("/personal_access_tokens/self", &[]))) {
-            Some(Err(error)) if matches!(error.status(), Some(401 | 403)) => None,
-            stored => stored.transpose()?.map(|token: TokenFacts| token.id),
-        };
+        let desk = if purpose == Purpose::Desk { site.keep.secret(DESK_TOKEN)? } else { None };
+        let stored = desk.map_or(Ok(None), |token| facts(site.owner, &token))?.map(|token| token.id);
         Ok(Self { places: places(site, purpose, &all), all, stored })
     }
 

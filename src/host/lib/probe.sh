@@ -259,6 +259,22 @@ backup_state() {
     echo "said $(journalctl --no-pager --output cat --lines 100 --unit factory-backup.service | grep '^factory-backup: ' | tail -n 1)"
 }
 
+# renewal_state: how the last renewal of the agent's tokens ended.
+renewal_state() {
+    echo "result $(systemctl show -P Result factory-renew.service)"
+    echo "said $(journalctl --no-pager --output cat --lines 100 --unit factory-renew.service | grep '^factory-renew: ' | tail -n 1)"
+}
+
+# renewed USER NAME RECORD FILE SHA256: the token in USER's FILE, if the record of the renewals names this digest.
+renewed() {
+    account "$1"
+    [ "$uid" != none ] || return 0
+    section "secret:$2"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    as_self sh -c '! grep -qxF -- "$3" "$1" || sed -n "s/^password=//p" -- "$2"' sh "$3" "$4" "$5" | timeout -k 1 12 head -c 1024
+    echo
+}
+
 unfinished() {
     cat "$STATE/unfinished"
 }

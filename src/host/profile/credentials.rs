@@ -6,7 +6,7 @@
 
 use super::Wishes;
 use crate::factory::{AgentKind, Factory, RunnerKind, SecretProvider};
-use crate::hand_over::Token;
+use crate::hand_over::{HandOver, Token};
 use crate::host::accounts::AGENT;
 use crate::host::resources::{
     Directory, File, GitClone, GitInclude, INCLUDED, Program, Resource, SecretFile, Tool, Trust, Wish,
@@ -28,10 +28,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         group: AGENT.into(),
     }));
     let credential = match &made.agent {
-        Token::Known(token) => {
-            let text = format!("username={}\npassword={}\n", factory.agent.username, token.expose());
-            Wish::Text(Secret::new(text))
-        }
+        Token::Known(token) => Wish::Text(credential_text(factory, token)),
         Token::Coming => Wish::Coming,
         Token::Unknown => Wish::Any,
     };
@@ -67,13 +64,32 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     }
 }
 
+fn credential_text(factory: &Factory, token: &Secret) -> Secret {
+    Secret::new(format!("username={}\npassword={}\n", factory.agent.username, token.expose()))
+}
+
+fn desk_text(factory: &Factory, token: &Secret) -> Secret {
+    let url = factory.gitlab.url.trim_end_matches('/');
+    Secret::new(format!("gitlab={url}\npassword={}\n", token.expose()))
+}
+
+/// The agent's files with these tokens: how the token is called in a [`HandOver`], its path, and its text.
+pub(crate) fn of_agent(factory: &Factory, made: &HandOver) -> Vec<(&'static str, HostPath, Secret)> {
+    let agent = match &made.agent {
+        Token::Known(token) => Some(("agent", HostPath::home(AGENT, CREDENTIAL), credential_text(factory, token))),
+        _ => None,
+    };
+    let desk = match &made.desk {
+        Token::Known(token) => Some(("desk", HostPath::home(AGENT, DESK), desk_text(factory, token))),
+        _ => None,
+    };
+    agent.into_iter().chain(desk).collect()
+}
+
 /// What another machine made stays, and where GitLab has no such account there is none.
 fn add_desk(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, token: &Token) {
     let wish = match token {
-        Token::Known(token) => {
-            let url = factory.gitlab.url.trim_end_matches('/');
-            Wish::Text(Secret::new(format!("gitlab={url}\npassword={}\n", token.expose())))
-        }
+        Token::Known(token) => Wish::Text(desk_text(factory, token)),
         Token::Coming => Wish::Coming,
         Token::Unknown => return,
     };

@@ -13,11 +13,12 @@ mod identities;
 mod kernel;
 mod machine;
 mod packages;
+mod renewal;
 mod runners;
 mod secure_shell;
 mod upkeep;
 
-pub(crate) use credentials::{clone as agent_clone, tools as agent_tools};
+pub(crate) use credentials::{clone as agent_clone, of_agent, tools as agent_tools};
 pub(crate) use firewall::gitlab as gitlab_address;
 pub(crate) use identities::{LAST_SUDOERS, SUDOERS};
 pub(crate) use kernel::VALUES as SETTINGS;
@@ -71,6 +72,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     resources.push(Box::new(Directory::system("/etc/factory")));
     identities::add(&mut resources, wishes);
     credentials::add(&mut resources, wishes);
+    renewal::add(&mut resources, factory);
     applications::add(&mut resources);
     backup::add(&mut resources, factory)?;
     machine::add(&mut resources, &factory.host, seen);

@@ -190,6 +190,23 @@ pub(crate) fn backup_state() -> String {
     look("backup", "backup_state")
 }
 
+/// The program that says how the last renewal of the agent's tokens ended.
+pub(crate) fn renewal_state() -> String {
+    look("renewal", "renewal_state")
+}
+
+/// The program that sends tokens that the host renewed: for each name with a file of `user`, whose text had that digest, the token that
+/// took its place by the record, in the section `secret:NAME`.
+pub(crate) fn renewed(user: &str, record: &HostPath, files: &[(&str, HostPath, String)]) -> String {
+    let call = |(name, path, digest): &(&str, HostPath, String)| {
+        format!("renewed {} {name} {} {} {digest}\n", Word::text(user), record.word(), path.word())
+    };
+    let calls: String = files.iter().map(call).collect();
+    let known = format!("look_up {}\n{}", Word::text(user), accounts(&calls, &[user]));
+    let parts = [COMMON, ACCOUNTS, PROBE].map(library).join("\n");
+    frame("renewed", &format!("{parts}\n{known}{{\n{calls}section end\necho\n}} 2>/dev/null | json_lines\n"))
+}
+
 /// A program that sends what a command prints, in a section.
 fn look(section: &str, command: &str) -> String {
     let body = format!(

@@ -18,8 +18,10 @@ pub(super) const KIND: ResourceKind = ResourceKind {
         }
         if name == BACKUP && before.is_none() {
             back.change.summary += "; the backups that it made stay where they are";
-            let end =
-                "systemctl stop factory-backup.service || true; systemctl reset-failed factory-backup.service || true";
+        }
+        if before.is_none()
+            && let Some((_, end)) = ENDS.iter().find(|(program, _)| *program == name)
+        {
             back.step.call(end, &[]);
         }
         back.path(HostPath::shown(name), before);
@@ -31,6 +33,15 @@ pub(crate) const DEPLOYER: &str = "/usr/local/sbin/factory-deploy";
 
 /// The program that makes backups.
 pub(crate) const BACKUP: &str = "/usr/local/sbin/factory-backup";
+
+/// The program that renews the agent's tokens.
+pub(crate) const RENEWER: &str = "/usr/local/lib/factory/factory-renew";
+
+/// Programs that a service runs, and what ends that before they go.
+const ENDS: [(&str, &str); 2] = [
+    (BACKUP, "systemctl stop factory-backup.service || true; systemctl reset-failed factory-backup.service || true"),
+    (RENEWER, "systemctl stop factory-renew.service || true; systemctl reset-failed factory-renew.service || true"),
+];
 
 /// What makes the system take notice of a changed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,12 @@
 //!
 //! It is known by its digest only, and never shown. What it replaces or removes is not kept: a secret that is over should be
 //! nowhere, and the way back from one is to remove it.
+//!
+//! The agent's tokens are renewed on the host. Then the one from here is over, and is not put back: the record of the renewals has its digest.
 
 use super::{Resource, ResourceKind, Verdict, WayBack, in_the_way};
 use crate::error::Result;
+use crate::host::accounts::AGENT;
 use crate::host::observed::{Observed, PathState};
 use crate::host::program::{Before, Expect, HostPath, Payload, Questions, Step};
 use crate::plan::{Action, Change, Undo};
@@ -20,6 +23,9 @@ pub(super) const KIND: ResourceKind = ResourceKind {
         back.comes_first = true;
     }),
 };
+
+/// The record of the renewals, below the agent's home.
+pub(crate) const RENEWALS: &str = ".config/factory/renewal/replaced";
 
 /// The only mode.
 const MODE: &str = "600";
@@ -57,6 +63,18 @@ impl SecretFile {
             && hash == Some(&Payload::Sealed(text.clone()).sha256())
     }
 
+    /// The record of the renewals of the agent's tokens: a digest for each file that one of them replaced.
+    fn renewals(&self) -> Option<HostPath> {
+        (self.owner == AGENT).then(|| HostPath::home(AGENT, RENEWALS))
+    }
+
+    /// Whether the host has replaced this text by a newer one.
+    fn is_renewed(&self, seen: &Observed, state: &PathState, text: &Secret) -> bool {
+        let record = self.renewals().and_then(|path| seen.text(&path.on(seen)?)).unwrap_or_default();
+        let is_private = state.kind == 'f' && state.mode == MODE && state.owner == self.owner;
+        is_private && record.lines().any(|line| line == Payload::Sealed(text.clone()).sha256())
+    }
+
     fn change(&self, action: Action, summary: String) -> Verdict {
         Verdict::differs(Change::new(self.id(), action, summary))
     }
@@ -69,6 +87,9 @@ impl Resource for SecretFile {
 
     fn ask(&self, questions: &mut Questions) {
         questions.file(&self.path, Expect::HashOnly);
+        if let Some(record) = self.renewals() {
+            questions.text(&record);
+        }
     }
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
@@ -95,6 +116,8 @@ impl Resource for SecretFile {
                 let hash = path.as_ref().and_then(|path| seen.hashes.get(path));
                 if self.is_right(state, hash, text) {
                     Verdict::right()
+                } else if self.is_renewed(seen, state, text) {
+                    Verdict { change: None, note: Some(format!("the host has renewed {what} in {place}")) }
                 } else {
                     self.change(Action::Update, format!("replace {what} in {place} ({MODE} {})", self.owner))
                 }
@@ -117,6 +140,10 @@ impl Resource for SecretFile {
         match &self.wish {
             Wish::Text(text) => {
                 step.feed_at("put_secret", &self.path, &[&self.owner], &Payload::Sealed(text.clone()));
+                if self.owner == AGENT {
+                    // What failed with the token before succeeds with this one, or says why not. On a new host there is no such service yet.
+                    step.call("systemctl --no-block restart factory-renew.service 2>/dev/null || true", &[]);
+                }
             }
             Wish::Nothing => step.at("drop_secret", &self.path, &[]),
             Wish::Any | Wish::Coming => {}
@@ -183,6 +210,29 @@ mod tests {
         );
         assert_eq!(summary(Wish::Nothing, &Observed::default()), None);
         assert_eq!(summary(Wish::Nothing, &seen("x", "600")).as_deref(), Some("remove the token, /etc/x-token"));
+    }
+
+    /// Otherwise an apply would put back a token that GitLab has ended.
+    #[test]
+    fn what_the_host_has_renewed_stays() {
+        let ours = "hunter2\n";
+        let path = HostPath::home(AGENT, "token");
+        let file = SecretFile { path, owner: AGENT.into(), what: "the token", wish: Wish::Text(Secret::new(ours)) };
+        let compare = |record: &str, mode: &str| {
+            let mut seen = Observed::default();
+            let passwd = "agent:x:1001:1001::/home/agent:/bin/bash";
+            seen.take("passwd", passwd);
+            seen.paths.insert("/home/agent/token".into(), PathState::of('f', mode, AGENT));
+            seen.hashes.insert("/home/agent/token".into(), sha256(b"newer\n"));
+            seen.texts.insert(format!("/home/agent/{RENEWALS}"), record.into());
+            let verdict = file.compare(&seen).unwrap();
+            (verdict.change.is_some(), verdict.note.unwrap_or_default())
+        };
+        let record = format!("{}\n{}\n", sha256(b"older\n"), sha256(ours.as_bytes()));
+        assert_eq!(compare(&record, "600"), (false, "the host has renewed the token in ~agent/token".into()));
+        for (record, mode) in [(record.as_str(), "640"), (&record[..64], "600"), ("", "600")] {
+            assert_eq!(compare(record, mode), (true, String::new()), "{record} {mode}");
+        }
     }
 
     #[test]

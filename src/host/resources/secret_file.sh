@@ -16,7 +16,8 @@ put_secret() {
     as "$1" sync "${2%/*}"
 }
 
-# drop_secret USER PATH: nothing of it is kept.
+# drop_secret USER PATH: nothing of it is kept, nor of its renewals.
 drop_secret() {
     as "$1" rm -f -- "$2"
+    [ "$1" = root ] || as "$1" rm -rf -- "${2%/*}/renewal"
 }

@@ -123,11 +123,12 @@ impl Workspace<'_> {
             };
             let logins = wanted.into_iter().zip(has).filter(|(_, has)| !has).map(|((_, step), _)| step);
             let left = (!has_clone).then_some(clone).into_iter().chain(logins);
-            Ok((host.subject(), plan, host.backups(self.watch)?, left.collect::<Vec<_>>()))
+            let faults = (host.backups(self.watch)?, host.renewal_fault(self.watch)?);
+            Ok((host.subject(), plan, faults, left.collect::<Vec<_>>()))
         };
         match ask() {
             Err(error) => card.unknown("host", error),
-            Ok((subject, plan, backups, left)) => {
+            Ok((subject, plan, (backups, renewal), left)) => {
                 let (state, text) = compared(plan.as_ref());
                 let differs = state != State::Ok;
                 let fault = backups.as_ref().and_then(Backups::fault);
@@ -144,6 +145,10 @@ impl Workspace<'_> {
                 if fault.is_some() {
                     let how = format!("{}sudo systemctl start factory-backup", self.login());
                     card.step("back up the host (journalctl --unit factory-backup there says what failed)", how);
+                }
+                if let Some(why) = renewal {
+                    card.line("host", State::Attention, format!("the agent's tokens were not renewed: {why}"));
+                    card.step("find out why, or replace the agent's tokens", "factoryup apply");
                 }
                 card.next.extend(left);
                 Ok(())

@@ -108,8 +108,9 @@ pub(super) const CONTROL: &[Field] = &[
         flag: "agent-token-days",
         prompt: "Lifetime of the agent's token in days",
         help: "Lifetime of the agent's GitLab token in days",
-        explain: "A shorter lifetime limits the damage of a leak. `factoryup apply` renews the token in its last \
-                  week. The nightly pipeline reports when that is due.",
+        explain: "A shorter lifetime limits the damage of a leak. In its last week the host renews the token, and \
+                  the nightly pipeline the agent's membership of the project; so does `factoryup apply`. A token of \
+                  one day is renewed by `factoryup apply` alone.",
         example: "30",
         kind: ValueKind::Number { min: 1, max: 30 },
         default: Some("30"),

@@ -1,0 +1,80 @@
+//! Tokens that the host renewed by itself: what they are now, and whether the last renewal failed.
+
+use super::accounts::AGENT;
+use super::event::Line;
+use super::profile::of_agent;
+use super::program::{HostPath, Payload, renewal_state, renewed};
+use super::resources::RENEWALS;
+use super::root::SECRET;
+use super::target::HostTarget;
+use crate::dialog::{Dialog, plain};
+use crate::error::Result;
+use crate::hand_over::{HandOver, Token};
+use crate::secret::Secret;
+
+impl HostTarget<'_> {
+    /// The agent's tokens that the host has put in the place of these, which it got from here. They are the agent's word: GitLab says what
+    /// each is.
+    ///
+    /// # Errors
+    /// When the host cannot be reached.
+    pub fn renewed(&mut self, over: &HandOver, dialog: &dyn Dialog) -> Result<HandOver> {
+        let files = of_agent(&self.factory, over).into_iter();
+        let files: Vec<_> = files.map(|(name, path, text)| (name, path, Payload::Sealed(text).sha256())).collect();
+        let (record, mut found) = (HostPath::home(AGENT, RENEWALS), HandOver::default());
+        self.root(dialog)?.run(&renewed(AGENT, &record, &files), dialog, &mut |line| {
+            let Line::Seen { section, line } = line else { return };
+            // What else stands there would not be a token, and goes into a header.
+            let is_token = !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_graphic());
+            let token = || Token::Known(Secret::new(line.as_str()));
+            match section.strip_prefix(SECRET) {
+                Some("agent") if is_token => found.agent = token(),
+                Some("desk") if is_token => found.desk = token(),
+                _ => {}
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Why the last renewal of the agent's tokens failed, if it did.
+    ///
+    /// # Errors
+    /// When the host cannot be reached.
+    pub fn renewal_fault(&mut self, dialog: &dyn Dialog) -> Result<Option<String>> {
+        let mut lines = Vec::new();
+        self.root(dialog)?.run(&renewal_state(), dialog, &mut |line| {
+            if let Line::Seen { section, line } = line
+                && section == "renewal"
+            {
+                lines.push(line);
+            }
+        })?;
+        Ok(fault(&lines))
+    }
+}
+
+fn fault(lines: &[String]) -> Option<String> {
+    let of = |key: &str| lines.iter().find_map(|line| line.strip_prefix(key)).map_or("", str::trim);
+    // A host without the service has no result either.
+    let failed = !matches!(of("result"), "success" | "");
+    failed.then(|| match of("said").trim_start_matches("factory-renew: ") {
+        "" => "`journalctl --unit factory-renew` on the host says why".into(),
+        said => plain(said),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_that_failed_says_why() {
+        let fault = |text: &str| fault(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+        for fine in ["", "result \nsaid ", "result success\nsaid factory-renew: x: GitLab answers 401"] {
+            assert_eq!(fault(fine), None, "{fine}");
+        }
+        let failed = "result exit-code\nsaid factory-renew: desk-credential: GitLab answers 401; run: factoryup apply";
+        assert_eq!(fault(failed).unwrap(), "desk-credential: GitLab answers 401; run: factoryup apply");
+        assert!(fault("result timeout\nsaid ").unwrap().contains("journalctl"));
+    }
+}
