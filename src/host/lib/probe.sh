@@ -203,7 +203,10 @@ secure_shell() {
 # logins: "USER HOW", between tabs, of every account: its keys as `ssh-keygen -l` lists them, read as that user, and `password` if it has one.
 logins() {
     getent shadow | awk -F: '$2 !~ /^([!*]|$)/ { print $1 "\tpassword" }'
-    getent passwd | while IFS=: read -r user _ uid gid _ home _; do
+    look_up
+    # shellcheck disable=SC2154 # look_up and account set them
+    for user in $(printf '%s\n' "$accounts" | cut -d: -f1); do
+        account "$user"
         for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
             [ ! -f "$file" ] || as_self ssh-keygen -lf "$file" | head -c 65536 | while IFS= read -r key; do
                 printf '%s\t%s\n' "$user" "$key"
