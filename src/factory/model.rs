@@ -121,6 +121,10 @@ pub struct Host {
     pub hostname: String,
     /// The host's time zone by its IANA name; empty leaves it as it is.
     pub timezone: String,
+    /// Whether a host without swap gets a swap file.
+    pub swap: bool,
+    /// Whether the kernel records changes to accounts, sudo, SSH and the factory's settings.
+    pub audit: bool,
     /// The folder on the host that gets its encrypted backups each night; empty for none.
     pub backup_to: String,
 }
@@ -140,6 +144,8 @@ impl Default for Host {
             forward: false,
             hostname: String::new(),
             timezone: String::new(),
+            swap: true,
+            audit: false,
             backup_to: String::new(),
         }
     }

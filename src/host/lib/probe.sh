@@ -40,6 +40,7 @@ supported() {
     section fact
     [ -d /run/systemd/system ] && echo 'systemd yes'
     [ -e /run/docker.sock ] && echo 'docker yes'
+    container=$(systemd-detect-virt --container) && echo "container $container"
     [ -e /etc/apparmor.d/abi/4.0 ] && echo 'apparmor 4'
     grep -qiE '^[[:space:]]*include[[:space:]]+"?(/etc/ssh/)?sshd_config\.d/\*\.conf' /etc/ssh/sshd_config && echo 'sshd-include yes'
     df -Pk / /usr /var /var/cache/apt/archives 2>/dev/null |
@@ -251,6 +252,32 @@ in_use() {
         done
         echo "forwards$names"
     fi
+}
+
+# memory: how much there is, which swap is on, and what a file for more would need. The kernel says of `/` that it is no swap, or that it
+# lets nobody turn swap off.
+memory() {
+    section fact
+    awk '$1 == "MemTotal:" { print "memory-kib " $2 }' /proc/meminfo
+    [ ! -r /proc/swaps ] || awk 'NR > 1 { names = names $1 " " } END { print "swaps " names }' /proc/swaps
+    awk '$1 !~ /^#/ && $3 == "swap" { print "swap-in-fstab " $1; exit }' /etc/fstab
+    df --output=fstype,avail -k /var/lib | awk 'NR > 1 { print "swap-room " $1 " " $2 }'
+    ! swapoff / 2>&1 | grep -qiE 'not permitted|superuser' || echo 'no-swapon yes'
+}
+
+# audit_rules: whether the kernel takes any, factoryup's that are loaded, and how these were listed right after they were loaded.
+audit_rules() {
+    section fact
+    [ -e /proc/self/loginuid ] || echo 'no-audit the kernel has none'
+    ! grep -qwE 'audit=(0|off)' /proc/cmdline || echo 'no-audit the kernel was started with audit=0'
+    command -v auditctl >/dev/null || return 0
+    auditctl -s | sed -n 's/^enabled /audit /p'
+    rules=$(auditctl -l)
+    printf '%s\n' "$rules" | grep -E -m 1 '^-a (never,task|task,never)' | sed 's/^/audit-never /'
+    section audit
+    printf '%s\n' "$rules" | grep factoryup-
+    section audit-loaded
+    cat "$STATE/audit.loaded"
 }
 
 # backup_state: when the last backup of this host was made, and what became of the last try. A place that is mounted is not asked: it may

@@ -135,6 +135,8 @@ pub(crate) struct Observed {
     pub(crate) algorithms: BTreeMap<String, Vec<String>>,
     /// The live firewall table, as `nft -s -t` lists it, and how it was listed right after it was loaded.
     pub(crate) firewall: (Option<String>, Option<String>),
+    /// factoryup's audit rules, as `auditctl -l` lists them now, and as it did right after they were loaded.
+    pub(crate) audit: (Option<String>, Option<String>),
     /// The rules in files of the owner's about what may come in.
     pub(crate) own_rules: String,
     /// Sockets that listen for other machines.

@@ -81,6 +81,8 @@ impl Observed {
             }
             "firewall" => append(&mut self.firewall.0, line),
             "firewall-loaded" => append(&mut self.firewall.1, line),
+            "audit" => append(&mut self.audit.0, line),
+            "audit-loaded" => append(&mut self.audit.1, line),
             "firewall-own" => {
                 self.own_rules.push_str(line);
                 self.own_rules.push('\n');

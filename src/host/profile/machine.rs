@@ -4,7 +4,7 @@ use crate::digest::sha256;
 use crate::factory::{Host, HostKind};
 use crate::host::observed::Observed;
 use crate::host::program::{Expect, Questions};
-use crate::host::resources::{File, Hostname, Link, Packages, Resource};
+use crate::host::resources::{File, Hostname, Link, Packages, Resource, Swap};
 use crate::host::word::HostPath;
 
 /// Where cloud-init reads its settings. It would set the provider's name and rewrite `/etc/hosts` at each boot.
@@ -100,6 +100,9 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Ob
     resources.push(Box::new(File::system("/etc/systemd/coredump.conf.d/60-factoryup.conf", NO_CORE_STORED)));
     let firewire = if host.kind == HostKind::Local { "" } else { NO_FIREWIRE };
     resources.push(Box::new(File::system("/etc/modprobe.d/factoryup.conf", format!("{NO_PROTOCOLS}{firewire}"))));
+    if host.swap {
+        resources.push(Box::new(Swap));
+    }
     if has(NEEDRESTART_SETTINGS) {
         resources.push(Box::new(File::system(format!("{NEEDRESTART_SETTINGS}/zz-factoryup.conf"), NEEDRESTART)));
     }

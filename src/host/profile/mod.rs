@@ -76,7 +76,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     applications::add(&mut resources);
     backup::add(&mut resources, factory)?;
     machine::add(&mut resources, &factory.host, seen);
-    upkeep::add(&mut resources);
+    upkeep::add(&mut resources, &factory.host, seen);
     kernel::add(&mut resources);
     secure_shell::add(&mut resources, &factory.host, seen, wishes.drill.sshd);
     firewall::add(&mut resources, factory, seen, wishes.drill.firewall);
@@ -103,6 +103,7 @@ mod tests {
         factory.runner.kind = RunnerKind::Podman;
         factory.host.sudo = Sudo::Password;
         factory.host.hostname = "forge".into();
+        factory.host.audit = true;
         factory.host.authorized_keys = vec!["ssh-ed25519 AAAA ada".into()];
         let hand_over = HandOver { agent: Token::Coming, ..HandOver::default() };
         let wishes = Wishes { factory: &factory, new_password: None, hand_over, drill: Drill::default() };

@@ -6,7 +6,7 @@ use crate::host::resources::{Link, Packages, Resource, Then};
 use crate::host::word::HostPath;
 
 /// Packages that every factory's host has, and why.
-const BASE: [&str; 15] = [
+const BASE: [&str; 16] = [
     "bubblewrap",          // the sandbox that coding agents put their tools in
     "ca-certificates",     // https
     EDGE,                  // the edge in front of applications
@@ -14,6 +14,7 @@ const BASE: [&str; 15] = [
     "dbus-user-session",   // services of users who are not logged in
     "git",                 // the agent's work
     "jq",                  // JSON in scripts and CI
+    "logrotate",           // logs of apt, dpkg and others that write files
     "nftables",            // the firewall
     "python3",             // what an application starts with is written in it
     "shellcheck",          // the control repo's checks, which the agent runs before it pushes

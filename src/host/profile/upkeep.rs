@@ -1,7 +1,9 @@
-//! What keeps the host in order without anybody looking: security updates, a log that survives a restart, no restart by three
-//! keys at the console.
+//! What keeps the host in order without anybody looking: security updates, a log that survives a restart, logs that do not grow without
+//! end, no restart by three keys at the console, and, if wanted, a record of changes.
 
-use crate::host::resources::{File, Link, Resource, Then, Unit};
+use crate::factory::Host;
+use crate::host::observed::Observed;
+use crate::host::resources::{Audit, File, Link, Packages, Resource, Then, Unit};
 use crate::host::word::HostPath;
 
 /// `unattended-upgrades` takes security updates as the system's own `50unattended-upgrades` says; here it is switched on, and
@@ -21,9 +23,9 @@ Storage=persistent
 SystemMaxUse=1G
 ";
 
-pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
+pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Observed) {
     resources.push(Box::new(File::system("/etc/apt/apt.conf.d/zz-factoryup-updates", UPDATES)));
-    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
+    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer", "logrotate.timer"] {
         resources.push(Box::new(Unit { name: timer.into() }));
     }
     let journal = File::system("/etc/systemd/journald.conf.d/60-factoryup.conf", JOURNAL);
@@ -34,4 +36,12 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
         then: Some(Then::DaemonReload),
         stays: None,
     }));
+    if host.audit {
+        if Audit::obstacle(seen).is_none() {
+            resources.push(Box::new(Packages { purpose: "audit", names: vec!["auditd"] }));
+            resources.push(Box::new(Unit { name: "auditd.service".into() }));
+        }
+        let keys_of = (!host.authorized_keys.is_empty()).then(|| host.operator.clone());
+        resources.push(Box::new(Audit { keys_of }));
+    }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Questions {
     pub(crate) operator: Option<String>,
     /// The firewall table.
     pub(crate) firewall: bool,
+    /// Memory, swap, and what a swap file would need.
+    pub(crate) memory: bool,
+    /// The kernel's audit rules.
+    pub(crate) audit: bool,
     /// Users about whom sudo is asked.
     pub(crate) sudo: BTreeSet<String>,
 }
@@ -101,6 +105,8 @@ impl Questions {
             && (other.sshd || !self.sshd)
             && (self.operator.is_none() || other.operator == self.operator)
             && (other.firewall || !self.firewall)
+            && (other.memory || !self.memory)
+            && (other.audit || !self.audit)
     }
 
     /// The program that answers them.
@@ -152,6 +158,12 @@ impl Questions {
         }
         if self.firewall {
             calls.push_str("firewall\n");
+        }
+        if self.memory {
+            calls.push_str("memory\n");
+        }
+        if self.audit {
+            calls.push_str("audit_rules\n");
         }
         calls.push_str("section unfinished\nunfinished\n");
         calls

@@ -10,6 +10,7 @@
 //! [`KINDS`] lists them. To add one: its file, its line there, and where it is wanted a line in the
 //! [profile](crate::host::profile), which says what resources there are and in which order.
 
+mod audit;
 mod authorized_key;
 mod clone;
 mod directory;
@@ -26,6 +27,7 @@ mod runner_program;
 mod runner_service;
 mod secret_file;
 mod sshd;
+mod swap;
 mod sysctl;
 mod tool;
 mod trust;
@@ -33,6 +35,7 @@ mod trusted_jobs;
 mod unit;
 mod user;
 
+pub(crate) use audit::Audit;
 pub(crate) use authorized_key::{AuthorizedKey, fingerprint, key_parts, remove_under_guard};
 pub(crate) use clone::GitClone;
 pub(crate) use directory::Directory;
@@ -49,6 +52,7 @@ pub(crate) use runner_program::RunnerProgram;
 pub(crate) use runner_service::RunnerService;
 pub(crate) use secret_file::{RENEWALS, SecretFile, Wish};
 pub(crate) use sshd::{HOST_KEYS, Sshd};
+pub(crate) use swap::Swap;
 pub(crate) use sysctl::{Sysctl, is_stricter};
 pub(crate) use tool::Tool;
 pub(crate) use trust::{Program, Trust};
@@ -64,6 +68,7 @@ use crate::plan::{Change, Entry, Undo};
 
 /// All kinds. A receipt that names another one is refused.
 pub(crate) static KINDS: &[&ResourceKind] = &[
+    &audit::KIND,
     &authorized_key::KIND,
     &clone::KIND,
     &directory::KIND,
@@ -79,6 +84,7 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &runner_service::KIND,
     &secret_file::KIND,
     &sshd::KIND,
+    &swap::KIND,
     &sysctl::KIND,
     &tool::KIND,
     &trust::KIND,

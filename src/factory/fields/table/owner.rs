@@ -248,6 +248,34 @@ pub(super) const OWNER: &[Field] = &[
         ..Field::PLAIN
     },
     Field {
+        key: "host.swap",
+        flag: "host-swap",
+        prompt: "Add swap if the host has none",
+        help: "Whether a host without swap gets a swap file",
+        explain: "The file is as large as the memory, from 1 to 4 GiB. With it, a build that needs too much memory slows down, and the kernel \
+                  ends no program. Swap that the host has stays as it is. Containers, btrfs and ZFS get none; the plan says so.",
+        example: "false",
+        kind: ValueKind::Bool,
+        default: Some("true"),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        ..Field::PLAIN
+    },
+    Field {
+        key: "host.audit",
+        flag: "host-audit",
+        prompt: "Record changes with auditd",
+        help: "Whether auditd records changes to accounts, sudo, SSH and the factory's settings",
+        explain: "auditd also records each try of the agent, of builds and of trusted CI to call sudo or su. It keeps 40 MB of logs, and makes \
+                  each system call on the host a little slower. Rules that the host has stay. It needs a kernel of its own, not a container.",
+        example: "true",
+        kind: ValueKind::Bool,
+        default: Some("false"),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        ..Field::PLAIN
+    },
+    Field {
         key: "host.backup_to",
         flag: "host-backup-to",
         prompt: "Folder for backups of the host",
