@@ -21,6 +21,7 @@ fn a_host_gets_its_name_and_time_zone_and_loses_them_again() {
     let mut journey = Journey::new();
     journey.factory.host.hostname = "forge".into();
     journey.factory.host.timezone = "Europe/Vienna".into();
+    journey.factory.host.audit = true;
     // As cloud images have it. The last line of a file that a person wrote may not end.
     journey.inside("mkdir -p /etc/cloud/cloud.cfg.d; printf '10.0.0.9 store' >>/etc/hosts; chmod 640 /etc/hosts");
     let clock = "readlink /etc/localtime; cat /etc/timezone; TZ= date +%Z";
@@ -40,6 +41,11 @@ fn a_host_gets_its_name_and_time_zone_and_loses_them_again() {
     assert!(journey.read("/etc/cloud/cloud.cfg.d/zz-factoryup.cfg").contains("preserve_hostname: true"));
     assert!(journey.read("/etc/issue").contains("authorized users only"));
     assert_eq!(journey.inside("su - agent -c 'locale charmap'"), "UTF-8");
+    assert_eq!(journey.inside("systemctl is-active logrotate.timer"), "active");
+    // What only the kernel's own machine can have is named, and neither tried nor prepared.
+    let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
+    assert!(notes.contains("gets no audit rules: this is a container (systemd-nspawn)"), "{notes}");
+    assert_eq!(journey.inside("ls -d /etc/audit /var/lib/factoryup/swap* 2>/dev/null || true"), "");
     // The library that keeps limits reads the file: no login can dump core, even one that asks for it.
     assert_eq!(
         journey.inside("su - operator -c 'ulimit -c; ulimit -c unlimited 2>/dev/null || echo refused'"),

@@ -38,7 +38,7 @@ fn a_provisioned_host_is_brought_back() {
     journey.factory.host.backup_to = "/mnt/backup".into();
     journey.factory.secrets.owner_recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".into();
     // Packages stay when all is undone, so they do not count.
-    journey.inside("apt-get -qq update; apt-get -qq -y install --no-install-recommends age bubblewrap caddy curl dbus-user-session git jq nftables shellcheck tmux unattended-upgrades unzip yamllint 2>&1");
+    journey.inside("apt-get -qq update; apt-get -qq -y install --no-install-recommends age bubblewrap caddy curl dbus-user-session git jq logrotate nftables shellcheck tmux unattended-upgrades unzip yamllint 2>&1");
     // Somebody has been here before.
     journey
         .inside("mkdir -p /etc/systemd/journald.conf.d; echo '# mine' >/etc/systemd/journald.conf.d/60-factoryup.conf");

@@ -181,6 +181,8 @@ fn the_host_stays_closed(pty: &mut Pty) -> &mut Pty {
         "Let the host forward packets",
         "Name of the host",
         "Time zone of the host",
+        "Add swap if the host has none",
+        "Record changes with auditd",
         "Folder for backups of the host",
     ] {
         pty.expect(question).send("\r");
