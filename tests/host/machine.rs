@@ -44,7 +44,7 @@ fn a_host_gets_its_name_and_time_zone_and_loses_them_again() {
     assert_eq!(journey.inside("systemctl is-active logrotate.timer"), "active");
     // What only the kernel's own machine can have is named, and neither tried nor prepared.
     let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
-    assert!(notes.contains("gets no audit rules: this is a container (systemd-nspawn)"), "{notes}");
+    assert!(notes.contains("no audit rules added: in a container (systemd-nspawn)"), "{notes}");
     assert_eq!(journey.inside("ls -d /etc/audit /var/lib/factoryup/swap* 2>/dev/null || true"), "");
     // The library that keeps limits reads the file: no login can dump core, even one that asks for it.
     assert_eq!(

@@ -72,9 +72,7 @@ impl Audit {
     /// Why a host cannot have any.
     pub(crate) fn obstacle(seen: &Observed) -> Option<String> {
         if let Some(container) = seen.facts.get("container") {
-            return Some(format!(
-                "this is a container ({container}), and the kernel audits only for the machine below it"
-            ));
+            return Some(format!("in a container ({container}), the kernel audits only for the machine below it"));
         }
         seen.facts.get("no-audit").cloned()
     }
@@ -93,8 +91,7 @@ impl Resource for Audit {
 
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         if let Some(obstacle) = Self::obstacle(seen) {
-            let note =
-                format!("the host gets no audit rules: {obstacle}. To plan none, set `audit = false` under [host]");
+            let note = format!("no audit rules added: {obstacle}; `audit = false` under [host] ends this note");
             return Ok(Verdict { change: None, note: Some(note) });
         }
         let is_locked = seen.facts.get("audit").is_some_and(|enabled| enabled == "2");

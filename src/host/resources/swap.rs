@@ -71,7 +71,7 @@ impl Swap {
     fn obstacle(seen: &Observed) -> Option<String> {
         let fact = |name: &str| seen.facts.get(name);
         if let Some(container) = fact("container") {
-            return Some(format!("this is a container ({container}), and the machine below it has the swap"));
+            return Some(format!("in a container ({container}), swap is up to the machine below it"));
         }
         if fact("swaps").is_none() || fact("no-swapon").is_some() {
             return Some("the kernel permits none".into());
@@ -109,9 +109,7 @@ impl Resource for Swap {
                 return Ok(Verdict::right());
             }
             if let Some(obstacle) = Self::obstacle(seen) {
-                let note = format!(
-                    "the host has no swap, and gets none: {obstacle}. To plan none, set `swap = false` under [host]"
-                );
+                let note = format!("no swap added: {obstacle}; `swap = false` under [host] ends this note");
                 return Ok(Verdict { change: None, note: Some(note) });
             }
             return change(
