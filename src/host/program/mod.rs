@@ -23,7 +23,9 @@ mod step;
 
 pub(crate) use apply::{Run, apply, receipt, stop, undo};
 pub(crate) use payload::{Payload, Show};
-pub(crate) use probe::{Expect, Questions, backup_state, last_line, nothing, renewal_state, renewed, runner_start};
+pub(crate) use probe::{
+    Expect, Questions, Topic, backup_state, last_line, nothing, renewal_state, renewed, runner_start,
+};
 pub(crate) use prove::prove;
 pub(crate) use step::{Before, Step};
 

@@ -15,6 +15,19 @@ pub(crate) enum Expect {
     HashOnly,
 }
 
+/// What the probe looks at as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// What sshd does and could do.
+    Sshd,
+    /// The firewall table, and what it could close.
+    Firewall,
+    /// Memory, swap, and what a swap file would need.
+    Memory,
+    /// The kernel's audit rules.
+    Audit,
+}
+
 /// What a probe is to find out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Questions {
@@ -34,16 +47,10 @@ pub(crate) struct Questions {
     pub(crate) units: BTreeSet<String>,
     /// Kernel settings by dotted name.
     pub(crate) settings: BTreeSet<String>,
-    /// What sshd does and could do.
-    pub(crate) sshd: bool,
+    /// What else is looked at.
+    pub(crate) topics: BTreeSet<Topic>,
     /// Whom sshd must let in.
     pub(crate) operator: Option<String>,
-    /// The firewall table.
-    pub(crate) firewall: bool,
-    /// Memory, swap, and what a swap file would need.
-    pub(crate) memory: bool,
-    /// The kernel's audit rules.
-    pub(crate) audit: bool,
     /// Users about whom sudo is asked.
     pub(crate) sudo: BTreeSet<String>,
 }
@@ -102,11 +109,8 @@ impl Questions {
             && self.units.is_subset(&other.units)
             && self.settings.is_subset(&other.settings)
             && self.sudo.is_subset(&other.sudo)
-            && (other.sshd || !self.sshd)
+            && self.topics.is_subset(&other.topics)
             && (self.operator.is_none() || other.operator == self.operator)
-            && (other.firewall || !self.firewall)
-            && (other.memory || !self.memory)
-            && (other.audit || !self.audit)
     }
 
     /// The program that answers them.
@@ -152,18 +156,14 @@ impl Questions {
         }
         calls.push_str(&self.calls_home());
         calls.push_str(&self.contents());
-        if self.sshd {
-            let operator = self.operator.as_deref().map(|user| format!(" {}", Word::text(user)));
-            calls.push_str(&format!("secure_shell{}\n", operator.unwrap_or_default()));
-        }
-        if self.firewall {
-            calls.push_str("firewall\n");
-        }
-        if self.memory {
-            calls.push_str("memory\n");
-        }
-        if self.audit {
-            calls.push_str("audit_rules\n");
+        for topic in &self.topics {
+            match (topic, &self.operator) {
+                (Topic::Sshd, Some(user)) => calls.push_str(&format!("secure_shell {}\n", Word::text(user))),
+                (Topic::Sshd, None) => calls.push_str("secure_shell\n"),
+                (Topic::Firewall, _) => calls.push_str("firewall\n"),
+                (Topic::Memory, _) => calls.push_str("memory\n"),
+                (Topic::Audit, _) => calls.push_str("audit_rules\n"),
+            }
         }
         calls.push_str("section unfinished\nunfinished\n");
         calls

@@ -7,7 +7,7 @@ use super::{File, Resource, ResourceKind, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::accounts::{AGENT, BUILD, CI};
 use crate::host::observed::Observed;
-use crate::host::program::{Before, HostPath, Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Questions, Step, Topic, Word};
 use crate::plan::{Action, Change};
 
 /// Named by its file. The state before is a copy of that.
@@ -84,7 +84,7 @@ impl Resource for Audit {
     }
 
     fn ask(&self, questions: &mut Questions) {
-        questions.audit = true;
+        questions.topics.insert(Topic::Audit);
         questions.users.extend(self.keys_of.clone());
         self.file(&Observed::default()).ask(questions);
     }

@@ -7,7 +7,7 @@
 use super::{File, Resource, ResourceKind, Unit, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{Before, HostPath, Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Questions, Step, Topic, Word};
 use crate::plan::{Action, Change, Risk};
 
 /// Named by the table. The state before is the folder of the guard's copies.
@@ -114,9 +114,9 @@ impl Resource for Nftables {
         self.rules().ask(questions);
         Self::unit_file().ask(questions);
         Self::unit().ask(questions);
-        questions.firewall = true;
+        questions.topics.insert(Topic::Firewall);
         // What rules are made from: the ports that sshd listens on, the resolver.
-        questions.sshd = true;
+        questions.topics.insert(Topic::Sshd);
         questions.text(&HostPath::new("/etc/resolv.conf"));
     }
 

@@ -5,7 +5,7 @@ use crate::dialog::plain;
 use crate::error::{Error, Result};
 use crate::host::accounts::LOGIN_GROUP;
 use crate::host::observed::Observed;
-use crate::host::program::{Before, HostPath, Payload, Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Payload, Questions, Step, Topic, Word};
 use crate::plan::{Action, Change, Risk};
 
 /// Before `50-cloud-init.conf`, which turns passwords on.
@@ -177,7 +177,7 @@ impl Resource for Sshd {
 
     fn ask(&self, questions: &mut Questions) {
         self.file().ask(questions);
-        questions.sshd = true;
+        questions.topics.insert(Topic::Sshd);
         questions.operator = Some(self.operator.clone());
         questions.packages.insert("openssh-server".into());
         for key in HOST_KEYS {

@@ -6,7 +6,7 @@
 use super::{File, Resource, ResourceKind, Unit, Verdict, WayBack};
 use crate::error::Result;
 use crate::host::observed::Observed;
-use crate::host::program::{Before, HostPath, Questions, Step, Word};
+use crate::host::program::{Before, HostPath, Questions, Step, Topic, Word};
 use crate::plan::{Action, Change};
 
 /// Named by its file. There was none before.
@@ -95,7 +95,7 @@ impl Resource for Swap {
     }
 
     fn ask(&self, questions: &mut Questions) {
-        questions.memory = true;
+        questions.topics.insert(Topic::Memory);
         questions.paths.insert(HostPath::new(FILE));
         Self::unit_file().ask(questions);
         Self::unit().ask(questions);
