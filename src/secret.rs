@@ -41,6 +41,12 @@ impl Secret {
         Self(text)
     }
 
+    /// What somebody else says is a token. It is not registered: its words would be missing from all later output. Once it has shown what
+    /// it is, make a [new](Self::new) one of it.
+    pub fn claimed(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
     /// Reads a secret from the first line of a file, without its line ending.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub(super) struct Client {
     transport: Transport,
     token: Secret,
     who: &'static str,
+    /// Whether the token is one only by somebody else's word.
+    is_claimed: bool,
     policy: Policy,
 }
 
@@ -70,12 +72,17 @@ impl Answer {
 impl Client {
     /// A client for `base` with `token`; `who` says whose it is, such as `the owner`.
     pub(super) fn new(base: BaseUrl, token: Secret, who: &'static str) -> GitlabResult<Self> {
-        Ok(Self { transport: Transport::new(base)?, token, who, policy: Policy::default() })
+        Ok(Self { transport: Transport::new(base)?, token, who, is_claimed: false, policy: Policy::default() })
     }
 
     /// Somebody else, over the same connections.
     pub(super) fn with_token(&self, token: Secret, who: &'static str) -> Self {
         Self { token, who, ..self.clone() }
+    }
+
+    /// The same with a [claimed](Secret::claimed) token. What GitLab answers is not traced: it could repeat the token.
+    pub(super) fn with_claimed(&self, token: Secret) -> Self {
+        Self { is_claimed: true, ..self.with_token(token, "the agent") }
     }
 
     /// The instance.
@@ -212,7 +219,7 @@ impl Client {
                 Ok(response) => {
                     record["status"] = response.status.into();
                     record["received_bytes"] = response.body.len().into();
-                    if !call.is_state() {
+                    if !call.is_state() && !self.is_claimed {
                         record["received"] = trace::body(&response.body);
                     }
                 }

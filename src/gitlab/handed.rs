@@ -9,13 +9,14 @@ use super::ci::Purpose;
 use super::desired::Desired;
 use super::keep::{AGENT_TOKEN, DESK_TOKEN, Keep, TokenMemory};
 use super::lifetime::days_between;
-use super::preflight::facts;
+use super::preflight::{facts, facts_of};
 use super::resources::membership::needs_renewal;
 use super::resources::{agent_token, ci_token, runner};
 use crate::error::{Error, Result};
 use crate::factory::Factory;
 use crate::hand_over::{HandOver, Token};
 use crate::plan::{Plan, StateDir};
+use crate::secret::Secret;
 
 /// When the agent's token ends, as it was made from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +107,13 @@ impl GitlabTarget {
     /// like that of any other.
     ///
     /// # Errors
-    /// `CannotWrite` when they cannot be stored; as every request, when GitLab does not answer.
+    /// `CannotWrite` when they cannot be stored.
     pub fn take_back(&self, renewed: &HandOver) -> Result<()> {
         let account = self.keep.memory().map_err(Error::from)?.agent.map(|token| token.account);
         for (name, token) in [(AGENT_TOKEN, &renewed.agent), (DESK_TOKEN, &renewed.desk)] {
-            let Token::Known(text) = token else { continue };
-            let Some(facts) = facts(&self.owner, text).map_err(Error::from)? else { continue };
+            let Token::Known(claimed) = token else { continue };
+            // An error could repeat it. The comparison that follows says what is wrong.
+            let Ok(Some(facts)) = facts_of(&self.owner.with_claimed(claimed.clone())) else { continue };
             if name == AGENT_TOKEN {
                 if account != Some(facts.user_id) {
                     continue;
@@ -121,7 +123,7 @@ impl GitlabTarget {
                 };
                 self.keep.remember(|memory| memory.agent.iter_mut().for_each(renew)).map_err(Error::from)?;
             }
-            self.keep.put_secret(name, text).map_err(Error::from)?;
+            self.keep.put_secret(name, &Secret::new(claimed.expose())).map_err(Error::from)?;
         }
         Ok(())
     }

@@ -94,7 +94,11 @@ pub(super) fn has_scopes(token: &TokenFacts, scopes: &[&str]) -> bool {
 
 /// What GitLab says of a token of the agent's; nothing when it does not take it.
 pub(super) fn facts(owner: &Client, token: &Secret) -> GitlabResult<Option<TokenFacts>> {
-    let client = owner.with_token(token.clone(), "the agent");
+    facts_of(&owner.with_token(token.clone(), "the agent"))
+}
+
+/// The same for a token that a client has.
+pub(super) fn facts_of(client: &Client) -> GitlabResult<Option<TokenFacts>> {
     match client.fetch::<TokenFacts>(&Call::get("/personal_access_tokens/self", &[])) {
         Ok(facts) => Ok(facts.active.then_some(facts)),
         Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(None),

@@ -24,9 +24,10 @@ impl HostTarget<'_> {
         let (record, mut found) = (HostPath::home(AGENT, RENEWALS), HandOver::default());
         self.root(dialog)?.run(&renewed(AGENT, &record, &files), dialog, &mut |line| {
             let Line::Seen { section, line } = line else { return };
-            // What else stands there would not be a token, and goes into a header.
-            let is_token = !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_graphic());
-            let token = || Token::Known(Secret::new(line.as_str()));
+            // The agent can write anything there, and it goes into a header.
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+            let is_token = (20..=255).contains(&line.len()) && line.bytes().all(is_part);
+            let token = || Token::Known(Secret::claimed(line.as_str()));
             match section.strip_prefix(SECRET) {
                 Some("agent") if is_token => found.agent = token(),
                 Some("desk") if is_token => found.desk = token(),

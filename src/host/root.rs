@@ -157,13 +157,8 @@ impl Root {
         (*said, *spoke) = (Vec::new(), false);
         let result = self.session.exec(&command(), &stdin, stop, &mut |text| {
             let read = Line::read(text);
-            if let Some(Line::Seen { section, line }) = &read
-                && section.starts_with(SECRET)
-            {
-                // Known to be one before it is noted.
-                drop(Secret::new(line.as_str()));
-            }
-            trace::note("line", || json!({"on": subject, "line": text}));
+            let is_secret = matches!(&read, Some(Line::Seen { section, .. }) if section.starts_with(SECRET));
+            trace::note("line", || json!({"on": subject, "line": if is_secret { "[secret]" } else { text }}));
             if let Some(line) = read {
                 *spoke = true;
                 on_line(line);

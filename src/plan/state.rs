@@ -19,6 +19,11 @@ pub struct StateDir {
     lock: Option<Lock>,
 }
 
+/// See [`StateDir::hold`].
+pub(crate) struct Held {
+    _lock: Option<Lock>,
+}
+
 impl StateDir {
     /// The folder for the factory `name`, made if it is not there. `XDG_STATE_HOME` when set and absolute, else
     /// `~/.local/state`, as the XDG Base Directory Specification 0.8 says.
@@ -117,6 +122,12 @@ impl StateDir {
     pub fn lock(&mut self, command: &str) -> Result<()> {
         self.lock = Some(Lock::take(&self.file("lock"), command)?);
         Ok(())
+    }
+
+    /// Keeps other commands from changing the factory until what it returns is dropped; nothing if one is at it now.
+    pub(crate) fn hold(&self, command: &str) -> Option<Held> {
+        let lock = if self.lock.is_some() { None } else { Some(Lock::take(&self.file("lock"), command).ok()?) };
+        Some(Held { _lock: lock })
     }
 
     /// Records that the directory belongs to the factory with this `repo`, `project` URL and `host`.

@@ -191,6 +191,8 @@ impl<'w> Workspace<'w> {
             Ok(over) if self.factory.host.kind != HostKind::None && !over.is(&HandOver::default()) => over,
             _ => return Ok(()),
         };
+        // A command that renews them now knows better.
+        let Some(_held) = self.state.hold("plan") else { return Ok(()) };
         match self.host().and_then(|mut host| host.renewed(&over, self.watch)) {
             Ok(renewed) => gitlab.take_back(&renewed),
             Err(error) if error.kind() == Kind::Interrupted => Err(error),
@@ -244,7 +246,9 @@ impl<'w> Workspace<'w> {
     /// # Errors
     /// As [`GitlabTarget::new`], and without the owner's token.
     pub fn gitlab_way_back(&self) -> Result<RevertGitlab> {
-        Ok(RevertGitlab::new(self.gitlab()?))
+        let gitlab = self.gitlab()?;
+        self.take_back(&gitlab)?;
+        Ok(RevertGitlab::new(gitlab))
     }
 
     /// A way to the host for the first of the users that it lets in.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use factoryup::hand_over::{HandOver, Token};
-use factoryup::secret::Secret;
+use factoryup::secret::{Secret, redact};
 use serde_json::{Value, json};
 
 use super::anchor::sha256;
@@ -251,5 +251,14 @@ fn no_token_of_another_account_is_taken_back() {
     let before = situation.kept("agent-token");
     let handed = HandOver { agent: owner, ..HandOver::default() };
     situation.target().take_back(&handed).unwrap();
+    assert_eq!(situation.kept("agent-token"), before);
+
+    // Nor that it is one: its words would be missing from the plan and the records.
+    for words in ["protected-environment", "merge_requests_author_approval"] {
+        let claimed = || Token::Known(Secret::claimed(words));
+        let handed = HandOver { agent: claimed(), desk: claimed(), ..HandOver::default() };
+        situation.target().take_back(&handed).unwrap();
+        assert_eq!(redact(words), words);
+    }
     assert_eq!(situation.kept("agent-token"), before);
 }
