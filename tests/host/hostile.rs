@@ -110,7 +110,7 @@ fn a_folder_in_the_way_stops_nothing_else(journey: &Journey) {
         let note = format!("~agent/.config/factory/{path} is there and is a folder, and stays");
         assert!(notes(journey).contains(&note), "{}", notes(journey));
     }
-    as_agent(journey, "rmdir .config/factory/*");
+    as_agent(journey, "rmdir .config/factory/git*");
     assert!(matches!(hand_over(journey), Ok(Outcome::Applied { changes: 2, .. })));
 }
 

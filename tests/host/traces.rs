@@ -9,7 +9,7 @@ use crate::revert::revert;
 use crate::support::lab;
 
 /// The packages of the profile, which stay and bring files of their own.
-const PACKAGES: &str = "bubblewrap caddy curl dbus-user-session git jq nftables python3 shellcheck tmux unattended-upgrades unzip yamllint";
+const PACKAGES: &str = "bubblewrap caddy curl dbus-user-session git jq logrotate nftables python3 shellcheck tmux unattended-upgrades unzip yamllint";
 
 /// All that factoryup could leave, one thing a line.
 fn look(journey: &Journey) -> BTreeSet<String> {

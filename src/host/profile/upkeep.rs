@@ -25,7 +25,7 @@ SystemMaxUse=1G
 
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host, seen: &Observed) {
     resources.push(Box::new(File::system("/etc/apt/apt.conf.d/zz-factoryup-updates", UPDATES)));
-    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer", "logrotate.timer"] {
+    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
         resources.push(Box::new(Unit { name: timer.into() }));
     }
     let journal = File::system("/etc/systemd/journald.conf.d/60-factoryup.conf", JOURNAL);
