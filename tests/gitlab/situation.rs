@@ -92,9 +92,15 @@ impl Situation {
 
     /// Premium 19.2, with a control repo that asks for it.
     pub fn premium() -> Option<Self> {
+        Self::premium_with(|_| ())
+    }
+
+    /// The same, on a stand-in with other options.
+    pub fn premium_with(change: impl FnOnce(&mut gitlab_stand_in::Options)) -> Option<Self> {
         let mut situation = Self::with(|options| {
             (options.edition, options.tier) = (gitlab_stand_in::Edition::Ee, gitlab_stand_in::Tier::Premium);
             "19.2.0".clone_into(&mut options.version);
+            change(options);
         })?;
         situation.licensed();
         Some(situation)

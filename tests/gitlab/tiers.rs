@@ -1,5 +1,7 @@
 //! What only a license enforces: set, read back, shown when it drifts, tried, and undone; and what a GitLab without one has of it.
 
+use std::time::Duration;
+
 use factoryup::dialog::Silent;
 use factoryup::gitlab::RevertGitlab;
 use factoryup::plan::{Proof, Target, converge};
@@ -102,10 +104,13 @@ fn what_a_license_enforces_is_shown_when_it_drifts_tried_and_put_back() {
     assert_eq!(situation.pending(), [RULE]);
 }
 
-/// The rules of an adopted project are changed, and restored.
+/// The rules of an adopted project are changed, and restored. This GitLab removes approvals later than it does most after an answer.
 #[test]
 fn the_rules_of_an_adopted_project_are_restored() {
-    let Some(situation) = Situation::premium() else { return };
+    let Some(situation) = Situation::premium_with(|options| options.approvals_reset_after = Duration::from_secs(4))
+    else {
+        return;
+    };
     situation.plane.project("control");
     let shown = |what: &str| {
         let mut value = situation.get(what);

@@ -85,7 +85,7 @@ pub(crate) fn rules(
         approvers.retain(may);
         approvers.sort_unstable();
         approvers.dedup();
-        let approved = request.approved_by.iter().copied();
+        let approved = request.approvers();
         let approved_by = approved.filter(|user| kind == "any_approver" || approvers.contains(user)).collect();
         Held { id, name: name.to_owned(), kind: kind.to_owned(), required, approvers, approved_by, section }
     };

@@ -28,6 +28,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -110,6 +111,8 @@ pub struct Options {
     pub runner_registration: bool,
     /// GitLab's instance setting: whether others than administrators may create service accounts.
     pub owners_make_service_accounts: bool,
+    /// How long after a push the approvals of a merge request are removed. GitLab waits 10 seconds at least.
+    pub approvals_reset_after: Duration,
     /// GitLab's instance setting: the longest life of a token, in days. It counts with a license only.
     pub max_token_days: Option<i64>,
 }
@@ -128,6 +131,7 @@ impl Options {
             default_branch_protection: 2,
             runner_registration: true,
             owners_make_service_accounts: true,
+            approvals_reset_after: Duration::ZERO,
             max_token_days: None,
         }
     }
@@ -180,6 +184,7 @@ impl StandIn {
             default_branch_protection: options.default_branch_protection,
             runner_registration: options.runner_registration,
             owners_make_service_accounts: options.owners_make_service_accounts,
+            approvals_reset_after: options.approvals_reset_after,
             max_token_days: options.max_token_days,
         };
         let mut state = State::default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::{Map, Value};
 
@@ -226,12 +227,27 @@ pub(crate) struct MergeRequest {
     pub(crate) squash_commit_sha: Option<String>,
     /// As the API shows them.
     pub(crate) discussions: Vec<Value>,
-    /// Who approved it, in this order.
-    pub(crate) approved_by: Vec<u64>,
+    /// Who approved it, in this order, and when that approval ends, if it does.
+    pub(crate) approved_by: Vec<(u64, Option<Instant>)>,
     /// The source branch's commit when the request was merged or closed.
     pub(crate) final_sha: Option<String>,
     pub(crate) created_at: String,
     pub(crate) merged_at: Option<String>,
+}
+
+impl MergeRequest {
+    /// Whose approvals count now.
+    pub(crate) fn approvers(&self) -> impl Iterator<Item = u64> + '_ {
+        let counts = |ends: &Option<Instant>| ends.is_none_or(|ends| ends > Instant::now());
+        self.approved_by.iter().filter(move |(_, ends)| counts(ends)).map(|(user, _)| *user)
+    }
+
+    /// Ends each approval there is, at this time.
+    pub(crate) fn end_approvals(&mut self, at: Instant) {
+        for (_, ends) in &mut self.approved_by {
+            ends.get_or_insert(at);
+        }
+    }
 }
 
 /// A runner; its token is kept as a digest, in [`crate::auth::Tokens`]'s manner.

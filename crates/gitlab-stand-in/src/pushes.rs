@@ -1,13 +1,15 @@
 //! What follows when refs have moved, however they were moved: the default branch and its first protection, pipelines, merge
 //! requests asked for with push options.
 
+use std::time::Instant;
+
 use crate::approvals;
 use crate::auth::now;
 use crate::call::Call;
 use crate::commits::{Change, commit};
 use crate::git::Identity;
 use crate::hooks::{Moved, Push};
-use crate::model::{DEVELOPER, Grant, Grantee, MAINTAINER, MergeRequest, ProtectedBranch};
+use crate::model::{DEVELOPER, Grant, Grantee, MAINTAINER, MergeRequest, Project, ProtectedBranch};
 use crate::pipelines::{self, NewPipeline, Source};
 use crate::reply::{Refusal, not_found};
 use crate::state::{Settings, State};
@@ -47,8 +49,7 @@ pub(crate) fn after(
         }
         if let Some(branch) = branch {
             if let Some(at) = state.projects.get_mut(&project).filter(|at| approvals::are_reset(at)) {
-                let open = |mr: &&mut MergeRequest| mr.state == "opened" && mr.source_branch == branch;
-                at.merge_requests.iter_mut().filter(open).for_each(|mr| mr.approved_by.clear());
+                reset_approvals(settings, at, branch, moved.old.as_deref(), sha);
             }
             if push.option("merge_request.create").is_some() {
                 open_merge_request(state, settings, project, user, branch, push)?;
@@ -59,6 +60,18 @@ pub(crate) fn after(
         }
     }
     Ok(())
+}
+
+/// GitLab does it in a job that it queues for later, and only if the patch changed: trees are compared here, not patches.
+/// Source: `ee/app/workers/merge_request_reset_approvals_worker.rb`, `ee/app/services/ee/merge_requests/refresh_service.rb`.
+fn reset_approvals(settings: &Settings, project: &mut Project, branch: &str, old: Option<&str>, new: &str) {
+    let tree = |sha: &str| settings.git.run(&project.repository, &["rev-parse", &format!("{sha}^{{tree}}")], b"").ok();
+    if old.and_then(tree) == tree(new) {
+        return;
+    }
+    let at = Instant::now() + settings.approvals_reset_after;
+    let open = |mr: &&mut MergeRequest| mr.state == "opened" && mr.source_branch == branch;
+    project.merge_requests.iter_mut().filter(open).for_each(|mr| mr.end_approvals(at));
 }
 
 /// The first branch of a repository becomes the default branch, and is protected by the instance's default.

@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) runner_registration: bool,
     /// Whether others than administrators may create service accounts.
     pub(crate) owners_make_service_accounts: bool,
+    /// How long after a push approvals are removed.
+    pub(crate) approvals_reset_after: std::time::Duration,
     /// GitLab's `max_personal_access_token_lifetime`, in days.
     pub(crate) max_token_days: Option<i64>,
 }

@@ -5,9 +5,14 @@
 mod plane;
 mod support;
 
+use std::time::Duration;
+
 use gitlab_stand_in::{Edition, Tier};
 use plane::Plane;
 use serde_json::{Value, json};
+
+/// When a push removes approvals.
+const LATER: Duration = Duration::from_millis(400);
 
 /// A project with owners of its code, whose Developer `dev` has opened a merge request that changes the pipeline.
 struct Case {
@@ -18,7 +23,10 @@ struct Case {
 
 impl Case {
     fn new() -> Option<Self> {
-        let plane = Plane::with(|options| (options.edition, options.tier) = (Edition::Ee, Tier::Premium))?;
+        let plane = Plane::with(|options| {
+            (options.edition, options.tier) = (Edition::Ee, Tier::Premium);
+            options.approvals_reset_after = LATER;
+        })?;
         let id = plane.project("control");
         let dev = plane.member(id, "dev", 30);
         let case = Self { plane, id, dev };
@@ -114,7 +122,12 @@ fn an_approval_is_the_owners_and_ends_with_a_push() {
     assert_eq!(case.plane.post(&approve, &json!({})).status, 201);
     assert_eq!(case.plane.post(&approve, &json!({})).status, 401, "once each");
     assert_eq!(case.state(&request), ["regular 1/1 yes", "code_owner 1/1 yes"]);
+    // The same content again changes no patch, and what changes one counts a moment later.
+    case.commit("a", &json!([{"action": "chmod", "file_path": ".gitlab-ci.yml", "execute_filemode": false}]));
+    assert_eq!(case.status(&request), "mergeable");
     case.commit("a", &json!([{"action": "create", "file_path": "more", "content": "x"}]));
+    assert_eq!(case.status(&request), "mergeable");
+    std::thread::sleep(LATER);
     assert_eq!(case.status(&request), "not_approved");
     // An owner who is no member makes no approval necessary.
     let other = case.open("b", "scripts/x", true);

@@ -4,7 +4,7 @@
 //! and it must not leave the owner's rule without approvers.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,8 +21,14 @@ const REQUESTS: &str = "/projects/:id/merge_requests";
 const STATE: &str = "/projects/:id/merge_requests/:merge_request_iid/approval_state";
 const APPROVE: &str = "/projects/:id/merge_requests/:merge_request_iid/approve";
 const UNDO: &str = "/projects/:id/merge_requests/:merge_request_iid/unapprove";
-/// How often to look for what GitLab does a moment after it has answered.
-const LOOKS: u32 = 6;
+/// How long to look for what GitLab does a moment after it has answered.
+const SOON: Duration = Duration::from_secs(3);
+/// A job finds the code owners of a merge request. Source: `ee/app/workers/merge_requests/sync_code_owner_approval_rules_worker.rb`.
+const FINDS_OWNERS: Duration = Duration::from_secs(20);
+/// A job that GitLab starts 10 seconds after a push removes approvals. Source: `ee/app/workers/merge_request_reset_approvals_worker.rb`.
+const RESETS: Duration = Duration::from_secs(45);
+/// How long to wait between two looks, at most.
+const BETWEEN: Duration = Duration::from_secs(1);
 const CODE_OWNER: &str = "code_owner";
 /// An older control repo has no such file, and an email may be no one's.
 const NO_CODE_OWNER: &str = "; .gitlab/CODEOWNERS of the default branch must name your account for .gitlab-ci.yml (`factoryup upgrade` adds the file)";
@@ -63,26 +69,27 @@ struct Owner {
 /// Makes them all.
 pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
     let owner: Owner = stage.site.owner.fetch(&Call::get("/user", &[]))?;
+    let settings: Value = stage.site.owner.fetch(&Call::get("/projects/:id/approvals", &[&stage.site.id]))?;
     let people: Vec<_> = std::iter::once(stage.agent.clone()).chain(stage.desk.clone()).collect();
     for person in &people {
-        let all = rules(stage, person)?;
+        let all = rules(stage, person, &settings);
         try_as(stage, person, all, proofs)?;
     }
     proofs.push(key(stage)?);
-    approvals(stage, &owner, &people, proofs)
+    let resets = settings[RESET] == true;
+    approvals(stage, &owner, &people, resets, proofs)
 }
 
 /// The attempts on what was set.
-fn rules(stage: &Stage<'_>, person: &Person) -> GitlabResult<Vec<Attempt>> {
+fn rules(stage: &Stage<'_>, person: &Person, settings: &Value) -> Vec<Attempt> {
     let id = stage.site.id;
-    let settings = Call::post("/projects/:id/approvals", &[&id]);
+    let change = Call::post("/projects/:id/approvals", &[&id]);
     let shown = Call::get("/projects/:id/approvals", &[&id]);
-    let mut now: Value = stage.site.owner.fetch(&shown)?;
-    let reset = json!({ RESET: now[RESET].take() });
+    let reset = json!({ RESET: settings[RESET] });
     let claim = person.claim("the agent cannot change the approval settings");
-    let mut all = vec![attempt(claim, settings, Some(reset), shown, Mend::Nothing).same_twin()];
+    let mut all = vec![attempt(claim, change, Some(reset), shown, Mend::Nothing).same_twin()];
     let Some(production) = stage.site.desired.environments.last().map(|environment| &environment.name) else {
-        return Ok(all);
+        return all;
     };
     let rule = "/projects/:id/protected_environments/:name";
     let protected = Call::get(rule, &[&id, production]);
@@ -100,7 +107,7 @@ fn rules(stage: &Stage<'_>, person: &Person) -> GitlabResult<Vec<Attempt>> {
     let mend = Mend::Calls(vec![(Call::post("/projects/:id/protected_environments", &[&id]), Some(protect))]);
     let unprotect = attempt(claim, Call::delete(rule, &[&id, production]), None, protected, mend);
     all.push(unprotect.twin(Call::delete(rule, &[&id, &stage.branch]), None));
-    Ok(all)
+    all
 }
 
 /// The push rule binds all who push. That the agent pushes what is named otherwise was seen before.
@@ -114,7 +121,13 @@ fn key(stage: &Stage<'_>) -> GitlabResult<Proof> {
     Ok(proof(claim, pushed.reason.contains(NAMED_LIKE_A_KEY), format!("refused: {}", pushed.reason)))
 }
 
-fn approvals(stage: &mut Stage<'_>, owner: &Owner, people: &[Person], proofs: &mut Vec<Proof>) -> GitlabResult<()> {
+fn approvals(
+    stage: &mut Stage<'_>,
+    owner: &Owner,
+    people: &[Person],
+    resets: bool,
+    proofs: &mut Vec<Proof>,
+) -> GitlabResult<()> {
     let branch = format!("{}-owned", stage.branch);
     let committer = Some(owner.email.as_str()).filter(|email| !email.is_empty());
     let commit = stage.commit_file(PIPELINE, &stage.tip, committer)?;
@@ -129,7 +142,8 @@ fn approvals(stage: &mut Stage<'_>, owner: &Owner, people: &[Person], proofs: &m
         return Ok(());
     };
     let waits = |kind: &str, claim: &str| -> GitlabResult<Proof> {
-        let found = look(stage, &request, |state| state.rules.iter().any(|rule| is_for(rule, kind, owner, people)))?;
+        let found =
+            look(stage, &request, SOON, |state| state.rules.iter().any(|rule| is_for(rule, kind, owner, people)))?;
         let mut detail = format!("!{}, whose commit names the owner as committer: {}", request.iid, words(&found.0));
         if !found.1 && kind == CODE_OWNER {
             detail.push_str(NO_CODE_OWNER);
@@ -137,6 +151,7 @@ fn approvals(stage: &mut Stage<'_>, owner: &Owner, people: &[Person], proofs: &m
         Ok(proof(claim, found.1, detail))
     };
     proofs.push(waits("regular", claim)?);
+    look(stage, &request, FINDS_OWNERS, has_code_owners)?;
     proofs.push(waits(CODE_OWNER, "a change of the pipeline waits for a code owner's approval")?);
 
     let (approve, undo) = (call(stage, Call::post, APPROVE, &request), call(stage, Call::post, UNDO, &request));
@@ -148,13 +163,15 @@ fn approvals(stage: &mut Stage<'_>, owner: &Owner, people: &[Person], proofs: &m
         let approving = attempt(claim, approve.clone(), None, shown, mend).twin(approve.clone(), None);
         try_as(stage, person, vec![approving], proofs)?;
     }
-    let (found, held) = look(stage, &request, |state| state.rules.iter().all(|rule| rule.approved))?;
+    let (found, approved) = look(stage, &request, SOON, is_approved)?;
     let claim = "the owner's approval lets the agent's merge request be merged";
-    proofs.push(proof(claim, held, format!("!{}, after it: {}", request.iid, words(&found))));
+    proofs.push(proof(claim, approved, format!("!{}, after it: {}", request.iid, words(&found))));
 
-    let next = stage.commit_file(PIPELINE, &commit, None)?;
+    // A commit that does not change the patch would leave the approvals.
+    let next = stage.commit_file(&format!("{}/more.yml", stage.branch), &commit, None)?;
     stage.push(&format!("{next}:refs/heads/{branch}"), &["ci.skip"])?;
-    let (found, held) = look(stage, &request, |state| state.rules.iter().any(|rule| !rule.approved))?;
+    let patience = if resets { RESETS } else { SOON };
+    let (found, held) = look(stage, &request, patience, |state| approved && !is_approved(state))?;
     let claim = "a push to the agent's merge request removes its approvals";
     proofs.push(proof(claim, held, format!("!{}, after a push: {}", request.iid, words(&found))));
     proofs.extend(own(stage, owner, &commit)?);
@@ -181,7 +198,7 @@ fn own(stage: &Stage<'_>, owner: &Owner, commit: &str) -> GitlabResult<Option<Pr
         return Ok(Some(proof(claim, false, format!("cannot tell: the owner's push was refused: {}", pushed.reason))));
     }
     let request: MergeRequest = stage.site.owner.write(&call, &body)?;
-    let (found, held) = look(stage, &request, |state| state.rules.iter().all(|rule| rule.approved))?;
+    let (found, held) = look(stage, &request, SOON, is_approved)?;
     Ok(Some(proof(claim, held, format!("!{}: {}", request.iid, words(&found)))))
 }
 
@@ -204,22 +221,35 @@ fn call(
     make(route, &[&stage.site.id, &of.iid])
 }
 
-/// What a merge request waits for, in a few looks: GitLab finds code owners, and removes approvals, after it has answered.
+fn is_approved(state: &Approvals) -> bool {
+    state.rules.iter().all(|rule| rule.approved)
+}
+
+/// Also optional ones: GitLab lists what owns a changed file.
+fn has_code_owners(state: &Approvals) -> bool {
+    state.rules.iter().any(|rule| rule.kind == CODE_OWNER)
+}
+
+/// What a merge request waits for, looked at for so long: GitLab finds code owners, and removes approvals, after it has answered.
 fn look(
     stage: &Stage<'_>,
     request: &MergeRequest,
+    patience: Duration,
     is_right: impl Fn(&Approvals) -> bool,
 ) -> GitlabResult<(Approvals, bool)> {
     let call = call(stage, Call::get, STATE, request);
-    let mut look = 0;
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(150);
     loop {
+        // Taken before the answer, so that a slow one is not the last.
+        let is_last = began.elapsed() >= patience;
         let found: Approvals = stage.site.owner.fetch(&call)?;
         let is_right = is_right(&found);
-        if is_right || look == LOOKS {
+        if is_right || is_last {
             return Ok((found, is_right));
         }
-        look += 1;
-        std::thread::sleep(Duration::from_millis(150) * look);
+        std::thread::sleep(pause);
+        pause = BETWEEN.min(pause * 2);
     }
 }
 

@@ -142,7 +142,7 @@ fn state(call: &mut Call<'_>) -> Outcome {
 
 fn approval_json(call: &Call<'_>, project: u64, at: usize) -> Result<Value, Refusal> {
     let request = &call.at(project)?.merge_requests[at];
-    let approved_by: Vec<_> = request.approved_by.iter().map(|id| json!({ "user": user(call, *id) })).collect();
+    let approved_by: Vec<_> = request.approvers().map(|id| json!({ "user": user(call, id) })).collect();
     Ok(json!({
         "id": request.id,
         "iid": request.iid,
@@ -178,10 +178,10 @@ fn approve(call: &mut Call<'_>) -> Outcome {
     }
     let is_out = call.settings.has(Feature::Premium)
         && approvals::excluded(call.state, call.settings, project, request)?.contains(&user);
-    if is_out || request.approved_by.contains(&user) {
+    if is_out || request.approvers().any(|id| id == user) {
         return Err(message(401, "401 Unauthorized"));
     }
-    call.at_mut(id)?.merge_requests[at].approved_by.push(user);
+    call.at_mut(id)?.merge_requests[at].approved_by.push((user, None));
     approval_json(call, id, at).map(Reply::created)
 }
 
@@ -189,9 +189,11 @@ fn unapprove(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let at = position(call, id)?;
     let user = call.user()?;
-    let approved = &mut call.at_mut(id)?.merge_requests[at].approved_by;
-    let found = approved.iter().position(|id| *id == user).ok_or_else(|| not_found(""))?;
-    approved.remove(found);
+    let request = &mut call.at_mut(id)?.merge_requests[at];
+    if !request.approvers().any(|id| id == user) {
+        return Err(not_found(""));
+    }
+    request.approved_by.retain(|(id, _)| *id != user);
     approval_json(call, id, at).map(Reply::created)
 }
 
