@@ -54,12 +54,13 @@ struct Named {
 }
 
 impl Rule {
-    /// Whether it needs a person, on every branch, and none of `machines`. The owner may name more people.
+    /// Whether it needs a person, on every branch, and none of `machines`. The owner may name more people, and need more of them: if there
+    /// are too few, GitLab approves the rule.
     fn is_right(&self, machines: &[u64]) -> bool {
-        self.approvals_required >= 1
+        let named = u64::try_from(self.users.len()).unwrap_or(u64::MAX);
+        (1..=named).contains(&self.approvals_required)
             && self.groups.is_empty()
             && self.protected_branches.is_empty()
-            && !self.users.is_empty()
             && !self.users.iter().any(|user| machines.contains(&user.id))
     }
 
@@ -96,8 +97,11 @@ fn compare(present: Option<&Rule>, machines: &[u64]) -> Option<Change> {
 
 /// The accounts whose approval says nothing.
 fn machines(site: &Site<'_>) -> GitlabResult<Vec<u64>> {
-    let desk = ci_account::existing(site, Purpose::Desk)?.map(|(_, account)| account.id);
-    Ok(site.account()?.map(|account| account.id).into_iter().chain(desk).collect())
+    let mut all: Vec<_> = site.account()?.map(|account| account.id).into_iter().collect();
+    for purpose in Purpose::ALL {
+        all.extend(ci_account::existing(site, purpose)?.map(|(_, account)| account.id));
+    }
+    Ok(all)
 }
 
 fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
@@ -192,9 +196,11 @@ mod tests {
         let named = |id| Named { id, username: format!("u{id}") };
         let right = Rule { approvals_required: 1, users: vec![named(1)], ..Rule::default() };
         assert!(right.is_right(&[7]));
-        assert!(Rule { users: vec![named(1), named(2)], ..right.clone() }.is_right(&[7]));
+        let two = Rule { users: vec![named(1), named(2)], ..right.clone() };
+        assert!(two.is_right(&[7]) && Rule { approvals_required: 2, ..two }.is_right(&[7]));
         for wrong in [
             Rule { approvals_required: 0, ..right.clone() },
+            Rule { approvals_required: 2, ..right.clone() },
             Rule { users: vec![], ..right.clone() },
             Rule { users: vec![named(1), named(7)], ..right.clone() },
             Rule { groups: vec![named(3)], ..right.clone() },
