@@ -1,6 +1,7 @@
 //! Production's protected environment, which takes a license: only Maintainers deploy to it, stop it and start its jobs.
 //!
-//! Without it GitLab lets Developers report deployments to any environment, and stop it. With it they still change its tier and URL.
+//! Without it GitLab lets Developers report deployments to any environment, and stop it. With it they still change its tier and URL on
+//! older versions of GitLab.
 //! Sources: <https://docs.gitlab.com/api/protected_environments/>, `ee/app/policies/ee/environment_policy.rb`.
 
 use serde::{Deserialize, Serialize};
