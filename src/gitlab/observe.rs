@@ -1,5 +1,7 @@
 //! Reads the current state: preflight, then group and project, then the resources of the project. Writes nothing.
 
+use serde::de::IgnoredAny;
+
 use super::GitlabTarget;
 use super::choose;
 use super::desired::Desired;
@@ -129,13 +131,22 @@ impl GitlabTarget {
             return Ok((false, None));
         }
         if self.licensed.is_none() {
-            let answer =
-                self.owner.attempt(&Call::get("/projects/:id/protected_environments", &[&project.id]), None)?;
-            self.licensed = Some(answer.is_success());
+            // Without a license GitLab hides this call, and answers those for approvals and protected environments in part.
+            let rule = self.owner.fetch::<IgnoredAny>(&Call::get("/projects/:id/push_rule", &[&project.id]));
+            self.licensed = Some(is_there(rule)?);
         }
         let licensed = self.licensed == Some(true);
         let note = (!licensed).then(|| unlicensed(&self.desired));
         Ok((licensed, note))
+    }
+}
+
+/// Whether GitLab has what was asked for. A failure of another kind says nothing of it.
+fn is_there<T>(answer: GitlabResult<T>) -> GitlabResult<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.status(), Some(403 | 404)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -145,4 +156,26 @@ fn unlicensed(desired: &Desired) -> String {
         "gitlab.tier is \"{tier}\", but {} answers as GitLab Free; factoryup enforces only what Free supports",
         desired.base.as_str()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gitlab::error::GitlabError;
+
+    #[test]
+    fn only_a_call_that_gitlab_hides_is_not_there() {
+        let refused = |status| GitlabError::Refused {
+            call: String::new(),
+            who: "the owner",
+            status,
+            said: String::new(),
+            scope: None,
+            token_page: String::new(),
+        };
+        assert!(is_there(Ok(())).unwrap());
+        for (status, expected) in [(403, Some(false)), (404, Some(false)), (400, None), (401, None), (429, None)] {
+            assert_eq!(is_there::<()>(Err(refused(status))).ok(), expected, "{status}");
+        }
+    }
 }

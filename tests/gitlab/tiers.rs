@@ -100,6 +100,14 @@ fn what_a_license_enforces_is_shown_when_it_drifts_tried_and_put_back() {
         situation.apply(QUIET).unwrap();
         assert_eq!(situation.pending(), [""; 0]);
     }
+    // An approval by any account that is no person says nothing.
+    let owner = rule(&situation)["users"][0]["id"].clone();
+    let accounts = situation.get("/service_accounts");
+    assert!(accounts.as_array().unwrap().len() > 2, "{accounts}");
+    for account in accounts.as_array().unwrap() {
+        change_rule(&situation, &json!({ "user_ids": [owner, account["id"]] }));
+        assert_eq!(situation.pending(), [RULE], "{account}");
+    }
     done(&situation.plane.delete(&situation.path(&format!("/approval_rules/{}", rule(&situation)["id"]))));
     assert_eq!(situation.pending(), [RULE]);
 }
@@ -160,10 +168,21 @@ fn a_tier_that_gitlab_does_not_have_is_said_and_costs_nothing() {
     };
     situation.licensed();
     situation.apply(QUIET).unwrap();
+    assert_eq!(situation.get("/protected_environments"), json!([]), "this says nothing of a license");
     let plan = situation.plan();
     assert!(plan.is_empty(), "{plan:?}");
     assert!(plan.notes.iter().any(|note| note.contains("answers as GitLab Free")), "{:?}", plan.notes);
     assert_eq!(situation.get("/protected_branches")[0]["code_owner_approval_required"], false);
     let proofs = prove(&situation);
     assert!(proofs.iter().all(|proof| proof.held && !proof.claim.contains("approval")), "{proofs:#?}");
+}
+
+/// The files that decide who owns code, and which tools check it, are owned.
+#[test]
+fn what_names_the_owners_is_owned() {
+    let Some(situation) = Situation::premium() else { return };
+    let text = std::fs::read_to_string(situation.repo.join(".gitlab/CODEOWNERS")).unwrap();
+    for path in ["/CODEOWNERS ", "/docs/CODEOWNERS ", "/.gitlab/ ", "/.gitlab-ci.yml ", "/toolchain.lock "] {
+        assert!(text.lines().any(|line| line.starts_with(path)), "{path}: {text}");
+    }
 }

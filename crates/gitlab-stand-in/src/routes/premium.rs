@@ -1,7 +1,7 @@
 //! What needs a license: protected environments and the push rule. Approvals are in [`super::approvals`].
 //!
 //! On the Community Edition these calls do not exist, and an Enterprise Edition without a license answers 404 too (its exact code
-//! was not observed). Of the push rule only `prevent_secrets` is enforced here.
+//! was not observed), except that it lists protected environments: none. Of the push rule only `prevent_secrets` is enforced here.
 //! Sources: `ee/lib/api/protected_environments.rb`, `ee/lib/api/project_push_rule.rb`.
 
 use serde_json::{Map, Value, json};
@@ -131,7 +131,7 @@ const ENVIRONMENTS: &str = "/projects/:id/protected_environments";
 const ONE_ENVIRONMENT: &str = "/projects/:id/protected_environments/:name";
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new("GET", ENVIRONMENTS, Need::Read, &[], environments).only_with(Feature::Premium),
+    Route::new("GET", ENVIRONMENTS, Need::Read, &[], environments).only_with(Feature::EnterpriseFields),
     Route::new("POST", ENVIRONMENTS, Need::Write, ENVIRONMENT, protect_environment).only_with(Feature::Premium),
     Route::new("GET", ONE_ENVIRONMENT, Need::Read, &[], environment).only_with(Feature::Premium),
     Route::new("PUT", ONE_ENVIRONMENT, Need::Write, CHANGE, change_environment).only_with(Feature::Premium),
