@@ -94,7 +94,7 @@ resource "gitlab_project_approval_rule" "people" {
 
   lifecycle {
     precondition {
-      condition     = var.agent_user_id == null || !contains(var.approver_user_ids, var.agent_user_id)
+      condition     = !contains(var.approver_user_ids, coalesce(var.agent_user_id, -1))
       error_message = "The agent does not approve what it writes."
     }
   }

@@ -89,6 +89,20 @@ run "nobody_waits_for_an_approver_that_is_not_named" {
   }
 }
 
+run "without_an_agent_people_approve" {
+  command = plan
+
+  variables {
+    agent_user_id     = null
+    approver_user_ids = [7]
+  }
+
+  assert {
+    condition     = length(gitlab_project_approval_rule.people) == 1
+    error_message = "A project that has no agent yet can have approvers."
+  }
+}
+
 run "the_agent_is_no_approver" {
   command = plan
 
