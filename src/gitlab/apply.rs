@@ -32,7 +32,7 @@ impl GitlabTarget {
         let site = self.site(project)?;
         let mut left: Option<Error> = None;
         for change in inside {
-            match logged(log, change, || settle(&site, change), Log::done) {
+            match logged(log, change, || write(&site, change), |log, change, undo| settle(&site, log, change, undo)) {
                 Err(error) if resources::is_left(change.kind(), error.kind()) => {
                     left = Some(match left {
                         None => error,
@@ -64,19 +64,32 @@ pub(super) fn logged<'l, T>(
     }
 }
 
-/// Makes one change and sees that it is made.
-fn settle(site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
+fn write(site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
     let all = resources::all();
     let resource = all.iter().find(|resource| resource.kind() == change.kind()).ok_or_else(|| {
         Error::internal(format!("the plan contains {}, which no resource of the gitlab target handles", change.id))
     })?;
     site.forget();
-    let undo = resource.write(site, change)?;
-    finish(change, || {
+    resource.write(site, change)
+}
+
+/// Sees that a change is made. How to undo it is kept in any case: a part of it may be made.
+fn settle(site: &Site<'_>, log: &mut Log<'_>, change: &Change, undo: Undo) -> Result<()> {
+    let resources = resources::all();
+    let resource = resources.iter().find(|resource| resource.kind() == change.kind());
+    let seen = finish(change, || {
         site.forget();
-        Ok(resource.observe(site)?.changes.into_iter().find(|left| left.id == change.id))
-    })?;
-    Ok(undo)
+        let found = resource.map(|resource| resource.observe(site)).transpose()?.unwrap_or_default();
+        Ok(found.changes.into_iter().find(|left| left.id == change.id))
+    });
+    match seen {
+        Ok(()) => log.done(change, undo),
+        Err(error) => {
+            let error = Error::from(error);
+            log.unsettled(change, undo, &error.to_string())?;
+            Err(error)
+        }
+    }
 }
 
 /// Sees that a change is made, in a few looks at what is `left` to be done.

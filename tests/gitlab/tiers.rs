@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use factoryup::Kind;
 use factoryup::dialog::Silent;
 use factoryup::gitlab::RevertGitlab;
 use factoryup::plan::{Proof, Target, converge};
@@ -185,4 +186,20 @@ fn what_names_the_owners_is_owned() {
     for path in ["/CODEOWNERS ", "/docs/CODEOWNERS ", "/.gitlab/ ", "/.gitlab-ci.yml ", "/toolchain.lock "] {
         assert!(text.lines().any(|line| line.starts_with(path)), "{path}: {text}");
     }
+}
+
+/// With committers kept from approving, the commit that names the owner leaves the owner's rules without approvers.
+#[test]
+fn what_a_group_locks_is_noted_left_and_tried() {
+    let Some(situation) = Situation::premium() else { return };
+    let lock = json!({ "allow_committer_approval": false });
+    done(&situation.plane.put("/groups/factory/merge_request_approval_setting", &lock));
+    let error = situation.apply(QUIET).unwrap_err();
+    assert_eq!(error.kind(), Kind::Pending, "{error}");
+    let plan = situation.plan();
+    assert!(plan.is_empty(), "{plan:?}");
+    let words =
+        "the group locks merge_requests_disable_committers_approval in the approval settings; factoryup needs false";
+    assert!(plan.notes.iter().any(|note| note.starts_with(words)), "{:?}", plan.notes);
+    assert_eq!(situation.get("/approvals")["disable_overriding_approvers_per_merge_request"], true);
 }

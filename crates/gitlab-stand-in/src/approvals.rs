@@ -35,21 +35,30 @@ impl Held {
     }
 }
 
-/// The project's approval settings, with GitLab's defaults.
-pub(crate) fn settings(project: &Project) -> Map<String, Value> {
+/// The project's approval settings, with GitLab's defaults. What a group locks counts, whatever the project has.
+pub(crate) fn settings(state: &State, project: &Project) -> Map<String, Value> {
     let defaults = SETTINGS.iter().map(|name| ((*name).to_owned(), Value::Bool(*name == RESET)));
     let mut all: Map<_, _> = defaults.collect();
     all.extend(project.premium.approvals.clone());
+    if are_committers_locked_out(state, project) {
+        all.insert(COMMITTERS.to_owned(), true.into());
+    }
     all
 }
 
-fn is_on(project: &Project, name: &str) -> bool {
-    settings(project).get(name) == Some(&Value::Bool(true))
+/// Whether a group keeps committers from approving. GitLab lets groups lock each setting in its stricter way; here it is this one.
+/// Source: `ee/app/models/concerns/compute_merge_request_approval_settings.rb`.
+pub(crate) fn are_committers_locked_out(state: &State, project: &Project) -> bool {
+    state.limit(project.namespace, ALLOW_COMMITTERS) == Some(&Value::Bool(false))
+}
+
+fn is_on(state: &State, project: &Project, name: &str) -> bool {
+    settings(state, project).get(name) == Some(&Value::Bool(true))
 }
 
 /// Whether a push takes the approvals of a merge request away.
-pub(crate) fn are_reset(project: &Project) -> bool {
-    is_on(project, RESET)
+pub(crate) fn are_reset(state: &State, project: &Project) -> bool {
+    is_on(state, project, RESET)
 }
 
 /// Who may not approve this request.
@@ -60,10 +69,10 @@ pub(crate) fn excluded(
     request: &MergeRequest,
 ) -> Result<Vec<u64>, Refusal> {
     let mut out = Vec::new();
-    if !is_on(project, "merge_requests_author_approval") {
+    if !is_on(state, project, "merge_requests_author_approval") {
         out.push(request.author);
     }
-    if is_on(project, "merge_requests_disable_committers_approval") {
+    if is_on(state, project, COMMITTERS) {
         let range = format!("refs/heads/{}..refs/heads/{}", request.target_branch, request.source_branch);
         let emails = settings.git.run(&project.repository, &["log", "--format=%ce", &range], b"")?;
         let emails = String::from_utf8_lossy(&emails).into_owned();
@@ -146,13 +155,16 @@ pub(crate) fn rule_json(state: &State, rule: &ApprovalRule, user: &dyn Fn(u64) -
     })
 }
 
+const COMMITTERS: &str = "merge_requests_disable_committers_approval";
+/// The same setting of a group, the other way round.
+pub(crate) const ALLOW_COMMITTERS: &str = "allow_committer_approval";
 const RESET: &str = "reset_approvals_on_push";
 
 /// The names of the settings.
 pub(crate) const SETTINGS: &[&str] = &[
     "disable_overriding_approvers_per_merge_request",
     "merge_requests_author_approval",
-    "merge_requests_disable_committers_approval",
+    COMMITTERS,
     RESET,
     "selective_code_owner_removals",
     "require_reauthentication_to_approve",

@@ -48,7 +48,8 @@ pub(crate) fn after(
             pipelines::make(state, settings, &new)?;
         }
         if let Some(branch) = branch {
-            if let Some(at) = state.projects.get_mut(&project).filter(|at| approvals::are_reset(at)) {
+            let resets = state.projects.get(&project).is_some_and(|at| approvals::are_reset(state, at));
+            if let Some(at) = state.projects.get_mut(&project).filter(|_| resets) {
                 reset_approvals(settings, at, branch, moved.old.as_deref(), sha);
             }
             if push.option("merge_request.create").is_some() {

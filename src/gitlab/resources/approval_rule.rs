@@ -21,7 +21,7 @@ use crate::gitlab::preflight::TokenFacts;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 
-const KIND: &str = "approval-rule";
+pub(super) const KIND: &str = "approval-rule";
 const NAME: &str = "owner";
 /// What it is called in GitLab.
 const RULE: &str = "factoryup: owner";

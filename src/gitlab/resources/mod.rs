@@ -154,7 +154,7 @@ pub(super) fn all() -> [&'static dyn Resource; 21] {
         &account::ServiceAccount,
         &membership::Membership,
         &agent_token::AgentToken,
-        // Nothing hangs on these: see is_left.
+        // Nothing hangs on these, nor on what takes a license: see is_left.
         &first_issue::FirstIssue,
         &remote::Remote,
         &ci_variable::Passphrases,
@@ -167,12 +167,29 @@ pub(super) fn all() -> [&'static dyn Resource; 21] {
 /// Whether a change that fails in this way is left, and the rest is made: nothing else hangs on it, and GitLab answered.
 pub(super) fn is_left(kind: &str, failure: Kind) -> bool {
     let ci = [ci_variable::KIND, evidence_key::KIND, ci_account::KIND, ci_token::KIND];
-    let locked_above = [switches::Switches::Approvals, switches::Switches::PushRule].map(|switches| switches.kind());
-    let kinds = [&[first_issue::KIND, remote::KIND], &ci[..], &locked_above[..]].concat();
+    let [approvals, push_rule] = [switches::Switches::Approvals, switches::Switches::PushRule].map(|one| one.kind());
+    let licensed = [approvals, push_rule, approval_rule::KIND, protected_environment::KIND];
+    let kinds = [&[first_issue::KIND, remote::KIND], &ci[..], &licensed[..]].concat();
     kinds.contains(&kind) && !matches!(failure, Kind::Unreachable | Kind::Interrupted | Kind::Internal)
 }
 
 /// The part of an id after the colon.
 pub(super) fn name(change: &Change) -> &str {
     change.id.split_once(':').map_or(change.id.as_str(), |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a group may forbid holds up neither runners nor tokens.
+    #[test]
+    fn what_takes_a_license_holds_up_nothing() {
+        for kind in ["approval-settings", "approval-rule", "push-rule", "protected-environment"] {
+            assert!(all().iter().any(|resource| resource.kind() == kind), "{kind}");
+            assert!(is_left(kind, Kind::NotPermitted), "{kind}");
+            assert!(!is_left(kind, Kind::Unreachable), "{kind}");
+        }
+        assert!(!is_left("protected-branch", Kind::NotPermitted));
+    }
 }

@@ -17,7 +17,7 @@ use crate::gitlab::roles::MAINTAINER;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
 
-const KIND: &str = "protected-environment";
+pub(super) const KIND: &str = "protected-environment";
 const ALL: &str = "/projects/:id/protected_environments";
 const ONE: &str = "/projects/:id/protected_environments/:name";
 

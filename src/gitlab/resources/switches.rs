@@ -7,13 +7,18 @@
 //! The push rule refuses files that are named like private keys. It does not check committers: the history of an adopted repository
 //! has others.
 //!
+//! **What a group or the instance locks is left.** The plan notes it if factoryup needs another value.
+//!
 //! Sources: <https://docs.gitlab.com/api/merge_request_approvals/#project-approval-rules>,
-//! <https://docs.gitlab.com/api/project_push_rules/>, `ee/app/models/approval_state.rb`, `filter_committers`.
+//! <https://docs.gitlab.com/api/merge_request_approval_settings/>, <https://docs.gitlab.com/api/project_push_rules/>, `ee/app/models/approval_state.rb`, `filter_committers`.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Back, Found, Resource, UNLICENSED, WayBack};
-use crate::error::{Error, Kind};
+use crate::dialog::plain;
 use crate::factory::Tier;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
@@ -29,6 +34,23 @@ pub(in crate::gitlab) enum Switches {
 }
 
 type Values = Map<String, Value>;
+
+/// Each approval setting by the name under which GitLab says what locks it.
+const LOCKS: [(&str, &str); 5] = [
+    ("disable_overriding_approvers_per_merge_request", "allow_overrides_to_approver_list_per_merge_request"),
+    ("merge_requests_author_approval", "allow_author_approval"),
+    ("merge_requests_disable_committers_approval", "allow_committer_approval"),
+    ("reset_approvals_on_push", "retain_approvals_on_push"),
+    ("selective_code_owner_removals", "selective_code_owner_removals"),
+];
+
+#[derive(Deserialize)]
+struct Lock {
+    #[serde(default)]
+    locked: Option<bool>,
+    #[serde(default)]
+    inherited_from: Option<String>,
+}
 
 impl Switches {
     const fn path(self) -> &'static str {
@@ -64,12 +86,10 @@ impl Switches {
         self.wanted().iter().filter(differs).map(|(name, value)| ((*name).to_owned(), (*value).into())).collect()
     }
 
-    fn change(self, desired: &Desired, present: Option<&Values>) -> Option<Change> {
-        let empty = Values::new();
-        let mut different = self.different(present.unwrap_or(&empty));
-        if present.is_none() {
-            different = self.wanted().iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-        }
+    /// Everything, or what differs from what there is.
+    fn change(self, desired: &Desired, present: Option<(&Values, Values)>) -> Option<Change> {
+        let all = || self.wanted().iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        let (present, different) = present.map_or_else(|| (None, all()), |(now, different)| (Some(now), different));
         if different.is_empty() {
             return None;
         }
@@ -84,6 +104,20 @@ impl Switches {
     /// What GitLab has; nothing for a push rule that was never set.
     fn read(self, site: &Site<'_>) -> GitlabResult<Option<Values>> {
         site.owner.fetch(&Call::get(self.path(), &[&site.id]))
+    }
+
+    /// What the project's own value does not decide, and where it is decided. An older GitLab does not say it.
+    fn locked(self, site: &Site<'_>) -> GitlabResult<Vec<(&'static str, String)>> {
+        if self == Self::PushRule {
+            return Ok(Vec::new());
+        }
+        let call = Call::get("/projects/:id/merge_request_approval_setting", &[&site.id]);
+        let mut found: BTreeMap<String, Lock> = site.owner.find(&call)?.unwrap_or_default();
+        let locked = LOCKS.into_iter().filter_map(|(name, called)| {
+            let lock = found.remove(called).filter(|lock| lock.locked == Some(true))?;
+            Some((name, plain(lock.inherited_from.as_deref().unwrap_or("group or instance"))))
+        });
+        Ok(locked.collect())
     }
 
     fn send(self, site: &Site<'_>, body: &Values) -> GitlabResult<Values> {
@@ -118,25 +152,29 @@ impl Resource for Switches {
         if !site.premium {
             return Ok(Found::default());
         }
-        Ok(Found::one(self.change(site.desired, Some(&self.read(site)?.unwrap_or_default()))))
+        let (present, locked) = (self.read(site)?.unwrap_or_default(), self.locked(site)?);
+        let mut different = self.different(&present);
+        let left = locked.iter().filter_map(|(name, by)| different.remove(*name).map(|wanted| (name, by, wanted)));
+        let note = |(name, by, wanted)| {
+            format!(
+                "the {by} locks {name} in the approval settings; factoryup needs {wanted}, and the policy checks may fail"
+            )
+        };
+        let notes: Vec<_> = left.map(note).collect();
+        let found = Found::one(self.change(site.desired, Some((&present, different))));
+        Ok(Found { notes, ..found })
     }
 
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         if !site.premium {
             return Ok(Undo::Never { reason: UNLICENSED.into() });
         }
-        let present = self.read(site)?.unwrap_or_default();
-        let different = self.different(&present);
+        let (present, locked) = (self.read(site)?.unwrap_or_default(), self.locked(site)?);
+        let mut different = self.different(&present);
+        different.retain(|name, _| locked.iter().all(|(locked, _)| locked != name));
         let before: Values = different.keys().map(|name| (name.clone(), is_on(&present, name).into())).collect();
         if !different.is_empty() {
-            let left = self.different(&self.send(site, &different)?);
-            if !left.is_empty() {
-                let names: Vec<_> = left.keys().map(String::as_str).collect();
-                let text = format!("GitLab did not change {} of {}", names.join(", "), site.desired.path());
-                let error = Error::new(Kind::NotPermitted, text);
-                let hint = "a group or the instance may lock it: look at its merge request approval settings";
-                return Err(error.hint(hint).into());
-            }
+            self.send(site, &different)?;
         }
         Ok(Undo::restore(&before))
     }

@@ -73,6 +73,16 @@ impl Log<'_> {
         Ok(())
     }
 
+    /// The change was made, and the target does not show it, or not in full. Keeps how to undo it.
+    ///
+    /// # Errors
+    /// `CannotWrite` when the receipt or the journal cannot be written.
+    pub fn unsettled(&mut self, change: &Change, undo: Undo, why: &str) -> Result<()> {
+        self.receipt.record(&change.id, change.action, undo);
+        self.receipt.write(self.receipt_path)?;
+        self.failed(change, why)
+    }
+
     /// Removes a reverted change from the receipt.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ struct Shelf {
     sticky: bool,
     cut_at: Option<&'static str>,
     killed_at: Option<&'static str>,
+    torn_at: Option<&'static str>,
     promise: Option<bool>,
     ends: Vec<String>,
 }
@@ -45,6 +46,10 @@ impl Target for Shelf {
             assert_ne!(self.killed_at, Some(book), "killed");
             if self.cut_at == Some(book) {
                 return Err(Error::new(Kind::CutShort, "the connection was lost"));
+            }
+            if self.torn_at == Some(book) {
+                log.unsettled(change, Undo::Remove, "half of it is there")?;
+                return Err(Error::new(Kind::CutShort, "half of it is there"));
             }
             if !self.sticky {
                 self.there.push(book.to_owned());
@@ -142,6 +147,15 @@ fn a_killed_run_leaves_its_receipt_and_evidence() {
     assert_eq!(receipt.entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["book:a"]);
     let evidence = std::fs::read_to_string(state.file("evidence/log.jsonl")).unwrap();
     assert!(evidence.contains(r#""changes":["book:a","book:b"]"#) && evidence.contains(r#""outcome":"begun""#));
+}
+
+#[test]
+fn a_change_that_is_made_in_part_keeps_its_way_back() {
+    let (_temp, state) = state();
+    let mut shelf = Shelf { wanted: vec!["a"], torn_at: Some("a"), ..Shelf::default() };
+    assert_eq!(converge(&mut shelf, &Silent, &state, YES).unwrap_err().kind(), Kind::CutShort);
+    let receipt = Receipt::read(&state.file("receipt-repo.json")).unwrap().unwrap();
+    assert_eq!((receipt.entries[0].id.as_str(), &receipt.entries[0].undo), ("book:a", &Undo::Remove));
 }
 
 #[test]

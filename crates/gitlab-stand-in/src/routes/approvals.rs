@@ -1,16 +1,16 @@
 //! Approval rules and settings of a project, and approving a merge request.
 //!
-//! Sources: `ee/lib/api/project_approval_rules.rb`, `ee/lib/api/project_approvals.rb`, `lib/api/merge_request_approvals.rb`.
+//! Sources: `ee/lib/api/project_approval_rules.rb`, `ee/lib/api/merge_request_approval_settings.rb`, `ee/lib/api/project_approvals.rb`, `lib/api/merge_request_approvals.rb`.
 
 use serde_json::{Map, Value, json};
 
 use super::accounts::user_json;
 use super::merge_requests::{position, source_sha};
-use crate::approvals::{self, Held, SETTINGS};
+use crate::approvals::{self, ALLOW_COMMITTERS, Held, SETTINGS};
 use crate::auth::Need;
 use crate::call::Call;
 use crate::editions::Feature;
-use crate::model::{ApprovalRule, DEVELOPER, MAINTAINER, MergeRequest, Project, REPORTER};
+use crate::model::{ApprovalRule, DEVELOPER, MAINTAINER, MergeRequest, OWNER, Project, REPORTER};
 use crate::reply::{Outcome, Refusal, Reply, forbidden, message, not_found};
 use crate::router::Route;
 
@@ -88,7 +88,7 @@ fn remove_rule(call: &mut Call<'_>) -> Outcome {
 
 fn settings(call: &mut Call<'_>) -> Outcome {
     let id = call.project(DEVELOPER)?;
-    Ok(Reply::ok(Value::Object(approvals::settings(call.at(id)?))))
+    Ok(Reply::ok(Value::Object(approvals::settings(call.state, call.at(id)?))))
 }
 
 fn change_settings(call: &mut Call<'_>) -> Outcome {
@@ -99,7 +99,7 @@ fn change_settings(call: &mut Call<'_>) -> Outcome {
             sent.insert((*name).to_owned(), value.into());
         }
     }
-    let mut all = approvals::settings(call.at(id)?);
+    let mut all = approvals::settings(call.state, call.at(id)?);
     all.extend(sent.clone());
     let both = ["reset_approvals_on_push", "selective_code_owner_removals"].iter().all(|name| all[*name] == true);
     if both {
@@ -108,6 +108,31 @@ fn change_settings(call: &mut Call<'_>) -> Outcome {
     }
     call.at_mut(id)?.premium.approvals.extend(sent);
     settings(call).map(|reply| Reply { status: 201, ..reply })
+}
+
+/// The same settings by other names, with what locks them.
+fn locks(call: &mut Call<'_>) -> Outcome {
+    let id = call.project(MAINTAINER)?;
+    let (all, project) = (approvals::settings(call.state, call.at(id)?), call.at(id)?);
+    let locked = approvals::are_committers_locked_out(call.state, project);
+    let one = |value: bool, locked: bool| json!({ "value": value, "locked": locked, "inherited_from": locked.then_some("group") });
+    let on = |name: &str| all.get(name) == Some(&Value::Bool(true));
+    Ok(Reply::ok(json!({
+        "allow_author_approval": one(on("merge_requests_author_approval"), false),
+        ALLOW_COMMITTERS: one(!on("merge_requests_disable_committers_approval"), locked),
+        "allow_overrides_to_approver_list_per_merge_request":
+            one(!on("disable_overriding_approvers_per_merge_request"), false),
+        "retain_approvals_on_push": one(!on("reset_approvals_on_push"), false),
+        "selective_code_owner_removals": one(on("selective_code_owner_removals"), false),
+    })))
+}
+
+fn lock(call: &mut Call<'_>) -> Outcome {
+    let id = call.group(OWNER)?;
+    let value = call.boolean(ALLOW_COMMITTERS)?.unwrap_or(true);
+    let group = call.state.namespaces.get_mut(&id).ok_or_else(|| not_found("Group"))?;
+    group.limits.insert(ALLOW_COMMITTERS.to_owned(), value.into());
+    Ok(Reply::ok(json!({ ALLOW_COMMITTERS: { "value": value, "locked": false, "inherited_from": null } })))
 }
 
 fn held_json(call: &Call<'_>, held: &Held) -> Value {
@@ -220,6 +245,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("DELETE", ONE, Need::Write, &[], remove_rule).only_with(Feature::Premium),
     Route::new("GET", "/projects/:id/approvals", Need::Read, &[], settings).only_with(Feature::Premium),
     Route::new("POST", "/projects/:id/approvals", Need::Write, SETTINGS, change_settings).only_with(Feature::Premium),
+    Route::new("GET", "/projects/:id/merge_request_approval_setting", Need::Read, &[], locks)
+        .only_with(Feature::Premium),
+    Route::new("PUT", "/groups/:id/merge_request_approval_setting", Need::Write, &[ALLOW_COMMITTERS], lock)
+        .only_with(Feature::Premium),
     Route::new("GET", STATE, Need::Read, &[], state).only_with(Feature::Premium),
     Route::new("POST", REQUEST, Need::Write, &["sha"], approve),
     Route::new("POST", UNDO, Need::Write, &[], unapprove),

@@ -71,6 +71,11 @@ fn complete(document: &mut Value) {
     let mut change = json!({ "requestBody": paths[rules]["post"]["requestBody"], "responses": {} });
     change["requestBody"]["content"]["application/json"]["schema"]["required"] = json!([]);
     paths.insert(format!("{rules}/{{approval_rule_id}}"), json!({ "put": change, "delete": get }));
+    // https://docs.gitlab.com/api/merge_request_approval_settings/
+    let settings = "merge_request_approval_setting";
+    paths.insert(format!("/api/v4/projects/{{id}}/{settings}"), json!({ "get": get }));
+    let group = json!({ "put": takes("allow_committer_approval", "boolean") });
+    paths.insert(format!("/api/v4/groups/{{id}}/{settings}"), group);
     // https://docs.gitlab.com/api/protected_environments/
     let list = json!({ "type": "array", "items": { "type": "object" } });
     let schema = json!({ "type": "object", "properties": { "deploy_access_levels": list, "approval_rules": list } });
