@@ -13,6 +13,12 @@ own() {
         "$rest/personal_access_tokens/self$path") || status=000
 }
 
+# facts: asks GitLab for the token's facts. An answer without them, such as the page of a proxy, is refused here: it says nothing of the token.
+facts() {
+    own GET ''
+    [ "$status" != 200 ] || jq -e '.id | numbers' "$work/own" >/dev/null 2>&1 || refuse "GitLab's answer is about no token"
+}
+
 # left LAST DAYS <FACTS: `due`, or how many days are left. Due is what has LAST days left or fewer, or half its life where that is shorter; and
 # what lives longer than DAYS from now. `factoryup apply` goes by the same rule.
 left() {

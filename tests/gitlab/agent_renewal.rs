@@ -22,6 +22,14 @@ done
 printf 200
 "#;
 
+/// The same for everything that GitLab is asked.
+const PAGE: &str = r#"while [ $# -gt 0 ]; do
+    [ "$1" != -o ] || echo 'PAGE' >"$2"
+    shift
+done
+printf 200
+"#;
+
 /// The agent's home on a host, with the program.
 struct Home<'s> {
     situation: &'s Situation,
@@ -210,6 +218,10 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
     std::fs::write(home.path(".config/factory/renewal/gitlab-credential/own"), answer.to_string()).unwrap();
     let unreachable = home.renew_with("curl", "exit 7\n");
     fails(&unreachable, "GitLab answers 000");
+    // No page of a proxy costs the answer, whatever it looks like.
+    for page in ["<html>Sign in</html>", "{}"] {
+        fails(&home.renew_with("curl", &PAGE.replace("PAGE", page)), "GitLab's answer is about no token\n");
+    }
     passed(&home.renew());
     let second = home.tokens();
     assert!(second[0] == answer["token"] && second[1] != first[1], "{}", answer);
