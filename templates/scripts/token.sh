@@ -19,10 +19,18 @@ facts() {
     [ "$status" != 200 ] || jq -e '.id | numbers' "$work/own" >/dev/null 2>&1 || refuse "GitLab's answer is about no token"
 }
 
+# For jq: the number of a date's day.
+day='def day: .[0:10] + "T00:00:00Z" | fromdate / 86400 | floor;'
+
+# life <FACTS: how many days a token was created for; nothing if it never ends.
+life() {
+    jq -r "$day"'if .expires_at == null then empty else [(.expires_at | day) - (.created_at | day), 1] | max end'
+}
+
 # left LAST DAYS <FACTS: `due`, or how many days are left. Due is what has LAST days left or fewer, or half its life where that is shorter; and
 # what lives longer than DAYS from now. `factoryup apply` goes by the same rule.
 left() {
-    jq -r --argjson last "$1" --argjson days "$2" 'def day: .[0:10] + "T00:00:00Z" | fromdate / 86400 | floor;
+    jq -r --argjson last "$1" --argjson days "$2" "$day"'
         if .expires_at == null then "due" else
             ((.expires_at | day) - (now | todate | day)) as $left |
             ([$days, if .created_at then (.expires_at | day) - (.created_at | day) else $days end] | min) as $life |
