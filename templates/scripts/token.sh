@@ -4,13 +4,15 @@
 # to do about a token that is lost, in words; and `refuse TEXT`, which ends the renewal of this token.
 
 # own METHOD PATH [CURL_ARGUMENT]...: GitLab's answer to a token about itself, in $work/own, and its status: 000 if there was none.
+# `-q`, which must be first, is for ~/.curlrc: what stands there could show the token, or answer for GitLab.
 own() {
     method=$1
     path=$2
     shift 2
     rm -f "$work/own"
-    status=$(curl -sS -X "$method" -H "@$work/token" -o "$work/own" -w '%{http_code}' --connect-timeout 10 --max-time 180 "$@" \
+    status=$(curl -q -sS -X "$method" -H "@$work/token" -o "$work/own" -w '%{http_code}' --connect-timeout 10 --max-time 180 "$@" \
         "$rest/personal_access_tokens/self$path") || status=000
+    case $status in [0-9][0-9][0-9]) ;; *) status=000 ;; esac
 }
 
 # facts: asks GitLab for the token's facts. An answer without them, such as the page of a proxy, is refused here: it says nothing of the token.

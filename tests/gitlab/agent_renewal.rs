@@ -48,6 +48,8 @@ impl<'s> Home<'s> {
             let name = Path::new(program).file_name().unwrap();
             std::fs::copy(templates.join(program), home.directory.path().join(name)).unwrap();
         }
+        // What the agent set for its own use of curl.
+        std::fs::write(home.path(".curlrc"), "include\nverbose\nfail-early\nwrite-out = \"200\"\n").unwrap();
         for (kept, file) in FILES {
             home.put(file, &situation.kept(kept));
         }
@@ -96,6 +98,7 @@ impl<'s> Home<'s> {
             std::fs::create_dir_all(self.path("bin")).unwrap();
             support::make_program(&place, format!("#!/bin/sh\n{script}"));
         }
+        let before = self.tokens();
         let output = Command::new("sh")
             .arg(self.path("factory-renew"))
             .args([format!("{}/api/v4", self.situation.plane.url()), "30".into()])
@@ -106,7 +109,7 @@ impl<'s> Home<'s> {
             .output()
             .unwrap();
         let _ = std::fs::remove_file(place);
-        for token in self.tokens() {
+        for token in self.tokens().into_iter().chain(before) {
             assert!(!text(&output).contains(&token), "{}", text(&output));
         }
         output
@@ -211,6 +214,7 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
         "GitLab's answer has no token, and may have ended the old one; run: factoryup apply\n",
     );
     assert_eq!(home.tokens(), first);
+    fails(&home.renew_with("curl", "printf 200200\n"), "GitLab answers 000; if it goes on, run: factoryup apply\n");
     fails(&home.renew_with("curl", "exit 7\n"), "GitLab answers 000; if it goes on, run: factoryup apply\n");
 
     // A host that stopped between GitLab's answer and the token's file.
