@@ -30,6 +30,14 @@ done
 printf 200
 "#;
 
+/// A token that works until what takes its place was written, and that must not be renewed then.
+const REFUSED: &str = r#"case "$*" in *self/rotate*) echo rotate >&2 ;; esac
+for file in "$HOME"/.config/factory/renewal/*/replaced; do
+    [ ! -e "$file" ] || { printf 401 && exit; }
+done
+exec "$TOOL" "$@"
+"#;
+
 /// The agent's home on a host, with the program.
 struct Home<'s> {
     situation: &'s Situation,
@@ -209,6 +217,10 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
         assert_eq!(home.renew_with(tool, "exit 1\n").status.code(), Some(1), "{tool}");
         assert!(home.tokens() == first && home.ask(&first[0], "GET", &json!({}))["active"] == true, "{tool}");
     }
+    // Just before it is renewed, GitLab is asked once more: here it refuses the token by then.
+    let refused = home.renew_with("curl", REFUSED);
+    fails(&refused, "GitLab answers 401");
+    assert!(!text(&refused).contains("rotate") && home.tokens() == first, "{}", text(&refused));
     fails(
         &home.renew_with("curl", PROXY),
         "GitLab's answer has no token, and may have ended the old one; run: factoryup apply\n",
