@@ -202,6 +202,7 @@ fn a_program_reads_nothing_of_others(app: &App<'_>) {
     assert!(["/srv/apps/shop-staging/env", "/proc/"].iter().all(|found| free.contains(found)), "{free}");
     assert_eq!(app.get("/look").trim(), "[[], false, [\"shop\"]]");
     assert_eq!(app.show("MemoryMax"), (64 << 20).to_string());
+    assert_eq!(app.show("MemorySwapMax"), "0");
 
     // What the tunnel says of the visitor arrives.
     let said = ["X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.7", "Host: shop.example.org"];

@@ -47,6 +47,7 @@ Environment=HOME=%t/factory-edge XDG_CONFIG_HOME=%t/factory-edge XDG_DATA_HOME=%
 RuntimeDirectory=factory-edge
 RuntimeDirectoryMode=0700
 LimitNOFILE=infinity
+MemorySwapMax=0
 Restart=always
 RestartSec=1
 IPAddressDeny=any
@@ -120,12 +121,40 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>) {
 
 #[cfg(test)]
 mod tests {
-    use super::DEPLOY_PROGRAM;
+    use super::{DEPLOY_PROGRAM, EDGE_SERVICE, RUNNER};
     use crate::host::accounts::APPLICATIONS;
 
     #[test]
     fn the_firewall_knows_the_numbers_of_applications() {
         let (first, last) = APPLICATIONS;
         assert!(DEPLOY_PROGRAM.contains(&format!("\nfirst_uid={first}\nlast_uid={last}\n")));
+    }
+
+    #[test]
+    fn of_what_has_secrets_in_memory_nothing_reaches_the_disk() {
+        assert!(EDGE_SERVICE.contains("\nMemorySwapMax=0\n"));
+        assert!(DEPLOY_PROGRAM.contains("\nMemoryMax=$(of \"$2\" memory 512M)\nMemorySwapMax=0\n"));
+        let folder = tempfile::tempdir().unwrap();
+        let function = |name: &str| {
+            let begin = RUNNER.find(&format!("\n{name}() {{\n")).unwrap();
+            let end = begin + RUNNER[begin..].find("\n}\n").unwrap();
+            RUNNER[begin..end + 3].replace("systemd-run", "echo")
+        };
+        let run = |runner: &str, call: &str| {
+            let functions = ["names", "service", "sandbox"].map(function).concat();
+            let step = format!(
+                "id() {{ :; }}\ngetent() {{ echo x:x:1:1:x:/home/x; }}\n{runner} command= proxies= work= job= unit=\n\
+                 {functions}\nnames\n{call}"
+            );
+            String::from_utf8(crate::host::program::try_step(folder.path(), &step).stdout).unwrap()
+        };
+        for (runner, swap) in [("kind=trusted name=", "0"), ("kind=build name=blog", "infinity")] {
+            let said = run(runner, "sandbox");
+            assert!(said.contains(&format!(" -p MemorySwapMax={swap} ")), "{runner}: {said}");
+        }
+        for runner in ["kind=trusted name=", "kind=trusted name=blog", "kind=build name=blog", "kind=untrusted name="] {
+            let said = run(runner, "service");
+            assert!(said.contains("\nMemorySwapMax=0\n"), "{runner}: {said}");
+        }
     }
 }

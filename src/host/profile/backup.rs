@@ -44,6 +44,7 @@ ExecStart={BACKUP} run
 ExecStopPost={BACKUP} resume
 TimeoutStartSec=4h
 OOMPolicy=continue
+MemorySwapMax=0
 Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7

@@ -12,11 +12,12 @@ use crate::host::word::HostPath;
 const POWERFUL: [&str; 10] = ["root", "sudo", "adm", "docker", "lxd", "incus", "libvirt", "disk", "shadow", "kvm"];
 
 /// Limits for all that the agent runs, for all builds, and for all applications: `systemd.resource-control(5)`. The rest of the host stays
-/// usable when their programs do not know where to stop.
+/// usable when their programs do not know where to stop. Without a limit for swap, the one for memory would bound nothing.
 const LIMITS: &str = "\
 [Slice]
 MemoryHigh=70%
 MemoryMax=80%
+MemorySwapMax=1G
 TasksMax=4096
 CPUWeight=50
 ";
@@ -44,9 +45,8 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     // No build is at work most of the time, and then nothing of the slice stays either.
     let slice = format!("[Unit]\nStopWhenUnneeded=yes\n\n{LIMITS}");
     resources.push(Box::new(File::system("/etc/systemd/system/factory-builds.slice", slice).then(Then::DaemonReload)));
-    // What visitors wait for comes before what compiles.
-    let slice = format!("# Written by factoryup.\n{}", LIMITS.replace("CPUWeight=50", "CPUWeight=100"));
-    let slice = File::system("/etc/systemd/system/factory-apps.slice", slice);
+    // What visitors wait for comes before what compiles, and is never on the disk: nor are the settings of applications.
+    let slice = File::system("/etc/systemd/system/factory-apps.slice", limits_of_applications());
     resources.push(Box::new(slice.then(Then::DaemonReload)));
     add_worker(resources, DEPLOY, "applications", SubordinateIds::None);
     if wishes.factory.runner.kind == RunnerKind::Podman {
@@ -59,6 +59,11 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
          case $USER in\n    {workers}) umask 027 ;;\n    {operator})\n        TMOUT=3600\n        readonly TMOUT\n        ;;\nesac\n"
     );
     resources.push(Box::new(File::system("/etc/profile.d/factoryup.sh", profile)));
+}
+
+fn limits_of_applications() -> String {
+    let limits = LIMITS.replace("CPUWeight=50", "CPUWeight=100").replace("SwapMax=1G", "SwapMax=0");
+    format!("# Written by factoryup.\n{limits}")
 }
 
 fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
@@ -136,4 +141,14 @@ fn add_workspace(resources: &mut Vec<Box<dyn Resource>>) {
 
 fn home(user: &str, below: &str, mode: &'static str) -> Directory {
     Directory { path: HostPath::home(user, below), mode, owner: user.into(), group: user.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_limit_of_memory_is_one_with_swap_too() {
+        assert!(super::LIMITS.contains("MemoryMax=80%\nMemorySwapMax=1G\n"));
+        let of_applications = super::limits_of_applications();
+        assert!(of_applications.contains("MemoryMax=80%\nMemorySwapMax=0\n") && of_applications.contains("=100\n"));
+    }
 }

@@ -52,6 +52,7 @@ ExecStart={RENEWER} {api} {days}
 TimeoutStartSec=20min
 TimeoutStopSec=7min
 Nice=10
+MemorySwapMax=0
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectSystem=full

@@ -1,6 +1,6 @@
 //! Swap, on a host that has none: a file, and the unit that turns it on.
 //!
-//! A compiler or an agent that needs more memory than the machine has then slows down, and the kernel kills nothing. Swap that a host has
+//! A compiler or an agent whose peak needs more memory than the machine has then slows down, and is not killed. Swap that a host has
 //! already, a partition, a file or zram, stays, and no more is made.
 
 use super::{File, Resource, ResourceKind, Unit, Verdict, WayBack};

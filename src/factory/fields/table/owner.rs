@@ -252,8 +252,8 @@ pub(super) const OWNER: &[Field] = &[
         flag: "host-swap",
         prompt: "Add swap if the host has none",
         help: "Whether a host without swap gets a swap file",
-        explain: "The file is as large as the memory, from 1 to 4 GiB. With it, a build that needs too much memory slows down, and the kernel \
-                  ends no program. Swap that the host has stays as it is. Containers, btrfs and ZFS get none; the plan says so.",
+        explain: "The file is as large as the memory, from 1 to 4 GiB. With it, the agent and builds get up to 1 GiB more than memory before the \
+                  kernel ends a program. Swap that the host has stays as it is. Containers, btrfs and ZFS get none; the plan says so.",
         example: "false",
         kind: ValueKind::Bool,
         default: Some("true"),
