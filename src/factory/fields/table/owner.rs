@@ -266,7 +266,7 @@ pub(super) const OWNER: &[Field] = &[
         flag: "host-audit",
         prompt: "Record changes with auditd",
         help: "Whether auditd records changes to accounts, sudo, SSH and the factory's settings",
-        explain: "auditd also records each try of the agent, of builds and of trusted CI to call sudo or su. It keeps 40 MB of logs, and makes \
+        explain: "sudo and su report each call to auditd, too. auditd keeps 40 MB of logs, and makes \
                   each system call on the host a little slower. Rules that the host has stay. It needs a kernel of its own, not a container.",
         example: "true",
         kind: ValueKind::Bool,
