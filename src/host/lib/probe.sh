@@ -262,6 +262,9 @@ memory() {
     [ ! -r /proc/swaps ] || awk 'NR > 1 { names = names $1 " " } END { print "swaps " names }' /proc/swaps
     awk '$1 !~ /^#/ && $3 == "swap" { print "swap-in-fstab " $1; exit }' /etc/fstab
     df --output=fstype,avail -k /var/lib | awk 'NR > 1 { print "swap-room " $1 " " $2 }'
+    [ "$(readlink -f "$STATE")" = "$STATE" ] || echo "no-swap $STATE is reached by a link, where systemd does not know the file again"
+    systemctl list-units --plain --no-legend --state=active,activating kubelet.service 'k3s*.service' 'rke2-*.service' |
+        awk '{ print "no-swap the kubelet of " $1 " can refuse to start with swap"; exit }'
     ! swapoff / 2>&1 | grep -qiE 'not permitted|superuser' || echo 'no-swapon yes'
 }
 

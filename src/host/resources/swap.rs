@@ -104,10 +104,16 @@ impl Resource for Swap {
     fn compare(&self, seen: &Observed) -> Result<Verdict> {
         let active = Self::active(seen).unwrap_or_default();
         let change = |action, summary| Ok(Verdict::differs(Change::new(self.id(), action, summary)));
-        let Some(state) = seen.paths.get(FILE) else {
-            if !active.is_empty() {
-                return Ok(Verdict::right());
-            }
+        let state = seen.paths.get(FILE);
+        if state.is_none() && !active.is_empty() {
+            return Ok(Verdict::right());
+        }
+        if let Some(why) = seen.facts.get("no-swap") {
+            let note =
+                format!("swap is neither added nor turned on: {why}; `swap = false` under [host] ends this note");
+            return Ok(Verdict { change: None, note: Some(note) });
+        }
+        let Some(state) = state else {
             if let Some(obstacle) = Self::obstacle(seen) {
                 let note = format!("no swap added: {obstacle}; `swap = false` under [host] ends this note");
                 return Ok(Verdict { change: None, note: Some(note) });
@@ -198,6 +204,36 @@ mod tests {
     }
 
     #[test]
+    fn where_swap_is_not_wanted_a_file_that_is_off_stays_off() {
+        let mut seen = seen(&[("no-swap", "the kubelet of k3s.service can refuse to start with swap")]);
+        for _ in 0..2 {
+            let (summary, note) = plan(&seen);
+            assert!(summary.is_none() && note.unwrap().contains("turned on: the kubelet of k3s.service"));
+            seen.paths.insert(FILE.into(), PathState::of('f', "600", "root"));
+        }
+    }
+
+    #[test]
+    fn the_probe_sees_kubernetes_and_a_link() {
+        let probe = include_str!("../lib/probe.sh");
+        let begin = probe.find("\nmemory() {\n").unwrap();
+        let memory = &probe[begin..begin + probe[begin..].find("\n}\n").unwrap() + 3];
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let run = |state: &str, unit: &str| {
+            let step = format!(
+                "section() {{ :; }}\nsystemctl() {{ printf '%s' '{unit}'; }}\nswapoff() {{ :; }}\n{memory}\n\
+                 ln -sfn {real} {real}/link\nSTATE={real}{state}\nmemory",
+                real = real.display()
+            );
+            String::from_utf8(crate::host::program::try_step(&real, &step).stdout).unwrap()
+        };
+        assert!(!run("", "").contains("no-swap "));
+        assert!(run("", "k3s.service loaded active running K3s\n").contains("no-swap the kubelet of k3s.service can"));
+        assert!(run("/link", "").contains("/link is reached by a link"));
+    }
+
+    #[test]
     fn a_file_that_is_off_open_or_not_turned_on_at_boot_is_a_difference() {
         let mut up = seen(&[("swaps", "/dev/zram0 /var/lib/factoryup/swap ")]);
         up.paths.insert(FILE.into(), PathState::of('f', "600", "root"));
@@ -238,6 +274,9 @@ mod tests {
         // One that is on is not made again.
         std::fs::write(at("swaps"), format!("Filename Type Size\n{file} file 1\n")).unwrap();
         assert!(run("mkswap() { return 1; }", &make));
+        // Nor one that a link leads to: the kernel names it by its path without links.
+        std::os::unix::fs::symlink(folder.path(), at("link")).unwrap();
+        assert!(run("mkswap() { return 1; }", &format!("make_swap {} 1", at("link/swap"))));
         let undo = format!("undo_swap {file} x.swap");
         assert!(run("swapoff() { return 1; }", &undo));
         assert!(std::fs::exists(&file).unwrap());

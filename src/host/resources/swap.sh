@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 
-# swap_is_on PATH
+# swap_is_on PATH: the kernel lists a file by its path without links.
 swap_is_on() {
-    awk -v path="$1" '$1 == path { found = 1 } END { exit !found }' /proc/swaps
+    awk -v path="$(readlink -f -- "$1")" '$1 == path { found = 1 } END { exit !found }' /proc/swaps
 }
 
 # make_swap PATH MIB: a swap file of this size that only root reads. One that is on stays; what is in one that is off is of no use.
