@@ -10,7 +10,7 @@ use gitlab_stand_in::{Edition, Tier};
 use serde_json::{Value, json};
 
 use super::plane::Got;
-use super::situation::{QUIET, Situation};
+use super::situation::{QUIET, Recorder, Situation};
 
 fn done(got: &Got) {
     assert!((200..300).contains(&got.status), "{} {}", got.status, got.body);
@@ -36,6 +36,7 @@ const PUSH: &str = "push-rule:factory/control";
 const BRANCH: &str = "protected-branch:main";
 
 const WAITS: &str = "a merge request of the agent waits for the owner's approval";
+const OWNED: &str = "a change of the pipeline waits for a code owner's approval";
 const DEPLOYS: &str = "the agent cannot deploy to production";
 
 /// What is changed by hand, the change that the plan then shows, and the claim that the policy checks then fail.
@@ -58,7 +59,7 @@ const ROUNDS: &[&[Deed]] = &[
         ("keys are pushed", PUSH, "GitLab refuses a file that is named like a private key", |s| {
             done(&s.plane.put(&s.path("/push_rule"), &json!({ "prevent_secrets": false })));
         }),
-        ("code owners are not asked", BRANCH, "a change of the pipeline waits for a code owner's approval", |s| {
+        ("code owners are not asked", BRANCH, OWNED, |s| {
             let path = s.path("/protected_branches/main");
             done(&s.plane.patch(&path, &json!({ "code_owner_approval_required": false })));
         }),
@@ -188,14 +189,24 @@ fn what_names_the_owners_is_owned() {
     }
 }
 
-/// With committers kept from approving, the commit that names the owner leaves the owner's rules without approvers.
+/// With committers kept from approving, the commit that names the owner leaves the owner's rules without approvers. A token alone cannot
+/// approve here, which would look like a refusal of the agent.
 #[test]
 fn what_a_group_locks_is_noted_left_and_tried() {
     let Some(situation) = Situation::premium() else { return };
     let lock = json!({ "allow_committer_approval": false });
     done(&situation.plane.put("/groups/factory/merge_request_approval_setting", &lock));
-    let error = situation.apply(QUIET).unwrap_err();
+    situation.plane.project("control");
+    settings(&situation, &json!({ "require_reauthentication_to_approve": true }));
+    let recorder = Recorder::default();
+    let error = converge(&mut situation.target(), &recorder, &situation.state, QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::Pending, "{error}");
+    let proofs = recorder.proofs.borrow();
+    let broken: Vec<_> = proofs.iter().filter(|proof| !proof.held).map(|proof| proof.claim.as_str()).collect();
+    assert_eq!(broken, [WAITS, OWNED]);
+    assert!(!proofs.iter().any(|proof| proof.claim.contains("cannot approve")), "{proofs:#?}");
+    let told = recorder.told.borrow();
+    assert!(told.iter().any(|text| text.contains("(require_reauthentication_to_approve)")), "{told:#?}");
     let plan = situation.plan();
     assert!(plan.is_empty(), "{plan:?}");
     let words =

@@ -158,6 +158,8 @@ pub(crate) fn rule_json(state: &State, rule: &ApprovalRule, user: &dyn Fn(u64) -
 const COMMITTERS: &str = "merge_requests_disable_committers_approval";
 /// The same setting of a group, the other way round.
 pub(crate) const ALLOW_COMMITTERS: &str = "allow_committer_approval";
+/// Then a token alone approves nothing.
+pub(crate) const REAUTHENTICATE: &str = "require_reauthentication_to_approve";
 const RESET: &str = "reset_approvals_on_push";
 
 /// The names of the settings.
@@ -167,5 +169,5 @@ pub(crate) const SETTINGS: &[&str] = &[
     COMMITTERS,
     RESET,
     "selective_code_owner_removals",
-    "require_reauthentication_to_approve",
+    REAUTHENTICATE,
 ];

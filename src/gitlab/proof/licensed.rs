@@ -15,6 +15,7 @@ use super::stage::{MergeRequest, PIPELINE, Person, Stage};
 use super::verdict::proof;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::resources::approval_rule;
 use crate::plan::Proof;
 
 const REQUESTS: &str = "/projects/:id/merge_requests";
@@ -32,6 +33,9 @@ const BETWEEN: Duration = Duration::from_secs(1);
 const CODE_OWNER: &str = "code_owner";
 /// An older control repo has no such file, and an email may be no one's.
 const NO_CODE_OWNER: &str = "; .gitlab/CODEOWNERS of the default branch must name your account for .gitlab-ci.yml (`factoryup upgrade` adds the file)";
+const ANY: &str = "any_approver";
+/// With it GitLab refuses an approval by token alone with 401.
+const REAUTHENTICATE: &str = "require_reauthentication_to_approve";
 const RESET: &str = "reset_approvals_on_push";
 /// GitLab's words for a file that the push rule refuses. Source: `ee/lib/ee/gitlab/checks/push_rules/file_size_check.rb` and its siblings.
 const NAMED_LIKE_A_KEY: &str = "was prohibited by the pattern";
@@ -52,6 +56,13 @@ struct Rule {
     eligible_approvers: Vec<Approver>,
     #[serde(default)]
     approved: bool,
+}
+
+impl Rule {
+    /// Whether another than the owner can approve it.
+    fn is_for_others(&self, owner: &Owner) -> bool {
+        self.kind == ANY && self.approvals_required > 0 || self.eligible_approvers.iter().any(|a| a.id != owner.id)
+    }
 }
 
 #[derive(Deserialize)]
@@ -76,8 +87,7 @@ pub(super) fn try_all(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabR
         try_as(stage, person, all, proofs)?;
     }
     proofs.push(key(stage)?);
-    let resets = settings[RESET] == true;
-    approvals(stage, &owner, &people, resets, proofs)
+    approvals(stage, &owner, &people, &settings, proofs)
 }
 
 /// The attempts on what was set.
@@ -125,7 +135,7 @@ fn approvals(
     stage: &mut Stage<'_>,
     owner: &Owner,
     people: &[Person],
-    resets: bool,
+    settings: &Value,
     proofs: &mut Vec<Proof>,
 ) -> GitlabResult<()> {
     let branch = format!("{}-owned", stage.branch);
@@ -141,9 +151,9 @@ fn approvals(
         proofs.push(proof(claim, false, detail));
         return Ok(());
     };
+    let machines = approval_rule::machines(stage.site)?;
     let waits = |kind: &str, claim: &str| -> GitlabResult<Proof> {
-        let found =
-            look(stage, &request, SOON, |state| state.rules.iter().any(|rule| is_for(rule, kind, owner, people)))?;
+        let found = look(stage, &request, SOON, |state| state.rules.iter().any(|rule| is_for(rule, kind, &machines)))?;
         let mut detail = format!("!{}, whose commit names the owner as committer: {}", request.iid, words(&found.0));
         if !found.1 && kind == CODE_OWNER {
             detail.push_str(NO_CODE_OWNER);
@@ -151,42 +161,58 @@ fn approvals(
         Ok(proof(claim, found.1, detail))
     };
     proofs.push(waits("regular", claim)?);
-    look(stage, &request, FINDS_OWNERS, has_code_owners)?;
+    let (_, has_owners) = look(stage, &request, FINDS_OWNERS, has_code_owners)?;
     proofs.push(waits(CODE_OWNER, "a change of the pipeline waits for a code owner's approval")?);
 
-    let (approve, undo) = (call(stage, Call::post, APPROVE, &request), call(stage, Call::post, UNDO, &request));
+    if settings[REAUTHENTICATE] == true {
+        stage.note(format!(
+            "not tried, since GitLab asks for a password with each approval ({REAUTHENTICATE}): who may approve, and whether a push removes it"
+        ));
+    } else {
+        approve(stage, &request, (&branch, &commit), people, settings[RESET] == true, proofs)?;
+    }
+    proofs.extend(own(stage, owner, &commit, has_owners)?);
+    Ok(())
+}
+
+/// Who may approve, and for how long.
+fn approve(
+    stage: &mut Stage<'_>,
+    request: &MergeRequest,
+    (branch, commit): (&str, &str),
+    people: &[Person],
+    resets: bool,
+    proofs: &mut Vec<Proof>,
+) -> GitlabResult<()> {
+    let (approve, undo) = (call(stage, Call::post, APPROVE, request), call(stage, Call::post, UNDO, request));
     for person in people.iter().rev() {
         let claim = person.claim("the agent cannot approve the agent's merge request");
-        let (shown, mend) = (call(stage, Call::get, STATE, &request), Mend::Calls(vec![(undo.clone(), None)]));
+        let (shown, mend) = (call(stage, Call::get, STATE, request), Mend::Calls(vec![(undo.clone(), None)]));
         // An approval by the owner is undone before the next one, and the last is looked at below.
         stage.site.owner.attempt(&undo, None)?;
         let approving = attempt(claim, approve.clone(), None, shown, mend).twin(approve.clone(), None);
         try_as(stage, person, vec![approving], proofs)?;
     }
-    let (found, approved) = look(stage, &request, SOON, is_approved)?;
+    let (found, approved) = look(stage, request, SOON, is_approved)?;
     let claim = "the owner's approval lets the agent's merge request be merged";
     proofs.push(proof(claim, approved, format!("!{}, after it: {}", request.iid, words(&found))));
 
     // A commit that does not change the patch would leave the approvals.
-    let next = stage.commit_file(&format!("{}/more.yml", stage.branch), &commit, None)?;
+    let next = stage.commit_file(&format!("{}/more.yml", stage.branch), commit, None)?;
     stage.push(&format!("{next}:refs/heads/{branch}"), &["ci.skip"])?;
-    let patience = if resets { RESETS } else { SOON };
-    let (found, held) = look(stage, &request, patience, |state| approved && !is_approved(state))?;
+    // A rule that GitLab approved for want of approvers has no approval to lose.
+    let can =
+        approved && found.rules.iter().any(|rule| rule.approvals_required > 0 && !rule.eligible_approvers.is_empty());
+    let patience = if resets && can { RESETS } else { SOON };
+    let (found, held) = look(stage, request, patience, |state| can && !is_approved(state))?;
     let claim = "a push to the agent's merge request removes its approvals";
     proofs.push(proof(claim, held, format!("!{}, after a push: {}", request.iid, words(&found))));
-    proofs.extend(own(stage, owner, &commit)?);
     Ok(())
 }
 
-/// The owner's own merge request. Where a rule names others too it waits for them, and there is nothing to show.
-fn own(stage: &Stage<'_>, owner: &Owner, commit: &str) -> GitlabResult<Option<Proof>> {
+/// The owner's own merge request. Where others can approve it too it waits for them, and there is nothing to show.
+fn own(stage: &Stage<'_>, owner: &Owner, commit: &str, has_owners: bool) -> GitlabResult<Option<Proof>> {
     let claim = "a merge request of a single owner waits for no approval";
-    let listed: Vec<Value> = stage.site.owner.list(&Call::get("/projects/:id/approval_rules", &[&stage.site.id]))?;
-    let users = listed.iter().filter_map(|rule| rule["eligible_approvers"].as_array()).flatten();
-    let others = listed.iter().any(|rule| rule["rule_type"] == "any_approver" && rule["approvals_required"] != 0);
-    if others || users.into_iter().any(|user| user["id"] != owner.id) {
-        return Ok(None);
-    }
     let branch = format!("{}-of-owner", stage.branch);
     let pushed = stage.push_as_owner(&format!("{commit}:refs/heads/{branch}"))?;
     let body = json!({
@@ -198,18 +224,24 @@ fn own(stage: &Stage<'_>, owner: &Owner, commit: &str) -> GitlabResult<Option<Pr
         return Ok(Some(proof(claim, false, format!("cannot tell: the owner's push was refused: {}", pushed.reason))));
     }
     let request: MergeRequest = stage.site.owner.write(&call, &body)?;
+    if has_owners {
+        look(stage, &request, FINDS_OWNERS, has_code_owners)?;
+    }
     let (found, held) = look(stage, &request, SOON, is_approved)?;
+    if found.rules.iter().any(|rule| rule.is_for_others(owner)) {
+        return Ok(None);
+    }
     Ok(Some(proof(claim, held, format!("!{}: {}", request.iid, words(&found)))))
 }
 
-/// Whether the rule is one that waits for the owner, and for none of these people.
-fn is_for(rule: &Rule, kind: &str, owner: &Owner, people: &[Person]) -> bool {
-    let counts = |id: u64| rule.eligible_approvers.iter().any(|approver| approver.id == id);
+/// Whether the rule is one that waits for a person: no machine counts.
+fn is_for(rule: &Rule, kind: &str, machines: &[u64]) -> bool {
+    let is_person = |approver: &Approver| !machines.contains(&approver.id);
     rule.kind == kind
         && rule.approvals_required > 0
         && !rule.approved
-        && counts(owner.id)
-        && !people.iter().any(|person| counts(person.account.id))
+        && !rule.eligible_approvers.is_empty()
+        && rule.eligible_approvers.iter().all(is_person)
 }
 
 fn call(
@@ -265,4 +297,33 @@ fn words(state: &Approvals) -> String {
         return "no rule applies".into();
     }
     state.rules.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(kind: &str, required: u64, approvers: &[u64]) -> Rule {
+        let eligible_approvers = approvers.iter().map(|id| Approver { id: *id }).collect();
+        Rule { kind: kind.into(), approvals_required: required, eligible_approvers, approved: false }
+    }
+
+    #[test]
+    fn a_rule_waits_for_people_and_for_no_machine() {
+        assert!(is_for(&rule(CODE_OWNER, 1, &[1]), CODE_OWNER, &[7]));
+        assert!(is_for(&rule(CODE_OWNER, 1, &[2, 3]), CODE_OWNER, &[7]), "another person than the owner");
+        for wrong in [rule("regular", 1, &[1]), rule(CODE_OWNER, 0, &[1]), rule(CODE_OWNER, 1, &[])] {
+            assert!(!is_for(&wrong, CODE_OWNER, &[7]));
+        }
+        assert!(!is_for(&rule(CODE_OWNER, 1, &[1, 7]), CODE_OWNER, &[7]));
+        assert!(!is_for(&Rule { approved: true, ..rule(CODE_OWNER, 1, &[1]) }, CODE_OWNER, &[7]));
+    }
+
+    #[test]
+    fn an_owner_who_is_not_alone_waits_for_others() {
+        let owner = Owner { id: 1, email: String::new() };
+        assert!(!rule("regular", 1, &[]).is_for_others(&owner) && !rule(CODE_OWNER, 1, &[1]).is_for_others(&owner));
+        assert!(rule(CODE_OWNER, 1, &[1, 2]).is_for_others(&owner) && rule(ANY, 1, &[]).is_for_others(&owner));
+        assert!(!rule(ANY, 0, &[]).is_for_others(&owner));
+    }
 }

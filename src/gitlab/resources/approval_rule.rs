@@ -96,7 +96,7 @@ fn compare(present: Option<&Rule>, machines: &[u64]) -> Option<Change> {
 }
 
 /// The accounts whose approval says nothing.
-fn machines(site: &Site<'_>) -> GitlabResult<Vec<u64>> {
+pub(in crate::gitlab) fn machines(site: &Site<'_>) -> GitlabResult<Vec<u64>> {
     let mut all: Vec<_> = site.account()?.map(|account| account.id).into_iter().collect();
     for purpose in Purpose::ALL {
         all.extend(ci_account::existing(site, purpose)?.map(|(_, account)| account.id));

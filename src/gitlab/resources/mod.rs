@@ -8,7 +8,7 @@
 
 pub(super) mod account;
 pub(super) mod agent_token;
-mod approval_rule;
+pub(super) mod approval_rule;
 pub(super) mod ci_account;
 pub(super) mod ci_token;
 pub(super) mod ci_variable;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::accounts::user_json;
 use super::merge_requests::{position, source_sha};
-use crate::approvals::{self, ALLOW_COMMITTERS, Held, SETTINGS};
+use crate::approvals::{self, ALLOW_COMMITTERS, Held, REAUTHENTICATE, SETTINGS};
 use crate::auth::Need;
 use crate::call::Call;
 use crate::editions::Feature;
@@ -200,6 +200,10 @@ fn approve(call: &mut Call<'_>) -> Outcome {
     let source = source_sha(call, project, request);
     if let Some(sha) = call.text("sha").filter(|sha| Some(sha) != source.as_ref()) {
         return Err(message(409, format!("SHA does not match HEAD of source branch: {sha}")));
+    }
+    let needs_password = approvals::settings(call.state, project).get(REAUTHENTICATE) == Some(&Value::Bool(true));
+    if needs_password && call.settings.has(Feature::Premium) {
+        return Err(message(401, "401 Unauthorized"));
     }
     let is_out = call.settings.has(Feature::Premium)
         && approvals::excluded(call.state, call.settings, project, request)?.contains(&user);
