@@ -90,15 +90,6 @@ fn on_premium_the_rule_is_changed_in_place() {
 }
 
 #[test]
-fn a_licence_that_is_not_there_is_said_and_done_without() {
-    let Some(mut situation) = Situation::new() else { return };
-    situation.factory.gitlab.tier = factoryup::factory::Tier::Premium;
-    situation.apply(QUIET).unwrap();
-    let plan = situation.plan();
-    assert!(plan.notes.iter().any(|note| note.contains("answers as GitLab Free")), "{:?}", plan.notes);
-}
-
-#[test]
 fn tags_settings_scope_and_environments_are_mended_with_what_differs_only() {
     let Some(situation) = Situation::handed_off() else { return };
     let plane = &situation.plane;

@@ -15,6 +15,7 @@
 //! - **What succeeds does little harm and is taken back**: empty commits, values that are set already, the production job
 //!   cancelled. What could not be taken back is said.
 //!
+//! - **What is not tried does not hold.** If `gitlab.tier` names a license that GitLab does not have, each promise of the license fails.
 //! - **Who must approve is read off merge requests.** With a license, one of the agent's and one of the owner's are opened, and GitLab says
 //!   what each waits for.
 //!
@@ -34,6 +35,7 @@ use super::http::Call;
 use super::resources::{agent_token, project};
 use super::site::Site;
 use crate::error::Error;
+use crate::factory::{PROMISES, Tier};
 use crate::plan::{Proof, Watch};
 
 use stage::Stage;
@@ -89,6 +91,9 @@ fn everything(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()
     calls::try_all(stage, proofs)?;
     if stage.site.premium {
         licensed::try_all(stage, proofs)?;
+    } else if stage.site.desired.tier != Tier::Free {
+        let untried = PROMISES.iter().filter(|promise| promise.licensed);
+        proofs.extend(untried.map(|promise| proof(promise.holds, false, "not tried: GitLab answers as Free")));
     }
     // Refusals by a token that had ended meanwhile would prove nothing.
     stage.still_known()
