@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::approval_rule;
 use super::grant::{Grant, are_exactly, grants_again, words};
 use super::{Back, Found, Resource, UNLICENSED, WayBack};
 use crate::factory::Tier;
@@ -35,9 +36,19 @@ fn text(who: &str) -> String {
     format!("deploy: {who}\n")
 }
 
-fn change(name: &str, present: Option<&Rule>) -> Option<Change> {
+/// Whether only Maintainers deploy, or fewer: administrators, and people by name. A group may have machines in it.
+fn is_right(rule: &Rule, machines: &[u64]) -> bool {
+    let is_narrow = |grant: &Grant| {
+        let by_role = grant.access_level.is_some_and(|level| level >= MAINTAINER);
+        let names = grant.group_id.is_some() || grant.deploy_key_id.is_some();
+        !names && grant.user_id.map_or(by_role, |user| !machines.contains(&user))
+    };
+    !rule.deploy_access_levels.is_empty() && rule.deploy_access_levels.iter().all(is_narrow)
+}
+
+fn change(name: &str, present: Option<&Rule>, machines: &[u64]) -> Option<Change> {
     let action = match present {
-        Some(rule) if are_exactly(&rule.deploy_access_levels, MAINTAINER) => return None,
+        Some(rule) if is_right(rule, machines) => return None,
         Some(_) => Action::Update,
         None => Action::Create,
     };
@@ -76,12 +87,15 @@ impl Resource for ProtectedEnvironments {
 
     fn fresh(&self, desired: &Desired) -> Vec<Change> {
         let name = production(desired).filter(|_| desired.tier != Tier::Free);
-        name.and_then(|name| change(name, None)).into_iter().collect()
+        name.and_then(|name| change(name, None, &[])).into_iter().collect()
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         match production(site.desired) {
-            Some(name) if site.premium => Ok(Found::one(change(name, read(site, name)?.as_ref()))),
+            Some(name) if site.premium => {
+                let present = read(site, name)?;
+                Ok(Found::one(change(name, present.as_ref(), &approval_rule::machines(site)?)))
+            }
             _ => Ok(Found::default()),
         }
     }
@@ -128,4 +142,34 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
             set(site, &present, &grants_again(&before.deploy_access_levels))
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrower_environment_is_left_as_it_is() {
+        let rule = |grants: Value| -> Rule {
+            serde_json::from_value(json!({ "name": "production", "deploy_access_levels": grants })).unwrap()
+        };
+        for right in [
+            json!([{ "access_level": 40 }]),
+            json!([{ "access_level": 60 }]),
+            json!([{ "access_level": 40, "user_id": 1 }, { "access_level": 60 }]),
+        ] {
+            assert!(is_right(&rule(right.clone()), &[7]), "{right}");
+            assert!(change("production", Some(&rule(right)), &[7]).is_none());
+        }
+        for wrong in [
+            json!([]),
+            json!([{ "access_level": 30 }]),
+            json!([{ "access_level": 40 }, { "access_level": 30 }]),
+            json!([{ "access_level": 40, "user_id": 7 }]),
+            json!([{ "access_level": 40, "group_id": 3 }]),
+        ] {
+            assert!(!is_right(&rule(wrong.clone()), &[7]), "{wrong}");
+            assert_eq!(change("production", Some(&rule(wrong)), &[7]).unwrap().action, Action::Update);
+        }
+    }
 }
