@@ -152,8 +152,9 @@ impl Resource for Switches {
         if !site.premium {
             return Ok(Found::default());
         }
-        let (present, locked) = (self.read(site)?.unwrap_or_default(), self.locked(site)?);
+        let present = self.read(site)?.unwrap_or_default();
         let mut different = self.different(&present);
+        let locked = if different.is_empty() { Vec::new() } else { self.locked(site)? };
         let left = locked.iter().filter_map(|(name, by)| different.remove(*name).map(|wanted| (name, by, wanted)));
         let note = |(name, by, wanted)| {
             format!(
