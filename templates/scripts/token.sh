@@ -9,16 +9,23 @@ own() {
     method=$1
     path=$2
     shift 2
-    rm -f "$work/own"
-    status=$(curl -q -sS -X "$method" -H "@$work/token" -o "$work/own" -w '%{http_code}' --connect-timeout 10 --max-time 180 "$@" \
-        "$rest/personal_access_tokens/self$path") || status=000
+    # The answer goes over blanks, in place: neither -o nor > would keep the room that it has.
+    printf '%16384s' '' 1<>"$work/own"
+    said=$(curl -q -sS -X "$method" -H "@$work/token" -w '%{stderr}%{http_code}' --connect-timeout 10 --max-time 180 "$@" \
+        "$rest/personal_access_tokens/self$path" 2>&1 1<>"$work/own") || {
+        printf '%s\n' "$said" >&2
+        said=000
+    }
+    status=${said##*[!0-9]}
     case $status in [0-9][0-9][0-9]) ;; *) status=000 ;; esac
 }
+
+# An empty answer is blanks, for which `jq -e` without -s succeeds.
 
 # facts: asks GitLab for the token's facts. An answer without them, such as the page of a proxy, is refused here: it says nothing of the token.
 facts() {
     own GET ''
-    [ "$status" != 200 ] || jq -e '.id | numbers' "$work/own" >/dev/null 2>&1 || refuse "GitLab's answer is about no token"
+    [ "$status" != 200 ] || jq -es '.[0].id | numbers' "$work/own" >/dev/null 2>&1 || refuse "GitLab's answer is about no token"
 }
 
 # For jq: the number of a date's day.
@@ -55,6 +62,6 @@ rotate() {
     4??) refuse "GitLab answers $status, and does not renew the token" ;;
     *) refuse "GitLab answers $status, and may have ended the token; $remedy" ;;
     esac
-    jq -e '(.id | type) == "number" and (.token | type) == "string" and (.expires_at | type) == "string"' "$work/own" >/dev/null 2>&1 ||
+    jq -es '.[0] | (.id | type) == "number" and (.token | type) == "string" and (.expires_at | type) == "string"' "$work/own" >/dev/null 2>&1 ||
         refuse "GitLab's answer has no token, and may have ended the old one; $remedy"
 }

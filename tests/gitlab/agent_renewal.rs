@@ -15,27 +15,29 @@ use super::support;
 
 /// What a proxy answers to whoever renews a token: an error page that says it went well.
 const PROXY: &str = r#"case "$*" in *self/rotate*) ;; *) exec "$TOOL" "$@" ;; esac
-while [ $# -gt 0 ]; do
-    [ "$1" != -o ] || echo '<html>Sign in</html>' >"$2"
-    shift
-done
-printf 200
+echo '<html>Sign in</html>'
+printf 200 >&2
 "#;
 
 /// The same for everything that GitLab is asked.
-const PAGE: &str = r#"while [ $# -gt 0 ]; do
-    [ "$1" != -o ] || echo 'PAGE' >"$2"
-    shift
-done
-printf 200
-"#;
+const PAGE: &str = "echo 'PAGE'
+printf 200 >&2
+";
 
 /// A token that works until what takes its place was written, and that must not be renewed then.
 const REFUSED: &str = r#"case "$*" in *self/rotate*) echo rotate >&2 ;; esac
 for file in "$HOME"/.config/factory/renewal/*/replaced; do
-    [ ! -e "$file" ] || { printf 401 && exit; }
+    [ ! -e "$file" ] || { printf 401 >&2 && exit; }
 done
 exec "$TOOL" "$@"
+"#;
+
+/// Renews nothing, and says so unless the answer goes to a file that has its room.
+const ROOM: &str = r#"case "$*" in *self/rotate*) ;; *) exec "$TOOL" "$@" ;; esac
+for own in "$HOME"/.config/factory/renewal/*/own; do
+    [ ! "$own" -ef /proc/self/fd/1 ] || [ "$(wc -c <"$own")" -lt 16384 ] || { printf 200 >&2 && exit; }
+done
+printf 500 >&2
 "#;
 
 /// The agent's home on a host, with the program.
@@ -217,6 +219,8 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
         assert_eq!(home.renew_with(tool, "exit 1\n").status.code(), Some(1), "{tool}");
         assert!(home.tokens() == first && home.ask(&first[0], "GET", &json!({}))["active"] == true, "{tool}");
     }
+    // The answer has its room before GitLab is asked for it.
+    fails(&home.renew_with("curl", ROOM), "GitLab's answer has no token, and may have ended the old one");
     // Just before it is renewed, GitLab is asked once more: here it refuses the token by then.
     let refused = home.renew_with("curl", REFUSED);
     fails(&refused, "GitLab answers 401");
@@ -226,7 +230,7 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
         "GitLab's answer has no token, and may have ended the old one; run: factoryup apply\n",
     );
     assert_eq!(home.tokens(), first);
-    fails(&home.renew_with("curl", "printf 200200\n"), "GitLab answers 000; if it goes on, run: factoryup apply\n");
+    fails(&home.renew_with("curl", "printf 200200 >&2\n"), "GitLab answers 000; if it goes on, run: factoryup apply\n");
     fails(&home.renew_with("curl", "exit 7\n"), "GitLab answers 000; if it goes on, run: factoryup apply\n");
 
     // A host that stopped between GitLab's answer and the token's file.
@@ -235,7 +239,7 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
     let unreachable = home.renew_with("curl", "exit 7\n");
     fails(&unreachable, "GitLab answers 000");
     // No page of a proxy costs the answer, whatever it looks like.
-    for page in ["<html>Sign in</html>", "{}"] {
+    for page in ["<html>Sign in</html>", "{}", ""] {
         fails(&home.renew_with("curl", &PAGE.replace("PAGE", page)), "GitLab's answer is about no token\n");
     }
     passed(&home.renew());

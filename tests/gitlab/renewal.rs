@@ -16,11 +16,8 @@ const KEYS: [&str; 3] = ["CONTROL_PLANE_PLAN_TOKEN", "CONTROL_PLANE_APPLY_TOKEN"
 /// What a proxy answers to whoever renews a token: an error page that says it went well.
 const PROXY: &str = r#"#!/bin/sh
 case "$*" in *self/rotate*) ;; *) exec "$CURL" "$@" ;; esac
-while [ $# -gt 0 ]; do
-    [ "$1" != -o ] || echo '<html>Sign in</html>' >"$2"
-    shift
-done
-printf 200
+echo '<html>Sign in</html>'
+printf 200 >&2
 "#;
 
 /// As the nightly job has it: the variables of its environment.
