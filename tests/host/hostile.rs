@@ -195,7 +195,7 @@ fn no_process_of_the_agents_stops_the_rest(journey: &Journey) {
     meanwhile(journey, "kill -s KILL -- -1; sleep 0.01", || {
         // All that is to be made there may be made between two kills, so once is not enough.
         let run = |_| {
-            journey.inside("rm -f /home/agent/.config/factory/* /home/agent/.gitconfig");
+            journey.inside("rm -rf /home/agent/.config/factory/* /home/agent/.gitconfig");
             weaken(journey);
             hand_over(journey).err()
         };
