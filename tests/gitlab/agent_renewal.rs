@@ -25,7 +25,7 @@ printf 200 >&2
 ";
 
 /// A token that works until what takes its place was written, and that must not be renewed then.
-const REFUSED: &str = r#"case "$*" in *self/rotate*) echo rotate >&2 ;; esac
+const REFUSED: &str = r#"case "$*" in *self/rotate*) : >"$HOME/rotated" ;; esac
 for file in "$HOME"/.config/factory/renewal/*/replaced; do
     [ ! -e "$file" ] || { printf 401 >&2 && exit; }
 done
@@ -224,7 +224,7 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
     // Just before it is renewed, GitLab is asked once more: here it refuses the token by then.
     let refused = home.renew_with("curl", REFUSED);
     fails(&refused, "GitLab answers 401");
-    assert!(!text(&refused).contains("rotate") && home.tokens() == first, "{}", text(&refused));
+    assert!(!home.path("rotated").exists() && home.tokens() == first, "{}", text(&refused));
     fails(
         &home.renew_with("curl", PROXY),
         "GitLab's answer has no token, and may have ended the old one; run: factoryup apply\n",
