@@ -74,10 +74,9 @@ fn the_agent_stays_in_its_place(journey: &Journey) {
     assert_eq!(journey.inside("su - agent -c umask"), "0027");
     assert_eq!(journey.inside("getent shadow agent | cut -d: -f2"), "!");
     assert_eq!(journey.inside("systemctl show --property=TasksMax --value user-$(id -u agent).slice"), "4096");
-    assert_eq!(
-        journey.inside("systemctl show -P MemorySwapMax user-$(id -u agent).slice factory-apps.slice"),
-        "1073741824\n\n0"
-    );
+    for (slice, swap) in [("user-$(id -u agent)", "1073741824"), ("factory-apps", "0")] {
+        assert_eq!(journey.inside(&format!("systemctl show -P MemorySwapMax {slice}.slice")), swap, "{slice}");
+    }
     assert_eq!(journey.inside("ls /var/lib/systemd/linger"), "agent\ndeploy");
     // The machine that runs the tests is on a private network: out of reach for the agent, not for others.
     let knock = "timeout 20 bash -c 'echo >/dev/tcp/$(ip route show default | cut -d\" \" -f3)/9' 2>&1 | tail -n 1";
