@@ -41,7 +41,7 @@ impl Secret {
         Self(text)
     }
 
-    /// What somebody else says is a token. It is not registered: its words would be missing from all later output. Once it has shown what
+    /// What another party says is a token. It is not registered: its words would be missing from all later output. Once it has shown what
     /// it is, make a [new](Self::new) one of it.
     pub fn claimed(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))

@@ -2,7 +2,7 @@
 //!
 //! The firewall drops what no rule accepts. So each socket that listens for other machines, and each network that the host forwards
 //! packets for, is compared with the rules that are loaded and with those that come. sshd lets only the operator in, so each other way to
-//! log in is compared with the operator's keys. And an account of a name that factoryup uses may be somebody else's.
+//! log in is compared with the operator's keys. And an account of a name that factoryup uses may belong to another person.
 
 use std::collections::{BTreeMap, BTreeSet};
 

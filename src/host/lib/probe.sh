@@ -255,7 +255,7 @@ in_use() {
 }
 
 # memory: how much there is, which swap is on, and what a file for more would need. The kernel says of `/` that it is no swap, or that it
-# lets nobody turn swap off.
+# does not let swap be turned off.
 memory() {
     section fact
     awk '$1 == "MemTotal:" { print "memory-kib " $2 }' /proc/meminfo

@@ -21,7 +21,7 @@ make_swap() {
     chmod 0600 -- "$1"
 }
 
-# undo_swap PATH UNIT: with too little memory for what is in it, it stays on, and the kernel lets nobody delete it.
+# undo_swap PATH UNIT: with too little memory for what is in it, it stays on, and the kernel does not let it be deleted.
 undo_swap() {
     systemctl disable "$2" || :
     if swap_is_on "$1" && ! swapoff -- "$1"; then
