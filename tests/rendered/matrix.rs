@@ -62,6 +62,7 @@ fn conditions() -> Vec<Condition> {
         ("CLAUDE.md", claude),
         (".claude/", claude),
         (".codex/", codex),
+        (".gitlab/CODEOWNERS", |c| !c.has("free")),
         (".sops.yaml", sops),
         ("docs/procedures/age-keys.md", sops),
         ("docs/procedures/close-inbound-ssh.md", both),
