@@ -73,7 +73,7 @@ quell() {
     set -- "$1" "$number" "$number-$number" $(ranges_of "$1" "$number")
     kill_all "$@" || fail "processes of $1 start faster than they can be ended" || return
     loginctl terminate-user "$1" || :
-    systemctl stop "user@$number.service" || :
+    systemctl stop "user@$number.service" "user-runtime-dir@$number.service" || :
     kill_all "$@"
 }
 
