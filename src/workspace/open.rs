@@ -36,7 +36,8 @@ pub(super) fn text_in(dir: &Path) -> Result<String> {
     Err(crate::repo::bare(dir).unwrap_or_else(|| {
         let error = Error::usage(format!("no {FILE_NAME} in {}", dir.display()));
         let above = dir.canonicalize().ok().and_then(|dir| {
-            dir.ancestors().skip(1).find(|above| above.join(FILE_NAME).is_file()).map(Path::to_path_buf)
+            let is_one = |above: &&Path| above.join(FILE_NAME).is_file() && above.join(".factory").is_dir();
+            dir.ancestors().skip(1).find(is_one).map(Path::to_path_buf)
         });
         if let Some(above) = above {
             let above = above.display().to_string();

@@ -204,7 +204,11 @@ fn a_login_ends_though_a_process_holds_its_messages() {
     options.timeouts.connect = Duration::from_secs(1);
     options.timeouts.handshake = Duration::from_secs(1);
     fs::write(&options.known_hosts, format!("ends {0}\nsilent {0}\n", lab.host.host_key())).unwrap();
-    let leave = format!("setsid sh -c 'echo $$ >>{}; exec sleep 90' </dev/null >/dev/null & ", left.display());
+    // The process is there before its proxy ends or is ended.
+    let leave = format!(
+        "setsid sh -c 'echo $$ >{0}.%n; exec sleep 90' </dev/null >/dev/null & while [ ! -s {0}.%n ]; do sleep 0.01; done; ",
+        left.display()
+    );
     fs::write(
         &config,
         format!("Host ends\n ProxyCommand {leave} exit 1\nHost silent\n ProxyCommand {leave} exec sleep 300\n"),
@@ -218,9 +222,10 @@ fn a_login_ends_though_a_process_holds_its_messages() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{host}: {:?}", begun.elapsed());
         assert_eq!(refused.kind(), Kind::Unreachable, "{host}: {refused}");
     }
-    let left = fs::read_to_string(left).unwrap();
-    let still = |pid: &str| Command::new("kill").arg(pid).status().unwrap().success();
-    assert!(left.lines().count() >= 2 && left.lines().all(still), "{left}");
+    for host in ["ends", "silent"] {
+        let pid = fs::read_to_string(left.with_extension(host)).unwrap();
+        assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success(), "{host}: {pid}");
+    }
 }
 
 /// A plan is a login, and a command or two.

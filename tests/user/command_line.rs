@@ -68,6 +68,7 @@ fn below_a_control_repo_it_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().canonicalize().unwrap().join("my factory");
     fs::create_dir_all(repo.join("docs")).unwrap();
+    fs::create_dir(repo.join(".factory")).unwrap();
     fs::write(repo.join("factory.toml"), "schema = 1\n").unwrap();
     let said = error(&repo.join("docs"), 64, &["--json", "plan"]).to_string();
     assert!(said.contains(&format!("add: --dir '{}'", repo.display())), "{said}");
