@@ -168,7 +168,9 @@ fn what_needs_a_licence_is_not_there_without() {
     let Some(free) = Plane::with(|options| options.edition = Edition::Ee) else { return };
     let project = free.project("control");
     let at = |path: &str| format!("/projects/{project}{path}");
-    assert_eq!(free.get(&at("/protected_environments")).status, 404);
+    // These are listed without one, too.
+    assert_eq!(free.get(&at("/protected_environments")).body, json!([]));
+    assert_eq!(free.get(&at("/push_rule")).status, 404);
     assert_eq!(free.get(&at("/approval_rules")).status, 404);
     let person = json!({"name": "main", "allowed_to_push": [{"user_id": 2}]});
     let rule = free.post(&at("/protected_branches"), &person);
