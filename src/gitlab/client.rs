@@ -23,7 +23,7 @@ pub(super) struct Client {
     transport: Transport,
     token: Secret,
     who: &'static str,
-    /// Whether the token is one only by somebody else's word.
+    /// Whether only another party says that the token is one; see [`Secret::claimed`].
     is_claimed: bool,
     policy: Policy,
 }

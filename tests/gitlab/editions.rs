@@ -129,23 +129,6 @@ fn broken(proofs: &[Proof]) -> Vec<String> {
     proofs.iter().filter(|proof| !proof.held).map(|proof| format!("{}: {}", proof.claim, proof.detail)).collect()
 }
 
-/// Nothing is tried that no promise of the tier names, and where all accounts are there, each of its promises is tried.
-fn promised(case: &Case, proofs: &[Proof]) {
-    let tier = if case.tier == Premium { factoryup::factory::Tier::Premium } else { factoryup::factory::Tier::Free };
-    let claims: Vec<_> = factoryup::factory::promises(tier).flat_map(|promise| promise.tried).collect();
-    let is = |proof: &Proof, claim: &str| {
-        let of_agent = proof.claim.replacen("the agent's desk account", "the agent", 1);
-        let begins = claim.strip_suffix('…').is_some_and(|begin| of_agent.starts_with(begin));
-        begins || proof.claim == claim || of_agent == claim
-    };
-    for proof in proofs {
-        assert!(claims.iter().any(|claim| is(proof, claim)), "{tier:?} promises nothing of this: {}", proof.claim);
-    }
-    for claim in claims.iter().filter(|_| case.plan == OF_PROJECT) {
-        assert!(proofs.iter().any(|proof| is(proof, claim)), "{tier:?} promises what is not tried: {claim}");
-    }
-}
-
 #[test]
 fn every_gitlab_is_handed_off_left_alone_and_proved() {
     for case in CASES {
@@ -160,7 +143,7 @@ fn every_gitlab_is_handed_off_left_alone_and_proved() {
         assert!(outcome.is_ok(), "{what}: {outcome:?}, {:#?}", broken(&proofs));
         assert!(proofs.len() > 20 && broken(&proofs).is_empty(), "{what}: {proofs:#?}");
 
-        promised(case, &proofs);
+        super::tiers::promised(case.tier, case.plan == OF_PROJECT, &proofs);
         drop(proofs);
 
         situation.plane.stand_in.clear_log();

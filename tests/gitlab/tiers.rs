@@ -16,6 +16,23 @@ fn done(got: &Got) {
     assert!((200..300).contains(&got.status), "{} {}", got.status, got.body);
 }
 
+/// Nothing is tried that no promise of the tier names, and with all accounts in the project, each of its promises is tried.
+pub fn promised(tier: Tier, has_all_accounts: bool, proofs: &[Proof]) {
+    let tier = if tier == Tier::Premium { factoryup::factory::Tier::Premium } else { factoryup::factory::Tier::Free };
+    let claims: Vec<_> = factoryup::factory::promises(tier).flat_map(|promise| promise.tried).collect();
+    let is = |proof: &Proof, claim: &str| {
+        let of_agent = proof.claim.replacen("the agent's desk account", "the agent", 1);
+        let begins = claim.strip_suffix('…').is_some_and(|begin| of_agent.starts_with(begin));
+        begins || proof.claim == claim || of_agent == claim
+    };
+    for proof in proofs {
+        assert!(claims.iter().any(|claim| is(proof, claim)), "{tier:?} promises nothing of this: {}", proof.claim);
+    }
+    for claim in claims.iter().filter(|_| has_all_accounts) {
+        assert!(proofs.iter().any(|proof| is(proof, claim)), "{tier:?} promises what is not tried: {claim}");
+    }
+}
+
 fn rule(s: &Situation) -> Value {
     let all = s.get("/approval_rules");
     all.as_array().unwrap().iter().find(|rule| rule["name"] == "factoryup: owner").unwrap().clone()

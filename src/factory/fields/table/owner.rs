@@ -267,7 +267,7 @@ pub(super) const OWNER: &[Field] = &[
         prompt: "Record changes with auditd",
         help: "Whether auditd records changes to accounts, sudo, SSH and the factory's settings",
         explain: "sudo and su report each call to auditd, too. auditd keeps 40 MB of logs, and makes \
-                  each system call on the host a little slower. Rules that the host has stay. It needs a kernel of its own, not a container.",
+                  each system call on the host a little slower. Rules that the host has stay. A container cannot have it.",
         example: "true",
         kind: ValueKind::Bool,
         default: Some("false"),
