@@ -164,14 +164,27 @@ fn by_way_of_the_edge(app: &App<'_>) {
     assert_eq!(journey.inside("stat -c %U:%a /run/factory-edge"), "root:700");
 }
 
+/// Asks root by hand.
+const ASK: &str = r#"exec python3 -c '
+import socket
+root = socket.socket(socket.AF_UNIX)
+root.connect("/run/factory-deploy/socket")
+root.sendall(open("/home/deploy/lines", "rb").read())
+root.shutdown(socket.SHUT_WR)
+print(root.makefile().read(), end="")
+'"#;
+
 fn from_a_deployment(app: &App<'_>) {
     for deed in [
         "sudo -n id",
         "sudo -n -u agent id",
         "sudo -n /usr/local/sbin/factory-runner status",
-        "sudo -n PATH=/home/deploy /usr/local/sbin/factory-deploy status shop",
-        "sudo -n -E /usr/local/sbin/factory-deploy status shop",
-        "sudo -n /usr/local/sbin/factory-deploy remove",
+        "sudo -n /usr/local/sbin/factory-deploy status shop",
+        "/usr/local/sbin/factory-deploy status site",
+        "/usr/local/sbin/factory-deploy settings site <.factory/app.conf",
+        "/usr/local/sbin/factory-deploy remove",
+        "/usr/local/sbin/factory-deploy open site",
+        "/usr/local/sbin/factory-deploy answer site",
         "cat /srv/apps/shop-staging/env",
         "ls /srv/apps/shop",
         "touch /srv/apps/planted",
@@ -183,9 +196,25 @@ fn from_a_deployment(app: &App<'_>) {
         let output = app.deploy(deed);
         assert!(!output.status.success(), "{deed}: {}", text(&output));
     }
-    let listed = app.journey.inside("sudo -l -U deploy");
-    let rules: Vec<_> = listed.lines().map(str::trim).filter(|line| line.starts_with('(')).collect();
-    assert_eq!(rules.last(), Some(&"(root) NOPASSWD: /usr/local/sbin/factory-deploy"), "{listed}");
+    // What goes around the program reaches no further.
+    for (lines, wanted) in [
+        ("argument=remove\n\n", "exit 77\n"),
+        ("argument=answer\nargument=shop\n\n", "exit 77\n"),
+        ("argument=status\nargument=site\n\n", "exit 77\n"),
+        ("argument=status\nargument=shop\nargument=\nargument=x\n\n", "exit 64\n"),
+        ("LD_PRELOAD=/x\nPATH=/home/deploy\nSUDO_USER=ada\nCI_JOB_URL\nargument=status\nargument=shop\n\n", "exit 0\n"),
+        ("argument=rollback\nargument=shop\n", "exit 77\n"),
+        ("argument=settings\nargument=shop\nFACTORY_DEPLOY_BYTES=20\n\nTOKEN=1\n", "exit 65\n"),
+        ("", "exit 77\n"),
+    ] {
+        fs::write(app.journey.host.rootfs().join("home/deploy/lines"), lines).unwrap();
+        let said = passed(&app.deploy(ASK));
+        assert!(said.ends_with(wanted), "{lines:?}: {said}");
+    }
+    // In a shell of deploy's there is no door.
+    let outside = "cd /; runuser -u deploy -- sh -c '/usr/local/sbin/factory-deploy status shop; ls /run/factory-deploy' 2>&1 || true";
+    let said = app.journey.inside(outside);
+    assert!(said.contains("this takes root") && said.contains("Permission denied"), "{said}");
 }
 
 /// What the program gets from whoever calls it becomes part of paths, units and configuration.
@@ -194,10 +223,10 @@ fn hostile_arguments(site: &App<'_>, shop: &App<'_>) {
     let before = shop.journey.inside(look);
     let artifact = "/home/deploy/shop/.factory/dist/shop-1.1.0.tar.gz";
     for (words, wanted) in [
-        ("status ../shop", 64),
+        ("status ../shop", 77),
         ("status \"shop\n../x\"", 64),
         ("status \"../x\nshop\"", 64),
-        ("status -h", 64),
+        ("status -h", 77),
         ("status shop ../x", 64),
         ("status shop \"staging\n../x\"", 64),
         ("status shop -x", 64),
@@ -209,14 +238,14 @@ fn hostile_arguments(site: &App<'_>, shop: &App<'_>) {
         ("install shop \"1\n../x\"", 64),
         ("install shop -1", 64),
         ("install shop 2 nowhere", 64),
-        ("install other 2", 65),
-        ("install site 2", 65),
+        ("install other 2", 77),
+        ("install site 2", 77),
         ("install shop", 64),
-        ("settings other/../shop", 64),
+        ("settings other/../shop", 77),
         ("sh", 64),
         ("", 64),
     ] {
-        let output = shop.deploy(&format!("sudo -n /usr/local/sbin/factory-deploy {words} <{artifact}"));
+        let output = shop.deploy(&format!("/usr/local/sbin/factory-deploy {words} <{artifact}"));
         code(&output, wanted);
         assert_eq!(shop.journey.inside(look), before, "{words}");
     }

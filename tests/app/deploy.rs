@@ -1,4 +1,4 @@
-//! Releases on a real host: deployed as the user `deploy`, as the protected runner does it, by the program that it may run as root.
+//! Releases on a real host: deployed as a job of the trusted runner does it, by the program that it can ask root for.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,9 +16,9 @@ use crate::scaffold::{KINDS, git, made, ready, run};
 use crate::support::{self, lab};
 use crate::switch;
 
-/// What systemd makes for each service of the system that runs as this user, and a runner therefore has.
-const AS_DEPLOY: &str = "cd /home/deploy && exec runuser -u deploy -- env -i HOME=/home/deploy USER=deploy LOGNAME=deploy \
-                         PATH=/usr/local/bin:/usr/bin:/bin";
+/// A command in the checkout of an application, as a job on its trusted runner has it: as `deploy`, with the application's door alone.
+const AS_JOB: &str = "mount --bind /run/factory-deploy/$0 /run/factory-deploy && cd /home/deploy/$0 && \
+     exec runuser -u deploy -- env -i HOME=/home/deploy USER=deploy LOGNAME=deploy PATH=/usr/local/bin:/usr/bin:/bin sh -c \"$1\"";
 
 /// An application's repo here, and its checkout on the host.
 pub(crate) struct App<'a> {
@@ -41,11 +41,11 @@ impl App<'_> {
         self.journey.inside(&format!("chown -R deploy: /home/deploy/{}", self.name));
     }
 
-    /// Runs a shell command as `deploy` in the checkout.
+    /// Runs a shell command in the checkout, as a job.
     pub(crate) fn deploy(&self, command: &str) -> Output {
         let name = self.name;
-        let program = format!("{AS_DEPLOY} sh -c 'cd {name} && {command}'");
-        self.journey.host.run_inside(&["sh", "-c", &program]).unwrap()
+        self.journey.inside(&format!("test -S /run/factory-deploy/{name}/socket || factory-deploy open {name}"));
+        self.journey.host.run_inside(&["unshare", "--mount", "sh", "-c", AS_JOB, self.name, command]).unwrap()
     }
 
     pub(crate) fn install(&self, version: &str) -> Output {

@@ -12,9 +12,9 @@ use crate::levels::METADATA;
 use crate::revert::revert;
 use crate::support::{lab, make_program};
 
-/// In place of GitLab Runner, which cannot be downloaded here. It obeys the configuration as GitLab documents it: a shell executor that
-/// runs jobs as the user of `--user`, or a custom executor with its three programs. A job is a file in `/root/jobs/RUNNER/`; `NAME.log`
-/// is what it said, `NAME.code` its exit code. `NAME.cancel` cancels it.
+/// In place of GitLab Runner, which cannot be downloaded here. It obeys the configuration as GitLab documents it: a custom executor with
+/// its three programs. A job is a file in `/root/jobs/RUNNER/`; `NAME.log` is what it said, `NAME.code` its exit code. `NAME.cancel`
+/// cancels it.
 const RUNNER: &str = r#"#!/usr/bin/python3
 import os, pathlib, signal, subprocess, sys, tempfile, time, tomllib
 
@@ -26,11 +26,6 @@ jobs = pathlib.Path("/root/jobs", runner["name"])
 jobs.mkdir(parents=True, exist_ok=True)
 stop = []
 signal.signal(signal.SIGQUIT, lambda *_: stop.append(1))
-
-def shell(job, log):
-    user = sys.argv[sys.argv.index("--user") + 1]
-    command = ["su", "-s", "/bin/bash", user, "-c", "bash --login"]
-    return subprocess.run(command, stdin=job.open(), stdout=log, stderr=log).returncode
 
 def custom(job, log):
     own = runner["custom"]
@@ -68,7 +63,7 @@ while not stop:
         # GitLab hands a job out once.
         job = job.rename(job.with_suffix(".taken"))
         with job.with_suffix(".log").open("wb", buffering=0) as log:
-            code = {"shell": shell, "custom": custom}[runner["executor"]](job, log)
+            code = custom(job, log)
         job.with_suffix(".code.new").write_text(str(code))
         job.with_suffix(".code.new").rename(job.with_suffix(".code"))
     time.sleep(0.05)
@@ -86,7 +81,9 @@ for path in /home/deploy/private /srv/apps/shop/env /etc/factory/runner-build-sh
     cat $path
 done 2>/dev/null
 ls /home/deploy >/dev/null 2>&1 && echo "open: /home/deploy"
-pgrep -u deploy -u root -a | sed 's/^/reaches process /'
+pgrep -u deploy -af 'sleep 43' | sed 's/^/reaches process /'
+ls /run/factory-deploy >/dev/null 2>&1 && echo "open: doors $(ls /run/factory-deploy)"
+perl -MIO::Socket::UNIX -e 'exit !IO::Socket::UNIX->new("/run/factory-deploy/socket")' && echo "open: its door"
 gateway=$(ip route show default | cut -d ' ' -f 3)
 timeout 9 bash -c "echo >/dev/tcp/$gateway/9" 2>&1 | grep -q refused && echo "reaches the network $gateway"
 timeout 9 bash -c "echo >/dev/tcp/169.254.169.254/80" 2>&1 | grep -q 'No route to host' || echo "reaches the metadata"
@@ -191,15 +188,18 @@ fn attacks_fail(mut journey: Journey) {
     give(journey, "build-blog", "long", &format!("echo {0} >~/private; export OTHER={0}; sleep 4302", CANARIES[3]));
     journey.wait_until("pgrep -u factory-build -xf 'sleep 4302'");
 
-    // The attack works where nothing stands against it: as builds ran before, among deployments.
-    let (said, _) = done(journey, "trusted-shop", "attack", attack);
+    // The attack works where nothing stands against it: as deployments ran before, in a shell.
+    fs::write(journey.host.rootfs().join("root/attack"), attack).unwrap();
+    let said = journey.inside("cd; runuser -u deploy -- bash --login </root/attack 2>&1 || true");
     assert!(CANARIES[..3].iter().all(|canary| said.contains(canary)), "{said}");
     assert!(
         ["planted in /home/deploy", "reaches process", "reaches the network"].iter().all(|deed| said.contains(deed)),
         "{said}"
     );
+    assert!(!said.contains("door"), "{said}");
     assert_eq!(journey.inside("pgrep -u deploy -xfc 'sleep 4301'"), "1");
-    journey.inside("pkill -xf 'sleep 4301'; rm -f /home/deploy/planted /var/tmp/planted /dev/shm/planted /tmp/planted");
+    journey.inside("pkill -xf 'sleep 4301'; cd /home/deploy; rm -rf planted .bashrc .profile .gitconfig .git setuid");
+    journey.inside("rm -f /var/tmp/planted /dev/shm/planted /tmp/planted");
 
     let before = traces(journey);
     for (runner, user, round) in [
@@ -207,6 +207,8 @@ fn attacks_fail(mut journey: Journey) {
         ("build-shop", "factory-build", "second"),
         ("trusted", "factory-ci", "first"),
         ("trusted", "factory-ci", "second"),
+        ("trusted-shop", "deploy", "first"),
+        ("trusted-shop", "deploy", "second"),
     ] {
         let (said, code) = done(journey, runner, round, attack);
         assert_eq!(code, "7", "{said}");
@@ -219,7 +221,10 @@ fn attacks_fail(mut journey: Journey) {
             .lines()
             .filter(|line| ["canary", "open:", "planted in", "reaches"].iter().any(|word| line.contains(word)))
             .collect();
-        assert_eq!(got, [""; 0], "{runner} {round}: {said}");
+        // That home is a new one. Applications of an earlier version run as deploy too, and have neighbors.
+        let network = format!("reaches the network {gateway}");
+        let own = ["open: /home/deploy", "open: its door", &network, "planted in /home/deploy"];
+        assert_eq!(got, if user == "deploy" { &own[..] } else { &[] }, "{runner} {round}: {said}");
         assert!(said.contains("GitLab answers"), "{runner}: {said}");
         // The stage after it has the work folder, and nothing that runs.
         assert!(
@@ -234,6 +239,12 @@ fn attacks_fail(mut journey: Journey) {
     let limits = "systemctl show -P Slice factory-job-build-blog; systemctl show -P ActiveState -P TasksMax factory-builds.slice";
     assert_eq!(journey.inside(limits), "factory-builds.slice\n4096\nactive");
 
+    // It asks for its own application's releases, and for nothing else.
+    let ask = "/usr/local/sbin/factory-deploy";
+    let (said, code) = done(journey, "trusted-shop", "own", &format!("{ask} status shop"));
+    assert!(code == "69" && said.contains("an earlier version deployed there"), "{code}: {said}");
+    let (said, code) = done(journey, "trusted-shop", "other", &format!("{ask} status blog"));
+    assert!(code == "77" && said.contains("its own releases alone"), "{code}: {said}");
     a_job_that_is_canceled_ends(journey);
     a_trusted_job_keeps_its_state(journey);
     journey.inside("pkill -u deploy -xf 'sleep 4300'");
@@ -246,10 +257,10 @@ fn attacks_fail(mut journey: Journey) {
 /// All that belongs to the users, or was planted, and what runs as them but the other application's build.
 fn traces(journey: &Journey) -> String {
     journey.inside(
-        "find / /dev/shm /dev/mqueue /run /tmp -xdev \\( -user factory-build -o -user factory-ci -o -name planted \\) \
+        "find / /dev/shm /dev/mqueue /run /tmp -xdev \\( -user factory-build -o -user factory-ci -o -user deploy -o -name planted \\) \
          ! -path '/var/lib/factory-jobs/build-blog*' ! -path '/proc/*' -printf '%p %m\n' 2>/dev/null | sort -u; \
-         ps -u factory-build,factory-ci -o args= | grep -v 4302 | grep -v '^bash$' | grep -v defunct; \
-         ls /var/lib/factory-jobs; systemctl list-units --all --plain --no-legend 'factory-job-build-shop*' 'factory-job-trusted*'; true",
+         ps -u factory-build,factory-ci,deploy -o args= | grep -v 4302 | grep -v '^bash$' | grep -v defunct; \
+         ls /var/lib/factory-jobs; systemctl list-units --all --plain --no-legend 'factory-job-build-shop*' 'factory-job-trusted*' 'factory-deploy-*@*'; true",
     )
 }
 

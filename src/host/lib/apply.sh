@@ -158,7 +158,7 @@ give_up() {
 watch_apt() {
     : >"$WORK/apt-status"
     tail -n +1 -f -s 0.2 --pid=$$ "$WORK/apt-status" </dev/null 2>/dev/null 9>&- |
-        sed -n -u -e '/^end:/q' -e 's/[[:cntrl:]]/ /g' -e 's/["\\]/\\&/g' -e 's/.*/{"event":"apt","line":"&"}/p' 2>/dev/null 9>&- &
+        stdbuf -oL sed -n -e '/^end:/q' -e 's/[[:cntrl:]]/ /g' -e 's/["\\]/\\&/g' -e 's/.*/{"event":"apt","line":"&"}/p' 2>/dev/null 9>&- &
     watcher=$!
 }
 

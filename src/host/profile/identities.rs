@@ -4,7 +4,7 @@ use super::Wishes;
 use crate::factory::{RunnerKind, Sudo};
 use crate::host::accounts::{AGENT, BUILD, CI, DEPLOY, LOGIN_GROUP, RUNNER, WORKERS};
 use crate::host::resources::{
-    AuthorizedKey, DEPLOYER, Directory, File, Group, PasswordWish, Resource, SubordinateIds, Then, User, key_parts,
+    AuthorizedKey, Directory, File, Group, PasswordWish, Resource, SubordinateIds, Then, User, key_parts,
 };
 use crate::host::word::HostPath;
 
@@ -97,11 +97,6 @@ fn add_operator(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     for worker in WORKERS {
         rules += &format!("{worker} ALL=(ALL:ALL) !ALL\n");
     }
-    // Who started a deployment, and where, goes into the evidence. It is data, and decides nothing.
-    rules += &format!(
-        "{DEPLOY} ALL=(root) NOPASSWD: {DEPLOYER}\n\
-         Defaults!{DEPLOYER} env_keep += \"GITLAB_USER_LOGIN CI_COMMIT_SHA CI_PIPELINE_URL CI_JOB_URL\"\n"
-    );
     resources.push(Box::new(File::system(LAST_SUDOERS, rules).mode("440").checked_by(&["visudo", "-cqf"])));
     resources.push(Box::new(home(&name, "", "700")));
     let keys: Vec<_> = host.authorized_keys.iter().filter(|key| key_parts(key).is_some()).collect();

@@ -13,12 +13,13 @@ use crate::plan::Proof;
 const PROGRAM: &str = include_str!("agent.py");
 
 /// What is root's or holds secrets, beside the homes of others.
-const CLOSED: [&str; 7] = [
+const CLOSED: [&str; 8] = [
     "/root",
     "/var/lib/factoryup",
     "/var/lib/factory-jobs",
     "/etc/shadow",
     "/srv/apps",
+    "/run/factory-deploy",
     "/etc/factory/runner-trusted-token",
     "/etc/factory/runner-untrusted-token",
 ];

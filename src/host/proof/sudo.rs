@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use super::{Said, cannot_tell, proof};
 use crate::factory::Sudo;
-use crate::host::accounts::DEPLOY;
-use crate::host::resources::DEPLOYER;
 use crate::plan::Proof;
 
 /// One rule of a listing, such as `(ALL : ALL) NOPASSWD: ALL`.
@@ -25,11 +23,6 @@ impl<'a> Rule<'a> {
             rest = after;
         }
         Some(Self { text, runas, commands: rest.trim() })
-    }
-
-    /// Whether it is the one that lets the deployments of applications start the program that makes them, as root and with nothing else.
-    fn is_deployment(&self, user: &str) -> bool {
-        user == DEPLOY && self.runas == "root" && self.commands == DEPLOYER
     }
 
     /// Whether it is about every command as every user, so that the rules before it do not count.
@@ -72,8 +65,7 @@ pub(super) fn without_effect(said: &Said, workers: &[&str]) -> Vec<String> {
     let mut notes = Vec::new();
     for user in workers {
         let all: Vec<Rule<'_>> = said.of(&format!("sudo:{user}")).iter().filter_map(|line| Rule::read(line)).collect();
-        let allowed: Vec<&Rule<'_>> =
-            all.iter().filter(|rule| rule.commands != "!ALL" && !rule.is_deployment(user)).collect();
+        let allowed: Vec<&Rule<'_>> = all.iter().filter(|rule| rule.commands != "!ALL").collect();
         if of_worker(said, user).held && !allowed.is_empty() {
             let listed: Vec<&str> = allowed.iter().map(|rule| rule.text).collect();
             notes.push(format!(
@@ -87,23 +79,14 @@ pub(super) fn without_effect(said: &Said, workers: &[&str]) -> Vec<String> {
 }
 
 fn of_worker(said: &Said, user: &str) -> Proof {
-    let claim = match user {
-        DEPLOY => format!("{user} can use sudo for {DEPLOYER} only"),
-        _ => format!("{user} cannot use sudo"),
-    };
+    let claim = format!("{user} cannot use sudo");
     let rules = match rules(said, user) {
         Ok(rules) => rules,
         Err(why) => return cannot_tell(claim, why),
     };
-    let allowed: Vec<&Rule<'_>> =
-        rules.iter().filter(|rule| rule.commands != "!ALL" && !rule.is_deployment(user)).collect();
+    let allowed: Vec<&Rule<'_>> = rules.iter().filter(|rule| rule.commands != "!ALL").collect();
     if allowed.is_empty() {
-        let can_deploy = rules.iter().any(|rule| rule.is_deployment(user));
-        return match (user, can_deploy) {
-            (DEPLOY, false) => proof(claim, false, format!("sudo -l -U {user} does not list it")),
-            (DEPLOY, true) => proof(claim, true, format!("sudo -l -U {user} lists nothing else that is allowed")),
-            _ => proof(claim, true, format!("sudo -l -U {user} lists nothing that is allowed")),
-        };
+        return proof(claim, true, format!("sudo -l -U {user} lists nothing that is allowed"));
     }
     let listed: Vec<&str> = allowed.iter().map(|rule| rule.text).collect();
     proof(claim, false, format!("sudo allows {user}: {}{}", listed.join("; "), places(said, user, &allowed)))
@@ -183,20 +166,6 @@ mod tests {
             worker(&[free, none]) && !worker(&[none, free]) && !worker(&[free]) && !worker(&["    (root) /bin/sh"])
         );
         assert!(!of_worker(&Said::default(), "ops").held);
-        let deploy = |lines: &[&str]| {
-            let mut said = said(lines);
-            said.0.insert("sudo:deploy".into(), said.of("sudo:ops").to_vec());
-            of_worker(&said, "deploy").held
-        };
-        let program = "    (root) NOPASSWD: /usr/local/sbin/factory-deploy";
-        assert!(
-            deploy(&[none, program])
-                && !deploy(&[program, none])
-                && !deploy(&[free, none])
-                && !worker(&[none, program])
-        );
-        assert!(!deploy(&[none, program, "    (root) NOPASSWD: /bin/sh"]));
-        assert!(!deploy(&[none, "    (root) NOPASSWD: /usr/local/sbin/factory-deploy, /bin/sh"]));
         let broken = of_operator(&said(&[free]), "ops", Sudo::Password).detail;
         assert!(broken.contains("/etc/sudoers.d/90-cloud-init-users:3:"), "{broken}");
     }
