@@ -207,14 +207,21 @@ latest() { # sets $version to the newest release, from its own list of checksums
 
 download() { # URL FILE
 	say "Downloading $1"
-	# Less than 1000 bytes a second for 20 seconds is a stall.
-	curl -q --proto "$protocols" --tlsv1.2 -fsSL --netrc-optional --retry 2 --retry-max-time 20 --connect-timeout 20 \
-		--speed-limit 1000 --speed-time 20 --max-filesize 200000000 -o "$2" -- "$1" || {
+	tries=1 progress=-s
+	case $2 in */archive) [ -n "$quiet" ] || [ ! -t 2 ] || progress=-# ;; esac
+	# Less than 1000 bytes a second for 20 seconds is a stall. What a broken line or a stall left is continued.
+	until curl -q --proto "$protocols" --tlsv1.2 $progress -fSL --netrc-optional --retry 2 --retry-max-time 20 --connect-timeout 20 \
+		--speed-limit 1000 --speed-time 20 --max-filesize 200000000 -C - -o "$2" -- "$1"; do
 		code=$?
 		by_signal $code
-		[ $code != 23 ] || die 73 "cannot write $2"
-		die 69 "cannot download $1"
-	}
+		case $code-$tries in
+		23-*) die 73 "cannot write $2" ;;
+		18-[12] | 28-[12] | 56-[12] | 92-[12]) ;;
+		33-[12]) rm -f "$2" ;; # That server cannot continue.
+		*) die 69 "cannot download $1" ;;
+		esac
+		tries=$((tries + 1))
+	done
 }
 
 unpack() { # ARCHIVE NAME: one member, through a pipe, so that no name inside can choose where it lands

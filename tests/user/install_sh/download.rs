@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -190,6 +190,58 @@ fn gives_up_on_a_download_that_stalls() {
     assert!(begun.elapsed() >= Duration::from_secs(15), "a slow line is no stall");
     assert_eq!(machine.files(), []);
     server.join().unwrap();
+}
+
+#[test]
+fn a_download_that_breaks_is_continued_where_it_broke() {
+    if !tools_are_there() {
+        return;
+    }
+    for continues in [true, false] {
+        let (machine, _) = machine("dash");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+        let release = machine.path("dist/v0.1.0");
+        let server = std::thread::spawn(move || {
+            let (mut asked, mut broken) = (Vec::new(), false);
+            for client in listener.incoming() {
+                let mut client = client.unwrap();
+                let mut lines = BufReader::new(client.try_clone().unwrap()).lines().map_while(Result::ok);
+                let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
+                if path == "/end" {
+                    break;
+                }
+                let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+                let from = head.iter().find_map(|line| line.strip_prefix("Range: bytes=")).map(str::to_owned);
+                let bytes = fs::read(release.join(path.rsplit('/').next().unwrap())).unwrap();
+                let start: usize = from.as_ref().map_or(0, |from| from.trim_end_matches('-').parse().unwrap());
+                let answer = if start > 0 && continues {
+                    let range = format!("Content-Range: bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+                    format!("206 Partial Content\r\n{range}\r\nContent-Length: {}", bytes.len() - start)
+                } else {
+                    format!("200 OK\r\nContent-Length: {}", bytes.len())
+                };
+                let mut body = &bytes[if continues { start } else { 0 }..];
+                if path.ends_with(".tar.gz") {
+                    asked.push(from);
+                    if !std::mem::replace(&mut broken, true) {
+                        body = &body[..body.len() / 2];
+                    }
+                }
+                // One that cannot continue is hung up on.
+                let _ = write!(client, "HTTP/1.1 {answer}\r\nConnection: close\r\n\r\n")
+                    .and_then(|()| client.write_all(body));
+            }
+            asked
+        });
+        let archive = fs::metadata(machine.path("dist/v0.1.0").join(archive_name())).unwrap().len();
+        machine.run(&["--yes", "--allow-http", "--base-url", &url]).expect(0).prints("Checksum matches");
+        let mut last = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+        last.write_all(b"GET /end HTTP/1.1\r\n\r\n").unwrap();
+        let half = Some(format!("{}-", archive / 2));
+        let asked = server.join().unwrap();
+        assert_eq!(asked, if continues { vec![None, half] } else { vec![None, half, None] });
+    }
 }
 
 #[test]
