@@ -1,6 +1,6 @@
 //! The `factoryup` binary: parse, run, turn the error into an exit code.
 
-use std::panic::{AssertUnwindSafe, PanicHookInfo};
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -14,17 +14,15 @@ use factoryup::ui::{Settings, Ui, prompt};
 use factoryup::{Error, Kind, interrupt, process, secret, trace};
 use serde_json::json;
 
-/// Whether some thread panicked, and that was said.
+/// Whether a thread panicked.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     process::leave_no_core_dump();
-    say_panics(Ui::new(Settings { json: asks_for_json(), ..Settings::default() }).into());
-    // What the run owns is dropped on a panic too: a lock is released, a disposable host ends.
-    let code = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_default();
+    end_on_panic(Ui::new(Settings { json: asks_for_json(), ..Settings::default() }).into());
+    let code = run();
     secret::forget_all();
-    // The panic of another thread does not end this one, but the work is not done.
-    ExitCode::from(if PANICKED.load(Ordering::SeqCst) { Kind::Internal.exit_code() } else { code })
+    ExitCode::from(code)
 }
 
 fn run() -> u8 {
@@ -33,7 +31,7 @@ fn run() -> u8 {
         Err(error) => return usage(&error),
     };
     let ui = Arc::new(Ui::new(cli.settings()));
-    say_panics(Arc::clone(&ui));
+    end_on_panic(Arc::clone(&ui));
     let (to_say, to_end) = (Arc::clone(&ui), Arc::clone(&ui));
     let watching = interrupt::watch(move |text| to_say.warn(text), move |error| end(to_end, error));
     let result = watching.and_then(|()| cli.run(&ui));
@@ -43,8 +41,6 @@ fn run() -> u8 {
     }
     match result {
         Ok(ending) => ending.exit_code(),
-        // A run says one error, and this one follows from the panic of a thread.
-        Err(error) if PANICKED.load(Ordering::SeqCst) => error.kind().exit_code(),
         Err(error) => ui.fail(&error),
     }
 }
@@ -79,18 +75,17 @@ fn asks_for_json() -> bool {
     std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
-/// Has the first panic said as the internal error that it is: with `--json` as one event, and without secrets.
-fn say_panics(ui: Arc<Ui>) {
+/// Ends the process on the first panic of any thread, as the internal error that it is: with `--json` as one event, and without secrets.
+///
+/// A release aborts on a panic, so that nothing would unwind. Every build therefore ends here, as on a second Ctrl-C, and the tests see
+/// what users see. What must not outlive the process has a keeper of its own; see [`interrupt`].
+fn end_on_panic(ui: Arc<Ui>) {
     std::panic::set_hook(Box::new(move |panic| {
-        prompt::restore();
-        if !PANICKED.swap(true, Ordering::SeqCst) {
-            say_soon(Arc::clone(&ui), fault(panic));
+        while PANICKED.swap(true, Ordering::SeqCst) {
+            // The first one is being said.
+            thread::park();
         }
-        // A build that aborts would end by a signal instead of the documented exit code.
-        #[allow(clippy::exit)]
-        if cfg!(panic = "abort") {
-            std::process::exit(Kind::Internal.exit_code().into());
-        }
+        end(Arc::clone(&ui), fault(panic));
     }));
 }
 
@@ -103,23 +98,18 @@ fn fault(panic: &PanicHookInfo<'_>) -> Error {
         .hint("run the command again; it reads the current state first")
 }
 
-/// Ends an interrupted process.
+/// Ends the process after it said why; not for long, since nobody may be reading any more, and a thread that panicked may hold the stream.
 #[allow(clippy::exit)]
 fn end(ui: Arc<Ui>, error: Error) {
     prompt::restore();
-    ended(Err(&error));
     let code = error.kind().exit_code();
-    say_soon(ui, error);
-    secret::forget_all();
-    std::process::exit(code.into())
-}
-
-/// Says why the process ends; not for long, since nobody may be reading any more, and a thread that panicked may hold the stream.
-fn say_soon(ui: Arc<Ui>, error: Error) {
     let (said, heard) = mpsc::channel();
     thread::spawn(move || {
+        ended(Err(&error));
         ui.fail(&error);
+        secret::forget_all();
         let _ = said.send(());
     });
     let _ = heard.recv_timeout(Duration::from_millis(400));
+    std::process::exit(code.into())
 }
