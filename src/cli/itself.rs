@@ -130,7 +130,16 @@ fn installer(folder: &Path, words: &[String]) -> Result<Ending> {
     };
     let said = String::from_utf8_lossy(&said);
     let (before, after) = said.split_once("install.sh: error: ").unwrap_or((&said, "the installer failed"));
-    let mut lines = after.lines().chain(before.lines()).map(|line| plain(line.trim()));
-    let error = Error::new(kind, lines.next().unwrap_or_default());
-    Err(lines.filter(|line| !line.is_empty()).fold(error, Error::hint))
+    let mut lines = after.lines().chain(before.lines()).map(|line| plain(line.trim())).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let (unchanged, lines): (Vec<_>, Vec<_>) = lines.partition(|line| line == "Nothing was installed.");
+    let message = first + if unchanged.is_empty() { "" } else { "; nothing was installed" };
+    let (facts, hints): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| is_fact(line));
+    let error = hints.into_iter().fold(Error::new(kind, message), Error::hint);
+    Err(if facts.is_empty() { error } else { error.caused_by(facts.join(", ")) })
+}
+
+/// Whether a line below an error of the installer says why, and not what to do.
+fn is_fact(line: &str) -> bool {
+    line.contains(" says: ") || ["curl: ", "expected ", "got ", "it said: "].iter().any(|begin| line.starts_with(begin))
 }
