@@ -49,6 +49,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Job {
     child: Child,
+    keeper: Child,
     log: PathBuf,
     /// How much of the log was passed on.
     read: u64,
@@ -71,12 +72,27 @@ fn is_kept(name: &str) -> bool {
     !is_secret && (KEPT.contains(&name) || KEPT_TOO.iter().any(|begin| name.starts_with(begin)))
 }
 
+/// A process that ends a process group once this one is gone, however it ended: it waits for the end of a pipe that only this one holds.
+fn keeper(group: u32) -> io::Result<Child> {
+    let mut command = process::command("sh");
+    command.args(["-c", "read -r _; kill -s KILL -- \"-$0\""]).arg(group.to_string());
+    // Ctrl-C goes to a whole process group; the keeper must see its owner go first.
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+}
+
 impl Job {
     /// Starts a command; what it says goes to the file `log`.
     pub(super) fn start(command: &mut Command, log: PathBuf) -> io::Result<Self> {
         let out = File::create(&log)?;
         command.process_group(0).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
-        Ok(Self { child: command.spawn()?, log, read: 0 })
+        let mut child = command.spawn()?;
+        match keeper(child.id()) {
+            Ok(keeper) => Ok(Self { child, keeper, log, read: 0 }),
+            Err(error) => {
+                process::see_off(&mut child);
+                Err(error)
+            }
+        }
     }
 
     /// How it ended, if it did. One whose log is too large is told to end.
@@ -154,5 +170,27 @@ impl Drop for Job {
         }
         self.signal(Signal::KILL);
         let _ = self.child.wait();
+        let _ = self.keeper.kill().and_then(|()| self.keeper.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_started_ends_with_this_process() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut command = process::command("sh");
+        command.args(["-c", "trap '' TERM; sleep 600 & wait"]);
+        let mut job = Job::start(&mut command, temp.path().join("log")).unwrap();
+        assert!(job.ended().unwrap().is_none());
+        // As the kernel closes it for a process that was killed.
+        drop(job.keeper.stdin.take());
+        let begun = Instant::now();
+        while job.ended().unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
