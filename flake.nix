@@ -10,6 +10,9 @@
       inherit (nixpkgs) lib;
       manifest = (lib.importTOML ./Cargo.toml).package;
 
+      # The archives of the last release, for each system; scripts/release writes it.
+      release = if builtins.pathExists ./release.json then lib.importJSON ./release.json else { archives = { }; };
+
       # Without x86_64-darwin, which nixpkgs no longer has: to name it fails even for those on another system.
       forEachSystem =
         outputs:
@@ -82,14 +85,46 @@
             installManPage man/*.1
           '';
 
-          meta = {
-            inherit (manifest) description;
-            license = [
-              lib.licenses.mit
-              lib.licenses.asl20
-            ];
-            mainProgram = "factoryup";
+          meta = meta lib // {
             platforms = lib.platforms.unix;
+          };
+        };
+
+      meta = lib: {
+        inherit (manifest) description;
+        license = [
+          lib.licenses.mit
+          lib.licenses.asl20
+        ];
+        mainProgram = "factoryup";
+      };
+
+      # The program of the last release, which is not compiled here.
+      released =
+        {
+          lib,
+          stdenvNoCC,
+          fetchurl,
+          installShellFiles,
+        }:
+        stdenvNoCC.mkDerivation {
+          pname = "factoryup-bin";
+          inherit (release) version;
+          src = fetchurl release.archives.${stdenvNoCC.hostPlatform.system};
+          sourceRoot = ".";
+          nativeBuildInputs = [ installShellFiles ];
+          # A program for macOS is signed, and each of them is stripped.
+          dontStrip = true;
+
+          installPhase = ''
+            install -D -m 755 factoryup $out/bin/factoryup
+            installShellCompletion --bash completions/factoryup.bash --fish completions/factoryup.fish --zsh completions/_factoryup
+            installManPage man/*.1
+          '';
+
+          meta = meta lib // {
+            platforms = builtins.attrNames release.archives;
+            sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];
           };
         };
     in
@@ -104,6 +139,9 @@
         // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
           # One file without libraries, to copy to any Linux machine.
           static = pkgs.pkgsStatic.callPackage package { };
+        }
+        // lib.optionalAttrs (release.archives ? ${pkgs.stdenv.hostPlatform.system}) {
+          bin = pkgs.callPackage released { };
         }
       );
 

@@ -257,6 +257,53 @@ fn nix_run_builds_and_starts_the_program_and_its_checks_pass() {
     }
 }
 
+#[test]
+fn bin_is_the_program_of_the_last_release() {
+    if !support::available(&["install", "sha256sum", "tar"]) {
+        return;
+    }
+    let Some((folder, flake)) = flake() else { return };
+    let tree = folder.path().join("tree");
+    let files = ["factoryup", "completions/factoryup.bash", "completions/factoryup.fish", "completions/_factoryup"];
+    for file in files.into_iter().chain(["man/factoryup.1"]) {
+        fs::create_dir_all(tree.join(file).parent().unwrap()).unwrap();
+        fs::write(tree.join(file), "#!/bin/sh\necho 'factoryup 0.9.0'\n").unwrap();
+    }
+    let archive = folder.path().join("factoryup-0.9.0.tar.gz");
+    let mut tar = Command::new("tar");
+    tar.arg("-czf").arg(&archive).arg("-C").arg(&tree).args(["factoryup", "completions", "man"]);
+    assert!(tar.status().unwrap().success());
+    let sum = String::from_utf8(Command::new("sha256sum").arg(&archive).output().unwrap().stdout).unwrap();
+    let system = format!("{}-linux", std::env::consts::ARCH);
+    let release = |sum: &str| {
+        let from = json!({"url": format!("file://{}", archive.display()), "sha256": sum});
+        let release = json!({"version": "0.9.0", "archives": {&system: from}});
+        fs::write(flake.folder.join("flake/release.json"), release.to_string()).unwrap();
+        let git = Command::new("git").args(["add", "."]).current_dir(flake.folder.join("flake")).status().unwrap();
+        assert!(git.success());
+    };
+    release(&sum[..64]);
+    flake.check().unwrap_or_else(|complaint| panic!("{complaint}"));
+    assert_eq!(names(&flake.eval("#packages.aarch64-darwin", "builtins.mapAttrs (_: _: 1)")), ["default"]);
+
+    let host = json!({"path": std::env::var("PATH").unwrap(), "home": "/", "cargoHome": "/", "rustupHome": "/"});
+    fs::write(flake.folder.join("nixpkgs/host.json"), host.to_string()).unwrap();
+    let bin = format!("#packages.{system}.bin");
+    let build = || {
+        let here = ["--no-link", "--option", "sandbox", "false", "--option", "build-users-group", ""];
+        flake.command(&["build", &format!(".{bin}")]).args(here).output().unwrap()
+    };
+    let made = build();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = flake.eval(&bin, "package: \"${package}\"");
+    let program = Command::new(Path::new(path.as_str().unwrap()).join("bin/factoryup")).output().unwrap();
+    assert_eq!(String::from_utf8(program.stdout).unwrap(), "factoryup 0.9.0\n");
+
+    release(&"0".repeat(64));
+    let refused = String::from_utf8(build().stderr).unwrap();
+    assert!(refused.contains("hash mismatch"), "{refused}");
+}
+
 /// What the compiler reads besides the modules it finds by itself, as written in the code.
 fn included() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -23,6 +23,7 @@
         optionals = condition: list: if condition then list else [ ];
         optionalString = condition: text: if condition then text else "";
         importTOML = file: builtins.fromTOML (builtins.readFile file);
+        importJSON = file: builtins.fromJSON (builtins.readFile file);
         getExe = drv: "${drv}/bin/${drv.meta.mainProgram}";
         fileset = {
           unions = map (part: if builtins.pathExists part then part else throw "there is no ${toString part}");
@@ -42,6 +43,7 @@
           mit.spdxId = "MIT";
           asl20.spdxId = "Apache-2.0";
         };
+        sourceTypes.binaryNativeCode.shortName = "binaryNativeCode";
         platforms.unix = [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" ];
       };
 
@@ -89,7 +91,7 @@
           onLinux = [ "iproute2" "mmdebstrap" "nftables" ];
 
           checkMeta =
-            { description, license, mainProgram, platforms }@meta:
+            { description, license, mainProgram, platforms, sourceProvenance ? [ ] }@meta:
             builtins.all (one: one ? spdxId) license && strict meta != null;
 
           rustPlatform.buildRustPackage =
@@ -128,19 +130,58 @@
                     exit
                   fi
                   cargo build --quiet --offline --locked ${lib.optionalString buildNoDefaultFeatures "--no-default-features"} ${builtins.concatStringsSep " " cargoBuildFlags}
-                  mkdir -p "$out/bin" "$out/share"
+                  mkdir -p "$out/bin"
                   cp "$CARGO_TARGET_DIR/debug/${pname}" "$out/bin"
-                  installShellCompletion() { for file; do case $file in --*) ;; *) test -s "$file"; cp "$file" "$out/share" ;; esac; done; }
-                  installManPage() { for page; do test -s "$page"; cp "$page" "$out/share"; done; }
+                  ${install}
                   eval "$postInstall"
                 '';
               }
             );
 
+          # As nixpkgs does, in two steps: the archive is downloaded by Nix itself, and what is in it unpacked and installed.
+          fetchurl =
+            { url, sha256 }:
+            derivation {
+              name = baseNameOf url;
+              builder = "builtin:fetchurl";
+              system = "builtin";
+              outputHashMode = "flat";
+              outputHashAlgo = "sha256";
+              outputHash = sha256;
+              preferLocalBuild = true;
+              executable = false;
+              unpack = false;
+              inherit url;
+            };
+
+          stdenvNoCC = {
+            hostPlatform = platform;
+            mkDerivation =
+              { pname, version, src, sourceRoot, nativeBuildInputs, dontStrip, installPhase, meta }@args:
+              assert sourceRoot == "." && dontStrip && packages nativeBuildInputs && checkMeta meta;
+              derive (
+                args
+                // lib.optionalAttrs (host != null) {
+                  build = ''
+                    ${hostEnvironment}
+                    tar -xzf "$src"
+                    ${install}
+                    eval "$installPhase"
+                  '';
+                }
+              );
+          };
+
+          # Those of installShellFiles.
+          install = ''
+            installShellCompletion() { mkdir -p "$out/share"; for file; do case $file in --*) ;; *) test -s "$file"; cp "$file" "$out/share" ;; esac; done; }
+            installManPage() { mkdir -p "$out/share"; for page; do test -s "$page"; cp "$page" "$out/share"; done; }
+          '';
+
           pkgs =
             lib.genAttrs (everywhere ++ lib.optionals isLinux onLinux) (name: derive { inherit name; })
             // {
-              inherit lib rustPlatform;
+              inherit fetchurl lib rustPlatform stdenvNoCC;
               stdenv = {
                 hostPlatform = platform;
                 buildPlatform = platform;
