@@ -7,7 +7,7 @@ set -eu +aCf
 unset GREP_OPTIONS GZIP TAR_OPTIONS
 export LC_ALL=C
 
-# A release fills these in: scripts/release. None has been published so far.
+# A release fills these in: scripts/release.
 BASE_URL=''
 VERSION='0.1.0'
 RELEASE_KEY=''

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use serde_json::Value;
 
 use super::download::{Server, machine};
 use super::situation::{Machine, shells, version};
@@ -51,6 +52,8 @@ impl Checkout {
             ("GIT_AUTHOR_EMAIL", "a@b"),
             ("GIT_COMMITTER_NAME", "a"),
             ("GIT_COMMITTER_EMAIL", "a@b"),
+            // A debug build is large, and nobody installs the package.
+            ("DPKG_DEB_COMPRESSOR_TYPE", "none"),
         ]);
         command
     }
@@ -70,7 +73,8 @@ impl Checkout {
             fs::write(self.folder.join(file), format!("{head}name = \"factoryup\"\nversion = \"{number}\"{rest}"))
                 .unwrap();
         }
-        let log = format!("# Changelog\n\n## [{number}]\n\n- A change.\n\n## [0.0.1]\n");
+        let earlier = if number == env!("CARGO_PKG_VERSION") { "" } else { "\n## [0.0.1]\n" };
+        let log = format!("# Changelog\n\n## [{number}]\n\n- A change.\n{earlier}");
         fs::write(self.folder.join("CHANGELOG.md"), log).unwrap();
         self.run("git", &["add", "."]);
         self.run("git", &["commit", "--quiet", "--message", number]);
@@ -165,8 +169,12 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     checkout.release(&machine, env!("CARGO_PKG_VERSION"), &first, &key, &url);
     let published = machine.path("dist").join(REGISTRY).join(concat!("v", env!("CARGO_PKG_VERSION")));
     assert_eq!(fs::read_to_string(published.join("token")).unwrap(), "job-token");
-    let page = fs::read_to_string(machine.path("dist/api/v4/projects/7/releases")).unwrap();
-    assert!(page.contains("- A change.") && page.contains("SHA256SUMS.sig") && !page.contains("0.0.1"), "{page}");
+    let page = || fs::read_to_string(machine.path("dist/api/v4/projects/7/releases")).unwrap();
+    assert!(page().contains("- A change.") && page().contains("\"/SHA256SUMS.sig\""), "{}", page());
+    let nix: Value = serde_json::from_slice(&fs::read(published.join("release.json")).unwrap()).unwrap();
+    let archive = &nix["archives"][format!("{}-linux", std::env::consts::ARCH)];
+    let listed = fs::read_to_string(published.join("SHA256SUMS")).unwrap();
+    assert!(archive["url"].as_str().unwrap().starts_with(&url) && listed.contains(archive["sha256"].as_str().unwrap()));
     // With ssh-keygen and sha256sum alone, as the guide says.
     let public = fs::read_to_string(format!("{key}.pub")).unwrap();
     let check = format!(
@@ -197,6 +205,7 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     assert!(itself(&machine, &["rollback", "--yes"]).1.contains("no former program is kept"));
 
     checkout.release(&machine, &newer, &next, &key, &url);
+    assert!(page().contains("- A change.") && !page().contains("0.0.1"), "{}", page());
     let (code, said) = itself(&machine, &["update", "--check"]);
     assert!(code == 2 && said.contains(&format!("factoryup {newer} has been released")), "{code}: {said}");
     assert_eq!(itself(&machine, &["update"]).0, 64, "nobody was asked");
@@ -213,7 +222,8 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     let held = fs::read(latest.join("SHA256SUMS")).unwrap();
     fs::write(latest.join("SHA256SUMS"), String::from_utf8_lossy(&held).replace(&newer, "99.0.0")).unwrap();
     let (code, said) = itself(&machine, &["update", "--yes"]);
-    assert!(code == 65 && said.contains("the signature is not by that key"), "{code}: {said}");
+    assert!(code == 65 && said.contains("the signature is not by that key; nothing was installed\n"), "{code}: {said}");
+    assert!(said.contains("because: ssh-keygen says: ") && !said.contains("next:"), "{said}");
     for name in ["SHA256SUMS", "SHA256SUMS.sig"] {
         fs::copy(published.join(name), latest.join(name)).unwrap();
     }
