@@ -62,6 +62,11 @@ impl KeyPair {
         &self.recipient
     }
 
+    /// The private half, as SOPS reads it from a variable.
+    pub(crate) fn private(&self) -> &Secret {
+        &self.private
+    }
+
     /// The content of a key file, as `age-keygen` writes it and SOPS reads it.
     #[must_use]
     pub fn file(&self) -> Zeroizing<String> {

@@ -13,7 +13,7 @@ use std::fmt;
 
 use super::identity::Identity;
 use super::roles::{MAINTAINER, REPORTER};
-use crate::factory::{Engine, Factory};
+use crate::factory::{Engine, Factory, SecretProvider};
 
 /// The root that every control repo has.
 const CONTROL_PLANE: &str = "control-plane";
@@ -22,6 +22,8 @@ pub(super) const PASSPHRASE: &str = "STATE_PASSPHRASE";
 
 /// The variable with the key that jobs sign evidence with.
 pub(super) const SIGNING_KEY: &str = "EVIDENCE_SIGNING_KEY";
+/// The variable with the age key that jobs read secrets with. SOPS knows it by this name.
+pub(super) const AGE_KEY: &str = "SOPS_AGE_KEY";
 /// The environment of the jobs that record evidence and touch no root.
 const EVIDENCE: &str = "evidence";
 
@@ -135,6 +137,8 @@ pub(super) struct Ci {
     roots: Vec<String>,
     /// Whether the engine encrypts its state.
     encrypted: bool,
+    /// The environments that have encrypted secrets in the repo.
+    secrets: Vec<String>,
     /// Whether the owner sees service accounts of the project; known once GitLab was asked.
     pub(super) project: bool,
     /// The top-level group whose service accounts the owner sees, likewise.
@@ -151,9 +155,14 @@ impl Ci {
     pub(super) fn new(factory: &Factory) -> Self {
         let encrypted = factory.infra.engine == Engine::Opentofu;
         let refused = BTreeSet::new();
+        // Without the owner's key, nothing can be encrypted.
+        let has_secrets =
+            factory.secrets.provider == SecretProvider::SopsAge && !factory.secrets.owner_recipient.is_empty();
+        let secrets = factory.environments.names.iter().filter(|_| has_secrets).cloned().collect();
         Self {
             roots: roots(factory),
             encrypted,
+            secrets,
             project: false,
             group: None,
             refused,
@@ -176,6 +185,11 @@ impl Ci {
     /// Where keys are needed to sign evidence with, each place with its own.
     pub(super) fn signing_keys(&self) -> impl Iterator<Item = Place> + '_ {
         self.everywhere(SIGNING_KEY).chain([Place::new(SIGNING_KEY, EVIDENCE)])
+    }
+
+    /// Where keys are needed to read the repo's secrets with, each place with its own.
+    pub(super) fn age_keys(&self) -> impl Iterator<Item = Place> + '_ {
+        self.secrets.iter().map(|environment| Place::new(AGE_KEY, environment))
     }
 
     /// Where the account for this can be made, if it can.

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -14,6 +16,7 @@ use super::answer::{clean, elements, missing_scope, read, said};
 use super::error::{GitlabError, GitlabResult, Reason};
 use super::http::{BaseUrl, Call, Failure, Policy, Response, Transport};
 use crate::budget::{Budget, Exceeded, Meter};
+use crate::error::Error;
 use crate::secret::Secret;
 use crate::trace;
 
@@ -56,6 +59,11 @@ pub(super) struct Created {
     /// Its token, when it has one.
     #[serde(default, deserialize_with = "secret")]
     pub(super) token: Option<Secret>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    content: String,
 }
 
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
@@ -114,6 +122,14 @@ impl Client {
     pub(super) fn text(&self, call: &Call) -> GitlabResult<String> {
         let response = self.done(call, None, None)?;
         Ok(String::from_utf8_lossy(&response.body).into_owned())
+    }
+
+    /// Reads a file of a project, if it is there.
+    pub(super) fn file(&self, project: u64, reference: &str, path: &str) -> GitlabResult<Option<String>> {
+        let call = Call::get("/projects/:id/repository/files/:file_path", &[&project, &path]).query("ref", reference);
+        let Some(file) = self.find::<File>(&call)? else { return Ok(None) };
+        let bytes = STANDARD.decode(file.content.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(Some(bytes.ok_or_else(|| Error::data(format!("{path} in GitLab is no text in UTF-8")))?))
     }
 
     /// Reads a whole list, page by page, within one budget.

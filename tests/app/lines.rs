@@ -43,6 +43,10 @@ const ROTATED: How =
     Test("tests/gitlab/drift.rs", "the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked");
 const CI_TOKEN: How =
     Test("tests/gitlab/ci.rs", "whatever_a_run_left_the_next_one_leaves_one_token_that_all_variables_hold");
+const CI_READS: How =
+    Test("tests/gitlab/readers.rs", "each_environment_gets_a_key_that_reads_its_folder_once_the_owner_merges_that");
+const CI_KEY: How =
+    Test("tests/gitlab/readers.rs", "a_key_that_is_lost_is_made_again_and_what_only_the_owner_can_do_is_said");
 const RUNNERS: How = Test("tests/gitlab/drift.rs", "runners_are_mended_or_made_again");
 const PUBLISHED: How = Test("tests/user/day_one/publish.rs", "an_application_comes_onto_the_host_without_a_click");
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");
@@ -76,14 +80,16 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("age-keygen >>", Host),
         ("Delete the old key from", PERSON),
         ("Only if its work needs", SAYS),
-        ("Only if a job of your own", SAYS),
+        ("For a job of your own", SAYS),
+        ("Merge that merge request", CI_READS),
+        ("`factoryup plan gitlab` names each folder", CI_KEY),
+        ("In the job:", CI_READS),
+        ("To replace it, delete the variable", CI_KEY),
         ("Only if something on the host", SAYS),
         ("sudo -u agent age-keygen", Host),
         ("sudo -u deploy age-keygen", Host),
         ("add-recipient secrets/agent", READERS),
         ("scripts/check recipients", Test("tests/rendered/recipients.rs", "the_key_of_the_agent_opens_no_environment")),
-        ("age-keygen -o ci.key", Host),
-        ("shred -u ci.key", Host),
         ("remove-recipient FOLDER", REMOVED),
         ("scripts/secret list", Host),
         ("scripts/check validate", READERS),

@@ -41,6 +41,7 @@ mod passphrases;
 mod pipeline;
 mod proof;
 mod publish;
+mod readers;
 mod refusals;
 mod renewal;
 mod reverting;

@@ -119,6 +119,12 @@ impl Situation {
         self.render("behind");
     }
 
+    /// Makes another control repo, whose secrets this owner reads.
+    pub fn with_secrets_of(&mut self, recipient: &str) {
+        self.factory.secrets.owner_recipient = recipient.into();
+        self.render("secrets");
+    }
+
     fn render(&mut self, name: &str) {
         self.repo = self.directory().join(name);
         let text = factoryup::factory::to_toml(&self.factory).unwrap();

@@ -15,8 +15,6 @@ mod runners;
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -80,11 +78,6 @@ pub struct RootJobs {
     pub others: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct File {
-    content: String,
-}
-
 /// A file or folder of a commit.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Leaf {
@@ -143,10 +136,7 @@ impl Application<'_> {
     /// # Errors
     /// Of the call; `Data` if it is no text.
     pub fn file(&self, project: u64, reference: &str, path: &str) -> Result<Option<String>> {
-        let call = Call::get("/projects/:id/repository/files/:file_path", &[&project, &path]).query("ref", reference);
-        let Some(file) = self.gitlab.owner.find::<File>(&call)? else { return Ok(None) };
-        let bytes = STANDARD.decode(file.content.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        bytes.map(Some).ok_or_else(|| Error::data(format!("{path} in GitLab is no text in UTF-8")))
+        Ok(self.gitlab.owner.file(project, reference, path)?)
     }
 
     /// What became of a branch that is meant to be merged into `target`.

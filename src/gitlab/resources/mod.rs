@@ -23,8 +23,10 @@ pub(super) mod project;
 pub(super) mod protected_branch;
 mod protected_environment;
 pub(super) mod protected_tag;
+pub(super) mod readers;
 mod remote;
 pub(super) mod runner;
+mod secrets_key;
 pub(super) mod seed;
 pub(super) mod settings;
 mod switches;
@@ -137,7 +139,7 @@ impl Found {
 const UNLICENSED: &str = "GitLab has no license for it, or gitlab.tier is \"free\"";
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 21] {
+pub(super) fn all() -> [&'static dyn Resource; 23] {
     [
         &settings::Settings::Exposure,
         &seed::Seed,
@@ -161,12 +163,15 @@ pub(super) fn all() -> [&'static dyn Resource; 21] {
         &evidence_key::EvidenceKeys,
         &ci_account::CiAccounts,
         &ci_token::CiTokens,
+        &secrets_key::SecretsKeys,
+        &readers::Readers,
     ]
 }
 
 /// Whether a change that fails in this way is left, and the rest is made: nothing else hangs on it, and GitLab answered.
 pub(super) fn is_left(kind: &str, failure: Kind) -> bool {
-    let ci = [ci_variable::KIND, evidence_key::KIND, ci_account::KIND, ci_token::KIND];
+    let ci =
+        [ci_variable::KIND, evidence_key::KIND, ci_account::KIND, ci_token::KIND, secrets_key::KIND, readers::KIND];
     let [approvals, push_rule] = [switches::Switches::Approvals, switches::Switches::PushRule].map(|one| one.kind());
     let licensed = [approvals, push_rule, approval_rule::KIND, protected_environment::KIND];
     let kinds = [&[first_issue::KIND, remote::KIND], &ci[..], &licensed[..]].concat();
