@@ -1,6 +1,7 @@
 //! What GitLab says of the factory at this moment, each part by itself, so that one that cannot be read hides no other.
 
 use jiff::civil::Date;
+use serde::Deserialize;
 
 use super::GitlabTarget;
 use super::ci::{PASSPHRASE, Place, Purpose, SIGNING_KEY};
@@ -10,10 +11,13 @@ use super::identity::Identity;
 use super::keep::AGENT_TOKEN;
 use super::pipeline::{Pipeline, newest};
 use super::preflight::{TokenFacts, facts, today};
-use super::resources::{agent_token, ci_account, ci_token, ci_variable, project, runner, seed};
+use super::resources::{agent_token, ci_account, ci_token, ci_variable, project, readers, runner, seed};
 use super::site::Site;
 use crate::dialog::plain;
 use crate::error::{Error, Result};
+
+/// How the branch begins with which `scripts/infra` of the control repo proposes the checksums of providers.
+const LOCKS: &str = "factory/provider-locks-";
 
 /// The project, as GitLab has it now.
 #[derive(Debug)]
@@ -34,8 +38,20 @@ pub struct Now {
     pub tokens: Result<Vec<TokenNow>>,
     /// The CI/CD variables that jobs lack, of those that were asked for.
     pub missing: Result<Vec<Missing>>,
+    /// The merge requests that factoryup opened and that wait for the owner.
+    pub proposals: Result<Vec<Proposed>>,
     /// Which of CI's accounts factoryup cannot make here, and why; which variables it cannot read.
     pub remarks: Vec<String>,
+}
+
+/// A merge request of factoryup's that is open.
+#[derive(Debug, Deserialize)]
+pub struct Proposed {
+    /// Its title.
+    pub title: String,
+    /// Its page.
+    pub web_url: String,
+    source_branch: String,
 }
 
 /// A CI/CD variable that jobs lack.
@@ -133,6 +149,7 @@ impl GitlabTarget {
             agent: agent(&site).map_err(Error::from),
             tokens: tokens(&site).map_err(Error::from),
             missing,
+            proposals: proposals(&site).map_err(Error::from),
             remarks,
             head,
         }))
@@ -160,6 +177,17 @@ fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, V
     });
     remarks.extend(unread.into_iter().chain(ci_account::deferred(site)?));
     Ok((all, remarks))
+}
+
+/// What the hand-off and the first pipeline propose; `factoryup upgrade` shows its own.
+fn proposals(site: &Site<'_>) -> GitlabResult<Vec<Proposed>> {
+    let call = Call::get("/projects/:id/merge_requests", &[&site.id]).query("state", "opened");
+    let mut all: Vec<Proposed> = site.owner.list(&call.query("target_branch", &site.desired.branch))?;
+    all.retain(|one| [readers::BRANCH, LOCKS].iter().any(|branch| one.source_branch.starts_with(branch)));
+    for one in &mut all {
+        (one.title, one.web_url) = (plain(&one.title), plain(&one.web_url));
+    }
+    Ok(all)
 }
 
 fn runners(site: &Site<'_>) -> GitlabResult<Vec<RunnerNow>> {

@@ -107,7 +107,9 @@ impl Workspace<'_> {
         }
         let stuck = gitlab.without_runner(&old)?;
         let Some(first) = stuck.first() else { return Ok(()) };
-        let names: Vec<_> = stuck.iter().map(|job| job.name.as_str()).collect();
+        // One kind of runner at a time.
+        let alike = stuck.iter().filter(|job| job.tags == first.tags);
+        let names: Vec<_> = alike.map(|job| job.name.as_str()).collect();
         let tags = if first.tags.is_empty() {
             "without tags".into()
         } else {

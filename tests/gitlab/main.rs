@@ -36,6 +36,7 @@ mod editions;
 mod flood;
 mod hand_off;
 mod lifetimes;
+mod locks;
 mod parrot;
 mod passphrases;
 mod pipeline;

@@ -86,7 +86,7 @@ fn jobs_are_told_as_they_end_and_the_first_apply_shows_the_whole_card() {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{said}");
     for part in [
-        "validate pending; 0 of 6 jobs done",
+        "validate pending, provider-locks pending; 0 of 7 jobs done",
         "job validate: success, ",
         "job plan:control-plane: failed, ",
         "  repo       ",

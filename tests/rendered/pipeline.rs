@@ -113,15 +113,22 @@ fn an_event_starts_the_jobs_it_should() {
         roots.iter().flat_map(|root| kinds.iter().map(move |kind| kind.replace("ROOT", root))).collect()
     };
     let checks = vec!["validate".to_owned(), "test".to_owned()];
+    let locks = vec!["provider-locks".to_owned()];
     assert_eq!(repo.jobs(MERGE_REQUEST), checks);
     assert_eq!(
         repo.jobs(BY_HAND),
-        [checks.clone(), each(&["plan:ROOT", "apply:ROOT!"]), vec!["gate".into(), "evidence".into()]].concat()
+        [checks.clone(), locks.clone(), each(&["plan:ROOT", "apply:ROOT!"]), vec!["gate".into(), "evidence".into()]]
+            .concat()
     );
     assert_eq!(
         repo.jobs(NIGHTLY),
-        [vec!["freshness".into(), "backup-drill".into(), "renew".into()], each(&["drift:ROOT", "expiry:ROOT"])]
-            .concat()
+        [
+            vec!["freshness".into()],
+            locks,
+            vec!["backup-drill".into(), "renew".into()],
+            each(&["drift:ROOT", "expiry:ROOT"])
+        ]
+        .concat()
     );
     assert_eq!(repo.jobs(TAG), [checks.clone(), vec!["release".into(), "gate".into(), "evidence".into()]].concat());
 

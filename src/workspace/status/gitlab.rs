@@ -91,6 +91,12 @@ impl Workspace<'_> {
             Err(error) => card.unknown("token", error)?,
             Ok(tokens) => tokens.iter().for_each(|token| token_line(card, token)),
         }
+        match now.proposals {
+            Err(error) => card.unknown("merge requests", error)?,
+            Ok(proposals) => proposals
+                .into_iter()
+                .for_each(|one| card.step(format!("merge or close the merge request \"{}\"", one.title), one.web_url)),
+        }
         match now.missing {
             Err(error) => card.unknown("variables", error)?,
             Ok(missing) if missing.is_empty() => card.line("variables", State::Ok, "all CI variables are set"),
