@@ -81,6 +81,20 @@ impl Issues {
                 200,
                 json!([{"username": "factory-agent-2", "expires_at": "2000-01-01"}, {"username": "factory-agent", "expires_at": today(3)}]),
             ),
+            ("GET", "projects/7/service_accounts") => {
+                (200, json!([{"id": 70, "username": "factory-agent"}, {"id": 71, "username": "factoryup-7-desk"}]))
+            }
+            ("GET", "projects/7/service_accounts/70/personal_access_tokens") => (
+                200,
+                json!([
+                    {"active": true, "expires_at": today(1)},
+                    {"active": true, "expires_at": today(3)},
+                    {"active": false, "expires_at": "2999-01-01"},
+                ]),
+            ),
+            ("GET", "projects/7/service_accounts/71/personal_access_tokens") => {
+                (200, json!([{"active": false, "expires_at": "2000-01-01"}]))
+            }
             ("GET", "/accounts/0123456789abcdef0123456789abcdef/tokens/verify") => match token {
                 "Bearer plan" => (200, json!({"result": {"status": "active", "expires_on": "2999-01-01T00:00:00Z"}})),
                 _ => (200, json!({"result": {"status": "active", "expires_on": format!("{}T23:59:59Z", today(3))}})),
@@ -178,6 +192,7 @@ fn credentials_that_end_are_named_with_their_remedy() {
         assert_eq!(stdout(output).lines().collect::<Vec<_>>(), wanted);
     };
     let remedy = "replace it: docs/runbooks/rotate-secrets.md";
+    let unrenewed = "the host should have renewed it (sudo journalctl -u factory-renew there says why not); replace it: factoryup apply";
     let none = expiry("control-plane", &[]);
     assert_eq!(none.status.code(), Some(78), "{}", text(&none));
     assert_eq!(expiry("nowhere", &[]).status.code(), Some(64));
@@ -193,6 +208,8 @@ fn credentials_that_end_are_named_with_their_remedy() {
             "REPORT_TOKEN is refused by its issuer, or that could not be reached: docs/runbooks/rotate-secrets.md"
                 .to_owned(),
             format!("the access of factory-agent ends on {}; renew it: factoryup apply", today(3)),
+            format!("the token of factory-agent ends on {}; {unrenewed}", today(3)),
+            format!("no token of factoryup-7-desk works; {unrenewed}"),
         ],
     );
     due(&expiry("control-plane", &[("REPORT_TOKEN", "forever")]), &[format!("REPORT_TOKEN never ends; {remedy}")]);
