@@ -231,7 +231,7 @@ confirm() {
             systemctl daemon-reload
             systemctl enable factory-firewall.service
             systemctl reload-or-restart factory-firewall.service
-            nft --stateless --terse list table inet factoryup >"$STATE/firewall.loaded"
+            nft --numeric --stateless --terse list table inet factoryup >"$STATE/firewall.loaded"
         } >>"$LOG" 2>&1
     fi
 }

@@ -133,7 +133,7 @@ pub(crate) struct Observed {
     pub(crate) sshd_for_operator: Vec<(String, String)>,
     /// What the host's OpenSSH knows: `kex`, `cipher`, `mac`, `key` and their algorithms.
     pub(crate) algorithms: BTreeMap<String, Vec<String>>,
-    /// The live firewall table, as `nft -s -t` lists it, and how it was listed right after it was loaded.
+    /// The live firewall table, as `nft -n -s -t` lists it, and how it was listed right after it was loaded.
     pub(crate) firewall: (Option<String>, Option<String>),
     /// factoryup's audit rules, as `auditctl -l` lists them now, and as it did right after they were loaded.
     pub(crate) audit: (Option<String>, Option<String>),
