@@ -39,6 +39,7 @@ mod write;
 pub use file::{parse, read, read_text};
 pub use flags::AnswerFlags;
 pub(crate) use former::schema_of;
+pub(crate) use model::POSTGRES;
 pub use model::{
     Agent, AgentKind, Cloudflare, Engine, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner,
     RunnerKind, SecretProvider, Secrets, Sudo, Tier,

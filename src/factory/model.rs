@@ -127,7 +127,12 @@ pub struct Host {
     pub audit: bool,
     /// The folder on the host that gets its encrypted backups each night; empty for none.
     pub backup_to: String,
+    /// What applications on the host can ask for: `postgres`.
+    pub services: Vec<String>,
 }
+
+/// The service of `[host]` that is a database.
+pub(crate) const POSTGRES: &str = "postgres";
 
 impl Default for Host {
     fn default() -> Self {
@@ -147,6 +152,7 @@ impl Default for Host {
             swap: true,
             audit: false,
             backup_to: String::new(),
+            services: Vec::new(),
         }
     }
 }

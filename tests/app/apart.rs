@@ -3,8 +3,10 @@
 use std::fs;
 
 use disposable_host::{Image, Recipe};
+use factoryup::age::KeyPair;
 
 use crate::control_repo::{ControlRepo, passed, text};
+use crate::databases;
 use crate::deploy::{App, code};
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, made, ready};
@@ -51,7 +53,9 @@ pub(crate) const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5);
 #[test]
 fn on_debian_12_an_application_reaches_nothing_of_others_and_a_deployment_nothing_else() {
     if ready() && lab::can_host() {
-        attacks_fail(Journey::new());
+        let mut journey = Journey::new();
+        journey.factory.host.services = vec!["postgres".into()];
+        attacks_fail(journey);
     }
 }
 
@@ -65,6 +69,11 @@ fn on_debian_13_an_application_reaches_nothing_of_others_and_a_deployment_nothin
 }
 
 fn attacks_fail(mut journey: Journey) {
+    let pair = KeyPair::generate().unwrap();
+    if !journey.factory.host.services.is_empty() {
+        journey.factory.host.backup_to = "/srv/backup".into();
+        journey.factory.secrets.owner_recipient = pair.recipient().into();
+    }
     journey.provision();
     let control = ControlRepo::new("defaults");
     let [site, shop] = KINDS.map(|(kind, name)| {
@@ -85,6 +94,13 @@ fn attacks_fail(mut journey: Journey) {
         by_way_of_the_edge(&shop);
         from_a_deployment(&shop);
         hostile_arguments(&site, &shop);
+        if journey.factory.host.services.is_empty() {
+            databases::a_host_without_one_says_what_it_lacks(&shop);
+        } else {
+            databases::each_application_has_its_own(&shop);
+            databases::a_copy_takes_its_place(&shop);
+            databases::the_backup_has_it(&shop, &pair);
+        }
     }
     // After a power cut all of it serves again, with nobody logged in.
     journey.host.cut_power().unwrap();
@@ -92,6 +108,11 @@ fn attacks_fail(mut journey: Journey) {
     answers(8100);
     answers(8102);
     answers(8103);
+    if !journey.factory.host.services.is_empty() {
+        let app = App { journey: &journey, folder: shop.0, name: shop.1, port: shop.2 };
+        assert_eq!(databases::count(&app), "7");
+        databases::it_goes_and_its_data_stays(&mut journey);
+    }
 }
 
 fn from_inside_an_application(app: &App<'_>) {

@@ -21,6 +21,7 @@ mod apart;
 mod archive;
 mod blocks;
 mod corpus;
+mod databases;
 mod deeds;
 mod deploy;
 mod earlier;

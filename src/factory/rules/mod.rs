@@ -13,7 +13,9 @@ mod secrets;
 pub(crate) use gitlab::{branch, group, project, username};
 pub(crate) use keys::{age_recipient, authorized_key, authorized_keys_of, fingerprint, hex_id};
 pub(crate) use names::{account, email, environment, factory_name, line, operator, person};
-pub(crate) use places::{address, backup_to, domain, gitlab_url, hostname, open_port, port_range, tidy_url, timezone};
+pub(crate) use places::{
+    address, backup_to, domain, gitlab_url, hostname, open_port, port_range, service, tidy_url, timezone,
+};
 pub(crate) use secrets::{begins_secret, find_secrets, pasted_secret};
 
 /// A rule: nothing, or why the text cannot be used.

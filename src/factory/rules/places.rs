@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Fault, ensure, shown};
 use crate::factory::fields::nearest_few;
+use crate::factory::model::POSTGRES;
 
 /// What ssh can be given as a destination: a host name, an IPv4 or IPv6 address, or an alias from `~/.ssh/config`. Never with the
 /// account or the port, which have fields of their own, and never beginning with `-`, which would be an option.
@@ -63,6 +64,11 @@ pub(crate) fn backup_to(text: &str) -> Result<(), Fault> {
     let is_one = |place: &&str| text.strip_prefix(*place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let is_held = ["/srv/apps", "/var/lib/factoryup"].iter().chain(&NO_PLACE).any(is_one);
     ensure(!is_held, "is a folder of the system or of the factory itself", remedy)
+}
+
+/// A service that a host can have for applications.
+pub(crate) fn service(text: &str) -> Result<(), Fault> {
+    ensure(text == POSTGRES, "is not a service that factoryup knows", "write `postgres`, or leave it empty")
 }
 
 /// A DNS domain in lower case with at least two parts, such as a Cloudflare zone.

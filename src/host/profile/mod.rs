@@ -16,6 +16,7 @@ mod packages;
 mod renewal;
 mod runners;
 mod secure_shell;
+mod services;
 mod upkeep;
 
 pub(crate) use credentials::{clone as agent_clone, of_agent, tools as agent_tools};
@@ -74,6 +75,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     credentials::add(&mut resources, wishes);
     renewal::add(&mut resources, factory);
     applications::add(&mut resources);
+    services::add(&mut resources, &factory.host);
     backup::add(&mut resources, factory)?;
     machine::add(&mut resources, &factory.host, seen);
     upkeep::add(&mut resources, &factory.host, seen);

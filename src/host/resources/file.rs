@@ -19,6 +19,9 @@ pub(super) const KIND: ResourceKind = ResourceKind {
         if name == BACKUP && before.is_none() {
             back.change.summary += "; the backups that it made stay where they are";
         }
+        if name == DATABASES && before.is_none() {
+            back.change.summary += ", and stop Postgres; its databases stay in /var/lib/postgresql";
+        }
         if before.is_none()
             && let Some((_, end)) = ENDS.iter().find(|(program, _)| *program == name)
         {
@@ -34,12 +37,16 @@ pub(crate) const DEPLOYER: &str = "/usr/local/sbin/factory-deploy";
 /// The program that makes backups.
 pub(crate) const BACKUP: &str = "/usr/local/sbin/factory-backup";
 
+/// The program that runs Postgres for applications.
+pub(crate) const DATABASES: &str = "/usr/local/sbin/factory-postgres";
+
 /// The program that renews the agent's tokens.
 pub(crate) const RENEWER: &str = "/usr/local/lib/factory/factory-renew";
 
 /// Programs that a service runs, and what ends that before they go.
-const ENDS: [(&str, &str); 2] = [
+const ENDS: [(&str, &str); 3] = [
     (BACKUP, "systemctl stop factory-backup.service || true; systemctl reset-failed factory-backup.service || true"),
+    (DATABASES, "[ ! -x /usr/local/sbin/factory-postgres ] || /usr/local/sbin/factory-postgres remove"),
     (RENEWER, "systemctl stop factory-renew.service || true; systemctl reset-failed factory-renew.service || true"),
 ];
 

@@ -184,6 +184,7 @@ fn the_host_stays_closed(pty: &mut Pty) -> &mut Pty {
         "Add swap if the host has none",
         "Record changes with auditd",
         "Folder for backups of the host",
+        "Services for applications",
     ] {
         pty.expect(question).send("\r");
     }

@@ -290,4 +290,21 @@ pub(super) const OWNER: &[Field] = &[
         pattern: Some("^(?:(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+)?$"),
         ..Field::PLAIN
     },
+    Field {
+        key: "host.services",
+        flag: "host-service",
+        prompt: "Services for applications",
+        help: "Services that the host has for applications: postgres",
+        explain: "With `postgres`, the host installs Postgres from its own packages, for applications whose .factory/app.conf has \
+                  `service.postgres=yes`. Each gets a database that no other application reaches. Postgres takes about 40 MB of memory, and \
+                  200 MB of disk.",
+        example: "postgres",
+        kind: ValueKind::List { min: 0, max: 1, commas: true },
+        default: Some(""),
+        when: WITH_HOST,
+        ask: Ask::IfUnknown,
+        check: Some(rules::service),
+        pattern: Some("^postgres$"),
+        ..Field::PLAIN
+    },
 ];
