@@ -7,11 +7,16 @@ use super::entry::AppEntry;
 use super::scaffold::{self, commit, contract, is_free, is_named};
 use super::trial::{self, Outcome, Shown};
 use super::{ADOPT_BRANCH, AppError, Made, Request, Trial};
+use crate::factory::{HostKind, POSTGRES};
 use crate::git::Git;
 use crate::git::write::Edit;
 use crate::repo::desired::blob;
 use crate::templating::catalogue::Class;
 use crate::templating::tree::RenderedFile;
+
+/// What the host needs before it takes a release.
+const LACKS: &str = "it asks for Postgres, which the host does not have yet: add services = [\"postgres\"] under [host] in factory.toml, \
+                     then run `factoryup apply host`";
 
 /// A repo that can be adopted, at the commit that is checked out.
 #[derive(Debug)]
@@ -72,6 +77,11 @@ impl Repo {
             Some(text) => Facts { is_static: text.contains("\nsite="), ..Facts::default() },
             None => self.detect(request)?,
         };
+        let host = &request.factory.host;
+        if facts.postgres.is_some() && host.kind != HostKind::None && !host.services.iter().any(|name| name == POSTGRES)
+        {
+            facts.notes.push(LACKS.to_owned());
+        }
         let (there, unnamed) = self.git.whole_tree(&self.head)?;
         let there: Vec<&String> = there.keys().chain(&unnamed).collect();
         if known.is_none() && !is_free(".factory/app.conf", &there) {

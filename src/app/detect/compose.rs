@@ -1,27 +1,33 @@
-//! Compose files: services of the repo's own image without a port are workers.
+//! Compose files: services of the repo's own image without a port are workers, and one of Postgres's image is a database.
 
-use super::Facts;
 use super::procfile::{is_migration, tool};
 use super::refuse::COMPOSE;
 use super::source::{Said, Source, lines};
 use super::worker::add;
+use super::{Facts, backing};
 
 #[derive(Debug, Default)]
 struct Service {
     name: String,
     image: String,
+    /// Where the image is named.
+    origin: String,
     /// Whether it is built from the repo.
     is_own: bool,
     is_reached: bool,
     command: Option<Said>,
 }
 
-/// Reads the workers, unless others are known. Line by line, as these files are written: a service, then its keys, each deeper.
+/// Reads the services that the application needs, and its workers, unless others are known. Line by line, as these files are written: a
+/// service, then its keys, each deeper.
 pub(super) fn read(source: &Source, facts: &mut Facts) {
-    let Some(file) = source.first(&COMPOSE).filter(|_| facts.workers.is_empty()) else { return };
+    let Some(file) = source.first(&COMPOSE) else { return };
     let services = services(file, source.text(file).unwrap_or_default());
     let images: Vec<&str> = services.iter().filter(|one| one.is_own).map(|one| one.image.as_str()).collect();
-    for service in &services {
+    for service in services.iter().filter(|one| !one.is_own && !images.contains(&one.image.as_str())) {
+        backing::image(&service.image, &service.origin, facts);
+    }
+    for service in services.iter().filter(|_| facts.workers.is_empty()).collect::<Vec<_>>() {
         let is_ours = service.is_own || !service.image.is_empty() && images.contains(&service.image.as_str());
         let Some(said) = service.command.as_ref().filter(|_| is_ours && !service.is_reached) else { continue };
         if !is_migration(&said.value) {
@@ -49,7 +55,10 @@ fn services(file: &str, text: &str) -> Vec<Service> {
         {
             match key {
                 "build" | "<<" => service.is_own = true,
-                "image" => value.clone_into(&mut service.image),
+                "image" => {
+                    value.trim_matches(['"', '\'']).clone_into(&mut service.image);
+                    service.origin = format!("{file}, line {number}");
+                }
                 "ports" | "expose" | "profiles" => service.is_reached = true,
                 "command" => {
                     service.command = command(value).map(|text| Said::new(text, format!("{file}, line {number}")));

@@ -21,6 +21,12 @@ impl Facts {
             value(&mut out, "program", "the program that the build makes", self.program.as_ref());
             value(&mut out, "port_variable", "the variable that it takes its port from", self.port_variable.as_ref());
             value(&mut out, "migrate", "what runs once for each release, before it starts", self.migrate.as_ref());
+            value(
+                &mut out,
+                "service.postgres",
+                "a database on the host, which DATABASE_URL names",
+                self.postgres.as_ref(),
+            );
             self.beside(&mut out);
         }
         out.push('\n');

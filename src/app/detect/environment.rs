@@ -2,7 +2,7 @@
 
 use super::platform::SET;
 use super::source::{Said, Source, lines};
-use super::{Facts, Stack};
+use super::{Facts, Stack, backing};
 
 /// Paths that applications answer health checks on, in the order in which they are tried.
 pub(crate) const HEALTH_PATHS: [&str; 7] =
@@ -63,6 +63,7 @@ pub(super) fn read(source: &Source, stack: Stack, facts: &mut Facts) {
     }
     let port = facts.port_variable.as_ref().map(|said| said.value.clone());
     facts.env.retain(|said| Some(&said.value) != port.as_ref());
+    backing::read(source, &SAMPLES, facts);
 }
 
 fn need(facts: &mut Facts, name: &str, origin: &str) {

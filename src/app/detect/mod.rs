@@ -4,6 +4,7 @@
 //! container file, lock files and manifests of the language, the `Procfile`. What stays ambiguous, or cannot be built yet, is refused
 //! with the flags that decide it. Every value keeps its origin, which `.factory/app.conf` names.
 
+mod backing;
 mod compose;
 mod conf;
 mod container;
@@ -92,6 +93,8 @@ pub(crate) struct Facts {
     /// The command that runs once for each release, before it starts.
     pub(crate) migrate: Option<Said>,
     pub(crate) workers: Vec<Worker>,
+    /// Whether the host gives it a database: `yes`.
+    pub(crate) postgres: Option<Said>,
     /// What a line that serves runs before that.
     pub(super) before: Option<Said>,
     /// The migration that files of a framework tell of.
@@ -165,7 +168,7 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         facts.health_is_a_guess = false;
         facts.port_variable = None;
         facts.env.clear();
-        (facts.migrate, facts.workers) = (None, Vec::new());
+        (facts.migrate, facts.workers, facts.postgres) = (None, Vec::new(), None);
     } else {
         processes::read(source, wishes, &mut facts);
         environment::read(source, stack, &mut facts);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::procfile::{bound, is_migration, split, tool};
 use super::source::{Said, Source, lines};
 use super::worker::add;
-use super::{Facts, is_health_path};
+use super::{Facts, backing, is_health_path};
 
 /// YAML files of platforms, read line by line: nothing here needs more than `key: value`.
 const YAML: [&str; 6] =
@@ -168,6 +168,10 @@ fn yaml(file: &str, text: &str, facts: &mut Facts) {
             std::mem::replace(&mut part, Part { section: section.clone(), ..Part::default() }).settle(facts);
         }
         let is_of_element = begins && depth == element || !begins && depth == element.saturating_add(2);
+        // Render has no other databases.
+        if section == "databases" && begins && file.starts_with("render") {
+            backing::postgres(facts, format!("{file}, line {number}"));
+        }
         let Some((key, value)) = line.trim().trim_start_matches("- ").split_once(':') else { continue };
         let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
         let (key, origin) = (key.trim(), || format!("{file}, line {number}"));
@@ -175,6 +179,8 @@ fn yaml(file: &str, text: &str, facts: &mut Facts) {
             health(facts, value, origin);
         } else if START.contains(&key) && !value.is_empty() {
             part.command.get_or_insert_with(|| Said::new(value, origin()));
+        } else if section == "databases" && key == "engine" && value == "PG" {
+            backing::postgres(facts, origin());
         } else if key == "preDeployCommand" {
             migrate(facts, value, origin());
         } else if is_of_element && ["type", "kind"].contains(&key) {
@@ -208,6 +214,15 @@ fn heroku(source: &Source, facts: &mut Facts) {
             about.get("required") == Some(&Value::Bool(false)) || about.get("value").is_some() || about.is_string();
         if !optional && !SET.contains(&name.as_str()) {
             facts.env.push(Said::new(name, source.place(FILE, &format!("\"{name}\""))));
+        }
+    }
+    for addon in config.get("addons").and_then(Value::as_array).into_iter().flatten() {
+        let plan = addon.as_str().or_else(|| addon.get("plan")?.as_str()).unwrap_or_default();
+        let (name, origin) = (plan.split(':').next().unwrap_or_default(), source.place(FILE, plan));
+        match name {
+            "heroku-postgresql" => backing::postgres(facts, origin),
+            "" => {}
+            _ => backing::other(name, &origin, facts),
         }
     }
     let scripts = config.get("scripts");

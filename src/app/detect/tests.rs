@@ -223,3 +223,48 @@ fn nothing_of_a_repo_becomes_another_line_or_command() {
         read(&[("go.mod", "module x\n"), ("cmd/a b;id/main.go", "package main\nfunc main() {}\n")]).unwrap_err();
     assert!(refused.why.contains("needs quotes"), "{refused:?}");
 }
+
+#[test]
+fn a_database_that_its_owner_chose_is_asked_for() {
+    let read = |files: &[(&str, &str)]| {
+        let wishes = Wishes { run: Some("x".into()), ..Wishes::default() };
+        let rest = [APP, PINS].into_iter().filter(|(name, _)| !files.iter().any(|(other, _)| other == name));
+        detect(&Source::of(&rest.chain(files.iter().copied()).collect::<Vec<_>>()), &wishes, None).unwrap()
+    };
+    for (file, text, origin) in [
+        (
+            "compose.yaml",
+            "services:\n  web:\n    build: .\n  db:\n    image: docker.io/library/postgres:16@sha256:a\n",
+            "line 5",
+        ),
+        ("docker-compose.yml", "services:\n  db:\n    image: \"postgis/postgis\"\n", "line 3"),
+        ("render.yaml", "databases:\n  - name: shop\n    plan: free\nservices:\n  - type: web\n", "line 2"),
+        (".do/app.yaml", "databases:\n- engine: PG\n  name: db\n", "line 2"),
+        ("app.json", "{\"addons\": [\"heroku-postgresql:mini\"]}", "line 1"),
+        ("app.json", "{\"addons\": [{\"plan\": \"heroku-postgresql\"}]}", "line 1"),
+        (".env.example", "A=b\nexport DATABASE_URL=\"postgres://localhost/shop\"\n", "line 2"),
+    ] {
+        let found = read(&[(file, text), ("a.py", "os.environ[\"DATABASE_URL\"]\n")]);
+        assert_eq!(said(found.postgres.as_ref()), ("yes", format!("{file}, {origin}").as_str()), "{file}");
+        assert!(found.lines().contains("\nservice.postgres=yes\n"), "{}", found.lines());
+        assert!(!found.lines().contains("env=DATABASE_URL"), "{}", found.lines());
+    }
+    // Another one, none, or only a driver for it.
+    for (file, text, note) in [
+        ("compose.yaml", "services:\n  db:\n    image: mysql:8\n", "compose.yaml, line 3 has mysql, which"),
+        ("app.json", "{\"addons\": [\"heroku-redis\"]}", "app.json, line 1 has heroku-redis, which"),
+        (".do/app.yaml", "databases:\n- engine: MYSQL\n", ""),
+        (".env.example", "DATABASE_URL=sqlite:///x\n", ""),
+        (".env.example", "DATABASE_URL=\n", ""),
+        (
+            "requirements.txt",
+            "flask\npsycopg2-binary==2.9 ; python_version > '3'\n",
+            "requirements.txt, line 2 has psycopg2-binary: if",
+        ),
+    ] {
+        let found = read(&[(file, text)]);
+        assert_eq!(found.postgres, None, "{file}");
+        assert!(found.notes.concat().starts_with(note), "{file}: {:?}", found.notes);
+        assert_eq!(found.notes.len(), usize::from(!note.is_empty()), "{file}: {:?}", found.notes);
+    }
+}

@@ -5,6 +5,7 @@
 //! of the environment, and end with all that they started.
 
 mod job;
+mod postgres;
 mod probe;
 mod processes;
 
@@ -24,6 +25,7 @@ use crate::git::ObjectFormat;
 use crate::git::write::Edit;
 use crate::process;
 use job::Job;
+use postgres::Postgres;
 use probe::Probe;
 
 const BUILD: Duration = Duration::from_mins(15);
@@ -68,7 +70,7 @@ pub(super) fn run(
         return Ok(only(Outcome::NotTried("--no-trial was given".into())));
     }
     let no = |why: io::Error| AppError::NoTrial { dir: git.dir().to_owned(), why };
-    if let Some(tool) = missing_tool(facts) {
+    if let Some(tool) = missing_tool(facts).or_else(|| facts.postgres.as_ref().and_then(|_| missing_of_postgres())) {
         return Ok(only(Outcome::NotTried(format!("{tool} is not installed"))));
     }
     say(&format!(
@@ -76,9 +78,14 @@ pub(super) fn run(
         git.dir().display()
     ));
     let folder = crate::private::directory("factoryup-trial-").map_err(no)?;
+    let postgres = match facts.postgres.as_ref().map(|_| Postgres::start()).transpose() {
+        Ok(postgres) => postgres,
+        Err(why) => return Ok(only(Outcome::NotTried(why))),
+    };
     // Some read a file by that name.
     let environment = request.factory.environments.names.last().map_or("production", String::as_str);
-    let settings = settings(facts, &folder.path().join("data")).map_err(no)?;
+    let mut settings = settings(facts, &folder.path().join("data")).map_err(no)?;
+    settings.extend(postgres.iter().flat_map(Postgres::settings));
     let place = Place { root: folder.path(), facts, environment, settings, dir: git.dir(), say };
     let shown = copy(git, head, request, edits, &folder.path().join("repo")).and_then(|()| place.build_and_start());
     // A release is read-only.
@@ -96,6 +103,10 @@ fn missing_tool(facts: &Facts) -> Option<String> {
     // What the build installs is found there only after it.
     let installed = |word: &str| which::which(word).is_ok() || !KNOWN.contains(&word);
     all.map(str::to_owned).find(|word| !installed(word))
+}
+
+fn missing_of_postgres() -> Option<String> {
+    Postgres::missing().map(|program| format!("{program}, of Postgres,"))
 }
 
 /// Tools that no build of an application brings.

@@ -1,0 +1,75 @@
+//! Services that an application needs besides itself. The host can have Postgres; the others are named to the owner.
+
+use super::Facts;
+use super::source::{Said, Source, lines};
+
+/// Ends of the names of images that are Postgres, some with more in it than the system's packages bring.
+const IMAGES: [&str; 5] = ["postgres", "postgresql", "postgis", "pgvector", "timescaledb"];
+/// Drivers in lists of dependencies: they tell that it may use Postgres, and not that it does.
+const DRIVERS: [(&str, &[&str]); 4] = [
+    ("requirements.txt", &["psycopg", "psycopg2", "psycopg2-binary", "asyncpg"]),
+    ("package.json", &["\"pg\"", "\"postgres\""]),
+    ("go.mod", &["github.com/jackc/pgx/v5", "github.com/lib/pq"]),
+    ("Cargo.toml", &["tokio-postgres", "postgres"]),
+];
+
+/// The application asks for Postgres.
+pub(super) fn postgres(facts: &mut Facts, origin: impl Into<String>) {
+    facts.postgres.get_or_insert_with(|| Said::new("yes", origin));
+}
+
+/// An image that is not the repo's own.
+pub(super) fn image(image: &str, origin: &str, facts: &mut Facts) {
+    let name = image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    let name = name.split(':').next().unwrap_or_default();
+    if name.is_empty() {
+        return;
+    }
+    if !IMAGES.contains(&name) {
+        return other(name, origin, facts);
+    }
+    if !name.starts_with("postgres") {
+        facts
+            .notes
+            .push(format!("{origin} has {name}: Postgres on the host has only what the package `postgresql` brings"));
+    }
+    postgres(facts, origin);
+}
+
+/// One that the owner has to bring.
+pub(super) fn other(name: &str, origin: &str, facts: &mut Facts) {
+    facts.notes.push(format!(
+        "{origin} has {name}, which the factory does not offer: its address has to be in the application's settings"
+    ));
+}
+
+/// The file with samples of settings: an address of Postgres in it was the owner's choice. A driver alone is a hint.
+pub(super) fn read(source: &Source, samples: &[&str], facts: &mut Facts) {
+    for file in samples {
+        for (number, line) in source.text(file).map(lines).into_iter().flatten() {
+            let line = line.trim_start().trim_start_matches("export ");
+            let Some(value) = line.strip_prefix("DATABASE_URL=") else { continue };
+            if value.trim_start_matches(['"', '\'']).starts_with("postgres") {
+                postgres(facts, format!("{file}, line {number}"));
+            }
+        }
+    }
+    if facts.postgres.is_some() {
+        // The host gives it.
+        facts.env.retain(|said| said.value != "DATABASE_URL");
+        return;
+    }
+    for (file, drivers) in DRIVERS {
+        for (number, line) in source.text(file).map(lines).into_iter().flatten() {
+            let ends = |c: char| !(c.is_ascii_alphanumeric() || "-_./\"".contains(c));
+            let word = line.trim().trim_start_matches("require ").split(ends).next().unwrap_or_default();
+            if drivers.contains(&word) {
+                let driver = word.trim_matches('"');
+                facts.notes.push(format!(
+                    "{file}, line {number} has {driver}: if the application uses Postgres, add the line service.postgres=yes"
+                ));
+                return;
+            }
+        }
+    }
+}
