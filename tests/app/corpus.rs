@@ -208,6 +208,20 @@ fn a_migration_and_workers_are_tried() {
 }
 
 #[test]
+fn a_database_is_there_in_a_trial() {
+    let is_here = support::satisfied("Postgres", Path::new("/usr/lib/postgresql").is_dir());
+    if !ready() || !is_here || !support::available(&["pip3", "psql"]) {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let adopted = adopt(&control, "database", |request| request.trial = true);
+    let Ok(Made::Adopted { trial, notes, .. }) = &adopted.made else { panic!("{:?}", adopted.made) };
+    assert_eq!(*trial, Trial::Answered { path: "/up".into(), migrated: true, workers: Vec::new() });
+    assert!(notes.iter().any(|note| note.contains("add services = [\"postgres\"] under [host]")), "{notes:?}");
+    assert!(contract(&adopted).contains("\nservice.postgres=yes\n"));
+}
+
+#[test]
 fn python_with_pins_is_built_and_answers() {
     if !ready() || !support::available(&["pip3"]) {
         return;

@@ -80,7 +80,7 @@ pub(crate) fn each_application_has_its_own(app: &App<'_>) {
         "app-shop|app-shop|by_name"
     );
     // Staging has the release of before, which asks for none, and then one that does.
-    let staging = App { name: "shop-staging", port: 8101, folder: app.folder.clone(), ..*app };
+    let staging = App { name: "shop-staging", port: app.port + 1, folder: app.folder.clone(), ..*app };
     let attempt = "runuser -u app-shop-staging -g app-shop-staging";
     let refused = |with: &str, to: &str| {
         journey

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -41,7 +41,9 @@ impl Postgres {
         let no = |why: io::Error| format!("Postgres does not start here: {why}");
         let folder = crate::private::directory("factoryup-postgres-").map_err(no)?;
         if is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).map_err(no)?;
+            // In a namespace of users, root reaches it as a member of its group.
+            chown(folder.path(), Some(NOBODY), None).map_err(no)?;
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).map_err(no)?;
         }
         let data = folder.path().join("data");
         let mut command = command("initdb", folder.path());
