@@ -185,7 +185,7 @@ pub(crate) fn a_copy_takes_its_place(app: &App<'_>) {
     assert_eq!(last[..2], ["restore shop 2.0.0: healthy", "restore shop 2.3.0: reverted"]);
 }
 
-/// The host's backup has it, and brings it to where no release is yet.
+/// The host's backup has it, and restores it where no release is yet.
 pub(crate) fn the_backup_has_it(app: &App<'_>, pair: &KeyPair) {
     if !support::available(&["age"]) {
         return;

@@ -3,7 +3,7 @@
 use super::Facts;
 use super::source::{Said, Source, lines};
 
-/// Ends of the names of images that are Postgres, some with more in it than the system's packages bring.
+/// Ends of the names of images that are Postgres, some with more in it than the system's package has.
 const IMAGES: [&str; 5] = ["postgres", "postgresql", "postgis", "pgvector", "timescaledb"];
 /// Drivers in lists of dependencies: they tell that it may use Postgres, and not that it does.
 const DRIVERS: [(&str, &[&str]); 4] = [
@@ -29,14 +29,14 @@ pub(super) fn image(image: &str, origin: &str, facts: &mut Facts) {
         return other(name, origin, facts);
     }
     if !name.starts_with("postgres") {
-        facts
-            .notes
-            .push(format!("{origin} has {name}: Postgres on the host has only what the package `postgresql` brings"));
+        facts.notes.push(format!(
+            "{origin} has {name}: Postgres on the host has only the extensions of the package `postgresql`"
+        ));
     }
     postgres(facts, origin);
 }
 
-/// One that the owner has to bring.
+/// One that the owner runs elsewhere.
 pub(super) fn other(name: &str, origin: &str, facts: &mut Facts) {
     facts.notes.push(format!(
         "{origin} has {name}, which the factory does not offer: its address has to be in the application's settings"

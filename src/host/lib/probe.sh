@@ -219,7 +219,7 @@ logins() {
 # The table as it is, and as it was right after it was loaded: rules are listed in another form than they are written in.
 firewall() {
     section firewall
-    # A package that brings names of ports or protocols must not look like a change.
+    # A package with names of ports or protocols must not look like a change.
     command -v nft >/dev/null && nft --numeric --stateless --terse list table inet factoryup
     section firewall-loaded
     cat "$STATE/firewall.loaded"

@@ -296,8 +296,8 @@ pub(super) const OWNER: &[Field] = &[
         prompt: "Services for applications",
         help: "Services that the host has for applications: postgres",
         explain: "With `postgres`, the host installs Postgres from its own packages, for applications whose .factory/app.conf has \
-                  `service.postgres=yes`. Each gets a database that no other application reaches. Postgres takes about 40 MB of memory, and \
-                  200 MB of disk.",
+                  `service.postgres=yes`. Each gets a database that no other application reaches. Postgres takes 25 MB of memory and more \
+                  with each connection, and 300 MB of disk.",
         example: "postgres",
         kind: ValueKind::List { min: 0, max: 1, commas: true },
         default: Some(""),
