@@ -18,6 +18,7 @@ mod agent;
 mod attributes;
 mod backup;
 mod checks;
+mod cloudflare;
 mod corpus;
 mod evidence;
 mod guard;

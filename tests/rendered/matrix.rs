@@ -73,6 +73,7 @@ fn conditions() -> Vec<Condition> {
         ("docs/runbooks/host-down.md", host),
         ("docs/runbooks/disk-full.md", host),
         ("scripts/checks/recipients", sops),
+        ("scripts/cloudflare-token", edge),
         ("scripts/host/factory-backup", backup),
         ("scripts/host/", host),
         ("infra/control-plane/encryption.tofu", |c| c.has("tofu")),
