@@ -47,8 +47,8 @@ pub use model::{
 pub use promises::{PROMISES, Promise, promises};
 pub(crate) use questions::answered_since;
 pub use questions::{Renewed, new_questions, renew, said};
-pub(crate) use rules::port_range;
 pub use rules::{Check, Fault};
+pub(crate) use rules::{destination, port_range};
 pub use schema::{json_schema, markdown};
 pub use write::{edit, to_toml};
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::apart;
 use super::discover::Discovered;
 use super::known::{complete, known};
 use super::memory::Memory;
@@ -177,7 +178,7 @@ impl Wizard<'_> {
             }
             match self.ask(field)? {
                 Reply::Given(value) => {
-                    self.answers.set(field, value, Source::Asked);
+                    apart::set(&mut self.answers, field, value);
                     self.keep();
                     at += 1;
                 }
@@ -256,7 +257,7 @@ impl Wizard<'_> {
             self.former.set(field, value, Source::Asked);
         }
         if let Reply::Given(value) = self.ask(field)? {
-            self.answers.set(field, value, Source::Asked);
+            apart::set(&mut self.answers, field, value);
             self.keep();
         }
         Ok(())
@@ -290,7 +291,7 @@ impl Wizard<'_> {
         let explain = format!("{}{clear} Example: {}", field.explain, field.example);
         let text = |text: &str| if text == "\"\"" { String::new() } else { text.to_owned() };
         let check = |typed: &str| {
-            let value = field.read(&text(typed))?;
+            let value = apart::read(field, &text(typed))?;
             if value.is_empty() && field.is_required(&self.answers) {
                 return Err(crate::factory::Fault::new("is empty", format!("enter a value such as {}", field.example)));
             }
@@ -298,7 +299,8 @@ impl Wizard<'_> {
         };
         let reply = self.asker.text(&question(field, preset, &explain), &check)?;
         let Reply::Given(typed) = reply else { return Ok(Reply::Back) };
-        let value = field.read(&text(&typed)).map_err(|fault| Error::usage(format!("{} {fault}", field.prompt)))?;
+        let value =
+            apart::read(field, &text(&typed)).map_err(|fault| Error::usage(format!("{} {fault}", field.prompt)))?;
         Ok(Reply::Given(value))
     }
 

@@ -10,6 +10,7 @@
 //!
 //! No secret is asked for here. Tokens are found by [`discover::gitlab_token`] when they are needed, and are never an answer.
 
+mod apart;
 mod catch_up;
 pub mod discover;
 mod flow;

@@ -14,7 +14,7 @@ pub(crate) use gitlab::{branch, group, project, username};
 pub(crate) use keys::{age_recipient, authorized_key, authorized_keys_of, fingerprint, hex_id};
 pub(crate) use names::{account, email, environment, factory_name, line, operator, person};
 pub(crate) use places::{
-    address, backup_to, domain, gitlab_url, hostname, open_port, port_range, service, tidy_url, timezone,
+    address, backup_to, destination, domain, gitlab_url, hostname, open_port, port_range, service, tidy_url, timezone,
 };
 pub(crate) use secrets::{begins_secret, find_secrets, pasted_secret};
 
