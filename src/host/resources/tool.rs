@@ -10,9 +10,13 @@ use crate::host::observed::Observed;
 use crate::host::program::{Before, HostPath, Questions, Step};
 use crate::plan::{Action, Change, Undo};
 
-/// Named by its path.
-pub(super) const KIND: ResourceKind =
-    ResourceKind { name: "tool", shell: include_str!("tool.sh"), title: str::to_owned, way_back: WayBack::None(STAYS) };
+/// Named by its path. Whether it is there, a way back does not know: it could not be downloaded, or its owner removed it.
+pub(super) const KIND: ResourceKind = ResourceKind {
+    name: "tool",
+    shell: include_str!("tool.sh"),
+    title: |_| "each tool that was installed for the agent".to_owned(),
+    way_back: WayBack::None(STAYS),
+};
 
 const STAYS: &str = "it is the agent's own program, in its home";
 
