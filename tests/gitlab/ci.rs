@@ -111,14 +111,33 @@ fn each_job_that_signs_in_has_an_account_with_one_role_and_one_token() {
     // The same token in each environment, and no other of factoryup's there.
     assert_eq!(value(&situation, "REPORT_TOKEN", "production"), value(&situation, "REPORT_TOKEN", "control-plane"));
     assert_eq!(variable(&situation, "CONTROL_PLANE_APPLY_TOKEN", "production"), None);
-    // What a report may not do.
-    let report = value(&situation, "REPORT_TOKEN", "control-plane").unwrap();
-    let report = situation.plane.as_token(&report);
-    assert_eq!(report.get(&situation.path("/variables")).status, 403);
-    assert_eq!(report.post(&situation.path("/issues"), &json!({ "title": "due" })).status, 201);
-    let plan = value(&situation, "CONTROL_PLANE_PLAN_TOKEN", "control-plane").unwrap();
-    assert_eq!(situation.plane.as_token(&plan).get("/groups/factory").status, 200);
-    assert_eq!(situation.plane.as_token(&plan).put(&situation.path(""), &json!({ "description": "x" })).status, 403);
+    // What each may do, and what it may not: a plan changes nothing, a report writes issues alone, and none is an Owner.
+    let (group, of) = ("/groups/factory", |rest: &str| situation.path(rest));
+    let commit = json!({ "branch": "x", "start_branch": "main", "commit_message": "x", "actions": [] });
+    let (nothing, owner) = (json!({}), json!({ "user_id": 1, "access_level": 50 }));
+    for ((word, key, ..), method, path, body, status) in [
+        (TOKENS[0], "GET", group.to_owned(), &nothing, 200),
+        (TOKENS[0], "PUT", of(""), &json!({ "description": "x" }), 403),
+        (TOKENS[0], "POST", of("/issues"), &json!({ "title": "x" }), 403),
+        (TOKENS[0], "POST", of("/repository/commits"), &commit, 403),
+        (TOKENS[0], "POST", of("/pipeline"), &json!({ "ref": "main" }), 403),
+        (TOKENS[0], "POST", of("/variables"), &json!({ "key": "X", "value": "y" }), 403),
+        (TOKENS[1], "PUT", of(""), &json!({ "description": "x" }), 200),
+        (TOKENS[1], "DELETE", of(""), &nothing, 403),
+        (TOKENS[1], "POST", of("/members"), &owner, 403),
+        (TOKENS[1], "GET", format!("{group}/variables"), &nothing, 403),
+        (TOKENS[1], "GET", format!("{group}/service_accounts"), &nothing, 403),
+        (TOKENS[2], "POST", of("/issues"), &json!({ "title": "due" }), 201),
+        (TOKENS[2], "GET", of("/variables"), &nothing, 403),
+        (TOKENS[2], "PUT", of(""), &json!({ "description": "x" }), 403),
+        (TOKENS[2], "POST", of("/repository/commits"), &commit, 403),
+        (TOKENS[2], "POST", of("/pipeline"), &json!({ "ref": "main" }), 403),
+        (TOKENS[2], "GET", of("/terraform/state/control-plane"), &nothing, 403),
+    ] {
+        let token = value(&situation, key, "control-plane").unwrap();
+        let got = situation.plane.as_token(&token).send(method, &path, Some(body));
+        assert_eq!(got.status, status, "{word}: {method} {path}: {}", got.body);
+    }
     assert_eq!(situation.pending(), [""; 0]);
 }
 
