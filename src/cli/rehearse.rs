@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use crate::dialog::Dialog as _;
 use crate::error::Result;
+use crate::interrupt;
 use crate::plan::StateDir;
 use crate::rehearsal::day_one::{self, Options, RehearsalReport};
 use crate::rehearsal::system;
@@ -16,6 +18,8 @@ use crate::ui::{Table, Ui, seconds};
 ///
 /// You need no account. rehearse starts a disposable Debian container and a GitLab stand-in, and runs the real setup against them. The
 /// host needs root and a few packages. Without root, it rehearses only the control repo and the GitLab setup.
+///
+/// With `--keep`, both stay until you confirm, or without a terminal until you press Ctrl-C, so that you can log in and look around.
 #[derive(Debug, Args)]
 pub(super) struct Rehearse {
     /// Install missing packages without asking
@@ -25,6 +29,10 @@ pub(super) struct Rehearse {
     /// Rehearse without a host
     #[arg(long)]
     without_host: bool,
+
+    /// Leave the host and the GitLab stand-in running at the end, and show how to log in
+    #[arg(long)]
+    keep: bool,
 
     /// Write the results to this directory and replace an earlier rehearsal there [default: in the state directory]
     #[arg(long, value_name = "DIR", value_parser = super::path())]
@@ -44,11 +52,29 @@ impl Rehearse {
         } else {
             system::ready_for_a_host(ui, self.yes)?
         };
-        let report = day_one::play(&Options { dir, without_host }, ui)?;
+        let (report, stage) = day_one::play(&Options { dir, without_host, keep: self.keep }, ui)?;
         if ui.is_json() {
-            return ui.json(json!({ "event": "report", "report": report }));
+            ui.json(json!({ "event": "report", "report": report }))?;
+        } else {
+            ui.show(&text(&report))?;
         }
-        ui.show(&text(&report))
+        if self.keep {
+            wait(ui)?;
+        }
+        drop(stage);
+        Ok(())
+    }
+}
+
+/// Returns when the user has looked around.
+fn wait(ui: &Ui) -> Result<()> {
+    loop {
+        interrupt::check()?;
+        if !ui.is_interactive() {
+            std::thread::sleep(Duration::from_millis(200));
+        } else if ui.confirm("Remove the disposable targets now?", true)? {
+            return Ok(());
+        }
     }
 }
 
@@ -67,6 +93,13 @@ fn text(report: &RehearsalReport) -> String {
         "verify it:     factoryup evidence verify {}\n",
         report.state.join("evidence/log.jsonl").display()
     ));
-    text.push_str("The disposable targets are removed. To set up a real factory: factoryup init my-factory\n");
+    let Some(kept) = &report.kept else {
+        text.push_str("The disposable targets are removed. To set up a real factory: factoryup init my-factory\n");
+        return text;
+    };
+    text.push_str(&format!("GitLab:        {} (token: {})\n", kept.gitlab, kept.token_file.display()));
+    if let Some(login) = &kept.login {
+        text.push_str(&format!("host:          {login}\nthe agent:     {login} sudo -iu agent\n"));
+    }
     text
 }

@@ -17,11 +17,15 @@ use crate::factory::{
 use crate::host::agent_tools;
 use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically, write_json};
 use crate::process;
+use crate::shell;
 use crate::transport::{Ssh, SshOptions};
 use crate::workspace::{Keys, What, Workspace};
 
 /// Marks a folder as one that a rehearsal made and the next may replace.
 const MARKER: &str = ".factoryup-rehearsal";
+
+/// The file with the token of the stand-in's owner.
+const TOKEN: &str = "owner-token";
 
 /// Where GitLab Runner is on a host.
 const RUNNER: &str = "/usr/bin/gitlab-runner";
@@ -33,6 +37,8 @@ pub(crate) struct Options {
     pub dir: PathBuf,
     /// Why no host takes part; `None` when one does.
     pub without_host: Option<String>,
+    /// Whether the targets are to stay for a while.
+    pub keep: bool,
 }
 
 /// One part of the journey.
@@ -59,31 +65,46 @@ pub(crate) struct RehearsalReport {
     pub state: PathBuf,
     /// Requests that the stand-in answered.
     pub requests: usize,
+    /// How to reach the targets, if they stay for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
 }
 
-/// Plays day one. The disposable targets are gone when this returns; the control repo and the state folder stay.
+/// How to reach the disposable targets.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Kept {
+    /// Address of the GitLab stand-in.
+    pub gitlab: String,
+    /// The file with its owner's token.
+    pub token_file: PathBuf,
+    /// The command that logs in to the host as the operator, if there is one.
+    pub login: Option<String>,
+}
+
+/// Plays day one. The disposable targets go with the stage; the control repo and the state folder stay.
 ///
 /// # Errors
 /// Whatever stopped a real day one; `Internal` when the second apply found something left to do.
-pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<RehearsalReport> {
+pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<(RehearsalReport, Stage)> {
     clear(&options.dir)?;
     let mut stage = Stage::set(options, watch)?;
     stage.converge(watch, false)?;
     stage.converge(watch, true)?;
     stage.work_as_agent(watch)?;
     let report = RehearsalReport {
-        parts: stage.parts,
+        parts: std::mem::take(&mut stage.parts),
         left_out: options.without_host.iter().cloned().collect(),
         control_repo: options.dir.join("control-repo"),
         state: stage.state.path().to_owned(),
         requests: stage.stand_in.log().len(),
+        kept: options.keep.then(|| stage.kept(&options.dir)),
     };
     write_json(&options.dir.join("report.json"), &report)?;
-    Ok(report)
+    Ok((report, stage))
 }
 
 /// Everything that the journey is played with.
-struct Stage {
+pub(crate) struct Stage {
     dir: PathBuf,
     factory: Factory,
     keys: Keys,
@@ -130,7 +151,7 @@ impl Stage {
             parts.push(part("the agent's tools", bring_tools(&host, &settings)?, since.elapsed()));
             Some(host)
         };
-        let token = options.dir.join("owner-token");
+        let token = options.dir.join(TOKEN);
         write_atomically(&token, stand_in.owner_token().as_bytes(), 0o600)?;
         let keys = Keys { identity: Some(identity), gitlab_token_file: Some(token), ..Keys::default() };
         let state = StateDir::at(options.dir.join("state"))?;
@@ -140,7 +161,9 @@ impl Stage {
 
     fn converge(&mut self, watch: &dyn Watch, again: bool) -> Result<()> {
         let parts = &mut self.parts;
-        let mut since = Instant::now();
+        let begun = Instant::now();
+        let mut since = begun;
+        let mut checks = 0;
         // The state folder is the rehearsal's own, which no other process uses.
         let state = StateDir::at(self.state.path())?;
         let workspace = Workspace::of(self.factory.clone(), &self.dir, self.keys.clone(), state, watch)?;
@@ -150,18 +173,39 @@ impl Stage {
                     return Err(Error::internal(format!("the second apply of {name} still applied {changes} changes")));
                 }
                 Outcome::Applied { changes, proofs } => describe(&format!("{changes} changes"), *proofs),
+                // All targets were read before the first of them ended, so their times say nothing.
+                Outcome::AlreadyRight { proofs } if again => {
+                    checks += proofs;
+                    return Ok(());
+                }
                 Outcome::AlreadyRight { proofs } => describe("no changes", *proofs),
             };
-            let is_second_visit = !again && parts.iter().any(|part| part.name == name.as_str());
-            let name = match (again, is_second_visit) {
-                (true, _) => format!("{name}, applied again"),
-                (false, true) => format!("{name}, after the GitLab setup"),
-                (false, false) => name.to_string(),
-            };
+            let is_second_visit = parts.iter().any(|part| part.name == name.as_str());
+            let name = if is_second_visit { format!("{name}, after the GitLab setup") } else { name.to_string() };
             parts.push(part(&name, result, since.elapsed()));
             since = Instant::now();
             Ok(())
-        })
+        })?;
+        if again {
+            parts.push(part("all of it, applied again", describe("no changes", checks), begun.elapsed()));
+        }
+        Ok(())
+    }
+
+    fn kept(&self, dir: &Path) -> Kept {
+        let known = self.state.file("known_hosts");
+        let login = self.host.as_ref().and(self.keys.identity.as_ref()).map(|identity| {
+            let (identity, known) = (identity.display().to_string(), format!("UserKnownHostsFile={}", known.display()));
+            let place = format!("{}@{}", self.factory.host.operator, self.factory.host.address);
+            format!(
+                "ssh -t -i {} -o IdentitiesOnly=yes -o {} -p {} {}",
+                shell::word(&identity),
+                shell::word(&known),
+                self.factory.host.port,
+                shell::word(&place)
+            )
+        });
+        Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login }
     }
 
     /// With a host: the agent does there what it is there for.

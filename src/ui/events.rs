@@ -154,6 +154,7 @@ fn cut(at: &str, in_a_change: bool, summary: Option<&str>) -> String {
 pub fn seconds(took: Duration) -> String {
     let s = took.as_secs_f64();
     match took.as_secs() {
+        0 if s < 0.05 => "< 0.1 s".to_owned(),
         0..=9 => format!("{s:.1} s"),
         10..=59 => format!("{s:.0} s"),
         whole => format!("{} min {:02} s", whole / 60, whole % 60),

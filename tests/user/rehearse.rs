@@ -2,6 +2,8 @@
 
 use crate::support;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -45,7 +47,7 @@ fn without_root_it_plays_what_it_can_and_says_what_it_left_out() {
     let left_out = report["left_out"][0].as_str().unwrap();
     assert!(left_out.contains("needs root"), "{left_out}");
     let parts: Vec<_> = report["parts"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    let all = ["stand-in control plane", "repo", "gitlab", "repo, applied again", "gitlab, applied again"];
+    let all = ["stand-in control plane", "repo", "gitlab", "all of it, applied again"];
     assert_eq!(parts, all);
     let repo = Path::new(report["control_repo"].as_str().unwrap());
     assert!(repo.join("AGENTS.md").is_file() && repo.join("factory.toml").is_file());
@@ -67,4 +69,37 @@ fn it_replaces_what_a_rehearsal_made_and_nothing_else() {
     let refused = rehearse(home.path(), &["--without-host"]);
     assert_eq!(refused.status.code(), Some(73));
     assert!(home.path().join("made/precious").exists());
+}
+
+/// `GET` of an address of the stand-in, with a token; the status line, or nothing if it is gone.
+fn status(address: &str, path: &str, token: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nPRIVATE-TOKEN: {token}\r\nConnection: close\r\n\r\n")
+        .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.lines().next().map(str::to_owned)
+}
+
+#[test]
+fn what_it_keeps_answers_until_it_is_told_to_go() {
+    if !support::available(&["git", "ssh-keygen"]) {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+    command.args(["--json", "rehearse", "--without-host", "--keep", "--into"]).arg(home.path().join("made"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home.path()).current_dir("/");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let report = lines.map(|line| serde_json::from_str::<Value>(&line).unwrap()).find(|line| line["event"] == "report");
+    let kept = &report.unwrap()["report"]["kept"];
+    assert_eq!(kept.get("login"), Some(&Value::Null), "there is no host: {kept}");
+    let address = kept["gitlab"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let token = fs::read_to_string(kept["token_file"].as_str().unwrap()).unwrap();
+    let project = "/api/v4/projects/factory%2Fcontrol";
+    assert!(status(address, project, token.trim()).unwrap().contains("200"));
+    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(status(address, project, token.trim()), None);
 }
