@@ -1,5 +1,6 @@
 //! Databases of applications on a real host: made with the first release that asks, apart from each other, copied, and put back.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -30,8 +31,9 @@ const MIGRATE: &str = "#!/bin/sh\nset -e\npsql -q \"$DATABASE_URL\" -c 'create t
                        psql -q -c 'create table if not exists by_name (id serial)'\n";
 
 fn sql(app: &App<'_>, statement: &str) -> String {
-    let statement: String = statement.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let said: serde_json::Value = serde_json::from_str(&app.get(&format!("/sql?{statement}"))).unwrap();
+    let mut encoded = String::new();
+    statement.bytes().for_each(|byte| write!(encoded, "%{byte:02x}").unwrap());
+    let said: serde_json::Value = serde_json::from_str(&app.get(&format!("/sql?{encoded}"))).unwrap();
     said["said"].as_str().unwrap().to_owned()
 }
 

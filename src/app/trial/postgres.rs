@@ -56,7 +56,7 @@ impl Postgres {
         }
         let mut command = command_of_server(folder.path(), &data);
         let job = Job::start(&mut command, folder.path().join("postgres.log")).map_err(no)?;
-        let mut started = Self { job: job, folder };
+        let mut started = Self { job, folder };
         started.wait().map_err(no)?;
         Ok(started)
     }
