@@ -31,6 +31,10 @@ struct AppKeys<'a> {
     description: &'a str,
     static_site: bool,
     http: bool,
+    /// Whether a release is the root file system of an image.
+    container: bool,
+    /// Whether a release is a program and its files.
+    process: bool,
     adopted: bool,
     /// Of an adopted one, how it is built and run: lines of `.factory/app.conf`.
     found: String,
@@ -69,11 +73,14 @@ pub(super) fn render(
         })
         .collect();
     let static_site = found.map_or(request.kind == Some(AppKind::Static), |facts| facts.is_static);
+    let container = found.is_some_and(|facts| facts.is_container);
     let app = AppKeys {
         name: request.name,
         description: &entry.description,
         static_site,
         http: !static_site,
+        container,
+        process: !static_site && !container,
         adopted: found.is_some(),
         found: found.map(Facts::lines).unwrap_or_default(),
         image: found.map_or("docker.io/library/python:3.13", |facts| &facts.image),

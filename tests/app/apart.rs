@@ -8,6 +8,7 @@ use factoryup::age::KeyPair;
 use crate::control_repo::{ControlRepo, passed, text};
 use crate::databases;
 use crate::deploy::{App, code};
+use crate::image;
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, made, ready};
 use crate::support::lab;
@@ -101,6 +102,7 @@ fn attacks_fail(mut journey: Journey) {
             databases::a_copy_takes_its_place(&shop);
             databases::the_backup_has_it(&shop, &pair);
         }
+        image::an_image_runs_and_sees_itself_alone(&journey, &control);
     }
     // After a power cut all of it serves again, with nobody logged in.
     journey.host.cut_power().unwrap();

@@ -43,8 +43,8 @@ const EDGE: &[&str] = &[
 ];
 /// Names the kinds of secrets that it finds, in every repo.
 const GUARD: &[&str] = &["scripts/checks/secrets"];
-/// What sets up a runner knows each kind.
-const RUNNERS: &[&str] = &["scripts/host/factory-runner"];
+/// What sets up a runner knows each kind, and applications may build images on each host.
+const IMAGES: &[&str] = &["scripts/host/factory-runner", "docs/app-contract.md"];
 /// One script that serves whatever is installed.
 const FACTORY: &[&str] = &["scripts/host/factory"];
 /// Examples of a module that is the same for every factory.
@@ -137,8 +137,8 @@ fn words() -> Vec<Word> {
         word("factory-backup", backup, &[]),
         word("restore-host", backup, &[]),
         word("/mnt/backup", backup, &[]),
-        word("Podman", |c| c.has("podman"), RUNNERS),
-        word("podman", |c| c.has("podman"), RUNNERS),
+        word("Podman", |c| c.has("podman"), IMAGES),
+        word("podman", |c| c.has("podman"), IMAGES),
         word("Kubernetes", |c| c.has("kubernetes"), &[]),
         word("[untrusted]", |c| !c.has("shared"), &[]),
         word("Cloudflare", edge, GUARD),

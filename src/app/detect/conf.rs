@@ -16,7 +16,18 @@ impl Facts {
             out.push_str("# A release is the site, which the host's edge serves. No program runs.\nfiles=.factory/public\nsite=.factory/public\n");
             value(&mut out, "public", "the folder of the site after the build", self.output.as_ref());
         } else {
-            out.push_str("# A release is the whole copy. .factory/run starts it with the line `start`.\nfiles=.\nrun=.factory/run\n");
+            if self.is_container {
+                out.push_str("# A release is the root file system of the image. Its command serves, or the line `start`, on $ADDRESS and $PORT.\n");
+                out.push_str("files=.factory/rootfs .factory/image.conf\nroot=.factory/rootfs\n");
+                value(
+                    &mut out,
+                    "volume",
+                    "where the image keeps data: $APP_DATA, by another path",
+                    self.volume.as_ref(),
+                );
+            } else {
+                out.push_str("# A release is the whole copy. .factory/run starts it with the line `start`.\nfiles=.\nrun=.factory/run\n");
+            }
             value(&mut out, "start", "what serves on $ADDRESS and $PORT", self.start.as_ref());
             value(&mut out, "program", "the program that the build makes", self.program.as_ref());
             value(&mut out, "port_variable", "the variable that it takes its port from", self.port_variable.as_ref());

@@ -1,17 +1,16 @@
-//! `Containerfile` or `Dockerfile`, as far as it tells about the running application: its health check and its data.
+//! `Containerfile` or `Dockerfile`: what it tells about the running application, its health check and its data; and how its image is built,
+//! for a repo of which it is the only description, or by choice.
 
 use super::refuse::CONTAINER;
 use super::source::{Said, Source, lines};
-use super::{Facts, is_health_path};
+use super::{Facts, Refusal, Wishes, is_health_path};
 
 pub(super) fn read(source: &Source, facts: &mut Facts) {
-    let Some(file) = source.first(&CONTAINER) else { return };
-    let Some(text) = source.text(file) else { return };
     // A health check may go on in the next line.
     let mut in_check = false;
-    for (number, line) in lines(text) {
+    for (file, number, line) in instructions(source) {
         let origin = || format!("{file}, line {number}");
-        let (instruction, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let (instruction, rest) = split(line);
         in_check = instruction.eq_ignore_ascii_case("HEALTHCHECK") || in_check;
         if in_check
             && facts.health.is_none()
@@ -25,6 +24,54 @@ pub(super) fn read(source: &Source, facts: &mut Facts) {
             facts.data.extend(names.map(|name| Said::new(name, origin())));
         }
     }
+}
+
+/// The image is built, and a release is its root file system. Its command serves, whatever other files say of one.
+pub(super) fn build(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Result<(), Refusal> {
+    let Some(file) = source.first(&CONTAINER) else {
+        return Err(Refusal::new(
+            "the repo has no Containerfile or Dockerfile at its top",
+            "add one, or choose another --stack",
+        ));
+    };
+    facts.is_container = true;
+    facts.image = "docker.io/library/python:3.13".into();
+    if facts.build.is_empty() {
+        facts.build.push(Said::new(format!(".factory/image {file}"), file));
+    }
+    facts.start = wishes.run.as_ref().map(|run| Said::new(run, "--run"));
+    let folders: Vec<Said> = facts.data.iter().filter(|said| said.value.starts_with('/')).cloned().collect();
+    facts.data.retain(|said| !said.value.starts_with('/'));
+    if let [first, others @ ..] = &folders[..] {
+        facts.volume = Some(first.clone());
+        for other in others.iter().filter(|other| other.value != first.value) {
+            facts.notes.push(format!(
+                "{} keeps data in {} too, and a release has one such folder: set volume to one above both",
+                other.origin, other.value
+            ));
+        }
+    }
+    let mut exposed = None;
+    for (file, number, line) in instructions(source) {
+        let (instruction, rest) = split(line);
+        if line.contains("$PORT") || line.contains("${PORT") {
+            return Ok(());
+        }
+        if instruction.eq_ignore_ascii_case("EXPOSE") {
+            exposed = Some(format!("{file}, line {number} exposes {rest}; a release has to listen on $PORT"));
+        }
+    }
+    facts.notes.extend(exposed);
+    Ok(())
+}
+
+fn instructions(source: &Source) -> impl Iterator<Item = (&'static str, usize, &str)> {
+    let file = source.first(&CONTAINER).and_then(|file| Some((file, source.text(file)?)));
+    file.into_iter().flat_map(|(file, text)| lines(text).map(move |(number, line)| (file, number, line)))
+}
+
+fn split(line: &str) -> (&str, &str) {
+    line.trim().split_once(' ').unwrap_or((line.trim(), ""))
 }
 
 /// The path of a URL on this machine.

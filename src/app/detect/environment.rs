@@ -23,7 +23,7 @@ pub(super) fn read(source: &Source, stack: Stack, facts: &mut Facts) {
         Stack::Node => &[".js", ".mjs", ".cjs", ".ts", ".mts"],
         Stack::Go => &[".go"],
         Stack::Rust => &[".rs"],
-        Stack::Hugo | Stack::Html => &[],
+        Stack::Hugo | Stack::Html | Stack::Container => &[],
     };
     let mut ports: Vec<Said> = Vec::new();
     let mut health: Option<(usize, Said)> = None;

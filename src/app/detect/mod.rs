@@ -43,6 +43,8 @@ pub enum Stack {
     Hugo,
     /// HTML as it is.
     Html,
+    /// What a container file builds.
+    Container,
 }
 
 impl Stack {
@@ -54,6 +56,7 @@ impl Stack {
             Self::Rust => "rust",
             Self::Hugo => "hugo",
             Self::Html => "html",
+            Self::Container => "container",
         }
     }
 }
@@ -85,6 +88,10 @@ pub(crate) struct Facts {
     pub(crate) image: String,
     /// Whether it is a folder of files, and no program.
     pub(crate) is_static: bool,
+    /// Whether a release is the root file system of an image, whose command serves unless there is a `start`.
+    pub(crate) is_container: bool,
+    /// The folder that its programs keep data in, besides `APP_DATA`.
+    pub(crate) volume: Option<Said>,
     pub(crate) build: Vec<Said>,
     /// The command that serves.
     pub(crate) start: Option<Said>,
@@ -148,6 +155,7 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         Stack::Rust => rust::read(source, wishes, &mut facts)?,
         Stack::Hugo => hugo::read(source, &mut facts),
         Stack::Html => html::read(source, &mut facts),
+        Stack::Container => container::build(source, wishes, &mut facts)?,
     }
     let found = if facts.is_static { AppKind::Static } else { AppKind::Http };
     if kind.is_some_and(|kind| kind != found) {
@@ -177,7 +185,7 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
     if facts.is_static && facts.output.is_none() {
         return Err(Refusal::new("the site's directory is not in the repo", "choose it: --output DIR"));
     }
-    if !facts.is_static && facts.start.is_none() {
+    if !facts.is_static && !facts.is_container && facts.start.is_none() {
         return Err(Refusal::new(
             "the command that serves is not one line of text",
             "set the command that serves: --run COMMAND",
@@ -206,8 +214,17 @@ fn keep_lines(facts: &mut Facts) {
         let off: Vec<_> = facts.workers.drain(worker::MOST..).map(|worker| worker.name).collect();
         facts.notes.push(format!("releases run at most {} workers, and not {}", worker::MOST, off.join(", ")));
     }
+    facts.volume = facts.volume.take().filter(|said| is_folder(&said.value));
     facts.output = facts.output.take().filter(|said| is_plain(&said.value) && !said.value.starts_with('/'));
     facts.health = facts.health.take().filter(|said| is_health_path(&said.value));
+}
+
+/// Whether a path can be where an image keeps data.
+fn is_folder(path: &str) -> bool {
+    let is_name = |part: &str| {
+        !part.is_empty() && part != ".." && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_name))
 }
 
 /// What the contract takes as a health path.

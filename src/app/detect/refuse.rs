@@ -61,7 +61,9 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
         [(stack, _)] => return Ok(stack),
         _ => {
             let files: Vec<&str> = found.iter().map(|(_, file)| *file).collect();
-            let flags: Vec<String> = found.iter().map(|(stack, _)| format!("--stack {}", stack.name())).collect();
+            let container = source.first(&CONTAINER).map(|_| Stack::Container);
+            let stacks = found.iter().map(|(stack, _)| *stack).chain(container);
+            let flags: Vec<String> = stacks.map(|stack| format!("--stack {}", stack.name())).collect();
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             return Err(Refusal::new(
                 format!("the repo has {}, so it is ambiguous which one serves", files.join(" and ")),
@@ -69,22 +71,19 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
             ));
         }
     }
+    if source.first(&CONTAINER).is_some() {
+        return Ok(Stack::Container);
+    }
     if let Some((file, language)) = UNKNOWN.iter().find(|(file, _)| source.has(file)) {
         return Err(Refusal::new(
-            format!("{file}: {language} is not supported yet"),
-            "use a repo in Python, Node.js, Go or Rust, or a site of Hugo or plain HTML",
+            format!("{file}: {language} is not supported yet without a container file"),
+            "add a Containerfile that builds it; Python, Node.js, Go, Rust, Hugo and plain HTML need none",
         ));
     }
     if let Some(file) = source.first(&COMPOSE) {
         return Err(Refusal::new(
             format!("{file}: applications with several containers are not supported yet"),
             "adopt the repo of each part as a separate application",
-        ));
-    }
-    if let Some(file) = source.first(&CONTAINER) {
-        return Err(Refusal::new(
-            format!("{file} is the only build description, and container builds are not supported yet"),
-            "add the manifest of its language, such as requirements.txt, package.json, go.mod or Cargo.toml",
         ));
     }
     if super::html::folder(source).is_some() {

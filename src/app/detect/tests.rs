@@ -204,6 +204,38 @@ fn wishes_name_workers_and_end_them() {
 }
 
 #[test]
+fn a_container_file_builds_what_has_no_stack() {
+    let file = ("Dockerfile", "FROM x\nVOLUME /var/lib/a /b\nEXPOSE 80\nCMD [\"serve\"]\n");
+    let alone = facts(&[file, ("Gemfile", ""), ("compose.yaml", "services:\n"), ("render.yaml", "startCommand: x\n")]);
+    let text = alone.lines();
+    assert!(
+        text.contains("\n# from Dockerfile\nbuild.1=.factory/image Dockerfile\n")
+            && text.contains("\nroot=.factory/rootfs\n")
+            && text.contains(" from Dockerfile, line 2\nvolume=/var/lib/a\n")
+            && !text.contains("start=")
+            && !text.contains("run="),
+        "{text}"
+    );
+    assert!(
+        alone.notes[0].contains("keeps data in /b too") && alone.notes[1].contains("line 3 exposes 80; "),
+        "{text}"
+    );
+    assert!(facts(&[("Containerfile", "FROM x\nEXPOSE 80\nCMD serve $PORT\n")]).notes.is_empty());
+    // A language that has a stack keeps it, but by choice.
+    assert_eq!(facts(&[file, APP, PINS]).stack, "python");
+    let choose = |files: &[(&str, &str)]| {
+        let wishes = Wishes { stack: Some(super::Stack::Container), run: Some("web".into()), ..Wishes::default() };
+        detect(&Source::of(files), &wishes, None)
+    };
+    let chosen = choose(&[file, APP, PINS]).unwrap();
+    assert!(chosen.is_container && said(chosen.start.as_ref()) == ("web", "--run"));
+    assert!(choose(&[APP, PINS]).unwrap_err().why.contains("no Containerfile or Dockerfile"));
+    let two = read(&[file, APP, PINS, ("go.mod", "module x\n")]).unwrap_err();
+    assert!(two.hints[0].ends_with("or --stack container"), "{two:?}");
+    assert!(read(&[("Gemfile", "")]).unwrap_err().hints[0].contains("add a Containerfile"));
+}
+
+#[test]
 fn nothing_of_a_repo_becomes_another_line_or_command() {
     let evil = facts(&[
         ("requirements.txt", ""),

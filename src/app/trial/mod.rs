@@ -158,7 +158,8 @@ impl Place<'_> {
                 return Err(self.failed(format!("its build did not end within {} min", BUILD.as_secs() / 60), &last));
             }
             Some(status) if status.code() == Some(NO_TOOL) => {
-                let why = last.lines().last().unwrap_or_default().trim_start_matches("build: ").to_owned();
+                let why = last.lines().last().unwrap_or_default();
+                let why = why.trim_start_matches("build: ").trim_start_matches("image: ").to_owned();
                 return Ok(only(Outcome::NotTried(why)));
             }
             Some(status) if !status.success() => return Err(self.failed("it does not build".into(), &last)),
@@ -168,6 +169,11 @@ impl Place<'_> {
         // The host's edge serves its files, and `.factory/build` looked for the first page.
         if self.facts.is_static {
             return Ok(only(Outcome::Built));
+        }
+        if self.facts.is_container && !processes::lets(&processes::IN_AN_IMAGE, "/proc") {
+            return Ok(only(Outcome::NotTried(
+                "its image builds, but this machine lets no user make namespaces".into(),
+            )));
         }
         self.migrate()?;
         self.start()
@@ -286,10 +292,13 @@ impl Place<'_> {
     /// As [`failed`](Self::failed), for a program that does not listen on the port that it gets.
     fn without_port(&self, why: String, last: &str) -> AppError {
         let mut error = self.failed(why, last);
-        if let (AppError::Trial { hints, .. }, Some(start)) = (&mut error, &self.facts.start) {
+        let start = self.facts.start.as_ref().map(|said| said.value.as_str());
+        if let (AppError::Trial { hints, .. }, Some(start)) =
+            (&mut error, start.or(self.facts.is_container.then_some("COMMAND")))
+        {
             let run = |command: String| crate::shell::word(&command);
-            let with_flag = run(format!("{} --port \"$PORT\"", start.value));
-            let with_name = run(format!("env NAME=\"$PORT\" {}", start.value));
+            let with_flag = run(format!("{start} --port \"$PORT\""));
+            let with_name = run(format!("env NAME=\"$PORT\" {start}"));
             hints.insert(0, format!("pass it its port, for example: --run {with_flag} or --run {with_name}"));
         }
         error

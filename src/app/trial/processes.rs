@@ -16,6 +16,9 @@ const MIGRATE: Duration = Duration::from_mins(2);
 const ALIVE: Duration = Duration::from_secs(5);
 /// What takes the network from a program; the user stays the same.
 const ALONE: [&str; 5] = ["unshare", "--user", "--map-current-user", "--net", "--"];
+/// What `.factory/run` of an image begins with.
+pub(super) const IN_AN_IMAGE: [&str; 8] =
+    ["unshare", "--user", "--map-root-user", "--mount", "--", "mount", "--rbind", "/proc"];
 
 impl Place<'_> {
     /// Runs the migration, which has to succeed.
@@ -74,7 +77,7 @@ impl Place<'_> {
     /// Starts a line of the contract, without a network where this machine lets a user do that.
     fn run(&self, key: &str, log: &str) -> io::Result<Job> {
         let run = self.root.join("release/.factory/run");
-        let mut command = if is_alone() {
+        let mut command = if lets(&ALONE, "true") {
             let mut command = self.command(Path::new(ALONE[0]));
             command.args(&ALONE[1..]).arg(run);
             command
@@ -85,9 +88,10 @@ impl Place<'_> {
     }
 }
 
-fn is_alone() -> bool {
-    let mut command: Command = process::command(ALONE[0]);
-    command.args(&ALONE[1..]).arg("true");
+/// Whether a user of this machine can make these namespaces.
+pub(super) fn lets(namespaces: &[&str], then: &str) -> bool {
+    let mut command: Command = process::command(namespaces[0]);
+    command.args(&namespaces[1..]).arg(then);
     process::output(&mut command, None, Budget::LOCAL).is_ok_and(|output| output.status.success())
 }
 
