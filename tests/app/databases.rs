@@ -150,10 +150,7 @@ pub(crate) fn a_copy_takes_its_place(app: &App<'_>) {
         journey.inside(&format!("stat -c %a:%U /srv/apps/shop/copies /srv/apps/shop/copies/{before}")),
         "700:root\n600:root"
     );
-    assert_eq!(
-        app.deploy(&format!("/usr/local/sbin/factory-deploy restore shop {before}")).status.code(),
-        Some(77)
-    );
+    assert_eq!(app.deploy(&format!("/usr/local/sbin/factory-deploy restore shop {before}")).status.code(), Some(77));
     assert!(code(&restore("20200101T000000Z"), 65).contains("has no copy"));
     let said = passed(&restore(&before));
     assert!(
