@@ -83,7 +83,7 @@ impl Resolve {
         if ui.is_json() {
             ui.json(json!({ "event": "conflicts", "left": left }))?;
         } else {
-            ui.say(&match left {
+            let text = match left {
                 0 if chosen.is_empty() && !ended => "There are no conflicts.".to_owned(),
                 0 => {
                     let push = if resolver.is_pushed() { ", then `git push`," } else { "" };
@@ -91,7 +91,12 @@ impl Resolve {
                 }
                 1 => "1 conflict is left.".to_owned(),
                 left => format!("{left} conflicts are left."),
-            });
+            };
+            ui.say(&text);
+            if left > 0 && self.only_looks(ui) && !chosen.is_empty() {
+                ui.say("  next: look at both versions: factoryup resolve --show");
+                ui.say("  next: then choose one for each path: factoryup resolve PATH --mine, or --proposal, --edit, --tool");
+            }
         }
         Ok(if left == 0 { Ending::Done } else { Ending::Pending })
     }

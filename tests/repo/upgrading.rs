@@ -309,7 +309,7 @@ fn an_uncommitted_edit_of_the_answers_is_no_obstacle_for_who_types_what_is_said(
         assert_eq!(world.git("repo", &["rev-parse", "HEAD"]), world.git("repo", &["rev-parse", &world.branch()]));
         if conflict {
             let (code, _, err) = world.factoryup("repo", &["resolve"]);
-            assert!(code == 2 && err.contains("1 conflict is left."), "{err}");
+            assert!(code == 2 && err.contains("1 conflict is left.") && err.contains("next: then choose one"), "{err}");
             assert_eq!(world.factoryup("repo", &["resolve", FILE, "--mine"]).0, 0);
         }
     }
