@@ -148,7 +148,10 @@ impl Workspace<'_> {
             }
             let outcome = self.bring(target, plan, options, &mut run)?;
             if let (Some((_, left)), true) = (&run.left, rest.len() > 0) {
-                self.watch.warn(&format!("{left}; continuing with the next target"));
+                // The error at the end has the list, of what is left by then.
+                let said = left.to_string();
+                let short = said.split_once(":\n").map_or(said.as_str(), |(short, _)| short);
+                self.watch.warn(&format!("{short}; continuing with the next target"));
             }
             done(made.name(), &outcome)?;
         }

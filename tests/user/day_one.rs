@@ -124,6 +124,8 @@ impl Journey {
     }
 }
 
+const README: &str = include_str!("../../README.md");
+
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -155,6 +157,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     assert!(said(&runs[2]).contains("# === guard:"), "{}", said(&runs[2]));
     runs.push(journey.in_repo(&["apply", "--yes"]));
     ends_with(&runs[3], 0);
+    left_to_the_owner(&runs[3]);
     online::runners_are_started(&journey);
     journey.plane.stand_in.clear_log();
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
@@ -191,7 +194,10 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     ends_with(&runs[7], 73);
     let partial = said(&runs[7]);
     // The folder, and the token of the desk, which this machine still has.
-    assert!(partial.contains("2 changes in the homes of workers could not be made, and all else was:"), "{partial}");
+    assert!(
+        partial.contains("2 changes in the homes of workers could not be made, and all else was; continuing"),
+        "{partial}"
+    );
     assert!(
         partial.contains("continuing with the next target") && partial.contains("policy checks passed"),
         "{partial}"
@@ -234,6 +240,17 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     way_back(&journey, &renewed);
     traced::holds_no_secret(&journey.trace(), all.iter().map(|secret| (secret.name.as_str(), secret.text.as_str())));
     traced::shows_the_run(&journey.trace(), ".config/factory/gitlab-credential");
+}
+
+/// What README counts: the agent's login, and two precautions.
+fn left_to_the_owner(apply: &Output) {
+    let text = said(apply);
+    let (_, next) = text.split_once("Next, for you:").unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(next.lines().filter(|line| line.starts_with("  ") && line.get(3..5) == Some(". ")).count(), 3, "{next}");
+    for how in ["sudo -iu agent claude auth login", "factoryup keys init", "state-passphrase-"] {
+        assert!(next.contains(how), "{next}");
+    }
+    assert!(README.contains("| the agent's first merge request | 1: log the agent in"));
 }
 
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.
