@@ -26,6 +26,7 @@ struct More<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "templates ask each as a condition")]
 struct AppKeys<'a> {
     name: &'a str,
     description: &'a str,

@@ -3,6 +3,8 @@
 //! Only the owner decides who reads a secret, so it is proposed and not pushed, once for each set of keys: a merge request that the owner closed is not
 //! opened again. A folder that has files already is left to the owner, whose key alone can encrypt them for a reader more.
 
+use std::path::Path;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -95,7 +97,9 @@ fn has_files(site: &Site<'_>, head: &str, environment: &str) -> GitlabResult<boo
     let call = call.query("path", format!("secrets/{environment}")).query("recursive", "true");
     match site.owner.list::<Leaf>(&call) {
         Err(error) if error.status() == Some(404) => Ok(false),
-        all => Ok(all?.iter().any(|leaf| leaf.r#type != "tree" && !leaf.path.ends_with(".md"))),
+        all => Ok(all?
+            .iter()
+            .any(|leaf| leaf.r#type != "tree" && Path::new(&leaf.path).extension() != Some("md".as_ref()))),
     }
 }
 
