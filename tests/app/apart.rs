@@ -112,7 +112,7 @@ fn attacks_fail(mut journey: Journey) {
     answers(8103);
     if !journey.factory.host.services.is_empty() {
         let app = App { journey: &journey, folder: shop.0, name: shop.1, port: shop.2 };
-        assert_eq!(databases::count(&app), "7");
+        assert_eq!(databases::count(&app), "8");
         databases::it_goes_and_its_data_stays(&mut journey);
     }
 }

@@ -177,6 +177,18 @@ pub(crate) fn a_copy_takes_its_place(app: &App<'_>) {
     code(&app.deploy(".factory/deploy rollback production none"), 64);
     assert_eq!(count(app), "6");
     assert_eq!(journey.inside("ls /srv/apps/shop/restoring 2>/dev/null || true"), "");
+    // A power cut after the exchange: what was written to the copy since is not lost.
+    let cut = format!(
+        "systemctl stop 'app-shop@*'; factory-postgres load shop {before} && factory-postgres exchange shop && \
+         touch /srv/apps/shop/restoring && systemctl start app-shop"
+    );
+    journey.inside(&cut);
+    journey.wait_until(
+        "curl -fsS http://127.0.0.1:$(sed -n s/^port.production=//p /srv/apps/shop/current/.factory/app.conf)/count",
+    );
+    code(&app.deploy(".factory/deploy rollback production none"), 64);
+    assert_eq!(count(app), "7");
+    assert!(copies(app).iter().any(|copy| copy.ends_with("-interrupted.dump")));
     // Each night, one of each.
     journey.inside("systemctl start factory-postgres-copies");
     assert_eq!(journey.inside("ls /srv/apps/*/copies/*-nightly.dump | wc -l"), "2");
@@ -203,7 +215,7 @@ pub(crate) fn the_backup_has_it(app: &App<'_>, pair: &KeyPair) {
     let said = journey.inside(&format!("factory-deploy restore blog {copy}"));
     assert!(said.contains("blog: the database is in place for the first release"), "{said}");
     let ask = "cd /; runuser -u app-blog -g app-blog -G factory-postgres -- psql -qtA -h /run/factory-postgres";
-    assert_eq!(journey.inside(&format!("{ask} -c 'select count(*) from visits'")), "6");
+    assert_eq!(journey.inside(&format!("{ask} -c 'select count(*) from visits'")), "7");
 }
 
 /// A host without it any more keeps the databases.
