@@ -51,7 +51,13 @@ update-ca-certificates
 cat >/root/server.py <<'END'
 import http.server, os, ssl
 os.chdir("/srv/mirror")
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 8443), http.server.SimpleHTTPRequestHandler)
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if os.path.exists("busy") and self.path.startswith("/runner/"):
+            self.send_error(503)
+        else:
+            super().do_GET()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8443), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/usr/local/share/ca-certificates/mirror.crt", "/root/key.pem")
 server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -127,8 +133,14 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     let error = hand_over(&journey, "glrt-canary-of-a-runner").unwrap_err();
     is_left(&journey, &error, Kind::Data, &["1 download was refused", "or is damaged; nothing was installed"]);
 
+    // Packages that nobody serves at the moment.
+    journey.inside(&format!("cp /root/whole.deb {deb}; touch /srv/mirror/busy"));
+    let error = hand_over(&journey, "glrt-canary-of-a-runner").unwrap_err();
+    let words = ["2 changes were deferred", "cannot be installed from https://localhost:8443/", "503"];
+    is_left(&journey, &error, Kind::CutShort, &words);
+
     // The second run finishes, and the third has nothing to do.
-    journey.inside(&format!("cp /root/whole.deb {deb}"));
+    journey.inside("rm /srv/mirror/busy");
     let outcome = hand_over(&journey, "glrt-canary-of-a-runner");
     assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
     assert_eq!(journey.inside("dpkg-query -W -f '${Version}' gitlab-runner"), "99.0");
