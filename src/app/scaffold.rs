@@ -26,7 +26,7 @@ struct More<'a> {
 }
 
 #[derive(Debug, Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "templates ask each as a condition")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of the templates")]
 struct AppKeys<'a> {
     name: &'a str,
     description: &'a str,
@@ -34,8 +34,6 @@ struct AppKeys<'a> {
     http: bool,
     /// Whether a release is the root file system of an image.
     container: bool,
-    /// Whether a release is a program and its files.
-    process: bool,
     adopted: bool,
     /// Of an adopted one, how it is built and run: lines of `.factory/app.conf`.
     found: String,
@@ -81,7 +79,6 @@ pub(super) fn render(
         static_site,
         http: !static_site,
         container,
-        process: !static_site && !container,
         adopted: found.is_some(),
         found: found.map(Facts::lines).unwrap_or_default(),
         image: found.map_or("docker.io/library/python:3.13", |facts| &facts.image),
