@@ -17,11 +17,13 @@ const SEEN: &str = "app bin dev etc proc root run srv sys tmp usr var";
 
 /// The application `blog` of a repo that has only a container file.
 pub(crate) fn an_image_runs_and_sees_itself_alone(journey: &Journey, control: &ControlRepo) {
-    let Some(busybox) = support::tool("busybox") else { return };
+    if !support::available(&["busybox"]) {
+        return;
+    }
     let folder = control.path().with_file_name("blog");
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/app/corpus/container");
     passed(&run(&corpus, "cp", &["-a", ".", folder.to_str().unwrap()]));
-    fs::copy(busybox, folder.join("busybox")).unwrap();
+    fs::copy(support::tool("busybox").unwrap(), folder.join("busybox")).unwrap();
     git(&folder, &["init", "-q", "-b", "trunk"]);
     git(&folder, &["add", "."]);
     git(&folder, &["commit", "-qm", "What was there"]);
