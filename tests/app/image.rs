@@ -38,6 +38,7 @@ pub(crate) fn an_image_runs_and_sees_itself_alone(journey: &Journey, control: &C
         other => assert!(matches!(other, Trial::Answered { path, .. } if path == "/healthz"), "{other:?}"),
     }
     git(&folder, &["switch", "-q", ADOPT_BRANCH]);
+    passed(&run(&folder, "shellcheck", &[".factory/build", ".factory/image", ".factory/run"]));
     let port = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
     let port = port.lines().find_map(|line| line.strip_prefix("port.production=")).unwrap().parse().unwrap();
     let app = App { journey, folder, name: "blog", port };
