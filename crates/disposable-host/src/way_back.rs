@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// How long it takes at most until a dropped way back is closed.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -58,11 +57,23 @@ impl Drop for WayBack {
 fn listen_in(namespace: &Path, port: u16) -> io::Result<TcpListener> {
     let place = std::fs::File::open(namespace)?;
     let moved = thread::spawn(move || {
-        use std::os::fd::AsFd;
-        move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network))?;
+        enter(&place)?;
         TcpListener::bind((Ipv4Addr::LOCALHOST, port))
     });
     moved.join().map_err(|_| io::Error::other("the thread that goes into the host's network panicked"))?
+}
+
+#[cfg(target_os = "linux")]
+fn enter(namespace: &std::fs::File) -> io::Result<()> {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    use std::os::fd::AsFd as _;
+    Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+/// No other system has a host to go into: `Requirements` says so before.
+#[cfg(not(target_os = "linux"))]
+fn enter(_: &std::fs::File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn forward(client: TcpStream, port: u16) -> io::Result<()> {
