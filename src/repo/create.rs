@@ -113,6 +113,7 @@ pub(crate) fn sync(path: &Path) -> RepoResult<()> {
     }
     #[cfg(not(target_os = "linux"))]
     {
+        let _ = path;
         rustix::fs::sync();
         Ok(())
     }
