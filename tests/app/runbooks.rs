@@ -143,7 +143,7 @@ fn the_trusted_runner_starts(world: &World) {
          verify) grep -q 'token = \"glrt-the-right-one\"' \"$3\" || { echo 'ERROR: Verifying runner... is removed'; exit 1; }\n\
          echo 'Verifying runner... is valid' ;;\n\
          run) case $* in\n\
-         *'--working-directory /etc/factory/runner-trusted' | *'--working-directory /home/deploy --user deploy' | \
+         *'--working-directory /etc/factory/runner-trusted' | *'--working-directory /etc/factory/runner-trusted-shop' | \
          *'--working-directory /etc/factory/runner-build-shop') exec sleep 100000 ;;\nesac ;;\nesac\n",
     );
     world.put("/etc/factory/runner-trusted-token", "600", "glrt-a-wrong-one\n");
