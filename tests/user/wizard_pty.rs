@@ -62,7 +62,7 @@ fn a_wrong_answer_is_named_and_asked_again() {
     pty.expect("! Name of the factory contains `A`").expect("> Acme!").send(CTRL_U).send("shop\r");
     pty.expect("Where the agent works").send("\r");
     pty.expect("Address of the host").send(DOWN).send("\r").expect("> another");
-    pty.answer("Address of the host", "root@203.0.113.7");
+    pty.answer("Address of the host", "root@203.0.113.999");
     pty.expect("contains an account").expect("--host-login").send(CTRL_U).send("203.0.113.9\r");
     pty.expect("Your public SSH key").send(" \r").expect("Without a key you could not log in");
     pty.expect("[x]").send("\r");
