@@ -33,20 +33,16 @@ const DAY_ONE: How = Test("tests/user/day_one.rs", "day_one_is_done_once_and_no_
 const PIPELINE: How = Test("tests/rendered/infra.rs", "every_root_is_planned_applied_and_then_right");
 const POLICY: How = Test("tests/rendered/infra.rs", "what_would_be_deleted_has_to_be_named_first");
 const RELEASE: How = Test("tests/rendered/release.rs", "a_bad_release_goes_back_by_merge_request");
-const READERS: How =
-    Test("tests/rendered/recipients.rs", "a_secret_is_read_by_whom_its_folder_is_for_and_by_nobody_else");
-const REMOVED: How =
-    Test("tests/rendered/recipients.rs", "a_removed_reader_reads_nothing_new_and_what_was_is_still_theirs");
+const READERS: How = Test("tests/rendered/recipients.rs", "a_secret_is_read_by_whom_its_folder_is_for");
+const REMOVED: How = Test("tests/rendered/recipients.rs", "a_removed_reader_reads_nothing_new");
 const HAND_OFF: How = Test("tests/gitlab/hand_off.rs", "a_second_apply_only_reads");
 const TOKEN: How = Test("tests/gitlab/drift.rs", "a_token_that_ends_soon_or_was_revoked_or_is_too_wide_is_replaced");
 const ROTATED: How =
     Test("tests/gitlab/drift.rs", "the_agents_token_is_replaced_and_the_old_one_works_until_it_is_revoked");
 const CI_TOKEN: How =
     Test("tests/gitlab/ci.rs", "whatever_a_run_left_the_next_one_leaves_one_token_that_all_variables_hold");
-const CI_READS: How =
-    Test("tests/gitlab/readers.rs", "each_environment_gets_a_key_that_reads_its_folder_once_the_owner_merges_that");
-const CI_KEY: How =
-    Test("tests/gitlab/readers.rs", "a_key_that_is_lost_is_made_again_and_what_only_the_owner_can_do_is_said");
+const CI_READS: How = Test("tests/gitlab/readers.rs", "each_environments_key_reads_its_folder_once_merged");
+const CI_KEY: How = Test("tests/gitlab/readers.rs", "a_lost_key_is_made_again_or_left_to_the_owner");
 const RUNNERS: How = Test("tests/gitlab/drift.rs", "runners_are_mended_or_made_again");
 const PUBLISHED: How = Test("tests/user/day_one/publish.rs", "an_application_comes_onto_the_host_without_a_click");
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");

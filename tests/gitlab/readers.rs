@@ -54,7 +54,7 @@ fn recipient(situation: &Situation, environment: &str) -> String {
 }
 
 #[test]
-fn each_environment_gets_a_key_that_reads_its_folder_once_the_owner_merges_that() {
+fn each_environments_key_reads_its_folder_once_merged() {
     let Some(situation) = with_key() else { return };
     situation.apply(QUIET).unwrap();
     let [staging, production] = ["staging", "production"].map(|name| recipient(&situation, name));
@@ -108,7 +108,7 @@ fn each_environment_gets_a_key_that_reads_its_folder_once_the_owner_merges_that(
 }
 
 #[test]
-fn a_key_that_is_lost_is_made_again_and_what_only_the_owner_can_do_is_said() {
+fn a_lost_key_is_made_again_or_left_to_the_owner() {
     let Some(situation) = with_key() else { return };
     situation.apply(QUIET).unwrap();
     let old = recipient(&situation, "staging");

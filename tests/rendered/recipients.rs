@@ -7,7 +7,7 @@ use crate::readers::{FOLDERS, Reader, World};
 use crate::support;
 
 #[test]
-fn a_secret_is_read_by_whom_its_folder_is_for_and_by_nobody_else() {
+fn a_secret_is_read_by_whom_its_folder_is_for() {
     if !support::available(&["age-keygen", "git", "jq", "sops"]) {
         return;
     }
@@ -46,7 +46,7 @@ fn a_secret_is_read_by_whom_its_folder_is_for_and_by_nobody_else() {
 
 /// Docs/procedures/age-keys.md, "Removing a reader".
 #[test]
-fn a_removed_reader_reads_nothing_new_and_what_was_is_still_theirs() {
+fn a_removed_reader_reads_nothing_new() {
     if !support::available(&["age-keygen", "git", "jq", "sops"]) {
         return;
     }

@@ -3,6 +3,7 @@
 //! nothing may hold one but the place where it belongs.
 
 mod ci;
+mod counted;
 mod moved;
 mod online;
 mod publish;
@@ -124,11 +125,6 @@ impl Journey {
     }
 }
 
-/// Whether README counts this.
-fn counts(line: &str) -> bool {
-    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap().contains(line)
-}
-
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -160,7 +156,7 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     assert!(said(&runs[2]).contains("# === guard:"), "{}", said(&runs[2]));
     runs.push(journey.in_repo(&["apply", "--yes"]));
     ends_with(&runs[3], 0);
-    left_to_the_owner(&runs[3]);
+    counted::left_to_the_owner(&runs[3]);
     online::runners_are_started(&journey);
     journey.plane.stand_in.clear_log();
     runs.push(journey.in_repo(&["--json", "apply", "--yes"]));
@@ -243,17 +239,6 @@ fn day_one_is_done_once_and_no_secret_leaves_its_place() {
     way_back(&journey, &renewed);
     traced::holds_no_secret(&journey.trace(), all.iter().map(|secret| (secret.name.as_str(), secret.text.as_str())));
     traced::shows_the_run(&journey.trace(), ".config/factory/gitlab-credential");
-}
-
-/// What README counts: the agent's login, and two precautions.
-fn left_to_the_owner(apply: &Output) {
-    let text = said(apply);
-    let (_, next) = text.split_once("Next, for you:").unwrap_or_else(|| panic!("{text}"));
-    assert_eq!(next.lines().filter(|line| line.starts_with("  ") && line.get(3..5) == Some(". ")).count(), 3, "{next}");
-    for how in ["sudo -iu agent claude auth login", "factoryup keys init", "state-passphrase-"] {
-        assert!(next.contains(how), "{next}");
-    }
-    assert!(counts("| the agent's first merge request | 1: log the agent in"));
 }
 
 /// As the agent, over the real sshd, with nothing typed: clone, read, propose; and no more than that.

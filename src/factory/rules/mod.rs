@@ -4,17 +4,19 @@
 //! phrase with the field as its subject, so that it reads the same in a file's error ("`host.port` is 70000, which is …") and at
 //! a prompt. No reason ever repeats the value: it may be a secret that was pasted by mistake.
 
+mod destination;
 mod gitlab;
 mod keys;
 mod names;
 mod places;
 mod secrets;
 
+pub(crate) use destination::destination;
 pub(crate) use gitlab::{branch, group, project, username};
 pub(crate) use keys::{age_recipient, authorized_key, authorized_keys_of, fingerprint, hex_id};
 pub(crate) use names::{account, email, environment, factory_name, line, operator, person};
 pub(crate) use places::{
-    address, backup_to, destination, domain, gitlab_url, hostname, open_port, port_range, service, tidy_url, timezone,
+    address, backup_to, domain, gitlab_url, hostname, open_port, port_range, service, tidy_url, timezone,
 };
 pub(crate) use secrets::{begins_secret, find_secrets, pasted_secret};
 

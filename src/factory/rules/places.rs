@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Fault, account, ensure, shown};
+use super::{Fault, ensure, shown};
 use crate::factory::fields::nearest_few;
 use crate::factory::model::POSTGRES;
 
@@ -34,25 +34,6 @@ pub(crate) fn address(text: &str) -> Result<(), Fault> {
         "has a part that is empty, longer than 63 characters, or begins or ends with `-`",
         remedy,
     )
-}
-
-/// The login, the address and the port of a destination as providers show it, such as `root@203.0.113.7:2222`, `ssh root@forge` or
-/// `ssh://root@forge:2222`; none of a mere address, and of what is no destination.
-pub(crate) fn destination(text: &str) -> Option<(Option<&str>, &str, Option<u16>)> {
-    let text = text.trim();
-    let rest = text.strip_prefix("ssh ").unwrap_or(text).trim_start();
-    let rest = rest.strip_prefix("ssh://").map_or(rest, |rest| rest.trim_end_matches('/'));
-    let (login, place) = rest.split_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
-    let (host, port) = match place.strip_prefix('[').map(|inner| inner.split_once(']')) {
-        Some(Some((host, after))) => (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) }),
-        Some(None) => return None,
-        None if is_ip(place) => (place, None),
-        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
-    };
-    let port = port.map(|port| port.parse().ok().filter(|port| *port > 0)).map_or(Some(None), |port| port.map(Some))?;
-    address(host).ok()?;
-    login.map_or(Ok(()), account).ok()?;
-    (host != text).then_some((login, host, port))
 }
 
 /// A host's own name: one label of a domain name (RFC 1123), in lower case.
@@ -215,7 +196,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn is_ip(text: &str) -> bool {
+pub(super) fn is_ip(text: &str) -> bool {
     let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
     match zone {
         None => text.parse::<IpAddr>().is_ok(),

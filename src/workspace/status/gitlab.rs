@@ -93,9 +93,9 @@ impl Workspace<'_> {
         }
         match now.proposals {
             Err(error) => card.unknown("merge requests", error)?,
-            Ok(proposals) => proposals
-                .into_iter()
-                .for_each(|one| card.step(format!("merge or close the merge request \"{}\"", one.title), one.web_url)),
+            Ok(proposals) => proposals.into_iter().for_each(|one| {
+                card.step(format!("read the merge request \"{}\", then merge or close it", one.title), one.web_url);
+            }),
         }
         match now.missing {
             Err(error) => card.unknown("variables", error)?,

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::canary::{Watcher, find_in_tree};
-use super::{Journey, counts, ends_with, gitlab_project, said, traced};
+use super::{Journey, counted, ends_with, gitlab_project, said, traced};
 use crate::support::{self, lab};
 
 const PUBLISH: [&str; 4] = ["app", "publish", "shop", "--yes"];
@@ -63,8 +63,8 @@ fn an_application_comes_onto_the_host_without_a_click() {
     let commit = ["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qam", "Jobs"];
     assert!(Command::new("git").args(commit).current_dir(&folder).status().unwrap().success());
 
-    let counted = "| 4: merge 2 merge requests, and start `apply:control-plane` 2 times";
-    assert!(counts(counted), "what this test does by hand, README counts");
+    let by_hand = "| 4: merge 2 merge requests, and start `apply:control-plane` 2 times";
+    assert!(counted::counts(by_hand), "what this test does by hand, README counts");
     runs.push(journey.in_repo(&PUBLISH));
     ends_with(&runs[1], 75);
     merge(&journey);

@@ -114,7 +114,8 @@ fn list(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let fits = |name: &str, value: &str| call.text(name).is_none_or(|wanted| wanted == value);
     let state = call.text("state").filter(|state| state != "all");
-    let author = call.id("author_id")?;
+    let mine = call.text("scope").is_some_and(|scope| scope == "created_by_me");
+    let author = if mine { Some(call.user()?) } else { call.id("author_id")? };
     let mut values = Vec::new();
     for request in call.at(id)?.merge_requests.iter().rev() {
         if fits("source_branch", &request.source_branch)
