@@ -406,6 +406,8 @@ if [ -n "$update" ]; then
 	# The last one counts: it is where the program came from that is there now.
 	while IFS=$tab read -r kind file line; do
 		[ "$kind" != 'source' ] || from_there=$file key=${RELEASE_KEY:-$line}
+		# A mirror could offer an older release with a known hole.
+		[ "$kind$tab$file" != "version$tab$(sha256 <"$dest")" ] || newer_than=${newer_than:-$line}
 	done <"$record"
 	base=${base:-${from_there-}}
 	[ -n "$base" ] || die 64 'it is not recorded where this program came from: give --base-url URL and --signing-key FILE'
@@ -508,7 +510,8 @@ case $out in
 esac
 [ -e "$record" ] || fresh=$record folders=folders$tab$kept$tab$kept_records
 line=program$tab$(sha256 <"$new")$tab$dest
-{ mkdir -p "$records" 2>/dev/null && rewrite "$record" "$line" "$line" &&
+is=version$tab$(sha256 <"$new")$tab${out#factoryup }
+{ mkdir -p "$records" 2>/dev/null && rewrite "$record" "$line" "$line" && rewrite "$record" "$is" "$is" &&
 	{ [ -z "$folders" ] || rewrite "$record" "$folders" "$folders"; }; } ||
 	die 73 "cannot write $record" 'set XDG_STATE_HOME to a folder that you can write'
 [ -z "$came_from" ] || rewrite "$record" "$came_from" "$came_from" || die 73 "cannot write $record"
