@@ -20,6 +20,29 @@ fn a_secret_is_read_by_whom_its_folder_is_for() {
         assert_eq!(world.readers_of(&file), readers.iter().copied().collect(), "{file}");
     }
     passed(&world.check());
+    // Who made the file knows its data key, and reads nothing that comes later.
+    let keys = |text: &str| {
+        text.lines().filter(|line| line.trim_start().starts_with("token:")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let file = "secrets/production/app.yaml";
+    for change in [&["set", file, "other"][..], &["edit", file]] {
+        let before = keys(&world.repo.read(file));
+        passed(&world.secret_from("x", change, "owner"));
+        assert_ne!(keys(&world.repo.read(file)), before, "{change:?}: encrypted with the old data key");
+    }
+    for reader in [
+        "- recipient: ssh-ed25519 AAAAC3Nz",
+        "- fp: 0123456789ABCDEF",
+        "- arn: arn:aws:kms:x",
+        "- vault_address: https://x",
+    ] {
+        let with = world.repo.read(file).replacen("    age:\n", &format!("    age:\n        {reader}\n"), 1);
+        assert_ne!(with, world.repo.read(file));
+        let whole = world.repo.read(file);
+        world.repo.write(file, &with);
+        assert!(text(&world.check()).contains(&format!("{file}: has a reader that is no age key")), "{reader}");
+        world.repo.write(file, &whole);
+    }
     let listed = passed(&world.secret(&["list"], "stranger"));
     let agent = &world.reader("agent").public;
     assert_eq!(listed.matches(agent.as_str()).count(), 1, "{listed}");
