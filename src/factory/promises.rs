@@ -50,6 +50,11 @@ pub const PROMISES: &[Promise] = &[
             "the agent cannot unprotect main",
         ],
     ),
+    free(
+        "What factoryup proposes is what factoryup wrote",
+        "branch protection: only Maintainers push to factory/*",
+        &["the agent cannot push to a branch that factoryup proposes from"],
+    ),
     free("Only Maintainers merge", "branch protection", &["the agent cannot merge into main"]),
     free(
         "Only Maintainers create release tags and anchors of the evidence log",

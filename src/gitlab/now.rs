@@ -52,6 +52,7 @@ pub struct Proposed {
     /// Its page.
     pub web_url: String,
     source_branch: String,
+    source_project_id: Option<u64>,
     author: Author,
 }
 
@@ -185,13 +186,14 @@ fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, V
     Ok((all, remarks))
 }
 
-/// What the hand-off and the first pipeline propose; `factoryup upgrade` shows its own. The agent can give a branch any name, and the card
-/// asks the owner to merge none of its own.
+/// What the hand-off and the first pipeline propose; `factoryup upgrade` shows its own. A fork can give a branch any name, and before such
+/// branches were protected the agent could.
 fn proposals(site: &Site<'_>) -> GitlabResult<Vec<Proposed>> {
     let call = Call::get("/projects/:id/merge_requests", &[&site.id]).query("state", "opened");
     let mut all: Vec<Proposed> = site.owner.list(&call.query("target_branch", &site.desired.branch))?;
     all.retain(|one| {
         [readers::BRANCH, LOCKS].iter().any(|branch| one.source_branch.starts_with(branch))
+            && one.source_project_id == Some(site.id)
             && !one.author.username.eq_ignore_ascii_case(&site.desired.agent.username)
     });
     for one in &mut all {

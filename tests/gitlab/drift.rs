@@ -53,8 +53,9 @@ fn a_loosened_branch_is_locked_again_without_ever_being_open() {
         .collect();
     assert_eq!(names, ["main*", "main", "main", "main%2A"], "another rule covers the branch while its own is away");
     let rules = situation.get("/protected_branches");
-    assert_eq!(rules.as_array().unwrap().len(), 1);
-    assert_eq!(rules[0]["push_access_levels"][0]["access_level"], 0);
+    assert_eq!(rules.as_array().unwrap().len(), 2);
+    let rules = situation.get("/protected_branches/main");
+    assert_eq!(rules["push_access_levels"][0]["access_level"], 0);
 }
 
 #[test]
@@ -66,7 +67,14 @@ fn a_rule_beside_it_that_opens_the_branch_is_removed() {
     let plan = situation.plan();
     assert!(plan.changes.iter().all(|c| c.action == Action::Delete));
     mends(&situation, &["protected-branch:m*", "protected-branch:feature/*"]);
-    assert_eq!(situation.get("/protected_branches").as_array().unwrap().len(), 2);
+    assert_eq!(situation.get("/protected_branches").as_array().unwrap().len(), 3);
+    // Nor does the agent get to push to what factoryup proposes from.
+    let proposing = situation.path("/protected_branches/factory%2F%2A");
+    situation.plane.delete(&proposing);
+    mends(&situation, &["protected-branch:factory/*"]);
+    situation.plane.delete(&proposing);
+    protect(&situation, &json!({ "name": "factory/*", "push_access_level": 30, "merge_access_level": 40 }));
+    mends(&situation, &["protected-branch:factory/*"]);
 }
 
 #[test]

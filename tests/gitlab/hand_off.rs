@@ -48,11 +48,13 @@ fn an_empty_group_becomes_a_project_under_the_policy() {
 
     let head = git(&situation.repo, &["rev-parse", "main"]).output.trim().to_owned();
     assert_eq!(situation.get("/repository/branches/main")["commit"]["id"], head.as_str());
-    let rules = situation.get("/protected_branches");
-    assert_eq!(rules.as_array().unwrap().len(), 1);
-    assert_eq!(rules[0]["push_access_levels"][0]["access_level"], 0);
-    assert_eq!(rules[0]["merge_access_levels"][0]["access_level"], 40);
-    assert_eq!(rules[0]["allow_force_push"], false);
+    assert_eq!(situation.get("/protected_branches").as_array().unwrap().len(), 2);
+    for (name, push) in [("main", 0), ("factory%2F%2A", 40)] {
+        let rule = situation.get(&format!("/protected_branches/{name}"));
+        assert_eq!(rule["push_access_levels"][0]["access_level"], push);
+        assert_eq!(rule["merge_access_levels"][0]["access_level"], 40);
+        assert_eq!(rule["allow_force_push"], push == 40);
+    }
     let tags = situation.get("/protected_tags");
     assert_eq!((&tags[0]["name"], &tags[0]["create_access_levels"][0]["access_level"]), (&"v*".into(), &40.into()));
     let environments = situation.get("/environments");

@@ -128,6 +128,7 @@ fn an_agent_that_somebody_made_maintainer_breaks_promises() {
     for claim in [
         "read CI/CD variables",
         "merge into main",
+        "push to a branch that factoryup proposes from",
         "create a release tag",
         "start a pipeline on main",
         "change the project's settings",
@@ -144,7 +145,7 @@ fn an_agent_that_somebody_made_maintainer_breaks_promises() {
     assert!(!broken.contains(&"the agent cannot push to main"), "{proofs:#?}");
     // What went through was taken back, the role included.
     assert_eq!(situation.get("/runners?type=project_type").as_array().unwrap().len(), 2);
-    assert_eq!(situation.get("/protected_branches").as_array().unwrap().len(), 1);
+    assert_eq!(situation.get("/protected_branches").as_array().unwrap().len(), 2);
     assert_eq!(situation.pending(), Vec::<String>::new());
 }
 

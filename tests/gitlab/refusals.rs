@@ -222,7 +222,7 @@ fn creations_that_are_cut_off_are_not_repeated_and_the_next_run_goes_on() {
     assert_eq!(count("/service_accounts"), 3);
     // Of CI's tokens those that were lost do not work.
     super::ci::all_are_in_place(&situation);
-    assert_eq!(count("/protected_branches"), 1);
+    assert_eq!(count("/protected_branches"), 2);
     assert_eq!(count("/protected_tags"), 2);
     for name in ["runner-trusted-token", "runner-untrusted-token"] {
         let known = situation.plane.post("/runners/verify", &json!({ "token": situation.kept(name) }));

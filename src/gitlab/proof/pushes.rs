@@ -9,6 +9,7 @@ use crate::git::remote::Pushed;
 use crate::gitlab::anchor;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
+use crate::gitlab::resources::protected_branch::PROPOSING;
 use crate::gitlab::roles::DEVELOPER;
 use crate::plan::Proof;
 
@@ -94,6 +95,8 @@ fn forbidden(stage: &Stage<'_>, person: &Person, above: &str, beside: &str) -> V
             Undo::Proofs,
         ),
     ];
+    let proposing = format!("{above}:refs/heads/{PROPOSING}{}", stage.branch);
+    all.push(one("the agent cannot push to a branch that factoryup proposes from".into(), proposing, Undo::Branch));
     if person.level < DEVELOPER {
         let branch = format!("{above}:refs/heads/{}-desk", stage.branch);
         all.push(one("the agent cannot push a branch".into(), branch, Undo::Branch));

@@ -21,6 +21,7 @@ use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::identity::{Account, Identity};
 use crate::gitlab::preflight::days_from_now;
+use crate::gitlab::resources::protected_branch::PROPOSING;
 use crate::gitlab::resources::seed::{self, GIT_USER, is_object_id};
 use crate::gitlab::resources::{account, agent_token, ci_account, ci_token};
 use crate::gitlab::roles::DEVELOPER;
@@ -304,10 +305,8 @@ impl<'a> Stage<'a> {
             let username = &self.site.desired.agent.username;
             self.note(format!("could not revoke a token of {username} with the scope api; it expires in two days"));
         }
-        self.clear_merge_requests()?;
-        self.clear_branches()?;
-        self.clear_tags()?;
-        ended
+        let (branches, tags) = (self.clear_branches(), self.clear_tags());
+        branches.and(tags).and(ended)
     }
 
     /// Those of the proof that look like anchors of the evidence log.
@@ -322,12 +321,11 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn clear_merge_requests(&self) -> GitlabResult<()> {
-        let all: Vec<MergeRequest> = self
-            .site
-            .owner
-            .list(&Call::get("/projects/:id/merge_requests", &[&self.site.id]).query("state", "opened"))?;
-        for request in all.iter().filter(|request| request.source_branch.starts_with(PREFIX)) {
+    /// Those of one branch: the agent can have as many others as it likes.
+    fn clear_merge_requests(&self, branch: &str) -> GitlabResult<()> {
+        let call = Call::get("/projects/:id/merge_requests", &[&self.site.id]).query("state", "opened");
+        let all: Vec<MergeRequest> = self.site.owner.list(&call.query("source_branch", branch))?;
+        for request in all.iter().filter(|request| request.source_branch == branch) {
             let values: [&dyn std::fmt::Display; 2] = [&self.site.id, &request.iid];
             // Only owners delete merge requests; a Maintainer closes them.
             let deleted = self.site.owner.attempt(&Call::delete(ONE_REQUEST, &values), None)?;
@@ -341,7 +339,9 @@ impl<'a> Stage<'a> {
     fn clear_branches(&self) -> GitlabResult<()> {
         let call = Call::get("/projects/:id/repository/branches", &[&self.site.id]).query("search", PREFIX);
         let all: Vec<RefName> = self.site.owner.list(&call)?;
-        for branch in all.iter().filter(|branch| branch.name.starts_with(PREFIX)) {
+        let own = |name: &str| name.strip_prefix(PROPOSING).unwrap_or(name).starts_with(PREFIX);
+        for branch in all.iter().filter(|branch| own(&branch.name)) {
+            self.clear_merge_requests(&branch.name)?;
             let call = Call::delete("/projects/:id/repository/branches/:branch", &[&self.site.id, &branch.name]);
             self.site.owner.delete(&call)?;
         }

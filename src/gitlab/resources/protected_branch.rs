@@ -1,4 +1,8 @@
-//! The protected default branch: no one pushes, Maintainers merge, no one force-pushes. With a license, code owners approve what they own.
+//! The protected branches: to the default one no one pushes, Maintainers merge, no one force-pushes; with a license, code owners approve what
+//! they own. To those that factoryup [proposes](PROPOSING) from, Maintainers push.
+//!
+//! A merge request's first pipeline runs with the rights of who opens it. If the agent could push to a branch in the moment before the owner opens
+//! its merge request, the agent's pipeline would have the owner's rights; later, the owner would be asked to merge what the agent wrote.
 //!
 //! Of several rules that cover a branch the most permissive wins, and a branch that any rule covers is *protected*: its pipelines
 //! get protected variables and runners. So two more kinds of rules must not be there: one that opens the default branch, and one
@@ -47,17 +51,74 @@ struct Rule {
     code_owner_approval_required: bool,
 }
 
+/// How the names of the branches begin that factoryup proposes from, as the owner or as CI, which replaces its proposals.
+pub(in crate::gitlab) const PROPOSING: &str = "factory/";
+const PROPOSALS: &str = "factory/*";
+
+/// What a rule is to say. Maintainers merge.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    name: &'a str,
+    /// Who pushes, by role.
+    push: u8,
+    force: bool,
+    /// Whether code owners approve.
+    owners: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn all(branch: &'a str, licensed: bool) -> [Self; 2] {
+        [
+            Wanted { name: branch, push: NO_ONE, force: false, owners: licensed },
+            Wanted { name: PROPOSALS, push: MAINTAINER, force: true, owners: false },
+        ]
+    }
+
+    fn of(site: &'a Site<'_>, name: &str) -> Option<Self> {
+        Self::all(&site.desired.branch, site.premium).into_iter().find(|wanted| wanted.name == name)
+    }
+
+    fn summary(&self) -> String {
+        let who = if self.push == NO_ONE { "no one pushes" } else { "Maintainers push" };
+        format!("protect {}: {who}, Maintainers merge", self.name)
+    }
+
+    fn text(&self) -> String {
+        let push = if self.push == NO_ONE { "no one" } else { "Maintainer" };
+        text(push, "Maintainer", self.force, self.owners)
+    }
+
+    fn create(&self) -> Change {
+        Change::new(format!("{KIND}:{}", self.name), Action::Create, self.summary()).with_diff(None, Some(self.text()))
+    }
+
+    fn body(&self) -> Value {
+        let mut body = json!({
+            "name": self.name,
+            "push_access_level": self.push,
+            "merge_access_level": MAINTAINER,
+            "allow_force_push": self.force,
+        });
+        if self.owners {
+            body["code_owner_approval_required"] = true.into();
+        }
+        body
+    }
+}
+
 /// Whether the rule of this branch says what the control repo's default branch has: no one pushes, Maintainers merge.
 pub(in crate::gitlab) fn is_locked(owner: &Client, project: u64, branch: &str) -> GitlabResult<bool> {
-    Ok(owner.find::<Rule>(&Call::get(RULE, &[&project, &branch]))?.is_some_and(|rule| rule.is_right(false)))
+    Ok(owner
+        .find::<Rule>(&Call::get(RULE, &[&project, &branch]))?
+        .is_some_and(|rule| rule.is_right(&Wanted::all(branch, false)[0])))
 }
 
 impl Rule {
-    fn is_right(&self, licensed: bool) -> bool {
-        are_exactly(&self.push_access_levels, NO_ONE)
+    fn is_right(&self, wanted: &Wanted<'_>) -> bool {
+        are_exactly(&self.push_access_levels, wanted.push)
             && are_exactly(&self.merge_access_levels, MAINTAINER)
-            && !self.allow_force_push
-            && (!licensed || self.code_owner_approval_required)
+            && self.allow_force_push == wanted.force
+            && (!wanted.owners || self.code_owner_approval_required)
     }
 
     fn text(&self) -> String {
@@ -86,26 +147,25 @@ fn text(push: &str, merge: &str, force: bool, owners: bool) -> String {
     format!("push: {push}\nmerge: {merge}\nforce push: {force}\n{owners}")
 }
 
-fn right_text(licensed: bool) -> String {
-    text("no one", "Maintainer", false, licensed)
-}
-
 /// A name that covers the branch and is nobody's rule.
 fn guard(branch: &str) -> String {
     format!("{branch}*")
 }
 
 fn compare(branch: &str, rules: &[Rule], agent: Option<u64>, licensed: bool) -> Found {
-    let id = format!("{KIND}:{branch}");
-    let mut found = Found::one(match rules.iter().find(|rule| rule.name == branch) {
-        Some(rule) if rule.is_right(licensed) => None,
-        Some(rule) => Some(
-            Change::new(id, Action::Update, format!("protect {branch}: no one pushes, Maintainers merge"))
-                .with_diff(Some(rule.text()), Some(right_text(licensed))),
-        ),
-        None => Some(create(branch, licensed)),
-    });
-    for rule in rules.iter().filter(|rule| rule.name != branch) {
+    let mut found = Found::default();
+    let all = Wanted::all(branch, licensed);
+    for wanted in &all {
+        found.add(match rules.iter().find(|rule| rule.name == wanted.name) {
+            Some(rule) if rule.is_right(wanted) => None,
+            Some(rule) => Some(
+                Change::new(format!("{KIND}:{}", wanted.name), Action::Update, wanted.summary())
+                    .with_diff(Some(rule.text()), Some(wanted.text())),
+            ),
+            None => Some(wanted.create()),
+        });
+    }
+    for rule in rules.iter().filter(|rule| all.iter().all(|wanted| wanted.name != rule.name)) {
         if let Some(why) = rule.objection(branch, agent) {
             let name = plain(&rule.name);
             found.changes.push(
@@ -118,31 +178,13 @@ fn compare(branch: &str, rules: &[Rule], agent: Option<u64>, licensed: bool) -> 
     found
 }
 
-fn create(branch: &str, licensed: bool) -> Change {
-    let summary = format!("protect {branch}: no one pushes, Maintainers merge");
-    Change::new(format!("{KIND}:{branch}"), Action::Create, summary).with_diff(None, Some(right_text(licensed)))
-}
-
-fn body(name: &str, licensed: bool) -> Value {
-    let mut body = json!({
-        "name": name,
-        "push_access_level": NO_ONE,
-        "merge_access_level": MAINTAINER,
-        "allow_force_push": false,
-    });
-    if licensed {
-        body["code_owner_approval_required"] = true.into();
-    }
-    body
-}
-
 impl Resource for ProtectedBranches {
     fn kind(&self) -> &'static str {
         KIND
     }
 
     fn fresh(&self, desired: &Desired) -> Vec<Change> {
-        vec![create(&desired.branch, desired.tier != Tier::Free)]
+        Wanted::all(&desired.branch, desired.tier != Tier::Free).iter().map(Wanted::create).collect()
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
@@ -151,23 +193,22 @@ impl Resource for ProtectedBranches {
     }
 
     fn write(&self, site: &Site<'_>, change: &Change) -> GitlabResult<Undo> {
-        let branch = &site.desired.branch;
         let rules = read(site)?;
-        if name(change) != branch {
+        let Some(wanted) = Wanted::of(site, name(change)) else {
             let Some(rule) = rules.iter().find(|rule| plain(&rule.name) == name(change)) else {
                 return Ok(Undo::Never { reason: "it no longer existed".into() });
             };
             site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))?;
             return Ok(Undo::restore(rule));
-        }
-        match rules.iter().find(|rule| rule.name == *branch) {
-            Some(rule) => replace(site, rule),
+        };
+        match rules.iter().find(|rule| rule.name == wanted.name) {
+            Some(rule) => replace(site, rule, &wanted),
             // GitLab protects the first branch by itself a moment after the first push; then the rule is there now.
-            None => match protect(site, branch) {
+            None => match protect(site, &wanted) {
                 Err(error) if error.status() == Some(409) => {
                     let rules = read(site)?;
-                    let rule = rules.iter().find(|rule| rule.name == *branch);
-                    rule.map_or(Err(error), |rule| replace(site, rule))
+                    let rule = rules.iter().find(|rule| rule.name == wanted.name);
+                    rule.map_or(Err(error), |rule| replace(site, rule, &wanted))
                 }
                 other => other.map(|()| Undo::Remove),
             },
@@ -180,13 +221,13 @@ impl Resource for ProtectedBranches {
 }
 
 fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
-    let is_main = name == site.desired.branch;
+    let wanted = Wanted::of(site, name);
     let present = read(site)?.into_iter().find(|rule| plain(&rule.name) == name);
     let id = format!("{KIND}:{name}");
     Ok(match (undo.before::<Rule>()?, present) {
         (None, None) => Back::Done,
         (Some(before), Some(rule)) if before.text() == rule.text() => Back::Done,
-        (_, Some(rule)) if !is_main || !rule.is_right(site.premium) => {
+        (_, Some(rule)) if !wanted.is_some_and(|wanted| rule.is_right(&wanted)) => {
             Back::Stays(format!("the branch rule {name} changed after apply; not reverted"))
         }
         (None, Some(rule)) => Back::remove(id, format!("remove the branch rule {name}"), move |site| {
@@ -205,7 +246,7 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
 fn restore(site: &Site<'_>, before: &Rule, present: Option<&Rule>) -> GitlabResult<()> {
     let made = match present.filter(|_| site.premium) {
         Some(present) => give_back(site, before, present)?,
-        None => make_again(site, before)?,
+        None => make_again(site, before, present)?,
     };
     if made.text() == before.text() {
         return Ok(());
@@ -236,7 +277,7 @@ fn give_back(site: &Site<'_>, before: &Rule, present: &Rule) -> GitlabResult<Rul
     site.owner.write(&Call::patch(RULE, &[&site.id, &before.name]), &body)
 }
 
-fn make_again(site: &Site<'_>, before: &Rule) -> GitlabResult<Rule> {
+fn make_again(site: &Site<'_>, before: &Rule, present: Option<&Rule>) -> GitlabResult<Rule> {
     let mut body = json!({ "name": before.name, "allow_force_push": before.allow_force_push });
     grant_again(&mut body, "push", &before.push_access_levels);
     grant_again(&mut body, "merge", &before.merge_access_levels);
@@ -249,6 +290,9 @@ fn make_again(site: &Site<'_>, before: &Rule) -> GitlabResult<Rule> {
     if before.name == site.desired.branch {
         return swap(site, &body);
     }
+    if let Some(present) = present {
+        site.owner.delete(&Call::delete(RULE, &[&site.id, &present.name]))?;
+    }
     site.owner.write(&Call::post(RULES, &[&site.id]), &body)
 }
 
@@ -256,14 +300,18 @@ fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
     site.owner.list(&Call::get(RULES, &[&site.id]))
 }
 
-fn protect(site: &Site<'_>, name: &str) -> GitlabResult<()> {
-    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &body(name, site.premium)).map(drop)
+fn protect(site: &Site<'_>, wanted: &Wanted<'_>) -> GitlabResult<()> {
+    site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), &wanted.body()).map(drop)
 }
 
-fn replace(site: &Site<'_>, rule: &Rule) -> GitlabResult<Undo> {
-    let is_done = rule.is_right(site.premium) || (site.premium && patch(site, rule)?);
-    if !is_done {
-        swap(site, &body(&site.desired.branch, site.premium))?;
+fn replace(site: &Site<'_>, rule: &Rule, wanted: &Wanted<'_>) -> GitlabResult<Undo> {
+    let is_done = rule.is_right(wanted) || (site.premium && patch(site, rule, wanted)?);
+    if is_done {
+    } else if wanted.name == site.desired.branch {
+        swap(site, &wanted.body())?;
+    } else {
+        site.owner.delete(&Call::delete(RULE, &[&site.id, &rule.name]))?;
+        protect(site, wanted)?;
     }
     Ok(Undo::restore(rule))
 }
@@ -273,45 +321,41 @@ fn replace(site: &Site<'_>, rule: &Rule) -> GitlabResult<Undo> {
 fn swap(site: &Site<'_>, body: &Value) -> GitlabResult<Rule> {
     let branch = &site.desired.branch;
     let guard = guard(branch);
+    let [strict, _] = Wanted::all(branch, site.premium);
     if !read(site)?.iter().any(|rule| rule.name == guard) {
-        protect(site, &guard)?;
+        protect(site, &Wanted { name: &guard, ..strict })?;
     }
     site.owner.delete(&Call::delete(RULE, &[&site.id, branch]))?;
     let made = site.owner.write::<Rule>(&Call::post(RULES, &[&site.id]), body);
     if made.is_err() {
-        protect(site, branch)?;
+        protect(site, &strict)?;
     }
     site.owner.delete(&Call::delete(RULE, &[&site.id, &guard]))?;
     made
 }
 
 /// Changes the rule where that is possible; says whether it did.
-fn patch(site: &Site<'_>, rule: &Rule) -> GitlabResult<bool> {
-    let grants = |grants: &[Grant], level: u8| -> Value {
-        let removed = grants.iter().filter_map(|grant| grant.id).map(|id| json!({ "id": id, "_destroy": true }));
-        removed.chain([json!({ "access_level": level })]).collect()
+fn patch(site: &Site<'_>, rule: &Rule, wanted: &Wanted<'_>) -> GitlabResult<bool> {
+    let grants = |grants: &[Grant]| -> Vec<Value> {
+        grants.iter().filter_map(|grant| grant.id).map(|id| json!({ "id": id, "_destroy": true })).collect()
     };
-    let mut body = json!({ "allow_force_push": false, "code_owner_approval_required": true });
-    if !are_exactly(&rule.push_access_levels, NO_ONE) {
-        body["allowed_to_push"] = grants(&rule.push_access_levels, NO_ONE);
-    }
-    if !are_exactly(&rule.merge_access_levels, MAINTAINER) {
-        // A grant of the wanted level that is there already would be refused a second time.
-        let wanted = rule.merge_access_levels.iter().any(|g| are_exactly(std::slice::from_ref(g), MAINTAINER));
-        let others: Vec<_> = rule
-            .merge_access_levels
-            .iter()
-            .filter(|g| !are_exactly(std::slice::from_ref(g), MAINTAINER))
-            .cloned()
-            .collect();
-        let mut list = grants(&others, MAINTAINER);
-        if let (true, Value::Array(entries)) = (wanted, &mut list) {
-            entries.pop();
+    let mut body = json!({ "allow_force_push": wanted.force, "code_owner_approval_required": wanted.owners });
+    for (key, now, level) in [
+        ("allowed_to_push", &rule.push_access_levels, wanted.push),
+        ("allowed_to_merge", &rule.merge_access_levels, MAINTAINER),
+    ] {
+        if are_exactly(now, level) {
+            continue;
         }
-        body["allowed_to_merge"] = list;
+        // A grant of the wanted level that is there already would be refused a second time.
+        let (stay, go): (Vec<_>, Vec<_>) =
+            now.iter().cloned().partition(|grant| are_exactly(std::slice::from_ref(grant), level));
+        let mut list = grants(&go);
+        list.extend(stay.is_empty().then(|| json!({ "access_level": level })));
+        body[key] = list.into();
     }
     let answered: Rule = site.owner.write(&Call::patch(RULE, &[&site.id, &rule.name]), &body)?;
-    Ok(answered.is_right(true))
+    Ok(answered.is_right(wanted))
 }
 
 #[cfg(test)]
@@ -329,17 +373,23 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
+    fn proposals() -> Rule {
+        rule(PROPOSALS, 40, 40, true)
+    }
+
     #[test]
     fn only_the_exact_rule_is_right() {
         for (push, merge, force, changes) in
             [(0, 40, false, 0), (40, 40, false, 1), (0, 30, false, 1), (0, 40, true, 1), (0, 60, false, 1)]
         {
-            let found = compare("main", &[rule("main", push, merge, force)], None, false);
+            let found = compare("main", &[rule("main", push, merge, force), proposals()], None, false);
             assert_eq!(found.changes.len(), changes, "{push} {merge} {force}");
         }
         let owned = Rule { code_owner_approval_required: true, ..rule("main", 0, 40, false) };
-        assert!(compare("main", &[owned], None, true).changes.is_empty());
-        assert_eq!(compare("main", &[rule("main", 0, 40, false)], None, true).changes.len(), 1);
+        assert!(compare("main", &[owned, proposals()], None, true).changes.is_empty());
+        assert_eq!(compare("main", &[rule("main", 0, 40, false), proposals()], None, true).changes.len(), 1);
+        let open = rule(PROPOSALS, 30, 40, true);
+        assert_eq!(compare("main", &[rule("main", 0, 40, false), open], None, false).changes[0].action, Action::Update);
         assert_eq!(compare("main", &[], None, false).changes[0].action, Action::Create);
     }
 
@@ -354,7 +404,8 @@ mod tests {
             ("feature/*", 0, 30, false, true),
             ("main*", 0, 40, false, true),
         ] {
-            let found = compare("main", &[rule("main", 0, 40, false), rule(name, push, merge, force)], None, false);
+            let rules = [rule("main", 0, 40, false), proposals(), rule(name, push, merge, force)];
+            let found = compare("main", &rules, None, false);
             assert_eq!(!found.changes.is_empty(), goes, "{name} {push} {merge} {force}");
             assert!(found.changes.iter().all(|c| c.action == Action::Delete));
         }

@@ -47,6 +47,7 @@ struct Leaf {
 struct MergeRequest {
     iid: u64,
     state: String,
+    source_project_id: Option<u64>,
 }
 
 fn create(desired: &Desired, folders: &str) -> Change {
@@ -138,10 +139,13 @@ fn look(site: &Site<'_>, head: String) -> GitlabResult<(Option<Proposal>, Vec<St
     Ok((Some(Proposal { head, branch, text, folders }), left))
 }
 
-/// The merge requests of the proposal's branch, whatever became of them.
+/// The merge requests of the proposal's branch, whatever became of them; a fork's branch may have its name.
 fn proposed(site: &Site<'_>, proposal: &Proposal) -> GitlabResult<Vec<MergeRequest>> {
     let call = Call::get("/projects/:id/merge_requests", &[&site.id]);
-    site.owner.list(&call.query("source_branch", proposal.branch.as_str()).query("target_branch", &site.desired.branch))
+    let call = call.query("source_branch", proposal.branch.as_str()).query("target_branch", &site.desired.branch);
+    let mut all: Vec<MergeRequest> = site.owner.list(&call)?;
+    all.retain(|one| one.source_project_id == Some(site.id));
+    Ok(all)
 }
 
 impl Resource for Readers {
@@ -192,25 +196,14 @@ impl Resource for Readers {
         }
         let Proposal { head, branch, text, folders } = proposal;
         let title = format!("Let CI read {folders}");
-        let there = Call::get("/projects/:id/repository/branches/:branch", &[&site.id, &branch]);
-        match site.owner.find::<seed::Branch>(&there)? {
-            // A run that was cut made it.
-            Some(_) if site.owner.file(site.id, &branch, RULES)?.as_deref() == Some(&text) => {}
-            Some(_) => {
-                return Err(Error::new(Kind::CutShort, format!("the branch {branch} has other content"))
-                    .hint(format!("delete the branch: {}/-/branches", site.desired.url()))
-                    .into());
-            }
-            None => {
-                let body = json!({
-                    "branch": branch, "start_sha": head, "commit_message": title,
-                    "actions": [{ "action": "update", "file_path": RULES, "content": text }],
-                });
-                site.owner.send(&Call::post("/projects/:id/repository/commits", &[&site.id]), &body)?;
-            }
-        }
+        // In place of what is there: a run that was cut may have made it, or the agent, before such branches were protected.
         let body = json!({
-            "source_branch": branch, "target_branch": site.desired.branch, "title": title, "remove_source_branch": true,
+            "branch": branch, "start_sha": head, "force": true, "commit_message": title,
+            "actions": [{ "action": "update", "file_path": RULES, "content": text }],
+        });
+        site.owner.send(&Call::post("/projects/:id/repository/commits", &[&site.id]), &body)?;
+        let body = json!({
+            "source_branch": branch, "target_branch": site.desired.branch, "title": title,
             "description": format!(
                 "Jobs of these environments on protected refs get an age key in the CI/CD variable SOPS_AGE_KEY. Merge this if a job is to read \
                  {folders}; close it if none is. The keys are described in docs/procedures/age-keys.md."

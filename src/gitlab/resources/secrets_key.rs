@@ -7,7 +7,7 @@
 
 use super::variable;
 use super::{Back, Found, Resource, WayBack};
-use crate::age::KeyPair;
+use crate::age::{self, KeyPair};
 use crate::gitlab::ci::{AGE_KEY, Place};
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::GitlabResult;
@@ -52,7 +52,11 @@ pub(super) fn recipient(site: &Site<'_>, place: &Place) -> GitlabResult<Option<S
     let holder = all.holder(place);
     Ok(match holder {
         _ if compare(place, holder).is_some() => Some(NEW.to_owned()),
-        Holder::Ours(one) => one.mark().and_then(|mark| mark.strip_prefix(MARK)).map(str::to_owned),
+        // It becomes a line of a file.
+        Holder::Ours(one) => {
+            let is_key = |key: &&str| age::decode(key).is_some_and(|(kind, data)| kind == "age" && data.len() == 32);
+            one.mark().and_then(|mark| mark.strip_prefix(MARK)).filter(is_key).map(str::to_owned)
+        }
         Holder::Owner | Holder::Nobody => None,
     })
 }

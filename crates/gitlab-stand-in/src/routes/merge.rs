@@ -4,6 +4,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::merge_requests::{detailed_status, position, request_json, source_sha};
+use crate::access::is_protected;
 use crate::auth::{Need, now};
 use crate::call::Call;
 use crate::git::Identity;
@@ -55,7 +56,7 @@ fn merge(call: &mut Call<'_>) -> Outcome {
     let default_removal = project.settings.get("remove_source_branch_after_merge").is_some_and(|value| value == true);
     let removal =
         call.boolean("should_remove_source_branch")?.unwrap_or(request.remove_source_branch || default_removal);
-    if removal && source_branch != project.default_branch {
+    if removal && !is_protected(project, &source_branch) && source_branch != project.default_branch {
         let name = format!("refs/heads/{source_branch}");
         git.update_ref(&project.repository, &name, None, Some(&source))?;
     }

@@ -43,6 +43,15 @@ resource "gitlab_branch_protection" "default" {
   allow_force_push   = false
 }
 
+# factoryup opens merge requests from these as the owner: what is on them is nobody else's.
+resource "gitlab_branch_protection" "proposals" {
+  project            = gitlab_project.this.id
+  branch             = "factory/*"
+  push_access_level  = "maintainer"
+  merge_access_level = "maintainer"
+  allow_force_push   = true
+}
+
 resource "gitlab_tag_protection" "releases" {
   project             = gitlab_project.this.id
   tag                 = "v*"
