@@ -48,6 +48,7 @@ fn nothing_leads_out(app: &App<'_>) {
         ("hard", "one", "../../env", out),
         ("below", "one,one/two", "bin", "has a path through a link: one/two"),
         ("below", "one,one", "bin/serve", "has it twice: one"),
+        ("plain", ".factory/app.conf", "", "has it twice: .factory/app.conf"),
         ("plain", "../one", "", out),
         ("plain", "/home/deploy/victim", "", out),
         ("fifo", "one", "", "has more than files, folders and links"),

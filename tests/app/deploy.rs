@@ -253,6 +253,25 @@ fn staging_is_apart(app: &App<'_>) {
     assert!(app.get("/").contains("3.0.3"));
     let staging: Value = serde_json::from_str(&app.journey.inside("curl -sS http://127.0.0.1:8103/")).unwrap();
     assert_eq!((&staging["environment"], &staging["version"]), (&"staging".into(), &"4.0.0".into()));
+    // Another application of this name has the same place: the first one there keeps it, and who comes later sees nothing of it.
+    for (claim, undo, why) in [
+        ("echo other >application", "echo shop >application", "belongs to other"),
+        (
+            "touch $units/factory-deploy-shop-staging.socket",
+            "rm $units/factory-deploy-shop-staging.socket",
+            "another application",
+        ),
+    ] {
+        let there = |change: &str| {
+            app.journey.inside(&format!("units=/etc/systemd/system; cd /srv/apps/shop-staging && {change}"))
+        };
+        there(claim);
+        for ask in ["status staging", "rollback staging 4.0.0", "settings staging </etc/hostname"] {
+            let said = code(&app.deploy(&format!(".factory/deploy {ask}")), 65);
+            assert!(said.contains(why), "{ask}: {said}");
+        }
+        there(undo);
+    }
     settings_come_and_bad_ones_go(app);
     a_secret_reaches_the_application_and_nothing_else(app);
     assert!(code(&app.deploy(".factory/deploy status nowhere"), 64).contains("no port.nowhere"));

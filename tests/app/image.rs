@@ -139,6 +139,8 @@ fn hostile_ones_are_refused(app: &App<'_>) {
         ("sed -i s/^workdir=.*/workdir=-x/ .factory/image.conf", "no path in workdir"),
         ("echo env=x >>.factory/image.conf", "has an env that is not NAME=value"),
         ("printf \"env=A=b\\rUser=root\\n\" >>.factory/image.conf", "image.conf is no text"),
+        ("printf \"arg=x\\0ExecStartPre=+/bin/touch /pwned\\0X=\n\" >>.factory/image.conf", "image.conf is no text"),
+        ("printf \"start=x\\0\n\" >>.factory/app.conf", "app.conf is no text"),
         ("ln -sf app.conf .factory/image.conf", "no .factory/image.conf"),
         ("rm -r .factory/rootfs", "has root in its .factory/app.conf"),
         ("rm -r .factory/rootfs && ln -s /etc .factory/rootfs", "out of the release"),

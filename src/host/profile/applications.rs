@@ -29,7 +29,8 @@ import /etc/factory/edge/*.caddy
 
 /// Nothing enables it: the services of applications start it. `factory-deploy` makes its account. It serves the loopback alone, and
 /// connects to sockets of files. An application names the socket that the edge connects to: the folder of the edge's control socket is
-/// root's, so that it is not that one. systemd gives it back to the user for each command that it runs.
+/// root's as soon as the edge listens there, so that it is not that one. As a `RuntimeDirectory`, systemd would give it back to the user
+/// for each reload.
 const EDGE_SERVICE: &str = "\
 # Written by factoryup.
 [Unit]
@@ -39,13 +40,13 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 User=factory-edge
+ExecStartPre=+/usr/bin/install -d -o factory-edge -m 700 /run/factory-edge
+ExecStartPre=+/bin/rm -f /run/factory-edge/admin.sock
 ExecStart=/usr/bin/caddy run --adapter caddyfile --config /etc/factory/edge.Caddyfile
 ExecStartPost=+/bin/chown root:root /run/factory-edge
 ExecReload=+/usr/bin/caddy reload --adapter caddyfile --config /etc/factory/edge.Caddyfile
-ExecReload=+/bin/chown root:root /run/factory-edge
 Environment=HOME=%t/factory-edge XDG_CONFIG_HOME=%t/factory-edge XDG_DATA_HOME=%t/factory-edge
-RuntimeDirectory=factory-edge
-RuntimeDirectoryMode=0700
+ReadWritePaths=-/run/factory-edge
 LimitNOFILE=infinity
 MemorySwapMax=0
 Restart=always
