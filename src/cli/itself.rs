@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::{env, thread};
 
 use clap::{Args, Subcommand};
+use disposable_host::Image;
 
 use super::{Ending, path};
 use crate::dialog::plain;
@@ -58,7 +59,7 @@ enum What {
     },
     /// Remove the program and the lines that install.sh added to shell files
     ///
-    /// Factories and their state stay.
+    /// Factories, their state and what rehearsals made stay; the command lists them.
     Uninstall {
         /// Do not ask for confirmation
         #[arg(long, short)]
@@ -85,12 +86,17 @@ impl Itself {
                 yes
             }
             What::Uninstall { yes } => {
+                let mut kept = kept();
                 for (repo, state) in StateDir::known_factories() {
+                    kept.retain(|path| *path != state);
                     ui.say(&plain(&format!(
                         "Keeps the factory in {}, and its state in {}",
                         repo.display(),
                         state.display()
                     )));
+                }
+                for path in kept {
+                    ui.say(&plain(&format!("Keeps {}", path.display())));
                 }
                 words.push("--uninstall".to_owned());
                 yes
@@ -101,6 +107,16 @@ impl Itself {
             env::current_exe().map_err(|e| Error::internal(format!("cannot find the path of this program: {e}")))?;
         installer(program.parent().unwrap_or(Path::new("/")), &words)
     }
+}
+
+/// Returns what commands left on this machine outside of factories: state, answers, and the images of disposable hosts.
+fn kept() -> Vec<PathBuf> {
+    let state = StateDir::all().ok().and_then(|all| all.read_dir().ok()).into_iter().flatten();
+    // The installer keeps its record there, which goes with the program.
+    let state = state.flatten().map(|entry| entry.path()).filter(|path| !path.ends_with("install.d"));
+    let mut kept: Vec<_> = state.chain(Image::folder().filter(|folder| folder.is_dir())).collect();
+    kept.sort();
+    kept
 }
 
 /// Runs the installer for the program in `folder`.

@@ -77,12 +77,17 @@ impl Image {
     /// # Errors
     /// [`Error::Tool`] if it cannot be built, with the builder's last lines; [`Error::Recipe`] if the recipe is not valid.
     pub fn ensure(recipe: &Recipe, progress: &mut dyn FnMut(&str)) -> Result<Self> {
+        Self::ensure_in(&Self::folder().ok_or(Error::NoCache)?, recipe, progress)
+    }
+
+    /// Where [`ensure`](Self::ensure) has its images; `None` if neither `XDG_CACHE_HOME` nor `HOME` is set.
+    #[must_use]
+    pub fn folder() -> Option<PathBuf> {
         let cache = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
-            .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-            .ok_or(Error::NoCache)?;
-        Self::ensure_in(&cache.join("factoryup/images"), recipe, progress)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))?;
+        Some(cache.join("factoryup/images"))
     }
 
     /// As [`ensure`](Self::ensure), with a folder of images of the caller's choice.

@@ -2,19 +2,36 @@
 //! `factoryup self` updates it, puts the former back and removes it.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use portable_pty::CommandBuilder;
 use serde_json::Value;
 
 use super::download::{Server, machine};
 use super::situation::{Machine, shells, version};
+use crate::home::CTRL_C;
+use crate::pty::Pty;
 use crate::support::{self, copy_program, make_program};
 
 /// Where the registry of the test has the releases, below the server's address.
 const REGISTRY: &str = "api/v4/projects/7/packages/generic/factoryup";
+
+/// What is asked from the download to a control repo without a host, and what is typed there before Enter.
+const SETUP: [(&str, &str); 12] = [
+    ("Go ahead? [Y/n] ", ""),
+    ("my-factory? [Y/n] ", ""),
+    ("Name of the factory", "acme"),
+    ("Your name", "Ada"),
+    ("Your e-mail address", "ada@example.org"),
+    ("Where the agent works", "\u{1b}[B\u{1b}[B"),
+    ("URL of GitLab", ""),
+    ("GitLab group", ""),
+    ("GitLab subscription", ""),
+    ("Coding agent", ""),
+    ("Use Cloudflare", ""),
+    ("Is this correct?", ""),
+];
 
 /// A checkout of the project with nothing but what a release is made of.
 struct Checkout {
@@ -97,9 +114,8 @@ impl Checkout {
     }
 }
 
-/// Runs words in the machine's shell on a terminal, and types each answer once its question is there.
-fn on_a_terminal(machine: &Machine, shell: &str, words: &str, answers: &[(&str, &str)]) -> (u32, String) {
-    let pty = native_pty_system().openpty(PtySize { cols: 100, rows: 40, ..PtySize::default() }).unwrap();
+/// Pipes what `words` print into a shell of the machine, on a terminal.
+fn on_a_terminal(machine: &Machine, shell: &str, words: &str) -> Pty {
     let mut command = CommandBuilder::new(which::which("sh").unwrap());
     command.args(["-c", &format!("{words} | {shell}")]);
     command.env_clear();
@@ -108,32 +124,22 @@ fn on_a_terminal(machine: &Machine, shell: &str, words: &str, answers: &[(&str, 
     command.env("TERM", "xterm");
     command.env("CURL_CA_BUNDLE", machine.path("public.pem"));
     command.cwd(machine.home());
-    let mut child = pty.slave.spawn_command(command).unwrap();
-    drop(pty.slave);
-    let (mut screen, mut keyboard) = (pty.master.try_clone_reader().unwrap(), pty.master.take_writer().unwrap());
-    let (mut shown, mut bytes, mut left) = (Vec::new(), [0; 4096], answers.iter().peekable());
-    while let Ok(count @ 1..) = screen.read(&mut bytes) {
-        shown.extend_from_slice(&bytes[..count]);
-        if let Some((_, keys)) = left.next_if(|(asked, _)| String::from_utf8_lossy(&shown).contains(asked)) {
-            keyboard.write_all(keys.as_bytes()).unwrap();
-        }
-    }
-    (child.wait().unwrap().exit_code(), String::from_utf8_lossy(&shown).into_owned())
+    Pty::start(command, 100)
 }
 
-/// Files and folders of the home with what is in the files.
-fn home(machine: &Machine) -> Vec<(PathBuf, u64)> {
-    machine.files()
-}
-
-fn itself(machine: &Machine, args: &[&str]) -> (i32, String) {
+/// Runs the installed program, without a terminal.
+fn installed(machine: &Machine, args: &[&str]) -> (i32, String) {
     let mut command = Command::new(machine.program());
-    command.arg("self").args(args).env_clear().current_dir("/");
+    command.args(args).env_clear().current_dir("/");
     command.env("HOME", machine.home()).env("PATH", machine.path("bin"));
     command.env("CURL_CA_BUNDLE", machine.path("public.pem"));
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap(), said)
+}
+
+fn itself(machine: &Machine, args: &[&str]) -> (i32, String) {
+    installed(machine, &[&["self"], args].concat())
 }
 
 #[test]
@@ -185,20 +191,42 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     );
     checkout.run("sh", &["-c", &check]);
 
-    let before = home(&machine);
+    let (before, state) = (machine.files(), machine.home().join(".local/state/factoryup"));
     let download = format!("curl -fsSL {url}/{REGISTRY}/latest/install.sh");
     for shell in shells() {
         machine.link_as(shell);
-        let opens = [("Go ahead? [Y/n] ", "\n"), ("my-factory? [Y/n] ", "\n"), ("Name of the factory", "\u{3}")];
-        let (code, shown) = on_a_terminal(&machine, shell, &download, &opens);
+        let mut pty = on_a_terminal(&machine, shell, &download);
+        // The shell has no part in what follows the first question of the wizard.
+        let whole = shell == "dash";
+        for (question, keys) in if whole { &SETUP[..] } else { &SETUP[..3] } {
+            pty.answer(question, keys);
+        }
+        pty.expect(if whole { "GitLab token of a group Owner" } else { "Your name" }).send(CTRL_C);
+        let (code, shown) = pty.end();
         assert!(code == 130 && shown.contains("Checksum and signature match."), "{shell}: {code}: {shown}");
         assert_eq!(version(&machine.program()), concat!("factoryup ", env!("CARGO_PKG_VERSION")));
-        let gone = itself(&machine, &["uninstall", "--yes"]);
-        assert_eq!((gone.0, home(&machine)), (0, before.clone()), "{shell}: {}", gone.1);
+        let mut kept = vec![state.join("wizard-answers.toml")];
+        if whole {
+            assert!(shown.contains("109 changes applied"), "{shown}");
+            let (code, said) = installed(&machine, &["rehearse", "--without-host"]);
+            assert!(code == 0 && said.contains("control repo: "), "{code}: {said}");
+            kept = vec![machine.home().join("my-factory"), state.join("acme"), state.join(".rehearsal")];
+        }
+        let (code, said) = itself(&machine, &["uninstall", "--yes"]);
+        assert!(code == 0, "{shell}: {code}: {said}");
+        for path in kept {
+            assert!(said.contains(path.to_str().unwrap()), "{shell}: {said}");
+            fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path)).unwrap();
+        }
+        for folder in state.ancestors().take(3) {
+            fs::remove_dir(folder).unwrap();
+        }
+        assert_eq!(machine.files(), before, "{shell}: {said}");
     }
 
-    let (code, shown) =
-        on_a_terminal(&machine, "dash", &download, &[("Go ahead? [Y/n] ", "\n"), ("my-factory? [Y/n] ", "n\n")]);
+    let mut pty = on_a_terminal(&machine, "dash", &download);
+    pty.answer("Go ahead? [Y/n] ", "").answer("my-factory? [Y/n] ", "n");
+    let (code, shown) = pty.end();
     assert_eq!(code, 0, "{shown}");
     assert!(itself(&machine, &["update", "--check"]).1.contains("is the newest release"));
     assert_eq!(itself(&machine, &["update", "--yes"]).0, 0);
@@ -232,7 +260,7 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     assert_eq!(version(&machine.program()), format!("factoryup {newer}"));
 
     let (code, said) = itself(&machine, &["uninstall", "--yes"]);
-    assert_eq!((code, home(&machine)), (0, before), "{said}");
+    assert_eq!((code, machine.files()), (0, before), "{said}");
 }
 
 #[test]
