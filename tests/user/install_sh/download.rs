@@ -27,7 +27,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         path = pathlib.Path(self.translate_path(self.path))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.rfile.read(int(self.headers['Content-Length'])))
-        (path.parent / 'token').write_text(str(self.headers['JOB-TOKEN']))
+        (path.parent / 'token').write_text(str(self.headers['JOB-TOKEN'] or self.headers['PRIVATE-TOKEN']))
         self.send_response(201)
         self.end_headers()
     do_POST = do_PUT

@@ -100,17 +100,28 @@ impl Checkout {
         let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
         self.run(release, &["pack", &target, program.to_str().unwrap()]);
         self.run(release, &["finish", &format!("{url}/{REGISTRY}"), key]);
-        let published = self
-            .command(release, &["publish"])
-            .envs([
-                ("CI_API_V4_URL", format!("{url}/api/v4").as_str()),
-                ("CI_PROJECT_ID", "7"),
-                ("CI_JOB_TOKEN", "job-token"),
-            ])
-            .env("CURL_CA_BUNDLE", machine.path("public.pem"))
-            .output()
-            .unwrap();
+        let mut publish = self.command(release, &["publish"]);
+        publish.env("CI_API_V4_URL", format!("{url}/api/v4")).env("CI_PROJECT_ID", "7");
+        publish.env("CURL_CA_BUNDLE", machine.path("public.pem"));
+        // By hand, a token comes in a file.
+        if earlier.is_empty() {
+            publish.env("CI_JOB_TOKEN", "job-token");
+        } else {
+            fs::write(machine.path("token"), "my-token\n").unwrap();
+            publish.arg(machine.path("token"));
+        }
+        let published = publish.output().unwrap();
         assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    }
+
+    /// Nothing is compiled or uploaded for a release that cannot be right.
+    fn refuses(&self, args: &[&str], variable: (&str, &str), why: &str) {
+        let mut command = self.command("scripts/release", args);
+        command.env("CI_COMMIT_TAG", concat!("v", env!("CARGO_PKG_VERSION"))).env(variable.0, variable.1);
+        command.env("CI_API_V4_URL", "https://localhost").env("CI_PROJECT_ID", "7").env("RELEASE_DIR", "/nonexistent");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{args:?}: {said}");
     }
 }
 
@@ -175,6 +186,12 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     checkout.release(&machine, env!("CARGO_PKG_VERSION"), &first, &key, &url);
     let published = machine.path("dist").join(REGISTRY).join(concat!("v", env!("CARGO_PKG_VERSION")));
     assert_eq!(fs::read_to_string(published.join("token")).unwrap(), "job-token");
+    checkout.refuses(&["ci"], ("CI_COMMIT_TAG", "v9.9.9"), "the tag is v9.9.9, but Cargo.toml has ");
+    checkout.refuses(&["ci"], ("RELEASE_KEY", "of-type-variable"), "RELEASE_KEY is not a variable of type File");
+    checkout.refuses(&["ci"], ("RELEASE_KEY", "README.md"), "no OpenSSH private key without a passphrase");
+    checkout.refuses(&["publish"], ("CI_JOB_TOKEN", "job-token"), "is not signed: first finish it");
+    fs::write(checkout.folder.join("new"), "").unwrap();
+    checkout.refuses(&["build", "any"], ("RELEASE_KEY", ""), "the work tree is not the commit");
     let page = || fs::read_to_string(machine.path("dist/api/v4/projects/7/releases")).unwrap();
     assert!(page().contains("- A change.") && page().contains("\"/SHA256SUMS.sig\""), "{}", page());
     let nix: Value = serde_json::from_slice(&fs::read(published.join("release.json")).unwrap()).unwrap();
@@ -234,6 +251,8 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
 
     checkout.release(&machine, &newer, &next, &key, &url);
     assert!(page().contains("- A change.") && !page().contains("0.0.1"), "{}", page());
+    let token = fs::read_to_string(machine.path("dist").join(REGISTRY).join("latest/token")).unwrap();
+    assert_eq!(token, "my-token");
     let (code, said) = itself(&machine, &["update", "--check"]);
     assert!(code == 2 && said.contains(&format!("factoryup {newer} has been released")), "{code}: {said}");
     assert_eq!(itself(&machine, &["update"]).0, 64, "nobody was asked");
