@@ -5,13 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use portable_pty::CommandBuilder;
 use serde_json::Value;
 
 use super::download::{Server, machine};
 use super::situation::{Machine, shells, version};
 use crate::home::CTRL_C;
-use crate::pty::Pty;
 use crate::support::{self, copy_program, make_program};
 
 /// Where the registry of the test has the releases, below the server's address.
@@ -125,19 +123,6 @@ impl Checkout {
     }
 }
 
-/// Pipes what `words` print into a shell of the machine, on a terminal.
-fn on_a_terminal(machine: &Machine, shell: &str, words: &str) -> Pty {
-    let mut command = CommandBuilder::new(which::which("sh").unwrap());
-    command.args(["-c", &format!("{words} | {shell}")]);
-    command.env_clear();
-    command.env("HOME", machine.home());
-    command.env("PATH", machine.path("bin"));
-    command.env("TERM", "xterm");
-    command.env("CURL_CA_BUNDLE", machine.path("public.pem"));
-    command.cwd(machine.home());
-    Pty::start(command, 100)
-}
-
 /// Runs the installed program, without a terminal.
 fn installed(machine: &Machine, args: &[&str]) -> (i32, String) {
     let mut command = Command::new(machine.program());
@@ -212,7 +197,7 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     let download = format!("curl -fsSL {url}/{REGISTRY}/latest/install.sh");
     for shell in shells() {
         machine.link_as(shell);
-        let mut pty = on_a_terminal(&machine, shell, &download);
+        let mut pty = machine.terminal(&format!("{download} | {shell}"));
         // The shell has no part in what follows the first question of the wizard.
         let whole = shell == "dash";
         for (question, keys) in if whole { &SETUP[..] } else { &SETUP[..3] } {
@@ -241,7 +226,7 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
         assert_eq!(machine.files(), before, "{shell}: {said}");
     }
 
-    let mut pty = on_a_terminal(&machine, "dash", &download);
+    let mut pty = machine.terminal(&format!("{download} | dash"));
     pty.answer("Go ahead? [Y/n] ", "").answer("my-factory? [Y/n] ", "n");
     let (code, shown) = pty.end();
     assert_eq!(code, 0, "{shown}");

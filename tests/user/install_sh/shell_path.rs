@@ -1,12 +1,10 @@
 //! `PATH` is touched only when asked, by one marked line; questions on a terminal.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::process::Command;
 
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
-
 use super::situation::{Machine, PROGRAM, executable, script, shells};
+use crate::home::CTRL_C;
 
 #[test]
 fn says_how_to_get_on_path_and_edits_only_when_asked() {
@@ -104,62 +102,49 @@ fn on_macos_the_line_goes_where_bash_reads_it() {
     }
 }
 
-/// Runs the script on a terminal of its own, types `keys` at its question and `then` at the last one, and answers the exit code and
-/// what was shown.
-fn on_a_terminal(machine: &Machine, args: &[&str], question: &str, keys: &str, then: &str) -> (u32, String) {
-    let pty = native_pty_system().openpty(PtySize::default()).unwrap();
-    let mut command = CommandBuilder::new(which::which("dash").unwrap());
-    command.arg(script());
-    command.args(args);
-    command.env_clear();
-    command.env("HOME", machine.home());
-    command.env("PATH", machine.path("bin"));
-    let mut child = pty.slave.spawn_command(command).unwrap();
-    drop(pty.slave);
-    let (mut screen, mut keyboard) = (pty.master.try_clone_reader().unwrap(), pty.master.take_writer().unwrap());
-    let mut shown = Vec::new();
-    let mut bytes = [0; 1024];
-    let mut questions = [(question, keys), ("my-factory? [Y/n] ", then)].into_iter().peekable();
-    // At the end of the script the terminal answers with an error, not with an end of file.
-    while let Ok(count @ 1..) = screen.read(&mut bytes) {
-        shown.extend_from_slice(&bytes[..count]);
-        if let Some((_, keys)) = questions.next_if(|(asked, _)| String::from_utf8_lossy(&shown).contains(asked)) {
-            keyboard.write_all(keys.as_bytes()).unwrap();
-        }
+/// Runs the script with `args` on a terminal and types the keys at each question: the exit code, and what was shown.
+fn on_a_terminal(machine: &Machine, args: &str, answers: &[(&str, &str)]) -> (u32, String) {
+    let mut pty = machine.terminal(&format!("exec dash '{}' {args}", script().display()));
+    for (question, keys) in answers {
+        pty.expect(question).send(keys);
     }
-    (child.wait().unwrap().exit_code(), String::from_utf8(shown).unwrap())
+    pty.end()
 }
 
 #[test]
 fn asks_on_the_terminal_and_takes_no_for_an_answer() {
     let machine = Machine::new("dash");
-    let archive = machine.release(PROGRAM);
-    let install = ["--from", &archive];
-    for no in ["n\n", "what?\n", "\u{4}"] {
-        let (code, shown) = on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", no, "");
+    machine.link("dash");
+    let install = format!("--from '{}'", machine.release(PROGRAM));
+    let (go_ahead, set_up) = ("Go ahead? [Y/n] ", ("my-factory? [Y/n] ", "n\n"));
+    for no in ["n\n", "what?\n", "\u{4}", CTRL_C] {
+        let (code, shown) = on_a_terminal(&machine, &install, &[(go_ahead, no)]);
         assert_eq!(code, 130, "{shown}");
     }
-    assert_eq!(on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", "\u{3}", "n\n").0, 130);
     assert_eq!(machine.files(), []);
-    assert_eq!(on_a_terminal(&machine, &install, "Go ahead? [Y/n] ", "\n", "n\n").0, 0);
-    assert_eq!(on_a_terminal(&machine, &["--uninstall"], "Remove it? [y/N] ", "\n", "n\n").0, 130);
-    assert!(machine.program().exists());
-    assert_eq!(on_a_terminal(&machine, &["--uninstall"], "Remove it? [y/N] ", "yes\n", "n\n").0, 0);
-    assert!(!machine.program().exists());
+    // Also where its output is piped.
+    for install in [&install, &format!("{install} | cat")] {
+        assert_eq!(on_a_terminal(&machine, install, &[(go_ahead, "\n"), set_up]).0, 0);
+        assert_eq!(on_a_terminal(&machine, "--uninstall", &[("Remove it? [y/N] ", "\n")]).0, 130);
+        assert!(machine.program().exists());
+        assert_eq!(on_a_terminal(&machine, "--uninstall", &[("Remove it? [y/N] ", "yes\n")]).0, 0);
+        assert!(!machine.program().exists());
+    }
 }
 
 #[test]
 fn starts_the_setup_when_it_is_wanted() {
     let machine = Machine::new("dash");
+    machine.link("dash");
     let archive = machine.release("#!/bin/sh\n[ $1 = --version ] && echo 'factoryup 0.1.0' || echo \"[$*]\"\n");
-    let started = |args: &[&str], then| {
-        let args = [&["--from", archive.as_str()], args].concat();
-        on_a_terminal(&machine, &args, "Go ahead? [Y/n] ", "\n", then)
-    };
-    let (code, shown) = started(&[], "\n");
+    let started = |args: &str, answers: &[_]| on_a_terminal(&machine, &format!("--from '{archive}' {args}"), answers);
+    let (go_ahead, set_up) = (("Go ahead? [Y/n] ", "\n"), "my-factory? [Y/n] ");
+    let (code, shown) = started("", &[go_ahead, (set_up, "\n")]);
     assert!(code == 0 && shown.contains("[--dir ") && shown.contains("/my-factory]"), "{shown}");
-    for (args, then) in [(&[][..], "no\n"), (&["--no-run"], ""), (&["--yes"], ""), (&["--quiet"], "")] {
-        let (code, shown) = started(args, then);
-        assert!(code == 0 && !shown.contains("[--dir "), "{args:?}: {shown}");
+    for (args, answers) in
+        [("", &[go_ahead, (set_up, "no\n")][..]), ("--no-run", &[go_ahead]), ("--yes", &[]), ("--quiet", &[go_ahead])]
+    {
+        let (code, shown) = started(args, answers);
+        assert!(code == 0 && !shown.contains("[--dir "), "{args}: {shown}");
     }
 }

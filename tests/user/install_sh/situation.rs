@@ -16,6 +16,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use portable_pty::CommandBuilder;
+
+use crate::pty::Pty;
 use crate::support;
 
 /// Each shell that the script must run in, as the words to call it with.
@@ -189,6 +192,19 @@ impl Machine {
     /// Runs the script under test.
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
         Outcome::of(self.shell, self.command(&script(), args).output().unwrap())
+    }
+
+    /// Runs words of a shell on a terminal.
+    pub(crate) fn terminal(&self, words: &str) -> Pty {
+        let mut command = CommandBuilder::new(which::which("sh").unwrap());
+        command.args(["-c", words]);
+        command.env_clear();
+        command.env("HOME", self.home());
+        command.env("PATH", self.path("bin"));
+        command.env("TERM", "xterm");
+        command.env("CURL_CA_BUNDLE", self.path("public.pem"));
+        command.cwd(self.home());
+        Pty::start(command, 100)
     }
 
     /// What the installed program answers.
