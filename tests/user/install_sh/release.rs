@@ -138,6 +138,41 @@ fn itself(machine: &Machine, args: &[&str]) -> (i32, String) {
     installed(machine, &[&["self"], args].concat())
 }
 
+/// From `curl | SHELL` to a control repo, and back to the home as it was but for what `uninstall` lists.
+fn sets_up_and_goes_in_each_shell(machine: &Machine, download: &str) {
+    let (before, state) = (machine.files(), machine.home().join(".local/state/factoryup"));
+    for shell in shells() {
+        machine.link_as(shell);
+        let mut pty = machine.terminal(&format!("{download} | {shell}"));
+        // The shell has no part in what follows the first question of the wizard.
+        let whole = shell == "dash";
+        for (question, keys) in if whole { &SETUP[..] } else { &SETUP[..3] } {
+            pty.answer(question, keys);
+        }
+        pty.expect(if whole { "GitLab token of a group Owner" } else { "Your name" }).send(CTRL_C);
+        let (code, shown) = pty.end();
+        assert!(code == 130 && shown.contains("Checksum and signature match."), "{shell}: {code}: {shown}");
+        assert_eq!(version(&machine.program()), concat!("factoryup ", env!("CARGO_PKG_VERSION")));
+        let mut kept = vec![state.join("wizard-answers.toml")];
+        if whole {
+            assert!(shown.contains(" changes applied"), "{shown}");
+            let (code, said) = installed(machine, &["rehearse", "--without-host"]);
+            assert!(code == 0 && said.contains("control repo: "), "{code}: {said}");
+            kept = vec![machine.home().join("my-factory"), state.join("acme"), state.join(".rehearsal")];
+        }
+        let (code, said) = itself(machine, &["uninstall", "--yes"]);
+        assert!(code == 0, "{shell}: {code}: {said}");
+        for path in kept {
+            assert!(said.contains(path.to_str().unwrap()), "{shell}: {said}");
+            fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path)).unwrap();
+        }
+        for folder in state.ancestors().take(3) {
+            fs::remove_dir(folder).unwrap();
+        }
+        assert_eq!(machine.files(), before, "{shell}: {said}");
+    }
+}
+
 #[test]
 fn a_release_is_made_installed_updated_put_back_and_removed() {
     if !support::available(&["cargo", "curl", "git", "jq", "openssl", "python3", "ssh-keygen", "strip", "dpkg-deb"]) {
@@ -194,38 +229,9 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     );
     checkout.run("sh", &["-c", &check]);
 
-    let (before, state) = (machine.files(), machine.home().join(".local/state/factoryup"));
+    let before = machine.files();
     let download = format!("curl -fsSL {url}/{REGISTRY}/latest/install.sh");
-    for shell in shells() {
-        machine.link_as(shell);
-        let mut pty = machine.terminal(&format!("{download} | {shell}"));
-        // The shell has no part in what follows the first question of the wizard.
-        let whole = shell == "dash";
-        for (question, keys) in if whole { &SETUP[..] } else { &SETUP[..3] } {
-            pty.answer(question, keys);
-        }
-        pty.expect(if whole { "GitLab token of a group Owner" } else { "Your name" }).send(CTRL_C);
-        let (code, shown) = pty.end();
-        assert!(code == 130 && shown.contains("Checksum and signature match."), "{shell}: {code}: {shown}");
-        assert_eq!(version(&machine.program()), concat!("factoryup ", env!("CARGO_PKG_VERSION")));
-        let mut kept = vec![state.join("wizard-answers.toml")];
-        if whole {
-            assert!(shown.contains(" changes applied"), "{shown}");
-            let (code, said) = installed(&machine, &["rehearse", "--without-host"]);
-            assert!(code == 0 && said.contains("control repo: "), "{code}: {said}");
-            kept = vec![machine.home().join("my-factory"), state.join("acme"), state.join(".rehearsal")];
-        }
-        let (code, said) = itself(&machine, &["uninstall", "--yes"]);
-        assert!(code == 0, "{shell}: {code}: {said}");
-        for path in kept {
-            assert!(said.contains(path.to_str().unwrap()), "{shell}: {said}");
-            fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path)).unwrap();
-        }
-        for folder in state.ancestors().take(3) {
-            fs::remove_dir(folder).unwrap();
-        }
-        assert_eq!(machine.files(), before, "{shell}: {said}");
-    }
+    sets_up_and_goes_in_each_shell(&machine, &download);
 
     let mut pty = machine.terminal(&format!("{download} | dash"));
     pty.answer("Go ahead? [Y/n] ", "").answer("my-factory? [Y/n] ", "n");
