@@ -19,7 +19,12 @@ use crate::ui::{Table, Ui, seconds};
 /// You need no account. rehearse starts a disposable Debian container and a GitLab stand-in, and runs the real setup against them. The
 /// host needs root and a few packages. Without root, it rehearses only the control repo and the GitLab setup.
 ///
-/// With `--keep`, both stay until you confirm, or without a terminal until you press Ctrl-C, so that you can log in and look around.
+/// The first pipeline runs on the real GitLab Runner if the host can download it, if this machine has it, or if --files names a directory
+/// with it. Otherwise a stand-in takes the jobs and runs no script, and the report says so. Then rehearse tries what the agent may do,
+/// deploys an example application, and shows that a bad release of it is taken back.
+///
+/// With `--keep`, both stay until you confirm, or without a terminal until you press Ctrl-C. The last lines say how to log in and how to
+/// start the agent's first issue.
 #[derive(Debug, Args)]
 pub(super) struct Rehearse {
     /// Install missing packages without asking
@@ -29,6 +34,10 @@ pub(super) struct Rehearse {
     /// Rehearse without a host
     #[arg(long)]
     without_host: bool,
+
+    /// Copy the files in this directory to the host first, such as DIR/usr/bin/gitlab-runner
+    #[arg(long, value_name = "DIR", conflicts_with = "without_host", value_parser = super::path())]
+    files: Option<PathBuf>,
 
     /// Leave the host and the GitLab stand-in running at the end, and show how to log in
     #[arg(long)]
@@ -52,7 +61,8 @@ impl Rehearse {
         } else {
             system::ready_for_a_host(ui, self.yes)?
         };
-        let (report, stage) = day_one::play(&Options { dir, without_host, keep: self.keep }, ui)?;
+        let (report, stage) =
+            day_one::play(&Options { dir, without_host, files: self.files.clone(), keep: self.keep }, ui)?;
         if ui.is_json() {
             ui.json(json!({ "event": "report", "report": report }))?;
         } else {
@@ -100,6 +110,10 @@ fn text(report: &RehearsalReport) -> String {
     text.push_str(&format!("GitLab:        {} (token: {})\n", kept.gitlab, kept.token_file.display()));
     if let Some(login) = &kept.login {
         text.push_str(&format!("host:          {login}\nthe agent:     {login} sudo -iu agent\n"));
+        text.push_str(&format!("first issue:   {login} factory work 1\n"));
+    }
+    if let (Some(login), Some(address)) = (&kept.login, &kept.application) {
+        text.push_str(&format!("application:   {login} curl -s {address}\n"));
     }
     text
 }

@@ -1,4 +1,5 @@
-//! The rehearsal: the real targets and the real engine, from answers to passed policy checks, twice.
+//! The rehearsal: the real targets and the real engine, from answers to passed policy checks and the first pipeline, then everything a
+//! second time; then the agent and an application at work.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,16 +10,15 @@ use disposable_host::{DisposableHost, Image, Recipe};
 use gitlab_stand_in::StandIn;
 use serde::Serialize;
 
-use super::agent_at_work;
+use super::{agent_at_work, application, programs};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
 };
-use crate::host::agent_tools;
 use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically, write_json};
 use crate::process;
 use crate::shell;
-use crate::transport::{Ssh, SshOptions};
+use crate::transport::{Session, Ssh, SshOptions, Transport};
 use crate::workspace::{Keys, What, Workspace};
 
 /// Marks a folder as one that a rehearsal made and the next may replace.
@@ -27,8 +27,8 @@ const MARKER: &str = ".factoryup-rehearsal";
 /// The file with the token of the stand-in's owner.
 const TOKEN: &str = "owner-token";
 
-/// Where GitLab Runner is on a host.
-const RUNNER: &str = "/usr/bin/gitlab-runner";
+/// How long the first pipeline may take.
+const PIPELINE: Duration = Duration::from_mins(20);
 
 /// What to rehearse, and where.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub dir: PathBuf,
     /// Why no host takes part; `None` when one does.
     pub without_host: Option<String>,
+    /// A directory with files for the host, as they are there below `/`.
+    pub files: Option<PathBuf>,
     /// Whether the targets are to stay for a while.
     pub keep: bool,
 }
@@ -79,6 +81,8 @@ pub(crate) struct Kept {
     pub token_file: PathBuf,
     /// The command that logs in to the host as the operator, if there is one.
     pub login: Option<String>,
+    /// Where the example application answers on the host.
+    pub application: Option<String>,
 }
 
 /// Plays day one. The disposable targets go with the stage; the control repo and the state folder stay.
@@ -89,11 +93,12 @@ pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<(RehearsalRep
     clear(&options.dir)?;
     let mut stage = Stage::set(options, watch)?;
     stage.converge(watch, false)?;
+    stage.see_pipeline(watch)?;
     stage.converge(watch, true)?;
-    stage.work_as_agent(watch)?;
+    stage.work_on_host(watch)?;
     let report = RehearsalReport {
         parts: std::mem::take(&mut stage.parts),
-        left_out: options.without_host.iter().cloned().collect(),
+        left_out: std::mem::take(&mut stage.left_out),
         control_repo: options.dir.join("control-repo"),
         state: stage.state.path().to_owned(),
         requests: stage.stand_in.log().len(),
@@ -113,11 +118,17 @@ pub(crate) struct Stage {
     // Lives as long as the journey.
     host: Option<DisposableHost>,
     parts: Vec<PartReport>,
+    left_out: Vec<String>,
+    // Whether the host's runners run the scripts of jobs.
+    runs_scripts: bool,
+    application: Option<String>,
 }
 
 impl Stage {
     fn set(options: &Options, watch: &dyn Watch) -> Result<Self> {
         let mut parts = Vec::new();
+        let mut left_out: Vec<String> = options.without_host.iter().cloned().collect();
+        let mut runs_scripts = false;
         let since = Instant::now();
         let stand_in = StandIn::start(gitlab_stand_in::Options::new(options.dir.join("stand-in")))?;
         parts.push(part("stand-in control plane", format!("answers at {}", stand_in.url()), since.elapsed()));
@@ -127,6 +138,7 @@ impl Stage {
         let mut settings = factory(&stand_in.url(), &public);
         let host = if options.without_host.is_some() {
             settings.host.kind = HostKind::None;
+            left_out.push("the pipeline, the agent and the application, which need the host".into());
             None
         } else {
             let since = Instant::now();
@@ -146,9 +158,11 @@ impl Stage {
             host.host_key_fingerprint().clone_into(&mut settings.host.host_key);
             parts.push(part("disposable host", format!("sshd answers at {}", host.direct()), since.elapsed()));
             let since = Instant::now();
-            parts.push(part("GitLab Runner", bring_runner(&host)?, since.elapsed()));
-            let since = Instant::now();
-            parts.push(part("the agent's tools", bring_tools(&host, &settings)?, since.elapsed()));
+            let brought = programs::bring(&host, options.files.as_deref(), &settings)?;
+            parts.push(part("GitLab Runner", brought.runner, since.elapsed()));
+            parts.push(part("the agent's tools", brought.tools, Duration::ZERO));
+            runs_scripts = brought.without_scripts.is_none();
+            left_out.extend(brought.without_scripts);
             Some(host)
         };
         let token = options.dir.join(TOKEN);
@@ -156,17 +170,32 @@ impl Stage {
         let keys = Keys { identity: Some(identity), gitlab_token_file: Some(token), ..Keys::default() };
         let state = StateDir::at(options.dir.join("state"))?;
         let dir = options.dir.join("control-repo");
-        Ok(Self { dir, factory: settings, keys, state, stand_in, host, parts })
+        Ok(Self {
+            dir,
+            factory: settings,
+            keys,
+            state,
+            stand_in,
+            host,
+            parts,
+            left_out,
+            runs_scripts,
+            application: None,
+        })
+    }
+
+    fn workspace<'w>(&self, watch: &'w dyn Watch) -> Result<Workspace<'w>> {
+        // The state folder is the rehearsal's own, which no other process uses.
+        let state = StateDir::at(self.state.path())?;
+        Workspace::of(self.factory.clone(), &self.dir, self.keys.clone(), state, watch)
     }
 
     fn converge(&mut self, watch: &dyn Watch, again: bool) -> Result<()> {
-        let parts = &mut self.parts;
         let begun = Instant::now();
         let mut since = begun;
         let mut checks = 0;
-        // The state folder is the rehearsal's own, which no other process uses.
-        let state = StateDir::at(self.state.path())?;
-        let workspace = Workspace::of(self.factory.clone(), &self.dir, self.keys.clone(), state, watch)?;
+        let workspace = self.workspace(watch)?;
+        let parts = &mut self.parts;
         workspace.apply(&What::All, Run { yes: true, ..Run::default() }, &mut |name, outcome| {
             let result = match outcome {
                 Outcome::Applied { changes, .. } if again => {
@@ -205,54 +234,51 @@ impl Stage {
                 shell::word(&place)
             )
         });
-        Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login }
+        let application = self.application.clone();
+        Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login, application }
     }
 
-    /// With a host: the agent does there what it is there for.
-    fn work_as_agent(&mut self, watch: &dyn Watch) -> Result<()> {
+    /// With a host: its runners play the first pipeline.
+    fn see_pipeline(&mut self, watch: &dyn Watch) -> Result<()> {
         if self.host.is_none() {
             return Ok(());
         }
         let since = Instant::now();
+        self.workspace(watch)?.see_pipeline(PIPELINE, true)?;
+        let result = if self.runs_scripts { "passed on the host's runners" } else { "taken by the host's runners" };
+        self.parts.push(part("the first pipeline", result.into(), since.elapsed()));
+        Ok(())
+    }
+
+    /// With a host: the agent does there what it is there for, and an application is deployed.
+    fn work_on_host(&mut self, watch: &dyn Watch) -> Result<()> {
+        if self.host.is_none() {
+            return Ok(());
+        }
+        let mut session = self.log_in(watch)?;
+        let since = Instant::now();
         watch.busy("the agent works in its clone on the host, proposes a change, and tries to push to main");
+        agent_at_work::play(&self.factory, session.as_mut())?;
+        let result = "read, proposed; push to main refused".to_owned();
+        self.parts.push(part("the agent at work", result, since.elapsed()));
+        let since = Instant::now();
+        watch.busy("deploying the example application, then a bad release of it");
+        self.application = Some(application::play(&self.factory, &self.dir, session.as_mut())?);
+        watch.busy("");
+        let result = "deployed, healthy; a bad release was taken back".to_owned();
+        self.parts.push(part("the application", result, since.elapsed()));
+        Ok(())
+    }
+
+    /// As the operator.
+    fn log_in(&self, watch: &dyn Watch) -> Result<Box<dyn Session>> {
         let mut options = SshOptions::new(&self.factory.host.address, self.state.file("known_hosts"));
         options.port = Some(self.factory.host.port);
         options.users = vec![self.factory.host.operator.clone()];
         options.identity.clone_from(&self.keys.identity);
         options.host_key = Some(self.factory.host.host_key.parse()?);
-        agent_at_work::play(&self.factory, &mut Ssh::new(options, watch)?)?;
-        watch.busy("");
-        let result = "read, proposed; push to main refused".to_owned();
-        self.parts.push(part("the agent's first day", result, since.elapsed()));
-        Ok(())
+        Ssh::new(options, watch)?.connect()
     }
-}
-
-/// Puts this machine's GitLab Runner on the disposable host, which downloads nothing, or else a program in its place. Says which.
-fn bring_runner(host: &DisposableHost) -> Result<String> {
-    let real = fs::read(RUNNER).ok();
-    put_program(host, RUNNER, real.as_deref().unwrap_or(include_bytes!("gitlab-runner")))?;
-    Ok(match real {
-        Some(_) => format!("a copy of this machine's {RUNNER}"),
-        None => "a stand-in that takes jobs and runs no script: this machine has no gitlab-runner to copy".to_owned(),
-    })
-}
-
-/// Puts programs that do nothing where `apply` looks for the agent's tools, which it would download. Says so.
-fn bring_tools(host: &DisposableHost, factory: &Factory) -> Result<String> {
-    let tools: Vec<_> = agent_tools(factory).collect();
-    for name in &tools {
-        put_program(host, &format!("/usr/local/bin/{name}"), b"#!/bin/sh\n")?;
-    }
-    Ok(format!("stand-ins that do nothing for {}: a rehearsal downloads none", tools.join(", ")))
-}
-
-fn put_program(host: &DisposableHost, path: &str, bytes: &[u8]) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let place = host.rootfs().join(&path[1..]);
-    write_atomically(&place, bytes, 0o755)?;
-    fs::set_permissions(&place, fs::Permissions::from_mode(0o755))
-        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot create {}: {e}", place.display())))
 }
 
 fn part(name: &str, result: String, took: Duration) -> PartReport {
