@@ -101,8 +101,9 @@ impl Skipped {
         .collect();
         let made = if count(Sort::InHome) == skipped.len() { "" } else { " made" };
         let all: Vec<_> = skipped.iter().map(|one| one.said.as_str()).collect();
-        let all = if let [one] = all[..] { format!(" {one}") } else { format!("\n- {}", all.join("\n- ")) };
-        let message = format!("on {}, {}, and all else was{made}:{all}", run.subject, parts.join(", "));
+        // The list is on lines of its own: what goes on to the next target warns without it, and the error at the end has it.
+        let message =
+            format!("on {}, {}, and all else was{made}:\n- {}", run.subject, parts.join(", "), all.join("\n- "));
         let kind = match (count(Sort::Refused), count(Sort::Deferred) == skipped.len()) {
             (0, true) => Kind::CutShort,
             (0, false) => Kind::CannotWrite,

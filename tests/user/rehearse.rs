@@ -1,11 +1,12 @@
-//! `factoryup rehearse` where no host can take part: it plays what it can and says what it left out.
+//! `factoryup rehearse`: it plays what it can and says what it left out, and what it keeps can be used until it is told to go.
+//! `tests/judges/pipeline` goes on where this ends, with the real GitLab Runner.
 
-use crate::support;
+use crate::support::{self, lab};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -81,25 +82,73 @@ fn status(address: &str, path: &str, token: &str) -> Option<String> {
     answer.lines().next().map(str::to_owned)
 }
 
+/// A command on the host, typed after the words that the report gives for logging in.
+fn on_host(login: &str, command: &str) -> Output {
+    let typed = format!("{login} {command}");
+    Command::new("sh").args(["-c", &typed]).stdin(Stdio::null()).output().unwrap()
+}
+
 #[test]
 fn what_it_keeps_answers_until_it_is_told_to_go() {
-    if !support::available(&["git", "ssh-keygen"]) {
+    if !support::available(&["git", "ssh", "ssh-keygen"]) {
         return;
     }
+    let has_host = support::root() && lab::can_host();
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
-    command.args(["--json", "rehearse", "--without-host", "--keep", "--into"]).arg(home.path().join("made"));
+    command.args(["--json", "rehearse", "--keep", "--into"]).arg(home.path().join("made"));
+    if has_host {
+        let programs = home.path().join("files/usr/local/bin");
+        fs::create_dir_all(&programs).unwrap();
+        support::make_program(programs.join("claude"), "#!/bin/sh\necho \"$FACTORY_ISSUE in $PWD\" >~/seen\n");
+        command.arg("--files").arg(home.path().join("files"));
+    } else {
+        command.arg("--without-host");
+    }
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home.path()).current_dir("/");
+    // The images of hosts are where other tests have them.
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    command.envs(cache.map(|cache| ("XDG_CACHE_HOME", cache)));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let report = lines.map(|line| serde_json::from_str::<Value>(&line).unwrap()).find(|line| line["event"] == "report");
-    let kept = &report.unwrap()["report"]["kept"];
-    assert_eq!(kept.get("login"), Some(&Value::Null), "there is no host: {kept}");
+    let report = &report.unwrap()["report"];
+    let kept = &report["kept"];
     let address = kept["gitlab"].as_str().unwrap().strip_prefix("http://").unwrap();
     let token = fs::read_to_string(kept["token_file"].as_str().unwrap()).unwrap();
     let project = "/api/v4/projects/factory%2Fcontrol";
     assert!(status(address, project, token.trim()).unwrap().contains("200"));
+    let login = kept["login"].as_str();
+    assert_eq!(login.is_some(), has_host, "{kept}");
+    if let Some(login) = login {
+        host_is_used(report, login);
+    }
     assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(status(address, project, token.trim()), None);
+    if let Some(login) = login {
+        assert_eq!(on_host(&login.replace("ssh -t", "ssh -o ConnectTimeout=5"), "true").status.code(), Some(255));
+    }
+}
+
+/// The stand-in for the runner is told, and what the report says of the host is so.
+fn host_is_used(report: &Value, login: &str) {
+    let result = |name: &str| {
+        let part = report["parts"].as_array().unwrap().iter().find(|part| part["name"] == name);
+        part.unwrap_or_else(|| panic!("{report}"))["result"].as_str().unwrap()
+    };
+    let left_out = report["left_out"].as_array().unwrap();
+    let is_real = result("GitLab Runner") != "a stand-in that takes jobs and runs no script";
+    assert_eq!(left_out.is_empty(), is_real, "{report}");
+    assert_eq!(result("the agent's tools"), "claude from --files; programs that do nothing for tofu, sops");
+    assert_eq!(result("the application"), "deployed, healthy; a bad release was taken back");
+
+    let page = on_host(login, &format!("curl -fsS {}", report["kept"]["application"].as_str().unwrap()));
+    assert!(String::from_utf8_lossy(&page.stdout).contains("<title>example"), "{page:?}");
+    let work = on_host(login, "factory work 1");
+    assert!(String::from_utf8_lossy(&work.stdout).contains("session control-issue-1 runs"), "{work:?}");
+    support::wait_until("the agent in its worktree", || {
+        on_host(login, "sudo -u agent cat /home/agent/seen").stdout == b"1 in /home/agent/work/control-issue-1\n"
+    });
 }
