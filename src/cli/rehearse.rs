@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::dialog::Dialog as _;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::plan::StateDir;
 use crate::rehearsal::day_one::{self, Options, RehearsalReport};
@@ -25,6 +25,9 @@ use crate::ui::{Table, Ui, seconds};
 ///
 /// With `--keep`, both stay until you confirm, or without a terminal until you press Ctrl-C. The last lines say how to log in and how to
 /// start the agent's first issue.
+///
+/// Exit codes: 0 all of it passed; 2 the first pipeline, the agent's work or a release did not end as it should; 64 usage; 73 a file or a
+/// package cannot be written; 75 no runner took the pipeline's jobs; 130 interrupted.
 #[derive(Debug, Args)]
 pub(super) struct Rehearse {
     /// Install missing packages without asking
@@ -55,6 +58,9 @@ impl Rehearse {
             // No factory can have this name, so this is no real factory's state.
             None => StateDir::open(".rehearsal")?.path().to_owned(),
         };
+        if let Some(files) = self.files.as_ref().filter(|files| !files.is_dir()) {
+            return Err(Error::usage(format!("{} is no directory", files.display())));
+        }
         ui.heading("rehearsal: the whole setup on this machine, against a disposable host and a GitLab stand-in");
         let without_host = if self.without_host {
             Some("the host (--without-host)".to_owned())
@@ -71,8 +77,7 @@ impl Rehearse {
         if self.keep {
             wait(ui)?;
         }
-        drop(stage);
-        Ok(())
+        stage.end()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The example application: a release of it is deployed and serves, the next one is bad, and the host keeps the one before.
 //!
-//! The operator hands both releases to `factory-deploy` on the host, as a job of the trusted runner does. What a project in GitLab adds to
-//! that is not played: `apply:control-plane` makes it with Terraform's provider, which the GitLab stand-in does not know.
+//! The operator hands both releases to `factory-deploy` on the host, as a job of the trusted runner does. The application has no project in
+//! GitLab: `apply:control-plane` would create it with GitLab's Terraform provider, which a rehearsal does not have.
 
 use std::path::{Path, PathBuf};
 

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
 };
+use crate::interrupt;
 use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically, write_json};
 use crate::process;
 use crate::shell;
@@ -121,6 +122,8 @@ pub(crate) struct Stage {
     left_out: Vec<String>,
     // Whether the host's runners run the scripts of jobs.
     runs_scripts: bool,
+    // Why the first pipeline did not pass. What follows does not need it.
+    failure: Option<Error>,
     application: Option<String>,
 }
 
@@ -180,6 +183,7 @@ impl Stage {
             parts,
             left_out,
             runs_scripts,
+            failure: None,
             application: None,
         })
     }
@@ -238,14 +242,27 @@ impl Stage {
         Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login, application }
     }
 
+    /// Removes the disposable targets.
+    ///
+    /// # Errors
+    /// Why the first pipeline did not pass.
+    pub(crate) fn end(self) -> Result<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
+
     /// With a host: its runners play the first pipeline.
     fn see_pipeline(&mut self, watch: &dyn Watch) -> Result<()> {
         if self.host.is_none() {
             return Ok(());
         }
         let since = Instant::now();
-        self.workspace(watch)?.see_pipeline(PIPELINE, true)?;
-        let result = if self.runs_scripts { "passed on the host's runners" } else { "taken by the host's runners" };
+        self.failure = self.workspace(watch)?.see_pipeline(PIPELINE, true).err();
+        interrupt::check()?;
+        let result = match self.failure {
+            Some(_) => "did not pass: see the error at the end",
+            None if self.runs_scripts => "passed on the host's runners",
+            None => "taken by the host's runners",
+        };
         self.parts.push(part("the first pipeline", result.into(), since.elapsed()));
         Ok(())
     }

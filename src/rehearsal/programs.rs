@@ -32,11 +32,10 @@ const PACKAGES: &str = "</dev/tcp/packages.gitlab.com/443";
 const NO_SCRIPTS: &str = "the scripts of the pipeline's jobs: no gitlab-runner was found on this machine, in --files DIR, or at \
                           packages.gitlab.com; a stand-in takes the jobs and runs no script";
 
-/// A container on this machine lacks what Podman would use: keyrings, the control group for the number of processes, and udev, which lets
-/// everybody open the next one.
+/// A container on this machine lacks what Podman would use: keyrings, and the control group for the number of processes.
 const PODMAN: &str = "[containers]\nkeyring = false\npids_limit = 0\n";
 
-/// What Podman makes networks with.
+/// What Podman makes networks with. On a real host, udev lets every user open it.
 const TUN: &str = "/dev/net/tun";
 
 /// The GitLab stand-in answers on the host's loopback only, which a job in a network of its own does not reach.
@@ -63,7 +62,7 @@ pub(super) fn bring(host: &DisposableHost, files: Option<&Path>, factory: &Facto
     if let Some(files) = files {
         run(process::command("cp").args(["-R", "-T", "--preserve=mode", "--"]).args([files, &host.rootfs()]))?;
     }
-    let is_there = |path: &str| host.rootfs().join(&path[1..]).is_file();
+    let is_there = |path: &str| host.rootfs().join(&path[1..]).symlink_metadata().is_ok();
     let here = if files.is_some() && is_there(RUNNER) { None } else { fs::read(RUNNER).ok() };
     let mut without_scripts = None;
     let runner = if let (Some(files), true) = (files, is_there(RUNNER)) {
