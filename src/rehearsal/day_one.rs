@@ -28,6 +28,9 @@ const MARKER: &str = ".factoryup-rehearsal";
 /// The file with the token of the stand-in's owner.
 const TOKEN: &str = "owner-token";
 
+/// The program that logs in to the host. A card shows its path, which fits in one line of a terminal.
+const LOGIN: &str = "login";
+
 /// How long the first pipeline may take.
 const PIPELINE: Duration = Duration::from_mins(20);
 
@@ -80,7 +83,7 @@ pub(crate) struct Kept {
     pub gitlab: String,
     /// The file with its owner's token.
     pub token_file: PathBuf,
-    /// The command that logs in to the host as the operator, if there is one.
+    /// The command that logs in to the host as the operator, or runs the words after it there, if there is a host.
     pub login: Option<String>,
     /// Where the example application answers on the host.
     pub application: Option<String>,
@@ -103,7 +106,7 @@ pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<(RehearsalRep
         control_repo: options.dir.join("control-repo"),
         state: stage.state.path().to_owned(),
         requests: stage.stand_in.log().len(),
-        kept: options.keep.then(|| stage.kept(&options.dir)),
+        kept: options.keep.then(|| stage.kept(&options.dir)).transpose()?,
     };
     write_json(&options.dir.join("report.json"), &report)?;
     Ok((report, stage))
@@ -225,21 +228,25 @@ impl Stage {
         Ok(())
     }
 
-    fn kept(&self, dir: &Path) -> Kept {
-        let known = self.state.file("known_hosts");
-        let login = self.host.as_ref().and(self.keys.identity.as_ref()).map(|identity| {
-            let (identity, known) = (identity.display().to_string(), format!("UserKnownHostsFile={}", known.display()));
-            let place = format!("{}@{}", self.factory.host.operator, self.factory.host.address);
-            format!(
-                "ssh -t -i {} -o IdentitiesOnly=yes -o {} -p {} {}",
-                shell::word(&identity),
-                shell::word(&known),
-                self.factory.host.port,
-                shell::word(&place)
-            )
-        });
+    fn kept(&self, dir: &Path) -> Result<Kept> {
+        let login = match (&self.host, &self.keys.identity) {
+            (Some(_), Some(identity)) => {
+                let known = format!("UserKnownHostsFile={}", self.state.file("known_hosts").display());
+                let script = format!(
+                    "#!/bin/sh\nexec ssh -t -i {} -o IdentitiesOnly=yes -o ConnectTimeout=10 -o {} -p {} {} \"$@\"\n",
+                    shell::word(&identity.display().to_string()),
+                    shell::word(&known),
+                    self.factory.host.port,
+                    shell::word(&format!("{}@{}", self.factory.host.operator, self.factory.host.address)),
+                );
+                let path = dir.join(LOGIN);
+                write_atomically(&path, script.as_bytes(), 0o700)?;
+                Some(shell::word(&path.display().to_string()))
+            }
+            _ => None,
+        };
         let application = self.application.clone();
-        Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login, application }
+        Ok(Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login, application })
     }
 
     /// Removes the disposable targets.
