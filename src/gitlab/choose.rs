@@ -11,7 +11,7 @@ use super::identity::{Account, Identity};
 use super::keep::Memory;
 use super::preflight::Facts;
 use super::second_user;
-use super::site::Project;
+use super::site::{Project, is_personal};
 use crate::error::{Error, Kind};
 
 /// The account that the agent has, else the first way that is there.
@@ -120,13 +120,17 @@ pub(super) fn for_ci(
     let of_project =
         *agent == Identity::Project || (facts.project_accounts && project_has_accounts(owner, desired, project)?);
     let of_group = matches!(agent, Identity::Group(_))
-        || if is_new { facts.project_accounts } else { group_has_accounts(owner, top)? };
+        || match project {
+            Some(project) if is_personal(&project.attributes) => false,
+            _ if is_new => facts.project_accounts,
+            _ => group_has_accounts(owner, top)?,
+        };
     Ok((of_project, of_group.then(|| top.to_owned())))
 }
 
 /// Whether the owner may see the service accounts of a top-level group.
 fn group_has_accounts(owner: &Client, top: &str) -> GitlabResult<bool> {
-    Ok(owner.attempt(&Call::get("/groups/:id/service_accounts", &[&top]), None)?.is_success())
+    Ok(listed(owner, &Call::get("/groups/:id/service_accounts", &[&top]))?.is_some())
 }
 
 /// Where the call exists and the project does not, GitLab says that it is the project which is missing.
@@ -136,5 +140,5 @@ fn project_has_accounts(owner: &Client, desired: &Desired, project: Option<&Proj
         let answer = owner.attempt(&Call::get(ACCOUNTS, &[&desired.path()]), None)?;
         return Ok(answer.is_success() || (answer.status == 404 && answer.said.starts_with("Project ")));
     };
-    Ok(owner.attempt(&Call::get(ACCOUNTS, &[&project.id]), None)?.is_success())
+    Ok(listed(owner, &Call::get(ACCOUNTS, &[&project.id]))?.is_some())
 }

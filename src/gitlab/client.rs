@@ -3,7 +3,9 @@
 //! The token travels in a header, and nowhere else: not in a URL, not in an error, not in `Debug`. What GitLab says is redacted
 //! and stripped of what acts on a terminal before anyone sees it.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use base64::Engine as _;
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::answer::{clean, elements, missing_scope, read, said};
 use super::error::{GitlabError, GitlabResult, Reason};
-use super::http::{BaseUrl, Call, Failure, Policy, Response, Transport};
+use super::http::{BaseUrl, Call, Failure, Method, Policy, Response, Transport};
 use crate::budget::{Budget, Exceeded, Meter};
 use crate::error::Error;
 use crate::secret::Secret;
@@ -29,6 +31,8 @@ pub(super) struct Client {
     /// Whether only another party says that the token is one; see [`Secret::claimed`].
     is_claimed: bool,
     policy: Policy,
+    /// What was read since [`remember`](Client::remember), by path and page.
+    known: Option<Arc<Mutex<BTreeMap<String, Response>>>>,
 }
 
 impl fmt::Debug for Client {
@@ -80,17 +84,34 @@ impl Answer {
 impl Client {
     /// A client for `base` with `token`; `who` says whose it is, such as `the owner`.
     pub(super) fn new(base: BaseUrl, token: Secret, who: &'static str) -> GitlabResult<Self> {
-        Ok(Self { transport: Transport::new(base)?, token, who, is_claimed: false, policy: Policy::default() })
+        Ok(Self {
+            transport: Transport::new(base)?,
+            token,
+            who,
+            is_claimed: false,
+            policy: Policy::default(),
+            known: None,
+        })
     }
 
     /// Somebody else, over the same connections.
     pub(super) fn with_token(&self, token: Secret, who: &'static str) -> Self {
-        Self { token, who, ..self.clone() }
+        Self { token, who, known: None, ..self.clone() }
     }
 
     /// The same with a [claimed](Secret::claimed) token. What GitLab answers is not traced: it could repeat the token.
     pub(super) fn with_claimed(&self, token: Secret) -> Self {
         Self { is_claimed: true, ..self.with_token(token, "the agent") }
+    }
+
+    /// From now on asks for nothing twice, until [`forget`](Self::forget): for a look at what is there, in which nothing is written.
+    pub(super) fn remember(&mut self) {
+        self.known = Some(Arc::default());
+    }
+
+    /// From now on asks each time.
+    pub(super) fn forget(&mut self) {
+        self.known = None;
     }
 
     /// The instance.
@@ -192,8 +213,15 @@ impl Client {
         body: Option<&[u8]>,
         meter: Meter,
     ) -> GitlabResult<Response> {
+        let known = self.known.as_ref().filter(|_| call.method() == Method::Get);
+        let mut known = known.map(|known| known.lock().unwrap_or_else(PoisonError::into_inner));
+        let name = format!("{} {}", call.path(), page.unwrap_or_default());
+        if let Some(response) = known.as_ref().and_then(|known| known.get(&name)) {
+            return Ok(response.clone());
+        }
         let (response, answer) = self.answer(call, page, body, meter)?;
         if answer.is_success() {
+            known.as_mut().map(|known| known.insert(name, response.clone()));
             return Ok(response);
         }
         if answer.status == 429 {

@@ -43,6 +43,8 @@ pub(super) struct Desired {
     pub(super) environments: Vec<Environment>,
     /// Runners.
     pub(super) runners: Vec<Runner>,
+    /// The tags that only runners of the factory may have.
+    pub(super) reserved_tags: Vec<String>,
     /// The agent's account.
     pub(super) agent: Agent,
     /// What pipelines need.
@@ -60,8 +62,10 @@ pub(super) struct Environment {
 /// A project runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Runner {
-    /// `trusted` or `untrusted`: its tag, and part of its description and its token's file.
+    /// `trusted` or `untrusted`: part of its description and its token's file.
     pub(super) name: &'static str,
+    /// Whose jobs it takes, in order.
+    pub(super) tags: Vec<String>,
     /// How people and the next run recognise it.
     pub(super) description: String,
     /// Whether it serves protected refs only.
@@ -90,12 +94,14 @@ impl Desired {
         let shared = factory.runner.kind == RunnerKind::Shared;
         let untrusted = Runner {
             name: "untrusted",
+            tags: runner_tags(name, "untrusted"),
             description: format!("factoryup {name}: untrusted"),
             protected: false,
             untagged: true,
         };
         let trusted = Runner {
             name: "trusted",
+            tags: runner_tags(name, "trusted"),
             description: format!("factoryup {name}: trusted"),
             protected: true,
             untagged: false,
@@ -110,6 +116,7 @@ impl Desired {
             repo,
             settings: settings(&gitlab.default_branch, shared),
             environments: environments(&factory.environments.names),
+            reserved_tags: ["trusted", "untrusted"].into_iter().flat_map(|kind| runner_tags(name, kind)).collect(),
             runners: if shared { vec![trusted] } else { vec![untrusted, trusted] },
             agent: Agent {
                 username: factory.agent.username.clone(),
@@ -145,6 +152,14 @@ impl Desired {
     pub(super) fn git_url(&self) -> String {
         format!("{}.git", self.url())
     }
+}
+
+/// The tags of a factory's runner. Its jobs name the one with the factory's name, which no runner of another owner has by chance. Jobs of
+/// earlier versions name the plain one: those of an open merge request, and manual jobs, which you can start at any time.
+pub(super) fn runner_tags(factory: &str, name: &str) -> Vec<String> {
+    let mut tags = vec![format!("{factory}-{name}"), name.to_owned()];
+    tags.sort();
+    tags
 }
 
 /// The attribute that says where the pipeline is; empty for the usual place.

@@ -18,6 +18,13 @@ use crate::plan::{Plan, Receipt, Target, Watch};
 
 impl GitlabTarget {
     pub(super) fn look(&mut self, watch: &dyn Watch) -> GitlabResult<Plan> {
+        self.owner.remember();
+        let plan = self.look_once(watch);
+        self.owner.forget();
+        plan
+    }
+
+    fn look_once(&mut self, watch: &dyn Watch) -> GitlabResult<Plan> {
         let facts = self.facts()?;
         let mut plan = Plan::new(self.name(), self.subject());
         plan.notes.clone_from(&facts.notes);

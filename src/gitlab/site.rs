@@ -38,6 +38,11 @@ struct Access {
     access_level: u8,
 }
 
+/// Whether a project of these attributes is in a personal namespace, which has none above it.
+pub(super) fn is_personal(attributes: &Map<String, Value>) -> bool {
+    attributes.get("namespace").is_some_and(|namespace| namespace["kind"] == "user")
+}
+
 impl Permissions {
     /// The caller's role: the higher of the two; 0 for none.
     pub(super) fn level(&self) -> u8 {
@@ -149,8 +154,7 @@ impl<'a> Site<'a> {
         if let Some(all) = &*self.variables.borrow() {
             return Ok(Rc::clone(all));
         }
-        // A personal namespace has none above it.
-        let is_personal = self.attributes()?.get("namespace").is_some_and(|namespace| namespace["kind"] == "user");
+        let is_personal = is_personal(&self.attributes()?);
         let group = Some(self.desired.group.as_str()).filter(|_| !is_personal);
         let all = Rc::new(variables::read(self.owner, self.id, group)?);
         *self.variables.borrow_mut() = Some(Rc::clone(&all));

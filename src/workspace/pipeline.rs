@@ -120,7 +120,9 @@ impl Workspace<'_> {
             pipeline.id,
             names.join(", ")
         );
-        let is_on_host = has_host && first.tags.iter().any(|tag| self.runners_on_host().contains(&tag.as_str()));
+        let of_factory = format!("{}-", self.factory.factory.name);
+        let kind = |tag: &String| tag.strip_prefix(&of_factory).unwrap_or(tag).to_owned();
+        let is_on_host = has_host && first.tags.iter().any(|tag| self.runners_on_host().contains(&kind(tag).as_str()));
         let error = Error::new(Kind::CutShort, text);
         let error = if is_on_host {
             error.hint("check the runner on the host: `sudo factory-runner status`")

@@ -136,13 +136,16 @@ fn runners_are_mended_or_made_again() {
         all.iter().find(|r| r["description"] == format!("factoryup acme: {suffix}")).unwrap()["id"].clone()
     };
     let (trusted, untrusted) = (id("trusted"), id("untrusted"));
-    let loosened = json!({ "access_level": "not_protected", "run_untagged": true });
+    // Its one tag is as an earlier version made it.
+    let loosened = json!({ "access_level": "not_protected", "run_untagged": true, "tag_list": ["trusted"] });
     assert_eq!(situation.plane.put(&format!("/runners/{trusted}"), &loosened).status, 200);
     assert_eq!(situation.plane.delete(&format!("/runners/{untrusted}")).status, 204);
     let kept = (situation.kept("runner-trusted-token"), situation.kept("runner-untrusted-token"));
     mends(&situation, &["runner:untrusted", "runner:trusted"]);
     assert_eq!(situation.kept("runner-trusted-token"), kept.0);
     assert_ne!(situation.kept("runner-untrusted-token"), kept.1);
+    let tags = situation.plane.get(&format!("/runners/{trusted}")).body["tag_list"].clone();
+    assert_eq!(tags, json!(["acme-trusted", "trusted"]));
 }
 
 #[test]

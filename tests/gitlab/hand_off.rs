@@ -188,7 +188,8 @@ fn what_is_shown_once_is_kept_privately() {
         assert_eq!(detail["access_level"], if trusted { "ref_protected" } else { "not_protected" });
         assert_eq!(detail["run_untagged"], !trusted);
         assert_eq!(detail["locked"], true);
-        assert_eq!(detail["tag_list"][0], if trusted { "trusted" } else { "untrusted" });
+        let kind = if trusted { "trusted" } else { "untrusted" };
+        assert_eq!(detail["tag_list"], serde_json::json!([format!("acme-{kind}"), kind]));
     }
     let token = situation.plane.as_token(&situation.kept("agent-token")).get("/personal_access_tokens/self").body;
     assert_eq!(token["scopes"], serde_json::json!(["read_api", "write_repository", "self_rotate"]));

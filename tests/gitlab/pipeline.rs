@@ -135,7 +135,7 @@ fn a_pipeline_that_no_runner_takes_is_told_with_the_remedy() {
     let Some(situation) = Situation::new() else { return };
     let said = situation.run(&["apply", "--yes"], 75);
     for part in [
-        "waits for a runner: GitLab shows none online that takes the job validate (with the tag untrusted)",
+        "waits for a runner: GitLab shows none online that takes the job validate (with the tag acme-untrusted)",
         "next: connect a runner: docs/procedures/start-runners.md",
         "then run `factoryup apply` again",
         "! runner     trusted: never_contacted",
@@ -148,7 +148,7 @@ fn a_pipeline_that_no_runner_takes_is_told_with_the_remedy() {
     let token = fs::read_to_string(path).unwrap();
     assert_eq!(situation.plane.as_token("").post("/runners/verify", &json!({ "token": token.trim() })).status, 200);
     let said = situation.run(&["apply", "--yes"], 75);
-    assert!(said.contains("takes the job validate (with the tag untrusted)"), "{said}");
+    assert!(said.contains("takes the job validate (with the tag acme-untrusted)"), "{said}");
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn a_runner_of_somebody_elses_that_would_take_the_projects_jobs_stops_the_hand_o
     assert!(situation.plan().is_empty());
     for (tags, untagged, what) in [
         (&["shell", "trusted"][..], false, "it runs jobs with the tag trusted"),
+        (&["acme-trusted"], false, "it runs jobs with the tag acme-trusted"),
         (&["untrusted"], true, "it runs jobs with the tag untrusted, and jobs without tags"),
         (&["lab"], true, "it runs jobs without tags"),
     ] {

@@ -157,7 +157,8 @@ fn the_trusted_runner_serves_protected_refs_only() {
         repo.write("infra/control-plane/terraform.tfvars", "group = \"acme\"\n");
         repo.git(&["commit", "-qam", "change"]);
         let pipeline = repo.whole();
-        let trusted = |job: &str| pipeline[job.trim_end_matches('!')]["tags"] == serde_json::json!(["trusted"]);
+        let tags = serde_json::json!([format!("{}-trusted", repo.factory.factory.name)]);
+        let trusted = |job: &str| pipeline[job.trim_end_matches('!')]["tags"] == tags;
         for event in UNPROTECTED {
             let jobs = repo.jobs(event);
             // What comes by schedule has secrets, all of it.

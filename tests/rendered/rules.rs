@@ -55,7 +55,7 @@ pub(crate) fn broken(pipeline: &Value, factory: &Factory, tree: &Tree) -> Vec<St
 }
 
 fn is_trusted(job: &Value) -> bool {
-    job["tags"] == json!(["trusted"])
+    job["tags"].as_array().is_some_and(|tags| tags.iter().any(|tag| tag.as_str().unwrap().ends_with("-trusted")))
 }
 
 /// Whose artifacts and variables GitLab hands to a job: those of all earlier stages, unless it names them.
@@ -71,11 +71,19 @@ fn sources<'a>(job: &'a Value, pipeline: &'a Value, stage: &impl Fn(&Value) -> O
     })
 }
 
-/// Either runner is named, or nobody knows where a job runs. The trusted one is for protected refs.
+/// Either runner is named by the factory's own tag, or another one could take the job. The trusted one is for protected refs.
 fn tags(job: &Value, factory: &Factory, say: &mut impl FnMut(String)) {
     let trusted = is_trusted(job);
     let shared = factory.runner.kind == RunnerKind::Shared;
-    if !trusted && job["tags"] != if shared { Value::Null } else { json!(["untrusted"]) } {
+    let own = |kind: &str| json!([format!("{}-{kind}", factory.factory.name)]);
+    let expected = if trusted {
+        own("trusted")
+    } else if shared {
+        Value::Null
+    } else {
+        own("untrusted")
+    };
+    if job["tags"] != expected {
         say(format!("has the tags {}", job["tags"]));
     }
     if trusted && !protected_only(job) {
@@ -157,10 +165,10 @@ fn a_later_commit_cancels_no_gate_that_is_recorded() {
 fn what_breaks_a_rule_is_found() {
     let sound = r#"
 stages: [validate, plan, apply]
-validate: {stage: validate, tags: [untrusted], script: [scripts/check validate], rules: [{if: $CI_COMMIT_TAG}]}
+validate: {stage: validate, tags: [NAME-untrusted], script: [scripts/check validate], rules: [{if: $CI_COMMIT_TAG}]}
 plan:production:
   stage: plan
-  tags: [trusted]
+  tags: [NAME-trusted]
   resource_group: production
   dependencies: []
   script: [scripts/infra plan production]
@@ -168,7 +176,7 @@ plan:production:
   artifacts: {access: maintainer, expire_in: 1 day}
 apply:production:
   stage: apply
-  tags: [trusted]
+  tags: [NAME-trusted]
   resource_group: production
   environment: {name: production, deployment_tier: production}
   needs: ["plan:production"]
@@ -180,7 +188,9 @@ apply:production:
     }
     let combination = PAIRWISE.iter().find(|c| c.has("podman") && c.has("one")).unwrap();
     let (factory, tree) = (&combination.factory, &combination.tree);
-    assert_eq!(broken(&documents(&[sound])[0], factory, tree), Vec::<String>::new());
+    let named = |text: &str| text.replace("NAME", &factory.factory.name);
+    let sound = named(sound);
+    assert_eq!(broken(&documents(&[&sound])[0], factory, tree), Vec::<String>::new());
     for (from, to, expected) in [
         ("stage: plan\n", "stage: plans\n", "plan:production: the stage \"plans\" is not there"),
         ("[\"plan:production\"]", "[\"plan:prod\"]", "apply:production: needs plan:prod, which is not there"),
@@ -191,11 +201,15 @@ apply:production:
         ),
         ("deployment_tier: production", "deployment_tier: prod", "apply:production: there is no tier prod"),
         ("deployment_tier: production", "deployment_tier: staging", "apply:production: is of the tier \"staging\""),
-        ("tags: [untrusted], ", "", "validate: has the tags null"),
-        ("tags: [untrusted]", "tags: [trusted]", "validate: serves refs that are not protected, on the trusted runner"),
+        ("tags: [NAME-untrusted], ", "", "validate: has the tags null"),
         (
-            "tags: [trusted]\n  resource_group: production\n  env",
-            "tags: [untrusted]\n  resource_group: production\n  env",
+            "tags: [NAME-untrusted]",
+            "tags: [NAME-trusted]",
+            "validate: serves refs that are not protected, on the trusted runner",
+        ),
+        (
+            "tags: [NAME-trusted]\n  resource_group: production\n  env",
+            "tags: [NAME-untrusted]\n  resource_group: production\n  env",
             "apply:production: is an environment's",
         ),
         (
@@ -215,8 +229,9 @@ apply:production:
         (", when: manual", "", "apply:production: does not wait for a human"),
         ("scripts/check validate", "scripts/checks/gone", "validate: runs scripts/checks/gone, which is not there"),
     ] {
-        assert!(sound.contains(from), "{from:?}");
-        let found = broken(&documents(&[&sound.replacen(from, to, 1)])[0], factory, tree);
+        let (from, to) = (named(from), named(to));
+        assert!(sound.contains(&from), "{from:?}");
+        let found = broken(&documents(&[&sound.replacen(&from, &to, 1)])[0], factory, tree);
         assert!(found.iter().any(|fault| fault.starts_with(expected)), "{to:?} is not found: {found:#?}");
     }
 }

@@ -44,6 +44,7 @@ impl AppRunnerKind {
         let is_untrusted = self == Self::Untrusted;
         desired::Runner {
             name: self.tag(),
+            tags: vec![self.tag().into()],
             description: format!("factoryup {application}: {}", self.tag()),
             protected: !is_untrusted,
             untagged: is_untrusted,

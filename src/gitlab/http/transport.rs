@@ -27,7 +27,7 @@ pub(in crate::gitlab) struct Transport {
 }
 
 /// What came back.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::gitlab) struct Response {
     /// HTTP status.
     pub(in crate::gitlab) status: u16,

@@ -7,9 +7,9 @@
 
 use std::fmt::Display;
 
-use serde::Deserialize;
 use serde_json::json;
 
+use super::membership::{Member, effective, listed};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::error::{Error, Kind};
 use crate::gitlab::ci::{Ci, Purpose};
@@ -26,11 +26,6 @@ pub(in crate::gitlab) const KIND: &str = "ci-account";
 
 /// See the [module](self).
 pub(in crate::gitlab) struct CiAccounts;
-
-#[derive(Deserialize)]
-struct Member {
-    access_level: u8,
-}
 
 /// Those whose token factoryup puts into variables: where the owner set all of them, it puts none. And the desk.
 fn used(site: &Site<'_>) -> GitlabResult<Vec<Purpose>> {
@@ -139,6 +134,14 @@ fn member(site: &Site<'_>, purpose: Purpose, account: &Account) -> GitlabResult<
     site.owner.find(&members(site, purpose, Call::get, Some(account.id)))
 }
 
+/// What counts: in the project the effective role, in the group the account's own.
+fn counted(site: &Site<'_>, purpose: Purpose, account: &Account) -> GitlabResult<Option<Member>> {
+    if purpose.is_in_group() {
+        return listed(site, members(site, purpose, Call::get, None), account);
+    }
+    effective(site, account)
+}
+
 impl Resource for CiAccounts {
     fn kind(&self) -> &'static str {
         KIND
@@ -154,7 +157,7 @@ impl Resource for CiAccounts {
         for (purpose, home) in wanted(site)? {
             found.add(match find(site, purpose, &home)? {
                 None => Some(create(site.desired, purpose, &home)),
-                Some(account) => compare(site.desired, purpose, member(site, purpose, &account)?.as_ref()),
+                Some(account) => compare(site.desired, purpose, counted(site, purpose, &account)?.as_ref()),
             });
         }
         found.notes.extend(deferred(site)?);

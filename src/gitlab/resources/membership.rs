@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Back, Found, Resource, WayBack};
+use super::{Back, Found, Resource, WayBack, approval_rule};
 use crate::error::{Error, Kind};
 use crate::gitlab::desired::{Agent, Desired};
 use crate::gitlab::error::GitlabResult;
@@ -28,8 +28,8 @@ const DIRECT: &str = "/projects/:id/members/:user_id";
 pub(in crate::gitlab) struct Membership;
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-struct Member {
-    access_level: u8,
+pub(super) struct Member {
+    pub(super) access_level: u8,
     expires_at: Option<Date>,
 }
 
@@ -79,8 +79,23 @@ fn compare(agent: &Agent, present: &Member) -> Option<Change> {
     )
 }
 
-fn effective(site: &Site<'_>, account: &Account) -> GitlabResult<Option<Member>> {
-    site.owner.find(&Call::get("/projects/:id/members/all/:user_id", &[&site.id, &account.id]))
+/// A member in a list.
+#[derive(Deserialize)]
+struct Listed {
+    id: u64,
+    #[serde(flatten)]
+    member: Member,
+}
+
+/// The role of one of factoryup's accounts in this list of members, which is read for all of them at once.
+pub(super) fn listed(site: &Site<'_>, list: Call, account: &Account) -> GitlabResult<Option<Member>> {
+    let ids: Vec<_> = approval_rule::machines(site)?.iter().map(u64::to_string).collect();
+    let all: Vec<Listed> = site.owner.list(&list.query("user_ids", ids.join(",")))?;
+    Ok(all.into_iter().find(|one| one.id == account.id).map(|one| one.member))
+}
+
+pub(super) fn effective(site: &Site<'_>, account: &Account) -> GitlabResult<Option<Member>> {
+    listed(site, Call::get("/projects/:id/members/all", &[&site.id]), account)
 }
 
 impl Resource for Membership {

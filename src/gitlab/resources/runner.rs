@@ -63,7 +63,7 @@ struct CreatedRunner {
 impl desired::Runner {
     fn settings(&self) -> Value {
         json!({
-            "tag_list": [self.name],
+            "tag_list": self.tags,
             "run_untagged": self.untagged,
             "locked": true,
             "access_level": if self.protected { "ref_protected" } else { "not_protected" },
@@ -73,8 +73,10 @@ impl desired::Runner {
 
 impl Runner {
     fn settings(&self) -> Value {
+        let mut tags = self.tag_list.clone();
+        tags.sort();
         json!({
-            "tag_list": self.tag_list,
+            "tag_list": tags,
             "run_untagged": self.run_untagged,
             "locked": self.locked,
             "access_level": self.access_level,
@@ -167,8 +169,8 @@ fn refuse_foreign(site: &Site<'_>, all: &[Listed], memory: &Memory) -> GitlabRes
             }
             runner => runner?,
         };
-        let taken: Vec<_> =
-            ["trusted", "untrusted"].into_iter().filter(|tag| runner.tag_list.iter().any(|t| t == tag)).collect();
+        let reserved = site.desired.reserved_tags.iter();
+        let taken: Vec<_> = reserved.filter(|tag| runner.tag_list.contains(tag)).map(String::as_str).collect();
         if !taken.is_empty() || runner.run_untagged {
             let untagged = runner.run_untagged.then_some("jobs without tags");
             let tags = (!taken.is_empty()).then(|| format!("jobs with the tag {}", taken.join(" or ")));
@@ -177,10 +179,12 @@ fn refuse_foreign(site: &Site<'_>, all: &[Listed], memory: &Memory) -> GitlabRes
         }
     }
     if site.desired.setting("shared_runners_enabled") == Some(&Value::Bool(true)) {
-        let call = Call::get("/projects/:id/runners", &[&site.id]);
-        let call = call.query("type", "instance_type").query("tag_list", "trusted").query("paused", "false");
-        if let Some(listed) = site.owner.list::<Listed>(&call)?.first() {
-            return Err(foreign(site, listed, "it runs jobs with the tag trusted").into());
+        for tag in site.desired.runners.iter().flat_map(|wanted| &wanted.tags) {
+            let call = Call::get("/projects/:id/runners", &[&site.id]).query("type", "instance_type");
+            let call = call.query("tag_list", tag).query("paused", "false");
+            if let Some(listed) = site.owner.list::<Listed>(&call)?.first() {
+                return Err(foreign(site, listed, &format!("it runs jobs with the tag {tag}")).into());
+            }
         }
     }
     Ok(())
@@ -196,9 +200,10 @@ fn foreign(site: &Site<'_>, listed: &Listed, why: &str) -> Error {
         return error
             .hint("ask an administrator to change its tags, or set runner.kind in factory.toml to your own runners");
     }
-    error
-        .hint(format!("remove it from the project, or pause it: {page}"))
-        .hint("or keep it with tags other than trusted and untrusted, and without untagged jobs")
+    error.hint(format!("remove it from the project, or pause it: {page}")).hint(format!(
+        "or keep it without untagged jobs and without the tags {}",
+        site.desired.reserved_tags.join(", ")
+    ))
 }
 
 /// Where an instance or a group keeps new runners for itself. Source: `app/policies/project_policy.rb`, `create_runner`.
@@ -327,9 +332,12 @@ mod tests {
 
     #[test]
     fn a_change_says_whether_a_token_comes_of_it() {
-        let wanted = desired::Runner { name: "trusted", description: "d".into(), protected: true, untagged: false };
+        let tags = desired::runner_tags("a", "trusted");
+        let wanted =
+            desired::Runner { name: "trusted", tags, description: "d".into(), protected: true, untagged: false };
         let mut present = Runner {
-            tag_list: vec!["trusted".into()],
+            // In GitLab's order.
+            tag_list: vec!["trusted".into(), "a-trusted".into()],
             run_untagged: false,
             locked: true,
             access_level: "ref_protected".into(),
@@ -346,6 +354,7 @@ mod tests {
     fn the_remembered_runner_is_preferred_to_a_namesake() {
         let wanted = desired::Runner {
             name: "trusted",
+            tags: Vec::new(),
             description: "factoryup a: trusted".into(),
             protected: true,
             untagged: false,

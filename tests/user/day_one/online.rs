@@ -34,9 +34,10 @@ fn a_runner_that_never_comes_is_told(journey: &Journey) {
     let all = journey.plane.get(&format!("/projects/{project}/runners?type=project_type")).body;
     let is_trusted = |runner: &&Value| runner["description"].as_str().unwrap().ends_with(": trusted");
     let trusted = all.as_array().unwrap().iter().find(is_trusted).unwrap();
+    let tags = journey.plane.get(&format!("/runners/{}", trusted["id"])).body["tag_list"].clone();
     assert_eq!(journey.plane.delete(&format!("/runners/{}", trusted["id"])).status, 204);
     let body = serde_json::json!({
-        "runner_type": "project_type", "project_id": project, "description": trusted["description"], "tag_list": ["trusted"],
+        "runner_type": "project_type", "project_id": project, "description": trusted["description"], "tag_list": tags,
         "run_untagged": false, "locked": true, "access_level": "ref_protected",
     });
     let made = journey.plane.post("/user/runners", &body).body;

@@ -79,10 +79,15 @@ fn member_json(call: &Call<'_>, user: u64, member: &Member) -> Value {
 
 fn list(call: &mut Call<'_>, kind: Family, inherited: bool) -> Outcome {
     let of = kind.find(call, GUEST)?;
+    let asked = call.text("user_ids");
+    let is_asked =
+        |user: &u64| asked.as_ref().is_none_or(|ids| ids.split(',').any(|id| id.trim().parse() == Ok(*user)));
     if inherited {
-        return Ok(Reply::list(effective(call, of)?.into_values()));
+        return Ok(Reply::list(
+            effective(call, of)?.into_iter().filter(|(user, _)| is_asked(user)).map(|(_, one)| one),
+        ));
     }
-    let users: Vec<_> = direct(call, of)?.keys().copied().collect();
+    let users: Vec<_> = direct(call, of)?.keys().copied().filter(is_asked).collect();
     let mut values = Vec::new();
     for user in users {
         values.push(one(call, of, user)?);
@@ -193,16 +198,17 @@ fn remove(call: &mut Call<'_>, kind: Family) -> Outcome {
 const ADD: &[&str] = &["user_id", "username", "access_level", "expires_at"];
 const CHANGE: &[&str] = &["access_level", "expires_at"];
 
+const LIST: &[&str] = &["query", "user_ids"];
 pub(super) const ROUTES: &[Route] = &[
-    Route::new("GET", "/projects/:id/members", Need::Read, &["query"], |call| list(call, Family::Project, false)),
-    Route::new("GET", "/projects/:id/members/all", Need::Read, &["query"], |call| list(call, Family::Project, true)),
+    Route::new("GET", "/projects/:id/members", Need::Read, LIST, |call| list(call, Family::Project, false)),
+    Route::new("GET", "/projects/:id/members/all", Need::Read, LIST, |call| list(call, Family::Project, true)),
     Route::new("GET", "/projects/:id/members/all/:user_id", Need::Read, &[], |call| get(call, Family::Project, true)),
     Route::new("GET", "/projects/:id/members/:user_id", Need::Read, &[], |call| get(call, Family::Project, false)),
     Route::new("POST", "/projects/:id/members", Need::Write, ADD, |call| add(call, Family::Project)),
     Route::new("PUT", "/projects/:id/members/:user_id", Need::Write, CHANGE, |call| change(call, Family::Project)),
     Route::new("DELETE", "/projects/:id/members/:user_id", Need::Write, &[], |call| remove(call, Family::Project)),
-    Route::new("GET", "/groups/:id/members", Need::Read, &["query"], |call| list(call, Family::Group, false)),
-    Route::new("GET", "/groups/:id/members/all", Need::Read, &["query"], |call| list(call, Family::Group, true)),
+    Route::new("GET", "/groups/:id/members", Need::Read, LIST, |call| list(call, Family::Group, false)),
+    Route::new("GET", "/groups/:id/members/all", Need::Read, LIST, |call| list(call, Family::Group, true)),
     Route::new("GET", "/groups/:id/members/all/:user_id", Need::Read, &[], |call| get(call, Family::Group, true)),
     Route::new("GET", "/groups/:id/members/:user_id", Need::Read, &[], |call| get(call, Family::Group, false)),
     Route::new("POST", "/groups/:id/members", Need::Write, ADD, |call| add(call, Family::Group)),
