@@ -50,6 +50,7 @@ mod secrets;
 mod signing;
 mod situation;
 mod status;
+mod takeover;
 mod tiers;
 mod upgrades;
 mod weakened;

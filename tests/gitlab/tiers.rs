@@ -106,6 +106,7 @@ fn what_a_license_enforces_is_shown_when_it_drifts_tried_and_put_back() {
     let Some(situation) = Situation::premium() else { return };
     situation.apply(QUIET).unwrap();
     assert_eq!(situation.pending(), [""; 0]);
+    super::takeover::agrees(&situation);
     for round in ROUNDS {
         for (what, id, _, deed) in *round {
             deed(&situation);
