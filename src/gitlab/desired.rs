@@ -64,7 +64,7 @@ pub(super) struct Environment {
 pub(super) struct Runner {
     /// `trusted` or `untrusted`: part of its description and its token's file.
     pub(super) name: &'static str,
-    /// Whose jobs it takes, in order.
+    /// Those of its jobs, sorted.
     pub(super) tags: Vec<String>,
     /// How people and the next run recognise it.
     pub(super) description: String,

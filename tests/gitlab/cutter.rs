@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 pub struct Cutter {
     url: String,
     armed: Arc<AtomicBool>,
+    losing: Arc<Mutex<Vec<&'static str>>>,
     hidden: Arc<Mutex<Option<&'static str>>>,
 }
 
@@ -23,6 +24,8 @@ impl Cutter {
         let inside = Arc::clone(&armed);
         let hidden = Arc::default();
         let away = Arc::clone(&hidden);
+        let losing: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+        let loses = Arc::clone(&losing);
         let lost: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -31,11 +34,12 @@ impl Cutter {
                 let (armed, cut_up) = (Arc::clone(&inside), Arc::clone(&cut));
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let (away, lost) = (Arc::clone(&away), Arc::clone(&lost));
-                std::thread::spawn(move || requests(from, to, (&armed, &cut_up), &away, &lost));
+                let loses = Arc::clone(&loses);
+                std::thread::spawn(move || requests(from, to, (&armed, &cut_up, &loses), &away, &lost));
                 std::thread::spawn(move || answers(server, client, &cut));
             }
         });
-        Self { url: format!("http://{address}"), armed, hidden }
+        Self { url: format!("http://{address}"), armed, losing, hidden }
     }
 
     pub fn url(&self) -> String {
@@ -47,6 +51,16 @@ impl Cutter {
         self.armed.store(true, Ordering::SeqCst);
     }
 
+    /// The answer to the next `POST` to each of these gets lost.
+    pub fn lose(&self, paths: &[&'static str]) {
+        self.losing.lock().unwrap().extend(paths);
+    }
+
+    /// Those of them that nothing was sent to yet.
+    pub fn not_lost(&self) -> Vec<&'static str> {
+        self.losing.lock().unwrap().clone()
+    }
+
     /// What ends with this in the API is there no more for those who read.
     pub fn hide(&self, path: &'static str) {
         *self.hidden.lock().unwrap() = Some(path);
@@ -56,7 +70,7 @@ impl Cutter {
 fn requests(
     mut from: TcpStream,
     mut to: TcpStream,
-    (armed, cut): (&AtomicBool, &AtomicBool),
+    (armed, cut, losing): (&AtomicBool, &AtomicBool, &Mutex<Vec<&'static str>>),
     hidden: &Mutex<Option<&'static str>>,
     lost: &Mutex<BTreeSet<String>>,
 ) {
@@ -70,6 +84,12 @@ fn requests(
         if creates && !(is_token && lost.lock().unwrap().contains(&line)) && armed.swap(false, Ordering::SeqCst) {
             cut.store(true, Ordering::SeqCst);
             lost.lock().unwrap().insert(line.clone());
+        }
+        let is_meant = |path: &&'static str| line.starts_with("POST /api/") && line.contains(&format!("{path} "));
+        let at = losing.lock().unwrap().iter().position(is_meant);
+        if let Some(at) = at {
+            losing.lock().unwrap().remove(at);
+            cut.store(true, Ordering::SeqCst);
         }
         let away = hidden.lock().unwrap().filter(|path| line.starts_with("GET /api/") && line.contains(path));
         let at =

@@ -23,6 +23,7 @@ fn a_token_without_the_scope_is_named_with_the_page_that_makes_one() {
     let Some(situation) = Situation::new() else { return };
     let error = refusal(&situation, &situation.plane.token("owner", &["read_api", "read_repository"]));
     assert_eq!(error.kind(), Kind::NotPermitted);
+    assert_eq!(situation.writes(), Vec::<String>::new());
     assert_eq!(
         error.to_string(),
         "the GitLab token \"stand-in\" lacks the scope api; it has read_api, read_repository"
@@ -55,11 +56,13 @@ fn a_token_that_ended_or_is_wrong_is_refused_before_anything() {
 fn an_account_without_the_role_is_told_which_it_needs() {
     let Some(mut situation) = Situation::handed_off() else { return };
     let project = situation.get("")["id"].as_u64().unwrap();
-    let error = refusal(&situation, &situation.plane.member(project, "bob", 30));
+    let bob = situation.plane.member(project, "bob", 30);
+    situation.plane.stand_in.clear_log();
+    let error = refusal(&situation, &bob);
     assert_eq!(error.kind(), Kind::NotPermitted);
-    assert!(
-        error.to_string().contains("is Developer on factory/control; the GitLab setup needs Maintainer"),
-        "{error}"
+    assert_eq!(
+        error.to_string(),
+        "your GitLab account is Developer on factory/control; the GitLab setup needs Maintainer or Owner"
     );
     // A stranger sees no project and no group.
     situation.plane.stand_in.add_user("eve").unwrap();
@@ -67,7 +70,8 @@ fn an_account_without_the_role_is_told_which_it_needs() {
     let mut target = situation.target_with(Secret::new(situation.plane.token("eve", &["api"])));
     let error = converge(&mut target, &Silent, &situation.state, QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::NotPermitted);
-    assert!(error.to_string().contains("the path is in use, but hidden from your account"), "{error}");
+    assert_eq!(error.to_string(), "cannot create the group factory: the path is in use, but hidden from your account");
+    assert_eq!(situation.writes(), Vec::<String>::new());
 }
 
 #[test]

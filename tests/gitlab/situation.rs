@@ -72,7 +72,7 @@ pub const QUIET: Options = Options { yes: true, prove_again: false };
 pub const PROVE: Options = Options { yes: true, prove_again: true };
 
 impl Situation {
-    /// GitLab 18.11 CE with an empty group, and a control repo; `None`, said aloud, without git.
+    /// GitLab 18.11, Enterprise Edition without a license, with an empty group, and a control repo; `None`, said aloud, without git.
     pub fn new() -> Option<Self> {
         Self::with(|_| ())
     }

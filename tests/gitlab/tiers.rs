@@ -5,10 +5,11 @@ use std::time::Duration;
 use factoryup::Kind;
 use factoryup::dialog::Silent;
 use factoryup::gitlab::RevertGitlab;
-use factoryup::plan::{Proof, Target, converge};
+use factoryup::plan::{Outcome, Proof, Target, converge};
 use gitlab_stand_in::{Edition, Tier};
 use serde_json::{Value, json};
 
+use super::cutter::Cutter;
 use super::plane::Got;
 use super::situation::{QUIET, Recorder, Situation};
 
@@ -167,6 +168,22 @@ fn the_rules_of_an_adopted_project_are_restored() {
     assert_eq!(situation.get("/push_rule")["prevent_secrets"], false);
 }
 
+/// An answer that is lost is no reason to make a thing twice, nor to hold up the rest.
+#[test]
+fn what_a_license_adds_is_made_once_when_the_answers_are_lost() {
+    let Some(mut situation) = Situation::premium() else { return };
+    let cutter = Cutter::before(&situation.plane.url());
+    situation.factory.gitlab.url = cutter.url();
+    cutter.lose(&["/protected_environments", "/approvals", "/approval_rules", "/push_rule"]);
+    assert_eq!(situation.apply(QUIET).unwrap_err().kind(), Kind::CutShort);
+    assert_eq!(cutter.not_lost(), [""; 0]);
+    assert_eq!(situation.pending(), [""; 0]);
+    assert_eq!(situation.apply(QUIET).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    let all = situation.get("/approval_rules");
+    assert_eq!(all.as_array().unwrap().iter().filter(|rule| rule["name"] == "factoryup: owner").count(), 1);
+    assert_eq!(situation.get("/protected_environments").as_array().unwrap().len(), 1);
+}
+
 fn forget_ids(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -208,6 +225,30 @@ fn what_names_the_owners_is_owned() {
     let text = std::fs::read_to_string(situation.repo.join(".gitlab/CODEOWNERS")).unwrap();
     for path in ["/CODEOWNERS ", "/docs/CODEOWNERS ", "/.gitlab/ ", "/.gitlab-ci.yml ", "/toolchain.lock "] {
         assert!(text.lines().any(|line| line.starts_with(path)), "{path}: {text}");
+    }
+}
+
+/// The reference, and the control repo of each tier, have the promises that the code tries.
+#[test]
+fn each_text_has_the_same_promises() {
+    use factoryup::factory::{PROMISES, Tier, promises};
+    let reference = include_str!("../../docs/reference/factory-toml.md");
+    let Some(mut situation) = Situation::new() else { return };
+    for tier in [Tier::Free, Tier::Premium] {
+        if tier == Tier::Premium {
+            situation.licensed();
+        }
+        let policies = std::fs::read_to_string(situation.repo.join("docs/policies.md")).unwrap();
+        let row = |promise: &factoryup::factory::Promise| format!("| {} | {} |", promise.holds, promise.by);
+        let held = promises(tier).map(row).filter(|row| policies.contains(row)).count();
+        assert_eq!(held, promises(tier).count(), "{tier:?}");
+        let all = PROMISES.iter().filter(|promise| policies.contains(&row(promise)));
+        assert_eq!(all.count(), held, "{tier:?} has no more");
+    }
+    for promise in PROMISES {
+        let free = if promise.licensed { "–" } else { "yes" };
+        let row = format!("| {} | {} | {free} | yes |", promise.holds, promise.by);
+        assert!(reference.contains(&row), "{row}");
     }
 }
 

@@ -37,7 +37,7 @@ pub struct As<'a> {
 }
 
 impl Plane {
-    /// GitLab 18.11 CE; `None`, said aloud, without git.
+    /// GitLab 18.11, Enterprise Edition without a license; `None`, said aloud, without git.
     pub fn start() -> Option<Self> {
         Self::with(|_| ())
     }
