@@ -104,12 +104,12 @@ impl Client {
         Self { is_claimed: true, ..self.with_token(token, "the agent") }
     }
 
-    /// From now on asks for nothing twice, until [`forget`](Self::forget): for a look at what is there, in which nothing is written.
+    /// Asks for nothing twice from now on, until [`forget`](Self::forget): for reading the current state, while nothing is written.
     pub(super) fn remember(&mut self) {
         self.known = Some(Arc::default());
     }
 
-    /// From now on asks each time.
+    /// Asks each time again.
     pub(super) fn forget(&mut self) {
         self.known = None;
     }
