@@ -178,7 +178,8 @@ fn what_a_license_adds_is_made_once_when_the_answers_are_lost() {
     assert_eq!(situation.apply(QUIET).unwrap_err().kind(), Kind::CutShort);
     assert_eq!(cutter.not_lost(), [""; 0]);
     assert_eq!(situation.pending(), [""; 0]);
-    assert_eq!(situation.apply(QUIET).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    // Nothing is left to do but the policy checks.
+    assert!(matches!(situation.apply(QUIET).unwrap(), Outcome::AlreadyRight { proofs: 40.. }));
     let all = situation.get("/approval_rules");
     assert_eq!(all.as_array().unwrap().iter().filter(|rule| rule["name"] == "factoryup: owner").count(), 1);
     assert_eq!(situation.get("/protected_environments").as_array().unwrap().len(), 1);
