@@ -102,7 +102,8 @@ fn attacks_fail(mut journey: Journey) {
             databases::a_copy_takes_its_place(&shop);
             databases::the_backup_has_it(&shop, &pair);
         }
-        image::an_image_runs_and_sees_itself_alone(&journey, &control);
+        let overlap = if journey.factory.host.services.is_empty() { "no" } else { "yes" };
+        image::an_image_runs_and_sees_itself_alone(&journey, &control, overlap);
     }
     // After a power cut all of it serves again, with nobody logged in.
     journey.host.cut_power().unwrap();

@@ -11,12 +11,13 @@ use crate::deploy::{App, code};
 use crate::journey::Journey;
 use crate::scaffold::{git, run};
 use crate::support;
+use crate::switch::images_switch_too;
 
 /// The top of what it sees.
 const SEEN: &str = "app bin dev etc proc root run srv sys tmp usr var";
 
 /// The application `blog` of a repo that has only a container file.
-pub(crate) fn an_image_runs_and_sees_itself_alone(journey: &Journey, control: &ControlRepo) {
+pub(crate) fn an_image_runs_and_sees_itself_alone(journey: &Journey, control: &ControlRepo, overlap: &str) {
     if !support::available(&["busybox"]) {
         return;
     }
@@ -67,13 +68,19 @@ pub(crate) fn an_image_runs_and_sees_itself_alone(journey: &Journey, control: &C
     hostile_ones_are_refused(&app);
     assert!(passed(&app.deploy(".factory/deploy rollback")).contains("1.0.0 serves"));
     sees_itself_alone(&app, "1.0.0");
+    images_switch_too(&app, overlap);
 }
 
 /// Installs the first release with a change.
 fn changed(app: &App<'_>, version: &str, change: &str) -> Output {
+    packed(app, change, "../x.tar.gz");
+    app.deploy(&format!(".factory/deploy install ../x.tar.gz {version}"))
+}
+
+/// The artifact of the first release with a change, next to the checkout.
+pub(crate) fn packed(app: &App<'_>, change: &str, archive: &str) {
     let make = "rm -rf ../x && mkdir ../x && tar -xzf .factory/dist/blog-1.0.0.tar.gz -C ../x && cd ../x";
-    let install = format!("tar -czf ../x.tar.gz . && cd - >/dev/null && .factory/deploy install ../x.tar.gz {version}");
-    app.deploy(&format!("{make} && {change} && {install}"))
+    passed(&app.deploy(&format!("{make} && {change} && tar -czf {archive} .")));
 }
 
 /// In the sandbox of the build runner.
@@ -118,7 +125,6 @@ fn sees_itself_alone(app: &App<'_>, version: &str) {
 
 fn bad_ones_go(app: &App<'_>) {
     for (version, change, why) in [
-        ("2.0.0", "echo exit 3 >.factory/rootfs/app/serve", "is bad: it "),
         ("2.1.0", "sed -i s/:.PORT/:28080/ .factory/rootfs/app/serve", "no 200 from /healthz within 5 s"),
         ("2.2.0", "echo migrate=exit 4 >>.factory/app.conf", "its migration ended with exit code 4"),
         ("2.3.0", "echo worker.mail=exit 5 >>.factory/app.conf", "its worker mail ended by itself"),

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::control_repo::passed;
 use crate::deploy::{App, code};
+use crate::image::packed;
 use crate::support::{PATIENCE, lab};
 
 /// What `load.py` prints.
@@ -20,7 +21,68 @@ pub(crate) struct Load {
     pub(crate) versions: BTreeMap<String, usize>,
 }
 
+/// What is done to an application while requests come, and which of the two good releases has to serve then.
+struct Deed {
+    what: &'static str,
+    command: String,
+    wanted: i32,
+    serves: usize,
+}
+
+/// Each deed under load: no request fails, and no release answers but the two good ones. `path` is what is asked, or a mix of requests.
 #[allow(clippy::print_stdout)]
+fn under_each(app: &App<'_>, path: Option<&str>, overlap: &str, good: &[String; 2], deeds: Vec<Deed>) {
+    let mut table = String::new();
+    for Deed { what, command, wanted, serves } in deeds {
+        let (load, took) = under_load(app, path, &command, wanted);
+        table += &format!(
+            "{:4} {overlap:3} {what:24} {:4} of {:4} failed, slowest {:5.2} s, took {:4.1} s\n",
+            app.name,
+            load.failed.len(),
+            load.sent,
+            load.slowest,
+            took.as_secs_f64()
+        );
+        // Requests are held for 10 s, and with so much else to do this machine may need longer to stop one release and start another.
+        let is_slow = overlap == "no" && took > Duration::from_secs(8);
+        // What is open when the program is killed, and cannot be asked twice, is lost: a POST, and what was answered in part.
+        let once = |request: &&String| request.starts_with("POST") || request.contains("JSONDecodeError");
+        let lost = load.failed.iter().filter(|request| what == "kill -9" && once(request)).count();
+        assert!(
+            load.failed.len() == lost && lost <= 2 || is_slow,
+            "{what}: {:?}\n{table}",
+            &load.failed[..load.failed.len().min(5)]
+        );
+        assert!(load.sent > 50);
+        assert!(load.versions.keys().all(|version| good.contains(version)), "{what}: {:?}", load.versions);
+        assert!(load.slowest < 10.0 || is_slow, "{table}");
+        let said = app.get(path.unwrap_or("/"));
+        assert!(said.contains(&good[serves]), "{what}: {said}");
+    }
+    println!("{table}");
+}
+
+/// The deeds that each kind with a program has; the releases are `MAJOR.0` and `MAJOR.1`, and bad ones by name.
+fn deeds(app: &App<'_>, major: u8, install: &dyn Fn(&str) -> String) -> Vec<Deed> {
+    let name = app.name;
+    let bad =
+        |what, version: &str| Deed { what, command: install(&format!("{major}.{version}")), wanted: 76, serves: 1 };
+    let good = |what, command, serves| Deed { what, command, wanted: 0, serves };
+    // The program, not what connects it.
+    let kill = format!(
+        "kill -9 $(systemctl show -P MainPID app-{name}@$(basename $(readlink /srv/apps/{name}/live))) && sleep 2"
+    );
+    vec![
+        good("good release", install(&format!("{major}.1")), 1),
+        bad("crashing release", "ends"),
+        bad("unhealthy release", "ill"),
+        bad("shallow-healthy release", "hollow"),
+        good("rollback", ".factory/deploy rollback".into(), 0),
+        good("new settings", format!("echo GREETING={major} | .factory/deploy settings"), 0),
+        good("kill -9", kill, 0),
+    ]
+}
+
 pub(crate) fn nobody_notices(app: &App<'_>) {
     app.edit("bin/serve", "do_HEAD = do_GET", "do_HEAD = do_POST = do_GET");
     app.edit(
@@ -30,57 +92,29 @@ pub(crate) fn nobody_notices(app: &App<'_>) {
     );
     a_program_reads_nothing_of_others(app);
     let serve = fs::read_to_string(app.folder.join("bin/serve")).unwrap();
-    let mut table = String::from("what                     failed of  slowest  took\n");
     for (overlap, major) in [("yes", 6), ("no", 7)] {
         app.edit(".factory/app.conf", "overlap=", "was=");
         app.edit(".factory/app.conf", "was=yes", &format!("overlap={overlap}"));
-        let version = |minor: &str| format!("{major}.{minor}");
-        let good = [version("0"), version("1")];
+        let good = [format!("{major}.0"), format!("{major}.1")];
         for version in &good {
             app.build(version);
         }
         passed(&app.install(&good[0]));
         app.edit(".factory/app.conf", "health_seconds=30", "health_seconds=3");
         for (name, bad) in [
-            (version("ends"), "#!/bin/sh\nexit 3\n".to_owned()),
-            (version("ill"), serve.replace("self.answer(200, {\"status\"", "self.answer(503, {\"status\"")),
+            ("ends", "#!/bin/sh\nexit 3\n".to_owned()),
+            ("ill", serve.replace("self.answer(200, {\"status\"", "self.answer(503, {\"status\"")),
+            ("hollow", serve.replace("self.answer(200, {\"message\"", "self.answer(500, {\"message\"")),
         ] {
             assert_ne!(bad, serve);
             fs::write(app.folder.join("bin/serve"), bad).unwrap();
-            app.build(&name);
+            app.build(&format!("{major}.{name}"));
         }
         fs::write(app.folder.join("bin/serve"), &serve).unwrap();
         app.edit(".factory/app.conf", "health_seconds=3", "health_seconds=30");
         let install = |version: &str| format!(".factory/deploy install .factory/dist/shop-{version}.tar.gz {version}");
-        for (what, command, wanted, serves) in [
-            ("good release", install(&good[1]), 0, &good[1]),
-            ("crashing release", install(&version("ends")), 76, &good[1]),
-            ("unhealthy release", install(&version("ill")), 76, &good[1]),
-            ("rollback", ".factory/deploy rollback".to_owned(), 0, &good[0]),
-            ("new settings", format!("echo GREETING={overlap} | .factory/deploy settings"), 0, &good[0]),
-            ("kill -9", KILL.to_owned(), 0, &good[0]),
-        ] {
-            let (load, took) = under_load(app, None, &command, wanted);
-            let failed = load.failed.len();
-            table += &format!(
-                "{what:18} {overlap:5} {failed:6} {:4} {:6.2} s {:4.1} s\n",
-                load.sent,
-                load.slowest,
-                took.as_secs_f64()
-            );
-            // Requests are held for 10 s, and with so much else to do this machine may need longer to stop one release and start another.
-            let is_slow = overlap == "no" && took > Duration::from_secs(8);
-            // What is open when the program is killed, and cannot be asked twice, is lost: a POST, and what was answered in part.
-            let once = |request: &&String| request.starts_with("POST") || request.contains("JSONDecodeError");
-            let lost = load.failed.iter().filter(|request| what == "kill -9" && once(request)).count();
-            assert!(failed == lost && lost <= 2 || is_slow, "{what}: {:?}\n{table}", load.failed);
-            assert!(load.sent > 50);
-            assert!(load.versions.keys().all(|version| good.contains(version)), "{what}: {:?}", load.versions);
-            assert!(load.slowest < 10.0 || is_slow, "{table}");
-            assert!(app.get("/").contains(serves.as_str()), "{what}: {}", app.get("/"));
-        }
+        under_each(app, None, overlap, &good, deeds(app, major, &install));
     }
-    println!("{table}");
     // Killed while neither of the two runs.
     for (n, seconds) in [0.7, 1.4, 2.1].into_iter().enumerate() {
         let version = format!("7.9.{n}");
@@ -94,6 +128,26 @@ pub(crate) fn nobody_notices(app: &App<'_>) {
             "{status}"
         );
     }
+}
+
+/// The same with an image, whose releases are the first one with changes.
+pub(crate) fn images_switch_too(app: &App<'_>, overlap: &str) {
+    let major = 5;
+    let good = [format!("{major}.0"), format!("{major}.1")];
+    let page = format!("sed -i \"s#^overlap=.*#overlap={overlap}\\npage=/cgi-bin/version#\" .factory/app.conf");
+    let public = ".factory/rootfs/app/public";
+    for (version, change) in [
+        ("0", "true".to_owned()),
+        ("1", "true".to_owned()),
+        ("ends", "echo exit 3 >.factory/rootfs/app/serve".to_owned()),
+        ("ill", format!("rm {public}/healthz")),
+        ("hollow", format!("sed -i \"s/^echo$/echo Status: 500 x; echo/\" {public}/cgi-bin/version")),
+    ] {
+        packed(app, &format!("{page} && {change}"), &format!("../blog-{major}.{version}.tar.gz"));
+    }
+    let install = |version: &str| format!(".factory/deploy install ../blog-{version}.tar.gz {version}");
+    passed(&app.deploy(&install(&good[0])));
+    under_each(app, Some("/cgi-bin/version"), overlap, &good, deeds(app, major, &install));
 }
 
 /// A site is files that the edge serves: no program, and the same switch.
@@ -123,20 +177,15 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
     assert!(hostile("ln -s /srv/apps/site/evidence.jsonl public/notes").contains("has a link out of the release"));
     assert!(hostile("ln -sf index.html public/notes").contains("symbolic links in public"));
     assert!(hostile("sed -i 's#^site=.*#site=.factory/../public#' .factory/app.conf").contains("must not contain .."));
-    let good = ("1.1.0", 0, "1.1.0");
-    let without_page = ("1.2.0", 76, "1.1.0");
-    for (version, wanted, serves) in [good, without_page, ("", 0, "1.0.0")] {
-        let command = match version {
-            "" => ".factory/deploy rollback".to_owned(),
-            version => release(version),
-        };
-        let (load, _) = under_load(app, Some("/version.json"), &command, wanted);
-        assert!(load.failed.is_empty() && load.sent > 50, "{command}: {:?}", load.failed);
-        assert!(!load.versions.contains_key("1.2.0"), "{:?}", load.versions);
-        assert!(app.get("/version.json").contains(serves), "{command}: {}", app.get("/version.json"));
-        assert_eq!(app.current(), Path::new("releases").join(serves));
-        fs::remove_file(app.folder.join("public/index.html")).ok();
-    }
+    let path = Some("/version.json");
+    let deed = |what, command, wanted, serves| vec![Deed { what, command, wanted, serves }];
+    let both = ["1.0.0".to_owned(), "1.1.0".to_owned()];
+    under_each(app, path, "", &both, deed("good release", release("1.1.0"), 0, 1));
+    fs::remove_file(app.folder.join("public/index.html")).unwrap();
+    under_each(app, path, "", &both, deed("release without its page", release("1.2.0"), 76, 1));
+    assert_eq!(app.current(), Path::new("releases/1.1.0"));
+    under_each(app, path, "", &both, deed("rollback", ".factory/deploy rollback".into(), 0, 0));
+    under_each(app, path, "", &both, deed("new settings", "echo X=1 | .factory/deploy settings".into(), 0, 0));
     let status = app.status();
     assert_eq!((&status["running"], &status["healthy"]), (&"1.0.0".into(), &true.into()), "{status}");
     let done = [
@@ -145,14 +194,11 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
         "install site 1.1.0: healthy",
         "install site 1.2.0: reverted",
         "rollback site 1.0.0: healthy",
+        "settings site 1.0.0: healthy",
     ];
     assert_eq!(app.evidence(), done);
     assert_eq!(app.journey.inside("systemctl list-units --plain --no-legend 'app-site@*'"), "");
 }
-
-/// The program, not what connects it.
-const KILL: &str =
-    "kill -9 $(systemctl show -P MainPID app-shop@$(basename $(readlink /srv/apps/shop/live))) && sleep 2";
 
 /// Runs a command as `deploy` while requests come, from half a second before it to half a second after it.
 pub(crate) fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wanted: i32) -> (Load, Duration) {
@@ -169,8 +215,11 @@ pub(crate) fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wante
         app.journey.wait_until(&format!("[ -e {stop}.not-yet ]"));
         std::thread::sleep(Duration::from_millis(500));
         let begun = Instant::now();
-        let output =
-            if command == KILL { host.run_inside(&["sh", "-c", command]).unwrap() } else { app.deploy(command) };
+        let output = if command.starts_with("kill -9 ") {
+            host.run_inside(&["sh", "-c", command]).unwrap()
+        } else {
+            app.deploy(command)
+        };
         let took = begun.elapsed();
         std::thread::sleep(Duration::from_millis(500));
         app.journey.inside(&format!("touch {stop}"));
