@@ -3,12 +3,13 @@
 use super::accounts::AGENT;
 use super::event::Line;
 use super::profile::of_agent;
-use super::program::{HostPath, Payload, renewal_state, renewed};
+use super::program::{HostPath, Payload, last_run, renewed};
 use super::resources::RENEWALS;
 use super::root::SECRET;
 use super::target::HostTarget;
 use crate::dialog::{Dialog, plain};
 use crate::error::Result;
+use crate::factory::POSTGRES;
 use crate::hand_over::{HandOver, Token};
 use crate::secret::Secret;
 
@@ -42,24 +43,39 @@ impl HostTarget<'_> {
     /// # Errors
     /// When the host cannot be reached.
     pub fn renewal_fault(&mut self, dialog: &dyn Dialog) -> Result<Option<String>> {
+        self.run_fault("factory-renew", "factory-renew", dialog)
+    }
+
+    /// Why the last nightly copies of applications' databases failed, if they did; none on a host without Postgres.
+    ///
+    /// # Errors
+    /// When the host cannot be reached.
+    pub fn copies_fault(&mut self, dialog: &dyn Dialog) -> Result<Option<String>> {
+        if !self.factory.host.services.iter().any(|name| name == POSTGRES) {
+            return Ok(None);
+        }
+        self.run_fault("factory-postgres-copies", "factory-postgres", dialog)
+    }
+
+    fn run_fault(&mut self, unit: &str, program: &str, dialog: &dyn Dialog) -> Result<Option<String>> {
         let mut lines = Vec::new();
-        self.root(dialog)?.run(&renewal_state(), dialog, &mut |line| {
+        self.root(dialog)?.run(&last_run(unit, program), dialog, &mut |line| {
             if let Line::Seen { section, line } = line
-                && section == "renewal"
+                && section == "run"
             {
                 lines.push(line);
             }
         })?;
-        Ok(fault(&lines))
+        Ok(fault(unit, program, &lines))
     }
 }
 
-fn fault(lines: &[String]) -> Option<String> {
+fn fault(unit: &str, program: &str, lines: &[String]) -> Option<String> {
     let of = |key: &str| lines.iter().find_map(|line| line.strip_prefix(key)).map_or("", str::trim);
     // A host without the service has no result either.
     let failed = !matches!(of("result"), "success" | "");
-    failed.then(|| match of("said").trim_start_matches("factory-renew: ") {
-        "" => "`journalctl --unit factory-renew` on the host says why".into(),
+    failed.then(|| match of("said").strip_prefix(program).unwrap_or_default().trim_start_matches(": ") {
+        "" => format!("`journalctl --unit {unit}` on the host says why"),
         said => plain(said),
     })
 }
@@ -70,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_renewal_that_failed_says_why() {
-        let fault = |text: &str| fault(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let fault = |text: &str| fault("factory-renew", "factory-renew", &lines(text));
         for fine in ["", "result \nsaid ", "result success\nsaid factory-renew: x: GitLab answers 401"] {
             assert_eq!(fault(fine), None, "{fine}");
         }

@@ -2,6 +2,7 @@
 
 use super::{AnyTarget, Workspace};
 use crate::error::{Kind, Result};
+use crate::factory::POSTGRES;
 use crate::gitlab::token_life;
 use crate::host::HostTarget;
 use crate::plan::{Plan, Target, TargetName};
@@ -33,11 +34,16 @@ impl Workspace<'_> {
         Ok(checks)
     }
 
-    /// Checks what the host does by itself: that it renews the agent's tokens, and makes its backups.
+    /// Checks what the host does by itself: that it renews the agent's tokens, copies databases, and makes its backups.
     fn check_services(&self, host: &mut HostTarget<'_>) -> Result<Vec<Check>> {
         let remedy = "on the host, `journalctl --unit factory-renew` says what failed; `factoryup apply` replaces a token that is lost";
         let fault = host.renewal_fault(self.watch)?;
         let mut checks = vec![Check::new("the host's last renewal of the agent's tokens succeeded", remedy, fault)];
+        if self.factory.host.services.iter().any(|name| name == POSTGRES) {
+            let remedy = "on the host, run `sudo systemctl start factory-postgres-copies`, and `journalctl --unit factory-postgres-copies` if it fails";
+            let claim = "the host's last nightly copies of databases succeeded";
+            checks.push(Check::new(claim, remedy, host.copies_fault(self.watch)?));
+        }
         if let Some(backups) = host.backups(self.watch)? {
             let remedy = "on the host, run `sudo systemctl start factory-backup`, and `journalctl --unit factory-backup` if it fails";
             let claim = "the host's last backup is whole and not older than 36 hours";

@@ -176,6 +176,23 @@ settings() {
 
 units() {
     systemctl show --property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload -- "$@"
+    # These started others, and stay active without them.
+    for unit in "$@"; do
+        case $unit in
+        factory-postgres.service) systemctl is-active --quiet 'postgresql@*-factory.service' ;;
+        factory-redis.service) redis_runs ;;
+        esac || echo "ActiveState:$unit=stopped"
+    done
+}
+
+# redis_runs: whether that of each application does which something that runs wants.
+redis_runs() {
+    for redis in /etc/systemd/system/app-*@redis.service; do
+        redis=${redis##*/}
+        wanted=$(systemctl show -P WantedBy "$redis")
+        # shellcheck disable=SC2086 # names of units
+        [ -z "$wanted" ] || ! systemctl is-active --quiet $wanted || systemctl is-active --quiet "$redis" || return 1
+    done
 }
 
 packages() {
@@ -293,10 +310,10 @@ backup_state() {
     echo "said $(journalctl --no-pager --output cat --lines 100 --unit factory-backup.service | grep '^factory-backup: ' | tail -n 1)"
 }
 
-# renewal_state: how the last renewal of the agent's tokens ended.
-renewal_state() {
-    echo "result $(systemctl show -P Result factory-renew.service)"
-    echo "said $(journalctl --no-pager --output cat --lines 100 --unit factory-renew.service | grep '^factory-renew: ' | tail -n 1)"
+# last_run UNIT PROGRAM: how the last run of a service ended, and what its program said last.
+last_run() {
+    echo "result $(systemctl show -P Result "$1.service")"
+    echo "said $(journalctl --no-pager --output cat --lines 100 --unit "$1.service" | grep "^$2: " | tail -n 1)"
 }
 
 # renewed USER NAME RECORD FILE SHA256: the token in USER's FILE, if the record of the renewals names this digest.

@@ -183,6 +183,10 @@ impl Observed {
     /// `systemctl show` prints a block per unit; the probe asks for `Id` first, so that it opens the block.
     fn take_unit(&mut self, line: &str) {
         let Some((key, value)) = line.split_once('=') else { return };
+        if let Some(unit) = key.strip_prefix("ActiveState:").and_then(|id| self.units.get_mut(id)) {
+            value.clone_into(&mut unit.active);
+            return;
+        }
         if key == "Id" {
             self.units.insert(value.to_owned(), UnitState::default());
             self.unit = Some(value.to_owned());

@@ -23,9 +23,7 @@ mod step;
 
 pub(crate) use apply::{Run, apply, receipt, stop, undo};
 pub(crate) use payload::{Payload, Show};
-pub(crate) use probe::{
-    Expect, Questions, Topic, backup_state, last_line, nothing, renewal_state, renewed, runner_start,
-};
+pub(crate) use probe::{Expect, Questions, Topic, backup_state, last_line, last_run, nothing, renewed, runner_start};
 pub(crate) use prove::prove;
 pub(crate) use step::{Before, Step};
 

@@ -202,9 +202,9 @@ pub(crate) fn backup_state() -> String {
     look("backup", "backup_state")
 }
 
-/// The program that says how the last renewal of the agent's tokens ended.
-pub(crate) fn renewal_state() -> String {
-    look("renewal", "renewal_state")
+/// The program that says how the last run of a service ended.
+pub(crate) fn last_run(unit: &str, program: &str) -> String {
+    look("run", &format!("last_run {unit} {program}"))
 }
 
 /// The program that sends tokens that the host renewed: for each name with a file of `user`, whose text had that digest, the token that

@@ -123,12 +123,12 @@ impl Workspace<'_> {
             };
             let logins = wanted.into_iter().zip(has).filter(|(_, has)| !has).map(|((_, step), _)| step);
             let left = (!has_clone).then_some(clone).into_iter().chain(logins);
-            let faults = (host.backups(self.watch)?, host.renewal_fault(self.watch)?);
+            let faults = (host.backups(self.watch)?, host.renewal_fault(self.watch)?, host.copies_fault(self.watch)?);
             Ok((host.subject(), plan, faults, left.collect::<Vec<_>>()))
         };
         match ask() {
             Err(error) => card.unknown("host", error),
-            Ok((subject, plan, (backups, renewal), left)) => {
+            Ok((subject, plan, (backups, renewal, copies), left)) => {
                 let (state, text) = compared(plan.as_ref());
                 let differs = state != State::Ok;
                 let fault = backups.as_ref().and_then(Backups::fault);
@@ -145,6 +145,14 @@ impl Workspace<'_> {
                 if fault.is_some() {
                     let how = format!("{}sudo systemctl start factory-backup", self.login());
                     card.step("back up the host (journalctl --unit factory-backup there says what failed)", how);
+                }
+                if let Some(why) = copies {
+                    card.line("host", State::Attention, format!("a nightly copy of a database failed: {why}"));
+                    let how = format!("{}sudo systemctl start factory-postgres-copies", self.login());
+                    card.step(
+                        "copy the databases (journalctl --unit factory-postgres-copies there says what failed)",
+                        how,
+                    );
                 }
                 if let Some(why) = renewal {
                     card.line("host", State::Attention, format!("the agent's tokens were not renewed: {why}"));
