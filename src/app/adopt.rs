@@ -7,7 +7,7 @@ use super::entry::AppEntry;
 use super::scaffold::{self, commit, contract, is_free, is_named};
 use super::trial::{self, Outcome, Shown};
 use super::{ADOPT_BRANCH, AppError, Made, Request, Trial};
-use crate::factory::{HostKind, POSTGRES};
+use crate::factory::{HostKind, POSTGRES, REDIS};
 use crate::git::Git;
 use crate::git::write::Edit;
 use crate::repo::desired::blob;
@@ -15,8 +15,12 @@ use crate::templating::catalogue::Class;
 use crate::templating::tree::RenderedFile;
 
 /// What the host needs before it takes a release.
-const LACKS: &str = "it asks for Postgres, which the host does not have yet: add services = [\"postgres\"] under [host] in factory.toml, \
-                     then run `factoryup apply host`";
+fn lacks(title: &str, name: &str) -> String {
+    format!(
+        "it asks for {title}, which the host does not have yet: add services = [\"{name}\"] under [host] in factory.toml, \
+         then run `factoryup apply host`"
+    )
+}
 
 /// A repo that can be adopted, at the commit that is checked out.
 #[derive(Debug)]
@@ -78,10 +82,12 @@ impl Repo {
             None => self.detect(request)?,
         };
         let host = &request.factory.host;
-        if facts.postgres.is_some() && host.kind != HostKind::None && !host.services.iter().any(|name| name == POSTGRES)
-        {
-            facts.notes.push(LACKS.to_owned());
-        }
+        let asked = [(&facts.postgres, "Postgres", POSTGRES), (&facts.redis, "Redis", REDIS)];
+        let missing = asked.into_iter().filter(|(said, _, name)| {
+            said.is_some() && host.kind != HostKind::None && !host.services.iter().any(|there| there == name)
+        });
+        let notes: Vec<_> = missing.map(|(_, title, name)| lacks(title, name)).collect();
+        facts.notes.extend(notes);
         let (there, unnamed) = self.git.whole_tree(&self.head)?;
         let there: Vec<&String> = there.keys().chain(&unnamed).collect();
         if known.is_none() && !is_free(".factory/app.conf", &there) {

@@ -39,11 +39,11 @@ mod write;
 pub use file::{parse, read, read_text};
 pub use flags::AnswerFlags;
 pub(crate) use former::schema_of;
-pub(crate) use model::POSTGRES;
 pub use model::{
     Agent, AgentKind, Cloudflare, Engine, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner,
     RunnerKind, SecretProvider, Secrets, Sudo, Tier,
 };
+pub(crate) use model::{POSTGRES, REDIS};
 pub use promises::{PROMISES, Promise, promises};
 pub(crate) use questions::answered_since;
 pub use questions::{Renewed, new_questions, renew, said};

@@ -127,12 +127,14 @@ pub struct Host {
     pub audit: bool,
     /// The folder on the host that gets its encrypted backups each night; empty for none.
     pub backup_to: String,
-    /// What applications on the host can ask for: `postgres`.
+    /// What applications on the host can ask for: `postgres`, `redis`.
     pub services: Vec<String>,
 }
 
 /// The service of `[host]` that is a database.
 pub(crate) const POSTGRES: &str = "postgres";
+/// The service of `[host]` for queues, sessions and caches.
+pub(crate) const REDIS: &str = "redis";
 
 impl Default for Host {
     fn default() -> Self {

@@ -10,8 +10,10 @@ use crate::databases;
 use crate::deploy::{App, code};
 use crate::image;
 use crate::journey::Journey;
+use crate::redis;
 use crate::scaffold::{KINDS, made, ready};
 use crate::support::lab;
+use crate::switch::through_a_power_cut;
 
 /// What code of a release, or of what it depends on, tries. `pids` has processes of others.
 pub(crate) const ATTACK: &str = r#"
@@ -34,6 +36,7 @@ systemctl --no-ask-password stop factory-edge 2>/dev/null && echo "open: the ser
 busctl --no-pager list >/dev/null 2>&1 && echo "open: D-Bus"
 unshare --user true 2>/dev/null && echo "open: user namespaces"
 ls /run/factory-edge >/dev/null 2>&1 && echo "open: the edge"
+ipcs -m | grep -q app-shop-s && echo "open: shared memory"
 timeout 9 bash -c 'echo >/dev/tcp/169.254.169.254/80' 2>&1 | grep -q 'No route' || echo "reaches the metadata address"
 python3 - <<'CONNECT'
 import socket
@@ -55,7 +58,7 @@ pub(crate) const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5);
 fn on_debian_12_an_application_reaches_nothing_of_others_and_a_deployment_nothing_else() {
     if ready() && lab::can_host() {
         let mut journey = Journey::new();
-        journey.factory.host.services = vec!["postgres".into()];
+        journey.factory.host.services = vec!["postgres".into(), "redis".into()];
         attacks_fail(journey);
     }
 }
@@ -81,7 +84,7 @@ fn attacks_fail(mut journey: Journey) {
         let port = if name == "site" { 8100 } else { 8102 };
         (made(&control, kind, name), name, port)
     });
-    {
+    let blog = {
         let app = |(folder, name, port): &(std::path::PathBuf, &'static str, u16)| App {
             journey: &journey,
             folder: folder.clone(),
@@ -89,6 +92,7 @@ fn attacks_fail(mut journey: Journey) {
             port: *port,
         };
         let (site, shop) = (app(&site), app(&shop));
+        fs::write(site.folder.join("public/version.json"), "{\"version\": \"1\"}\n").unwrap();
         site.build("1.0.0");
         passed(&site.install("1.0.0"));
         from_inside_an_application(&shop);
@@ -100,20 +104,21 @@ fn attacks_fail(mut journey: Journey) {
         } else {
             databases::each_application_has_its_own(&shop);
             databases::a_copy_takes_its_place(&shop);
+            redis::each_application_has_its_own(&shop);
             databases::the_backup_has_it(&shop, &pair);
         }
         let overlap = if journey.factory.host.services.is_empty() { "no" } else { "yes" };
-        image::an_image_runs_and_sees_itself_alone(&journey, &control, overlap);
-    }
+        image::an_image_runs_and_sees_itself_alone(&journey, &control, overlap)
+    };
     // After a power cut all of it serves again, with nobody logged in.
-    journey.host.cut_power().unwrap();
-    let answers = |port: u16| journey.wait_until(&format!("curl -fsS http://127.0.0.1:{port}/ >/dev/null"));
-    answers(8100);
-    answers(8102);
-    answers(8103);
+    let mut apps = vec![("site", 8100, "/version.json"), ("shop", 8102, "/"), ("shop", 8103, "/")];
+    apps.extend(blog.map(|port| ("blog", port, "/cgi-bin/version")));
+    through_a_power_cut(&mut journey, &apps);
     if !journey.factory.host.services.is_empty() {
         let app = App { journey: &journey, folder: shop.0, name: shop.1, port: shop.2 };
         assert_eq!(databases::count(&app), "9");
+        assert_eq!(redis::said(&app, "get%20mine"), "kept");
+        databases::faults_are_seen(&journey);
         databases::it_goes_and_its_data_stays(&mut journey);
     }
 }
@@ -133,6 +138,8 @@ fn from_inside_an_application(app: &App<'_>) {
     passed(&app.deploy(".factory/deploy install .factory/dist/shop-1.0.0.tar.gz 1.0.0 staging"));
     code(&app.deploy("echo SECRET=canary-of-a-setting | .factory/deploy settings staging"), 0);
     journey.inside("runuser -u deploy -- sh -c 'umask 077; echo canary-of-deploy >~/private' ; echo canary-of-data >/srv/apps/shop-staging/data/private");
+    // In the kernel's memory for all, as one that does not run in its unit has it.
+    journey.inside("cd /; runuser -u app-shop-staging -- ipcmk -M 4096 -p 0666");
     journey.inside("runuser -u deploy -- setsid sleep 4400 >/dev/null 2>&1 </dev/null &");
     journey.inside(METADATA);
     journey.inside(
@@ -150,6 +157,7 @@ fn from_inside_an_application(app: &App<'_>) {
         "reaches the process 1",
         "planted in .",
         "sudo",
+        "shared memory",
         "connects to",
     ] {
         assert!(free.contains(deed), "{deed}: {free}");

@@ -11,7 +11,7 @@ use crate::scaffold::{git, ready, run};
 use crate::support;
 
 /// A repo of this corpus, with one commit, beside the control repo.
-fn repo(control: &ControlRepo, name: &str) -> PathBuf {
+pub(crate) fn repo(control: &ControlRepo, name: &str) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/app/corpus").join(name);
     let folder = control.path().with_file_name(format!("app-{name}"));
     passed(&run(from.parent().unwrap(), "cp", &["-a", name, folder.to_str().unwrap()]));
@@ -25,13 +25,21 @@ fn repo(control: &ControlRepo, name: &str) -> PathBuf {
     folder
 }
 
-struct Adopted {
-    folder: PathBuf,
-    made: Result<Made, Error>,
+pub(crate) struct Adopted {
+    pub(crate) folder: PathBuf,
+    pub(crate) made: Result<Made, Error>,
 }
 
 fn adopt(control: &ControlRepo, name: &str, change: impl FnOnce(&mut Request<'_>)) -> Adopted {
-    let folder = repo(control, name);
+    adopt_at(control, name, repo(control, name), change)
+}
+
+pub(crate) fn adopt_at(
+    control: &ControlRepo,
+    name: &str,
+    folder: PathBuf,
+    change: impl FnOnce(&mut Request<'_>),
+) -> Adopted {
     let path = control.path();
     let named = format!("app-{name}");
     let before = git(&path, &["branch", "--list", &format!("factory/app-{named}")]);
@@ -208,17 +216,20 @@ fn a_migration_and_workers_are_tried() {
 }
 
 #[test]
-fn a_database_is_there_in_a_trial() {
+fn a_database_and_redis_are_there_in_a_trial() {
     let is_here = support::satisfied("Postgres", Path::new("/usr/lib/postgresql").is_dir());
-    if !ready() || !is_here || !support::available(&["pip3", "psql"]) {
+    if !ready() || !is_here || !support::available(&["pip3", "psql", "redis-server"]) {
         return;
     }
     let control = ControlRepo::new("defaults");
     let adopted = adopt(&control, "database", |request| request.trial = true);
     let Ok(Made::Adopted { trial, notes, .. }) = &adopted.made else { panic!("{:?}", adopted.made) };
     assert_eq!(*trial, Trial::Answered { path: "/up".into(), migrated: true, workers: Vec::new() });
-    assert!(notes.iter().any(|note| note.contains("add services = [\"postgres\"] under [host]")), "{notes:?}");
-    assert!(contract(&adopted).contains("\nservice.postgres=yes\n"));
+    for service in ["postgres", "redis"] {
+        let asks = format!("add services = [\"{service}\"] under [host]");
+        assert!(notes.iter().any(|note| note.contains(&asks)), "{notes:?}");
+        assert!(contract(&adopted).contains(&format!("\nservice.{service}=yes\n")));
+    }
 }
 
 #[test]

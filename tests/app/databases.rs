@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use factoryup::age::KeyPair;
+use factoryup::host::HostTarget;
+use factoryup::plan::Target as _;
 
 use crate::control_repo::{passed, stdout};
 use crate::deploy::{App, code};
@@ -250,6 +252,7 @@ pub(crate) fn the_backup_has_it(app: &App<'_>, pair: &KeyPair) {
     let tar = journey.host.rootfs().join("root/restore.tar");
     let words = ["-d", "-i", owner.to_str().unwrap(), "-o", tar.to_str().unwrap(), file.to_str().unwrap()];
     passed(&run(&app.folder, "age", &words));
+    assert_eq!(journey.inside("tar -tf /root/restore.tar | grep -c '^data/.redis/appendonlydir/appendonly'"), "3");
     let said = journey.inside("factory-backup restore blog </root/restore.tar");
     let copy = said.rsplit(' ').next().unwrap();
     let said = journey.inside(&format!("factory-deploy restore blog {copy}"));
@@ -258,11 +261,31 @@ pub(crate) fn the_backup_has_it(app: &App<'_>, pair: &KeyPair) {
     assert_eq!(journey.inside(&format!("{ask} -c 'select count(*) from visits'")), "8");
 }
 
+/// Postgres that was stopped, and a night without a copy, are seen from the owner's machine.
+pub(crate) fn faults_are_seen(journey: &Journey) {
+    let mut target = journey.target();
+    let changes = |target: &mut HostTarget<'_>| {
+        let plan = target.observe(&journey.watch).unwrap();
+        plan.changes.into_iter().map(|change| change.id).collect::<Vec<_>>()
+    };
+    assert_eq!(target.copies_fault(&journey.watch).unwrap(), None);
+    assert_eq!(changes(&mut target), [""; 0]);
+    journey.inside(
+        "systemctl stop 'postgresql@*' 'app-shop@redis'; ! systemctl start factory-postgres-copies 2>/dev/null",
+    );
+    assert_eq!(target.copies_fault(&journey.watch).unwrap().unwrap(), "Postgres does not answer");
+    assert_eq!(changes(&mut target), ["unit:factory-postgres.service", "unit:factory-redis.service"]);
+    journey.provision();
+    journey.inside("systemctl is-active app-shop@redis && systemctl start factory-postgres-copies");
+    assert_eq!(target.copies_fault(&journey.watch).unwrap(), None);
+}
+
 /// A host without it any more keeps the databases.
 pub(crate) fn it_goes_and_its_data_stays(journey: &mut Journey) {
     journey.factory.host.services.clear();
     journey.provision();
-    assert_eq!(journey.inside("pgrep -c postgres || true; getent group factory-postgres || true"), "0");
+    assert_eq!(journey.inside("pgrep -c 'postgres|redis' || true; getent group factory-postgres || true"), "0");
+    assert_eq!(journey.inside("ls /srv/apps/shop/data/.redis/appendonlydir | wc -l"), "3");
     assert_eq!(
         journey.inside("ls -d /var/lib/postgresql/*/factory/base | wc -l; ls /srv/apps/shop/copies/*Z-nightly.dump >/dev/null && echo kept"),
         "1\nkept"

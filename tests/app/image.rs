@@ -16,10 +16,14 @@ use crate::switch::images_switch_too;
 /// The top of what it sees.
 const SEEN: &str = "app bin dev etc proc root run srv sys tmp usr var";
 
-/// The application `blog` of a repo that has only a container file.
-pub(crate) fn an_image_runs_and_sees_itself_alone(journey: &Journey, control: &ControlRepo, overlap: &str) {
+/// The application `blog` of a repo that has only a container file; returns its port.
+pub(crate) fn an_image_runs_and_sees_itself_alone(
+    journey: &Journey,
+    control: &ControlRepo,
+    overlap: &str,
+) -> Option<u16> {
     if !support::available(&["busybox"]) {
-        return;
+        return None;
     }
     let folder = control.path().with_file_name("blog");
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/app/corpus/container");
@@ -69,6 +73,7 @@ pub(crate) fn an_image_runs_and_sees_itself_alone(journey: &Journey, control: &C
     assert!(passed(&app.deploy(".factory/deploy rollback")).contains("1.0.0 serves"));
     sees_itself_alone(&app, "1.0.0");
     images_switch_too(&app, overlap);
+    Some(port)
 }
 
 /// Installs the first release with a change.
@@ -79,7 +84,8 @@ fn changed(app: &App<'_>, version: &str, change: &str) -> Output {
 
 /// The artifact of the first release with a change, next to the checkout.
 pub(crate) fn packed(app: &App<'_>, change: &str, archive: &str) {
-    let make = "rm -rf ../x && mkdir ../x && tar -xzf .factory/dist/blog-1.0.0.tar.gz -C ../x && cd ../x";
+    let first = format!(".factory/dist/{}-1.0.0.tar.gz", app.name);
+    let make = format!("rm -rf ../x && mkdir ../x && tar -xzf {first} -C ../x && cd ../x");
     passed(&app.deploy(&format!("{make} && {change} && tar -czf {archive} .")));
 }
 

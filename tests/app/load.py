@@ -1,7 +1,7 @@
 """An open loop of requests, 100 a second, until a file appears. usage: load.py PORT STOP [PATH]
 
 Makes STOP.not-yet when it begins. Of 20 requests one takes a second and four are POST, unless there is a path; each has its own connection. Prints a line of JSON: how many were sent, what failed,
-the slowest in seconds, and how many each version answered.
+the slowest in seconds, how many each version answered, the seconds from the first that failed to the last, and how many did not fail in between.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 from collections import Counter
 
 PORT, STOP, PATH = int(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None
-failed, versions, slowest = [], Counter(), 0.0
+failed, versions, slowest, outcomes = [], Counter(), 0.0, {}
 
 
 async def ask(number):
@@ -29,7 +29,9 @@ async def ask(number):
             raise ValueError(head.partition(b"\r\n")[0].decode() or "no answer")
         # What is around it tells where a chunk ends.
         versions[json.loads(body[body.find(b"{") : body.rfind(b"}") + 1])["version"]] += 1
+        outcomes[begun] = True
     except Exception as error:
+        outcomes[begun] = False
         failed.append(f"{method} {path} at {begun - START:.2f} s: {error!r}")
     slowest = max(slowest, time.monotonic() - begun)
 
@@ -43,7 +45,11 @@ async def main():
         number += 1
         await asyncio.sleep(max(0, START + number / 100 - time.monotonic()))
     await asyncio.gather(*tasks)
-    print(json.dumps({"sent": number, "failed": failed, "slowest": round(slowest, 2), "versions": versions}))
+    lost = [begun for begun in outcomes if not outcomes[begun]] or [0.0]
+    between = sum(1 for begun in outcomes if outcomes[begun] and min(lost) < begun < max(lost))
+    print(json.dumps({
+        "sent": number, "failed": failed, "slowest": round(slowest, 2), "versions": versions, "dark": max(lost) - min(lost), "between": between
+    }))
 
 
 asyncio.run(main())

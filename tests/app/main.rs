@@ -33,6 +33,7 @@ mod ledger;
 mod lines;
 mod owner;
 mod processes;
+mod redis;
 mod restore;
 mod runbooks;
 mod scaffold;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use crate::control_repo::passed;
 use crate::deploy::{App, code};
 use crate::image::packed;
+use crate::journey::Journey;
 use crate::support::{PATIENCE, lab};
 
 /// What `load.py` prints.
@@ -19,6 +21,9 @@ pub(crate) struct Load {
     pub(crate) failed: Vec<String>,
     pub(crate) slowest: f64,
     pub(crate) versions: BTreeMap<String, usize>,
+    /// Seconds from the first request that failed to the last.
+    dark: f64,
+    between: usize,
 }
 
 /// What is done to an application while requests come, and which of the two good releases has to serve then.
@@ -227,6 +232,41 @@ pub(crate) fn under_load(app: &App<'_>, path: Option<&str>, command: &str, wante
         code(&output, wanted);
         (serde_json::from_str(&load).unwrap(), took)
     })
+}
+
+/// A power cut while requests come from outside: once the edge is up, no more fail. Each application has its port and its page.
+#[allow(clippy::print_stdout)]
+pub(crate) fn through_a_power_cut(journey: &mut Journey, apps: &[(&str, u16, &str)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, stop) = (folder.path().join("load.py"), folder.path().join("stop"));
+    fs::write(&program, include_str!("load.py")).unwrap();
+    let network = journey.host.rootfs().ancestors().nth(2).unwrap().file_name().unwrap().to_owned();
+    let network = format!("--net=/run/netns/factoryup-{}", network.to_str().unwrap());
+    let loads: Vec<_> = apps
+        .iter()
+        .map(|(_, port, path)| {
+            let mut load = Command::new("nsenter");
+            load.args([&network, "python3"]).arg(&program).arg(port.to_string()).arg(&stop).arg(path);
+            load.stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(2));
+    journey.host.cut_power().unwrap();
+    for (_, port, path) in apps {
+        journey.wait_until(&format!("curl -fsS http://127.0.0.1:{port}{path} >/dev/null"));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    fs::write(&stop, "").unwrap();
+    for (load, (name, ..)) in loads.into_iter().zip(apps) {
+        let load = load.wait_with_output().unwrap();
+        let Load { sent, failed, slowest, dark, between, .. } = serde_json::from_slice(&load.stdout).unwrap();
+        let lost = failed.len();
+        println!(
+            "{name:4} power cut: {lost} of {sent} failed within {dark:.1} s, {between} answered meanwhile, slowest {slowest:.2} s"
+        );
+        // The edge holds them for 10 s, and this machine may need longer to start all else.
+        assert!(lost > 0 && (between <= 5 || dark > 20.0), "{name}: {between} of {sent}, {:?}", &failed[..lost.min(5)]);
+    }
 }
 
 /// Each application sees its own release and data alone.

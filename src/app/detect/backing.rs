@@ -1,4 +1,4 @@
-//! Services that an application needs besides itself. The host can have Postgres; the others are named to the owner.
+//! Services that an application needs besides itself. The host can have Postgres and Redis; the others are named to the owner.
 
 use super::Facts;
 use super::source::{Said, Source, lines};
@@ -18,12 +18,20 @@ pub(super) fn postgres(facts: &mut Facts, origin: impl Into<String>) {
     facts.postgres.get_or_insert_with(|| Said::new("yes", origin));
 }
 
+/// The application asks for Redis.
+pub(super) fn redis(facts: &mut Facts, origin: impl Into<String>) {
+    facts.redis.get_or_insert_with(|| Said::new("yes", origin));
+}
+
 /// An image that is not the repo's own.
 pub(super) fn image(image: &str, origin: &str, facts: &mut Facts) {
     let name = image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let name = name.split(':').next().unwrap_or_default();
     if name.is_empty() {
         return;
+    }
+    if ["redis", "valkey"].contains(&name) {
+        return redis(facts, origin);
     }
     if !IMAGES.contains(&name) {
         return other(name, origin, facts);
@@ -43,16 +51,23 @@ pub(super) fn other(name: &str, origin: &str, facts: &mut Facts) {
     ));
 }
 
-/// The file with samples of settings: an address of Postgres in it was the owner's choice. A driver alone is a hint.
+/// The file with samples of settings: an address of a service in it was the owner's choice. A driver alone is a hint.
 pub(super) fn read(source: &Source, samples: &[&str], facts: &mut Facts) {
     for file in samples {
         for (number, line) in source.text(file).map(lines).into_iter().flatten() {
             let line = line.trim_start().trim_start_matches("export ");
-            let Some(value) = line.strip_prefix("DATABASE_URL=") else { continue };
-            if value.trim_start_matches(['"', '\'']).starts_with("postgres") {
-                postgres(facts, format!("{file}, line {number}"));
+            let Some((name, value)) = line.split_once('=') else { continue };
+            let value = value.trim_start_matches(['"', '\'']);
+            match name {
+                "DATABASE_URL" if value.starts_with("postgres") => postgres(facts, format!("{file}, line {number}")),
+                "REDIS_URL" if value.starts_with("redis") => redis(facts, format!("{file}, line {number}")),
+                _ => {}
             }
         }
+    }
+    if facts.redis.is_some() {
+        // The host gives it.
+        facts.env.retain(|said| said.value != "REDIS_URL");
     }
     if facts.postgres.is_some() {
         // The host gives it.

@@ -1,4 +1,4 @@
-//! Compose files: services of the repo's own image without a port are workers, and one of Postgres's image is a database.
+//! Compose files: services of the repo's own image without a port are workers, and one of Postgres's or Redis's image is a service of the host.
 
 use super::procfile::{is_migration, tool};
 use super::refuse::COMPOSE;

@@ -38,6 +38,7 @@ impl Facts {
                 "a database on the host, which DATABASE_URL names",
                 self.postgres.as_ref(),
             );
+            value(&mut out, "service.redis", "a Redis on the host, which REDIS_URL names", self.redis.as_ref());
             self.beside(&mut out);
         }
         out.push('\n');

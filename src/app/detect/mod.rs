@@ -102,6 +102,8 @@ pub(crate) struct Facts {
     pub(crate) workers: Vec<Worker>,
     /// Whether the host gives it a database: `yes`.
     pub(crate) postgres: Option<Said>,
+    /// Whether the host gives it a Redis: `yes`.
+    pub(crate) redis: Option<Said>,
     /// What a line that serves runs before that.
     pub(super) before: Option<Said>,
     /// The migration that files of a framework tell of.
@@ -176,7 +178,7 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         facts.health_is_a_guess = false;
         facts.port_variable = None;
         facts.env.clear();
-        (facts.migrate, facts.workers, facts.postgres) = (None, Vec::new(), None);
+        (facts.migrate, facts.workers, facts.postgres, facts.redis) = (None, Vec::new(), None, None);
     } else {
         processes::read(source, wishes, &mut facts);
         environment::read(source, stack, &mut facts);

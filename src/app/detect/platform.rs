@@ -181,10 +181,15 @@ fn yaml(file: &str, text: &str, facts: &mut Facts) {
             part.command.get_or_insert_with(|| Said::new(value, origin()));
         } else if section == "databases" && key == "engine" && value == "PG" {
             backing::postgres(facts, origin());
+        } else if section == "databases" && key == "engine" && ["REDIS", "VALKEY"].contains(&value) {
+            backing::redis(facts, origin());
         } else if key == "preDeployCommand" {
             migrate(facts, value, origin());
         } else if is_of_element && ["type", "kind"].contains(&key) {
             value.clone_into(&mut part.kind);
+            if ["redis", "keyvalue"].contains(&value) {
+                backing::redis(facts, origin());
+            }
         } else if is_of_element && key == "name" {
             value.clone_into(&mut part.name);
         } else if MOUNT.contains(&key) {
@@ -221,6 +226,7 @@ fn heroku(source: &Source, facts: &mut Facts) {
         let (name, origin) = (plan.split(':').next().unwrap_or_default(), source.place(FILE, plan));
         match name {
             "heroku-postgresql" => backing::postgres(facts, origin),
+            "heroku-redis" => backing::redis(facts, origin),
             "" => {}
             _ => backing::other(name, &origin, facts),
         }

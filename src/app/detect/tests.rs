@@ -281,10 +281,21 @@ fn a_database_that_its_owner_chose_is_asked_for() {
         assert!(found.lines().contains("\nservice.postgres=yes\n"), "{}", found.lines());
         assert!(!found.lines().contains("env=DATABASE_URL"), "{}", found.lines());
     }
+    for (file, text, origin) in [
+        ("compose.yaml", "services:\n  queue:\n    image: valkey/valkey:8\n", "line 3"),
+        ("render.yaml", "services:\n  - type: keyvalue\n    name: queue\n", "line 2"),
+        (".do/app.yaml", "databases:\n- engine: VALKEY\n  name: db\n", "line 2"),
+        ("app.json", "{\"addons\": [\"heroku-redis\"]}", "line 1"),
+        (".env.example", "REDIS_URL=redis://localhost:6379/0\n", "line 1"),
+    ] {
+        let found = read(&[(file, text), ("a.py", "os.environ[\"REDIS_URL\"]\n")]);
+        assert_eq!(said(found.redis.as_ref()), ("yes", format!("{file}, {origin}").as_str()), "{file}");
+        assert_eq!((found.postgres, found.notes), (None, Vec::new()), "{file}");
+    }
     // Another one, none, or only a driver for it.
     for (file, text, note) in [
         ("compose.yaml", "services:\n  db:\n    image: mysql:8\n", "compose.yaml, line 3 has mysql, which"),
-        ("app.json", "{\"addons\": [\"heroku-redis\"]}", "app.json, line 1 has heroku-redis, which"),
+        ("app.json", "{\"addons\": [\"cloudamqp\"]}", "app.json, line 1 has cloudamqp, which"),
         (".do/app.yaml", "databases:\n- engine: MYSQL\n", ""),
         (".env.example", "DATABASE_URL=sqlite:///x\n", ""),
         (".env.example", "DATABASE_URL=\n", ""),

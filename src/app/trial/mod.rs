@@ -8,6 +8,7 @@ mod job;
 mod postgres;
 mod probe;
 mod processes;
+mod redis;
 
 use std::fs;
 use std::io;
@@ -27,6 +28,7 @@ use crate::process;
 use job::Job;
 use postgres::Postgres;
 use probe::Probe;
+use redis::Redis;
 
 const BUILD: Duration = Duration::from_mins(15);
 const START: Duration = Duration::from_mins(1);
@@ -70,7 +72,7 @@ pub(super) fn run(
         return Ok(only(Outcome::NotTried("--no-trial was given".into())));
     }
     let no = |why: io::Error| AppError::NoTrial { dir: git.dir().to_owned(), why };
-    if let Some(tool) = missing_tool(facts).or_else(|| facts.postgres.as_ref().and_then(|_| missing_of_postgres())) {
+    if let Some(tool) = missing_tool(facts).or_else(|| missing_service(facts)) {
         return Ok(only(Outcome::NotTried(format!("{tool} is not installed"))));
     }
     say(&format!(
@@ -82,10 +84,14 @@ pub(super) fn run(
         Ok(postgres) => postgres,
         Err(why) => return Ok(only(Outcome::NotTried(why))),
     };
+    let redis = match facts.redis.as_ref().map(|_| Redis::start()).transpose() {
+        Ok(redis) => redis,
+        Err(why) => return Ok(only(Outcome::NotTried(why))),
+    };
     // Some read a file by that name.
     let environment = request.factory.environments.names.last().map_or("production", String::as_str);
     let mut settings = settings(facts, &folder.path().join("data")).map_err(no)?;
-    settings.extend(postgres.iter().flat_map(Postgres::settings));
+    settings.extend(postgres.iter().flat_map(Postgres::settings).chain(redis.iter().map(Redis::setting)));
     let place = Place { root: folder.path(), facts, environment, settings, dir: git.dir(), say };
     let shown = copy(git, head, request, edits, &folder.path().join("repo")).and_then(|()| place.build_and_start());
     // A release is read-only.
@@ -105,8 +111,11 @@ fn missing_tool(facts: &Facts) -> Option<String> {
     all.map(str::to_owned).find(|word| !installed(word))
 }
 
-fn missing_of_postgres() -> Option<String> {
-    Postgres::missing().map(|program| format!("{program}, of Postgres,"))
+/// The first program of a service that it asks for which is not here.
+fn missing_service(facts: &Facts) -> Option<String> {
+    let postgres = facts.postgres.as_ref().and_then(|_| Postgres::missing());
+    let redis = || facts.redis.as_ref().and_then(|_| Redis::missing().map(str::to_owned));
+    postgres.map(|program| format!("{program}, of Postgres,")).or_else(redis)
 }
 
 /// Tools that no build of an application brings.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Fault, ensure, shown};
 use crate::factory::fields::nearest_few;
-use crate::factory::model::POSTGRES;
+use crate::factory::model::{POSTGRES, REDIS};
 
 /// What ssh can be given as a destination: a host name, an IPv4 or IPv6 address, or an alias from `~/.ssh/config`. Never with the
 /// account or the port, which have fields of their own, and never beginning with `-`, which would be an option.
@@ -68,7 +68,8 @@ pub(crate) fn backup_to(text: &str) -> Result<(), Fault> {
 
 /// A service that a host can have for applications.
 pub(crate) fn service(text: &str) -> Result<(), Fault> {
-    ensure(text == POSTGRES, "is not a service that factoryup knows", "write `postgres`, or leave it empty")
+    let is_known = [POSTGRES, REDIS].contains(&text);
+    ensure(is_known, "is not a service that factoryup knows", "write `postgres` or `redis`, or leave it empty")
 }
 
 /// A DNS domain in lower case with at least two parts, such as a Cloudflare zone.

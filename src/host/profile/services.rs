@@ -1,7 +1,8 @@
-//! Services that applications share: Postgres, from the system's own packages. None of it is there unless `services` names it.
+//! Services for applications: Postgres and Redis, from the system's own packages. None of it is there unless `services` names it.
 
-use crate::factory::{Host, POSTGRES};
-use crate::host::resources::{DATABASES, File, Group, Packages, Resource, Then, Unit};
+use crate::factory::{Host, POSTGRES, REDIS};
+use crate::host::resources::{DATABASES, File, Group, INSTANCES, Link, Packages, Resource, Then, Unit};
+use crate::host::word::HostPath;
 
 /// The same file that the control repo has as `scripts/host/factory-postgres`.
 const PROGRAM: &str = include_str!("../../../templates/scripts/host/factory-postgres");
@@ -92,12 +93,54 @@ Persistent=yes
 WantedBy=timers.target
 ";
 
+/// factory-deploy writes a unit for each application, which runs while something wants it. This one starts those that should run and do not.
+const REDIS_TEXT: &str = "\
+# Written by factoryup.
+[Unit]
+Description=Redis for applications
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'systemctl list-units --plain --no-legend --state=inactive,failed \"app-*@redis.service\" | while read -r unit rest; do \
+systemctl start \"$$unit\"; done'
+
+[Install]
+WantedBy=multi-user.target
+";
+
+fn file(path: &str, text: &str) -> File {
+    File::system(path, text)
+}
+
+fn unit(name: &str, text: &str) -> File {
+    file(&format!("/etc/systemd/system/{name}"), text).then(Then::DaemonReload)
+}
+
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, host: &Host) {
-    if !host.services.iter().any(|name| name == POSTGRES) {
-        return;
+    let has = |service: &str| host.services.iter().any(|name| name == service);
+    if has(POSTGRES) {
+        postgres(resources);
     }
-    let file = |path: &str, text: &str| File::system(path, text);
-    let unit = |name: &str, text: &str| file(&format!("/etc/systemd/system/{name}"), text).then(Then::DaemonReload);
+    if has(REDIS) {
+        redis(resources);
+    }
+}
+
+/// The package starts an instance on a port, unless it may not.
+fn redis(resources: &mut Vec<Box<dyn Resource>>) {
+    resources.push(Box::new(Link {
+        path: HostPath::new("/etc/systemd/system/redis-server.service"),
+        target: "/dev/null".into(),
+        then: Some(Then::DaemonReload),
+        stays: None,
+    }));
+    resources.push(Box::new(Packages { purpose: "redis", names: vec!["redis-server"] }));
+    resources.push(Box::new(file(INSTANCES, REDIS_TEXT).then(Then::DaemonReload)));
+    resources.push(Box::new(Unit { name: "factory-redis.service".into() }));
+}
+
+fn postgres(resources: &mut Vec<Box<dyn Resource>>) {
     // One that has a cluster already keeps it.
     resources.push(Box::new(file("/etc/postgresql-common/createcluster.d/factory.conf", NO_MAIN)));
     resources.push(Box::new(Packages { purpose: "databases", names: vec!["postgresql"] }));
@@ -131,6 +174,9 @@ mod tests {
         assert!(at("file:/etc/postgresql-common/createcluster.d/factory.conf") < at("package:databases"));
         assert!(at("file:/etc/systemd/system/factory-postgres.service") < at("file:/etc/factory/postgres.conf"));
         assert!(SETTINGS.contains("\nlisten_addresses = ''\n"));
+        let made = ids(&["redis"]);
+        let at = |id: &str| made.iter().position(|made| made == id).unwrap();
+        assert!(at("link:/etc/systemd/system/redis-server.service") < at("package:redis"));
         let (first, last) = APPLICATIONS;
         assert!(PROGRAM.contains(&format!("\nfirst_uid={first}\nlast_uid={last}\n")));
     }

@@ -22,6 +22,10 @@ pub(super) const KIND: ResourceKind = ResourceKind {
         if name == DATABASES && before.is_none() {
             back.change.summary += ", and stop Postgres; its databases stay in /var/lib/postgresql";
         }
+        if name == INSTANCES && before.is_none() {
+            back.change.summary +=
+                ", and stop the Redis of each application; its data stays in /srv/apps/NAME/data/.redis";
+        }
         if before.is_none()
             && let Some((_, end)) = ENDS.iter().find(|(program, _)| *program == name)
         {
@@ -40,13 +44,17 @@ pub(crate) const BACKUP: &str = "/usr/local/sbin/factory-backup";
 /// The program that runs Postgres for applications.
 pub(crate) const DATABASES: &str = "/usr/local/sbin/factory-postgres";
 
+/// The service that starts the Redis of each application.
+pub(crate) const INSTANCES: &str = "/etc/systemd/system/factory-redis.service";
+
 /// The program that renews the agent's tokens.
 pub(crate) const RENEWER: &str = "/usr/local/lib/factory/factory-renew";
 
-/// Programs that a service runs, and what ends that before they go.
-const ENDS: [(&str, &str); 3] = [
+/// Files that a service is made of, and what ends it before they go.
+const ENDS: [(&str, &str); 4] = [
     (BACKUP, "systemctl stop factory-backup.service || true; systemctl reset-failed factory-backup.service || true"),
     (DATABASES, "[ ! -x /usr/local/sbin/factory-postgres ] || /usr/local/sbin/factory-postgres remove"),
+    (INSTANCES, "systemctl stop 'app-*@redis.service' || true"),
     (RENEWER, "systemctl stop factory-renew.service || true; systemctl reset-failed factory-renew.service || true"),
 ];
 

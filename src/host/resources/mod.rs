@@ -39,7 +39,7 @@ pub(crate) use audit::Audit;
 pub(crate) use authorized_key::{AuthorizedKey, fingerprint, key_parts, remove_under_guard};
 pub(crate) use clone::GitClone;
 pub(crate) use directory::Directory;
-pub(crate) use file::{BACKUP, DATABASES, DEPLOYER, File, RENEWER, Then};
+pub(crate) use file::{BACKUP, DATABASES, DEPLOYER, File, INSTANCES, RENEWER, Then};
 pub(crate) use git_include::{GitInclude, INCLUDED};
 pub(crate) use group::Group;
 pub(crate) use host_key::HostKey;

@@ -294,17 +294,18 @@ pub(super) const OWNER: &[Field] = &[
         key: "host.services",
         flag: "host-service",
         prompt: "Services for applications",
-        help: "Services that the host has for applications: postgres",
+        help: "Services that the host has for applications: postgres, redis",
         explain: "With `postgres`, the host installs Postgres from its own packages, for applications whose .factory/app.conf has \
                   `service.postgres=yes`. Each gets a database that no other application reaches. Postgres takes 25 MB of memory and more \
-                  with each connection, and 300 MB of disk.",
-        example: "postgres",
-        kind: ValueKind::List { min: 0, max: 1, commas: true },
+                  with each connection, and 300 MB of disk. With `redis`, it installs Redis: each environment of an application with \
+                  `service.redis=yes` gets an instance, which takes 5 MB of memory and more with what is in it.",
+        example: "postgres,redis",
+        kind: ValueKind::List { min: 0, max: 2, commas: true },
         default: Some(""),
         when: WITH_HOST,
         ask: Ask::IfUnknown,
         check: Some(rules::service),
-        pattern: Some("^postgres$"),
+        pattern: Some("^(?:postgres|redis)$"),
         ..Field::PLAIN
     },
 ];
