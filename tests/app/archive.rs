@@ -7,6 +7,7 @@ use crate::control_repo::{ControlRepo, passed};
 use crate::deploy::{App, code};
 use crate::journey::Journey;
 use crate::scaffold::{KINDS, made, ready, run};
+use crate::shipped;
 use crate::support::lab;
 
 #[test]
@@ -29,6 +30,8 @@ fn a_release_stays_in_its_folder_and_on_its_port() {
     the_digest_is_beside_the_release(&shop);
     a_port_has_one_application(&site, &shop);
     a_folder_has_one_application(&shop);
+    // The same host, since another one takes long to start.
+    shipped::each_stack(&journey, &control);
 }
 
 fn nothing_leads_out(app: &App<'_>) {

@@ -260,27 +260,6 @@ fn node_is_built_and_answers() {
 }
 
 #[test]
-fn rust_is_built_and_answers() {
-    if ready() && support::available(&["cargo"]) {
-        assert_eq!(answers("rust"), "/health_check");
-    }
-}
-
-#[test]
-fn go_is_built_and_answers() {
-    if ready() && support::available(&["go"]) {
-        assert_eq!(answers("go"), "/readyz");
-    }
-}
-
-#[test]
-fn html_is_a_release_as_it_is() {
-    if ready() {
-        assert_eq!(answers("html"), "/");
-    }
-}
-
-#[test]
 fn what_does_not_build_or_answer_is_not_adopted() {
     if !ready() || !support::available(&["node", "npm"]) {
         return;

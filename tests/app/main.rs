@@ -37,6 +37,7 @@ mod redis;
 mod restore;
 mod runbooks;
 mod scaffold;
+mod shipped;
 mod switch;
 mod work;
 mod world;
