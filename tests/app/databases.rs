@@ -64,7 +64,11 @@ pub(crate) fn a_host_without_one_says_what_it_lacks(app: &App<'_>) {
     let said = code(&app.install("2.0.0"), 69);
     assert!(said.contains("add services = [\"postgres\"] under [host] in factory.toml"), "{said}");
     assert_eq!(app.current(), serves);
-    app.edit(".factory/app.conf", "service.postgres=yes", "service.mysql=yes");
+    app.edit(".factory/app.conf", "service.postgres=yes", "service.redis=yes");
+    app.build("2.0.0");
+    let said = code(&app.install("2.0.0"), 69);
+    assert!(said.contains("add services = [\"redis\"] under [host] in factory.toml"), "{said}");
+    app.edit(".factory/app.conf", "service.redis=yes", "service.mysql=yes");
     app.build("2.0.0");
     assert!(code(&app.install("2.0.0"), 65).contains("a service that no host has: service.mysql"));
 }
