@@ -60,7 +60,6 @@ fn under_each(app: &App<'_>, path: Option<&str>, overlap: &str, good: &[String; 
         );
         assert!(load.sent > 50);
         assert!(load.versions.keys().all(|version| good.contains(version)), "{what}: {:?}", load.versions);
-        assert!(load.slowest < 10.0 || is_slow, "{table}");
         let said = app.get(path.unwrap_or("/"));
         assert!(said.contains(&good[serves]), "{what}: {said}");
     }
