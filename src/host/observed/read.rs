@@ -266,6 +266,8 @@ mod tests {
             ("unit", ""),
             ("unit", "Id=x.service"),
             ("unit", "LoadState=not-found"),
+            ("unit", "ActiveState:x.service=stopped"),
+            ("unit", "ActiveState:y.service=stopped"),
             ("setting", "/proc/sys/net/ipv4/tcp_rmem:4096\t131072\t6291456"),
             ("writable", "/proc/sys/net/ipv4/tcp_rmem"),
             ("sshd", "permitrootlogin no"),
@@ -288,7 +290,9 @@ mod tests {
         assert_eq!(seen.text("/etc/resolv.conf").as_deref(), Some("nameserver ::1\n\n"));
         assert!(seen.packages.contains_key("git") && !seen.packages.contains_key("jq"));
         assert_eq!(seen.units["ssh.service"].active, "active");
-        assert_eq!(seen.units["x.service"].load, "not-found");
+        let stopped = &seen.units["x.service"];
+        assert_eq!((stopped.load.as_str(), stopped.active.as_str()), ("not-found", "stopped"));
+        assert!(!seen.units.contains_key("y.service"));
         let setting = Setting { value: "4096 131072 6291456".into(), writable: true };
         assert_eq!(seen.settings["net.ipv4.tcp_rmem"], setting);
         assert_eq!(seen.sshd, [("permitrootlogin".to_owned(), "no".to_owned())]);
