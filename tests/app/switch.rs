@@ -263,7 +263,7 @@ pub(crate) fn through_a_power_cut(journey: &mut Journey, apps: &[(&str, u16, &st
         println!(
             "{name:4} power cut: {lost} of {sent} failed within {dark:.1} s, {between} answered meanwhile, slowest {slowest:.2} s"
         );
-        // The edge holds them for 10 s, and this machine may need longer to start all else.
+        // The edge holds them for 10 s, and this machine may need longer to start the applications.
         assert!(lost > 0 && (between <= 5 || dark > 20.0), "{name}: {between} of {sent}, {:?}", &failed[..lost.min(5)]);
     }
 }
