@@ -268,6 +268,7 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     }
     let (code, said) = itself(&machine, &["update", "--yes"]);
     assert!(code == 65 && said.contains(&format!("older than {newer}")), "{code}: {said}");
+    machine.run(&["--update", "--yes"]).expect(65).says(&format!("older than {newer}"));
     assert_eq!(version(&machine.program()), format!("factoryup {newer}"));
 
     let (code, said) = itself(&machine, &["uninstall", "--yes"]);
