@@ -21,7 +21,7 @@ use crate::ui::{Table, Ui, seconds};
 ///
 /// The first pipeline runs on the real GitLab Runner if the host can download it, if this machine has it, or if --files names a directory
 /// with it. Otherwise a stand-in takes the jobs and runs no script, and the report says so. Then rehearse tries what the agent may do,
-/// deploys an example application, and shows that a bad release of it is taken back.
+/// deploys an example application, and shows that a bad release of it is rolled back.
 ///
 /// With `--keep`, both stay until you confirm, or without a terminal until you press Ctrl-C. The last lines say how to log in and how to
 /// start the agent's first issue.

@@ -17,7 +17,7 @@ use crate::transport::{Session, Status};
 pub(super) const NAME: &str = "example";
 
 /// What `factory-deploy` exits with if a release is bad and the one before serves.
-const TAKEN_BACK: i32 = 76;
+const ROLLED_BACK: i32 = 76;
 
 /// The page without which a release of a site is bad.
 const PAGE: &str = "public/index.html";
@@ -36,7 +36,7 @@ pub(super) fn play(factory: &Factory, dir: &Path, session: &mut dyn Session) -> 
     git.run(&["rm", "--quiet", PAGE])?;
     let author = ["-c", "user.name=Rehearsal", "-c", "user.email=rehearsal@localhost"];
     git.run(&[&author[..], &["commit", "--quiet", "-m", "Break it"]].concat())?;
-    deploy(session, &build(&added.folder, "2")?, "2", TAKEN_BACK)?;
+    deploy(session, &build(&added.folder, "2")?, "2", ROLLED_BACK)?;
     if ask(session, &address)? == before {
         return Ok(address);
     }

@@ -289,7 +289,7 @@ impl Stage {
         watch.busy("deploying the example application, then a bad release of it");
         self.application = Some(application::play(&self.factory, &self.dir, session.as_mut())?);
         watch.busy("");
-        let result = "deployed, healthy; a bad release was taken back".to_owned();
+        let result = "deployed, healthy; a bad release was rolled back".to_owned();
         self.parts.push(part("the application", result, since.elapsed()));
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! | repo, host and GitLab, twice | the product, as `apply` |
 //! | the first pipeline | the real GitLab Runner where one is found, which `programs` looks for; otherwise a stand-in, and the report says so |
 //! | what the agent may do and what not | `agent_at_work`, over SSH |
-//! | a release, and a bad one that is taken back | `application`, over SSH |
+//! | a release, and a bad one that is rolled back | `application`, over SSH |
 //!
 //! The agent's first issue stays for you: with `--keep`, log in as the report says, and type `factory work 1`.
 

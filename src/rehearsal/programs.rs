@@ -7,7 +7,7 @@
 //! 3. GitLab's packages, if the host reaches them: `apply` then installs the program from there, as on a real host.
 //!
 //! Otherwise, the script `gitlab-runner` next to this file takes the jobs. It runs no script of theirs, and the report says so. The agent's
-//! tools are programs that do nothing, unless `--files` has them: nobody logs the agent in, and jobs install their own tools.
+//! tools are programs that do nothing, unless `--files` has them: the agent is not logged in, and jobs install their own tools.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

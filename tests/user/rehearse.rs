@@ -142,7 +142,7 @@ fn host_is_used(report: &Value, login: &str) {
     let is_real = result("GitLab Runner") != "a stand-in that takes jobs and runs no script";
     assert_eq!(left_out.is_empty(), is_real, "{report}");
     assert_eq!(result("the agent's tools"), "claude from --files; programs that do nothing for tofu, sops");
-    assert_eq!(result("the application"), "deployed, healthy; a bad release was taken back");
+    assert_eq!(result("the application"), "deployed, healthy; a bad release was rolled back");
 
     let page = on_host(login, &format!("curl -fsS {}", report["kept"]["application"].as_str().unwrap()));
     assert!(String::from_utf8_lossy(&page.stdout).contains("<title>example"), "{page:?}");
