@@ -49,10 +49,11 @@ pub fn agrees(situation: &Situation) {
     let mut compared = 0;
     for (resource, name, value) in literals(&read("modules/gitlab-project/main.tf")) {
         let there = match (resource.as_str(), name.as_str()) {
-            // An application's pipeline is elsewhere, and no evidence is taken from its merges.
-            ("gitlab_project", "ci_config_path" | "squash_commit_template") => continue,
-            // What the provider does, and no setting.
-            ("gitlab_project", "initialize_with_readme" | "archive_on_destroy")
+            // An application's pipeline is elsewhere, and no evidence is taken from its merges. The others are no settings.
+            (
+                "gitlab_project",
+                "ci_config_path" | "squash_commit_template" | "initialize_with_readme" | "archive_on_destroy",
+            )
             | ("gitlab_project_approval_rule", _) => continue,
             ("gitlab_project", "visibility_level") => project["visibility"].clone(),
             ("gitlab_project", name) => project[name].clone(),
@@ -92,8 +93,8 @@ pub fn agrees(situation: &Situation) {
     assert!(!situation.plane.log().iter().any(|request| request.path.contains("/labels")));
     let names = read("control-plane/terraform.tfvars");
     for (name, value) in [("group", &project["namespace"]["full_path"]), ("project", &project["path_with_namespace"])] {
-        let is_set =
-            |line: &str| line.split_once('=').is_some_and(|(n, v)| n.trim() == name && v.trim() == value.to_string());
+        let line = format!("{value}");
+        let is_set = |set: &str| set.split_once('=').is_some_and(|(key, set)| key.trim() == name && set.trim() == line);
         assert!(names.lines().any(is_set), "{name}: {names}");
     }
 }
