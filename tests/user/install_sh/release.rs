@@ -138,7 +138,7 @@ fn itself(machine: &Machine, args: &[&str]) -> (i32, String) {
     installed(machine, &[&["self"], args].concat())
 }
 
-/// From `curl | SHELL` to a control repo, and back to the home as it was but for what `uninstall` lists.
+/// From `curl | SHELL` to a control repo, and back to the home as it was, except for what `uninstall` lists.
 fn sets_up_and_goes_in_each_shell(machine: &Machine, download: &str) {
     let (before, state) = (machine.files(), machine.home().join(".local/state/factoryup"));
     for shell in shells() {
