@@ -9,7 +9,7 @@ use crate::git::remote::Pushed;
 use crate::gitlab::anchor;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
-use crate::gitlab::resources::protected_branch::PROPOSING;
+use crate::gitlab::resources::wanted_branch::PROPOSING;
 use crate::gitlab::roles::DEVELOPER;
 use crate::plan::Proof;
 

@@ -31,6 +31,7 @@ pub(super) mod seed;
 pub(super) mod settings;
 mod switches;
 pub(super) mod variable;
+pub(super) mod wanted_branch;
 
 use super::desired::Desired;
 use super::error::GitlabResult;

@@ -1,5 +1,5 @@
 //! The protected branches: to the default one no one pushes, Maintainers merge, no one force-pushes; with a license, code owners approve what
-//! they own. To those that factoryup [proposes](PROPOSING) from, Maintainers push.
+//! they own. To those that factoryup [proposes](super::wanted_branch::PROPOSING) from, Maintainers push.
 //!
 //! A merge request's first pipeline runs with the rights of who opens it. If the agent could push to a branch in the moment before the owner opens
 //! its merge request, the agent's pipeline would have the owner's rights; later, the owner would be asked to merge what the agent wrote.
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, grants_again, words};
+use super::wanted_branch::{Wanted, text};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::factory::Tier;
@@ -23,11 +24,11 @@ use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
-use crate::gitlab::roles::{MAINTAINER, NO_ONE};
+use crate::gitlab::roles::MAINTAINER;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Risk, Undo};
 
-const KIND: &str = "protected-branch";
+pub(super) const KIND: &str = "protected-branch";
 const RULES: &str = "/projects/:id/protected_branches";
 const RULE: &str = "/projects/:id/protected_branches/:name";
 
@@ -49,61 +50,6 @@ struct Rule {
     unprotect_access_levels: Vec<Grant>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     code_owner_approval_required: bool,
-}
-
-/// How the names of the branches begin that factoryup proposes from, as the owner or as CI, which replaces its proposals.
-pub(in crate::gitlab) const PROPOSING: &str = "factory/";
-const PROPOSALS: &str = "factory/*";
-
-/// What a rule is to say. Maintainers merge.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    name: &'a str,
-    /// Who pushes, by role.
-    push: u8,
-    force: bool,
-    /// Whether code owners approve.
-    owners: bool,
-}
-
-impl<'a> Wanted<'a> {
-    fn all(branch: &'a str, licensed: bool) -> [Self; 2] {
-        [
-            Wanted { name: branch, push: NO_ONE, force: false, owners: licensed },
-            Wanted { name: PROPOSALS, push: MAINTAINER, force: true, owners: false },
-        ]
-    }
-
-    fn of(site: &'a Site<'_>, name: &str) -> Option<Self> {
-        Self::all(&site.desired.branch, site.premium).into_iter().find(|wanted| wanted.name == name)
-    }
-
-    fn summary(&self) -> String {
-        let who = if self.push == NO_ONE { "no one pushes" } else { "Maintainers push" };
-        format!("protect {}: {who}, Maintainers merge", self.name)
-    }
-
-    fn text(&self) -> String {
-        let push = if self.push == NO_ONE { "no one" } else { "Maintainer" };
-        text(push, "Maintainer", self.force, self.owners)
-    }
-
-    fn create(&self) -> Change {
-        Change::new(format!("{KIND}:{}", self.name), Action::Create, self.summary()).with_diff(None, Some(self.text()))
-    }
-
-    fn body(&self) -> Value {
-        let mut body = json!({
-            "name": self.name,
-            "push_access_level": self.push,
-            "merge_access_level": MAINTAINER,
-            "allow_force_push": self.force,
-        });
-        if self.owners {
-            body["code_owner_approval_required"] = true.into();
-        }
-        body
-    }
 }
 
 /// Whether the rule of this branch says what the control repo's default branch has: no one pushes, Maintainers merge.
@@ -140,11 +86,6 @@ impl Rule {
             None
         }
     }
-}
-
-fn text(push: &str, merge: &str, force: bool, owners: bool) -> String {
-    let (force, owners) = (if force { "allowed" } else { "no" }, if owners { "code owners: approve\n" } else { "" });
-    format!("push: {push}\nmerge: {merge}\nforce push: {force}\n{owners}")
 }
 
 /// A name that covers the branch and is nobody's rule.
@@ -360,6 +301,7 @@ fn patch(site: &Site<'_>, rule: &Rule, wanted: &Wanted<'_>) -> GitlabResult<bool
 
 #[cfg(test)]
 mod tests {
+    use super::super::wanted_branch::PROPOSALS;
     use super::*;
 
     fn rule(name: &str, push: u8, merge: u8, force: bool) -> Rule {
