@@ -43,7 +43,7 @@ resource "gitlab_branch_protection" "default" {
   allow_force_push   = false
 }
 
-# factoryup opens merge requests from these as the owner: what is on them is nobody else's.
+# factoryup opens merge requests from these as the owner: only Maintainers push to them.
 resource "gitlab_branch_protection" "proposals" {
   project            = gitlab_project.this.id
   branch             = "factory/*"
