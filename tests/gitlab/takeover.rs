@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::situation::Situation;
 
-/// Attributes of each resource that have a value of their own, as `(resource, attribute, value)`.
+/// Attributes of each resource that have a literal value, as `(type.name, attribute, value)`.
 fn literals(text: &str) -> Vec<(String, String, Value)> {
     let (mut found, mut resource) = (Vec::new(), String::new());
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("resource \"") {
-            rest.split('"').next().unwrap().clone_into(&mut resource);
+            let words: Vec<&str> = rest.split('"').collect();
+            resource = format!("{}.{}", words[0], words[2]);
         } else if let Some((name, value)) = line.strip_prefix("  ").and_then(|line| line.split_once(" = ")) {
             let value = value.replace("%%{", "%{");
             if let (false, Ok(value)) = (name.starts_with(' '), serde_json::from_str::<Value>(&value)) {
@@ -42,13 +43,15 @@ fn role_of(level: &Value) -> Value {
 pub fn agrees(situation: &Situation) {
     let read = |path: &str| fs::read_to_string(situation.repo.join("infra").join(path)).unwrap();
     let project = situation.get("");
-    let branch = situation.get("/protected_branches/main");
+    let rules = ["main", "factory%2F%2A"].map(|name| situation.get(&format!("/protected_branches/{name}")));
     let tag = situation.get("/protected_tags/v%2A");
     let agent = situation.get(&format!("/members/{}", situation.agent()));
     let approvals = situation.get("/approvals");
     let mut compared = 0;
     for (resource, name, value) in literals(&read("modules/gitlab-project/main.tf")) {
-        let there = match (resource.as_str(), name.as_str()) {
+        let (kind, called) = resource.split_once('.').unwrap();
+        let branch = &rules[usize::from(called == "proposals")];
+        let there = match (kind, name.as_str()) {
             // An application's pipeline is elsewhere, and no evidence is taken from its merges. The others are no settings.
             (
                 "gitlab_project",
@@ -59,6 +62,7 @@ pub fn agrees(situation: &Situation) {
             ("gitlab_project", name) => project[name].clone(),
             ("gitlab_branch_protection", "push_access_level") => role(&branch["push_access_levels"]),
             ("gitlab_branch_protection", "merge_access_level") => role(&branch["merge_access_levels"]),
+            ("gitlab_branch_protection", "branch") => branch["name"].clone(),
             ("gitlab_branch_protection", name) => branch[name].clone(),
             ("gitlab_tag_protection", "tag") => tag["name"].clone(),
             ("gitlab_tag_protection", "create_access_level") => role(&tag["create_access_levels"]),
