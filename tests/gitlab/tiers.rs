@@ -233,7 +233,7 @@ fn what_names_the_owners_is_owned() {
 #[test]
 fn each_text_has_the_same_promises() {
     use factoryup::factory::{PROMISES, Tier, promises};
-    let reference = include_str!("../../docs/reference/factory-toml.md");
+    let reference = factoryup::factory::markdown();
     let Some(mut situation) = Situation::new() else { return };
     for tier in [Tier::Free, Tier::Premium] {
         if tier == Tier::Premium {
