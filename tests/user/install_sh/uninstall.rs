@@ -100,7 +100,7 @@ fn keeps_a_record_where_xdg_says() {
         let (program, profile) = (machine.program(), machine.home().join(".profile"));
         let lines: Vec<Vec<&str>> = found[0].lines().map(|line| line.split('\t').collect()).collect();
         let of_program = lines.iter().filter(|line| line[0] == "program" && line[2] == program.to_str().unwrap());
-        assert_eq!((found.len(), lines.len(), of_program.count()), (1, 4, 2), "{shell}: {found:?}");
+        assert_eq!((found.len(), lines.len(), of_program.count()), (1, 6, 2), "{shell}: {found:?}");
         let line = lines.iter().find(|line| line[0] == "line").unwrap();
         assert_eq!(line[1], profile.to_str().unwrap());
         assert_eq!(line[2], fs::read_to_string(profile).unwrap().trim_end());
