@@ -27,7 +27,11 @@ const PAGE: &str = "public/index.html";
 /// # Errors
 /// `Pending` with what the host said, if a release does not end as it should.
 pub(super) fn play(factory: &Factory, dir: &Path, session: &mut dyn Session) -> Result<String> {
-    let added = add(&Request::new(dir, factory, NAME, AppKind::Static))?;
+    // The rehearsal may be in the state directory, where no repo of the owner's belongs.
+    let place = crate::private::directory("factoryup-example-")
+        .map_err(|e| Error::new(Kind::CannotWrite, format!("cannot create a temporary directory: {e}")))?;
+    let folder = Some(place.path().join(NAME));
+    let added = add(&Request { folder, ..Request::new(dir, factory, NAME, AppKind::Static) })?;
     let port = added.ports.last().map(|(_, port)| *port).unwrap_or_default();
     let address = format!("http://127.0.0.1:{port}/");
     deploy(session, &build(&added.folder, "1")?, "1", 0)?;

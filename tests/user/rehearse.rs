@@ -96,7 +96,7 @@ fn what_it_keeps_answers_until_it_is_told_to_go() {
     let has_host = support::root() && lab::can_host();
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
-    command.args(["--json", "rehearse", "--keep", "--into"]).arg(home.path().join("made"));
+    command.args(["--json", "rehearse", "--keep"]);
     if has_host {
         let programs = home.path().join("files/usr/local/bin");
         fs::create_dir_all(&programs).unwrap();
