@@ -5,6 +5,8 @@ if [ -n "${ZSH_VERSION-}" ]; then emulate sh; fi
 # The caller may have set options, and variables that hold options of grep, gzip and tar.
 set -eu +aCf
 unset GREP_OPTIONS GZIP TAR_OPTIONS
+# Who can write the record says by which key an update is signed.
+umask go-w
 export LC_ALL=C
 
 # A release fills these in: scripts/release.
@@ -155,21 +157,21 @@ sum_of() { # NAME LIST: its checksum; nothing when LIST has none, or two that di
 signature() { # LIST
 	[ -f "$1.sig" ] || die 65 'the checksums are not signed'
 	printf 'release namespaces="factoryup" %s\n' "$key" >"$stage/signers" || die 73 "cannot write $stage/signers"
-	why=$(ssh-keygen -Y verify -f "$stage/signers" -I release -n factoryup -s "$1.sig" <"$1" 2>&1) ||
-		die 65 'the signature is not by that key' "ssh-keygen says: $(plain "$why")"
+	why=$(ssh-keygen -Y verify -f "$stage/signers" -I release -n factoryup -s "$1.sig" <"$1" 2>&1) && return
+	case $why in *'unknown option'*) die 69 'this ssh-keygen checks no signatures: OpenSSH 8.1 or newer is needed' ;; esac
+	die 65 'the signature is not by that key' "ssh-keygen says: $(plain "$why")"
 }
 
-verify() { # FILE NAME LIST
-	want=$(printf %s "${sha256:-$(sum_of "$2" "$3")}" | tr A-F a-f)
-	[ ${#want} = 64 ] || die 65 "no usable SHA-256 checksum for $2" "SHA256SUMS needs one line: HEX  $2"
+wanted() { # NAME LIST: sets $want to its checksum
+	[ -z "$signed" ] || signature "$2"
+	want=$(printf %s "${sha256:-$(sum_of "$1" "$2")}" | tr A-F a-f)
+	[ ${#want} = 64 ] || die 65 "no usable SHA-256 checksum for $1" "SHA256SUMS needs one line: HEX  $1"
+}
+
+verify() { # FILE NAME
 	got=$(sha256 <"$1") || got=unknown
 	[ "$got" = "$want" ] || die 65 "checksum of $2 does not match" "expected $want" "got      $got"
-	if [ -z "$signed" ]; then
-		say 'Checksum matches. No signature was checked.'
-		return
-	fi
-	signature "$3"
-	say 'Checksum and signature match.'
+	if [ -n "$signed" ]; then say 'Checksum and signature match.'; else say 'Checksum matches. No signature was checked.'; fi
 }
 
 compare() { # A B, each MAJOR.MINOR.PATCH: prints older, same or newer, which A is
@@ -182,12 +184,8 @@ compare() { # A B, each MAJOR.MINOR.PATCH: prints older, same or newer, which A 
 	echo same
 }
 
-latest() { # sets $version to the newest release, from its own list of checksums
+latest() { # sets $version to what is named as the newest release; the list of that release says whether it is one
 	download "$base/latest/SHA256SUMS" "$stage/latest"
-	if [ -n "$signed" ]; then
-		download "$base/latest/SHA256SUMS.sig" "$stage/latest.sig"
-		signature "$stage/latest"
-	fi
 	version=
 	while read -r _ name; do
 		case $name in factoryup-*-"$target".tar.gz) version=${name#factoryup-} version=${version%"-$target.tar.gz"} ;; esac
@@ -197,25 +195,33 @@ latest() { # sets $version to the newest release, from its own list of checksums
 	[ -n "$newer_than" ] || return 0
 	case $(compare "$version" "${newer_than%%[!0-9.]*}") in
 	same)
-		say "factoryup $newer_than is the newest release."
-		exit
+		case $newer_than in *-*) ;; *) say "factoryup $newer_than is the newest release." && exit ;; esac
 		;;
 	older) die 65 "the newest release there is $version, older than $newer_than" "if you want it: --release $version" ;;
 	esac
-	[ -z "$check" ] || { say "factoryup $version has been released. To install it: factoryup self update" && exit 2; }
 }
 
 download() { # URL FILE
 	say "Downloading $1"
-	tries=1 progress=-s
-	case $2 in */archive) [ -n "$quiet" ] || [ ! -t 2 ] || progress=-# ;; esac
+	# curl of Debian 12 counts no bytes of an answer that has no length. A block has 512 or 1024 bytes.
+	tries=1 progress=-s blocks=2000 seconds=120
+	case $2 in
+	*/archive)
+		blocks=400000 seconds=0
+		[ -n "$quiet" ] || [ ! -t 2 ] || progress=-#
+		;;
+	esac
 	# Less than 1000 bytes a second for 20 seconds is a stall. What a broken line or a stall left is continued.
-	until curl -q --proto "$protocols" --tlsv1.2 $progress -fSL --netrc-optional --retry 2 --retry-max-time 20 --connect-timeout 20 \
-		--speed-limit 1000 --speed-time 20 --max-filesize 200000000 -C - -o "$2" -- "$1"; do
+	until (
+		ulimit -f $blocks 2>/dev/null || :
+		exec curl -q --proto "$protocols" --tlsv1.2 $progress -fSL --netrc-optional --retry 2 --retry-max-time 20 \
+			--connect-timeout 20 --max-time $seconds --speed-limit 1000 --speed-time 20 --max-filesize 200000000 -C - -o "$2" -- "$1"
+	); do
 		code=$?
 		by_signal $code
 		case $code-$tries in
 		23-*) die 73 "cannot write $2" ;;
+		63-* | 153-* | 281-* | 409-*) die 69 "$1 is too long" ;; # curl, or the limit above as the shells count it
 		18-[12] | 28-[12] | 56-[12] | 92-[12]) ;;
 		33-[12]) rm -f "$2" ;; # That server cannot continue.
 		*) die 69 "cannot download $1" ;;
@@ -253,7 +259,7 @@ is_ours() { { [ -f "$dest" ] && grep -qxF "program$tab$(sha256 <"$dest")$tab$des
 modify_path() {
 	shell=${SHELL-}
 	case ${shell##*/} in
-	zsh) rc=${ZDOTDIR:-$HOME}/.zshrc ;;
+	zsh) rc=$(absolute "${ZDOTDIR:-$HOME}/.zshrc") ;;
 	bash)
 		rc=$HOME/.bashrc
 		# Terminals there start a login shell, which reads only the first of these that exists.
@@ -267,11 +273,12 @@ modify_path() {
 	sh | dash | ash | *ksh | '') rc=$HOME/.profile ;;
 	*) die 64 "installed, but PATH in ${shell##*/} is yours to change" "add $dir" ;;
 	esac
-	grep -qxF -e "$path_line" "$rc" 2>/dev/null && return
-	line=line$tab$rc$tab$path_line
-	{ rewrite "$record" "$line" "$line" && rewrite "$rc" "$path_line" "$path_line"; } ||
+	line=$rc$tab$path_line
+	if [ ! -e "$rc" ] && [ ! -h "$rc" ] || grep -qxF -e "file$tab$line" "$record"; then line=file$tab$line; else line=line$tab$line; fi
+	grep -qxF -e "$path_line" "$rc" 2>/dev/null && there=1 || there=
+	{ rewrite "$record" "$line" "$line" && { [ -n "$there" ] || rewrite "$rc" "$path_line" "$path_line"; }; } ||
 		die 73 "installed, but $rc or $record cannot be written" "add it yourself: $path_line"
-	say "Added $dir to PATH in $rc, for new shells."
+	[ -n "$there" ] || say "Added $dir to PATH in $rc, for new shells."
 }
 
 uninstall() {
@@ -292,11 +299,19 @@ uninstall() {
 	fi
 	kept=$dir kept_records=${records%/*/*}
 	while IFS=$tab read -r kind file line; do
-		[ "$kind" != folders ] || kept=$file kept_records=$line
-		if [ "$kind" = line ] && grep -qxF -e "$line" "$file" 2>/dev/null; then
-			rewrite "$file" "$line" || die 73 "cannot write $file, which still has the line: $line"
-			say "Removed the line for PATH from $file."
-		fi
+		# Nothing but such a line is removed from a file, whatever the record says.
+		case $kind-$line in
+		folders-*) kept=$file kept_records=$line ;;
+		line-*"$mark" | file-*"$mark")
+			if grep -qxF -e "$line" "$file" 2>/dev/null; then
+				rewrite "$file" "$line" || die 73 "cannot write $file, which still has the line: $line"
+				say "Removed the line for PATH from $file."
+			elif [ -s "$file" ]; then
+				say "The line for PATH in $file was changed or removed; that file stays as it is."
+			fi
+			[ "$kind" = line ] || [ -s "$file" ] || rm -f "$file"
+			;;
+		esac
 	done <"$record"
 	rm -f "$former" "$former.new" "$record" || die 73 "cannot remove $record"
 	prune "$dir" "$kept"
@@ -305,9 +320,11 @@ uninstall() {
 
 rollback() {
 	is_ours || die 65 "$dest is not as this script installed it"
-	{ [ -f "$former" ] && grep -qxF "program$tab$(sha256 <"$former")$tab$dest" "$record"; } 2>/dev/null ||
+	# The last column is its version.
+	is=$({ hex=$(sha256 <"$former") && grep -qxF "program$tab$hex$tab$dest" "$record" &&
+		grep -F "version$tab$hex$tab" "$record"; } 2>/dev/null) ||
 		die 65 'no former program is kept: the last update was none, or was taken back'
-	say "Puts back the former program, $(plain "$("$former" --version 2>/dev/null || echo 'which does not say its version')")."
+	say "Puts back factoryup $(plain "${is##*"$tab"}")."
 	[ -z "$dry_run" ] || return 0
 	ask 'Go ahead? [Y/n]' y
 	claim "$dir/.factoryup-install"
@@ -328,6 +345,8 @@ trap 'cleanup 131' QUIT
 trap 'cleanup 141' PIPE
 trap 'cleanup 143' TERM
 [ -n "${HOME-}" ] || die 64 'HOME is not set'
+# Some systems' sudo keeps HOME: root's files there would be in the way of later updates.
+[ "${SUDO_UID:-0}" = 0 ] || [ -O "$HOME/" ] || die 64 "$HOME is another user's" 'run it as that user, without sudo'
 dir=${FACTORYUP_INSTALL_DIR:-$HOME/.local/bin}
 base=${FACTORYUP_BASE_URL:-$BASE_URL}
 version=${FACTORYUP_VERSION:-$VERSION}
@@ -369,6 +388,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
+[ -z "$check" ] || [ "$update$version$from$source" = 1latest ] || die 64 '--check goes with --update, and with the newest release'
 version=${version#v}
 has sha256sum || has shasum || has openssl ||
 	die 69 'nothing is installed unchecked, and no sha256sum, shasum or openssl is here'
@@ -377,9 +397,10 @@ dir=$(absolute "$dir")
 dir=${dir%/}
 kept=$(existing "$dir")
 here=$( (cd -P -- "$kept/" && pwd -P) 2>/dev/null) || here=$kept
+case ${dir#"$kept"}/ in */../*) die 64 "$dir has .. after a folder that is not there" ;; esac
 dir=${here%/}${dir#"$kept"} kept=${here%/}
 [ -n "$dir" ] || die 64 'the folder is /'
-case $HOME${ZDOTDIR-}$dir in *[[:cntrl:]]*) die 64 'a folder has a control character in its name' ;; esac
+case $HOME${ZDOTDIR-}${XDG_STATE_HOME-}$dir in *[[:cntrl:]]*) die 64 'a folder has a control character in its name' ;; esac
 case $dir in *[\':]*) die 64 'the folder has a quote or a colon in its name' ;; esac
 dest=$dir/factoryup
 path_line="export PATH='$dir':\"\$PATH\" $mark"
@@ -405,7 +426,7 @@ if [ -n "$update" ]; then
 	is_ours || die 65 "$dest is not what this script installed" 'update it the way that you installed it'
 	# The last one counts: it is where the program came from that is there now.
 	while IFS=$tab read -r kind file line; do
-		[ "$kind" != 'source' ] || from_there=$file key=${RELEASE_KEY:-$line}
+		[ "$kind" != 'source' ] || from_there=${file#-} key=${RELEASE_KEY:-$line}
 		# A mirror could offer an older release with a known hole.
 		[ "$kind$tab$file" != "version$tab$(sha256 <"$dest")" ] || newer_than=${newer_than:-$line}
 	done <"$record"
@@ -435,10 +456,13 @@ else
 	if [ -n "$from" ]; then
 		[ -f "$from" ] || die 64 "there is no file $from"
 		archive=${from##*/} origin="from $from" list=$from.sha256
+		[ -z "$signed" ] || came_from=source$tab${base:--}$tab$key
 		[ -f "$list" ] || list=${from%/*}/SHA256SUMS
 		[ -n "$sha256" ] || [ -f "$list" ] || die 65 "no checksum for $archive" \
 			"give --sha256 HEX, or put $archive.sha256 or SHA256SUMS beside it"
 	else
+		server=${base#*://}
+		case ${server%%/*} in *@*) die 64 'the URL has a user or a password in it, which others would see' 'put them in ~/.netrc' ;; esac
 		case $base in
 		https://?*) ;;
 		http://?*) [ "$protocols" != =https ] || die 64 "$base is not https; see --allow-http" ;;
@@ -492,9 +516,11 @@ else
 		archive=factoryup-$version-$target.tar.gz base=$base/v$version
 		[ -n "$sha256" ] || download "$base/SHA256SUMS" "$stage/list"
 		[ -z "$signed" ] || download "$base/SHA256SUMS.sig" "$stage/list.sig"
-		download "$base/$archive" "$stage/archive"
 	fi
-	verify "$stage/archive" "$archive" "$stage/list"
+	wanted "$archive" "$stage/list"
+	[ -z "$check" ] || { say "factoryup $version has been released. To install it: factoryup self update" && exit 2; }
+	[ -n "$from" ] || download "$base/$archive" "$stage/archive"
+	verify "$stage/archive" "$archive"
 	unpack "$stage/archive" "$archive"
 fi
 chmod 755 "$new"
@@ -508,7 +534,7 @@ case $out in
 'factoryup '[0-9]*) [ -n "$source$from" ] || die 65 "that is $out, not $version" ;;
 *) die 65 'that program is not factoryup' ;;
 esac
-[ -e "$record" ] || fresh=$record folders=folders$tab$kept$tab$kept_records
+[ -e "$record" ] || fresh=$record folders=folders$tab${kept:-/}$tab${kept_records:-/}
 line=program$tab$(sha256 <"$new")$tab$dest
 is=version$tab$(sha256 <"$new")$tab${out#factoryup }
 { mkdir -p "$records" 2>/dev/null && rewrite "$record" "$line" "$line" && rewrite "$record" "$is" "$is" &&
@@ -524,11 +550,13 @@ stage='' fresh=''
 say "Installed $out."
 
 case $dest in *' '*) next="'$dest'" ;; *) next=$dest ;; esac
-case :$PATH: in
-*":$dir:"*)
-	found=$(command -v factoryup) || :
-	if [ "$found" = "$dest" ]; then next=factoryup; else say "But PATH finds $found first."; fi
-	;;
+found=$(command -v factoryup) || :
+# PATH may have another name of that folder.
+real=$(cd -P -- "${found%/*}/" 2>/dev/null && pwd -P) || real=
+[ "${real%/}/factoryup" != "$dest" ] || found=$dest
+case $found:$PATH: in
+"$dest":*) next=factoryup ;;
+*":$dir:"*) say "But PATH finds $found first." ;;
 *) [ -n "$modify" ] || say "To have it on PATH, see --modify-path, or type: ${path_line% "$mark"}" ;;
 esac
 [ -z "$modify" ] || modify_path

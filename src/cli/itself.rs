@@ -105,6 +105,14 @@ impl Itself {
         words.extend(yes.then(|| "--yes".to_owned()));
         let program =
             env::current_exe().map_err(|e| Error::internal(format!("cannot find the path of this program: {e}")))?;
+        // The installer takes a folder, and would look after another program there.
+        if program.file_name() != Some("factoryup".as_ref()) {
+            let message = format!(
+                "this program is {}, and the installer looks after factoryup",
+                plain(&program.display().to_string())
+            );
+            return Err(Error::new(Kind::Data, message).hint("run `factoryup self` as it was installed"));
+        }
         installer(program.parent().unwrap_or(Path::new("/")), &words)
     }
 }

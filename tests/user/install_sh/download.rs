@@ -94,7 +94,7 @@ pub(crate) fn machine(shell: &'static str) -> (Machine, String) {
 }
 
 /// Moves what lies in `dist/` to where the server has to have it.
-fn publish(machine: &Machine) {
+pub(crate) fn publish(machine: &Machine) {
     let dist = machine.path("dist");
     fs::create_dir_all(dist.join("v0.1.0")).unwrap();
     for name in [archive_name().as_str(), "SHA256SUMS", "SHA256SUMS.sig"] {

@@ -2,6 +2,7 @@
 //! `factoryup self` updates it, puts the former back and removes it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -41,6 +42,7 @@ impl Checkout {
         let folder = machine.path("checkout");
         fs::create_dir(&folder).unwrap();
         let all = [
+            ".gitignore",
             "Cargo.toml",
             "Cargo.lock",
             "CHANGELOG.md",
@@ -120,6 +122,43 @@ impl Checkout {
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(why), "{args:?}: {said}");
+    }
+
+    /// Nothing is compiled, signed or uploaded that the release did not make.
+    fn refuses_what_cannot_be_right(&self, machine: &Machine, key: &str, url: &str) {
+        self.refuses(&["ci-build"], ("CI_COMMIT_TAG", "v9.9.9"), "the tag is v9.9.9, but Cargo.toml has ");
+        self.refuses(
+            &["ci-publish"],
+            ("RELEASE_KEY", "of-type-variable"),
+            "RELEASE_KEY is not a variable of type File",
+        );
+        self.refuses(&["ci-publish"], ("RELEASE_KEY", "README.md"), "no OpenSSH private key without a passphrase");
+        self.refuses(&["publish"], ("CI_API_V4_URL", "http://gitlab"), "http://gitlab is not https");
+        self.refuses(&["publish"], ("CI_JOB_TOKEN", "job-token"), "is not signed: first finish it");
+        let dist = self.folder.join("dist");
+        let finish = ["finish", "https://localhost", key];
+        let made = ("RELEASE_DIR", dist.to_str().unwrap());
+        let files = dist.join(concat!("v", env!("CARGO_PKG_VERSION")));
+        for name in ["factoryup-evil.deb", "install.sh release.json"] {
+            fs::write(files.join(name), "").unwrap();
+            self.refuses(&finish, made, "is no part of a release");
+            fs::remove_file(files.join(name)).unwrap();
+        }
+        let bill = files.join(concat!("factoryup-", env!("CARGO_PKG_VERSION"), ".cdx.json"));
+        fs::rename(&bill, machine.path("bill")).unwrap();
+        symlink(key, &bill).unwrap();
+        self.refuses(&finish, made, "is no part of a release");
+        fs::rename(machine.path("bill"), &bill).unwrap();
+        fs::write(files.join("factoryup.rb"), "changed").unwrap();
+        self.run("scripts/release", &[&finish[..1], &[&format!("{url}/{REGISTRY}"), key]].concat());
+        fs::write(files.join("factoryup.rb"), "changed").unwrap();
+        self.refuses(&["publish"], made, "is not as it was signed");
+        fs::write(self.folder.join("new"), "").unwrap();
+        self.refuses(&["build", "any"], ("RELEASE_KEY", ""), "the work tree is not the commit");
+        self.refuses(&finish, made, "the work tree is not the commit");
+        self.run("git", &["add", "."]);
+        self.run("git", &["commit", "--quiet", "--message", "Another commit"]);
+        self.refuses(&finish, made, "is of another commit");
     }
 }
 
@@ -206,13 +245,7 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
     checkout.release(&machine, env!("CARGO_PKG_VERSION"), &first, &key, &url);
     let published = machine.path("dist").join(REGISTRY).join(concat!("v", env!("CARGO_PKG_VERSION")));
     assert_eq!(fs::read_to_string(published.join("token")).unwrap(), "job-token");
-    checkout.refuses(&["ci"], ("CI_COMMIT_TAG", "v9.9.9"), "the tag is v9.9.9, but Cargo.toml has ");
-    checkout.refuses(&["ci"], ("RELEASE_KEY", "of-type-variable"), "RELEASE_KEY is not a variable of type File");
-    checkout.refuses(&["ci"], ("RELEASE_KEY", "README.md"), "no OpenSSH private key without a passphrase");
-    checkout.refuses(&["ci"], ("CI_API_V4_URL", "http://gitlab"), "http://gitlab is not https");
-    checkout.refuses(&["publish"], ("CI_JOB_TOKEN", "job-token"), "is not signed: first finish it");
-    fs::write(checkout.folder.join("new"), "").unwrap();
-    checkout.refuses(&["build", "any"], ("RELEASE_KEY", ""), "the work tree is not the commit");
+    checkout.refuses_what_cannot_be_right(&machine, &key, &url);
     let page = || fs::read_to_string(machine.path("dist/api/v4/projects/7/releases")).unwrap();
     assert!(page().contains("- A change.") && page().contains("\"/SHA256SUMS.sig\""), "{}", page());
     let nix: Value = serde_json::from_slice(&fs::read(published.join("release.json")).unwrap()).unwrap();
@@ -256,16 +289,24 @@ fn a_release_is_made_installed_updated_put_back_and_removed() {
         assert_eq!(version(&machine.program()), format!("factoryup {there}"));
     }
 
-    // Another one's list, and an older list of ours, as somebody in between may send them.
+    // Another one's list, and an older list of ours, as a server in between may send them.
     let latest = machine.path("dist").join(REGISTRY).join("latest");
-    let held = fs::read(latest.join("SHA256SUMS")).unwrap();
-    fs::write(latest.join("SHA256SUMS"), String::from_utf8_lossy(&held).replace(&newer, "99.0.0")).unwrap();
-    let (code, said) = itself(&machine, &["update", "--yes"]);
-    assert!(code == 65 && said.contains("the signature is not by that key; nothing was installed\n"), "{code}: {said}");
-    assert!(said.contains("because: ssh-keygen says: ") && !said.contains("next:"), "{said}");
-    for name in ["SHA256SUMS", "SHA256SUMS.sig"] {
-        fs::copy(published.join(name), latest.join(name)).unwrap();
+    let forged = latest.with_file_name("v99.0.0");
+    let held = fs::read_to_string(latest.join("SHA256SUMS")).unwrap().replace(&newer, "99.0.0");
+    fs::create_dir(&forged).unwrap();
+    fs::copy(published.join("SHA256SUMS.sig"), forged.join("SHA256SUMS.sig")).unwrap();
+    for folder in [&latest, &forged] {
+        fs::write(folder.join("SHA256SUMS"), &held).unwrap();
     }
+    for what in [&["update", "--yes"][..], &["update", "--check"]] {
+        let (code, said) = itself(&machine, what);
+        assert!(
+            code == 65 && said.contains("the signature is not by that key; nothing was installed\n"),
+            "{code}: {said}"
+        );
+        assert!(said.contains("because: ssh-keygen says: ") && !said.contains("next:"), "{said}");
+    }
+    fs::copy(published.join("SHA256SUMS"), latest.join("SHA256SUMS")).unwrap();
     let (code, said) = itself(&machine, &["update", "--yes"]);
     assert!(code == 65 && said.contains(&format!("older than {newer}")), "{code}: {said}");
     machine.set("CURL_CA_BUNDLE", machine.path("public.pem"));
@@ -287,5 +328,11 @@ fn what_another_way_installed_is_left_to_it() {
         let (code, said) = itself(&machine, what);
         assert!(code == 65 && said.contains("this script"), "{what:?}: {code}: {said}");
         assert!(machine.program().exists());
+        // Under another name it would remove the one that has the name.
+        let renamed = machine.program().with_file_name("factoryup-old");
+        fs::rename(machine.program(), &renamed).unwrap();
+        let output = Command::new(&renamed).arg("self").args(what).env("HOME", machine.home()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(65) && said.contains("looks after factoryup"), "{said}");
     }
 }
