@@ -5,7 +5,7 @@
 //! <https://docs.gitlab.com/ci/pipelines/#pipeline-security-on-protected-branches>.
 
 use crate::auth::today;
-use crate::model::{ADMIN, DEVELOPER, Grant, Grantee, Member, Project, ProtectedBranch, ProtectedTag};
+use crate::model::{ADMIN, DEVELOPER, Grant, Grantee, MAINTAINER, Member, Project, ProtectedBranch, ProtectedTag};
 use crate::state::State;
 
 /// A user's rights on one project, so that questions can be asked of it without the whole state.
@@ -32,6 +32,13 @@ impl Actor {
     /// Whether the user may push to the branch. Of several matching rules the most permissive wins.
     pub(crate) fn may_push(&self, project: &Project, branch: &str) -> bool {
         self.covers_branch(project, branch, |rule| self.covered(&rule.push))
+    }
+
+    /// Whether the user may make the first branch of an empty repository: no rule of the project is asked, but who may administer it, and
+    /// the default protection of branches for Developers.
+    /// Source: `protected_ref_accessible_to?` in `app/models/protected_branch.rb`.
+    pub(crate) fn may_push_first(&self, protection: u8) -> bool {
+        self.role >= MAINTAINER || self.role >= DEVELOPER && matches!(protection, 0 | 1 | 4)
     }
 
     /// Whether the user may merge into the branch: by the right to merge, or by the right to push.

@@ -19,7 +19,7 @@ pub(crate) const REPORT: &str = "FACTORYUP_STAND_IN_REPORT";
 
 const PRE_RECEIVE: &str = r#"#!/bin/sh
 # Refuses what protected branches and tags refuse. The rules are lines of tab-separated fields:
-#   role LEVEL | default BRANCH | secrets yes | branch PATTERN MAY_PUSH MAY_FORCE | tag PATTERN MAY_CREATE
+#   role LEVEL | default BRANCH | first MAY_PUSH | secrets yes | branch PATTERN MAY_PUSH MAY_FORCE | tag PATTERN MAY_CREATE
 set -eu
 tab=$(printf '\t')
 
@@ -30,11 +30,13 @@ refuse() {
 
 role=0
 default=
+first_branch=no
 secrets=no
 while IFS=$tab read -r kind first _; do
     case $kind in
     role) role=$first ;;
     default) default=$first ;;
+    first) first_branch=$first ;;
     secrets) secrets=$first ;;
     esac
 done <"$FACTORYUP_STAND_IN_RULES"
@@ -68,6 +70,9 @@ branch() {
         [ "$matched" = yes ] || return 0
         [ "$role" -ge 40 ] || refuse 'You are not allowed to delete protected branches from this project. Only a project maintainer or owner can delete a protected branch.'
         refuse 'You can only delete protected branches using the web interface.'
+    fi
+    if [ -z "$(git for-each-ref --count=1 refs/heads)" ]; then
+        matched=yes push=$first_branch
     fi
     [ "$matched" = yes ] || return 0
     if ! is_zero "$1" && ! git merge-base --is-ancestor "$1" "$2" && [ "$force" = no ]; then
@@ -134,10 +139,11 @@ pub(crate) fn install(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What the pusher may do in a project, for the hook to read.
-pub(crate) fn rules(project: &Project, actor: &Actor) -> String {
+/// What the pusher may do in a project, for the hook to read. `protection` is the instance's default protection of branches.
+pub(crate) fn rules(project: &Project, actor: &Actor, protection: u8) -> String {
     let yes = |allowed: bool| if allowed { "yes" } else { "no" };
-    let mut text = format!("role\t{}\ndefault\t{}\n", actor.role, project.default_branch);
+    let first = yes(actor.may_push_first(protection));
+    let mut text = format!("role\t{}\ndefault\t{}\nfirst\t{first}\n", actor.role, project.default_branch);
     if project.premium.push_rule.as_ref().is_some_and(|rule| rule.get("prevent_secrets").is_some_and(|on| on == true)) {
         text.push_str("secrets\tyes\n");
     }

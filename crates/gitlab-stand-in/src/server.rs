@@ -154,7 +154,7 @@ fn git_answer(
     shared: &Shared,
     entry: &mut LoggedRequest,
 ) -> Result<Reply, Refusal> {
-    let admitted = git_http::admit(&mut shared.state(), incoming, git)?;
+    let admitted = git_http::admit(&mut shared.state(), incoming, git, &shared.settings)?;
     entry.user = Some(admitted.username.clone());
     entry.role = Some(admitted.actor.role);
     entry.route = Some("git");

@@ -35,6 +35,24 @@ fn a_developer_may_push_until_the_branch_is_protected_against_it() {
     assert!(work.push(&["origin", "HEAD:main"]).refused("not allowed to push code to protected branches"));
 }
 
+/// No rule is asked while there is no branch.
+#[test]
+fn the_first_branch_is_made_by_who_administers_the_project() {
+    let Some(plane) = Plane::start() else { return };
+    let project = plane.project("control");
+    let rule = json!({"name": "main", "push_access_level": 0, "merge_access_level": 40});
+    assert_eq!(plane.post(&format!("/projects/{project}/protected_branches"), &rule).status, 201);
+    let theirs = plane.clone("control", &plane.member(project, "agent", 30));
+    theirs.commit("README.md", "theirs\n");
+    assert!(theirs.push(&["origin", "HEAD:agent/first"]).refused("not allowed to push code to protected branches"));
+    let work = plane.clone("control", &plane.owner_token());
+    work.commit("README.md", "hello\n");
+    assert!(work.push(&["origin", "HEAD:main"]).ok());
+    work.commit("README.md", "again\n");
+    assert!(work.push(&["origin", "HEAD:main"]).refused("not allowed to push code to protected branches"));
+    assert_eq!(plane.get(&format!("/projects/{project}/protected_branches")).body.as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn history_is_rewritten_only_where_a_rule_lets_it() {
     let Some(plane) = Plane::start() else { return };

@@ -67,11 +67,12 @@ fn create(call: &mut Call<'_>) -> Outcome {
     };
     let force = call.boolean("force")?.unwrap_or(false);
     let (user, actor, project) = (call.user()?, call.actor(id)?, call.at(id)?);
-    if !actor.may_push(project, &branch) {
-        return Err(forbidden("You are not allowed to push into this branch"));
-    }
     let git = &call.settings.git;
     let empty = git.references(&project.repository, "refs/heads")?.is_empty();
+    let protection = call.settings.default_branch_protection;
+    if !(if empty { actor.may_push_first(protection) } else { actor.may_push(project, &branch) }) {
+        return Err(forbidden("You are not allowed to push into this branch"));
+    }
     let old = git.branch(&project.repository, &branch);
     let start = call.text("start_sha").or_else(|| call.text("start_branch"));
     let parent = match (&old, start) {
