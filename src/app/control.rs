@@ -107,7 +107,7 @@ impl Control {
         let branch = format!("{BRANCHES}{name}");
         let section = &request.factory.factory;
         let message = format!(
-            "Add the application {name}\n\nMerging this makes its project in GitLab and takes its ports.\n\nMade by factoryup {}.\n",
+            "Add the application {name}\n\nMerging this takes its ports. `apply:control-plane` then makes its project in GitLab.\n\nMade by factoryup {}.\n",
             env!("CARGO_PKG_VERSION")
         );
         self.git.commit(&NewCommit {

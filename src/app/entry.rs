@@ -23,7 +23,7 @@ pub(super) struct AppEntry {
     /// The branch that its releases are made from, if it is not the factory's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) default_branch: Option<String>,
-    /// Whether its history was not pushed yet, so that its project is not protected.
+    /// Whether the agent is kept out of its project: it is not to push before the owner has pushed the history.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) first_push: bool,
     /// Where its releases go.
@@ -102,13 +102,6 @@ impl AppEntry {
         format!("{json}\n")
     }
 
-    /// A text of `file` without its line `first_push`: the line alone goes, where that leaves a sound file.
-    pub(super) fn without_first_push(&self, file: &str, text: &str) -> String {
-        let wanted = Self { first_push: false, ..self.clone() };
-        let kept: String = text.split_inclusive('\n').filter(|line| !line.contains("\"first_push\"")).collect();
-        if Self::parse(file, kept.as_bytes()).is_ok_and(|entry| entry == wanted) { kept } else { wanted.to_text() }
-    }
-
     /// Environment and port, in this order of environments.
     pub(super) fn ports(&self, order: &[String]) -> Vec<(String, u16)> {
         order.iter().filter_map(|name| Some((name.clone(), self.environments.get(name)?.port))).collect()
@@ -129,24 +122,6 @@ pub(super) fn tier(name: &str, last: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_of_the_first_push_goes_and_nothing_else_changes() {
-        let without = |text: &str| {
-            let entry = AppEntry::parse("shop.json", text.as_bytes()).unwrap();
-            assert!(entry.first_push);
-            let kept = entry.without_first_push("shop.json", text);
-            assert_eq!(AppEntry::parse("shop.json", kept.as_bytes()).unwrap(), AppEntry { first_push: false, ..entry });
-            kept
-        };
-        let place = r#""environments": {"live":  {"tier": "production", "port": 8100, "public": false}}"#;
-        let text = |before: &str, after: &str| format!("{{\n{before}    {place}{after}\n}}\n");
-        assert_eq!(without(&text("  \"first_push\" : true,\n", "")), text("", ""));
-        // As the last key it leaves a comma, and on the line of another it takes that along.
-        for hard in [text("", ",\n  \"first_push\": true"), text("", ", \"first_push\": true")] {
-            assert!(without(&hard).contains("\"port\": 8100"));
-        }
-    }
 
     #[test]
     fn an_entry_brings_no_line_of_its_own_into_a_pipeline() {

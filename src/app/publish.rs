@@ -23,8 +23,6 @@ type Refs = BTreeMap<String, String>;
 #[derive(Clone, Debug)]
 pub(crate) struct Registered {
     entry: AppEntry,
-    file: String,
-    text: String,
     default: String,
 }
 
@@ -34,11 +32,10 @@ impl Registered {
     /// # Errors
     /// `Data` if it is not an entry.
     pub(crate) fn read(file: &str, text: &str, default: &str) -> Result<Self> {
-        let entry = AppEntry::parse(file, text.as_bytes())?;
-        Ok(Self { entry, file: file.to_owned(), text: text.to_owned(), default: default.to_owned() })
+        Ok(Self { entry: AppEntry::parse(file, text.as_bytes())?, default: default.to_owned() })
     }
 
-    /// Whether the project waits for the history, without protection.
+    /// Whether the agent is kept out until the history is there.
     pub(crate) fn awaits_history(&self) -> bool {
         self.entry.first_push
     }
@@ -46,11 +43,6 @@ impl Registered {
     /// The branch that its releases are made from.
     pub(crate) fn branch(&self) -> &str {
         self.entry.default_branch.as_deref().unwrap_or(&self.default)
-    }
-
-    /// The entry's text for a project that has its history.
-    pub(crate) fn protected(&self) -> String {
-        self.entry.without_first_push(&self.file, &self.text)
     }
 
     /// The port of an environment.
@@ -94,15 +86,19 @@ pub(crate) struct Source {
     git: Git,
     /// Branches and tags, without the branch that adds the contract.
     pub(crate) refs: Refs,
-    /// Whether there is that branch.
-    pub(crate) has_adoption: bool,
+    /// That branch's commit.
+    pub(crate) adoption: Option<String>,
+    /// Whether the default branch has the contract.
+    has_contract: bool,
 }
 
 /// How the project's branches and tags differ from those here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Compared {
     /// These are to be pushed, the default branch first: GitLab takes the first branch for that.
-    pub(crate) lacks: Vec<String>,
+    pub(crate) lacks: Vec<(String, String)>,
+    /// Whether GitLab then has the contract on the default branch.
+    pub(crate) brings_contract: bool,
     /// These have commits that are not in this repo.
     pub(crate) unknown: Vec<String>,
     /// These are others here, and a push would have to be forced.
@@ -137,12 +133,14 @@ impl Source {
         let listing = String::from_utf8_lossy(&listing).into_owned();
         let all = listing.lines().filter_map(|line| line.split_once(' '));
         let mut refs: Refs = all.map(|(oid, name)| (name.to_owned(), oid.to_owned())).collect();
-        let has_adoption = refs.remove(&adoption).is_some();
-        if !refs.contains_key(&format!("refs/heads/{branch}")) {
+        let adoption = refs.remove(&adoption);
+        let default = format!("refs/heads/{branch}");
+        if !refs.contains_key(&default) {
             let why = format!("it has no branch {branch}, which the application's entry names as default_branch");
             return Err(not(why, format!("create it, or change infra/apps/{name}.json by merge request")).into());
         }
-        Ok(Self { git, refs, has_adoption })
+        let has_contract = contract(&git, &default)?.is_some();
+        Ok(Self { git, refs, adoption, has_contract })
     }
 
     /// The folder.
@@ -182,10 +180,22 @@ impl Source {
             Some(oid) => oid == here || compared.unknown.contains(name) || within(here, oid),
             None => false,
         };
-        let lacks = self.refs.iter().filter(|(name, here)| !is_there(name, here));
-        let mut lacks: Vec<String> = lacks.map(|(name, _)| name.clone()).collect();
         let first = format!("refs/heads/{branch}");
-        lacks.sort_by_key(|name| *name != first);
+        let mut lacks: Vec<(String, String)> = self
+            .refs
+            .iter()
+            .filter(|(name, here)| !is_there(name, here))
+            .map(|(name, oid)| (name.clone(), oid.clone()))
+            .collect();
+        lacks.sort_by_key(|(name, _)| *name != first);
+        // No one pushes to the default branch once it is there, so the commit that adds the contract comes with the history.
+        if let Some((_, tip)) = lacks.first_mut().filter(|(name, _)| *name == first && !there.contains_key(name)) {
+            compared.brings_contract = self.has_contract;
+            if let Some(adoption) = self.adoption.as_ref().filter(|oid| !self.has_contract && within(tip, oid)) {
+                compared.brings_contract = true;
+                adoption.clone_into(tip);
+            }
+        }
         Compared { lacks, ..compared }
     }
 

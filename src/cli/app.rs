@@ -99,16 +99,16 @@ struct Add {
 
 /// Publish an application to GitLab and the host, step by step
 ///
-/// Run it again and again until it says that all is there. Each run reads GitLab, the application's repo and the control repo, makes every
-/// step that can be made now, and ends with what only you can do: merge a request, start a job. What you did by hand counts, and a run
-/// that was interrupted is continued by the next one.
+/// Each run reads GitLab, the application's repo and the control repo, and makes every step that can be made now. What you did by hand
+/// counts, and a run that was interrupted is continued by the next one.
 ///
-/// The steps: the merge request that registers the application; after the merge and its `apply:control-plane`, the history as it is, never
-/// by force; the merge request that protects the project; for an adopted repo, the merge request that adds .factory/; the runners, each
-/// created and started on the host; the first pipeline.
+/// The steps: the merge request that registers the application, which you merge; `apply:control-plane`, which makes its project; the
+/// history as it is, never by force, with the commit that adds .factory/ to an adopted repo on top; the runners, each created and started
+/// on the host; the first pipeline, and with it the first release.
 ///
-/// On a terminal, publish shows the plan of `apply:control-plane` and offers to start the job. With --yes or without a terminal it does not
-/// start that job.
+/// On a terminal, publish waits for the merge and the pipelines, and offers to start the jobs that only you may start: `apply:control-plane`,
+/// after it has shown the plan, and the first release in production. With --yes or without a terminal it starts no such job, and ends with
+/// what is left for you.
 ///
 /// Exit codes: 0 all is there; 2 the pipeline or a job failed; 64 there is no such application; 65 the project has another history; 73
 /// the application's repo would lose something; 75 it waits for what it names; 77 GitLab or the host does not permit a step.
@@ -123,7 +123,7 @@ struct Publish {
     #[arg(long, value_name = "DIR", value_parser = super::path())]
     path: Option<PathBuf>,
 
-    /// Make the steps without confirmation; does not start apply:control-plane
+    /// Make the steps without confirmation; waits for nothing, and starts no job that only you may start
     #[arg(long, short)]
     yes: bool,
 

@@ -2,6 +2,8 @@
 //!
 //! Sources: <https://docs.gitlab.com/api/pipelines/>, <https://docs.gitlab.com/api/jobs/>, <https://docs.gitlab.com/api/lint/>.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 
 use super::GitlabTarget;
@@ -199,6 +201,12 @@ pub(super) fn whole(owner: &Client, project: u64, id: u64) -> GitlabResult<Pipel
     Ok(Pipeline { id: one.id, status, url, commit, faults, jobs })
 }
 
+/// The last lines of a job's log, as they may be shown.
+pub(super) fn log(owner: &Client, project: &dyn Display, job: &Job) -> GitlabResult<String> {
+    let call = Call::get("/projects/:id/jobs/:job_id/trace", &[project, &job.id]);
+    owner.text(&call).map(|log| tail(&log))
+}
+
 /// The end of a log as a terminal would leave it: without what colors it, redraws a line, or marks a section.
 fn tail(log: &str) -> String {
     let shown = |line: &str| {
@@ -247,8 +255,7 @@ impl GitlabTarget {
     /// # Errors
     /// Of the call.
     pub fn log_of(&self, job: &Job) -> Result<String> {
-        let call = Call::get("/projects/:id/jobs/:job_id/trace", &[&self.desired.path(), &job.id]);
-        self.owner.text(&call).map(|log| tail(&log)).map_err(Error::from)
+        log(&self.owner, &self.desired.path(), job).map_err(Error::from)
     }
 
     /// Those of `jobs` that no runner takes which GitLab shows as online; none as long as a runner that could is hidden.

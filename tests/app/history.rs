@@ -29,7 +29,7 @@ fn the_entry_is_sound_with_and_without_the_first_push() {
     let entry: Value = serde_json::from_str(&git(&path, &["show", "factory/app-shop:infra/apps/shop.json"])).unwrap();
     assert_eq!((&entry["default_branch"], &entry["first_push"]), (&Value::from("trunk"), &Value::from(true)));
 
-    // The project is protected once the line is gone, and the data is sound with and without it.
+    // The agent becomes a member once the line is gone, and the data is sound with and without it.
     git(&path, &["merge", "-q", "--ff-only", "factory/app-shop"]);
     passed(&control.run(&["scripts/check", "data"]));
     control.edit("infra/apps/shop.json", "  \"first_push\": true,\n", "");

@@ -80,7 +80,7 @@ fn terraform(situation: &Situation) {
 }
 
 #[test]
-fn an_application_is_there_after_two_merges_and_two_applies() {
+fn an_application_is_there_after_one_merge_and_one_apply() {
     let Some(situation) = with_app(&["--kind", "http"]) else { return };
     let folder = app(&situation);
     own(&folder, &["branch", "side"]);
@@ -108,14 +108,6 @@ fn an_application_is_there_after_two_merges_and_two_applies() {
     assert_eq!(situation.writes(), ["PUT /projects/:id/merge_requests/:merge_request_iid/merge 200"]);
 
     terraform(&situation);
-    let said = situation.run(&PUBLISH, 75);
-    assert!(said.contains("push 2 branches and 1 tag, as they are here"), "{said}");
-    assert!(said.contains("waits until you merge !2 of the control repo"), "{said}");
-    assert_eq!(refs(&at_gitlab(&situation)), before);
-    assert_eq!(open(&situation, "control"), [("factory/protect-shop".to_owned(), 2)]);
-    situation.plane.stand_in.clear_log();
-    situation.run(&PUBLISH, 75);
-    assert_eq!(situation.writes(), Vec::<String>::new());
     own(
         &situation.repo,
         &[
@@ -127,29 +119,27 @@ fn an_application_is_there_after_two_merges_and_two_applies() {
         ],
     );
     let shown = card(&situation, &["status"], 2);
-    is(
-        &parts(&shown),
-        "app",
-        "attention",
-        "shop: its project waits for the history, or for the merge that protects it",
-    );
+    is(&parts(&shown), "app", "attention", "shop: its project waits for the history");
     assert!(steps(&shown).iter().any(|step| step.ends_with("=> factoryup app publish shop")), "{shown}");
-    merge(&situation, "control");
-    let entry = situation.get("/repository/files/infra%2Fapps%2Fshop.json/raw?ref=main").to_string();
-    assert!(!entry.contains("first_push") && entry.contains("8100"), "{entry}");
-
+    // A project that is not protected gets no history.
+    let protection = "/projects/factory%2Fshop/protected_branches/main";
+    assert_eq!(situation.plane.delete(protection).status, 204);
     let said = situation.run(&PUBLISH, 75);
-    assert!(said.contains("apply:control-plane, which protects the project"), "{said}");
+    assert!(said.contains("which protects the project") && said.contains("factoryup upgrade"), "{said}");
+    assert_eq!(refs(&at_gitlab(&situation)), "");
     terraform(&situation);
     situation.plane.stand_in.clear_log();
     let shown = card(&situation, &PUBLISH, 0);
-    assert_eq!(situation.writes(), Vec::<String>::new());
+    assert_eq!(refs(&at_gitlab(&situation)), before);
     let all = parts(&shown);
     is(&all, "project", "ok", "shop, number ");
     is(&all, "history", "ok", "main is protected");
     is(&all, "address", "ok", "127.0.0.1:8100");
     is(&all, "agent", "attention", "no account with the role Developer");
     assert!(steps(&shown).iter().any(|step| step.contains("start-runners.md")), "{shown}");
+    situation.plane.stand_in.clear_log();
+    situation.run(&PUBLISH, 0);
+    assert!(situation.writes().iter().all(|write| write == "POST git 200"), "{:?}", situation.writes());
     is_known(&situation);
     let shown = card(&situation, &["status"], 2);
     is(&parts(&shown), "apps", "ok", "shop");
@@ -159,10 +149,7 @@ fn an_application_is_there_after_two_merges_and_two_applies() {
     assert_eq!((refs(&situation.repo), refs(&folder)), (control, before));
     assert_eq!(own(&situation.repo, &["status", "--porcelain"]), "");
     let log = fs::read_to_string(situation.directory().join("xdg/factoryup/acme/evidence/log.jsonl")).unwrap();
-    assert!(
-        log.contains(r#""application":"shop","changes":["push:history","merge-request:factory/protect-shop"]"#),
-        "{log}"
-    );
+    assert!(log.contains(r#""application":"shop","changes":["push:history"]"#), "{log}");
 }
 
 /// Runs it and kills it at this step, until it ends by itself.
@@ -185,7 +172,7 @@ fn killed_at_each(situation: &Situation, step: &str, code: i32) -> usize {
 
 #[test]
 fn a_run_that_is_cut_after_any_step_is_continued_and_does_nothing_twice() {
-    for (step, cuts) in [("publish-push", [1, 3, 1]), ("publish-edit", [0, 1, 0]), ("publish-step", [1, 2, 1])] {
+    for (step, cuts) in [("publish-push", [1, 3]), ("publish-step", [1, 1])] {
         let Some(situation) = Situation::new() else { return };
         situation.run(&["apply", "--yes", "--no-wait"], 0);
         let folder = app(&situation);
@@ -214,30 +201,53 @@ fn a_run_that_is_cut_after_any_step_is_continued_and_does_nothing_twice() {
         assert!(Command::new("sh").args(["-c", &feed]).current_dir(&folder).status().unwrap().success());
         let path = folder.display().to_string();
         situation.run(&["app", "add", "shop", "--adopt", &path, "--no-trial"], 0);
-        let control = situation.plane.stand_in.repository("factory/control").unwrap();
         let adopt = own(&folder, &["rev-parse", "factory/adopt"]);
 
         assert_eq!(killed_at_each(&situation, step, 75), cuts[0], "{step}");
         assert_eq!(open(&situation, "control"), [("factory/app-shop".to_owned(), 1)]);
         merge(&situation, "control");
         terraform(&situation);
-        assert_eq!(killed_at_each(&situation, step, 75), cuts[1], "{step}");
-        assert_eq!(open(&situation, "control"), [("factory/protect-shop".to_owned(), 2)]);
-        let without = |refs: String| refs.lines().filter(|l| !l.contains("factory/adopt")).map(str::to_owned).collect();
-        let (here, there): (Vec<String>, Vec<String>) = (without(refs(&folder)), without(refs(&at_gitlab(&situation))));
-        assert_eq!((&there, there.len()), (&here, 254));
-        let count = own(&control, &["rev-list", "--count", "main..factory/protect-shop"]);
-        assert_eq!(count, "1", "{step}");
-        merge(&situation, "control");
-        terraform(&situation);
-        assert_eq!(killed_at_each(&situation, step, 75), cuts[2], "{step}");
-        assert_eq!(open(&situation, "shop"), [("factory/adopt".to_owned(), 1)]);
-        assert_eq!(own(&at_gitlab(&situation), &["rev-parse", "factory/adopt"]), adopt);
-        merge(&situation, "shop");
+        assert_eq!(killed_at_each(&situation, step, 0), cuts[1], "{step}");
+        let shop = at_gitlab(&situation);
+        let others = |refs: String| -> Vec<String> {
+            refs.lines().filter(|l| !l.ends_with("/trunk") && !l.ends_with("/adopt")).map(str::to_owned).collect()
+        };
+        let (here, there) = (others(refs(&folder)), others(refs(&shop)));
+        assert_eq!((&there, there.len()), (&here, 253));
+        // The contract came on top of the history, without another merge.
+        assert_eq!(
+            own(&shop, &["rev-parse", "trunk", "trunk~1"]),
+            adopt + "\n" + &own(&folder, &["rev-parse", "trunk"])
+        );
+        assert_eq!((open(&situation, "control"), open(&situation, "shop")), (Vec::new(), Vec::new()));
+        assert_eq!(own(&shop, &["for-each-ref", "--format=%(refname)", "refs/heads/factory"]), "");
         situation.plane.stand_in.clear_log();
         situation.run(&PUBLISH, 0);
-        assert_eq!(situation.writes(), Vec::<String>::new());
+        assert!(situation.writes().iter().all(|write| write == "POST git 200"), "{:?}", situation.writes());
     }
+}
+
+/// A branch of the adoption that the default branch went past cannot come with it: it is merged in GitLab.
+#[test]
+fn an_adoption_that_is_not_on_top_of_the_history_is_a_merge_request() {
+    let Some(situation) = Situation::new() else { return };
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
+    let folder = app(&situation);
+    fs::create_dir(&folder).unwrap();
+    own(&folder, &["init", "-q", "-b", "main"]);
+    fs::write(folder.join("index.html"), "<h1>Shop</h1>\n").unwrap();
+    own(&folder, &["add", "."]);
+    own(&folder, &["commit", "-qm", "One"]);
+    let path = folder.display().to_string();
+    situation.run(&["app", "add", "shop", "--adopt", &path, "--no-trial"], 0);
+    own(&folder, &["commit", "-q", "--allow-empty", "-m", "Two"]);
+    situation.run(&PUBLISH, 75);
+    merge(&situation, "control");
+    terraform(&situation);
+    let said = situation.run(&PUBLISH, 75);
+    assert!(said.contains("waits until you merge !1 of shop"), "{said}");
+    assert_eq!(open(&situation, "shop"), [("factory/adopt".to_owned(), 1)]);
+    assert_eq!(own(&at_gitlab(&situation), &["rev-parse", "main"]), own(&folder, &["rev-parse", "main"]));
 }
 
 #[test]
@@ -295,9 +305,9 @@ fn what_is_not_this_applications_history_is_never_pushed_over() {
     refused(65, "nothing is pushed by force");
     own(&folder, &["reset", "-q", "--hard", "HEAD~1"]);
     own(&folder, &["merge", "-q", "--ff-only", "FETCH_HEAD"]);
-    // What a person pushed counts.
-    let said = situation.run(&PUBLISH, 75);
-    assert!(!said.contains("as they are here") && said.contains("waits until you merge !2"), "{said}");
+    // What a person pushed counts, and its pipeline: the stand-in finds no job in it, as it does not read other projects' components.
+    let said = situation.run(&PUBLISH, 2);
+    assert!(!said.contains("as they are here") && said.contains("history    pushed"), "{said}");
 }
 
 fn which(program: &str) -> Option<PathBuf> {
@@ -330,10 +340,7 @@ fn the_owner_starts_the_apply_on_a_terminal_and_only_there() {
         let token = situation.directory().join(format!("xdg/factoryup/acme/runner-{name}-token"));
         Runner::new(&situation.plane.url(), fs::read_to_string(token).unwrap().trim()).keep_playing(Arc::clone(&script))
     });
-    merge_as_it_is(&situation);
     let plays = || situation.writes().into_iter().filter(|write| write.contains("/play")).count();
-    support::wait_until("the plan", || situation.run(&PUBLISH, 75).contains("waits until you start the job"));
-    assert_eq!(plays(), 0, "--yes starts nothing");
     let terminal = || {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_factoryup"));
         command.args(["-C", situation.repo.to_str().unwrap(), "app", "publish", "shop"]);
@@ -345,10 +352,15 @@ fn the_owner_starts_the_apply_on_a_terminal_and_only_there() {
         command.env("FACTORYUP_GITLAB_TOKEN", situation.plane.stand_in.owner_token());
         Pty::start(command, 120)
     };
+    // It waits for the merge, and for the plan.
     let mut pty = terminal();
+    pty.expect("review and merge !1, which registers the application");
+    merge_as_it_is(&situation);
     pty.expect("Plan: 1 to add").expect("Start the job apply:control-plane of pipeline").send("n");
     let (code, said) = pty.end();
     assert_eq!((code, plays()), (75, 0), "{said}");
+    assert!(situation.run(&PUBLISH, 75).contains("waits until you start the job"));
+    assert_eq!(plays(), 0, "--yes starts nothing");
     let mut pty = terminal();
     pty.expect("Start the job apply:control-plane of pipeline").send("y");
     let (code, said) = pty.end();
@@ -357,9 +369,9 @@ fn the_owner_starts_the_apply_on_a_terminal_and_only_there() {
     assert!(said.contains("passed, and GitLab does not show it"), "{said}");
     terraform(&situation);
     let mut pty = terminal();
-    pty.expect("push 1 branch, as they are here").expect("Apply these 2 changes to").send("y");
+    pty.expect("push 1 branch, as they are here").expect("Apply this change to").send("y");
     let (code, said) = pty.end();
-    assert!(code == 75 && said.contains("merge !2 of the control repo"), "{code} {said}");
+    assert!(code == 0 && said.contains("All of shop is there."), "{code} {said}");
     is_known(&situation);
 }
 

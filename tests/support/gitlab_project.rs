@@ -27,9 +27,6 @@ pub fn apply(plane: &Plane, control: &str, name: &str) {
         let tags = json!({ "name": "v*", "create_access_level": 40 });
         assert_eq!(plane.post(&format!("{project}/protected_tags"), &tags).status, 201);
     }
-    if entry.get("first_push") == Some(&Value::Bool(true)) {
-        return;
-    }
     let rules = format!("{project}/protected_branches");
     plane.delete(&format!("{rules}/{branch}"));
     let rule = json!({ "name": branch, "push_access_level": 0, "merge_access_level": 40, "allow_force_push": false });

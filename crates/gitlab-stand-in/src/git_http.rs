@@ -59,7 +59,12 @@ pub(crate) struct Admitted {
 }
 
 /// Checks who asks and what they may do. The refusals are GitLab's.
-pub(crate) fn admit(state: &mut State, incoming: &Incoming, request: &GitRequest, settings: &Settings) -> Result<Admitted, Refusal> {
+pub(crate) fn admit(
+    state: &mut State,
+    incoming: &Incoming,
+    request: &GitRequest,
+    settings: &Settings,
+) -> Result<Admitted, Refusal> {
     let token = authenticate(state, incoming)?;
     let missing = "The project you were looking for could not be found or you don't have permission to view it.";
     let not_found = || Refusal::new(Reply::text(404, missing));

@@ -13,8 +13,6 @@
 
 mod runners;
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 use serde_json::json;
 
@@ -78,21 +76,17 @@ pub struct RootJobs {
     pub others: Vec<String>,
 }
 
-/// A file or folder of a commit.
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Leaf {
-    path: String,
-    id: String,
-    mode: String,
-    r#type: String,
-}
-
 #[derive(Deserialize)]
 struct Listed {
     id: u64,
     sha: String,
     #[serde(default)]
     source: String,
+}
+
+#[derive(Deserialize)]
+struct Begun {
+    status: String,
 }
 
 #[derive(Deserialize)]
@@ -121,14 +115,13 @@ impl Application<'_> {
         format!("infra/apps/{}.json", self.name)
     }
 
-    /// The newest commit of the control repo's default branch, and the entry in it.
+    /// Its entry on the control repo's default branch.
     ///
     /// # Errors
     /// Of the calls; `Data` if the file is no text.
-    pub fn entry(&self) -> Result<Option<(String, String)>> {
+    pub fn entry(&self) -> Result<Option<String>> {
         let Some(head) = self.gitlab.head(self.control)? else { return Ok(None) };
-        let commit = head.commit.id;
-        Ok(self.file(self.control, &commit, &self.entry_path())?.map(|text| (commit, text)))
+        self.file(self.control, &head.commit.id, &self.entry_path())
     }
 
     /// A file of a project, if it is there.
@@ -161,21 +154,6 @@ impl Application<'_> {
         Ok(self.gitlab.owner.find::<seed::Branch>(&call)?.map(|found| found.commit.id))
     }
 
-    /// Whether a branch of the control repo has this text of the entry, and no other difference from the commit.
-    ///
-    /// # Errors
-    /// Of the calls.
-    pub fn changes_only_entry(&self, commit: &str, branch: &str, text: &str) -> Result<bool> {
-        let Some(head) = self.branch_head(self.control, branch)? else { return Ok(false) };
-        let others = |reference: &str| -> Result<BTreeSet<Leaf>> {
-            let call = Call::get("/projects/:id/repository/tree", &[&self.control]);
-            let all: Vec<Leaf> = self.gitlab.owner.list(&call.query("ref", reference).query("recursive", "true"))?;
-            Ok(all.into_iter().filter(|leaf| leaf.r#type != "tree" && leaf.path != self.entry_path()).collect())
-        };
-        Ok(self.file(self.control, &head, &self.entry_path())?.is_some_and(|there| there == text)
-            && others(&head)? == others(commit)?)
-    }
-
     /// Opens a merge request.
     ///
     /// # Errors
@@ -187,18 +165,6 @@ impl Application<'_> {
         });
         let call = Call::post("/projects/:id/merge_requests", &[&project]);
         Ok(self.gitlab.owner.write::<MergeRequest>(&call, &body)?.cleaned())
-    }
-
-    /// Commits this text of its entry to a new branch of the control repo, on `start`.
-    ///
-    /// # Errors
-    /// Of the call.
-    pub fn edit(&self, branch: &str, start: &str, text: &str, message: &str) -> Result<()> {
-        let body = json!({
-            "branch": branch, "start_sha": start, "commit_message": message,
-            "actions": [{ "action": "update", "file_path": self.entry_path(), "content": text }],
-        });
-        Ok(self.gitlab.owner.send(&Call::post("/projects/:id/repository/commits", &[&self.control]), &body)?)
     }
 
     /// The number of its project; none before Terraform has created it.
@@ -281,22 +247,30 @@ impl Application<'_> {
         Ok(None)
     }
 
-    /// A job of the control repo, as it is now.
+    /// A job as it is now.
     ///
     /// # Errors
     /// Of the call.
-    pub fn job(&self, id: u64) -> Result<Job> {
-        let mut job: Job = self.gitlab.owner.fetch(&Call::get("/projects/:id/jobs/:job_id", &[&self.control, &id]))?;
+    pub fn job(&self, project: u64, id: u64) -> Result<Job> {
+        let mut job: Job = self.gitlab.owner.fetch(&Call::get("/projects/:id/jobs/:job_id", &[&project, &id]))?;
         job.status = clean(&job.status);
         Ok(job)
     }
 
-    /// Starts a manual job of the control repo.
+    /// The last lines of a job's log, as they may be shown.
     ///
     /// # Errors
     /// Of the call.
-    pub fn play(&self, id: u64) -> Result<()> {
-        let call = Call::post("/projects/:id/jobs/:job_id/play", &[&self.control, &id]);
+    pub fn log(&self, project: u64, job: &Job) -> Result<String> {
+        Ok(pipeline::log(&self.gitlab.owner, &project, job)?)
+    }
+
+    /// Starts a manual job.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn play(&self, project: u64, id: u64) -> Result<()> {
+        let call = Call::post("/projects/:id/jobs/:job_id/play", &[&project, &id]);
         Ok(self.gitlab.owner.send(&call, &json!({}))?)
     }
 
@@ -312,6 +286,16 @@ impl Application<'_> {
         Ok(newest.filter(|pipeline| pipeline.status != "skipped"))
     }
 
+    /// How many pipelines of the branch were started, as far as one page shows; the first one is the last step of publishing.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn pipelines(&self, project: u64, branch: &str) -> Result<usize> {
+        let call = Call::get("/projects/:id/pipelines", &[&project]).query("ref", branch);
+        let all: Vec<Begun> = self.gitlab.owner.fetch(&call)?;
+        Ok(all.iter().filter(|one| one.status != "skipped").count())
+    }
+
     /// Starts a pipeline of the branch.
     ///
     /// # Errors
@@ -319,6 +303,14 @@ impl Application<'_> {
     pub fn start_pipeline(&self, project: u64, branch: &str) -> Result<()> {
         let call = Call::post("/projects/:id/pipeline", &[&project]);
         Ok(self.gitlab.owner.send(&call, &json!({ "ref": branch }))?)
+    }
+}
+
+impl RootJobs {
+    /// Whether its apply waits for a person, and its plan can be read.
+    #[must_use]
+    pub fn may_start(&self) -> bool {
+        self.apply.status == "manual" && self.plan.as_ref().is_some_and(|plan| plan.status == "success")
     }
 }
 

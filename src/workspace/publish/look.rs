@@ -2,34 +2,32 @@
 
 use super::super::Workspace;
 use super::super::card::{Card, State};
-use super::step::{Edit, Step, foreign, protection_of};
+use super::start::Start;
+use super::step::Step;
 use super::{Publish, ROOT, View};
 use crate::app::{ADOPT_BRANCH, Registered, Source, branch_of, waits_here};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{HostKind, RunnerKind};
 use crate::git::remote;
-use crate::gitlab::{AppRunner, AppRunnerKind, Application, GitlabTarget, Job, MergeRequest, RunnerState, Verdict};
+use crate::gitlab::{
+    AppRunner, AppRunnerKind, Application, GitlabTarget, MergeRequest, Pipeline, RootJobs, RunnerState, Verdict,
+};
 use crate::shell;
 
 /// The file that a repo under the app contract has.
 const CONTRACT: &str = ".factory/app.conf";
 
-/// Why a job of the control repo did not pass, with the end of its log.
-pub(super) fn failed(gitlab: &GitlabTarget, job: &Job, url: &str) -> Error {
-    let log = match gitlab.log_of(job) {
-        Ok(log) if log.is_empty() => "its log is empty".to_owned(),
-        Ok(log) => format!("the end of its log:\n{log}"),
-        Err(error) => format!("cannot read its log: {error}"),
-    };
-    Error::new(Kind::Pending, format!("the job {} ended with status {}", job.name, job.status))
-        .caused_by(log)
-        .hint(format!("read the whole log, fix the cause, and retry the job: {url}"))
-        .hint("then run the command again")
-}
-
 impl View {
     fn new(publish: &Publish) -> Self {
-        Self { card: Card::default(), steps: Vec::new(), waits: None, job: None, again: publish.command() }
+        Self {
+            card: Card::default(),
+            steps: Vec::new(),
+            waits: None,
+            job: None,
+            passes: None,
+            contract: false,
+            again: publish.command(),
+        }
     }
 
     /// Ends with what the owner has to do, and the command again.
@@ -52,7 +50,7 @@ impl View {
             .hint(format!("review and merge it: {web_url}"))
             .hint("then run the command again");
         let what = format!("review and merge !{iid}, which {why}");
-        self.wait(error, &what, web_url)
+        Self { passes: Some(format!("{what}: {web_url}")), ..self.wait(error, &what, web_url) }
     }
 }
 
@@ -61,16 +59,16 @@ impl Workspace<'_> {
     pub(in crate::workspace) fn app_lacks(&self, gitlab: &GitlabTarget, name: &str) -> Result<Option<String>> {
         let application = gitlab.application(name)?;
         let lacks = |text: &str| Ok(Some(text.to_owned()));
-        let Some((_, text)) = application.entry()? else { return lacks("its entry is not in GitLab") };
+        let Some(text) = application.entry()? else { return lacks("its entry is not in GitLab") };
         let default = &self.factory.gitlab.default_branch;
         let registered = Registered::read(&application.entry_path(), &text, default)?;
         let branch = registered.branch();
         let Some(project) = application.project()? else { return lacks("it has no project in GitLab") };
-        if registered.awaits_history() {
-            return lacks("its project waits for the history, or for the merge that protects it");
-        }
         if !application.is_protected(project, branch)? {
             return Ok(Some(format!("{branch} of its project is not protected")));
+        }
+        if application.branch_head(project, branch)?.is_none() {
+            return lacks("its project waits for the history");
         }
         if application.file(project, branch, CONTRACT)?.is_none() {
             return Ok(Some(format!("{branch} of its project has no .factory/")));
@@ -85,7 +83,7 @@ impl Workspace<'_> {
     pub(super) fn look(&self, application: &Application<'_>, publish: &Publish) -> Result<View> {
         let name = &publish.name;
         let mut view = View::new(publish);
-        let Some((commit, text)) = application.entry()? else {
+        let Some(text) = application.entry()? else {
             return self.register(application, name, view);
         };
         let default = &self.factory.gitlab.default_branch;
@@ -96,15 +94,26 @@ impl Workspace<'_> {
         };
         view.card.linked("project", State::Ok, format!("{name}, number {project}"), &application.url());
         let branch = registered.branch().to_owned();
-        if registered.awaits_history() {
-            return self.bring_history(application, publish, &registered, (project, commit), view);
-        }
+        // Before the history comes: GitLab lets the owner make the first branch of a protected project.
         if !application.is_protected(project, &branch)? {
-            view.card.line("history", State::Attention, format!("pushed; {branch} is not protected yet"));
-            return self.wait_for_apply(application, name, view, &|other| other == text, "protects the project");
+            view.card.line("history", State::Attention, format!("{branch} is not protected yet"));
+            view = self.wait_for_apply(application, name, view, &|other| other == text, "protects the project")?;
+            if registered.awaits_history() {
+                let hint = "if that job passed, the control repo is of an earlier factoryup: factoryup upgrade";
+                view.waits = view.waits.map(|error| error.hint(hint));
+            }
+            return Ok(view);
         }
-        view.card.line("history", State::Ok, format!("pushed; {branch} is protected"));
-        self.finish(application, publish, &registered, project, view)
+        let runners = application.runners(project, self.app_runners())?;
+        // A runner comes after the whole history, and a second pipeline after the merge of a change.
+        let is_whole = runners.iter().any(|runner| !matches!(runner.state, RunnerState::Missing))
+            || application.pipelines(project, &branch)? > 1;
+        if is_whole {
+            view.card.line("history", State::Ok, format!("pushed; {branch} is protected"));
+        } else {
+            self.bring_history(application, publish, &registered, project, &mut view)?;
+        }
+        self.finish(application, publish, &registered, project, &runners, view)
     }
 
     /// While the control repo in GitLab has no entry.
@@ -124,22 +133,16 @@ impl Workspace<'_> {
         Ok(view)
     }
 
-    /// While the project is open for its history.
+    /// Until the whole history is there.
     fn bring_history(
         &self,
         application: &Application<'_>,
         publish: &Publish,
         registered: &Registered,
-        (project, commit): (u64, String),
-        mut view: View,
-    ) -> Result<View> {
+        project: u64,
+        view: &mut View,
+    ) -> Result<()> {
         let (name, branch) = (&publish.name, registered.branch());
-        let (own, default) = (protection_of(name), &self.factory.gitlab.default_branch);
-        let protection = application.proposal(application.control, &own, default)?;
-        if let Some(open) = &protection.open {
-            view.card.line("history", State::Ok, "pushed");
-            return Ok(view.wait_for_merge(name, open, "the control repo", "protects the project"));
-        }
         let source = Source::open(&self.folder(publish)?, name, branch)?;
         let url = format!("{}.git", application.url());
         let there = remote::refs(source.dir(), &url, ("oauth2", &self.owner_token()?))?;
@@ -166,38 +169,35 @@ impl Workspace<'_> {
                 format!("{differs} of {} is another one than in {here}; nothing is pushed by force", application.url());
             return Err(Error::data(text).hint("rename or delete one of the two, then run the command again"));
         }
-        if !compared.lacks.is_empty() {
-            source.refuse_without_lfs(branch)?;
-            let ids =
-                compared.lacks.into_iter().filter_map(|name| Some((name.clone(), source.refs.get(&name)?.clone())));
-            view.steps.push(Step::History { refs: ids.collect(), branch: branch.to_owned() });
-        }
-        let text = registered.protected();
-        let edit = if !protection.is_pushed {
-            Edit::From(commit)
-        } else if application.changes_only_entry(&commit, &own, &text)? {
-            Edit::Made(commit)
+        if compared.lacks.is_empty() {
+            view.card.line("history", State::Ok, format!("pushed; {branch} is protected"));
         } else {
-            return Err(foreign(&own, &self.factory.gitlab.project_url()));
-        };
-        view.steps.push(Step::Protect { edit, text });
-        Ok(view)
+            source.refuse_without_lfs(branch)?;
+            view.card.line("history", State::Attention, "not all of it is pushed yet");
+            view.steps.push(Step::History {
+                adopts: compared.lacks.first().is_some_and(|(_, oid)| source.adoption.as_ref() == Some(oid)),
+                refs: compared.lacks,
+                branch: branch.to_owned(),
+            });
+        }
+        view.contract = compared.brings_contract;
+        Ok(())
     }
 
-    /// Once the project is protected: contract, runners, pipeline.
+    /// Once the history is there, or planned: contract, runners, pipeline.
     fn finish(
         &self,
         application: &Application<'_>,
         publish: &Publish,
         registered: &Registered,
         project: u64,
+        runners: &[AppRunner],
         mut view: View,
     ) -> Result<View> {
         let (name, branch) = (&publish.name, registered.branch());
-        let runners = application.runners(project, self.app_runners())?;
-        let may_run = self.runner_lines(&mut view, &application.url(), project, &runners);
+        let may_run = self.runner_lines(&mut view, &application.url(), project, runners);
         self.address_line(&mut view.card, name, registered);
-        if application.file(project, branch, CONTRACT)?.is_none() {
+        if !view.contract && application.file(project, branch, CONTRACT)?.is_none() {
             return self.adopt(application, publish, project, branch, view);
         }
         match application.pipeline(project, branch)? {
@@ -211,15 +211,20 @@ impl Workspace<'_> {
                     let error = Error::new(Kind::Pending, pipeline.words());
                     let hint = format!("read the log, fix the cause, and retry the job: {}", pipeline.url);
                     view.waits.get_or_insert(error.hint(hint));
+                } else if application.pipelines(project, branch)? == 1 {
+                    self.first_release(application, project, &pipeline, &mut view);
                 }
             }
         }
         if self.factory.cloudflare.enabled
-            && let Some(jobs) = application.root_jobs(ROOT, &|_| true)?.filter(|jobs| !jobs.others.is_empty())
+            && let Some(jobs) = application.root_jobs(ROOT, &|_| true)?
+            && let Some(first) = jobs.others.first()
         {
             let url = format!("{}/-/pipelines/{}", self.factory.gitlab.project_url(), jobs.pipeline);
             let names: Vec<String> = jobs.others.iter().map(|root| format!("apply:{root}")).collect();
             view.card.step(format!("start {}, which make its address", names.join(" and ")), url);
+            let jobs = application.root_jobs(first, &|_| true)?.filter(RootJobs::may_start);
+            view.job = jobs.and_then(|jobs| self.apply_of(application, &jobs)).or(view.job);
         }
         if application.has_developer(project)? {
             view.card.line("agent", State::Ok, "an account with the role Developer is a member");
@@ -231,6 +236,40 @@ impl Workspace<'_> {
             );
         }
         Ok(view)
+    }
+
+    /// Once the first pipeline is there: what it waits for until production has a release.
+    fn first_release(&self, application: &Application<'_>, project: u64, pipeline: &Pipeline, view: &mut View) {
+        let production = self.factory.environments.names.last().map_or("", String::as_str);
+        let name = format!("deploy:{production}");
+        let Some(job) = pipeline.jobs.iter().rev().find(|job| job.name == name) else { return };
+        let page = format!("{}/-/jobs/{}", application.url(), job.id);
+        if pipeline.verdict() == Verdict::Underway {
+            view.passes = Some(format!("the first pipeline runs, up to {name}: {}", pipeline.url));
+        } else if job.status == "manual" {
+            view.card.step(format!("start {name}, which makes the first release"), page.clone());
+            let commit: String = pipeline.commit.chars().take(12).collect();
+            view.job = Some(Start {
+                project,
+                pipeline: pipeline.id,
+                job: job.clone(),
+                page,
+                plan: None,
+                does: format!("starting {name} makes commit {commit} the first release in {production}"),
+            });
+        }
+    }
+
+    /// The apply of a root, as a job that may be started; none without a plan to read.
+    fn apply_of(&self, application: &Application<'_>, jobs: &RootJobs) -> Option<Start> {
+        Some(Start {
+            project: application.control,
+            pipeline: jobs.pipeline,
+            page: self.job_page(jobs.apply.id),
+            plan: Some(jobs.plan.clone()?),
+            does: format!("starting {} applies this plan as a whole", jobs.apply.name),
+            job: jobs.apply.clone(),
+        })
     }
 
     /// While the default branch of an adopted application lacks the contract.
@@ -249,7 +288,7 @@ impl Workspace<'_> {
         }
         if !proposal.is_pushed {
             let source = Source::open(&self.folder(publish)?, name, branch)?;
-            if !source.has_adoption {
+            if source.adoption.is_none() {
                 let here = source.dir().display().to_string();
                 return Err(Error::data(format!("neither {branch} of {} nor {here} has .factory/", application.url()))
                     .hint(format!("add it: factoryup app add {name} --adopt {}", shell::word(&here))));
@@ -269,7 +308,7 @@ impl Workspace<'_> {
         }
     }
 
-    /// Adds a line and a step for each runner. Returns whether a pipeline finds those that it needs.
+    /// Adds a line and a step for each runner. Returns whether a pipeline finds those that it needs, after these steps.
     fn runner_lines(&self, view: &mut View, url: &str, project: u64, runners: &[AppRunner]) -> bool {
         let page = format!("{url}/-/settings/ci_cd#js-runners-settings");
         if self.factory.host.kind == HostKind::None {
@@ -302,7 +341,7 @@ impl Workspace<'_> {
                 }
             }
         }
-        runners.iter().all(|runner| matches!(runner.state, RunnerState::Online(_)))
+        view.waits.is_none()
     }
 
     fn address_line(&self, card: &mut Card, name: &str, registered: &Registered) {
@@ -331,6 +370,8 @@ impl Workspace<'_> {
             let text = format!("{name}: waits for a pipeline with the job apply:{ROOT}, which {does}; there is none");
             let error =
                 Error::new(Kind::CutShort, text).hint(format!("start one: {page}")).hint("then run the command again");
+            view.passes =
+                Some(format!("start a pipeline with the job apply:{ROOT}, unless GitLab does so now: {page}"));
             return Ok(view.wait(error, &format!("start a pipeline, then its job apply:{ROOT}"), &page));
         };
         let (apply, status) = (&jobs.apply, jobs.apply.status.as_str());
@@ -338,8 +379,8 @@ impl Workspace<'_> {
         let job = &apply.name;
         let read = |id: u64| format!("read the log of job {id}");
         let (text, how, id) = match (status, planned) {
-            ("manual", "success") => {
-                view.job = Some(jobs.clone());
+            _ if jobs.may_start() => {
+                view.job = self.apply_of(application, &jobs);
                 (
                     format!("waits until you start the job {job}, which {does}"),
                     format!("read the plan, and start {job}"),
@@ -356,11 +397,11 @@ impl Workspace<'_> {
                 let id = jobs.plan.as_ref().map_or(apply.id, |plan| plan.id);
                 (format!("the job {job} cannot start, as its plan ended with status {planned}"), read(id), id)
             }
-            _ => (
-                format!("waits for the job {job}, which {does}: its plan is {planned}"),
-                format!("watch {job}"),
-                apply.id,
-            ),
+            _ => {
+                let text = format!("waits for the job {job}, which {does}: it is {status}, its plan is {planned}");
+                view.passes = Some(text.clone());
+                (text, format!("watch {job}"), apply.id)
+            }
         };
         let page = self.job_page(id);
         let error = Error::new(Kind::CutShort, format!("{name}: {text}"));

@@ -1,13 +1,15 @@
 //! Publishes an application to GitLab and the host: what `factoryup app publish` does, again and again until all of it is there.
 //!
 //! No step is recorded. Each run reads the current state (`look`), plans the steps that can be made now (`step`), and ends with what only the
-//! owner can do: review, merge, start an apply. So what a person did by hand counts, and a run that was cut is continued by the next one.
+//! owner can do: review and merge. On a terminal it waits for that, and offers the jobs that the owner has to start (`start`). So what a
+//! person did by hand counts, and a run that was cut is continued by the next one.
 
 mod look;
+mod start;
 mod step;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -15,18 +17,13 @@ use super::Workspace;
 use super::card::Card;
 use crate::app::check_name;
 use crate::error::{Error, Kind, Result};
-use crate::gitlab::{Application, GitlabTarget, RootJobs};
-use crate::interrupt::{self, Waiting};
+use crate::gitlab::Application;
+use crate::interrupt;
 use crate::plan::{Deed, Event, Evidence, Options, Plan, TargetName, confirm};
 use crate::shell;
 
 /// The root of the infrastructure that creates projects of applications.
 const ROOT: &str = "control-plane";
-/// How long a job may take that the owner started here.
-const LIMIT: Duration = Duration::from_mins(20);
-/// The pause between two looks at it.
-const PAUSE: Duration = Duration::from_secs(2);
-
 /// Which application to publish.
 #[derive(Clone, Debug)]
 pub struct Publish {
@@ -63,7 +60,11 @@ struct View {
     /// What only the owner can do after that, or time.
     waits: Option<Error>,
     /// The job among it.
-    job: Option<RootJobs>,
+    job: Option<start::Start>,
+    /// What is waited for on a terminal, for this run to go on from there.
+    passes: Option<String>,
+    /// Whether the planned steps bring the contract to the default branch.
+    contract: bool,
     /// The command that goes on from here.
     again: String,
 }
@@ -77,16 +78,24 @@ impl Workspace<'_> {
     pub fn publish(&self, publish: &Publish) -> Result<Published> {
         check_name(&publish.name, &self.factory)?;
         let gitlab = self.gitlab()?;
-        let mut former = None;
+        let (mut former, mut wait) = (None, None);
+        let asks = self.watch.is_interactive() && !publish.yes;
         loop {
             interrupt::check()?;
-            self.watch.busy(&format!("reading {} from {}", publish.name, self.factory.gitlab.url));
+            if wait.is_none() {
+                self.watch.busy(&format!("reading {} from {}", publish.name, self.factory.gitlab.url));
+            }
             let application = gitlab.application(&publish.name)?;
             let view = self.look(&application, publish)?;
+            let waits = view.passes.as_ref().filter(|_| asks && view.steps.is_empty());
+            if waits.is_some_and(|what| start::Wait::goes_on(&mut wait, what, &view.again, self)) {
+                continue;
+            }
+            wait = None;
             self.watch.busy("");
             if view.steps.is_empty() {
-                if let Some(job) = view.job.as_ref().filter(|_| !publish.yes)
-                    && self.start_apply(&gitlab, &application, job)?
+                if let Some(job) = view.job.as_ref().filter(|_| asks)
+                    && self.offer(&application, job)?
                 {
                     continue;
                 }
@@ -137,48 +146,6 @@ impl Workspace<'_> {
         let evidence = Evidence::at(self.state.file("evidence/log.jsonl"));
         let recorded = evidence.append(&plan.subject, &plan.digest(), Deed::Publish.as_str(), value);
         result.and(recorded)
-    }
-
-    /// Offers to start the job that applies the infrastructure, which only the owner may decide: shows its plan, asks, and watches it.
-    /// Returns whether it passed.
-    fn start_apply(&self, gitlab: &GitlabTarget, application: &Application<'_>, jobs: &RootJobs) -> Result<bool> {
-        if !self.watch.is_interactive() {
-            return Ok(false);
-        }
-        let Some(plan) = &jobs.plan else { return Ok(false) };
-        self.watch.note(&format!("the plan of {ROOT}, the end of the log of job {}:", plan.name));
-        gitlab.log_of(plan)?.lines().for_each(|line| self.watch.note(line));
-        let name = &jobs.apply.name;
-        self.watch.note(&format!("starting {name} applies this plan to everything in {ROOT}"));
-        if !self.watch.confirm(&format!("Start the job {name} of pipeline {}?", jobs.pipeline), false)? {
-            return Ok(false);
-        }
-        application.play(jobs.apply.id)?;
-        let url = self.job_page(jobs.apply.id);
-        let _waiting = Waiting::begin(
-            &format!("stopped waiting for the job {name}; it continues in GitLab"),
-            &[format!("watch it: {url}"), "then run the command again".into()],
-        );
-        let since = Instant::now();
-        loop {
-            interrupt::check()?;
-            let job = application.job(jobs.apply.id)?;
-            if job.is_over() {
-                let passed = job.status == "success";
-                return if passed { Ok(true) } else { Err(look::failed(gitlab, &job, &url)) };
-            }
-            if since.elapsed() >= LIMIT {
-                let minutes = LIMIT.as_secs() / 60;
-                return Err(Error::new(
-                    Kind::CutShort,
-                    format!("the job {name} is {} after {minutes} min", job.status),
-                )
-                .hint(format!("watch it: {url}"))
-                .hint("then run the command again"));
-            }
-            self.watch.busy(&format!("job {name}: {}", job.status));
-            std::thread::sleep(PAUSE);
-        }
     }
 
     /// The page of a job of the control repo.

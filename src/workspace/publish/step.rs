@@ -29,13 +29,8 @@ pub(super) enum Step {
         refs: Vec<(String, String)>,
         /// The default branch.
         branch: String,
-    },
-    /// The merge request with which the project is protected.
-    Protect {
-        /// What its branch lacks.
-        edit: Edit,
-        /// The entry's new text.
-        text: String,
+        /// Whether the default branch has one commit more than here, that of the adoption.
+        adopts: bool,
     },
     /// The merge request that adds the contract to an adopted application.
     Adopt {
@@ -62,20 +57,6 @@ pub(super) enum Step {
     },
 }
 
-/// What a branch with the entry's new text lacks.
-#[derive(Clone, Debug)]
-pub(super) enum Edit {
-    /// There is no branch: it begins at this commit.
-    From(String),
-    /// Nothing: only its merge request is not open. It differs from this commit by the text alone.
-    Made(String),
-}
-
-/// The branch of the control repo with which the project of an application is protected.
-pub(super) fn protection_of(name: &str) -> String {
-    format!("factory/protect-{name}")
-}
-
 impl Step {
     /// As a change of the plan.
     pub(super) fn change(&self, name: &str) -> Change {
@@ -89,21 +70,13 @@ impl Step {
                 let summary = format!("in the control repo, {}, which registers {name}", pushed(*push, &branch));
                 Change::new(format!("merge-request:{branch}"), Action::Create, summary)
             }
-            Self::History { refs, .. } => {
+            Self::History { refs, branch, adopts } => {
                 let text = refs.iter().fold(String::new(), |text, (name, oid)| text + oid + " " + name + "\n");
-                Change::new("push:history", Action::Create, format!("push {}, as they are here", counted(refs)))
-                    .with_diff(None, Some(text))
-            }
-            Self::Protect { edit, text } => {
-                let branch = protection_of(name);
-                let what = match edit {
-                    Edit::From(_) => format!("create {branch} and open its merge request"),
-                    Edit::Made(_) => format!("open the merge request of {branch}"),
-                };
-                let summary =
-                    format!("in the control repo, {what}, which deletes first_push: merging it protects the project");
-                Change::new(format!("merge-request:{branch}"), Action::Create, summary)
-                    .with_diff(None, Some(text.clone()))
+                let mut summary = format!("push {}, as they are here", counted(refs));
+                if *adopts {
+                    summary += &format!("; {branch} with the commit of {ADOPT_BRANCH} on top, which adds .factory/");
+                }
+                Change::new("push:history", Action::Create, summary).with_diff(None, Some(text))
             }
             Self::Adopt { push, .. } => {
                 let summary = format!("{}, which adds .factory/", pushed(*push, ADOPT_BRANCH));
@@ -170,7 +143,7 @@ impl Workspace<'_> {
                     self.push(&self.dir, &url, &[(name.clone(), name)], &[])?;
                 }
                 self.same_branch(application, application.control, &self.dir, &branch)?;
-                let about = "Merging this creates its project in GitLab, once `apply:control-plane` was started, and takes its ports.";
+                let about = "Merging this takes its ports. `apply:control-plane` then creates its project in GitLab.";
                 application.propose(
                     application.control,
                     &branch,
@@ -179,21 +152,7 @@ impl Workspace<'_> {
                     about,
                 )?;
             }
-            Step::History { refs, branch } => self.push_history(application, publish, refs, branch)?,
-            Step::Protect { edit, text } => {
-                let branch = protection_of(name);
-                let title = format!("Protect the project of {name}");
-                let (Edit::From(commit) | Edit::Made(commit)) = edit;
-                if matches!(edit, Edit::From(_)) {
-                    application.edit(&branch, commit, text, &title)?;
-                    crate::repo::failpoint::reached("publish-edit");
-                }
-                if !application.changes_only_entry(commit, &branch, text)? {
-                    return Err(foreign(&branch, &self.factory.gitlab.project_url()));
-                }
-                let about = "Its history is pushed. Once `apply:control-plane` was started, the project is protected.";
-                application.propose(application.control, &branch, default, &title, about)?;
-            }
+            Step::History { refs, branch, .. } => self.push_history(application, publish, refs, branch)?,
             Step::Adopt { project, branch, push } => {
                 if *push {
                     let name = format!("refs/heads/{ADOPT_BRANCH}");

@@ -37,9 +37,4 @@ fn what_another_prepared_is_not_taken_for_factoryups() {
         plane.put(shop, &json!({ key: right }));
     }
     assert_eq!(refs(&at_gitlab(&situation)), "");
-    planted("factory/protect-shop");
-    refused("factory/protect-shop of", 0);
-    removed("protect-shop");
-    situation.run(&PUBLISH, 75);
-    assert_eq!(open(&situation, "control").len(), 1);
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use portable_pty::CommandBuilder;
 use serde_json::{Value, json};
 
 use super::canary::{Watcher, find_in_tree};
 use super::{Journey, counted, ends_with, gitlab_project, said, traced};
+use crate::pty::Pty;
 use crate::support::{self, lab};
 
 const PUBLISH: [&str; 4] = ["app", "publish", "shop", "--yes"];
@@ -58,21 +60,26 @@ fn an_application_comes_onto_the_host_without_a_click() {
     let folder = journey.home.path().join("shop");
     // The components of the control repo are another project's, which the stand-in does not read.
     let jobs = "check:\n  tags: [untrusted]\n  script: [.factory/check]\nbuild:\n  tags: [trusted-build]\n  script: [.factory/build x]\n\
-                deploy:\n  tags: [trusted]\n  script: [.factory/deploy install]\n";
+                'deploy:production':\n  tags: [trusted]\n  rules: [{ when: manual }]\n  script: [.factory/deploy install]\n";
     fs::write(folder.join(".factory/ci.yml"), jobs).unwrap();
     let commit = ["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qam", "Jobs"];
     assert!(Command::new("git").args(commit).current_dir(&folder).status().unwrap().success());
 
-    let by_hand = "| 4: merge 2 merge requests, and start `apply:control-plane` 2 times";
-    assert!(counted::counts(by_hand), "what this test does by hand, README counts");
-    runs.push(journey.in_repo(&PUBLISH));
-    ends_with(&runs[1], 75);
+    assert!(
+        counted::counts("| the first application is live | 1: merge the "),
+        "what this test does by hand, README counts"
+    );
+    let mut pty = journey.terminal();
+    pty.expect("open its merge request").expect("Apply this change to").send("y");
+    pty.expect("review and merge !1");
     merge(&journey);
+    pty.expect("Start the job apply:control-plane of pipeline");
     gitlab_project::apply(&journey.plane, "factory", "shop");
-    runs.push(journey.in_repo(&PUBLISH));
-    ends_with(&runs[2], 75);
-    merge(&journey);
-    gitlab_project::apply(&journey.plane, "factory", "shop");
+    pty.send("y");
+    pty.expect("push 1 branch, as they are here").expect("start the first pipeline of main");
+    pty.expect("Apply these 5 changes to").send("n");
+    let (code, text) = pty.end();
+    assert_eq!(code, 130, "{text}");
     assert_eq!(runners(&journey), []);
 
     // Killed between GitLab's token and the host: the token is lost, and so is the runner.
@@ -106,14 +113,16 @@ fn an_application_comes_onto_the_host_without_a_click() {
         "systemctl is-active factory-runner-trusted-shop factory-runner-build-shop factory-runner-untrusted-shop";
     assert_eq!(lab::stdout(&journey.host.run_inside(&["sh", "-c", units]).unwrap()), "active\nactive\nactive");
 
-    // The pipeline passes on them, each job on its own, and the next run changes nothing.
-    support::wait_until("the first pipeline", || {
-        let all = journey.plane.get("/projects/factory%2Fshop/pipelines").body;
-        all.as_array().unwrap().iter().any(|one| one["status"] == "success")
-    });
+    // The pipeline passes on them, each job on its own, up to the release that the owner starts; the next run changes nothing.
+    let (code, text) = {
+        let mut pty = journey.terminal();
+        pty.expect("the first release in production").expect("Start the job deploy:production of pipeline").send("y");
+        pty.end()
+    };
+    assert!(code == 0 && text.contains("All of shop is there."), "{code} {text}");
     journey.plane.stand_in.clear_log();
     runs.push(journey.in_repo(&[&["--json"], &PUBLISH[..]].concat()));
-    ends_with(&runs[4], 0);
+    ends_with(&runs[2], 0);
     let writes = |journey: &Journey| {
         journey
             .plane
@@ -127,7 +136,7 @@ fn an_application_comes_onto_the_host_without_a_click() {
             .collect::<Vec<_>>()
     };
     assert_eq!(writes(&journey), Vec::<String>::new());
-    let card: Value = said(&runs[4])
+    let card: Value = said(&runs[2])
         .lines()
         .find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|line| line["event"] == "card"))
         .unwrap();
@@ -183,6 +192,18 @@ fn a_runner_that_does_not_come_is_told(journey: &Journey) {
 }
 
 impl Journey {
+    /// Publishes on a terminal.
+    fn terminal(&self) -> Pty {
+        let repo = self.repo();
+        let command = self.command(&["-C", repo.to_str().unwrap(), "app", "publish", "shop"]);
+        let mut typed = CommandBuilder::new(command.get_program());
+        typed.args(command.get_args());
+        typed.env_clear();
+        command.get_envs().for_each(|(name, value)| typed.env(name, value.unwrap()));
+        typed.env("TERM", "xterm");
+        Pty::start(typed, 200)
+    }
+
     /// Publishes, and is killed at this step.
     fn publish(&self, kill_at: Option<&str>) -> std::process::Output {
         let repo = self.repo();

@@ -32,10 +32,8 @@ resource "gitlab_project" "this" {
   group_runners_enabled                       = false
 }
 
-# GitLab refuses even the first push to a branch that no one may push to.
+# From the beginning: GitLab lets the owner push the first branch of an empty project, whatever protects it.
 resource "gitlab_branch_protection" "default" {
-  count = var.first_push ? 0 : 1
-
   project            = gitlab_project.this.id
   branch             = var.default_branch
   push_access_level  = "no one"
@@ -64,6 +62,7 @@ resource "gitlab_project_job_token_scopes" "this" {
   target_project_ids = []
 }
 
+# Not before the history is there: an instance or a group can let Developers push the first branch, too.
 resource "gitlab_project_membership" "agent" {
   count = var.agent_user_id == null || var.first_push ? 0 : 1
 

@@ -26,7 +26,7 @@ variable "default_branch" {
 }
 
 variable "first_push" {
-  description = "Whether the owner has not pushed the history yet: the default branch is not protected, and the agent is no member."
+  description = "Whether the agent is kept out until the owner has pushed the history."
   type        = bool
   default     = false
 }

@@ -9,7 +9,7 @@ variables {
 
 run "nobody_pushes_and_only_maintainers_merge" {
   assert {
-    condition     = one(gitlab_branch_protection.default).push_access_level == "no one" && one(gitlab_branch_protection.default).merge_access_level == "maintainer"
+    condition     = gitlab_branch_protection.default.push_access_level == "no one" && gitlab_branch_protection.default.merge_access_level == "maintainer"
     error_message = "Changes reach the default branch by merge request only."
   }
 
@@ -25,13 +25,13 @@ run "an_empty_project_takes_a_history_as_it_is" {
   }
 
   assert {
-    condition     = !gitlab_project.this.initialize_with_readme && length(gitlab_branch_protection.default) == 0
-    error_message = "The first push brings all commits as they are."
+    condition     = !gitlab_project.this.initialize_with_readme && gitlab_branch_protection.default.push_access_level == "no one"
+    error_message = "The first push brings all commits as they are, to a branch that is protected."
   }
 
   assert {
     condition     = length(gitlab_project_membership.agent) == 0
-    error_message = "Only the owner works in a project that is not protected."
+    error_message = "Only the owner works in a project that has no history."
   }
 }
 
