@@ -104,11 +104,8 @@ impl Skipped {
         // The list is on lines of its own: what goes on to the next target warns without it, and the error at the end has it.
         let message =
             format!("on {}, {}, and all else was{made}:\n- {}", run.subject, parts.join(", "), all.join("\n- "));
-        let kind = match (count(Sort::Refused), count(Sort::Deferred) == skipped.len()) {
-            (0, true) => Kind::CutShort,
-            (0, false) => Kind::CannotWrite,
-            _ => Kind::Data,
-        };
+        // Only what is deferred is finished by the same command alone.
+        let kind = if count(Sort::Deferred) == skipped.len() { Kind::CutShort } else { Kind::CannotWrite };
         let mut error = Error::new(kind, message)
             .partial()
             .hint(format!("everything that the host said is in {} there", run.log()));
@@ -131,7 +128,7 @@ impl Skipped {
             error = error.hint("then run the same command again: it makes the changes that are left");
         }
         if has(Sort::Refused, Need::Tool) {
-            error = error.hint("a download is not the file that toolchain.lock names: do not install it; if its maker replaced it, change the checksum by merge request");
+            error = error.hint("a download is not the file that toolchain.lock names: do not install it; if its maker replaced it, change the checksum by merge request, then run the same command again");
         }
         if has(Sort::Refused, Need::Runner) {
             error = error.hint("if the key is not the one that GitLab publishes, do not install from that address: https://docs.gitlab.com/omnibus/update/package_signatures/");

@@ -118,7 +118,7 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     is_left(
         &journey,
         &error,
-        Kind::Data,
+        Kind::CannotWrite,
         &[
             "1 download was refused, 1 change was deferred",
             "download gitlab-runner from https://localhost:8443/",
@@ -131,7 +131,7 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     let key = "GNUPGHOME=/root/gnupg gpg --list-keys --with-colons | awk -F: '$1 == \"fpr\" { print $10; exit }'";
     journey.inside(&format!("echo \"https://localhost:8443 $({key})\" >/etc/factory/runner-mirror; cp {deb} /root/whole.deb; dd if=/dev/zero of={deb} bs=1 seek=200 count=16 conv=notrunc status=none"));
     let error = hand_over(&journey, "glrt-canary-of-a-runner").unwrap_err();
-    is_left(&journey, &error, Kind::Data, &["1 download was refused", "or is damaged; nothing was installed"]);
+    is_left(&journey, &error, Kind::CannotWrite, &["1 download was refused", "or is damaged; nothing was installed"]);
 
     // Packages that nobody serves at the moment.
     journey.inside(&format!("cp /root/whole.deb {deb}; touch /srv/mirror/busy"));
