@@ -26,6 +26,7 @@ const LEADS: How = Not("leads to another section, which has lines of its own");
 const INTERNET: How = Not("needs a registrar, a name server or a download on the internet");
 const PROVIDER: How = Not("needs the machine's provider: its console, or another disk or machine");
 const CLUSTER: How = Not("needs a Kubernetes cluster");
+const CLOUD: How = Not("needs an account of a cloud");
 const SYSTEM: How = Not("the owner's own Linux machine, which factoryup does not know");
 const ENGINE: How = Not("needs OpenTofu itself: Terraform, which stands in for it, does not read encryption.tofu");
 
@@ -350,6 +351,7 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("**Offline**", SYSTEM),
         ("**Shared runners**", GITLAB),
         ("kubectl", CLUSTER),
+        ("journalctl -u gitlab-runner", CLOUD),
         ("**Until then**", PERSON),
         ("The job that waited runs", GITLAB),
         ("Nothing to undo", SAYS),
@@ -367,6 +369,12 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("kubectl", CLUSTER),
         ("gitlabUrl:", CLUSTER),
         ("helm repo add", CLUSTER),
+        ("an Auto Scaling group", CLOUD),
+        ("A small Linux machine", CLOUD),
+        ("a second GitLab Runner creates machines", SAYS),
+        ("concurrent = 10", Partly("the cloud: GitLab Runner itself checks the file, in tests/judges/run")),
+        ("sudo gitlab-runner fleeting install", CLOUD),
+        ("sudo systemctl disable --now gitlab-runner", CLOUD),
         ("sudo factory-runner status", Host),
         ("shows each as online", GITLAB),
         ("sudo factory-runner stop trusted", Host),

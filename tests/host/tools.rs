@@ -47,7 +47,10 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
     let busy = "install sops for agent, as toolchain.lock in ~agent/work/factory says; this can take up to 10 minutes";
     assert!(journey.watch.said.borrow().iter().any(|said| said == busy));
     let (said, hints) = (error.to_string(), error.hints().join("\n"));
-    assert!(error.kind() == Kind::CannotWrite && said.contains("1 download was refused, 1 change was deferred"), "{said}");
+    assert!(
+        error.kind() == Kind::CannotWrite && said.contains("1 download was refused, 1 change was deferred"),
+        "{said}"
+    );
     assert!(said.contains("tofu 1: the download is not what toolchain.lock says"), "{said}");
     assert!(said.contains("https://localhost:9/tool cannot be fetched: curl: (7)"), "{said}");
     assert!(hints.contains("change the checksum by merge request") && hints.contains("/usr/local/bin"), "{hints}");

@@ -66,3 +66,20 @@ fn only_commands_that_factoryup_has_are_named() {
         }
     }
 }
+
+/// GitLab Runner itself checks the keys, in `tests/judges/run`.
+#[test]
+fn a_machine_of_the_cloud_runs_one_job_and_no_more() {
+    let texts = texts("defaults");
+    let (_, text) = texts.iter().find(|(path, _)| path == "docs/procedures/start-runners.md").unwrap();
+    let block = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let settings: toml::Table = block.parse().unwrap();
+    let runner = &settings["runners"][0];
+    let (docker, scaled) = (&runner["docker"], &runner["autoscaler"]);
+    assert_eq!((runner["executor"].as_str(), docker["privileged"].as_bool()), (Some("docker-autoscaler"), Some(false)));
+    let number = |key: &str| scaled[key].as_integer().unwrap();
+    assert_eq!((number("capacity_per_instance"), number("max_use_count")), (1, 1));
+    assert_eq!(settings["concurrent"].as_integer(), Some(number("max_instances")));
+    // It reads no file with a key of the cloud.
+    assert_eq!(scaled["plugin_config"].as_table().unwrap().keys().collect::<Vec<_>>(), ["name"]);
+}
