@@ -48,7 +48,7 @@ pub(super) enum AppError {
 /// What is said when a new application has no kind.
 pub(crate) fn no_kind(name: &str) -> Error {
     Error::usage("app add needs --kind, which says what the application is")
-        .hint("a program that answers HTTP requests: --kind http; files that a web server shows: --kind static")
+        .hint("a program that answers HTTP requests: --kind http; files that a web server shows: --kind static; an image: --kind container")
         .hint(format!("for example: factoryup app add {name} --kind http"))
 }
 

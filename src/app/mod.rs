@@ -54,6 +54,8 @@ pub enum AppKind {
     Static,
     /// A program that answers HTTP requests.
     Http,
+    /// The same, in an image that a Containerfile builds.
+    Container,
 }
 
 /// The names of the applications that the control repo in `dir` has on its default branch.

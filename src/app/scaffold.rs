@@ -72,7 +72,7 @@ pub(super) fn render(
         })
         .collect();
     let static_site = found.map_or(request.kind == Some(AppKind::Static), |facts| facts.is_static);
-    let container = found.is_some_and(|facts| facts.is_container);
+    let container = found.map_or(request.kind == Some(AppKind::Container), |facts| facts.is_container);
     let app = AppKeys {
         name: request.name,
         description: &entry.description,

@@ -9,7 +9,7 @@ use factoryup::app::{ADOPT_BRANCH, AppKind, Made, Request, Trial, add};
 use crate::control_repo::{ControlRepo, passed};
 use crate::deploy::{App, code};
 use crate::journey::Journey;
-use crate::scaffold::{git, run};
+use crate::scaffold::{git, made, run};
 use crate::support;
 use crate::switch::images_switch_too;
 
@@ -44,8 +44,7 @@ pub(crate) fn an_image_runs_and_sees_itself_alone(
     }
     git(&folder, &["switch", "-q", ADOPT_BRANCH]);
     passed(&run(&folder, "shellcheck", &[".factory/build", ".factory/image", ".factory/run"]));
-    let port = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
-    let port = port.lines().find_map(|line| line.strip_prefix("port.production=")).unwrap().parse().unwrap();
+    let port = port_of(&folder);
     let app = App { journey, folder, name: "blog", port };
     journey.inside(
         "DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends podman crun >/dev/null 2>&1",
@@ -73,7 +72,33 @@ pub(crate) fn an_image_runs_and_sees_itself_alone(
     assert!(passed(&app.deploy(".factory/deploy rollback")).contains("1.0.0 serves"));
     sees_itself_alone(&app, "1.0.0");
     images_switch_too(&app, overlap);
+    // On one of the two hosts: their difference is tried above.
+    if overlap == "no" {
+        the_one_that_app_add_makes_serves(journey, control);
+    }
     Some(port)
+}
+
+fn port_of(folder: &Path) -> u16 {
+    let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
+    conf.lines().find_map(|line| line.strip_prefix("port.production=")).unwrap().parse().unwrap()
+}
+
+/// As it is made, but for its base: that one is in a registry, and here the host's Python takes its place.
+fn the_one_that_app_add_makes_serves(journey: &Journey, control: &ControlRepo) {
+    let folder = made(control, AppKind::Container, "box");
+    let app = App { journey, port: port_of(&folder), folder, name: "box" };
+    app.edit("Containerfile", "FROM docker.io/library/python:3.13-slim", "FROM scratch\nADD python.tgz /");
+    journey.inside(
+        "tar -czhf /root/python.tgz --exclude=__pycache__ --exclude=test /usr/bin/env /usr/bin/python3 /usr/lib/python3.* \
+         $(ldd /usr/bin/python3 /usr/bin/env | grep -o '/[^ :]*so[^ :]*' | sort -u) 2>/dev/null",
+    );
+    fs::copy(journey.host.rootfs().join("root/python.tgz"), app.folder.join("python.tgz")).unwrap();
+    build(&app, "1.0.0");
+    passed(&app.install("1.0.0"));
+    let said: serde_json::Value = serde_json::from_str(&app.get("/")).unwrap();
+    assert_eq!((&said["message"], &said["version"]), (&"Hello from box".into(), &"1.0.0".into()), "{said}");
+    passed(&app.deploy("tar -tzf .factory/dist/box-1.0.0.tar.gz .factory/rootfs/app/bin/serve"));
 }
 
 /// Installs the first release with a change.
@@ -94,15 +119,16 @@ fn build(app: &App<'_>, version: &str) {
     git(&app.folder, &["add", "."]);
     git(&app.folder, &["commit", "-q", "--allow-empty", "-m", version]);
     let root = app.journey.host.rootfs();
-    let (checkout, home) = ("/home/deploy/blog", "/var/lib/factory-jobs/build-blog");
-    app.journey.inside(&format!("rm -rf {checkout}; factory-runner job prepare blog"));
-    passed(&run(&app.folder, "cp", &["-a", ".", root.join("home/deploy/blog").to_str().unwrap()]));
+    let name = app.name;
+    let (checkout, home) = (format!("/home/deploy/{name}"), format!("/var/lib/factory-jobs/build-{name}"));
+    app.journey.inside(&format!("rm -rf {checkout}; factory-runner job prepare {name}"));
+    passed(&run(&app.folder, "cp", &["-a", ".", root.join(&checkout[1..]).to_str().unwrap()]));
     fs::write(root.join("root/script"), format!("set -e\ncd ~/project\n.factory/build {version} </dev/null\n"))
         .unwrap();
     app.journey.inside(&format!(
         "cp -a {checkout} {home}/project; chown -R factory-build: {home}/project; \
-         factory-runner job run blog /root/script build_script >/root/said 2>&1 || {{ cat /root/said >&2; exit 1; }}; \
-         cp -a {home}/project/.factory/dist {checkout}/.factory/; factory-runner job cleanup blog; chown -R deploy: {checkout}"
+         factory-runner job run {name} /root/script build_script >/root/said 2>&1 || {{ cat /root/said >&2; exit 1; }}; \
+         cp -a {home}/project/.factory/dist {checkout}/.factory/; factory-runner job cleanup {name}; chown -R deploy: {checkout}"
     ));
 }
 

@@ -140,7 +140,8 @@ impl Refusal {
 /// Finds out what `source` is.
 pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
     check(wishes)?;
-    let stack = refuse::stack(source, wishes)?;
+    let chosen = wishes.stack.or((kind == Some(AppKind::Container)).then_some(Stack::Container));
+    let stack = refuse::stack(source, chosen)?;
     let mut facts = Facts { stack: stack.name(), ..Facts::default() };
     platform::read(source, &mut facts);
     container::read(source, &mut facts);
@@ -159,8 +160,12 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         Stack::Html => html::read(source, &mut facts),
         Stack::Container => container::build(source, wishes, &mut facts)?,
     }
-    let found = if facts.is_static { AppKind::Static } else { AppKind::Http };
-    if kind.is_some_and(|kind| kind != found) {
+    let fits = |kind| match kind {
+        AppKind::Static => facts.is_static,
+        AppKind::Http => !facts.is_static,
+        AppKind::Container => facts.is_container,
+    };
+    if kind.is_some_and(|kind| !fits(kind)) {
         let is = if facts.is_static { "a site (static)" } else { "a program (http)" };
         let from = facts.output.as_ref().or(facts.start.as_ref()).map_or("its files", |said| said.origin.as_str());
         let decides = if facts.is_static {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::source::{Source, lines};
-use super::{Refusal, Stack, Wishes, one_of};
+use super::{Refusal, Stack, one_of};
 
 /// Files that make their folder an application.
 const MANIFESTS: [(&str, Stack); 8] = [
@@ -34,7 +34,7 @@ pub(super) const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-co
 const WORKSPACES: [&str; 5] = ["pnpm-workspace.yaml", "lerna.json", "nx.json", "turbo.json", "go.work"];
 
 /// The one stack of this repo.
-pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> {
+pub(super) fn stack(source: &Source, chosen: Option<Stack>) -> Result<Stack, Refusal> {
     if let Some(path) = &source.submodule {
         return Err(Refusal::new(
             format!("{path} is a git submodule, which the factory's build does not fetch"),
@@ -42,7 +42,7 @@ pub(super) fn stack(source: &Source, wishes: &Wishes) -> Result<Stack, Refusal> 
         ));
     }
     monorepo(source)?;
-    if let Some(stack) = wishes.stack {
+    if let Some(stack) = chosen {
         return Ok(stack);
     }
     let mut found: Vec<(Stack, &str)> = Vec::new();

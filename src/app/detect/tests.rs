@@ -1,6 +1,6 @@
 //! What single files tell. Whole repos are in `tests/app/corpus/`.
 
-use super::{Facts, Refusal, Source, Wishes, detect};
+use super::{AppKind, Facts, Refusal, Source, Wishes, detect};
 
 fn read(files: &[(&str, &str)]) -> Result<Facts, Refusal> {
     detect(&Source::of(files), &Wishes::default(), None)
@@ -230,6 +230,9 @@ fn a_container_file_builds_what_has_no_stack() {
     let chosen = choose(&[file, APP, PINS]).unwrap();
     assert!(chosen.is_container && said(chosen.start.as_ref()) == ("web", "--run"));
     assert!(choose(&[APP, PINS]).unwrap_err().why.contains("no Containerfile or Dockerfile"));
+    let kind = |files: &[(&str, &str)]| detect(&Source::of(files), &Wishes::default(), Some(AppKind::Container));
+    assert!(kind(&[file, APP, PINS]).unwrap().is_container);
+    assert!(kind(&[APP, PINS]).unwrap_err().why.contains("no Containerfile or Dockerfile"));
     let two = read(&[file, APP, PINS, ("go.mod", "module x\n")]).unwrap_err();
     assert!(two.hints[0].ends_with("or --stack container"), "{two:?}");
     assert!(read(&[("Gemfile", "")]).unwrap_err().hints[0].contains("add a Containerfile"));
