@@ -25,12 +25,15 @@ const PUBLISH: [&str; 4] = ["app", "publish", "shop", "--yes"];
 
 /// A control repo that GitLab has, and an application next to it.
 fn with_app(kind: &[&str]) -> Option<Situation> {
-    let situation = Situation::new()?;
+    Situation::new().map(|situation| adding(situation, kind))
+}
+
+fn adding(situation: Situation, kind: &[&str]) -> Situation {
     situation.run(&["apply", "--yes", "--no-wait"], 0);
     situation.plane.stand_in.finish_pipelines("factory/control", "success").unwrap();
     situation.run(&[&["app", "add", "shop"], kind].concat(), 0);
     situation.plane.stand_in.clear_log();
-    Some(situation)
+    situation
 }
 
 fn app(situation: &Situation) -> PathBuf {
@@ -330,8 +333,10 @@ fn what_is_not_there_yet_is_named() {
 
 /// On a terminal the owner is shown the plan, and may start the job; with a no, nothing starts.
 #[test]
-fn the_owner_starts_the_apply_on_a_terminal_and_only_there() {
-    let Some(situation) = with_app(&["--kind", "http"]) else { return };
+fn the_owner_starts_the_applies_on_a_terminal_and_only_there() {
+    let Some(mut situation) = Situation::new() else { return };
+    situation.edged();
+    let situation = adding(situation, &["--kind", "http"]);
     situation.run(&PUBLISH, 75);
     let script: Arc<Script> = Arc::new(|name: &str| {
         (if name.starts_with("plan:") { "Plan: 1 to add, 0 to change\n".into() } else { "applied\n".into() }, 0)
@@ -370,8 +375,11 @@ fn the_owner_starts_the_apply_on_a_terminal_and_only_there() {
     terraform(&situation);
     let mut pty = terminal();
     pty.expect("push 1 branch, as they are here").expect("Apply this change to").send("y");
+    pty.expect("Start the job apply:staging of pipeline").send("y");
+    pty.expect("Start the job apply:production of pipeline").send("n");
     let (code, said) = pty.end();
     assert!(code == 0 && said.contains("All of shop is there."), "{code} {said}");
+    assert!(said.contains("start apply:production, for its address") && plays() == 2, "{said}");
     is_known(&situation);
 }
 

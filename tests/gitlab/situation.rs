@@ -125,6 +125,14 @@ impl Situation {
         self.render("secrets");
     }
 
+    /// Makes another control repo, with an edge.
+    pub fn edged(&mut self) {
+        let edge = &mut self.factory.cloudflare;
+        (edge.enabled, edge.zone) = (true, "example.org".into());
+        (edge.account_id, edge.zone_id) = ("0123456789abcdef".repeat(2), "fedcba9876543210".repeat(2));
+        self.render("edged");
+    }
+
     fn render(&mut self, name: &str) {
         self.repo = self.directory().join(name);
         let text = factoryup::factory::to_toml(&self.factory).unwrap();

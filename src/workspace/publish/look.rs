@@ -222,9 +222,11 @@ impl Workspace<'_> {
         {
             let url = format!("{}/-/pipelines/{}", self.factory.gitlab.project_url(), jobs.pipeline);
             let names: Vec<String> = jobs.others.iter().map(|root| format!("apply:{root}")).collect();
-            view.card.step(format!("start {}, which make its address", names.join(" and ")), url);
-            let jobs = application.root_jobs(first, &|_| true)?.filter(RootJobs::may_start);
-            view.job = jobs.and_then(|jobs| self.apply_of(application, &jobs)).or(view.job);
+            view.card.step(format!("start {}, for its address", names.join(" and ")), url);
+            if view.job.is_none() {
+                let jobs = application.root_jobs(first, &|_| true)?.filter(RootJobs::may_start);
+                view.job = jobs.and_then(|jobs| self.apply_of(application, &jobs));
+            }
         }
         if application.has_developer(project)? {
             view.card.line("agent", State::Ok, "an account with the role Developer is a member");

@@ -24,6 +24,7 @@ use crate::shell;
 
 /// The root of the infrastructure that creates projects of applications.
 const ROOT: &str = "control-plane";
+
 /// Which application to publish.
 #[derive(Clone, Debug)]
 pub struct Publish {
