@@ -357,6 +357,11 @@ fn the_owner_starts_the_applies_on_a_terminal_and_only_there() {
         command.env("FACTORYUP_GITLAB_TOKEN", situation.plane.stand_in.owner_token());
         Pty::start(command, 120)
     };
+    // Ctrl-C ends the waiting alone.
+    let mut pty = terminal();
+    pty.expect("review and merge !1").expect("waiting for GitLab").send("\u{3}");
+    let (code, said) = pty.end();
+    assert!(code == 75 && said.contains("stopped waiting; GitLab keeps what was made"), "{code} {said}");
     // It waits for the merge, and for the plan.
     let mut pty = terminal();
     pty.expect("review and merge !1, which registers the application");
