@@ -18,7 +18,7 @@ use super::answer::{clean, elements, missing_scope, read, said};
 use super::error::{GitlabError, GitlabResult, Reason};
 use super::http::{BaseUrl, Call, Failure, Method, Policy, Response, Transport};
 use crate::budget::{Budget, Exceeded, Meter};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::secret::Secret;
 use crate::trace;
 
@@ -63,6 +63,24 @@ pub(super) struct Created {
     /// Its token, when it has one.
     #[serde(default, deserialize_with = "secret")]
     pub(super) token: Option<Secret>,
+}
+
+/// What is wrong with a query of the GraphQL API.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    errors: Vec<Wrong>,
+}
+
+/// The answer to one with which nothing is wrong.
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Wrong {
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +146,20 @@ impl Client {
     pub(super) fn fetch<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<T> {
         let response = self.done(call, None, None)?;
         self.object(call, &response)
+    }
+
+    /// Asks the GraphQL API, which answers 200 to what it refuses too.
+    pub(super) fn ask<T: DeserializeOwned>(&self, call: &Call) -> GitlabResult<T> {
+        let response = self.done(call, None, None)?;
+        let answer: Asked = self.object(call, &response)?;
+        if let Some(error) = answer.errors.first() {
+            let text = format!("{call}, as {}: GitLab answered with an error: {}", self.who, clean(&error.message));
+            let error = Error::new(Kind::NotPermitted, text);
+            return Err(error
+                .hint("check the role of your account: the GitLab setup needs Maintainer or Owner")
+                .into());
+        }
+        Ok(self.object::<Data<T>>(call, &response)?.data)
     }
 
     /// Reads one object, which may not be there, or not for this account.
@@ -237,7 +269,7 @@ impl Client {
         })
     }
 
-    fn too_much(&self, call: &Call, limit: Exceeded) -> GitlabError {
+    pub(super) fn too_much(&self, call: &Call, limit: Exceeded) -> GitlabError {
         GitlabError::Budget { call: call.to_string(), url: self.base().as_str().to_owned(), limit }
     }
 

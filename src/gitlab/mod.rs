@@ -4,7 +4,7 @@
 //! account the agent can have (`second_user` is for the last of them), `observe` reads what is there,
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `revert` goes the same way back. `proof` then tries with the agent's own
-//! token what the policy forbids. `ci` says what pipelines sign in and encrypt with. Below them, `client` speaks GitLab's REST API, over `http`. What is shown only once is in
+//! token what the policy forbids. `ci` says what pipelines sign in and encrypt with. Below them, `client` speaks GitLab's REST API, over `http`; `glance` asks the GraphQL API what takes many calls of it. What is shown only once is in
 //! `keep`, and `lifetime` says how long a token lives. `anchor` keeps heads of the evidence log in protected tags, and `signing_key` makes the keys
 //! that CI signs evidence with. `now` reads what `factoryup status` shows, and `pipeline` what
 //! became of the newest pipeline. `application` is the GitLab side of `factoryup app publish`.
@@ -37,6 +37,7 @@ mod ci;
 mod client;
 mod desired;
 mod error;
+mod glance;
 mod handed;
 mod http;
 mod identity;

@@ -171,7 +171,7 @@ fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, V
         let is_made = match purpose {
             Some(purpose) => ci_account::home(site, purpose)?.is_some(),
             None if place.key == PASSPHRASE => {
-                let obstacle = ci_variable::obstacle(site, &place, &*site.variables()?)?;
+                let obstacle = ci_variable::obstacle(site, &place)?;
                 remarks.extend(obstacle.as_ref().map(|why| ci_variable::left(&place, why)));
                 obstacle.is_none()
             }
@@ -179,10 +179,7 @@ fn missing(site: &Site<'_>, wanted: Vec<Place>) -> GitlabResult<(Vec<Missing>, V
         };
         all.push(Missing { is_by_hand: !is_made, place });
     }
-    let unread = site.variables()?.unread().filter(|_| !all.is_empty()).map(|group| {
-        format!("a group may have what is missing: your account cannot read the CI/CD variables of {group}")
-    });
-    remarks.extend(unread.into_iter().chain(ci_account::deferred(site)?));
+    remarks.extend(ci_account::deferred(site)?);
     Ok((all, remarks))
 }
 

@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use super::client::Client;
 use super::desired::Desired;
 use super::error::{GitlabError, GitlabResult};
+use super::glance::{self, Glance};
 use super::http::Call;
 use super::identity::{Account, Identity};
 use super::keep::Keep;
 use super::second_user::{self, Handed};
-use super::variables::{self, Variables};
+use super::variables::Variables;
 use crate::error::{Error, Kind};
 
 /// A project as its owner sees it.
@@ -67,7 +68,9 @@ pub(super) struct Site<'a> {
     account: RefCell<Option<Vec<Account>>>,
     /// The service accounts of each place that was asked for.
     service_accounts: RefCell<Vec<(Identity, Rc<Vec<Account>>)>>,
-    variables: RefCell<Option<Rc<Variables>>>,
+    /// The project's full path, and that of its namespace.
+    path: (String, String),
+    glance: RefCell<Option<Rc<Glance>>>,
 }
 
 impl<'a> Site<'a> {
@@ -81,6 +84,10 @@ impl<'a> Site<'a> {
         project: Project,
     ) -> Self {
         let id = project.id;
+        let path = project.attributes.get("path_with_namespace").and_then(Value::as_str);
+        let path = path.map_or_else(|| desired.path(), str::to_owned);
+        let namespace =
+            path.rsplit_once('/').map_or_else(|| desired.group.clone(), |(namespace, _)| namespace.to_owned());
         Self {
             desired,
             owner,
@@ -91,7 +98,8 @@ impl<'a> Site<'a> {
             project: RefCell::new(Some(project)),
             account: RefCell::default(),
             service_accounts: RefCell::default(),
-            variables: RefCell::default(),
+            path: (path, namespace),
+            glance: RefCell::default(),
         }
     }
 
@@ -150,15 +158,19 @@ impl<'a> Site<'a> {
     }
 
     /// The CI/CD variables that the project's jobs get.
-    pub(super) fn variables(&self) -> GitlabResult<Rc<Variables>> {
-        if let Some(all) = &*self.variables.borrow() {
-            return Ok(Rc::clone(all));
+    pub(super) fn variables(&self) -> GitlabResult<Variables> {
+        self.glance().map(Variables)
+    }
+
+    /// What GitLab shows in one answer.
+    pub(super) fn glance(&self) -> GitlabResult<Rc<Glance>> {
+        if let Some(glance) = &*self.glance.borrow() {
+            return Ok(Rc::clone(glance));
         }
-        let is_personal = is_personal(&self.attributes()?);
-        let group = Some(self.desired.group.as_str()).filter(|_| !is_personal);
-        let all = Rc::new(variables::read(self.owner, self.id, group)?);
-        *self.variables.borrow_mut() = Some(Rc::clone(&all));
-        Ok(all)
+        let (project, namespace) = &self.path;
+        let glance = Rc::new(glance::read(self.owner, self.desired, project, namespace)?);
+        *self.glance.borrow_mut() = Some(Rc::clone(&glance));
+        Ok(glance)
     }
 
     /// Forgets what was asked, since it may be different now.
@@ -166,6 +178,6 @@ impl<'a> Site<'a> {
         *self.project.borrow_mut() = None;
         *self.account.borrow_mut() = None;
         self.service_accounts.borrow_mut().clear();
-        *self.variables.borrow_mut() = None;
+        *self.glance.borrow_mut() = None;
     }
 }

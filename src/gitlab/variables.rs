@@ -5,32 +5,24 @@
 //!
 //! Sources: <https://docs.gitlab.com/api/project_level_variables/>, <https://docs.gitlab.com/api/group_level_variables/>.
 
-use serde::Deserialize;
+use std::rc::Rc;
 
 use super::ci::Place;
-use super::client::Client;
-use super::error::GitlabResult;
-use super::http::Call;
+use super::glance::Glance;
 use super::resources::grant::covers;
 use crate::dialog::plain;
 
 /// How the description of a variable of factoryup's begins.
 pub(super) const MARK: &str = "factoryup: ";
-/// The call that lists those of a project, or makes one.
-pub(super) const ALL: &str = "/projects/:id/variables";
-const OF_GROUP: &str = "/groups/:id/variables";
 
 /// One variable, without its value.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Variable {
     pub(super) key: String,
-    protected: bool,
-    #[serde(default)]
-    masked: bool,
-    #[serde(default)]
-    environment_scope: Option<String>,
-    #[serde(default)]
-    description: Option<String>,
+    pub(super) protected: bool,
+    pub(super) masked: bool,
+    pub(super) environment_scope: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 impl Variable {
@@ -69,16 +61,12 @@ pub(super) enum Holder<'a> {
 
 /// All variables that jobs of the project get.
 #[derive(Debug)]
-pub(super) struct Variables {
-    project: Vec<Variable>,
-    /// Those of each group, the nearest first; none where the owner's account cannot read them.
-    groups: Vec<(String, Option<Vec<Variable>>)>,
-}
+pub(super) struct Variables(pub(super) Rc<Glance>);
 
 impl Variables {
     /// See [`Holder`].
     pub(super) fn holder(&self, place: &Place) -> Holder<'_> {
-        let exact = self.project.iter().find(|one| one.key == place.key && one.scope() == place.environment);
+        let exact = self.0.variables.iter().find(|one| one.key == place.key && one.scope() == place.environment);
         match exact.filter(|one| one.mark().is_some()) {
             Some(ours) => Holder::Ours(ours),
             None if self.is_set(place) => Holder::Owner,
@@ -87,66 +75,33 @@ impl Variables {
     }
 
     fn is_set(&self, place: &Place) -> bool {
-        let groups = self.groups.iter().filter_map(|(_, all)| all.as_ref()).flatten();
-        self.project.iter().chain(groups).any(|one| one.is_for(place))
-    }
-
-    /// The nearest group whose variables the owner's account cannot read.
-    pub(super) fn unread(&self) -> Option<&str> {
-        self.groups.iter().find(|(_, all)| all.is_none()).map(|(group, _)| group.as_str())
+        self.0.variables.iter().chain(self.0.inherited.iter().map(|(_, one)| one)).any(|one| one.is_for(place))
     }
 
     /// Those of this name that factoryup made, for whatever environment.
     pub(super) fn ours<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Variable> {
-        self.project.iter().filter(move |one| one.key == key && one.mark().is_some())
+        self.0.variables.iter().filter(move |one| one.key == key && one.mark().is_some())
     }
 
-    /// Those of `wanted` that jobs do not get from the project or a group that the owner may read.
+    /// Those of `wanted` that jobs do not get from the project or a group.
     pub(super) fn missing(&self, wanted: Vec<Place>) -> Vec<Place> {
         wanted.into_iter().filter(|place| !self.is_set(place)).collect()
     }
 
     /// What the owner should know of each variable that is not protected. It may be meant so.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<_> = open(&self.project, "").collect();
-        for (group, variables) in &self.groups {
-            match variables {
-                Some(variables) => notes.extend(open(variables, &format!(" of the group {group}"))),
-                None => notes.push(format!(
-                    "your account cannot read the CI/CD variables of the group {group}, which jobs of this project receive; ask an Owner to check them"
-                )),
-            }
-        }
-        notes
+        let own = self.0.variables.iter().map(|one| (String::new(), one));
+        let groups = self.0.inherited.iter().map(|(group, one)| (format!(" of the group {}", plain(group)), one));
+        own.chain(groups)
+            .filter(|(_, one)| !one.protected)
+            .map(|(whose, one)| {
+                let key = plain(&one.key);
+                format!(
+                    "the CI/CD variable {key}{whose} is not protected: jobs of every branch can read it, including the agent's"
+                )
+            })
+            .collect()
     }
-}
-
-/// Reads all of a project and of the group that it is in.
-pub(super) fn read(owner: &Client, project: u64, group: Option<&str>) -> GitlabResult<Variables> {
-    let project = owner.list(&Call::get(ALL, &[&project]))?;
-    let mut groups = Vec::new();
-    for group in group.into_iter().flat_map(above) {
-        match owner.list(&Call::get(OF_GROUP, &[&group])) {
-            // Only a group's Owners may read them, and GitLab denies that a hidden group exists.
-            Err(error) if matches!(error.status(), Some(403 | 404)) => groups.push((group.to_owned(), None)),
-            all => groups.push((group.to_owned(), Some(all?))),
-        }
-    }
-    Ok(Variables { project, groups })
-}
-
-fn open<'a>(all: &'a [Variable], whose: &'a str) -> impl Iterator<Item = String> + 'a {
-    all.iter().filter(|variable| !variable.protected).map(move |variable| {
-        let key = plain(&variable.key);
-        format!(
-            "the CI/CD variable {key}{whose} is not protected: jobs of every branch can read it, including the agent's"
-        )
-    })
-}
-
-/// A group's path and those above it, the nearest first.
-fn above(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
 }
 
 #[cfg(test)]
@@ -163,6 +118,10 @@ mod tests {
         }
     }
 
+    fn seen(variables: Vec<Variable>, inherited: Vec<(String, Variable)>) -> Variables {
+        Variables(Rc::new(Glance { variables, inherited, ..Glance::default() }))
+    }
+
     #[test]
     fn a_variable_without_the_mark_is_the_owners_whatever_its_scope() {
         let place = Place::new("REPORT_TOKEN", "control-plane");
@@ -176,13 +135,12 @@ mod tests {
             ("production", None, false),
             ("control-plane", Some("factoryup"), true),
         ] {
-            let all = Variables { project: vec![variable(scope, description)], groups: Vec::new() };
+            let all = seen(vec![variable(scope, description)], vec![]);
             assert_eq!(matches!(all.holder(&place), Holder::Owner), owners, "{scope} {description:?}");
-            let all = Variables { project: Vec::new(), groups: vec![("g".into(), Some(all.project))] };
+            let all = seen(vec![], vec![("g".into(), variable(scope, description))]);
             assert_eq!(matches!(all.holder(&place), Holder::Owner), owners, "group: {scope} {description:?}");
         }
-        let all =
-            Variables { project: vec![variable("*", None), variable("control-plane", Some(&ours))], groups: vec![] };
+        let all = seen(vec![variable("*", None), variable("control-plane", Some(&ours))], vec![]);
         let Holder::Ours(found) = all.holder(&place) else { panic!("{all:?}") };
         assert_eq!(found.mark(), Some("token 17"));
         assert_eq!(all.ours("REPORT_TOKEN").count(), 1);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use factoryup::git::remote;
 use factoryup::secret::Secret;
+use serde_json::json;
 use tiny_http::{Header, Request, Response, Server};
 
 use super::parrot::{answer, pass};
@@ -29,6 +30,8 @@ enum Flood {
     Refusal,
     /// It refuses without end.
     EndlessRefusal,
+    /// Each list of the GraphQL API has a next page, and the answer so many bytes.
+    Glance(usize),
     /// An infrastructure state never ends, and each list does.
     State,
 }
@@ -78,7 +81,10 @@ fn serve(mut request: Request, behind: &str, flood: Option<Flood>) {
         let _ = request.respond(Response::new(200.into(), kind, Forever(b"[0],", 0), None, None));
         return;
     }
-    let flood = flood.filter(|flood| !matches!(flood, Flood::State));
+    if let (true, Some(Flood::Glance(length))) = (url.starts_with("/api/graphql"), flood) {
+        return answer(request, 200, vec![header("Content-Type", "application/json")], glance(length).as_bytes());
+    }
+    let flood = flood.filter(|flood| !matches!(flood, Flood::State | Flood::Glance(_)));
     let (Some(flood), Some((_, page))) = (flood, url.split_once("per_page=100&page=")) else {
         let (status, headers, body) = pass(&mut request, behind);
         return answer(request, status, headers, &body);
@@ -102,8 +108,18 @@ fn serve(mut request: Request, behind: &str, flood: Option<Flood>) {
             let _ = request.respond(Response::new(status.into(), headers, Forever(b"[0],", 0), None, None));
         }
         Flood::Refusal => answer(request, 403, headers, &words(4_000_000)),
-        Flood::State => {}
+        Flood::State | Flood::Glance(_) => {}
     }
+}
+
+/// An answer of the GraphQL API whose lists have nothing in them, and a next page.
+fn glance(length: usize) -> String {
+    let list = json!({ "count": 0, "nodes": [], "pageInfo": { "hasNextPage": true, "endCursor": "next" } });
+    let project = json!({
+        "ciCdSettings": { "inboundJobTokenScopeEnabled": true }, "runners": list, "ofInstance": list, "ofInstancePlain": list, "environments": list, "projectMembers": list,
+        "ciVariables": list, "inheritedCiVariables": list, "repository": { "tree": null }, "padding": " ".repeat(length),
+    });
+    json!({ "data": { "project": project, "group": null } }).to_string()
 }
 
 /// What `factoryup plan gitlab` says before such a GitLab, in bounded memory, and how it ends.
@@ -130,6 +146,8 @@ fn lists_without_end_are_given_up_in_bounded_memory() {
         (Flood::EmptyPages, 65, "more than the limit of 10000 entries"),
         (Flood::Endless, 65, "larger than the limit of 4 MiB"),
         (Flood::EndlessRefusal, 65, "larger than the limit of 4 MiB"),
+        (Flood::Glance(0), 65, "more than the limit of 10000 entries"),
+        (Flood::Glance(2_000_000), 65, "larger than the limit of 1 MiB"),
         // As where there are no service accounts.
         (Flood::Refusal, 77, "no token of factory-agent was given; your token cannot create a service account"),
     ] {
@@ -137,7 +155,12 @@ fn lists_without_end_are_given_up_in_bounded_memory() {
         let begun = Instant::now();
         let (ended, said) = plan(&situation);
         assert!(ended == code && said.contains(words), "{flood:?}: {ended}\n{said}");
-        assert!(code != 65 || said.contains("/projects/") && said.contains("gitlab.url"), "{flood:?}: {said}");
+        assert!(
+            code != 65
+                || ["/projects/", "GET /api/graphql"].iter().any(|call| said.contains(call))
+                    && said.contains("gitlab.url"),
+            "{flood:?}: {said}"
+        );
         assert!(begun.elapsed() < PATIENCE, "{flood:?}: {:?}", begun.elapsed());
     }
 }

@@ -171,7 +171,7 @@ impl Situation {
 
     /// A path below the project in the API.
     pub fn path(&self, rest: &str) -> String {
-        format!("/projects/{}%2F{}{rest}", self.factory.gitlab.group, self.factory.gitlab.project)
+        format!("/projects/{}%2F{}{rest}", self.factory.gitlab.group.replace('/', "%2F"), self.factory.gitlab.project)
     }
 
     pub fn get(&self, rest: &str) -> Value {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::{Need, Token};
 use crate::call::Call;
 use crate::git_http;
+use crate::graphql;
 use crate::log::{LoggedRequest, redacted};
 use crate::params;
 use crate::reply::{Body, Outcome, Refusal, Reply, error, message};
@@ -28,7 +29,12 @@ pub(crate) fn answer(state: &mut State, settings: &Settings, incoming: &Incoming
 }
 
 fn handle(state: &mut State, settings: &Settings, incoming: &Incoming, entry: &mut LoggedRequest) -> Outcome {
-    let segments = params::segments(incoming.path.strip_prefix(PREFIX).unwrap_or_default());
+    let path = if incoming.path == graphql::PATH {
+        graphql::PATH
+    } else {
+        incoming.path.strip_prefix(PREFIX).unwrap_or_default()
+    };
+    let segments = params::segments(path);
     let method = if incoming.method == "HEAD" { "GET" } else { incoming.method.as_str() };
 
     let there = |route: &&Route| route.feature.is_none_or(|feature| settings.has(feature));

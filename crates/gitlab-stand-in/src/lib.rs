@@ -57,6 +57,7 @@ mod error;
 mod gate;
 mod git;
 mod git_http;
+mod graphql;
 mod hooks;
 mod log;
 mod model;

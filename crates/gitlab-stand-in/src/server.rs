@@ -11,6 +11,7 @@ use tiny_http::{Request, Server};
 use crate::api;
 use crate::gate::Cutter;
 use crate::git_http::{self, GitRequest};
+use crate::graphql;
 use crate::log::{Fault, LoggedRequest};
 use crate::pushes;
 use crate::reply::{Refusal, Reply, error, message};
@@ -126,7 +127,7 @@ fn head(request: &Request) -> Incoming {
 }
 
 fn answer(request: &mut Request, incoming: &mut Incoming, shared: &Shared) -> (Reply, LoggedRequest) {
-    if incoming.path.starts_with(api::PREFIX) {
+    if incoming.path.starts_with(api::PREFIX) || incoming.path == graphql::PATH {
         let read = request.as_reader().take(BODY_LIMIT + 1).read_to_end(&mut incoming.body);
         if read.is_err() || incoming.body.len() as u64 > BODY_LIMIT {
             let refusal = error(413, "Request Entity Too Large").into_reply();

@@ -7,6 +7,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// Everything but RFC 3986's unreserved characters is encoded, the slash of `group/project` too.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The GraphQL API, which is beside the REST API.
+const GRAPHQL: &str = "/api/graphql";
+
 /// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gitlab) enum Method {
@@ -92,6 +95,14 @@ impl Call {
         Self::new(Method::Delete, route, values)
     }
 
+    /// A query of the GraphQL API, by `GET`: GitLab then refuses whatever is no reading. Never with a secret, see [`query`](Self::query).
+    ///
+    /// Source: `app/controllers/graphql_controller.rb`, `disallow_mutations_for_get`.
+    pub(in crate::gitlab) fn graphql(query: &str, variables: &serde_json::Value) -> Self {
+        let short: Vec<_> = query.split_whitespace().collect();
+        Self::get(GRAPHQL, &[]).query("query", short.join(" ")).query("variables", variables.to_string())
+    }
+
     /// Adds a query parameter. Never a secret: a URL is logged on its way.
     pub(in crate::gitlab) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
@@ -118,7 +129,12 @@ impl Call {
         self.route
     }
 
-    /// Path and query below `/api/v4`, percent-encoded.
+    /// Whether it is for the GraphQL API.
+    pub(in crate::gitlab) fn is_graphql(&self) -> bool {
+        self.route == GRAPHQL
+    }
+
+    /// Path and query, percent-encoded; for the REST API below `/api/v4`.
     pub(in crate::gitlab) fn path(&self) -> String {
         if self.query.is_empty() {
             return self.path.clone();
@@ -147,5 +163,10 @@ mod tests {
         assert_eq!(call.to_string(), "GET /projects/:id/protected_branches/:name");
         assert_eq!(Call::post("/user/runners", &[]).path(), "/user/runners");
         assert_eq!(Call::get("/groups/:id", &[&".."]).path(), "/groups/..");
+        let call = Call::graphql("query($a: ID!) {\n  b\n}", &serde_json::json!({ "a": "c/d" }));
+        assert_eq!(
+            call.path(),
+            "/api/graphql?query=query%28%24a%3A+ID%21%29+%7B+b+%7D&variables=%7B%22a%22%3A%22c%2Fd%22%7D"
+        );
     }
 }

@@ -101,17 +101,23 @@ impl Transport {
         left: Duration,
     ) -> Result<Response, Failure> {
         let malformed = |why: String| Failure { sent: false, may_pass: false, reason: Reason::Http(why) };
-        let path = call.path();
+        let (api, path) = (if call.is_graphql() { "" } else { "/api/v4" }, call.path());
         let page = page.map_or_else(String::new, |page| {
             format!("{}per_page=100&page={page}", if path.contains('?') { '&' } else { '?' })
         });
-        let mut value = HeaderValue::from_str(token.expose())
-            .map_err(|_| malformed("the token contains an invalid character".into()))?;
+        // The header that GitLab documents for each of its two APIs.
+        let (name, text) = if call.is_graphql() {
+            ("Authorization", Zeroizing::new(format!("Bearer {}", token.expose())))
+        } else {
+            ("PRIVATE-TOKEN", Zeroizing::new(token.expose().to_owned()))
+        };
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| malformed("the token contains an invalid character".into()))?;
         value.set_sensitive(true);
         let request = Request::builder()
             .method(call.method().as_str())
-            .uri(format!("{}/api/v4{path}{page}", self.base.as_str()))
-            .header("PRIVATE-TOKEN", value)
+            .uri(format!("{}{api}{path}{page}", self.base.as_str()))
+            .header(name, value)
             .header("Accept", "application/json");
         let limit = left.min(Budget::ANSWER.time);
         let classify = |error| classify(error, limit);

@@ -9,7 +9,7 @@ use std::fmt::Display;
 
 use serde_json::json;
 
-use super::membership::{Member, effective, listed};
+use super::membership::{Member, effective, in_group};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::error::{Error, Kind};
 use crate::gitlab::ci::{Ci, Purpose};
@@ -137,7 +137,7 @@ fn member(site: &Site<'_>, purpose: Purpose, account: &Account) -> GitlabResult<
 /// What counts: in the project the effective role, in the group the account's own.
 fn counted(site: &Site<'_>, purpose: Purpose, account: &Account) -> GitlabResult<Option<Member>> {
     if purpose.is_in_group() {
-        return listed(site, members(site, purpose, Call::get, None), account);
+        return in_group(site, account);
     }
     effective(site, account)
 }

@@ -12,8 +12,6 @@
 //!
 //! Source: <https://docs.gitlab.com/api/service_accounts/>.
 
-use std::rc::Rc;
-
 use jiff::civil::Date;
 
 use super::ci_account::{self, unseen};
@@ -104,7 +102,7 @@ pub(in crate::gitlab) fn ours(
 struct Placed {
     /// The places whose variable is factoryup's, or is to be.
     places: Vec<Place>,
-    all: Rc<Variables>,
+    all: Variables,
     /// The id of the token in the file for the desk, if GitLab accepts it.
     stored: Option<u64>,
 }
@@ -147,7 +145,7 @@ fn places(site: &Site<'_>, purpose: Purpose, all: &Variables) -> Vec<Place> {
 
 /// Whether factoryup renews the token that jobs get for this: not where all of the variables are the owner's.
 pub(in crate::gitlab) fn is_renewed(site: &Site<'_>, purpose: Purpose) -> GitlabResult<bool> {
-    Ok(purpose.key().is_none() || !places(site, purpose, &*site.variables()?).is_empty())
+    Ok(purpose.key().is_none() || !places(site, purpose, &site.variables()?).is_empty())
 }
 
 impl Resource for CiTokens {

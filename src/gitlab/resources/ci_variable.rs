@@ -20,7 +20,7 @@ use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
 use crate::gitlab::keep::Keep;
 use crate::gitlab::site::Site;
-use crate::gitlab::variables::{Holder, Variables};
+use crate::gitlab::variables::Holder;
 use crate::plan::{Action, Change, Undo};
 use crate::secret::Secret;
 
@@ -47,10 +47,9 @@ fn file(site: &Site<'_>, place: &Place) -> PathBuf {
 }
 
 /// Why the missing variable is left to the owner, if it is: the law of the [module](self).
-pub(in crate::gitlab) fn obstacle(site: &Site<'_>, place: &Place, all: &Variables) -> GitlabResult<Option<Error>> {
-    let (root, file, unread) = (&place.environment, file(site, place), all.unread());
-    let is_stored = Keep::passphrase(&file)?.is_some();
-    if is_stored && unread.is_none() {
+pub(in crate::gitlab) fn obstacle(site: &Site<'_>, place: &Place) -> GitlabResult<Option<Error>> {
+    let (root, file) = (&place.environment, file(site, place));
+    if Keep::passphrase(&file)?.is_some() {
         return Ok(None);
     }
     let state = match state_status(site, root)? {
@@ -59,30 +58,16 @@ pub(in crate::gitlab) fn obstacle(site: &Site<'_>, place: &Place, all: &Variable
         200 => format!("the state of {root} exists"),
         status => format!("GitLab does not say whether {root} has a state (status {status})"),
     };
-    let file = file.display();
-    Ok(Some(match unread {
-        Some(group) => Error::data(format!(
-            "{state}, and a group may have its passphrase: your account cannot read the CI/CD variables of {group}"
-        ))
-        .hint(format!("run the command with a token of an Owner of {group}, or create the CI/CD variable {place} with the passphrase that the state is encrypted with")),
-        None => Error::data(format!("{state}, and its passphrase is neither in GitLab nor in {file}")).hint(format!(
-            "create the CI/CD variable {place} with the passphrase that the state is encrypted with, or put it into that file"
-        )),
-    }))
+    let why = format!("{state}, and its passphrase is neither in GitLab nor in {}", file.display());
+    Ok(Some(Error::data(why).hint(format!(
+        "create the CI/CD variable {place} with the passphrase that the state is encrypted with, or put it into that file"
+    ))))
 }
 
 /// What plan and card say of a variable that is left to the owner.
 pub(in crate::gitlab) fn left(place: &Place, why: &Error) -> String {
     let hints = why.hints().join("; ");
     format!("the CI/CD variable {place} is left to you: {why}; {hints}")
-}
-
-/// What the plan says of a variable that may hide one which the owner's account cannot see. No state needs that one.
-fn overriding(place: &Place, group: &str) -> String {
-    format!(
-        "{} has no state yet, so factoryup creates its passphrase; jobs get it instead of one of {group}, whose CI/CD variables your account cannot read",
-        place.environment
-    )
 }
 
 /// The stored passphrase of a root, else a new one, which is stored first.
@@ -134,10 +119,9 @@ impl Resource for Passphrases {
                     Change::new(id(&place.environment), Action::Update, summary)
                 })),
                 Holder::Nobody => {
-                    if let Some(why) = obstacle(site, &place, &all)? {
+                    if let Some(why) = obstacle(site, &place)? {
                         found.notes.push(left(&place, &why));
                     } else {
-                        found.notes.extend(all.unread().map(|group| overriding(&place, group)));
                         found.add(Some(create(&place)));
                     }
                 }
@@ -153,7 +137,7 @@ impl Resource for Passphrases {
         match all.holder(&place) {
             Holder::Owner => return Ok(Undo::Never { reason: "you created the variable yourself".into() }),
             Holder::Nobody => {
-                if let Some(why) = obstacle(site, &place, &all)? {
+                if let Some(why) = obstacle(site, &place)? {
                     return Err(why.into());
                 }
                 let value = passphrase(site, &place)?;

@@ -9,6 +9,7 @@ use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::desired::{self, Desired};
 use crate::gitlab::error::GitlabResult;
+use crate::gitlab::glance::Environment;
 use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Undo};
@@ -19,13 +20,6 @@ const ONE: &str = "/projects/:id/environments/:environment_id";
 
 /// See the [module](self).
 pub(in crate::gitlab) struct Environments;
-
-#[derive(Clone, Debug, Deserialize)]
-struct Environment {
-    id: u64,
-    name: String,
-    tier: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Detail {
@@ -47,7 +41,7 @@ fn compare(wanted: &desired::Environment, present: Option<&Environment>) -> Opti
 }
 
 fn read(site: &Site<'_>) -> GitlabResult<Vec<Environment>> {
-    site.owner.list(&Call::get(ALL, &[&site.id]))
+    Ok(site.glance()?.environments.clone())
 }
 
 impl Resource for Environments {
@@ -75,14 +69,14 @@ impl Resource for Environments {
         match read(site)?.iter().find(|e| e.name == wanted.name) {
             None => {
                 let body = json!({ "name": wanted.name, "tier": wanted.tier });
-                site.owner.write::<Environment>(&Call::post(ALL, &[&site.id]), &body)?;
+                site.owner.send(&Call::post(ALL, &[&site.id]), &body)?;
                 Ok(Undo::Remove)
             }
             Some(present) => {
                 let before = present.tier.clone().unwrap_or_default();
                 if before != wanted.tier {
                     let call = Call::put(ONE, &[&site.id, &present.id]);
-                    site.owner.write::<Environment>(&call, &json!({ "tier": wanted.tier }))?;
+                    site.owner.send(&call, &json!({ "tier": wanted.tier }))?;
                 }
                 Ok(Undo::restore(&json!({ "tier": before })))
             }
@@ -126,6 +120,6 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
     let summary = format!("set the tier of the environment {name} to {}, as it was", plain(&tier));
     Ok(Back::restore(id, summary, move |site| {
         let call = Call::put(ONE, &[&site.id, &number]);
-        site.owner.write::<Environment>(&call, &json!({ "tier": tier })).map(drop)
+        site.owner.send(&call, &json!({ "tier": tier }))
     }))
 }

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Back, Found, Resource, WayBack, approval_rule};
+use super::{Back, Found, Resource, WayBack};
 use crate::error::{Error, Kind};
 use crate::gitlab::desired::{Agent, Desired};
 use crate::gitlab::error::GitlabResult;
@@ -28,12 +28,17 @@ const DIRECT: &str = "/projects/:id/members/:user_id";
 pub(in crate::gitlab) struct Membership;
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub(super) struct Member {
+pub(in crate::gitlab) struct Member {
     pub(super) access_level: u8,
     expires_at: Option<Date>,
 }
 
 impl Member {
+    /// A role, and when it ends.
+    pub(in crate::gitlab) fn new(access_level: u8, expires_at: Option<Date>) -> Self {
+        Self { access_level, expires_at }
+    }
+
     fn text(&self) -> String {
         text(self.access_level, self.expires_at)
     }
@@ -79,23 +84,18 @@ fn compare(agent: &Agent, present: &Member) -> Option<Change> {
     )
 }
 
-/// A member in a list.
-#[derive(Deserialize)]
-struct Listed {
-    id: u64,
-    #[serde(flatten)]
-    member: Member,
-}
-
-/// The role of one of factoryup's accounts in this list of members, which is read for all of them at once.
-pub(super) fn listed(site: &Site<'_>, list: Call, account: &Account) -> GitlabResult<Option<Member>> {
-    let ids: Vec<_> = approval_rule::machines(site)?.iter().map(u64::to_string).collect();
-    let all: Vec<Listed> = site.owner.list(&list.query("user_ids", ids.join(",")))?;
-    Ok(all.into_iter().find(|one| one.id == account.id).map(|one| one.member))
-}
-
+/// The role of an account in the project that counts.
 pub(super) fn effective(site: &Site<'_>, account: &Account) -> GitlabResult<Option<Member>> {
-    listed(site, Call::get("/projects/:id/members/all", &[&site.id]), account)
+    Ok(of(&site.glance()?.members, account))
+}
+
+/// The role of an account in the project's group itself.
+pub(super) fn in_group(site: &Site<'_>, account: &Account) -> GitlabResult<Option<Member>> {
+    Ok(of(&site.glance()?.group_members, account))
+}
+
+fn of(all: &[(u64, Member)], account: &Account) -> Option<Member> {
+    all.iter().find(|(user, _)| *user == account.id).map(|(_, member)| member.clone())
 }
 
 impl Resource for Membership {
@@ -134,6 +134,7 @@ impl Resource for Membership {
                 Undo::restore(&member)
             }
         };
+        site.forget();
         match effective(site, &account)? {
             Some(member) if member.access_level > DEVELOPER => Err(inherited(site, &member).into()),
             _ => Ok(undo),

@@ -166,10 +166,10 @@ impl Resource for Readers {
         if fresh.is_empty() {
             return Ok(Found::default());
         }
-        let Some(seed::Branch { commit }) = seed::branch(site.owner, site.desired, site.id)? else {
+        let Some(head) = site.glance()?.head.clone() else {
             return Ok(Found { changes: fresh, ..Found::default() });
         };
-        let (proposal, notes) = look(site, commit.id)?;
+        let (proposal, notes) = look(site, head)?;
         let mut found = Found { notes, ..Found::default() };
         let Some(proposal) = proposal else { return Ok(found) };
         let there = proposed(site, &proposal)?;

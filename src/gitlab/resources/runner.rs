@@ -14,6 +14,7 @@ use crate::error::{Error, Kind};
 use crate::gitlab::client::Client;
 use crate::gitlab::desired::{self, Desired};
 use crate::gitlab::error::{GitlabError, GitlabResult};
+use crate::gitlab::glance::{Glance, Runner};
 use crate::gitlab::http::Call;
 use crate::gitlab::keep::{Keep, Memory};
 use crate::gitlab::site::Site;
@@ -36,21 +37,7 @@ pub(in crate::gitlab) struct Listed {
     pub(in crate::gitlab) id: u64,
     pub(in crate::gitlab) description: Option<String>,
     #[serde(default)]
-    runner_type: String,
-    #[serde(default)]
     paused: bool,
-}
-
-/// A runner with its settings.
-#[derive(Clone, Debug, Deserialize)]
-struct Runner {
-    #[serde(default)]
-    tag_list: Vec<String>,
-    run_untagged: bool,
-    locked: bool,
-    access_level: String,
-    /// When it last spoke to GitLab. The list's `status` will not do: after a week it is `stale` either way.
-    contacted_at: Option<String>,
 }
 
 /// The answer that shows a token.
@@ -78,8 +65,8 @@ impl Runner {
         json!({
             "tag_list": tags,
             "run_untagged": self.run_untagged,
-            "locked": self.locked,
-            "access_level": self.access_level,
+            "locked": self.locked == Some(true),
+            "access_level": self.access_level.to_ascii_lowercase(),
         })
     }
 }
@@ -153,47 +140,39 @@ pub(in crate::gitlab) fn make(
 
 /// Stops at a runner of somebody's that would take this project's jobs, with the tokens that they get: GitLab matches tags by name
 /// alone. The group's and, unless they are asked for, the instance's are switched off by the settings.
-fn refuse_foreign(site: &Site<'_>, all: &[Listed], memory: &Memory) -> GitlabResult<()> {
+fn refuse_foreign(site: &Site<'_>, seen: &Glance, memory: &Memory) -> GitlabResult<()> {
+    let all = &seen.runners;
     let mut ours: Vec<_> = memory.runners.values().copied().collect();
     for wanted in &site.desired.runners {
-        ours.extend(find(all, wanted, memory).map(|listed| listed.id));
+        ours.extend(find(all, wanted, memory).map(|runner| runner.id));
         // With shared runners the untrusted one is wanted no more, and is no stranger all the same.
         let untrusted = wanted.description.replace(": trusted", ": untrusted");
-        let left = all.iter().filter(|listed| listed.description.as_deref() == Some(&untrusted));
-        ours.extend(left.filter(|_| site.desired.runners.len() == 1).map(|listed| listed.id));
+        let left = all.iter().filter(|runner| runner.description.as_deref() == Some(&untrusted));
+        ours.extend(left.filter(|_| site.desired.runners.len() == 1).map(|runner| runner.id));
     }
-    for listed in all.iter().filter(|listed| !listed.paused && !ours.contains(&listed.id)) {
-        let runner: Runner = match detail(site, listed) {
-            Err(error) if matches!(error.status(), Some(403 | 404)) => {
-                return Err(foreign(site, listed, "your account cannot see which jobs it runs").into());
-            }
-            runner => runner?,
-        };
+    for runner in all.iter().filter(|runner| !runner.paused && !ours.contains(&runner.id)) {
         let reserved = site.desired.reserved_tags.iter();
         let taken: Vec<_> = reserved.filter(|tag| runner.tag_list.contains(tag)).map(String::as_str).collect();
         if !taken.is_empty() || runner.run_untagged {
             let untagged = runner.run_untagged.then_some("jobs without tags");
             let tags = (!taken.is_empty()).then(|| format!("jobs with the tag {}", taken.join(" or ")));
             let what = [tags.as_deref(), untagged].into_iter().flatten().collect::<Vec<_>>().join(", and ");
-            return Err(foreign(site, listed, &format!("it runs {what}")).into());
+            let what = (runner.id, runner.description.as_deref(), format!("it runs {what}"));
+            return Err(foreign(site, "project", what).into());
         }
     }
-    if site.desired.setting("shared_runners_enabled") == Some(&Value::Bool(true)) {
-        for tag in site.desired.runners.iter().flat_map(|wanted| &wanted.tags) {
-            let call = Call::get("/projects/:id/runners", &[&site.id]).query("type", "instance_type");
-            let call = call.query("tag_list", tag).query("paused", "false");
-            if let Some(listed) = site.owner.list::<Listed>(&call)?.first() {
-                return Err(foreign(site, listed, &format!("it runs jobs with the tag {tag}")).into());
-            }
-        }
+    if site.desired.setting("shared_runners_enabled") == Some(&Value::Bool(true))
+        && let Some((tag, runner)) = seen.of_instance.first()
+    {
+        let what = (runner.id, runner.description.as_deref(), format!("it runs jobs with the tag {tag}"));
+        return Err(foreign(site, "instance", what).into());
     }
     Ok(())
 }
 
-fn foreign(site: &Site<'_>, listed: &Listed, why: &str) -> Error {
-    let description = crate::dialog::plain(listed.description.as_deref().unwrap_or_default());
-    let place = if listed.runner_type == "instance_type" { "instance" } else { "project" };
-    let text = format!("the {place} has a runner of another owner, {} ({description}): {why}", listed.id);
+fn foreign(site: &Site<'_>, place: &str, (id, description, why): (u64, Option<&str>, String)) -> Error {
+    let description = crate::dialog::plain(description.unwrap_or_default());
+    let text = format!("the {place} has a runner of another owner, {id} ({description}): {why}");
     let page = format!("{}/-/settings/ci_cd#js-runners-settings", site.desired.url());
     let error = Error::new(Kind::Data, text);
     if place == "instance" {
@@ -218,7 +197,7 @@ fn kept_from_maintainers(error: GitlabError) -> GitlabError {
 }
 
 /// The runner that is meant: the remembered one, else one of that description.
-fn find<'a>(all: &'a [Listed], wanted: &desired::Runner, memory: &Memory) -> Option<&'a Listed> {
+fn find<'a>(all: &'a [Runner], wanted: &desired::Runner, memory: &Memory) -> Option<&'a Runner> {
     let remembered = memory.runners.get(wanted.name).and_then(|id| all.iter().find(|runner| runner.id == *id));
     remembered.or_else(|| all.iter().find(|runner| runner.description.as_deref() == Some(&wanted.description)))
 }
@@ -226,10 +205,6 @@ fn find<'a>(all: &'a [Listed], wanted: &desired::Runner, memory: &Memory) -> Opt
 /// Whether the token is where it is needed: here, or on the runner.
 fn has_token(site: &Site<'_>, wanted: &desired::Runner, present: &Runner) -> GitlabResult<bool> {
     Ok(present.contacted_at.is_some() || site.keep.secret(&Keep::runner_token(wanted.name))?.is_some())
-}
-
-fn detail(site: &Site<'_>, listed: &Listed) -> GitlabResult<Runner> {
-    site.owner.fetch(&Call::get(ONE, &[&listed.id]))
 }
 
 fn keep(site: &Site<'_>, wanted: &desired::Runner, id: u64, token: String) -> GitlabResult<()> {
@@ -249,16 +224,13 @@ impl Resource for Runners {
     }
 
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
-        let (all, memory) = (list(site.owner, site.id)?, site.keep.memory()?);
-        refuse_foreign(site, &all, &memory)?;
+        let (seen, memory) = (site.glance()?, site.keep.memory()?);
+        refuse_foreign(site, &seen, &memory)?;
         let mut found = Found::default();
         for wanted in &site.desired.runners {
-            found.add(match find(&all, wanted, &memory) {
+            found.add(match find(&seen.runners, wanted, &memory) {
                 None => Some(create(wanted)),
-                Some(listed) => {
-                    let present = detail(site, listed)?;
-                    compare(wanted, &present, has_token(site, wanted, &present)?)
-                }
+                Some(present) => compare(wanted, present, has_token(site, wanted, present)?),
             });
         }
         Ok(found)
@@ -268,20 +240,19 @@ impl Resource for Runners {
         let Some(wanted) = site.desired.runners.iter().find(|runner| runner.name == name(change)) else {
             return Ok(Undo::Never { reason: "it is no longer needed".into() });
         };
-        let all = list(site.owner, site.id)?;
-        let Some(listed) = find(&all, wanted, &site.keep.memory()?) else {
+        let seen = site.glance()?;
+        let Some(present) = find(&seen.runners, wanted, &site.keep.memory()?) else {
             let (id, token) = make(site.owner, site.id, wanted)?;
             keep(site, wanted, id.unwrap_or_default(), token)?;
             return Ok(Undo::Remove);
         };
-        let present = detail(site, listed)?;
         if present.settings() != wanted.settings() {
-            site.owner.send(&Call::put(ONE, &[&listed.id]), &wanted.settings())?;
+            site.owner.send(&Call::put(ONE, &[&present.id]), &wanted.settings())?;
         }
-        if !has_token(site, wanted, &present)? {
-            let call = Call::post("/runners/:id/reset_authentication_token", &[&listed.id]);
+        if !has_token(site, wanted, present)? {
+            let call = Call::post("/runners/:id/reset_authentication_token", &[&present.id]);
             let made: CreatedRunner = site.owner.fetch(&call)?;
-            keep(site, wanted, listed.id, made.token)?;
+            keep(site, wanted, present.id, made.token)?;
         }
         Ok(Undo::restore(&present.settings()))
     }
@@ -292,19 +263,20 @@ impl Resource for Runners {
 }
 
 fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
-    let (all, memory) = (list(site.owner, site.id)?, site.keep.memory()?);
+    let (seen, memory) = (site.glance()?, site.keep.memory()?);
+    let all = &seen.runners;
     let wanted = site.desired.runners.iter().find(|wanted| wanted.name == name);
     let remembered = memory.runners.get(name).copied();
     let found =
-        wanted.map_or_else(|| all.iter().find(|l| Some(l.id) == remembered), |wanted| find(&all, wanted, &memory));
-    let Some(listed) = found else { return Ok(Back::Done) };
-    if remembered != Some(listed.id) {
+        wanted.map_or_else(|| all.iter().find(|l| Some(l.id) == remembered), |wanted| find(all, wanted, &memory));
+    let Some(runner) = found else { return Ok(Back::Done) };
+    if remembered != Some(runner.id) {
         return Ok(Back::Stays(format!(
             "the runner {} has the name of the {name} runner, but was not created here",
-            listed.id
+            runner.id
         )));
     }
-    let (id, number, called) = (format!("{KIND}:{name}"), listed.id, name.to_owned());
+    let (id, number, called) = (format!("{KIND}:{name}"), runner.id, name.to_owned());
     let Some(before) = undo.before::<Value>()? else {
         return Ok(Back::remove(id, format!("delete the {name} runner, with its token"), move |site| {
             site.owner.delete(&Call::delete(ONE, &[&number]))?;
@@ -314,7 +286,7 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
             })
         }));
     };
-    let present = detail(site, listed)?.settings();
+    let present = runner.settings();
     if present == before {
         return Ok(Back::Done);
     }
@@ -330,19 +302,27 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
 mod tests {
     use super::*;
 
+    fn runner(id: u64, description: &str) -> Runner {
+        Runner {
+            id,
+            description: Some(description.into()),
+            paused: false,
+            tag_list: Vec::new(),
+            run_untagged: false,
+            locked: Some(true),
+            access_level: "REF_PROTECTED".into(),
+            contacted_at: None,
+        }
+    }
+
     #[test]
     fn a_change_says_whether_a_token_comes_of_it() {
         let tags = desired::runner_tags("a", "trusted");
         let wanted =
             desired::Runner { name: "trusted", tags, description: "d".into(), protected: true, untagged: false };
-        let mut present = Runner {
-            // In GitLab's order.
-            tag_list: vec!["trusted".into(), "a-trusted".into()],
-            run_untagged: false,
-            locked: true,
-            access_level: "ref_protected".into(),
-            contacted_at: None,
-        };
+        // In GitLab's order.
+        let tag_list = vec!["trusted".into(), "a-trusted".into()];
+        let mut present = Runner { tag_list, ..runner(1, "d") };
         assert_eq!(makes_token(&create(&wanted)), Some("trusted"));
         assert_eq!(makes_token(&compare(&wanted, &present, false).unwrap()), Some("trusted"));
         present.run_untagged = true;
@@ -359,13 +339,7 @@ mod tests {
             protected: true,
             untagged: false,
         };
-        let listed = |id, description: &str| Listed {
-            id,
-            description: Some(description.into()),
-            runner_type: "project_type".into(),
-            paused: false,
-        };
-        let all = [listed(1, "factoryup a: trusted"), listed(2, "renamed"), listed(3, "other")];
+        let all = [runner(1, "factoryup a: trusted"), runner(2, "renamed"), runner(3, "other")];
         let mut memory = Memory {
             schema: 1,
             project: "x".into(),

@@ -113,14 +113,14 @@ impl Resource for Seed {
     fn observe(&self, site: &Site<'_>) -> GitlabResult<Found> {
         let local = LocalRepo::open(site.desired)?;
         let head = local.as_ref().map_or(Ok(None), LocalRepo::head)?;
-        let Some(there) = branch(site.owner, site.desired, site.id)? else {
+        let Some(there) = site.glance()?.head.clone() else {
             return Ok(Found::one(Some(create(site.desired, head.as_deref()))));
         };
         let mut found = Found::one(None);
         if let (Some(local), Some(head)) = (local, head)
-            && head != there.commit.id
+            && head != there
         {
-            found.notes.extend(compare(site, &local, &head, &there.commit.id)?.map(|apart| apart.to_string()));
+            found.notes.extend(compare(site, &local, &head, &there)?.map(|apart| apart.to_string()));
         }
         Ok(found)
     }

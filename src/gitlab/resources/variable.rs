@@ -6,7 +6,7 @@ use crate::gitlab::ci::Place;
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
-use crate::gitlab::variables::{ALL, Holder, MARK};
+use crate::gitlab::variables::{Holder, MARK};
 use crate::secret::Secret;
 
 /// What the rest of its description ends with.
@@ -39,7 +39,7 @@ pub(in crate::gitlab) fn set(site: &Site<'_>, place: &Place, value: Option<&Secr
     body["key"] = place.key.into();
     body["masked_and_hidden"] = true.into();
     body["environment_scope"] = place.environment.as_str().into();
-    site.owner.send(&Call::post(ALL, &[&site.id]), &body)
+    site.owner.send(&Call::post("/projects/:id/variables", &[&site.id]), &body)
 }
 
 /// Removes a variable.

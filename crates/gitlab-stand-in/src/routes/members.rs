@@ -82,17 +82,19 @@ fn list(call: &mut Call<'_>, kind: Family, inherited: bool) -> Outcome {
     let asked = call.text("user_ids");
     let is_asked =
         |user: &u64| asked.as_ref().is_none_or(|ids| ids.split(',').any(|id| id.trim().parse() == Ok(*user)));
-    if inherited {
-        return Ok(Reply::list(
-            effective(call, of)?.into_iter().filter(|(user, _)| is_asked(user)).map(|(_, one)| one),
-        ));
+    let all = shown(call, of, !inherited)?;
+    Ok(Reply::list(all.into_iter().filter(|one| one["id"].as_u64().is_some_and(|user| is_asked(&user)))))
+}
+
+fn shown(call: &Call<'_>, of: Of, is_direct: bool) -> Result<Vec<Value>, Refusal> {
+    if !is_direct {
+        return Ok(effective(call, of)?.into_values().collect());
     }
-    let users: Vec<_> = direct(call, of)?.keys().copied().filter(is_asked).collect();
-    let mut values = Vec::new();
-    for user in users {
-        values.push(one(call, of, user)?);
-    }
-    Ok(Reply::list(values))
+    let members = match of {
+        Of::Project(id) => &call.at(id)?.members,
+        Of::Group(id) => &call.state.namespaces.get(&id).ok_or_else(|| not_found("Group"))?.members,
+    };
+    Ok(members.iter().map(|(user, member)| member_json(call, *user, member)).collect())
 }
 
 fn one(call: &mut Call<'_>, of: Of, user: u64) -> Result<Value, Refusal> {
@@ -101,6 +103,16 @@ fn one(call: &mut Call<'_>, of: Of, user: u64) -> Result<Value, Refusal> {
         Of::Group(id) => &call.state.namespaces.get(&id).ok_or_else(|| not_found("Group"))?.members,
     };
     members.get(&user).map(|member| member_json(call, user, member)).ok_or_else(|| not_found(""))
+}
+
+/// The members of a project as the API shows them: the direct ones, or all.
+pub(super) fn of_project(call: &Call<'_>, project: u64, direct: bool) -> Result<Vec<Value>, Refusal> {
+    shown(call, Of::Project(project), direct)
+}
+
+/// The same of a group.
+pub(super) fn of_group(call: &Call<'_>, group: u64, direct: bool) -> Result<Vec<Value>, Refusal> {
+    shown(call, Of::Group(group), direct)
 }
 
 fn get(call: &mut Call<'_>, kind: Family, inherited: bool) -> Outcome {

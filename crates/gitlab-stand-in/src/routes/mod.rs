@@ -10,6 +10,7 @@ mod credentials;
 mod discussions;
 mod environments;
 mod files;
+mod graphql;
 mod groups;
 mod issues;
 mod job_runs;
@@ -41,6 +42,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         discussions::ROUTES,
         environments::ROUTES,
         files::ROUTES,
+        graphql::ROUTES,
         groups::ROUTES,
         issues::ROUTES,
         job_runs::ROUTES,

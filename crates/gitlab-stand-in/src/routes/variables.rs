@@ -167,6 +167,14 @@ fn create_in_group(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::created(value))
 }
 
+fn delete_in_group(call: &mut Call<'_>) -> Outcome {
+    let (id, key) = (call.group(OWNER)?, call.param(1).to_owned());
+    let variables = &mut call.state.namespaces.get_mut(&id).ok_or_else(|| not_found("Group"))?.variables;
+    let at = variables.iter().position(|one| one.key == key).ok_or_else(|| not_found("Variable"))?;
+    variables.remove(at);
+    Ok(Reply::no_content())
+}
+
 const CREATE: &[&str] = &[
     "key",
     "value",
@@ -192,6 +200,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("DELETE", ONE, Need::Write, &["filter"], delete),
     Route::new("GET", OF_GROUP, Need::Read, &[], list_of_group),
     Route::new("POST", OF_GROUP, Need::Write, CREATE, create_in_group),
+    Route::new("DELETE", "/groups/:id/variables/:key", Need::Write, &[], delete_in_group),
 ];
 
 #[cfg(test)]

@@ -154,8 +154,16 @@ impl As<'_> {
 
     /// The same, when there may be no answer at all.
     pub fn try_send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Got, ureq::Error> {
-        let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("{}/api/v4{path}", self.plane.url()));
+        self.try_at(method, &format!("/api/v4{path}"), body)
+    }
+
+    /// A call outside of the REST API.
+    pub fn at_root(&self, method: &str, path: &str, body: Option<&Value>) -> Got {
+        self.try_at(method, path, body).unwrap()
+    }
+
+    fn try_at(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Got, ureq::Error> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.plane.url()));
         if !self.token.is_empty() {
             request = request.header("PRIVATE-TOKEN", &self.token);
         }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Listed, ONE, find, list};
+use super::{Listed, ONE, find};
 use crate::gitlab::client::Client;
 use crate::gitlab::desired;
 use crate::gitlab::error::GitlabResult;
@@ -69,9 +69,9 @@ pub(in crate::gitlab) fn all_seen(owner: &Client, project: u64) -> GitlabResult<
 
 /// Each runner of the factory by its name; none in the place of one that is not there.
 pub(in crate::gitlab) fn ours(site: &Site<'_>) -> GitlabResult<Vec<(&'static str, Option<Seen>)>> {
-    let (all, memory) = (list(site.owner, site.id)?, site.keep.memory()?);
+    let (here, memory) = (site.glance()?, site.keep.memory()?);
     let look = |wanted: &desired::Runner| {
-        let found = find(&all, wanted, &memory).map_or(Ok(None), |listed| seen(site.owner, listed.id))?;
+        let found = find(&here.runners, wanted, &memory).map_or(Ok(None), |runner| seen(site.owner, runner.id))?;
         Ok((wanted.name, found))
     };
     site.desired.runners.iter().map(look).collect()

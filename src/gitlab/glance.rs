@@ -1,0 +1,313 @@
+//! What GitLab shows of a project in one answer of its GraphQL API. The REST API takes a call for each kind of setting, for each runner and for
+//! each group above the project.
+//!
+//! Writing is the REST API's. A part that the account may not see is an error, and never taken for an empty one.
+//!
+//! Source: <https://docs.gitlab.com/api/graphql/reference/>. Every field of the query is in 17.11 and later.
+
+use jiff::civil::Date;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::Client;
+use super::desired::Desired;
+use super::error::GitlabResult;
+use super::http::Call;
+use super::resources::membership::Member;
+use super::variables::Variable;
+use crate::budget::Budget;
+use crate::error::{Error, Kind};
+
+const QUERY: &str = include_str!("glance.graphql");
+/// The entries of a page, at most.
+const PAGE: usize = 100;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Glance {
+    /// Whether job tokens of other projects need a place on the allowlist.
+    pub(super) is_job_token_limited: bool,
+    /// The project's own runners.
+    pub(super) runners: Vec<Runner>,
+    /// A runner of the instance that takes the project's jobs with this tag, for each tag that was asked for.
+    pub(super) of_instance: Vec<(String, Named)>,
+    pub(super) environments: Vec<Environment>,
+    /// Everyone with a role in the project, with the role that counts.
+    pub(super) members: Vec<(u64, Member)>,
+    /// Who has a role in the project's group itself. In a personal namespace no one.
+    pub(super) group_members: Vec<(u64, Member)>,
+    /// The project's CI/CD variables.
+    pub(super) variables: Vec<Variable>,
+    /// Those that its jobs get from groups, each with the path of the group.
+    pub(super) inherited: Vec<(String, Variable)>,
+    /// The newest commit of the default branch, if there is one.
+    pub(super) head: Option<String>,
+}
+
+/// A runner with its settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Runner {
+    #[serde(deserialize_with = "number")]
+    pub(super) id: u64,
+    pub(super) description: Option<String>,
+    pub(super) paused: bool,
+    /// In GitLab's order.
+    #[serde(default)]
+    pub(super) tag_list: Vec<String>,
+    pub(super) run_untagged: bool,
+    pub(super) locked: Option<bool>,
+    /// `NOT_PROTECTED` or `REF_PROTECTED`.
+    pub(super) access_level: String,
+    /// When it last spoke to GitLab. Its status will not do: after a week it is `STALE` either way.
+    pub(super) contacted_at: Option<String>,
+}
+
+/// A runner, for people.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Named {
+    #[serde(deserialize_with = "number")]
+    pub(super) id: u64,
+    pub(super) description: Option<String>,
+}
+
+/// An environment.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Environment {
+    #[serde(deserialize_with = "number")]
+    pub(super) id: u64,
+    pub(super) name: String,
+    #[serde(deserialize_with = "lower")]
+    pub(super) tier: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    project: Option<Project>,
+    group: Option<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Project {
+    ci_cd_settings: JobToken,
+    runners: Connection<Runner>,
+    of_instance: First,
+    of_instance_plain: First,
+    environments: Connection<Environment>,
+    #[serde(rename = "projectMembers")]
+    members: Connection<Membership>,
+    ci_variables: Connection<OfProject>,
+    inherited_ci_variables: Connection<OfGroup>,
+    repository: Repository,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    group_members: Connection<Membership>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection<T> {
+    count: Option<usize>,
+    nodes: Vec<Option<T>>,
+    page_info: PageInfo,
+}
+
+/// A connection of which one node is enough.
+#[derive(Deserialize)]
+struct First {
+    nodes: Vec<Option<Named>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobToken {
+    inbound_job_token_scope_enabled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Membership {
+    access_level: Level,
+    expires_at: Option<String>,
+    /// None for an invitation.
+    user: Option<User>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Level {
+    integer_value: u8,
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(deserialize_with = "number")]
+    id: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfProject {
+    key: String,
+    protected: Option<bool>,
+    masked: Option<bool>,
+    environment_scope: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfGroup {
+    key: String,
+    protected: Option<bool>,
+    environment_scope: Option<String>,
+    group_ci_cd_settings_path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    tree: Option<Tree>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tree {
+    last_commit: Option<Commit>,
+}
+
+#[derive(Deserialize)]
+struct Commit {
+    sha: String,
+}
+
+/// The number in a global id such as `gid://gitlab/User/42`.
+fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let id = String::deserialize(from)?;
+    id.rsplit('/').next().and_then(|number| number.parse().ok()).ok_or_else(|| serde::de::Error::custom("no id"))
+}
+
+/// A word of an enumeration, as the REST API writes it.
+fn lower<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(|word| word.to_ascii_lowercase()))
+}
+
+impl From<OfProject> for Variable {
+    fn from(node: OfProject) -> Self {
+        Self {
+            key: node.key,
+            protected: node.protected == Some(true),
+            masked: node.masked == Some(true),
+            environment_scope: node.environment_scope,
+            description: node.description,
+        }
+    }
+}
+
+impl OfGroup {
+    /// The path of its group, and the variable.
+    fn placed(self) -> (String, Variable) {
+        let path = self.group_ci_cd_settings_path.unwrap_or_default();
+        let path = path.split_once("/groups/").map_or("", |(_, path)| path).split("/-/").next().unwrap_or_default();
+        let variable = OfProject {
+            key: self.key,
+            protected: self.protected,
+            masked: None,
+            environment_scope: self.environment_scope,
+            description: None,
+        };
+        (path.to_owned(), variable.into())
+    }
+}
+
+/// User and role. The day of the end is the first part, whether GitLab writes a day or a moment.
+fn placed(node: Membership) -> Option<(u64, Member)> {
+    let end = node.expires_at.and_then(|end| end.get(..10)?.parse::<Date>().ok());
+    Some((node.user?.id, Member::new(node.access_level.integer_value, end)))
+}
+
+/// Where a list is read on, and whether something is left of any.
+#[derive(Default)]
+struct Cursor(Option<String>);
+
+impl Cursor {
+    fn take<T, U>(&mut self, page: Connection<T>, to: &mut Vec<U>, each: impl Fn(T) -> Option<U>) -> bool {
+        // After its end, a list has no cursor any more, and is empty.
+        if page.page_info.end_cursor.is_some() {
+            self.0 = page.page_info.end_cursor;
+        }
+        to.extend(page.nodes.into_iter().flatten().filter_map(each));
+        page.page_info.has_next_page
+    }
+}
+
+/// Reads it all, in as many answers as the longest list has pages.
+pub(super) fn read(owner: &Client, desired: &Desired, project: &str, group: &str) -> GitlabResult<Glance> {
+    // Where the instance's runners are used, the trusted one is the only one of the factory.
+    let tags = desired.runners.last().map(|runner| runner.tags.as_slice()).unwrap_or_default();
+    let tag = |at: usize| tags.get(at).cloned().unwrap_or_default();
+    let mut meter = Budget::GITLAB.open();
+    let mut found = Glance::default();
+    let [mut runners, mut environments, mut members, mut group_members, mut variables, mut inherited]: [Cursor; 6] =
+        Default::default();
+    loop {
+        let call = Call::graphql(
+            QUERY,
+            &json!({
+                "project": project, "group": group, "branch": desired.branch, "tag": tag(0), "plainTag": tag(1),
+                "runners": runners.0, "environments": environments.0,
+                "members": members.0, "groupMembers": group_members.0, "variables": variables.0, "inherited": inherited.0,
+            }),
+        );
+        let within = meter.left().and_then(|_| meter.count(PAGE));
+        within.map_err(|limit| owner.too_much(&call, limit))?;
+        let answer: Answer = owner.ask(&call)?;
+        let Some(seen) = answer.project else { return Err(hidden(project).into()) };
+        let all = seen.runners.count.unwrap_or_default();
+        let mut is_more = [
+            runners.take(seen.runners, &mut found.runners, Some),
+            environments.take(seen.environments, &mut found.environments, Some),
+            members.take(seen.members, &mut found.members, placed),
+            variables.take(seen.ci_variables, &mut found.variables, |node| Some(node.into())),
+            inherited.take(seen.inherited_ci_variables, &mut found.inherited, |node| Some(node.placed())),
+        ]
+        .contains(&true);
+        if let Some(group) = answer.group {
+            is_more |= group_members.take(group.group_members, &mut found.group_members, placed);
+        }
+        let of_instance = [seen.of_instance, seen.of_instance_plain].into_iter().enumerate();
+        found.of_instance = of_instance
+            .filter_map(|(at, first)| first.nodes.into_iter().flatten().next().map(|runner| (tag(at), runner)))
+            .collect();
+        found.is_job_token_limited = seen.ci_cd_settings.inbound_job_token_scope_enabled;
+        found.head = seen.repository.tree.and_then(|tree| tree.last_commit).map(|commit| commit.sha);
+        if !is_more {
+            return if all > found.runners.len() {
+                Err(unseen(project, all - found.runners.len()).into())
+            } else {
+                Ok(found)
+            };
+        }
+    }
+}
+
+fn hidden(project: &str) -> Error {
+    Error::new(Kind::CutShort, format!("{project} was removed, or your account cannot see it any more"))
+        .hint("review the current state: `factoryup plan gitlab`")
+}
+
+/// GitLab counts each runner, and shows those that the account may see.
+fn unseen(project: &str, runners: usize) -> Error {
+    let text = format!("{project} has {runners} runner(s) that your account cannot see, which could run its jobs");
+    Error::new(Kind::NotPermitted, text).hint("use a token of an Owner of the group, or of an administrator")
+}
