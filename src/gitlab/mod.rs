@@ -1,6 +1,6 @@
 //! Target *gitlab*: sets up the control repo in GitLab, and checks that its policy is enforced.
 //!
-//! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `identity` which of three kinds of
+//! `desired` turns the answers into values, `preflight` sees whether GitLab and the token will do, `minutes` whether the instance's runners would take its jobs, `identity` which of three kinds of
 //! account the agent can have (`second_user` is for the last of them), `observe` reads what is there,
 //! and `apply` makes what differs so, one kind of resource (`resources`) after the other in an order that never leaves a gap:
 //! branches and tags are locked before the agent, whom they lock out, exists. `revert` goes the same way back. `proof` then tries with the agent's own
@@ -43,6 +43,7 @@ mod http;
 mod identity;
 mod keep;
 mod lifetime;
+mod minutes;
 mod now;
 mod observe;
 mod pipeline;

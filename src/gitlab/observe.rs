@@ -9,6 +9,7 @@ use super::error::GitlabResult;
 use super::http::Call;
 use super::identity::Identity;
 use super::keep::{self, Memory};
+use super::minutes;
 use super::preflight::{self, Facts, require_maintainer};
 use super::resources::{self, account, ci_account, group, project};
 use super::second_user;
@@ -20,8 +21,9 @@ impl GitlabTarget {
     pub(super) fn look(&mut self, watch: &dyn Watch) -> GitlabResult<Plan> {
         self.owner.remember();
         let plan = self.look_once(watch);
+        let enough = plan.as_ref().map_or(Ok(()), |plan| minutes::require(&self.owner, &self.desired, plan));
         self.owner.forget();
-        plan
+        enough.and(plan)
     }
 
     fn look_once(&mut self, watch: &dyn Watch) -> GitlabResult<Plan> {

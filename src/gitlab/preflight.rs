@@ -1,4 +1,7 @@
 //! Before anything else: is it GitLab, new enough, and may this token do what the hand-off needs?
+//!
+//! What GitLab's API shows to administrators only is not known here: whether Maintainers may create runners, and whether the account is verified
+//! at GitLab.com. What fails later because of it says so: `resources/runner.rs`, `workspace/pipeline.rs`.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::card::Card;
 use super::{AnyTarget, Workspace};
 use crate::error::{Error, Kind, Result};
-use crate::factory::{HostKind, RunnerKind};
+use crate::factory::{Gitlab, HostKind, RunnerKind};
 use crate::gitlab::{GitlabTarget, Job, Pipeline, Verdict};
 use crate::interrupt::{self, Waiting};
 use crate::plan::TargetName;
@@ -17,6 +17,9 @@ const NO_RUNNER: Duration = Duration::from_mins(1);
 const NO_PIPELINE: Duration = Duration::from_secs(30);
 /// The pause between two looks, at first and later.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+/// GitLab's word for a job that the instance's runners do not take, since the namespace has no compute minutes left.
+/// Source: `ee/app/services/ci/pipeline_creation/drop_not_runnable_builds_service.rb`.
+const NO_MINUTES: &str = "ci_quota_exceeded";
 /// How long the first pause holds.
 const SHORT: Duration = Duration::from_secs(15);
 
@@ -154,11 +157,8 @@ impl Workspace<'_> {
             Ok(log) => format!("the end of its log:\n{log}"),
             Err(error) => format!("cannot read its log: {error}"),
         };
-        let reason = job.failure_reason.as_ref().map_or_else(String::new, |reason| format!("reason: {reason}; "));
-        error
-            .caused_by(format!("{reason}{log}"))
-            .hint(format!("read the whole log, and retry the job: {}", pipeline.url))
-            .hint("or fix the cause by merge request; then run `factoryup apply` again")
+        let (reason, remedies) = explained(job, &self.factory.gitlab, &pipeline.url);
+        remedies.into_iter().fold(error.caused_by(format!("{reason}{log}")), Error::hint)
     }
 
     /// A card of the pipeline alone.
@@ -179,6 +179,25 @@ impl Workspace<'_> {
     }
 }
 
+/// Why a job failed, as far as GitLab says, and what to do.
+fn explained(job: &Job, gitlab: &Gitlab, url: &str) -> (String, [String; 2]) {
+    match job.failure_reason.as_deref() {
+        Some(NO_MINUTES) => {
+            let top = gitlab.group.split('/').next().unwrap_or_default();
+            let why = format!("reason: {NO_MINUTES}: {top} has no compute minutes left for the instance's runners; ");
+            let own = "set runner.kind in factory.toml to your own runners, which need no compute minutes".to_owned();
+            (why, [own, format!("or buy compute minutes, or wait until next month; then retry the jobs: {url}")])
+        }
+        reason => (
+            reason.map_or_else(String::new, |reason| format!("reason: {reason}; ")),
+            [
+                format!("read the whole log, and retry the job: {url}"),
+                "or fix the cause by merge request; then run `factoryup apply` again".to_owned(),
+            ],
+        ),
+    }
+}
+
 fn late(pipeline: &Pipeline, limit: Duration) -> Error {
     let minutes = limit.as_secs() / 60;
     let text = format!("pipeline {} has not finished after {minutes} min: {}", pipeline.id, pipeline.progress());
@@ -190,4 +209,25 @@ fn late(pipeline: &Pipeline, limit: Duration) -> Error {
     error
         .hint("if a job stays pending, check its runner: GitLab shows a runner online for up to 2 h after it stopped")
         .hint("or the branch was not protected when the pipeline was created, so that protected runners do not take its jobs: start a new pipeline")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_without_compute_minutes_says_what_is_missing() {
+        let job = |reason: Option<&str>| -> Job {
+            let text =
+                serde_json::json!({ "id": 1, "name": "a", "stage": "b", "status": "failed", "failure_reason": reason });
+            serde_json::from_value(text).unwrap()
+        };
+        let gitlab = Gitlab { group: "acme/lab".into(), ..Gitlab::default() };
+        let said = |reason| explained(&job(reason), &gitlab, "https://x");
+        let (why, remedies) = said(Some("ci_quota_exceeded"));
+        assert_eq!(why, "reason: ci_quota_exceeded: acme has no compute minutes left for the instance's runners; ");
+        assert!(remedies[0].starts_with("set runner.kind in factory.toml"), "{remedies:?}");
+        assert_eq!(said(Some("script_failure")).0, "reason: script_failure; ");
+        assert_eq!(said(None).0, "");
+    }
 }

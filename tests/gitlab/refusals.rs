@@ -165,13 +165,71 @@ fn what_the_group_forbids_is_said_before_anything_is_changed() {
     }
 }
 
+/// GitLab says how many minutes there are in parts, and what it does not say is no reason to stop.
+#[test]
+fn a_namespace_without_compute_minutes_is_refused_where_gitlab_shows_it() {
+    use factoryup::factory::RunnerKind::{Podman, Shared};
+    use gitlab_stand_in::{ComputeMinutes, Edition};
+    let minutes = |used, monthly, purchased| ComputeMinutes { used, monthly, purchased };
+    for (edition, version, group, compute_minutes, kind, said) in [
+        (Edition::Ee, "19.4.0", "factory", minutes(400, Some(400), 0), Shared, Some("factory has used 400 of its 400")),
+        (
+            Edition::Ee,
+            "19.4.0",
+            "factory/lab",
+            minutes(512, Some(400), 100),
+            Shared,
+            Some("factory has used 512 of its 500"),
+        ),
+        (Edition::Ee, "19.4.0", "owner", minutes(400, Some(400), 0), Shared, Some("owner has used 400 of its 400")),
+        (Edition::Ee, "19.4.0", "factory", minutes(450, Some(400), 100), Shared, None),
+        (Edition::Ee, "19.4.0", "factory", minutes(400, Some(0), 0), Shared, None),
+        (Edition::Ee, "19.4.0", "factory", minutes(400, None, 0), Shared, None),
+        (Edition::Ee, "19.3.0", "factory", minutes(400, Some(400), 0), Shared, None),
+        (Edition::Ce, "19.4.0", "factory", minutes(400, Some(400), 0), Shared, None),
+        (Edition::Ee, "19.4.0", "factory", minutes(400, Some(400), 0), Podman, None),
+    ] {
+        let what = format!("{edition:?} {version} {group} {compute_minutes:?} {kind:?}");
+        let Some(mut situation) = Situation::with(|options| {
+            (options.edition, options.compute_minutes) = (edition, compute_minutes);
+            version.clone_into(&mut options.version);
+        }) else {
+            return;
+        };
+        (situation.factory.gitlab.group, situation.factory.runner.kind) = (group.to_owned(), kind);
+        let root = situation.plane.token("root", &["api"]);
+        let token = if edition == Edition::Ce { root } else { situation.plane.owner_token() };
+        let error = situation.target_with(Secret::new(token)).observe(&Silent).err();
+        assert_eq!(situation.writes(), Vec::<String>::new());
+        let Some(said) = said else {
+            assert!(error.is_none(), "{what}: {error:?}");
+            continue;
+        };
+        let error = error.unwrap_or_else(|| panic!("{what}"));
+        let words = " compute minutes of this month, and runner.kind = \"shared\" needs them for every job";
+        assert_eq!((error.kind(), error.to_string()), (Kind::NotPermitted, format!("{said}{words}")), "{what}");
+        assert!(error.hints()[0].starts_with("set runner.kind in factory.toml"), "{:?}", error.hints());
+        let page = if group == "owner" { "/-/profile/usage_quotas" } else { "/groups/factory/-/usage_quotas" };
+        assert!(error.hints()[1].contains(page), "{:?}", error.hints());
+    }
+}
+
 #[test]
 fn an_instance_that_keeps_runners_for_administrators_is_named() {
     let Some(situation) = Situation::with(|options| options.runner_registration = false) else { return };
     let error = situation.apply(QUIET).unwrap_err();
     assert_eq!(error.kind(), Kind::NotPermitted);
     assert!(error.to_string().ends_with("this GitLab does not let Maintainers create runners"), "{error}");
-    assert!(error.hints()[0].contains("Allow runner registration"), "{:?}", error.hints());
+    for (hint, words) in error.hints().iter().zip([
+        "\"Members of the project can create runners\": Admin area, Settings, CI/CD, Runners",
+        "\"New project runners can be registered\" of the project",
+        "or pass an administrator's token",
+    ]) {
+        assert!(hint.contains(words), "{:?}", error.hints());
+    }
+    // An administrator goes on where a Maintainer was stopped.
+    let root = Secret::new(situation.plane.token("root", &["api"]));
+    converge(&mut situation.target_with(root), &Silent, &situation.state, QUIET).unwrap();
 }
 
 #[test]

@@ -22,6 +22,10 @@ pub(crate) enum Feature {
     EnterpriseFields,
     /// `protect_merge_request_pipelines` in the API.
     ProtectMergeRequestPipelines,
+    /// How many compute minutes a namespace may use, of a group and of the caller.
+    ComputeLimits,
+    /// How many compute minutes a top-level namespace used, for its Owners.
+    ComputeUsage,
     /// What Premium unlocks and this table does not name: protected environments, approval rules, push rules, some settings.
     Premium,
 }
@@ -62,6 +66,8 @@ const TABLE: &[Row] = &[
     row(Feature::NamedGrants,                  [Never,  Never,           Always],          "doc/api/protected_branches.md: allowed_to_push and its siblings, Premium"),
     row(Feature::EnterpriseFields,             [Never,  Always,          Always],          "ee/lib/ee/api/entities/protected_branch.rb, ee/lib/ee/api/entities/protected_ref_access.rb"),
     row(Feature::ProtectMergeRequestPipelines, [Version(18, 10), Version(18, 10), Version(18, 10)], "lib/api/helpers/projects_helpers.rb, lib/api/entities/project.rb"),
+    row(Feature::ComputeLimits,                [Never,  Always,          Always],          "ee/lib/ee/api/entities/group_detail.rb, ee/lib/ee/api/entities/user_public.rb"),
+    row(Feature::ComputeUsage,                 [Never,  Version(19, 4),  Version(19, 4)],  "ee/lib/ee/api/entities/namespace.rb; history in doc/api/namespaces.md"),
     row(Feature::Premium,                      [Never,  Never,           Always],          "doc/api/protected_environments.md, doc/api/merge_request_approvals.md, doc/api/project_push_rules.md"),
 ];
 

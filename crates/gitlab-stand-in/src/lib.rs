@@ -89,6 +89,17 @@ pub enum Tier {
     Premium,
 }
 
+/// The compute minutes of each top-level namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct ComputeMinutes {
+    /// Those of this month that are used.
+    pub used: u64,
+    /// Those that it may use each month: `None` for the instance's default, 0 for any number.
+    pub monthly: Option<u64>,
+    /// Those that were bought.
+    pub purchased: u64,
+}
+
 /// How the stand-in shall be.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -116,6 +127,8 @@ pub struct Options {
     pub approvals_reset_after: Duration,
     /// GitLab's instance setting: the longest life of a token, in days. It counts with a license only.
     pub max_token_days: Option<i64>,
+    /// Counted in the Enterprise Edition only.
+    pub compute_minutes: ComputeMinutes,
 }
 
 impl Options {
@@ -134,6 +147,7 @@ impl Options {
             owners_make_service_accounts: true,
             approvals_reset_after: Duration::ZERO,
             max_token_days: None,
+            compute_minutes: ComputeMinutes { used: 0, monthly: None, purchased: 0 },
         }
     }
 }
@@ -187,6 +201,7 @@ impl StandIn {
             owners_make_service_accounts: options.owners_make_service_accounts,
             approvals_reset_after: options.approvals_reset_after,
             max_token_days: options.max_token_days,
+            compute_minutes: options.compute_minutes,
         };
         let mut state = State::default();
         state.add_user("root", "Administrator", true, None);

@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) approvals_reset_after: std::time::Duration,
     /// GitLab's `max_personal_access_token_lifetime`, in days.
     pub(crate) max_token_days: Option<i64>,
+    pub(crate) compute_minutes: crate::ComputeMinutes,
 }
 
 impl Settings {

@@ -185,14 +185,16 @@ fn foreign(site: &Site<'_>, place: &str, (id, description, why): (u64, Option<&s
     ))
 }
 
-/// Where an instance or a group keeps new runners for itself. Source: `app/policies/project_policy.rb`, `create_runner`.
+/// Where an instance keeps new runners of all projects, or of this one, for administrators. No call shows that to anyone else, so that it is not
+/// known before. Sources: `app/policies/project_policy.rb`, `project_runner_registration_allowed`; `app/models/project_setting.rb`.
 fn kept_from_maintainers(error: GitlabError) -> GitlabError {
     if error.status() != Some(403) {
         return error;
     }
     Error::new(Kind::NotPermitted, format!("{error}; this GitLab does not let Maintainers create runners"))
-        .hint("ask an administrator: Admin area, Settings, CI/CD, Runners: \"Allow runner registration\" for members of projects")
-        .hint("or ask an Owner of the group: Settings, CI/CD, Runners: \"Members of projects can create runners\"")
+        .hint("ask an administrator to select \"Members of the project can create runners\": Admin area, Settings, CI/CD, Runners")
+        .hint("or, if it is selected, \"New project runners can be registered\" of the project: Admin area, Overview, Projects, Edit")
+        .hint("or pass an administrator's token, which may create runners in any case; then run the command again")
         .into()
 }
 

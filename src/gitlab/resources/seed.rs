@@ -16,7 +16,7 @@ use crate::gitlab::http::Call;
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Diff, Undo};
 
-const KIND: &str = "seed";
+pub(in crate::gitlab) const KIND: &str = "seed";
 
 /// The user name that git shows with a token; GitLab takes any.
 pub(in crate::gitlab) const GIT_USER: &str = "oauth2";

@@ -42,6 +42,7 @@ fn current_user(call: &mut Call<'_>) -> Outcome {
     value["external"] = user.external.into();
     value["can_create_group"] = user.can_create_group.into();
     value["can_create_project"] = true.into();
+    super::groups::compute_limits(call.settings, &mut value);
     if user.admin {
         value["is_admin"] = true.into();
     }

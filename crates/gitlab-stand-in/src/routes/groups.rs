@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::Edition;
 use crate::auth::Need;
 use crate::call::Call;
+use crate::editions::Feature;
 use crate::model::{DEVELOPER, GUEST, MAINTAINER, Namespace, OWNER};
 use crate::reply::{Outcome, Reply, forbidden, invalid, not_found};
 use crate::router::Route;
@@ -45,6 +46,15 @@ pub(super) fn namespace_json(state: &State, settings: &Settings, namespace: &Nam
     })
 }
 
+/// Adds how many compute minutes there are.
+pub(super) fn compute_limits(settings: &Settings, value: &mut Value) {
+    if settings.has(Feature::ComputeLimits) {
+        let crate::ComputeMinutes { monthly, purchased, .. } = settings.compute_minutes;
+        value["shared_runners_minutes_limit"] = monthly.into();
+        value["extra_shared_runners_minutes_limit"] = purchased.into();
+    }
+}
+
 fn group_json(state: &State, settings: &Settings, group: &Namespace) -> Value {
     let full_path = state.full_path(group.id);
     let mut value = json!({
@@ -65,6 +75,7 @@ fn group_json(state: &State, settings: &Settings, group: &Namespace) -> Value {
         "membership_lock": false,
         "archived": false,
     });
+    compute_limits(settings, &mut value);
     for name in LIMITS {
         if let Some(limit) = state.limit(group.id, name) {
             value[*name] = limit.clone();
@@ -161,7 +172,14 @@ fn namespace(call: &mut Call<'_>) -> Outcome {
     let user = call.user()?;
     let found = call.state.namespace(call.param(0)).filter(|n| call.state.group_role(user, n.id) >= GUEST);
     let namespace = found.ok_or_else(|| not_found("Namespace"))?;
-    Ok(Reply::ok(namespace_json(call.state, call.settings, namespace)))
+    let mut value = namespace_json(call.state, call.settings, namespace);
+    let is_owner = namespace.parent.is_none() && call.state.group_role(user, namespace.id) >= OWNER;
+    if is_owner && call.settings.has(Feature::ComputeUsage) {
+        let crate::ComputeMinutes { used, monthly, purchased } = call.settings.compute_minutes;
+        let beyond = monthly.filter(|_| purchased > 0).map_or(0, |monthly| used.saturating_sub(monthly));
+        value["ci_minutes_usage"] = json!({ "total_minutes_used": used, "monthly_minutes_used": used - beyond, "purchased_minutes_used": beyond });
+    }
+    Ok(Reply::ok(value))
 }
 
 /// Whether a path is taken, by what the caller can see or not. Source: <https://docs.gitlab.com/api/namespaces/>.
