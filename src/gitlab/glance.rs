@@ -3,7 +3,8 @@
 //!
 //! Writing is the REST API's. A part that the account may not see is an error, and never taken for an empty one.
 //!
-//! Source: <https://docs.gitlab.com/api/graphql/reference/>. Every field of the query is in 17.11 and later.
+//! Source: <https://docs.gitlab.com/api/graphql/reference/>. Every field of the query is in 17.11 and later. Its complexity is some 150 of the 250
+//! that GitLab allows: <https://docs.gitlab.com/api/graphql/#limits>.
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -292,13 +293,21 @@ pub(super) fn read(owner: &Client, desired: &Desired, project: &str, group: &str
         found.is_job_token_limited = seen.ci_cd_settings.inbound_job_token_scope_enabled;
         found.head = seen.repository.tree.and_then(|tree| tree.last_commit).map(|commit| commit.sha);
         if !is_more {
-            return if all > found.runners.len() {
-                Err(unseen(project, all - found.runners.len()).into())
-            } else {
-                Ok(found)
-            };
+            return all_shown(project, all, found.runners.len()).map(|()| found);
         }
     }
+}
+
+/// GitLab counts each runner, and shows those that the account may see.
+fn all_shown(project: &str, all: usize, shown: usize) -> GitlabResult<()> {
+    if all <= shown {
+        return Ok(());
+    }
+    let text =
+        format!("{project} has {} runner(s) that your account cannot see, which could run its jobs", all - shown);
+    Err(Error::new(Kind::NotPermitted, text)
+        .hint("use a token of an Owner of the group, or of an administrator")
+        .into())
 }
 
 fn hidden(project: &str) -> Error {
@@ -306,8 +315,45 @@ fn hidden(project: &str) -> Error {
         .hint("review the current state: `factoryup plan gitlab`")
 }
 
-/// GitLab counts each runner, and shows those that the account may see.
-fn unseen(project: &str, runners: usize) -> Error {
-    let text = format!("{project} has {runners} runner(s) that your account cannot see, which could run its jobs");
-    Error::new(Kind::NotPermitted, text).hint("use a token of an Owner of the group, or of an administrator")
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn list(nodes: &Value, end: Option<&str>) -> Value {
+        json!({ "nodes": nodes, "pageInfo": { "hasNextPage": end.is_some(), "endCursor": end } })
+    }
+
+    #[test]
+    fn what_is_not_shown_is_neither_there_nor_missing() {
+        let nodes = json!([
+            null,
+            { "accessLevel": { "integerValue": 30 }, "expiresAt": "2026-12-01T00:00:00+02:00", "user": { "id": "gid://gitlab/User/7" } },
+            { "accessLevel": { "integerValue": 40 }, "expiresAt": null, "user": null },
+        ]);
+        let (mut cursor, mut found) = (Cursor::default(), Vec::new());
+        let page: Connection<Membership> = serde_json::from_value(list(&nodes, Some("x"))).unwrap();
+        assert!(cursor.take(page, &mut found, placed));
+        assert_eq!(found, [(7, Member::new(30, Some("2026-12-01".parse().unwrap())))]);
+        // The place where a list was read to its end is kept while others are read on.
+        let end: Connection<Membership> = serde_json::from_value(list(&json!([]), None)).unwrap();
+        assert!(!cursor.take(end, &mut found, placed));
+        assert_eq!((cursor.0.as_deref(), found.len()), (Some("x"), 1));
+        assert!(all_shown("a/b", 2, 2).is_ok());
+        let error = Error::from(all_shown("a/b", 3, 2).unwrap_err());
+        assert!(error.to_string().starts_with("a/b has 1 runner(s) that your account cannot see"), "{error}");
+    }
+
+    #[test]
+    fn a_groups_path_is_in_the_path_of_its_settings() {
+        let placed = |path: &str| {
+            let node = json!({ "key": "A", "protected": null, "environmentScope": "*", "groupCiCdSettingsPath": path });
+            serde_json::from_value::<OfGroup>(node).unwrap().placed()
+        };
+        for path in ["/groups/acme/lab/-/settings/ci_cd", "/gitlab/groups/acme/lab/-/settings/ci_cd"] {
+            let (group, variable) = placed(path);
+            assert_eq!((group.as_str(), variable.protected), ("acme/lab", false), "{path}");
+        }
+    }
 }

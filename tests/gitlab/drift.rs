@@ -2,6 +2,7 @@
 
 use factoryup::dialog::Silent;
 use factoryup::plan::{Action, Outcome, Plan, Target as _, converge};
+use factoryup::secret::Secret;
 use gitlab_stand_in::{Edition, Tier};
 use serde_json::{Value, json};
 
@@ -164,15 +165,18 @@ fn an_agent_with_another_role_becomes_a_developer_again() {
 
 #[test]
 fn an_inherited_role_cannot_be_lowered_and_is_named() {
-    let Some(situation) = Situation::handed_off() else { return };
-    let members = "/groups/factory/members";
-    let added = situation.plane.post(members, &json!({ "user_id": situation.agent(), "access_level": 40 }));
-    if added.status != 201 {
-        // Project service accounts cannot be members of groups; then there is nothing to inherit.
-        assert_eq!(added.status, 400, "{}", added.body);
-        return;
-    }
-    let error = situation.apply(QUIET).unwrap_err();
+    // A project's service account cannot be in a group; a user can.
+    let Some(situation) = Situation::with(|options| options.edition = Edition::Ce) else { return };
+    let apply = || {
+        let root = Secret::new(situation.plane.token("root", &["api"]));
+        converge(&mut situation.target_with(root), &Silent, &situation.state, QUIET)
+    };
+    apply().unwrap();
+    let members = situation.get("/members");
+    let agent = members.as_array().unwrap().iter().find(|member| member["username"] == "factory-agent").unwrap();
+    let added = situation.plane.post("/groups/factory/members", &json!({ "user_id": agent["id"], "access_level": 40 }));
+    assert_eq!(added.status, 201, "{}", added.body);
+    let error = apply().unwrap_err();
     assert!(error.to_string().contains("inherits the role Maintainer from the group factory"), "{error}");
 }
 

@@ -1,6 +1,6 @@
 //! A GitLab stand-in to test clients against: REST API, git over HTTP, roles, scopes and protected refs.
 //!
-//! **What lives here.** A server on a loopback port that answers a part of GitLab's REST API v4 ([`served_calls`] lists it) and
+//! **What lives here.** A server on a loopback port that answers a part of GitLab's REST API v4 ([`served_calls`] lists it) and of its GraphQL API, and
 //! keeps state. It has real roles (0 to 60, the higher of group and project) and real token scopes. It serves real git
 //! repositories through the system's `git http-backend`, guarded by real git hooks. It has the habits of GitLab that a client can
 //! stumble on: tokens shown once, a `PATCH` of a protected branch that changes less than asked, 401 for a merge that is
