@@ -72,6 +72,7 @@ pub const PROMISES: &[Promise] = &[
         &[
             "the agent cannot start a pipeline on main",
             "the agent cannot schedule pipelines on main",
+            "the agent cannot change a schedule of yours",
             "the agent cannot start the job …",
         ],
     ),

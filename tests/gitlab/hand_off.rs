@@ -220,6 +220,10 @@ fn with_shared_runners_only_the_trusted_one_is_made() {
     let runners = situation.get("/runners?type=project_type");
     assert_eq!(runners.as_array().unwrap().len(), 1);
     assert_eq!(runners[0]["description"], "factoryup acme: trusted");
+    // That no runner of the instance has its tags is seen without a request more.
+    situation.plane.stand_in.clear_log();
+    situation.apply(QUIET).unwrap();
+    assert!(situation.plane.log().len() <= 16, "{:#?}", situation.plane.log());
 }
 
 #[test]

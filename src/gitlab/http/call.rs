@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// Everything but RFC 3986's unreserved characters is encoded, the slash of `group/project` too.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The GraphQL API, which is beside the REST API.
+/// The path of the GraphQL API, which is outside of the REST API.
 const GRAPHQL: &str = "/api/graphql";
 
 /// An HTTP method.

@@ -32,6 +32,9 @@ pub(super) struct Attempt {
     pub(super) mend: Mend,
 }
 
+pub(super) const SCHEDULES: &str = "/projects/:id/pipeline_schedules";
+pub(super) const SCHEDULE: &str = "/projects/:id/pipeline_schedules/:pipeline_schedule_id";
+
 /// A call with its body.
 pub(super) type OwnersCall = (Call, Option<Value>);
 
@@ -136,27 +139,38 @@ fn pipelines(stage: &mut Stage<'_>) -> GitlabResult<Vec<Attempt>> {
         )
         .twin(Call::post("/projects/:id/pipeline", &[&id]), Some(json!({ "ref": format!("{}-none", stage.branch) }))),
     ];
-    let schedules = Call::get("/projects/:id/pipeline_schedules", &[&id]);
+    let schedules = Call::get(SCHEDULES, &[&id]);
     let schedule = json!({
         "description": stage.branch,
         "ref": format!("refs/heads/{main}"),
         "cron": "0 0 1 1 *",
         "active": false,
     });
+    // It is removed with what else the proof makes. Without it the control finds none.
+    let owners = match stage.site.owner.attempt(&Call::post(SCHEDULES, &[&id]), Some(&schedule)) {
+        Err(error) if error.is_foreign() => 0,
+        answer => answer?.made.id.unwrap_or_default(),
+    };
+    let one: [&dyn std::fmt::Display; 2] = [&id, &owners];
+    let same = json!({ "description": stage.branch });
+    let (change, control) = (Call::put(SCHEDULE, &one), Call::get(SCHEDULE, &one));
+    all.push(
+        attempt("the agent cannot change a schedule of yours", change, Some(same), control, Mend::Nothing).same_twin(),
+    );
     let mut never = schedule.clone();
     never["cron"] = "never".into();
     let scheduling = attempt(
         format!("the agent cannot schedule pipelines on {main}"),
-        Call::post("/projects/:id/pipeline_schedules", &[&id]),
+        Call::post(SCHEDULES, &[&id]),
         Some(schedule),
         schedules,
         Mend::Created(|stage, made| {
             let made = made.id.unwrap_or_default();
             let values: [&dyn std::fmt::Display; 2] = [&stage.site.id, &made];
-            Ok(vec![(Call::delete("/projects/:id/pipeline_schedules/:pipeline_schedule_id", &values), None)])
+            Ok(vec![(Call::delete(SCHEDULE, &values), None)])
         }),
     );
-    all.push(scheduling.twin(Call::post("/projects/:id/pipeline_schedules", &[&id]), Some(never)));
+    all.push(scheduling.twin(Call::post(SCHEDULES, &[&id]), Some(never)));
     match production_job(stage)? {
         Some(job) => {
             let cancel = Call::post("/projects/:id/jobs/:job_id/cancel", &[&id, &job.id]);

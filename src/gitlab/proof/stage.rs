@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::attempts::{SCHEDULE, SCHEDULES};
 use super::{AGENT, PREFIX};
 use crate::error::{Error, Kind};
 use crate::git::ObjectFormat;
@@ -98,6 +99,12 @@ pub(super) struct MergeRequest {
 #[derive(Deserialize)]
 struct RefName {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Scheduled {
+    id: u64,
+    description: String,
 }
 
 impl<'a> Stage<'a> {
@@ -295,7 +302,7 @@ impl<'a> Stage<'a> {
         &self.notes
     }
 
-    /// Removes every branch, tag and merge request of this and earlier proofs, and ends the wide token, whatever happened before.
+    /// Removes every branch, tag, schedule and merge request of this and earlier proofs, and ends the wide token, whatever happened before.
     pub(super) fn clear(&mut self) -> GitlabResult<()> {
         let ended = match self.agent.wide.take() {
             Some(wide) => wide.delete(&Call::delete("/personal_access_tokens/self", &[])),
@@ -305,8 +312,17 @@ impl<'a> Stage<'a> {
             let username = &self.site.desired.agent.username;
             self.note(format!("could not revoke a token of {username} with the scope api; it expires in two days"));
         }
-        let (branches, tags) = (self.clear_branches(), self.clear_tags());
-        branches.and(tags).and(ended)
+        let (branches, tags, schedules) = (self.clear_branches(), self.clear_tags(), self.clear_schedules());
+        branches.and(tags).and(schedules).and(ended)
+    }
+
+    /// Those of the proof, which never came due.
+    fn clear_schedules(&self) -> GitlabResult<()> {
+        let all: Vec<Scheduled> = self.site.owner.list(&Call::get(SCHEDULES, &[&self.site.id]))?;
+        for schedule in all.iter().filter(|schedule| schedule.description.starts_with(PREFIX)) {
+            self.site.owner.delete(&Call::delete(SCHEDULE, &[&self.site.id, &schedule.id]))?;
+        }
+        Ok(())
     }
 
     /// Those of the proof that look like anchors of the evidence log.

@@ -1,6 +1,6 @@
 //! A part of GitLab's GraphQL API: queries about a project and a group, as far as [`schema`] lists their fields.
 //!
-//! A query is read ([`parse`]), then compared with the schema, so that a field or argument that GitLab does not have is an error here too,
+//! A query is read ([`mod@parse`]), then compared with the schema, so that a field or argument that GitLab does not have is an error here too,
 //! and not silence. Source: <https://docs.gitlab.com/api/graphql/>.
 
 use serde_json::{Map, Value, json};

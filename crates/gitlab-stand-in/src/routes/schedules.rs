@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::accounts::user_json;
 use crate::auth::{Need, now};
 use crate::call::Call;
-use crate::model::DEVELOPER;
+use crate::model::{DEVELOPER, MAINTAINER};
 use crate::reply::{Outcome, Refusal, Reply, error, forbidden, not_found};
 use crate::router::Route;
 
@@ -61,9 +61,16 @@ fn create(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::created(schedule))
 }
 
-fn change(call: &mut Call<'_>) -> Outcome {
+/// The schedule that the path names, when the caller owns it or is a Maintainer. Source: `app/policies/ci/pipeline_schedule_policy.rb`.
+fn changeable(call: &mut Call<'_>) -> Result<(u64, usize), Refusal> {
     let id = call.project(DEVELOPER)?;
     let at = position(call, id)?;
+    let is_own = call.at(id)?.schedules[at]["owner"]["id"] == call.user()?;
+    if is_own || call.role >= Some(MAINTAINER) { Ok((id, at)) } else { Err(forbidden("")) }
+}
+
+fn change(call: &mut Call<'_>) -> Outcome {
+    let (id, at) = changeable(call)?;
     let (cron, active) = (cron(call)?, call.boolean("active")?);
     let mut schedule = call.at(id)?.schedules[at].clone();
     let reference = call.text("ref").unwrap_or_else(|| schedule["ref"].as_str().unwrap_or_default().to_owned());
@@ -81,8 +88,7 @@ fn change(call: &mut Call<'_>) -> Outcome {
 }
 
 fn delete(call: &mut Call<'_>) -> Outcome {
-    let id = call.project(DEVELOPER)?;
-    let at = position(call, id)?;
+    let (id, at) = changeable(call)?;
     call.at_mut(id)?.schedules.remove(at);
     Ok(Reply::no_content())
 }
