@@ -69,12 +69,17 @@ impl Repo {
     ) -> Result<Made, AppError> {
         let folder = self.git.dir();
         let not = |why, hint| AppError::NotAdoptable { dir: folder.to_owned(), why, hint };
-        if self.git.resolve(&format!("refs/heads/{ADOPT_BRANCH}"))?.is_some() {
-            return Ok(Made::AlreadyThere);
-        }
-        let known = contract(&self.git, &self.head)?;
+        let begun = format!("refs/heads/{ADOPT_BRANCH}");
+        let is_begun = self.git.resolve(&begun)?.is_some();
+        let known = contract(&self.git, if is_begun { &begun } else { &self.head })?;
         if known.as_ref().is_some_and(|text| !is_named(text, request.name)) {
-            return Err(not("its .factory/app.conf contains another name", "use that name"));
+            return Err(not(
+                "its .factory/app.conf contains the name of another application, and a repo can be only one",
+                "use that name; or, for another folder of the repo, adopt a second clone: git clone --no-local DIR DIR-NAME",
+            ));
+        }
+        if is_begun {
+            return Ok(Made::AlreadyThere);
         }
         self.refuse_uncommitted()?;
         let mut facts = match &known {

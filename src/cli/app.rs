@@ -64,6 +64,10 @@ struct Add {
     #[arg(long)]
     public: bool,
 
+    /// With --adopt: the directory of the application in a repo that has several; . for the top
+    #[arg(long, value_name = "DIR", requires = "adopt")]
+    folder: Option<String>,
+
     /// With --adopt: what it is built with, if its files leave that open
     #[arg(long, value_name = "STACK", requires = "adopt")]
     stack: Option<Stack>,
@@ -157,6 +161,7 @@ impl App {
         }
         let factory = factory_in(dir)?;
         let wishes = Wishes {
+            folder: command.folder.clone(),
             stack: command.stack,
             build: command.build.clone(),
             run: command.run.clone(),

@@ -130,6 +130,23 @@ fn flags_decide_what_the_files_leave_open() {
     assert!(text.contains("# from --build\nbuild.1=yarn install\n# from --build\nbuild.2=npm run build\n"), "{text}");
     let text = read("watched", &|request| request.wishes.run = Some("node app.js --port \"$PORT\"".into()));
     assert!(text.contains("start=node app.js --port \"$PORT\"\n"), "{text}");
+    let folder = |name: &'static str| move |request: &mut Request<'_>| request.wishes.folder = Some(name.into());
+    let text = read("monorepo", &folder("./apps/web/"));
+    assert!(
+        text.contains("\n# the folder of the application, where its commands run, from --folder\nfolder=apps/web\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nbuild.2=cd ../../packages/words && npm run build\n")
+            && text.contains("\nstart=node server.js\n"),
+        "{text}"
+    );
+    for (name, why) in
+        [("apps/gone", "there is no apps/gone"), ("..", "not a directory in the repo"), ("/apps", "not a directory")]
+    {
+        let text = read("monorepo", &folder(name));
+        assert!(text.contains(why), "{text}");
+    }
     let text = read("flask", &|request| request.wishes.health = Some("/ping".into()));
     assert!(text.contains("# from --health\nhealth=/ping\n"), "{text}");
     let text = read("html", &|request| request.kind = Some(AppKind::Http));
@@ -143,9 +160,12 @@ fn flags_decide_what_the_files_leave_open() {
 }
 
 /// Builds and starts a repo of the corpus; returns the path that answered.
-fn answers(name: &str) -> String {
+fn answers(name: &str, folder: Option<&str>) -> String {
     let control = ControlRepo::new("defaults");
-    let adopted = adopt(&control, name, |request| request.trial = true);
+    let adopted = adopt(&control, name, |request| {
+        request.trial = true;
+        request.wishes.folder = folder.map(str::to_owned);
+    });
     let path = match &adopted.made {
         Ok(Made::Adopted { trial: Trial::Answered { path, .. }, .. }) => path.clone(),
         Ok(Made::Adopted { trial: Trial::Built, .. }) => "/".into(),
@@ -162,7 +182,7 @@ fn answers(name: &str) -> String {
 #[test]
 fn python_is_built_and_answers() {
     if ready() && support::available(&["pip3"]) {
-        assert_eq!(answers("wsgi"), "/up");
+        assert_eq!(answers("wsgi", None), "/up");
     }
 }
 
@@ -240,14 +260,14 @@ fn python_with_pins_is_built_and_answers() {
     let folder = tempfile::tempdir().unwrap();
     let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", "bottle==0.13.4", "waitress==3.0.2"];
     if support::satisfied("a registry of Python packages", run(folder.path(), "python3", &pip).status.success()) {
-        assert_eq!(answers("pinned"), "/health");
+        assert_eq!(answers("pinned", None), "/health");
     }
 }
 
 #[test]
 fn node_is_built_and_answers() {
     if ready() && support::available(&["node", "npm"]) {
-        assert_eq!(answers("express"), "/items");
+        assert_eq!(answers("express", None), "/items");
         // A line that sets a variable is no name of a program.
         let control = ControlRepo::new("defaults");
         let adopted = adopt(&control, "express", |request| {
@@ -255,8 +275,35 @@ fn node_is_built_and_answers() {
             request.wishes.run = Some("MARK=1 node src/index.js".into());
         });
         assert!(matches!(adopted.made, Ok(Made::Adopted { trial: Trial::Answered { .. }, .. })), "{:?}", adopted.made);
-        assert_eq!(answers("site"), "/");
+        assert_eq!(answers("site", None), "/");
+        assert_eq!(answers("monorepo", Some("apps/web")), "/healthz");
     }
+}
+
+#[test]
+fn a_repo_is_one_application() {
+    if !ready() {
+        return;
+    }
+    let control = ControlRepo::new("defaults");
+    let folder = repo(&control, "monorepo");
+    let web = |request: &mut Request<'_>| request.wishes.folder = Some("apps/web".into());
+    let adopted = adopt_at(&control, "web", folder.clone(), web);
+    assert!(matches!(adopted.made, Ok(Made::Adopted { .. })), "{:?}", adopted.made);
+    let second_is_refused = || {
+        let path = control.path();
+        let mut request = Request::new(&path, &control.factory, "admin", None::<AppKind>);
+        request.adopt = Some(folder.clone());
+        request.wishes.folder = Some("apps/admin".into());
+        let error = add(&request).unwrap_err();
+        assert!(error.to_string().contains("a repo can be only one"), "{error}");
+        assert!(error.hints()[0].contains("a second clone"), "{:?}", error.hints());
+        assert_eq!(git(&path, &["branch", "--list", "factory/app-admin"]), "");
+    };
+    second_is_refused();
+    git(&folder, &["merge", "-q", "--ff-only", ADOPT_BRANCH]);
+    git(&folder, &["branch", "-q", "-d", ADOPT_BRANCH]);
+    second_is_refused();
 }
 
 #[test]

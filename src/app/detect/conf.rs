@@ -11,6 +11,7 @@ impl Facts {
         for note in &self.notes {
             let _ = writeln!(out, "# note: {note}");
         }
+        value(&mut out, "folder", "the folder of the application, where its commands run", self.folder.as_ref());
         Self::commands(&mut out, "build", "The build, step by step, in a copy of the commit", &self.build);
         if self.is_static {
             out.push_str("# A release is the site, which the host's edge serves. No program runs.\nfiles=.factory/public\nsite=.factory/public\n");

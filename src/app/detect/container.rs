@@ -2,7 +2,7 @@
 //! for a repo of which it is the only description, or by choice.
 
 use super::refuse::CONTAINER;
-use super::source::{Said, Source, lines};
+use super::source::{Said, Source, is_plain, lines};
 use super::{Facts, Refusal, Wishes, is_health_path};
 
 pub(super) fn read(source: &Source, facts: &mut Facts) {
@@ -37,7 +37,13 @@ pub(super) fn build(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resu
     facts.is_container = true;
     facts.image = "docker.io/library/python:3.13".into();
     if facts.build.is_empty() {
-        facts.build.push(Said::new(format!(".factory/image {file}"), file));
+        facts.build.push(match at_top(source) {
+            None => Said::new(format!(".factory/image {file}"), file),
+            Some((up, path, copies)) => {
+                let origin = format!("{file}, which copies {copies}, a file of the top");
+                Said::new(format!("cd {up} && .factory/image {}", crate::shell::word(&path)), origin)
+            }
+        });
     }
     facts.start = wishes.run.as_ref().map(|run| Said::new(run, "--run"));
     let folders: Vec<Said> = facts.data.iter().filter(|said| said.value.starts_with('/')).cloned().collect();
@@ -63,6 +69,22 @@ pub(super) fn build(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resu
     }
     facts.notes.extend(exposed);
     Ok(())
+}
+
+/// Of a container file in a folder that copies what only the top has: the way there, the file from there, and what it copies.
+fn at_top(source: &Source) -> Option<(String, String, String)> {
+    let (up, folder) = source.place_in_repo()?;
+    let copied = instructions(source).filter_map(|(_, _, line)| {
+        let (instruction, rest) = split(line);
+        let is_copy = instruction.eq_ignore_ascii_case("COPY") || instruction.eq_ignore_ascii_case("ADD");
+        (is_copy && !rest.contains("--from=")).then_some(rest)
+    });
+    let words = copied.flat_map(|rest| rest.split_whitespace().rev().skip(1).filter(|word| is_plain(word)));
+    let is_here = |path: &str| source.has(path) || source.has_folder(path);
+    let mut paths = words.map(|word| word.trim_start_matches("./").trim_end_matches('/'));
+    let missing = paths.find(|path| !is_here(path) && is_here(&format!("{up}/{path}")))?;
+    let file = source.first(&CONTAINER)?;
+    Some((up.to_owned(), format!("{folder}/{file}"), missing.to_owned()))
 }
 
 fn instructions(source: &Source) -> impl Iterator<Item = (&'static str, usize, &str)> {

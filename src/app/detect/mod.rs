@@ -9,6 +9,7 @@ mod compose;
 mod conf;
 mod container;
 mod environment;
+mod folder;
 mod go;
 mod html;
 mod hugo;
@@ -64,6 +65,8 @@ impl Stack {
 /// What the user decides instead of the files.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
+    /// The folder of the application in a repo that has several; `.` for the top.
+    pub folder: Option<String>,
     /// What the repo is built with.
     pub stack: Option<Stack>,
     /// The commands that build it, in their order.
@@ -86,6 +89,8 @@ pub(crate) struct Facts {
     pub(crate) stack: &'static str,
     /// An image that has the tools.
     pub(crate) image: String,
+    /// The folder that it is in, unless that is the top. Everything else is said from there.
+    pub(crate) folder: Option<Said>,
     /// Whether it is a folder of files, and no program.
     pub(crate) is_static: bool,
     /// Whether a release is the root file system of an image, whose command serves unless there is a `start`.
@@ -140,6 +145,15 @@ impl Refusal {
 /// Finds out what `source` is.
 pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
     check(wishes)?;
+    refuse::submodule(source)?;
+    let Some(chosen) = folder::chosen(source, wishes, kind)? else { return read(source, wishes, kind) };
+    let mut facts = read(&source.below(&chosen.folder.value), wishes, kind)?;
+    facts.folder = Some(chosen.folder);
+    facts.notes.extend(chosen.note);
+    Ok(facts)
+}
+
+fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
     let chosen = wishes.stack.or((kind == Some(AppKind::Container)).then_some(Stack::Container));
     let stack = refuse::stack(source, chosen)?;
     let mut facts = Facts { stack: stack.name(), ..Facts::default() };

@@ -1,5 +1,7 @@
 //! Node.js: programs by their `start`, and sites by the folder that their build leaves.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::platform::json;
@@ -84,6 +86,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>, fact
     let by_flags = !facts.build.is_empty();
     if !by_flags {
         facts.build.extend(install);
+        facts.build.extend(needed(&package));
         facts.build.extend(built);
     }
     if is_static {
@@ -99,6 +102,10 @@ pub(super) fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>, fact
     }
     if !by_flags && package.has_any("devDependencies") {
         let prune = match package.manager().or_else(|| lock_of(source)) {
+            // pnpm prunes no workspace.
+            Some("pnpm") if source.others("pnpm-workspace.yaml").next().is_some() => {
+                "pnpm install --prod --frozen-lockfile --ignore-scripts --config.confirmModulesPurge=false"
+            }
             Some("pnpm") => "pnpm prune --prod",
             Some("yarn") => "yarn install --frozen-lockfile --production --ignore-scripts --prefer-offline",
             _ => "npm prune --omit=dev --no-audit --no-fund",
@@ -150,6 +157,31 @@ fn install(package: &Package<'_>, facts: &mut Facts) -> Result<Option<Said>, Ref
                     several[0].1
                 ),
             ))
+        }
+    }
+}
+
+/// The builds of packages of the same workspace that this one needs, each before those that need it.
+fn needed(package: &Package<'_>) -> Vec<Said> {
+    let others: Vec<(&str, Value)> =
+        package.source.others(FILE).filter_map(|(path, text)| Some((path, serde_json::from_str(text).ok()?))).collect();
+    let (mut steps, mut seen) = (Vec::new(), BTreeSet::new());
+    visit(&package.json, &others, &mut seen, &mut steps);
+    steps
+}
+
+fn visit<'a>(json: &Value, others: &'a [(&'a str, Value)], seen: &mut BTreeSet<&'a str>, steps: &mut Vec<Said>) {
+    let keys = ["dependencies", "devDependencies"].into_iter().filter_map(|key| json.get(key)?.as_object());
+    for name in keys.flat_map(serde_json::Map::keys) {
+        let is_named = |(_, other): &&(&str, Value)| other.get("name").and_then(Value::as_str) == Some(name);
+        let Some((path, other)) = others.iter().find(is_named) else { continue };
+        if !seen.insert(*path) {
+            continue;
+        }
+        visit(other, others, seen, steps);
+        if other.get("scripts").and_then(|scripts| scripts.get("build")).is_some() {
+            let folder = crate::shell::word(path.strip_suffix("/package.json").unwrap_or_default());
+            steps.push(Said::new(format!("cd {folder} && npm run build"), format!("{path}, which it needs")));
         }
     }
 }

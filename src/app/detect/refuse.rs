@@ -1,12 +1,10 @@
-//! Which stack a repo is of, and which repos cannot be built yet.
+//! Which stack a repo, or a folder of it, is of, and which cannot be built yet.
 
-use std::collections::BTreeSet;
-
-use super::source::{Source, lines};
+use super::source::Source;
 use super::{Refusal, Stack, one_of};
 
 /// Files that make their folder an application.
-const MANIFESTS: [(&str, Stack); 8] = [
+pub(super) const MANIFESTS: [(&str, Stack); 8] = [
     ("requirements.txt", Stack::Python),
     ("pyproject.toml", Stack::Python),
     ("manage.py", Stack::Python),
@@ -17,7 +15,7 @@ const MANIFESTS: [(&str, Stack); 8] = [
     ("Cargo.toml", Stack::Rust),
 ];
 /// Manifests of what cannot be built yet.
-const UNKNOWN: [(&str, &str); 9] = [
+pub(super) const UNKNOWN: [(&str, &str); 9] = [
     ("Gemfile", "Ruby"),
     ("composer.json", "PHP"),
     ("pom.xml", "Java"),
@@ -30,18 +28,16 @@ const UNKNOWN: [(&str, &str); 9] = [
 ];
 pub(super) const CONTAINER: [&str; 2] = ["Containerfile", "Dockerfile"];
 pub(super) const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
-/// Files and folders of tools that keep several packages in one repo.
-const WORKSPACES: [&str; 5] = ["pnpm-workspace.yaml", "lerna.json", "nx.json", "turbo.json", "go.work"];
+pub(super) fn submodule(source: &Source) -> Result<(), Refusal> {
+    let Some(path) = &source.submodule else { return Ok(()) };
+    Err(Refusal::new(
+        format!("{path} is a git submodule, which the factory's build does not fetch"),
+        "copy the submodule's files into the repo, commit, then run the command again",
+    ))
+}
 
 /// The one stack of this repo.
 pub(super) fn stack(source: &Source, chosen: Option<Stack>) -> Result<Stack, Refusal> {
-    if let Some(path) = &source.submodule {
-        return Err(Refusal::new(
-            format!("{path} is a git submodule, which the factory's build does not fetch"),
-            "copy the submodule's files into the repo, commit, then run the command again",
-        ));
-    }
-    monorepo(source)?;
     if let Some(stack) = chosen {
         return Ok(stack);
     }
@@ -89,44 +85,8 @@ pub(super) fn stack(source: &Source, chosen: Option<Stack>) -> Result<Stack, Ref
     if super::html::folder(source).is_some() {
         return Ok(Stack::Html);
     }
-    // One manifest somewhere below is still not at the top, where the build works.
-    let below = below(source);
-    if !below.is_empty() {
-        return Err(several(&below));
-    }
     Err(Refusal::new(
         "the kind of application is unknown: no language manifest, no site configuration and no index.html",
         "choose it: --stack STACK, with --build and --run for a program or --output for a site",
     ))
-}
-
-/// Folders below the top that are applications by their manifests.
-fn below(source: &Source) -> BTreeSet<&str> {
-    let manifest = |path: &str| MANIFESTS.iter().any(|(name, _)| path.ends_with(&format!("/{name}")));
-    let folders = source.paths().filter(|path| path.matches('/').count() <= 2 && manifest(path));
-    folders.filter_map(|path| Some(path.rsplit_once('/')?.0)).filter(|path| !path.contains("node_modules")).collect()
-}
-
-fn several(folders: &BTreeSet<&str>) -> Refusal {
-    let some: Vec<&str> = folders.iter().copied().take(4).collect();
-    Refusal::new(
-        format!("monorepos are not supported yet; manifests are in {}", some.join(", ")),
-        "adopt each part as a separate repo: git subtree split --prefix DIR --branch NAME",
-    )
-}
-
-fn monorepo(source: &Source) -> Result<(), Refusal> {
-    let package = source.text("package.json").and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    let workspaces = package.is_some_and(|package| package.get("workspaces").is_some());
-    // pnpm keeps settings there too, and then there are no packages.
-    let lists =
-        |file: &str| source.text(file).is_none_or(|text| lines(text).any(|(_, line)| line.starts_with("packages:")));
-    let file = WORKSPACES.into_iter().find(|file| source.has(file) && (*file != "pnpm-workspace.yaml" || lists(file)));
-    if let Some(file) = file.or(workspaces.then_some("package.json")) {
-        return Err(Refusal::new(
-            format!("{file}: monorepos are not supported yet"),
-            "adopt each part as a separate repo: git subtree split --prefix DIR --branch NAME",
-        ));
-    }
-    Ok(())
 }

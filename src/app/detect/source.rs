@@ -1,6 +1,7 @@
 //! A repo's listing and the texts in it that tell how it is built and run; bounded, so that no repo can fill the memory.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::git::Git;
 use crate::repo::error::RepoResult;
@@ -47,10 +48,27 @@ impl Said {
     }
 }
 
-/// The files of one commit. Those that were not read have no text.
+/// Files that tools also look for in the folders above the one that they work in, if it is one of this workspace: a file, and what makes
+/// it one.
+const SHARED: [(&str, &[(&str, &str)]); 9] = [
+    ("package-lock.json", WORKSPACES),
+    ("npm-shrinkwrap.json", WORKSPACES),
+    ("yarn.lock", WORKSPACES),
+    ("pnpm-lock.yaml", WORKSPACES),
+    ("Cargo.lock", &[("Cargo.toml", "[workspace]")]),
+    ("uv.lock", &[("pyproject.toml", "[tool.uv.workspace]")]),
+    (".nvmrc", &[(".nvmrc", "")]),
+    (".node-version", &[(".node-version", "")]),
+    (".python-version", &[(".python-version", "")]),
+];
+const WORKSPACES: &[(&str, &str)] = &[("package.json", "\"workspaces\""), ("pnpm-workspace.yaml", "packages:")];
+
+/// The files of one commit, or of one folder of it: those of other folders then begin with `../`. Those that were not read have no text.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    files: BTreeMap<String, Option<String>>,
+    files: BTreeMap<String, Option<Rc<str>>>,
+    /// The way to the top, such as `../..`, and the folder's path there; none for the top.
+    place: Option<(String, String)>,
     /// Whether a path is another repo's commit.
     pub(crate) submodule: Option<String>,
 }
@@ -85,7 +103,7 @@ impl Source {
         }
         let oids: Vec<&str> = wanted.iter().map(|(_, oid)| oid.as_str()).collect();
         for (text, (path, _)) in git.contents(&oids)?.into_iter().zip(&wanted) {
-            source.files.insert(path.clone(), String::from_utf8(text).ok());
+            source.files.insert(path.clone(), String::from_utf8(text).ok().map(Rc::from));
         }
         Ok(source)
     }
@@ -93,8 +111,35 @@ impl Source {
     /// A source of these files.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        let files = files.iter().map(|(path, text)| ((*path).to_owned(), Some((*text).to_owned())));
-        Self { files: files.collect(), submodule: None }
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), Some(Rc::from(*text))));
+        Self { files: files.collect(), ..Self::default() }
+    }
+
+    /// The same with a folder as its top.
+    pub(crate) fn below(&self, folder: &str) -> Self {
+        let up = "../".repeat(folder.split('/').count());
+        let place = |path: &str| match path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) {
+            Some(inner) => inner.to_owned(),
+            None => format!("{up}{path}"),
+        };
+        let mut files: BTreeMap<_, _> = self.files.iter().map(|(path, text)| (place(path), text.clone())).collect();
+        for (outer, _) in folder.rmatch_indices('/').chain([(0, "")]) {
+            let dir = if outer == 0 { String::new() } else { format!("{}/", &folder[..outer]) };
+            for (name, marks) in SHARED {
+                let is_shared = |(file, mark): &(&str, &str)| {
+                    self.text(&format!("{dir}{file}")).is_some_and(|text| text.contains(mark))
+                };
+                if let Some(text) = self.files.get(&format!("{dir}{name}")).filter(|_| marks.iter().any(is_shared)) {
+                    files.entry(name.to_owned()).or_insert_with(|| text.clone());
+                }
+            }
+        }
+        let place = Some((up.trim_end_matches('/').to_owned(), folder.to_owned()));
+        Self { files, place, submodule: None }
+    }
+
+    pub(crate) fn place_in_repo(&self) -> Option<(&str, &str)> {
+        self.place.as_ref().map(|(up, folder)| (up.as_str(), folder.as_str()))
     }
 
     pub(crate) fn has(&self, path: &str) -> bool {
@@ -116,13 +161,22 @@ impl Source {
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
+        self.files.keys().map(String::as_str).filter(|path| !path.starts_with("../"))
+    }
+
+    /// Path and text of the files of this name in other folders.
+    pub(crate) fn others<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let texts = self.files.iter().filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)));
+        texts.filter(move |(path, _)| {
+            path.starts_with("../") && path.rsplit('/').next() == Some(name) && !is_foreign(path)
+        })
     }
 
     /// Path and text of every file that was read, whose name ends so, and that is the repo's own.
     pub(crate) fn texts<'a>(&'a self, ends: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.files.iter().filter_map(move |(path, text)| {
-            let wanted = ends.iter().any(|end| path.ends_with(end)) && !is_foreign(path);
+            let is_own = !path.starts_with("../") && !is_foreign(path);
+            let wanted = is_own && ends.iter().any(|end| path.ends_with(end));
             Some((path.as_str(), text.as_deref()?)).filter(|_| wanted)
         })
     }
@@ -134,7 +188,7 @@ impl Source {
     }
 }
 
-fn is_foreign(path: &str) -> bool {
+pub(super) fn is_foreign(path: &str) -> bool {
     path.split('/').any(|part| FOREIGN.contains(&part))
 }
 
