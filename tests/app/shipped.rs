@@ -27,7 +27,7 @@ struct Stack {
     page: &'static str,
 }
 
-const STACKS: [Stack; 7] = [
+const STACKS: [Stack; 9] = [
     Stack { name: "html", needs: &[], files: &[], page: "/" },
     Stack {
         name: "hugo",
@@ -35,11 +35,13 @@ const STACKS: [Stack; 7] = [
         files: &[("layouts/index.html", "<h1>{{ .Site.Title }}</h1>\n")],
         page: "/",
     },
-    // A site that a program of npm builds, as the export of Next.js is.
     Stack { name: "site", needs: &["node", "npm"], files: &[], page: "/" },
+    Stack { name: "next", needs: &["node", "npm"], files: &[], page: "/" },
     Stack { name: "go", needs: &["go"], files: &[], page: "/readyz" },
     Stack { name: "rust", needs: &["cargo"], files: &[], page: "/health_check" },
     Stack { name: "flask", needs: &["pip3"], files: &[("microblog.py", FLASK)], page: "/auth/login" },
+    // Of several, the application in one folder, with a package of another one.
+    Stack { name: "monorepo", needs: &["node", "npm"], files: &[], page: "/healthz" },
     Stack { name: "express", needs: &["node", "npm"], files: &[("src/index.js", EXPRESS)], page: "/items" },
 ];
 
@@ -50,7 +52,7 @@ pub(crate) fn each_stack(journey: &Journey, control: &ControlRepo) {
     journey
         .inside("DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends nodejs >/dev/null 2>&1");
     for stack in &STACKS {
-        if support::available(stack.needs) && (registry || !["flask", "express"].contains(&stack.name)) {
+        if support::available(stack.needs) && (registry || !["flask", "express", "next"].contains(&stack.name)) {
             ships(journey, control, stack);
         }
     }
@@ -71,13 +73,16 @@ fn ships(journey: &Journey, control: &ControlRepo, stack: &Stack) {
     git(&folder, &["add", "."]);
     git(&folder, &["commit", "-q", "--allow-empty", "-m", "What it needs"]);
     let adopted = adopt_at(control, stack.name, folder, |request: &mut Request<'_>| {
-        request.trial = true;
+        // Next.js is built once: its packages have 340 MB.
+        request.trial = stack.name != "next";
         // Its Procfile migrates a database that this one has not.
+        request.wishes.folder = (stack.name == "monorepo").then(|| "apps/web".to_owned());
         request.wishes.migrate = (stack.name == "flask").then(String::new);
     });
     match &adopted.made {
         Ok(Made::Adopted { trial: Trial::Answered { path, .. }, .. }) => assert_eq!(path, stack.page, "{name}"),
         Ok(Made::Adopted { trial: Trial::Built, .. }) => {}
+        Ok(Made::Adopted { trial: Trial::NotTried { .. }, .. }) if stack.name == "next" => {}
         other => panic!("{name}: {other:?}"),
     }
     git(&adopted.folder, &["switch", "-q", ADOPT_BRANCH]);
