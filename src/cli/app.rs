@@ -32,8 +32,9 @@ enum Command {
 /// It pushes nothing.
 ///
 /// With --adopt, factoryup reads from the files of the repo how it is built, started and asked whether it is healthy: Python, Node.js,
-/// Go, Rust, Hugo or plain HTML. Then it builds and starts the repo's own code once, as you, in a temporary folder. If that works, a
-/// branch factory/adopt adds the directory .factory/, and AGENTS.md and CLAUDE.md if they are missing. Nothing that is there changes.
+/// Go, Rust, Hugo, plain HTML, a container file or a Compose file. Then it builds and starts the repo's own code once, as you, in a
+/// temporary folder. If that works, a branch factory/adopt adds the directory .factory/, and AGENTS.md and CLAUDE.md if they are
+/// missing. Nothing that is there changes.
 ///
 /// The control repo gets a branch factory/app-NAME with one new file, infra/apps/NAME.json. After the merge, the pipeline creates the
 /// application's project in GitLab and its route through the edge.

@@ -27,8 +27,21 @@ pub(crate) fn an_image_runs_and_sees_itself_alone(
     }
     let folder = control.path().with_file_name("blog");
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/app/corpus/container");
-    passed(&run(&corpus, "cp", &["-a", ".", folder.to_str().unwrap()]));
-    fs::copy(support::tool("busybox").unwrap(), folder.join("busybox")).unwrap();
+    // Where the host has what its Compose file asks for, that decides, and the image is one of a folder.
+    let is_composed = !journey.factory.host.services.is_empty();
+    let context = if is_composed { folder.join("web") } else { folder.clone() };
+    fs::create_dir_all(&folder).unwrap();
+    passed(&run(&corpus, "cp", &["-a", ".", context.to_str().unwrap()]));
+    fs::copy(support::tool("busybox").unwrap(), context.join("busybox")).unwrap();
+    if is_composed {
+        fs::copy(corpus.with_file_name("compose").join("compose.yaml"), folder.join("compose.yaml")).unwrap();
+        let file = fs::read_to_string(context.join("Containerfile")).unwrap();
+        let is_of_compose =
+            |line: &&str| line.starts_with("ENV ") || line.starts_with("VOLUME ") || line.starts_with("HEALTHCHECK ");
+        let rest: Vec<&str> = file.lines().filter(|line| !is_of_compose(line)).collect();
+        assert_eq!(rest.len() + 3, file.lines().count());
+        fs::write(context.join("Containerfile"), rest.join("\n") + "\n").unwrap();
+    }
     git(&folder, &["init", "-q", "-b", "trunk"]);
     git(&folder, &["add", "."]);
     git(&folder, &["commit", "-qm", "What was there"]);
@@ -44,6 +57,11 @@ pub(crate) fn an_image_runs_and_sees_itself_alone(
     }
     git(&folder, &["switch", "-q", ADOPT_BRANCH]);
     passed(&run(&folder, "shellcheck", &[".factory/build", ".factory/image", ".factory/run"]));
+    let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
+    for line in ["folder=web", "service.postgres=yes", "service.redis=yes"] {
+        assert_eq!(conf.contains(&format!("\n{line}\n")), is_composed, "{conf}");
+    }
+    assert!(conf.contains("\nhealth=/healthz\n") && conf.contains("\nvolume=/var/lib/shop\n"), "{conf}");
     let port = port_of(&folder);
     let app = App { journey, folder, name: "blog", port };
     journey.inside(

@@ -1,10 +1,12 @@
-//! Compose files: services of the repo's own image without a port are workers, and one of Postgres's or Redis's image is a service of the host.
+//! Compose files, part by part. Services of the repo's own image without a port are workers, and one of Postgres's or Redis's image is a service
+//! of the host.
 
 use super::procfile::{is_migration, tool};
 use super::refuse::COMPOSE;
-use super::source::{Said, Source, lines};
+use super::source::{Said, Source};
 use super::worker::add;
-use super::{Facts, backing};
+use super::yaml::{self, Node, Value};
+use super::{Facts, backing, settings};
 
 #[derive(Debug, Default)]
 struct Service {
@@ -18,8 +20,7 @@ struct Service {
     command: Option<Said>,
 }
 
-/// Reads the services that the application needs, and its workers, unless others are known. Line by line, as these files are written: a
-/// service, then its keys, each deeper.
+/// Reads the services that the application needs, and its workers, unless others are known.
 pub(super) fn read(source: &Source, facts: &mut Facts) {
     let Some(file) = source.first(&COMPOSE) else { return };
     let services = services(file, source.text(file).unwrap_or_default());
@@ -39,43 +40,84 @@ pub(super) fn read(source: &Source, facts: &mut Facts) {
 }
 
 fn services(file: &str, text: &str) -> Vec<Service> {
-    let mut all: Vec<Service> = Vec::new();
-    let (mut is_inside, mut outer, mut inner) = (false, None, None);
-    for (number, line) in lines(text) {
-        let depth = line.len() - line.trim_start().len();
-        let Some((key, value)) = line.trim().split_once(':') else { continue };
-        let value = value.split(" #").next().unwrap_or_default().trim();
-        if depth == 0 {
-            is_inside = key == "services";
-        } else if is_inside && depth == *outer.get_or_insert(depth) {
-            all.push(Service { name: key.to_owned(), ..Service::default() });
-            inner = None;
-        } else if let Some(service) = all.last_mut().filter(|_| is_inside)
-            && depth == *inner.get_or_insert(depth)
-        {
-            match key {
-                "build" | "<<" => service.is_own = true,
-                "image" => {
-                    value.trim_matches(['"', '\'']).clone_into(&mut service.image);
-                    service.origin = format!("{file}, line {number}");
-                }
-                "ports" | "expose" | "profiles" => service.is_reached = true,
-                "command" => {
-                    service.command = command(value).map(|text| Said::new(text, format!("{file}, line {number}")));
-                }
-                _ => {}
-            }
+    let tree = yaml::parse(text);
+    let all = tree.iter().filter_map(|tree| tree.get("services")).flat_map(Node::entries);
+    all.map(|(name, node)| {
+        let image = node.get("image");
+        let command = node.get("command").and_then(|node| Some(Said::new(command(node)?, at(file, node))));
+        Service {
+            name: name.clone(),
+            image: image.and_then(Node::text).unwrap_or_default().to_owned(),
+            origin: image.map(|node| at(file, node)).unwrap_or_default(),
+            is_own: node.get("build").is_some(),
+            is_reached: ["ports", "expose", "profiles"].iter().any(|key| node.get(key).is_some()),
+            command,
         }
-    }
-    all
+    })
+    .collect()
 }
 
-/// A command in one line, or a list of words there that need no quotes.
-fn command(value: &str) -> Option<String> {
-    if value.starts_with('[') {
-        let words: Vec<String> = serde_json::from_str(&value.replace('\'', "\"")).ok()?;
-        return Some(words.iter().map(|word| crate::shell::word(word)).collect::<Vec<_>>().join(" "));
+pub(super) fn at(file: &str, node: &Node) -> String {
+    format!("{file}, line {}", node.line)
+}
+
+/// A command as a line of a shell: a list of words, or a text, in which `$$` is a dollar.
+pub(super) fn command(node: &Node) -> Option<String> {
+    let words: Vec<&str> = node.items().iter().filter_map(Node::text).collect();
+    let text = match node.text() {
+        Some(text) => text.trim().to_owned(),
+        None => words.iter().map(|word| crate::shell::word(word)).collect::<Vec<_>>().join(" "),
+    };
+    (!text.is_empty()).then(|| text.replace("$$", "$"))
+}
+
+/// What makes two services one image.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Build {
+    pub(super) context: Option<String>,
+    pub(super) file: Option<String>,
+    pub(super) options: Vec<String>,
+}
+
+pub(super) fn build_of(service: &Node) -> Build {
+    let Some(build) = service.get("build") else { return Build::default() };
+    let said = |key: &str| build.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+    let context = build.text().or_else(|| said("context")).unwrap_or(".");
+    let context = context.trim_start_matches("./").trim_end_matches('/');
+    let target = said("target").map(|target| format!("--target={target}"));
+    let arguments = settings::pairs(build.get("args"));
+    let arguments = arguments
+        .into_iter()
+        .filter_map(|(name, value, _)| Some(format!("--build-arg={name}={}", settings::filled(&value?).0)));
+    Build {
+        context: (!context.is_empty() && context != ".").then(|| context.to_owned()),
+        file: said("dockerfile").map(|file| file.trim_start_matches("./").to_owned()),
+        options: target.into_iter().chain(arguments).collect(),
     }
-    let text = value.trim_matches(['"', '\'']);
-    (!text.is_empty() && !text.starts_with(['|', '>', '*'])).then(|| text.to_owned())
+}
+
+pub(super) enum Mount {
+    Named(String),
+    Bind(String, String),
+    Other,
+}
+
+pub(super) fn mount(node: &Node) -> Mount {
+    let said = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default().to_owned();
+    let (kind, source, target) = if matches!(node.value, Value::Map(_)) {
+        (said("type"), said("source"), said("target"))
+    } else {
+        let text = settings::filled(node.text().unwrap_or_default()).0;
+        let mut parts = text.split(':').map(str::to_owned);
+        let (first, second) = (parts.next().unwrap_or_default(), parts.next());
+        let (source, target) = second.map_or((String::new(), first.clone()), |target| (first, target));
+        ("volume".to_owned(), source, target)
+    };
+    let is_path = kind == "bind" || source.starts_with(['.', '/', '~', '$']);
+    match kind.as_str() {
+        _ if is_path => Mount::Bind(source, target),
+        "volume" | "" if target.starts_with('/') => Mount::Named(target),
+        "tmpfs" if target == "/tmp" => Mount::Named("/tmp".into()),
+        _ => Mount::Other,
+    }
 }

@@ -1,14 +1,13 @@
 //! `Containerfile` or `Dockerfile`: what it tells about the running application, its health check and its data; and how its image is built,
 //! for a repo of which it is the only description, or by choice.
 
-use super::refuse::CONTAINER;
 use super::source::{Said, Source, is_plain, lines};
 use super::{Facts, Refusal, Wishes, is_health_path};
 
-pub(super) fn read(source: &Source, facts: &mut Facts) {
+pub(super) fn read(source: &Source, file: Option<&str>, facts: &mut Facts) {
     // A health check may go on in the next line.
     let mut in_check = false;
-    for (file, number, line) in instructions(source) {
+    for (file, number, line) in instructions(source, file) {
         let origin = || format!("{file}, line {number}");
         let (instruction, rest) = split(line);
         in_check = instruction.eq_ignore_ascii_case("HEALTHCHECK") || in_check;
@@ -27,8 +26,8 @@ pub(super) fn read(source: &Source, facts: &mut Facts) {
 }
 
 /// The image is built, and a release is its root file system. Its command serves, whatever other files say of one.
-pub(super) fn build(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Result<(), Refusal> {
-    let Some(file) = source.first(&CONTAINER) else {
+pub(super) fn build(source: &Source, file: Option<&str>, wishes: &Wishes, facts: &mut Facts) -> Result<(), Refusal> {
+    let Some(file) = file else {
         return Err(Refusal::new(
             "the repo has no Containerfile or Dockerfile at its top",
             "add one, or choose another --stack",
@@ -37,7 +36,7 @@ pub(super) fn build(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resu
     facts.is_container = true;
     facts.image = "docker.io/library/python:3.13".into();
     if facts.build.is_empty() {
-        facts.build.push(match at_top(source) {
+        facts.build.push(match at_top(source, file) {
             None => Said::new(format!(".factory/image {file}"), file),
             Some((up, path, copies)) => {
                 let origin = format!("{file}, which copies {copies}, a file of the top");
@@ -58,7 +57,7 @@ pub(super) fn build(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resu
         }
     }
     let mut exposed = None;
-    for (file, number, line) in instructions(source) {
+    for (file, number, line) in instructions(source, Some(file)) {
         let (instruction, rest) = split(line);
         if line.contains("$PORT") || line.contains("${PORT") {
             return Ok(());
@@ -72,9 +71,9 @@ pub(super) fn build(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resu
 }
 
 /// Of a container file in a folder that copies what only the top has: the way there, the file from there, and what it copies.
-fn at_top(source: &Source) -> Option<(String, String, String)> {
+fn at_top(source: &Source, file: &str) -> Option<(String, String, String)> {
     let (up, folder) = source.place_in_repo()?;
-    let copied = instructions(source).filter_map(|(_, _, line)| {
+    let copied = instructions(source, Some(file)).filter_map(|(_, _, line)| {
         let (instruction, rest) = split(line);
         let is_copy = instruction.eq_ignore_ascii_case("COPY") || instruction.eq_ignore_ascii_case("ADD");
         (is_copy && !rest.contains("--from=")).then_some(rest)
@@ -83,12 +82,11 @@ fn at_top(source: &Source) -> Option<(String, String, String)> {
     let is_here = |path: &str| source.has(path) || source.has_folder(path);
     let mut paths = words.map(|word| word.trim_start_matches("./").trim_end_matches('/'));
     let missing = paths.find(|path| !is_here(path) && is_here(&format!("{up}/{path}")))?;
-    let file = source.first(&CONTAINER)?;
     Some((up.to_owned(), format!("{folder}/{file}"), missing.to_owned()))
 }
 
-fn instructions(source: &Source) -> impl Iterator<Item = (&'static str, usize, &str)> {
-    let file = source.first(&CONTAINER).and_then(|file| Some((file, source.text(file)?)));
+fn instructions<'a>(source: &'a Source, file: Option<&'a str>) -> impl Iterator<Item = (&'a str, usize, &'a str)> {
+    let file = file.and_then(|file| Some((file, source.text(file)?)));
     file.into_iter().flat_map(|(file, text)| lines(text).map(move |(number, line)| (file, number, line)))
 }
 
@@ -97,7 +95,7 @@ fn split(line: &str) -> (&str, &str) {
 }
 
 /// The path of a URL on this machine.
-fn path_of(word: &str) -> Option<String> {
+pub(super) fn path_of(word: &str) -> Option<String> {
     let rest =
         ["http://localhost", "http://127.0.0.1", "http://0.0.0.0"].iter().find_map(|begin| word.strip_prefix(begin))?;
     let path = &rest[rest.find('/')?..];

@@ -20,8 +20,11 @@ mod procfile;
 mod python;
 mod refuse;
 mod rust;
+mod service;
+mod settings;
 mod source;
 mod worker;
+mod yaml;
 
 use super::AppKind;
 pub(crate) use environment::HEALTH_PATHS;
@@ -148,7 +151,11 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
     refuse::submodule(source)?;
     let Some(chosen) = folder::chosen(source, wishes, kind)? else { return read(source, wishes, kind) };
     let mut facts = read(&source.below(&chosen.folder.value), wishes, kind)?;
-    facts.folder = Some(chosen.folder);
+    // A Compose file there can name a folder below.
+    facts.folder = Some(match facts.folder {
+        Some(inner) => Said::new(format!("{}/{}", chosen.folder.value, inner.value), inner.origin),
+        None => chosen.folder,
+    });
     facts.notes.extend(chosen.note);
     Ok(facts)
 }
@@ -157,10 +164,14 @@ fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts
     let chosen = wishes.stack.or((kind == Some(AppKind::Container)).then_some(Stack::Container));
     let stack = refuse::stack(source, chosen)?;
     let mut facts = Facts { stack: stack.name(), ..Facts::default() };
-    platform::read(source, &mut facts);
-    container::read(source, &mut facts);
     let flag = |value: &String, flag: &str| Said::new(value, flag);
     facts.build = wishes.build.iter().map(|step| flag(step, "--build")).collect();
+    let mapped = if stack == Stack::Container { service::read(source, wishes, &mut facts)? } else { None };
+    let top = source;
+    let source = mapped.as_ref().and_then(|mapped| Some(&mapped.below.as_ref()?.0)).unwrap_or(source);
+    let file = mapped.as_ref().map(|mapped| mapped.file.as_str()).or_else(|| source.first(&refuse::CONTAINER));
+    platform::read(source, &mut facts);
+    container::read(source, file, &mut facts);
     facts.output = wishes.output.as_ref().map(|folder| flag(folder, "--output")).or(facts.output);
     if let Some(path) = &wishes.health {
         facts.health = Some(flag(path, "--health"));
@@ -172,7 +183,11 @@ fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts
         Stack::Rust => rust::read(source, wishes, &mut facts)?,
         Stack::Hugo => hugo::read(source, &mut facts),
         Stack::Html => html::read(source, &mut facts),
-        Stack::Container => container::build(source, wishes, &mut facts)?,
+        Stack::Container => container::build(source, file, wishes, &mut facts)?,
+    }
+    if let Some(mapped) = &mapped {
+        facts.folder = mapped.below.as_ref().map(|(_, folder)| folder.clone());
+        facts.start = facts.start.or_else(|| mapped.start.clone());
     }
     let fits = |kind| match kind {
         AppKind::Static => facts.is_static,
@@ -199,6 +214,7 @@ fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts
         facts.env.clear();
         (facts.migrate, facts.workers, facts.postgres, facts.redis) = (None, Vec::new(), None, None);
     } else {
+        compose::read(top, &mut facts);
         processes::read(source, wishes, &mut facts);
         environment::read(source, stack, &mut facts);
     }

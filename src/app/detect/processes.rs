@@ -1,6 +1,5 @@
 //! What runs besides the program that serves: a migration before it, and workers, which listen nowhere.
 
-use super::compose;
 use super::procfile::{self, is_migration, tool};
 use super::source::{Said, Source, is_line};
 use super::worker::{Worker, add, is_name};
@@ -10,7 +9,6 @@ use super::{Facts, Refusal, Wishes};
 const WORKERS: [&str; 4] = ["beat", "clock", "queue", "scheduler"];
 /// Settles what the manifests of platforms left open.
 pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) {
-    compose::read(source, facts);
     let before = facts.before.take().or_else(|| procfile::web(source)?.1);
     if let Some(command) = &wishes.migrate {
         facts.migrate = Some(Said::new(command, "--migrate")).filter(|said| !said.value.trim().is_empty());

@@ -76,11 +76,8 @@ pub(super) fn stack(source: &Source, chosen: Option<Stack>) -> Result<Stack, Ref
             "add a Containerfile that builds it; Python, Node.js, Go, Rust, Hugo and plain HTML need none",
         ));
     }
-    if let Some(file) = source.first(&COMPOSE) {
-        return Err(Refusal::new(
-            format!("{file}: applications with several containers are not supported yet"),
-            "adopt the repo of each part as a separate application",
-        ));
+    if source.first(&COMPOSE).is_some() {
+        return Ok(Stack::Container);
     }
     if super::html::folder(source).is_some() {
         return Ok(Stack::Html);

@@ -15,9 +15,25 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 const FOREIGN: [&str; 10] =
     ["node_modules", "vendor", "testdata", "examples", "example", ".git", "third_party", ".venv", "venv", "fixtures"];
 /// Ends of names of files whose texts are read.
-const READ: [&str; 16] = [
-    ".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".go", ".rs", ".toml", ".json", ".yaml", ".yml", ".txt", ".mod",
-    ".lock", ".sum",
+const READ: [&str; 18] = [
+    ".py",
+    ".js",
+    ".mjs",
+    ".cjs",
+    ".ts",
+    ".mts",
+    ".go",
+    ".rs",
+    ".toml",
+    ".json",
+    ".yaml",
+    ".yml",
+    ".txt",
+    ".mod",
+    ".lock",
+    ".sum",
+    ".Dockerfile",
+    ".Containerfile",
 ];
 /// Whole names, and beginnings of names, of others.
 const ALSO: [&str; 10] = [
