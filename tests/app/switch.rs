@@ -190,6 +190,7 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
     assert_eq!(app.current(), Path::new("releases/1.1.0"));
     under_each(app, path, "", &both, deed("rollback", ".factory/deploy rollback".into(), 0, 0));
     under_each(app, path, "", &both, deed("new settings", "echo X=1 | .factory/deploy settings".into(), 0, 0));
+    the_edge_is_killed(app, "1.0.0");
     let status = app.status();
     assert_eq!((&status["running"], &status["healthy"]), (&"1.0.0".into(), &true.into()), "{status}");
     let done = [
@@ -202,6 +203,20 @@ pub(crate) fn files_switch_too(app: &App<'_>) {
     ];
     assert_eq!(app.evidence(), done);
     assert_eq!(app.journey.inside("systemctl list-units --plain --no-legend 'app-site@*'"), "");
+}
+
+/// The edge has the port: requests are refused until it runs again, and none after that.
+#[allow(clippy::print_stdout)]
+fn the_edge_is_killed(app: &App<'_>, serves: &str) {
+    let kill = "kill -9 $(systemctl show -P MainPID factory-edge) && sleep 2 && curl -fsS --retry 20 --retry-connrefused http://127.0.0.1:8100/ >/dev/null";
+    let (load, _) = under_load(app, Some("/version.json"), kill, 0);
+    let lost = load.failed.len();
+    println!(
+        "kill -9 of the edge: {lost} of {} failed within {:.1} s, slowest {:.2} s",
+        load.sent, load.dark, load.slowest
+    );
+    assert!(lost > 0 && load.between <= 5, "{} of {}: {:?}", load.between, load.sent, &load.failed[..lost.min(5)]);
+    assert!(load.versions.keys().eq([serves]), "{:?}", load.versions);
 }
 
 /// Runs a command as `deploy` while requests come, from half a second before it to half a second after it.

@@ -30,7 +30,7 @@ import /etc/factory/edge/*.caddy
 /// Nothing enables it: the services of applications start it. `factory-deploy` makes its account. It serves the loopback alone, and
 /// connects to sockets of files. An application names the socket that the edge connects to: the folder of the edge's control socket is
 /// root's as soon as the edge listens there, so that it is not that one. As a `RuntimeDirectory`, systemd would give it back to the user
-/// for each reload.
+/// for each reload. It starts again at once when it was killed: the ports are its own, so all requests are refused until then.
 const EDGE_SERVICE: &str = "\
 # Written by factoryup.
 [Unit]
@@ -50,7 +50,7 @@ ReadWritePaths=-/run/factory-edge
 LimitNOFILE=infinity
 MemorySwapMax=0
 Restart=always
-RestartSec=1
+RestartSec=100ms
 IPAddressDeny=any
 IPAddressAllow=localhost
 NoNewPrivileges=yes
