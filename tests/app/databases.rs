@@ -87,6 +87,10 @@ pub(crate) fn each_application_has_its_own(app: &App<'_>) {
         sql(app, "select current_user, current_database(), to_regclass('by_name')"),
         "app-shop|app-shop|by_name"
     );
+    // What root starts with its account is no way out of its sandbox.
+    let look = "(echo 'select pg_sleep(5)' | factory-postgres psql shop >/dev/null &) </dev/null; until pid=$(pgrep -u app-shop -x psql); do sleep 0.1; done; \
+                setpriv --reuid=app-shop --regid=$(id -g app-shop) --clear-groups --inh-caps=-all --bounding-set=-all ls /proc/$pid/root 2>&1 || true";
+    assert!(journey.inside(look).contains("Permission denied"), "{}", journey.inside(look));
     // Staging has the release of before, which asks for none, and then one that does.
     let staging = App { name: "shop-staging", port: app.port + 1, folder: app.folder.clone(), ..*app };
     let attempt = "runuser -u app-shop-staging -g app-shop-staging";
