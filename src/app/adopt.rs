@@ -102,7 +102,9 @@ impl Repo {
         if known.is_none() {
             let first = scaffold::render(request, entry, components, Some(&facts))?;
             let edits = edits(&first.files, &there).0;
-            let Shown { outcome: shown, ended } = trial::run(&self.git, &self.head, request, &facts, &edits, say)?;
+            let Shown { outcome: shown, ended, used } =
+                trial::run(&self.git, &self.head, request, &facts, &edits, say)?;
+            facts.used = used;
             for (name, why) in ended {
                 facts.turn_off(&name, why);
             }

@@ -39,6 +39,9 @@ struct AppKeys<'a> {
     found: String,
     /// The image that its checks run in.
     image: &'a str,
+    /// What a trial used of the memory, in MiB, and what a release may use.
+    used: Option<u64>,
+    memory: u64,
     /// The commit of the control repo whose components it includes.
     components: &'a str,
     /// One for each environment, in order.
@@ -73,6 +76,7 @@ pub(super) fn render(
         .collect();
     let static_site = found.map_or(request.kind == Some(AppKind::Static), |facts| facts.is_static);
     let container = found.map_or(request.kind == Some(AppKind::Container), |facts| facts.is_container);
+    let used = found.and_then(|facts| facts.used);
     let app = AppKeys {
         name: request.name,
         description: &entry.description,
@@ -82,6 +86,9 @@ pub(super) fn render(
         adopted: found.is_some(),
         found: found.map(Facts::lines).unwrap_or_default(),
         image: found.map_or("docker.io/library/python:3.13", |facts| &facts.image),
+        used,
+        // A start is not the load that is to come.
+        memory: used.map_or(512, |used| (used * 2).next_multiple_of(128).max(512)),
         components,
         ports,
     };

@@ -172,6 +172,8 @@ fn answers(name: &str, folder: Option<&str>) -> String {
         other => panic!("{name}: {other:?}"),
     };
     assert!(contract(&adopted).contains(&format!("\nhealth={path}\n")));
+    let (serves, used) = (path != "/", contract(&adopted).contains(" MB when it was tried."));
+    assert_eq!(serves, used, "{}", contract(&adopted));
     // The same by hand, from the branch: the work tree stays as it is.
     git(&adopted.folder, &["switch", "-q", ADOPT_BRANCH]);
     passed(&run(&adopted.folder, ".factory/build", &["v1"]));

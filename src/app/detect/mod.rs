@@ -123,6 +123,8 @@ pub(crate) struct Facts {
     pub(crate) health: Option<Said>,
     /// Whether `health` is a guess that a trial has to confirm.
     pub(crate) health_is_a_guess: bool,
+    /// The memory in MiB that it had in a trial.
+    pub(crate) used: Option<u64>,
     /// Names of variables that it does not start without.
     pub(crate) env: Vec<Said>,
     /// Folders and files that it writes to.

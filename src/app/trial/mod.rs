@@ -43,6 +43,8 @@ pub(super) struct Shown {
     pub(super) outcome: Outcome,
     /// Names of workers that ended, and why.
     pub(super) ended: Vec<(String, String)>,
+    /// The memory in MiB that what serves had at most.
+    pub(super) used: Option<u64>,
 }
 
 /// What became of what serves.
@@ -67,7 +69,7 @@ pub(super) fn run(
     edits: &[Edit],
     say: &dyn Fn(&str),
 ) -> Result<Shown, AppError> {
-    let only = |outcome| Shown { outcome, ended: Vec::new() };
+    let only = |outcome| Shown { outcome, ended: Vec::new(), used: None };
     if !request.trial {
         return Ok(only(Outcome::NotTried("--no-trial was given".into())));
     }
@@ -149,7 +151,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn build_and_start(&self) -> Result<Shown, AppError> {
-        let only = |outcome| Shown { outcome, ended: Vec::new() };
+        let only = |outcome| Shown { outcome, ended: Vec::new(), used: None };
         let repo = self.root.join("repo");
         let mut command = job::command(&repo.join(".factory/build"), &repo);
         command.arg("trial").env("CI_COMMIT_TIMESTAMP", "2000-01-01T00:00:00Z");
@@ -234,7 +236,8 @@ impl Place<'_> {
                 break;
             }
             if listens && let Some(outcome) = self.healthy(&probe, begun.elapsed() > WARM) {
-                return Ok(Shown { outcome, ended: self.workers()? });
+                let used = Some(probe::memory_of(job.group()));
+                return Ok(Shown { outcome, ended: self.workers()?, used });
             }
             std::thread::sleep(Duration::from_millis(250));
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -79,17 +80,31 @@ impl Probe {
     }
 }
 
-/// The ports on which the processes of this group listen: known on Linux.
+/// The folders in `/proc` of the processes of this group: known on Linux.
+fn processes_of(group: u32) -> impl Iterator<Item = PathBuf> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|process| process.path());
+    all.filter(move |process| {
+        let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        // After the name, which can hold anything: state, parent, group.
+        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(2)?.parse().ok()) == Some(group)
+    })
+}
+
+/// The memory in MiB that its processes had at most, each by itself; what they share counts for each.
+pub(super) fn memory_of(group: u32) -> u64 {
+    let most = processes_of(group).filter_map(|process| {
+        let status = fs::read_to_string(process.join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    most.sum::<u64>().div_ceil(1024)
+}
+
+/// The ports on which they listen.
 pub(super) fn ports_of(group: u32) -> BTreeSet<u16> {
     let mut sockets = BTreeSet::new();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        // After the name, which can hold anything: state, parent, group.
-        let of = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(2)?.parse().ok());
-        if of != Some(group) {
-            continue;
-        }
-        for file in fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten() {
+    for process in processes_of(group) {
+        for file in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
             let target = fs::read_link(file.path()).unwrap_or_default();
             let socket =
                 target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok());
