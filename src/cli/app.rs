@@ -192,7 +192,8 @@ fn typed_path(control: &Path, name: &str, folder: &Path) -> String {
     if sibling.as_deref() == Some(folder) {
         String::new()
     } else {
-        format!(" --path {}", shell::word(&super::typed(folder)))
+        let typed = super::typed(folder);
+        format!(" --path {}", if typed.is_empty() { ".".into() } else { shell::word(&typed) })
     }
 }
 
@@ -257,4 +258,17 @@ fn text(name: &str, added: &Added, path: &str) -> String {
         "next, when `factoryup apply` has pushed the control repo to GitLab: factoryup app publish {name}{path}"
     ));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_names_the_repo_that_it_needs() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(typed_path(Path::new("/lab"), "shop", Path::new("/shop")), "");
+        assert_eq!(typed_path(Path::new("/lab"), "shop", Path::new("/a b")), " --path '/a b'");
+        assert_eq!(typed_path(Path::new("/lab"), "shop", &here), " --path .");
+    }
 }
