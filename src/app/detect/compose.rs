@@ -57,6 +57,14 @@ fn services(file: &str, text: &str) -> Vec<Service> {
     .collect()
 }
 
+/// Where the Compose file at the top builds this folder.
+pub(super) fn place_of(source: &Source, folder: &str) -> Option<String> {
+    let file = source.first(&COMPOSE)?;
+    let tree = yaml::parse(source.text(file)?)?;
+    let mut services = tree.get("services")?.entries().iter().map(|(_, service)| service);
+    services.find(|service| build_of(service).context.as_deref() == Some(folder)).map(|service| at(file, service))
+}
+
 pub(super) fn at(file: &str, node: &Node) -> String {
     format!("{file}, line {}", node.line)
 }

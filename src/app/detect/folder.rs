@@ -39,7 +39,7 @@ pub(super) fn chosen(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
         [one] => {
             let note = format!("{one} is the only application that was found here; --folder chooses another folder");
             let chosen = named(source, one, Said::new(one, origin))?;
-            Ok(Some(Chosen { note: Some(note), ..chosen }))
+            Ok(Some(Chosen { note: chosen.note.or(Some(note)), ..chosen }))
         }
         [] if folders.is_empty() => Ok(None),
         _ => {
@@ -73,7 +73,10 @@ fn named(source: &Source, folder: &str, said: Said) -> Result<Chosen, Refusal> {
     if source.has(&format!("{folder}/.factory")) || source.has_folder(&format!("{folder}/.factory")) {
         return Err(Refusal::new(format!("{folder}/.factory exists"), "rename it, and commit"));
     }
-    Ok(Chosen { folder: said, note: None })
+    let note = super::compose::place_of(source, folder).map(|place| {
+        format!("{place} runs this folder too, and what it says of ports, volumes and settings is not read")
+    });
+    Ok(Chosen { folder: said, note })
 }
 
 /// What tells that the applications of a repo are below its top.

@@ -121,6 +121,13 @@ fn what_a_release_cannot_have_is_refused_by_its_line() {
         assert!(refusal.why.contains(why) && refusal.why.starts_with("compose.yaml"), "{line}: {}", refusal.why);
         assert!(!refusal.hints.is_empty(), "{line}");
     }
+    // One of several is adopted by its own files, and that is said.
+    let several = format!("{HEAD}  api: {{ build: ./api }}\n");
+    let wishes = Wishes { folder: Some("web".into()), ..Wishes::default() };
+    let source = Source::of(&[("compose.yaml", &several), FILE, ("api/Dockerfile", "")]);
+    let facts = detect(&source, &wishes, None).unwrap();
+    assert_eq!(facts.build[0].value, ".factory/image Dockerfile");
+    assert!(facts.notes[0].starts_with("compose.yaml, line 2 runs this folder too"), "{:?}", facts.notes);
     for (head, why) in [
         ("services: { a: { image: nginx } }\n", "builds no service from the repo"),
         ("services: { web: { build: ./gone } }\n", "line 1: its context gone is no directory"),
