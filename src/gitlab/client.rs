@@ -265,7 +265,7 @@ impl Client {
             status: answer.status,
             said: answer.said,
             scope: answer.scope,
-            token_page: token_page(self.base()),
+            token_page: self.base().token_page(),
         })
     }
 
@@ -371,12 +371,6 @@ fn json(call: &Call, body: &impl Serialize) -> GitlabResult<zeroize::Zeroizing<V
     serde_json::to_vec(body)
         .map(zeroize::Zeroizing::new)
         .map_err(|e| GitlabError::Unreadable { call: call.to_string(), why: clean(&e.to_string()) })
-}
-
-/// Where the owner makes a token, with name and scope filled in.
-/// Source: <https://docs.gitlab.com/user/profile/personal_access_tokens/#create-a-personal-access-token>.
-pub(super) fn token_page(base: &BaseUrl) -> String {
-    format!("{}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api", base.as_str())
 }
 
 /// A number in 0..1; the middle when the system has none.

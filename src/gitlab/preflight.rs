@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 
-use super::client::{Client, token_page};
+use super::client::Client;
 use super::desired::{AGENT_SCOPES, Desired};
 use super::error::{GitlabError, GitlabResult};
 use super::http::Call;
@@ -164,7 +164,7 @@ fn missing_scope(owner: &Client, token: &TokenFacts) -> Error {
         Kind::NotPermitted,
         format!("the GitLab token \"{}\" lacks the scope {SCOPE}; it has {has}", plain(&token.name)),
     )
-    .hint(format!("create one with the scope {SCOPE} and a short lifetime: {}", token_page(owner.base())))
+    .hint(format!("create one with the scope {SCOPE} and a short lifetime: {}", owner.base().token_page()))
     .hint("then revoke it after the GitLab setup")
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::control_repo::{ControlRepo, clean, factory_toml, passed, stdout, terraform, text};
 use crate::deeds::{Deed, deeds, path_of};
 use crate::engine::Engine;
-use crate::lines::How;
+use crate::ledger::How;
 use crate::{ledger, support};
 
 /// What the owner types in where the runbook says `read`.

@@ -5,10 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use How::{Host, Partly, Test};
+
 use crate::control_repo::{ANSWERS, rendered};
 use crate::deeds::{Deed, deeds, named};
-use crate::lines::How::{self, Host, Partly, Test};
 use crate::lines::LEDGER;
+
+/// Who does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The test in `runbooks.rs`, as it is rendered, on a host.
+    Host,
+    /// The test in `infrastructure.rs`, as it is rendered, with a real Terraform.
+    States,
+    /// The test in `runbooks.rs` too, but for this.
+    Partly(&'static str),
+    /// Another test, by its file and name, does the same.
+    Test(&'static str, &'static str),
+    /// Nobody can here, for this reason.
+    Not(&'static str),
+}
 
 /// The line of the ledger that a piece is in.
 fn line(deed: &Deed) -> Result<(&'static str, How), String> {

@@ -1,21 +1,6 @@
 //! The lines of the ledger: each piece of each runbook, and who does it.
 
-use How::{Host, Not, Partly, States, Test};
-
-/// Who does it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    /// The test in `runbooks.rs`, as it is rendered, on a host.
-    Host,
-    /// The test in `infrastructure.rs`, as it is rendered, with a real Terraform.
-    States,
-    /// The test in `runbooks.rs` too, but for this.
-    Partly(&'static str),
-    /// Another test, by its file and name, does the same.
-    Test(&'static str, &'static str),
-    /// Nobody can here, for this reason.
-    Not(&'static str),
-}
+use crate::ledger::How::{self, Host, Not, Partly, States, Test};
 
 const GITLAB: How = Not("done in GitLab's pages, of which the stand-in has only the API");
 const CLOUDFLARE: How = Not("done in Cloudflare's pages; no stand-in has an account");

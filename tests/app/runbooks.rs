@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::control_repo::{passed, text};
-use crate::lines::How;
+use crate::ledger::How;
 use crate::support::{self, PATIENCE, lab};
 use crate::world::World;
 use crate::{edge, ledger, owner};

@@ -13,6 +13,12 @@ pub(in crate::gitlab) struct BaseUrl {
 }
 
 impl BaseUrl {
+    /// Where the owner makes a token, with name and scope filled in.
+    /// Source: <https://docs.gitlab.com/user/profile/personal_access_tokens/#create-a-personal-access-token>.
+    pub(in crate::gitlab) fn token_page(&self) -> String {
+        format!("{}/-/user_settings/personal_access_tokens?name=factoryup&scopes=api", self.as_str())
+    }
+
     /// Checks a URL.
     pub(in crate::gitlab) fn parse(text: &str) -> GitlabResult<Self> {
         let wrong = |why: &str| GitlabError::Url { url: text.to_owned(), why: why.to_owned() };

@@ -2,7 +2,6 @@
 
 use super::super::Workspace;
 use super::super::card::{Card, State};
-use super::start::Start;
 use super::step::Step;
 use super::{Publish, ROOT, View};
 use crate::app::{ADOPT_BRANCH, Registered, Source, branch_of, waits_here};
@@ -10,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::factory::{HostKind, RunnerKind};
 use crate::git::remote;
 use crate::gitlab::{
-    AppRunner, AppRunnerKind, Application, GitlabTarget, MergeRequest, Pipeline, RootJobs, RunnerState, Verdict,
+    AppRunner, AppRunnerKind, Application, GitlabTarget, MergeRequest, RootJobs, RunnerState, Verdict,
 };
 use crate::shell;
 
@@ -238,40 +237,6 @@ impl Workspace<'_> {
             );
         }
         Ok(view)
-    }
-
-    /// Once the first pipeline is there: what it waits for until production has a release.
-    fn first_release(&self, application: &Application<'_>, project: u64, pipeline: &Pipeline, view: &mut View) {
-        let production = self.factory.environments.names.last().map_or("", String::as_str);
-        let name = format!("deploy:{production}");
-        let Some(job) = pipeline.jobs.iter().rev().find(|job| job.name == name) else { return };
-        let page = format!("{}/-/jobs/{}", application.url(), job.id);
-        if pipeline.verdict() == Verdict::Underway {
-            view.passes = Some(format!("the first pipeline runs, up to {name}: {}", pipeline.url));
-        } else if job.status == "manual" {
-            view.card.step(format!("start {name}, which makes the first release"), page.clone());
-            let commit: String = pipeline.commit.chars().take(12).collect();
-            view.job = Some(Start {
-                project,
-                pipeline: pipeline.id,
-                job: job.clone(),
-                page,
-                plan: None,
-                does: format!("starting {name} makes commit {commit} the first release in {production}"),
-            });
-        }
-    }
-
-    /// The apply of a root, as a job that may be started; none without a plan to read.
-    fn apply_of(&self, application: &Application<'_>, jobs: &RootJobs) -> Option<Start> {
-        Some(Start {
-            project: application.control,
-            pipeline: jobs.pipeline,
-            page: self.job_page(jobs.apply.id),
-            plan: Some(jobs.plan.clone()?),
-            does: format!("starting {} applies this plan as a whole", jobs.apply.name),
-            job: jobs.apply.clone(),
-        })
     }
 
     /// While the default branch of an adopted application lacks the contract.

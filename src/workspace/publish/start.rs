@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::super::Workspace;
+use super::View;
 use crate::error::{Error, Kind, Result};
-use crate::gitlab::{Application, Job};
+use crate::gitlab::{Application, Job, Pipeline, RootJobs, Verdict};
 use crate::interrupt::{self, Waiting};
 
 /// How long a job may take that the owner started here.
@@ -58,6 +59,46 @@ impl Wait {
 }
 
 impl Workspace<'_> {
+    /// Once the first pipeline is there: what it waits for until production has a release.
+    pub(super) fn first_release(
+        &self,
+        application: &Application<'_>,
+        project: u64,
+        pipeline: &Pipeline,
+        view: &mut View,
+    ) {
+        let production = self.factory.environments.names.last().map_or("", String::as_str);
+        let name = format!("deploy:{production}");
+        let Some(job) = pipeline.jobs.iter().rev().find(|job| job.name == name) else { return };
+        let page = format!("{}/-/jobs/{}", application.url(), job.id);
+        if pipeline.verdict() == Verdict::Underway {
+            view.passes = Some(format!("the first pipeline runs, up to {name}: {}", pipeline.url));
+        } else if job.status == "manual" {
+            view.card.step(format!("start {name}, which makes the first release"), page.clone());
+            let commit: String = pipeline.commit.chars().take(12).collect();
+            view.job = Some(Start {
+                project,
+                pipeline: pipeline.id,
+                job: job.clone(),
+                page,
+                plan: None,
+                does: format!("starting {name} makes commit {commit} the first release in {production}"),
+            });
+        }
+    }
+
+    /// The apply of a root, as a job that may be started; none without a plan to read.
+    pub(super) fn apply_of(&self, application: &Application<'_>, jobs: &RootJobs) -> Option<Start> {
+        Some(Start {
+            project: application.control,
+            pipeline: jobs.pipeline,
+            page: self.job_page(jobs.apply.id),
+            plan: Some(jobs.plan.clone()?),
+            does: format!("starting {} applies this plan as a whole", jobs.apply.name),
+            job: jobs.apply.clone(),
+        })
+    }
+
     /// Offers to start a job: shows what it does, asks, and watches it. Returns whether it passed.
     pub(super) fn offer(&self, application: &Application<'_>, start: &Start) -> Result<bool> {
         let name = &start.job.name;
