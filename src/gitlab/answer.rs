@@ -28,9 +28,10 @@ fn refusal(response: &Response) -> Value {
 /// GitLab's own words in a refusal.
 pub(super) fn said(response: &Response) -> String {
     let value = refusal(response);
-    let words: Vec<_> = ["message", "error", "error_description"]
+    // The GraphQL API has a list of errors.
+    let words: Vec<_> = ["/message", "/error", "/error_description", "/errors/0/message"]
         .iter()
-        .filter_map(|key| value.get(key).map(flat))
+        .filter_map(|key| value.pointer(key).map(flat))
         .filter(|text| !text.is_empty())
         .collect();
     let text = clean(&words.join(": "));

@@ -154,10 +154,13 @@ impl Client {
         let answer: Asked = self.object(call, &response)?;
         if let Some(error) = answer.errors.first() {
             let text = format!("{call}, as {}: GitLab answered with an error: {}", self.who, clean(&error.message));
-            let error = Error::new(Kind::NotPermitted, text);
-            return Err(error
-                .hint("check the role of your account: the GitLab setup needs Maintainer or Owner")
-                .into());
+            let error = if error.message.contains("permission") {
+                let hint = "check the role of your account: the GitLab setup needs Maintainer or Owner";
+                Error::new(Kind::NotPermitted, text).hint(hint)
+            } else {
+                Error::new(Kind::Unreachable, text).hint("run the command again")
+            };
+            return Err(error.into());
         }
         Ok(self.object::<Data<T>>(call, &response)?.data)
     }

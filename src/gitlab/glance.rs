@@ -33,10 +33,10 @@ pub(super) struct Glance {
     /// A runner of the instance that takes the project's jobs with this tag, for each tag that was asked for.
     pub(super) of_instance: Vec<(String, Named)>,
     pub(super) environments: Vec<Environment>,
-    /// Everyone with a role in the project, with the role that counts.
-    pub(super) members: Vec<(u64, Member)>,
-    /// Who has a role in the project's group itself. In a personal namespace no one.
-    pub(super) group_members: Vec<(u64, Member)>,
+    /// Everyone with a role in the project, with the role that counts; nothing if they are more than a page.
+    pub(super) members: Option<Vec<(u64, Member)>>,
+    /// Who has a role in the project's group itself, if it was asked for; nothing if they are more than a page.
+    pub(super) group_members: Option<Vec<(u64, Member)>>,
     /// The project's CI/CD variables.
     pub(super) variables: Vec<Variable>,
     /// Those that its jobs get from groups, each with the path of the group.
@@ -66,10 +66,13 @@ pub(super) struct Runner {
 
 /// A runner, for people.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Named {
     #[serde(deserialize_with = "number")]
     pub(super) id: u64,
     pub(super) description: Option<String>,
+    #[serde(default)]
+    tag_list: Vec<String>,
 }
 
 /// An environment.
@@ -93,8 +96,8 @@ struct Answer {
 struct Project {
     ci_cd_settings: JobToken,
     runners: Connection<Runner>,
-    of_instance: First,
-    of_instance_plain: First,
+    of_instance: Connection<Named>,
+    of_instance_plain: Connection<Named>,
     environments: Connection<Environment>,
     #[serde(rename = "projectMembers")]
     members: Connection<Membership>,
@@ -115,12 +118,6 @@ struct Connection<T> {
     count: Option<usize>,
     nodes: Vec<Option<T>>,
     page_info: PageInfo,
-}
-
-/// A connection of which one node is enough.
-#[derive(Deserialize)]
-struct First {
-    nodes: Vec<Option<Named>>,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +170,8 @@ struct OfGroup {
     key: String,
     protected: Option<bool>,
     environment_scope: Option<String>,
+    group_name: Option<String>,
+    /// Newer versions show it to those who may change the group's variables.
     group_ci_cd_settings_path: Option<String>,
 }
 
@@ -216,10 +215,11 @@ impl From<OfProject> for Variable {
 }
 
 impl OfGroup {
-    /// The path of its group, and the variable.
+    /// The path of its group, else the group's name, and the variable.
     fn placed(self) -> (String, Variable) {
-        let path = self.group_ci_cd_settings_path.unwrap_or_default();
-        let path = path.split_once("/groups/").map_or("", |(_, path)| path).split("/-/").next().unwrap_or_default();
+        let page = self.group_ci_cd_settings_path.unwrap_or_default();
+        let path = page.split_once("/groups/").and_then(|(_, path)| path.split("/-/").next());
+        let path = path.map_or_else(|| self.group_name.unwrap_or_default(), str::to_owned);
         let variable = OfProject {
             key: self.key,
             protected: self.protected,
@@ -227,7 +227,7 @@ impl OfGroup {
             environment_scope: self.environment_scope,
             description: None,
         };
-        (path.to_owned(), variable.into())
+        (path, variable.into())
     }
 }
 
@@ -237,7 +237,12 @@ fn placed(node: Membership) -> Option<(u64, Member)> {
     Some((node.user?.id, Member::new(node.access_level.integer_value, end)))
 }
 
-/// Where a list is read on, and whether something is left of any.
+/// A list that is on one page.
+fn one_page(page: Connection<Membership>) -> Option<Vec<(u64, Member)>> {
+    (!page.page_info.has_next_page).then(|| page.nodes.into_iter().flatten().filter_map(placed).collect())
+}
+
+/// Where a list is read on.
 #[derive(Default)]
 struct Cursor(Option<String>);
 
@@ -252,22 +257,24 @@ impl Cursor {
     }
 }
 
-/// Reads it all, in as many answers as the longest list has pages.
-pub(super) fn read(owner: &Client, desired: &Desired, project: &str, group: &str) -> GitlabResult<Glance> {
+/// Reads it all, in as many answers as the longest list has pages. The members of the group are asked for only if they are needed: where a group
+/// hides them, that question is an error.
+pub(super) fn read(owner: &Client, desired: &Desired, project: &str, group: Option<&str>) -> GitlabResult<Glance> {
     // Where the instance's runners are used, the trusted one is the only one of the factory.
     let tags = desired.runners.last().map(|runner| runner.tags.as_slice()).unwrap_or_default();
     let tag = |at: usize| tags.get(at).cloned().unwrap_or_default();
     let mut meter = Budget::GITLAB.open();
     let mut found = Glance::default();
-    let [mut runners, mut environments, mut members, mut group_members, mut variables, mut inherited]: [Cursor; 6] =
+    let [mut runners, mut environments, mut variables, mut inherited, mut of_instance, mut plain]: [Cursor; 6] =
         Default::default();
     loop {
         let call = Call::graphql(
             QUERY,
             &json!({
-                "project": project, "group": group, "branch": desired.branch, "tag": tag(0), "plainTag": tag(1),
-                "runners": runners.0, "environments": environments.0,
-                "members": members.0, "groupMembers": group_members.0, "variables": variables.0, "inherited": inherited.0,
+                "project": project, "group": group.unwrap_or_default(), "inGroup": group.is_some(),
+                "branch": desired.branch, "tag": tag(0), "plainTag": tag(1),
+                "runners": runners.0, "ofInstance": of_instance.0, "ofInstancePlain": plain.0,
+                "environments": environments.0, "variables": variables.0, "inherited": inherited.0,
             }),
         );
         let within = meter.left().and_then(|_| meter.count(PAGE));
@@ -275,24 +282,36 @@ pub(super) fn read(owner: &Client, desired: &Desired, project: &str, group: &str
         let answer: Answer = owner.ask(&call)?;
         let Some(seen) = answer.project else { return Err(hidden(project).into()) };
         let all = seen.runners.count.unwrap_or_default();
-        let mut is_more = [
-            runners.take(seen.runners, &mut found.runners, Some),
-            environments.take(seen.environments, &mut found.environments, Some),
-            members.take(seen.members, &mut found.members, placed),
-            variables.take(seen.ci_variables, &mut found.variables, |node| Some(node.into())),
-            inherited.take(seen.inherited_ci_variables, &mut found.inherited, |node| Some(node.placed())),
-        ]
-        .contains(&true);
-        if let Some(group) = answer.group {
-            is_more |= group_members.take(group.group_members, &mut found.group_members, placed);
-        }
-        let of_instance = [seen.of_instance, seen.of_instance_plain].into_iter().enumerate();
-        found.of_instance = of_instance
-            .filter_map(|(at, first)| first.nodes.into_iter().flatten().next().map(|runner| (tag(at), runner)))
-            .collect();
+        // GitLab looks for tags that contain this one.
+        let with = |at: usize| {
+            move |runner: Named| {
+                let tag = tags.get(at).filter(|tag| runner.tag_list.contains(tag))?;
+                Some((tag.clone(), runner))
+            }
+        };
+        let (before, is_more) = (
+            [&runners, &environments, &variables, &inherited, &of_instance, &plain].map(|cursor| cursor.0.clone()),
+            [
+                runners.take(seen.runners, &mut found.runners, Some),
+                environments.take(seen.environments, &mut found.environments, Some),
+                variables.take(seen.ci_variables, &mut found.variables, |node| Some(node.into())),
+                inherited.take(seen.inherited_ci_variables, &mut found.inherited, |node| Some(node.placed())),
+                of_instance.take(seen.of_instance, &mut found.of_instance, with(0)),
+                plain.take(seen.of_instance_plain, &mut found.of_instance, with(1)),
+            ],
+        );
+        found.members = one_page(seen.members);
+        found.group_members = answer.group.and_then(|group| one_page(group.group_members));
         found.is_job_token_limited = seen.ci_cd_settings.inbound_job_token_scope_enabled;
         found.head = seen.repository.tree.and_then(|tree| tree.last_commit).map(|commit| commit.sha);
-        if !is_more {
+        if is_more.contains(&true) {
+            let after = [&runners, &environments, &variables, &inherited, &of_instance, &plain];
+            let is_stuck = is_more.iter().zip(before.iter().zip(after)).any(|(more, (was, is))| *more && *was == is.0);
+            // The next page begins after the last entry that is shown.
+            if is_stuck {
+                return Err(hidden(project).into());
+            }
+        } else {
             return all_shown(project, all, found.runners.len()).map(|()| found);
         }
     }
@@ -336,6 +355,10 @@ mod tests {
         let page: Connection<Membership> = serde_json::from_value(list(&nodes, Some("x"))).unwrap();
         assert!(cursor.take(page, &mut found, placed));
         assert_eq!(found, [(7, Member::new(30, Some("2026-12-01".parse().unwrap())))]);
+        // Of more than a page, GitLab is asked for single members.
+        let page = |end| serde_json::from_value::<Connection<Membership>>(list(&nodes, end)).unwrap();
+        assert_eq!(one_page(page(None)).map(|all| all.len()), Some(1));
+        assert_eq!(one_page(page(Some("x"))), None);
         // The place where a list was read to its end is kept while others are read on.
         let end: Connection<Membership> = serde_json::from_value(list(&json!([]), None)).unwrap();
         assert!(!cursor.take(end, &mut found, placed));

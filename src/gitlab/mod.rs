@@ -43,6 +43,7 @@ mod http;
 mod identity;
 mod keep;
 mod lifetime;
+mod log;
 mod minutes;
 mod now;
 mod observe;

@@ -2,8 +2,6 @@
 //!
 //! Sources: <https://docs.gitlab.com/api/pipelines/>, <https://docs.gitlab.com/api/jobs/>, <https://docs.gitlab.com/api/lint/>.
 
-use std::fmt::Display;
-
 use serde::Deserialize;
 
 use super::GitlabTarget;
@@ -14,11 +12,7 @@ use super::http::Call;
 use super::resources::seed::{self, Branch};
 use super::resources::{project, runner};
 use super::site::Project;
-use crate::dialog::plain;
 use crate::error::{Error, Result};
-
-/// How many lines of a failed job's log are shown.
-const LOG_LINES: usize = 20;
 
 /// A pipeline with its jobs.
 #[derive(Clone, Debug)]
@@ -201,36 +195,6 @@ pub(super) fn whole(owner: &Client, project: u64, id: u64) -> GitlabResult<Pipel
     Ok(Pipeline { id: one.id, status, url, commit, faults, jobs })
 }
 
-/// The last lines of a job's log, as they may be shown.
-pub(super) fn log(owner: &Client, project: &dyn Display, job: &Job) -> GitlabResult<String> {
-    let call = Call::get("/projects/:id/jobs/:job_id/trace", &[project, &job.id]);
-    owner.text(&call).map(|log| tail(&log))
-}
-
-/// The end of a log as a terminal would leave it: without what colors it, redraws a line, or marks a section.
-fn tail(log: &str) -> String {
-    let shown = |line: &str| {
-        // Runners write `section_start:TIME:NAME\r\e[0K` before a line.
-        let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
-        plain(&without_sequences(line)).trim_end().to_owned()
-    };
-    let lines: Vec<_> = log.lines().map(shown).filter(|line| !line.is_empty()).collect();
-    let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
-    last.iter().map(|line| clean(line)).collect::<Vec<_>>().join("\n")
-}
-
-/// A text without control sequences: ECMA-48, `CSI` with its parameters and final byte.
-fn without_sequences(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("\u{1b}[") {
-        kept.push_str(before);
-        let end = after.find(|c: char| ('@'..='~').contains(&c)).map_or(after.len(), |end| end + 1);
-        rest = &after[end..];
-    }
-    kept + rest
-}
-
 impl GitlabTarget {
     /// The newest pipeline of the commit that the default branch has in GitLab.
     ///
@@ -255,7 +219,7 @@ impl GitlabTarget {
     /// # Errors
     /// Of the call.
     pub fn log_of(&self, job: &Job) -> Result<String> {
-        log(&self.owner, &self.desired.path(), job).map_err(Error::from)
+        super::log::end(&self.owner, &self.desired.path(), job).map_err(Error::from)
     }
 
     /// Those of `jobs` that no runner takes which GitLab shows as online; none as long as a runner that could is hidden.
@@ -361,15 +325,5 @@ mod tests {
         assert_eq!(words("failed", &[("a", "failed", false)]), "pipeline 7 failed: job a in stage test");
         assert_eq!(words("success", &[("a", "failed", true)]), "pipeline 7 passed; allowed to fail: a");
         assert_eq!(words("failed", &[]), "pipeline 7 ended with status failed, without a job; GitLab gives no reason");
-    }
-
-    #[test]
-    fn a_log_ends_as_a_terminal_would_leave_it() {
-        let _secret = crate::secret::Secret::new("log-canary-1");
-        let log =
-            "one\nsection_start:1700000000:x\r\u{1b}[0K\u{1b}[36;1mtwo\u{1b}[0;m\r\n\n\u{9b}2Jthree log-canary-1\n";
-        assert_eq!(tail(log), "one\ntwo\n2Jthree [secret]");
-        let numbers: Vec<_> = (0..50).map(|n| n.to_string()).collect();
-        assert_eq!(tail(&numbers.join("\n")), numbers[30..].join("\n"));
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::ci::Purpose;
 use super::client::Client;
 use super::desired::Desired;
 use super::error::{GitlabError, GitlabResult};
@@ -13,6 +14,7 @@ use super::glance::{self, Glance};
 use super::http::Call;
 use super::identity::{Account, Identity};
 use super::keep::Keep;
+use super::resources::ci_account;
 use super::second_user::{self, Handed};
 use super::variables::Variables;
 use crate::error::{Error, Kind};
@@ -168,7 +170,11 @@ impl<'a> Site<'a> {
             return Ok(Rc::clone(glance));
         }
         let (project, namespace) = &self.path;
-        let glance = Rc::new(glance::read(self.owner, self.desired, project, namespace)?);
+        let mut group = None;
+        for purpose in Purpose::ALL.into_iter().filter(|purpose| purpose.is_in_group()) {
+            group = group.or(ci_account::existing(self, purpose)?.map(|_| namespace.as_str()));
+        }
+        let glance = Rc::new(glance::read(self.owner, self.desired, project, group)?);
         *self.glance.borrow_mut() = Some(Rc::clone(&glance));
         Ok(glance)
     }

@@ -21,6 +21,7 @@ pub use runners::{AppRunner, AppRunnerKind, RunnerState};
 use super::GitlabTarget;
 use super::answer::clean;
 use super::http::Call;
+use super::log;
 use super::pipeline::{self, Job, Pipeline};
 use super::resources::{project, protected_branch, seed};
 use super::roles::DEVELOPER;
@@ -257,21 +258,38 @@ impl Application<'_> {
         Ok(job)
     }
 
+    /// A pipeline as it is now.
+    ///
+    /// # Errors
+    /// Of the calls.
+    pub fn whole(&self, project: u64, pipeline: u64) -> Result<Pipeline> {
+        Ok(pipeline::whole(&self.gitlab.owner, project, pipeline)?)
+    }
+
+    /// What a job's log says that an apply would do, as it may be shown.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub fn plan(&self, project: u64, job: &Job) -> Result<String> {
+        Ok(log::plan(&self.gitlab.owner, project, job)?)
+    }
+
     /// The last lines of a job's log, as they may be shown.
     ///
     /// # Errors
     /// Of the call.
     pub fn log(&self, project: u64, job: &Job) -> Result<String> {
-        Ok(pipeline::log(&self.gitlab.owner, &project, job)?)
+        Ok(log::end(&self.gitlab.owner, &project, job)?)
     }
 
-    /// Starts a manual job.
+    /// Starts a manual job. Returns the number of the job that runs: another one, if it was started before.
     ///
     /// # Errors
     /// Of the call.
-    pub fn play(&self, project: u64, id: u64) -> Result<()> {
+    pub fn play(&self, project: u64, id: u64) -> Result<u64> {
         let call = Call::post("/projects/:id/jobs/:job_id/play", &[&project, &id]);
-        Ok(self.gitlab.owner.send(&call, &json!({}))?)
+        let job: Job = self.gitlab.owner.write(&call, &json!({}))?;
+        Ok(job.id)
     }
 
     /// The newest pipeline of the branch's commit. One that a push with `ci.skip` left counts as none.

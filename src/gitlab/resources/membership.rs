@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Back, Found, Resource, WayBack};
+use super::{Back, Found, Resource, WayBack, approval_rule};
 use crate::error::{Error, Kind};
 use crate::gitlab::desired::{Agent, Desired};
 use crate::gitlab::error::GitlabResult;
@@ -86,16 +86,36 @@ fn compare(agent: &Agent, present: &Member) -> Option<Change> {
 
 /// The role of an account in the project that counts.
 pub(super) fn effective(site: &Site<'_>, account: &Account) -> GitlabResult<Option<Member>> {
-    Ok(of(&site.glance()?.members, account))
+    of(site, site.glance()?.members.as_deref(), &Call::get("/projects/:id/members/all", &[&site.id]), account)
 }
 
 /// The role of an account in the project's group itself.
 pub(super) fn in_group(site: &Site<'_>, account: &Account) -> GitlabResult<Option<Member>> {
-    Ok(of(&site.glance()?.group_members, account))
+    let members = Call::get("/groups/:id/members", &[&site.desired.group]);
+    of(site, site.glance()?.group_members.as_deref(), &members, account)
 }
 
-fn of(all: &[(u64, Member)], account: &Account) -> Option<Member> {
-    all.iter().find(|(user, _)| *user == account.id).map(|(_, member)| member.clone())
+/// A member in a list.
+#[derive(Deserialize)]
+struct Listed {
+    id: u64,
+    #[serde(flatten)]
+    member: Member,
+}
+
+/// The role of one of factoryup's accounts. Of a list that is too long to be seen, GitLab is asked for these accounts.
+fn of(
+    site: &Site<'_>,
+    seen: Option<&[(u64, Member)]>,
+    members: &Call,
+    account: &Account,
+) -> GitlabResult<Option<Member>> {
+    if let Some(seen) = seen {
+        return Ok(seen.iter().find(|(user, _)| *user == account.id).map(|(_, member)| member.clone()));
+    }
+    let ids: Vec<_> = approval_rule::machines(site)?.iter().map(u64::to_string).collect();
+    let all: Vec<Listed> = site.owner.list(&members.clone().query("user_ids", ids.join(",")))?;
+    Ok(all.into_iter().find(|one| one.id == account.id).map(|one| one.member))
 }
 
 impl Resource for Membership {

@@ -105,8 +105,9 @@ impl Workspace<'_> {
         }
         let runners = application.runners(project, self.app_runners())?;
         // A runner comes after the whole history, and a second pipeline after the merge of a change.
-        let is_whole = runners.iter().any(|runner| !matches!(runner.state, RunnerState::Missing))
-            || application.pipelines(project, &branch)? > 1;
+        let is_whole = application.branch_head(project, &branch)?.is_some()
+            && (runners.iter().any(|runner| !matches!(runner.state, RunnerState::Missing))
+                || application.pipelines(project, &branch)? > 1);
         if is_whole {
             view.card.line("history", State::Ok, format!("pushed; {branch} is protected"));
         } else {

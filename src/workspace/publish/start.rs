@@ -13,8 +13,8 @@ use crate::interrupt::{self, Waiting};
 const LIMIT: Duration = Duration::from_mins(20);
 /// How long is waited for a merge, and for the jobs after it.
 const PATIENCE: Duration = Duration::from_hours(1);
-/// The pause between two looks.
-const PAUSE: Duration = Duration::from_secs(2);
+/// The pause between two looks in the first minute, and then. GitLab can allow as few as 7200 requests an hour.
+const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
 /// A job that waits for the owner.
 #[derive(Clone, Debug)]
@@ -53,9 +53,15 @@ impl Wait {
             return false;
         }
         workspace.watch.busy("waiting for GitLab; Ctrl-C stops only the waiting");
-        std::thread::sleep(PAUSE);
+        rest(wait.as_ref().map(|wait| wait.since));
         true
     }
+}
+
+fn rest(since: Option<Instant>) {
+    let [first, then] = PAUSES;
+    let is_new = since.is_none_or(|since| since.elapsed() < Duration::from_mins(1));
+    std::thread::sleep(if is_new { first } else { then });
 }
 
 impl Workspace<'_> {
@@ -103,14 +109,23 @@ impl Workspace<'_> {
     pub(super) fn offer(&self, application: &Application<'_>, start: &Start) -> Result<bool> {
         let name = &start.job.name;
         if let Some(plan) = &start.plan {
-            self.watch.note(&format!("the plan, the end of the log of job {}:", plan.name));
-            application.log(start.project, plan)?.lines().for_each(|line| self.watch.note(line));
+            self.watch.note(&format!("the plan, from the log of job {}: {}", plan.name, self.job_page(plan.id)));
+            application.plan(start.project, plan)?.lines().for_each(|line| self.watch.note(line));
         }
         self.watch.note(&start.does);
         if !self.watch.confirm(&format!("Start the job {name} of pipeline {}?", start.pipeline), false)? {
             return Ok(false);
         }
-        application.play(start.project, start.job.id)?;
+        // The question can be open for long.
+        let now = application.whole(start.project, start.pipeline)?;
+        let newest = |name: &str| now.jobs.iter().rev().find(|job| job.name == name);
+        let is_as_shown = newest(name).is_some_and(|job| job.id == start.job.id && job.status == "manual")
+            && start.plan.as_ref().is_none_or(|plan| newest(&plan.name).is_some_and(|job| job.id == plan.id));
+        if !is_as_shown {
+            let text = format!("the job {name} was started, or planned again, meanwhile; nothing was started");
+            return Err(Error::new(Kind::CutShort, text).hint("run the command again, to see how it is now"));
+        }
+        let id = application.play(start.project, start.job.id)?;
         let url = &start.page;
         let _waiting = Waiting::begin(
             &format!("stopped waiting for the job {name}; it continues in GitLab"),
@@ -119,7 +134,7 @@ impl Workspace<'_> {
         let since = Instant::now();
         loop {
             interrupt::check()?;
-            let job = application.job(start.project, start.job.id)?;
+            let job = application.job(start.project, id)?;
             if job.is_over() {
                 return if job.status == "success" {
                     Ok(true)
@@ -133,7 +148,7 @@ impl Workspace<'_> {
                 return Err(error.hint("then run the command again"));
             }
             self.watch.busy(&format!("job {name}: {}", job.status));
-            std::thread::sleep(PAUSE);
+            rest(Some(since));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a GraphQL document of one query. Source: <https://spec.graphql.org/October2021/#sec-Language>.
 //!
-//! Not read, and an error: mutations, fragments, directives and default values.
+//! Not read, and an error: mutations, fragments, default values, and directives but `@include`.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -72,7 +72,7 @@ fn tokens(query: &str) -> Result<Vec<Token>, String> {
             ',' => {}
             c if c.is_whitespace() => {}
             '#' => while rest.next_if(|c| *c != '\n').is_some() {},
-            '{' | '}' | '(' | ')' | '[' | ']' | ':' | '!' | '$' => found.push(Token::Mark(c)),
+            '{' | '}' | '(' | ')' | '[' | ']' | ':' | '!' | '$' | '@' => found.push(Token::Mark(c)),
             '"' => {
                 let text = take(&mut rest, |c| c != '"' && c != '\\' && c != '\n');
                 if rest.next() != Some('"') {
@@ -146,19 +146,33 @@ impl Reader<'_> {
         while !self.is_next('}') {
             let alias = self.name()?;
             let name = if self.is_next(':') { self.name()? } else { alias.clone() };
-            let mut arguments = BTreeMap::new();
-            if self.is_next('(') {
-                while !self.is_next(')') {
-                    let name = self.name()?;
-                    self.mark(':')?;
-                    arguments.insert(name, self.value()?);
+            let arguments = self.arguments()?;
+            let is_included = !self.is_next('@') || {
+                let directive = self.name()?;
+                match (directive.as_str(), self.arguments()?.get("if")) {
+                    ("include", Some(Value::Bool(is_included))) => *is_included,
+                    _ => return Err(format!("Directive @{directive} is not read, or has no value")),
                 }
-            }
+            };
             let has_fields = self.tokens.peek() == Some(&Token::Mark('{'));
             let inner = if has_fields { self.selection()? } else { Vec::new() };
-            fields.push(Field { name, alias, arguments, fields: inner });
+            if is_included {
+                fields.push(Field { name, alias, arguments, fields: inner });
+            }
         }
         Ok(fields)
+    }
+
+    fn arguments(&mut self) -> Result<BTreeMap<String, Value>, String> {
+        let mut arguments = BTreeMap::new();
+        if self.is_next('(') {
+            while !self.is_next(')') {
+                let name = self.name()?;
+                self.mark(':')?;
+                arguments.insert(name, self.value()?);
+            }
+        }
+        Ok(arguments)
     }
 
     fn value(&mut self) -> Result<Value, String> {

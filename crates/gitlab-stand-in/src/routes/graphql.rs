@@ -37,7 +37,7 @@ fn answer(call: &mut Call<'_>) -> Outcome {
         let path = field.text("fullPath").unwrap_or_default().to_owned();
         let value = match field.name.as_str() {
             "project" => project(call, &path, &field.fields, &mut errors)?,
-            _ => group(call, &path, &field.fields)?,
+            _ => group(call, &path, &field.fields, &mut errors)?,
         };
         data.insert(field.alias.clone(), value);
     }
@@ -85,7 +85,10 @@ fn of_project(call: &Call<'_>, project: &Project, field: &Field) -> Result<Value
             let kind = field.text("type").map(str::to_ascii_lowercase);
             let paused = field.arguments.get("paused").and_then(Value::as_bool);
             let tags = field.arguments.get("tagList").and_then(Value::as_array);
-            let has = |runner: &Runner, tag: &Value| runner.tag_list.iter().any(|one| tag == one);
+            // `LIKE '%tag%'`: `app/models/concerns/ci/taggable.rb`.
+            let has = |runner: &Runner, tag: &Value| {
+                runner.tag_list.iter().any(|one| one.contains(tag.as_str().unwrap_or_default()))
+            };
             let all = call.state.runners.values().filter(|runner| {
                 call.state.serves(runner, project)
                     && kind.as_ref().is_none_or(|kind| *kind == runner.kind)
@@ -120,16 +123,27 @@ fn of_project(call: &Call<'_>, project: &Project, field: &Field) -> Result<Value
     })
 }
 
-fn group(call: &mut Call<'_>, path: &str, fields: &[Field]) -> Result<Value, Refusal> {
+fn group(call: &mut Call<'_>, path: &str, fields: &[Field], errors: &mut Vec<Value>) -> Result<Value, Refusal> {
     let user = call.user()?;
     let found = call.state.namespace(path).filter(|group| group.person.is_none());
     let Some((id, private)) = found.map(|group| (group.id, group.visibility == "private")) else {
         return Ok(Value::Null);
     };
-    if call.state.group_role(user, id) < GUEST && private {
-        return Ok(Value::Null);
-    }
     let mut shown = Map::new();
+    if call.state.group_role(user, id) < GUEST && private {
+        // Who has a role in one of its projects sees the group, and none of its members: `app/policies/group_policy.rb`.
+        let is_seen = call.state.projects.values().any(|project| {
+            call.state.role(user, project) >= GUEST && call.state.lineage(project.namespace).any(|group| group.id == id)
+        });
+        if !is_seen {
+            return Ok(Value::Null);
+        }
+        for field in fields {
+            errors.push(json!({ "message": UNAVAILABLE, "path": ["group", field.alias] }));
+            shown.insert(field.alias.clone(), Value::Null);
+        }
+        return Ok(shown.into());
+    }
     for field in fields {
         let all = members::of_group(call, id, is_direct(field))?.iter().map(member).collect();
         shown.insert(field.alias.clone(), select(connection(field, all), &field.fields));
