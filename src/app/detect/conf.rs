@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::source::one_line;
 use super::{Facts, Said, Worker};
 
 impl Facts {
@@ -9,7 +10,7 @@ impl Facts {
     pub(crate) fn lines(&self) -> String {
         let mut out = String::new();
         for note in &self.notes {
-            let _ = writeln!(out, "# note: {note}");
+            let _ = writeln!(out, "# note: {}", one_line(note));
         }
         value(&mut out, "folder", "the folder of the application, where its commands run", self.folder.as_ref());
         Self::commands(&mut out, "build", "The build, step by step, in a copy of the commit", &self.build);
@@ -76,7 +77,7 @@ impl Facts {
             let _ = writeln!(out, "# from {}", said.origin);
             match off {
                 None => _ = writeln!(out, "worker.{name}={}", said.value),
-                Some(why) => _ = writeln!(out, "# off, since {why}:\n# worker.{name}={}", said.value),
+                Some(why) => _ = writeln!(out, "# off, since {}:\n# worker.{name}={}", one_line(why), said.value),
             }
         }
     }

@@ -29,7 +29,7 @@ mod yaml;
 use super::AppKind;
 pub(crate) use environment::HEALTH_PATHS;
 pub(crate) use source::{Said, Source};
-use source::{is_line, is_plain};
+use source::{is_line, is_plain, one_line};
 pub(crate) use worker::Worker;
 
 /// A stack of programs that a repo can be built with.
@@ -147,8 +147,16 @@ impl Refusal {
     }
 }
 
-/// Finds out what `source` is.
+/// Finds out what `source` is. What is said of it may be printed, whatever names the repo has.
 pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
+    let lines = |texts: Vec<String>| texts.iter().map(|text| one_line(text)).collect();
+    match find(source, wishes, kind) {
+        Ok(facts) => Ok(Facts { notes: lines(facts.notes), ..facts }),
+        Err(refusal) => Err(Refusal { why: one_line(&refusal.why), hints: lines(refusal.hints) }),
+    }
+}
+
+fn find(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
     check(wishes)?;
     refuse::submodule(source)?;
     let Some(chosen) = folder::chosen(source, wishes, kind)? else { return read(source, wishes, kind) };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::git::Git;
 use crate::repo::error::RepoResult;
+use crate::secret::acts_on_a_terminal;
 
 /// Files that are larger tell nothing that matters here.
 const LARGEST: u64 = 256 * 1024;
@@ -58,10 +59,13 @@ pub(crate) struct Said {
 
 impl Said {
     pub(crate) fn new(value: impl Into<String>, origin: impl Into<String>) -> Self {
-        // Names of files go into comments of one line.
-        let origin: String = origin.into().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        Self { value: value.into(), origin }
+        Self { value: value.into(), origin: one_line(&origin.into()) }
     }
+}
+
+/// What a repo says, as it may be in a comment of one line and on a terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if acts_on_a_terminal(c) { '?' } else { c }).collect()
 }
 
 /// Files that tools also look for in the folders above the one that they work in, if it is one of this workspace: a file, and what makes
@@ -224,7 +228,7 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Whether text can stand in `.factory/app.conf` as the value of a line.
 pub(crate) fn is_line(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= 1000 && !text.chars().any(char::is_control)
+    !text.trim().is_empty() && text.len() <= 1000 && !text.chars().any(acts_on_a_terminal)
 }
 
 /// Whether a word needs no quotes in a shell and is no option.

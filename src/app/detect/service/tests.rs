@@ -164,3 +164,17 @@ fn a_container_file_at_the_top_decides_and_the_rest_is_said() {
         assert_eq!((facts.build[0].value.as_str(), facts.folder), (".factory/image Dockerfile", None));
     }
 }
+
+#[test]
+fn what_a_file_says_stays_in_its_line() {
+    let evil = "a\\nmemory=9G\\nport.production=2222\\e[31m";
+    let compose = format!(
+        "{HEAD}    stop_grace_period: \"9s\\nmigrate=touch x\"\n  \"{evil}\": {{ build: ./web, profiles: [a] }}\n"
+    );
+    let facts = read(&compose, &[FILE]).unwrap();
+    assert!(facts.notes.iter().any(|note| note.contains("a?memory=9G?port.production=2222?[31m in a profile")));
+    let lines = facts.lines();
+    assert!(!lines.contains("\nmemory=") && !lines.contains("\nmigrate=") && !lines.contains('\u{1b}'), "{lines}");
+    let refusal = read(&format!("{HEAD}  \"{evil}\": {{ image: \"my\\nsql\" }}\n"), &[FILE]).unwrap_err();
+    assert!(!refusal.why.contains(char::is_control), "{}", refusal.why);
+}
