@@ -23,18 +23,22 @@ pub(super) fn redis(facts: &mut Facts, origin: impl Into<String>) {
     facts.redis.get_or_insert_with(|| Said::new("yes", origin));
 }
 
-/// An image that is not the repo's own.
-pub(super) fn image(image: &str, origin: &str, facts: &mut Facts) {
-    let name = image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-    let name = name.split(':').next().unwrap_or_default();
-    if name.is_empty() {
-        return;
-    }
+/// What the host has of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Postgres,
+    Redis,
+}
+
+/// Asks for what an image that is not the repo's own is; `None` if the host does not have it.
+pub(super) fn image(image: &str, origin: &str, facts: &mut Facts) -> Option<Kind> {
+    let name = name(image);
     if ["redis", "valkey"].contains(&name) {
-        return redis(facts, origin);
+        redis(facts, origin);
+        return Some(Kind::Redis);
     }
     if !IMAGES.contains(&name) {
-        return other(name, origin, facts);
+        return None;
     }
     if !name.starts_with("postgres") {
         facts.notes.push(format!(
@@ -42,6 +46,13 @@ pub(super) fn image(image: &str, origin: &str, facts: &mut Facts) {
         ));
     }
     postgres(facts, origin);
+    Some(Kind::Postgres)
+}
+
+/// The name of an image without its registry, folder, tag and digest.
+pub(super) fn name(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    name.split(':').next().unwrap_or_default()
 }
 
 /// One that the owner runs elsewhere.

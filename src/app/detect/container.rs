@@ -33,7 +33,6 @@ pub(super) fn build(source: &Source, file: Option<&str>, wishes: &Wishes, facts:
             "add one, or choose another --stack",
         ));
     };
-    facts.is_container = true;
     facts.image = "docker.io/library/python:3.13".into();
     if facts.build.is_empty() {
         facts.build.push(match at_top(source, file) {

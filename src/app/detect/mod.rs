@@ -13,6 +13,7 @@ mod folder;
 mod go;
 mod html;
 mod hugo;
+mod interpolate;
 mod node;
 mod platform;
 mod processes;
@@ -173,10 +174,14 @@ fn find(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts
 fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
     let chosen = wishes.stack.or((kind == Some(AppKind::Container)).then_some(Stack::Container));
     let stack = refuse::stack(source, chosen)?;
-    let mut facts = Facts { stack: stack.name(), ..Facts::default() };
+    let mut facts = Facts { stack: stack.name(), is_container: stack == Stack::Container, ..Facts::default() };
     let flag = |value: &String, flag: &str| Said::new(value, flag);
     facts.build = wishes.build.iter().map(|step| flag(step, "--build")).collect();
-    let mapped = if stack == Stack::Container { service::read(source, wishes, &mut facts)? } else { None };
+    let mut compose = None;
+    if stack == Stack::Container {
+        compose = Some(service::read(source, wishes, &mut facts)?);
+    }
+    let mapped = compose.as_mut().and_then(|found| found.mapped.take());
     let top = source;
     let source = mapped.as_ref().and_then(|mapped| Some(&mapped.below.as_ref()?.0)).unwrap_or(source);
     let file = mapped.as_ref().map(|mapped| mapped.file.as_str()).or_else(|| source.first(&refuse::CONTAINER));
@@ -224,7 +229,8 @@ fn read(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts
         facts.env.clear();
         (facts.migrate, facts.workers, facts.postgres, facts.redis) = (None, Vec::new(), None, None);
     } else {
-        compose::read(top, &mut facts);
+        let found = compose.map_or_else(|| service::read(top, wishes, &mut facts), Ok)?;
+        found.settle(&mut facts);
         processes::read(source, wishes, &mut facts);
         environment::read(source, stack, &mut facts);
     }

@@ -271,7 +271,7 @@ fn start(package: &Package<'_>) -> Option<Said> {
 }
 
 fn is_for_developers(command: &str) -> bool {
-    FOR_DEVELOPERS.iter().any(|word| command.contains(word)) || command == "vite" || command.starts_with("vite --")
+    procfile::has_words(command, &FOR_DEVELOPERS) || command == "vite" || command.starts_with("vite --")
 }
 
 fn test(package: &Package<'_>, install: Option<&Said>) -> Vec<Said> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::procfile::{bound, is_migration, split, tool};
+use super::procfile::{bound, is_migration, split};
 use super::source::{Said, Source, lines};
 use super::worker::add;
 use super::{Facts, backing, is_health_path};
@@ -48,7 +48,7 @@ fn health(facts: &mut Facts, path: &str, origin: impl FnOnce() -> String) {
 
 fn migrate(facts: &mut Facts, command: &str, origin: String) {
     if facts.migrate.is_none() && !command.trim().is_empty() {
-        facts.migrate = Some(Said::new(tool(command), origin));
+        facts.migrate = Some(Said::new(facts.tool(command), origin));
     }
 }
 
@@ -124,7 +124,7 @@ fn start(facts: &mut Facts, command: &str, origin: String) {
     }
     let (before, serves) = split(command);
     if let Some(before) = before {
-        facts.before = Some(Said::new(tool(before), &origin));
+        facts.before = Some(Said::new(facts.tool(before), &origin));
     }
     facts.start = Some(Said::new(bound(serves), origin));
 }

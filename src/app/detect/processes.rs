@@ -1,6 +1,6 @@
 //! What runs besides the program that serves: a migration before it, and workers, which listen nowhere.
 
-use super::procfile::{self, is_migration, tool};
+use super::procfile::{self, is_migration};
 use super::source::{Said, Source, is_line};
 use super::worker::{Worker, add, is_name};
 use super::{Facts, Refusal, Wishes};
@@ -13,7 +13,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) {
     if let Some(command) = &wishes.migrate {
         facts.migrate = Some(Said::new(command, "--migrate")).filter(|said| !said.value.trim().is_empty());
     } else {
-        let own = procfile::process(source, "release").map(|said| Said::new(tool(&said.value), said.origin));
+        let own = procfile::process(source, "release").map(|said| Said::new(facts.tool(&said.value), said.origin));
         let front = before.clone().filter(|said| is_migration(&said.value));
         facts.migrate = facts.migrate.take().or(own).or(front).or(facts.framework.take());
     }

@@ -1,5 +1,6 @@
 //! `Procfile`: one `NAME: COMMAND` a line; `web` is what serves.
 
+use super::Facts;
 use super::source::{Said, Source, lines};
 
 /// Its processes, in its order.
@@ -66,6 +67,13 @@ pub(super) fn tool(command: &str) -> String {
     }
 }
 
+impl Facts {
+    /// A command as it runs in a release: one of an image finds the tools that its owner had.
+    pub(super) fn tool(&self, command: &str) -> String {
+        if self.is_container { command.trim().to_owned() } else { tool(command) }
+    }
+}
+
 /// Words of commands that bring a database to the state that a release needs.
 const MIGRATIONS: [&str; 9] = [
     "alembic upgrade",
@@ -82,4 +90,10 @@ const MIGRATIONS: [&str; 9] = [
 /// Whether a command does nothing but migrate, as far as its words tell.
 pub(super) fn is_migration(command: &str) -> bool {
     MIGRATIONS.iter().any(|words| command.contains(words))
+}
+
+/// Whether words of a list are in a command: as words, so that `dev` is not in `development`.
+pub(super) fn has_words(command: &str, list: &[&str]) -> bool {
+    let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    list.iter().any(|words| command.match_indices(words).any(|(at, _)| is_end(&command[at + words.len()..])))
 }

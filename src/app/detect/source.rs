@@ -16,7 +16,7 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 const FOREIGN: [&str; 10] =
     ["node_modules", "vendor", "testdata", "examples", "example", ".git", "third_party", ".venv", "venv", "fixtures"];
 /// Ends of names of files whose texts are read.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     ".py",
     ".js",
     ".mjs",
@@ -35,6 +35,7 @@ const READ: [&str; 18] = [
     ".sum",
     ".Dockerfile",
     ".Containerfile",
+    ".env",
 ];
 /// Whole names, and beginnings of names, of others.
 const ALSO: [&str; 10] = [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// How deep a tree may be, and how many values it may have: aliases of aliases make a large tree of a short text.
 const DEPTH: usize = 50;
@@ -17,8 +17,12 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// A text, number or truth as it was written; nothing is an empty one.
+    /// Nothing, which is as if the key were not there.
+    Null,
+    /// A text, number or truth as it was written.
     Text(String),
+    /// What is left of a text whose variable has no value in the repo.
+    Open(String),
     List(Vec<Node>),
     /// In its order; each value is at the line of its key.
     Map(Vec<(String, Node)>),
@@ -26,7 +30,8 @@ pub(super) enum Value {
 
 impl Node {
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
+        let found = self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node);
+        found.filter(|node| node.value != Value::Null)
     }
 
     pub(super) fn entries(&self) -> &[(String, Self)] {
@@ -39,6 +44,17 @@ impl Node {
 
     pub(super) fn text(&self) -> Option<&str> {
         if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// The text, also if a variable in it is open.
+    pub(super) fn written(&self) -> Option<&str> {
+        if let Value::Open(text) = &self.value { Some(text) } else { self.text() }
+    }
+
+    /// Whether a variable in it, or below it, is open.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.value, Value::Open(_))
+            || self.items().iter().chain(self.entries().iter().map(|(_, node)| node)).any(Self::is_open)
     }
 
     fn size(&self) -> usize {
@@ -105,9 +121,10 @@ pub(super) fn parse(text: &str) -> Option<Node> {
                 (last.close()?, anchor)
             }
             Event::Alias(anchor) => (Node { line, ..Node::clone(anchors.get(&anchor)?) }, 0),
-            Event::Scalar(value, _, anchor, _) => {
-                let value = if value == "~" || value == "null" { String::new() } else { value.into_owned() };
-                (Node { line, value: Value::Text(value) }, anchor)
+            Event::Scalar(value, style, anchor, _) => {
+                let is_null = style == ScalarStyle::Plain && ["", "~", "null", "Null", "NULL"].contains(&&*value);
+                let value = if is_null { Value::Null } else { Value::Text(value.into_owned()) };
+                (Node { line, value }, anchor)
             }
             Event::DocumentEnd => break,
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => continue,
@@ -131,13 +148,14 @@ mod tests {
     #[test]
     fn a_value_knows_its_line_also_behind_an_anchor() {
         let tree = parse(
-            "x-a: &a\n  build: .\n  image: me\nservices:\n  web:\n    <<: *a\n    image: you\n    list: [1, ~]\n",
+            "x-a: &a\n  build: .\n  image: me\nservices:\n  web:\n    <<: *a\n    image: you\n    list: [\"null\", ~]\n",
         )
         .unwrap();
         let web = tree.get("services").and_then(|all| all.get("web")).unwrap();
         let said = |key: &str| web.get(key).map(|node| (node.line, node.text().unwrap_or_default()));
         assert_eq!((said("build"), said("image")), (Some((2, ".")), Some((7, "you"))));
-        assert_eq!(web.get("list").unwrap().items()[1].text(), Some(""));
+        let items: Vec<_> = web.get("list").unwrap().items().iter().map(Node::text).collect();
+        assert_eq!(items, [Some("null"), None]);
         assert_eq!(web.line, 5);
     }
 
