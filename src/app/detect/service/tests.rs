@@ -115,6 +115,46 @@ fn what_a_release_cannot_have_is_refused_by_its_line() {
             "line 6: A is 2, and in compose.yaml, line 5 1",
         ),
         ("include: [other.yaml]\n", "line 5 includes other files"),
+        ("  mail: { build: ./web }\n", "line 5: mail has no command, so it would run the image's"),
+        ("  m: { build: ./web, command: \"sh -c 'a\\n\\nb'\" }\n", "line 5: the command of m is not one line"),
+        ("  seed: { build: ./web, command: seed, restart: \"no\" }\n", "line 5: seed runs once and ends"),
+        ("  m: { build: ./web, command: \"./m ${WHAT}\" }\n", "line 5: m takes its command from a variable"),
+        ("  m: { build: { context: web, target: m }, command: ./m }\n", "these are several: web (line 2), m (line 5)"),
+        ("    volumes: [\"${DATA}:/a\"]\n", "line 5: web takes volumes from a variable"),
+        (
+            "    volumes: [\"a:/a\"]\n  m: { build: ./web, command: m, volumes: [\"b:/a\"] }\n",
+            "line 6: m has another volume at /a",
+        ),
+        ("    volumes: [\"a:/a\"]\nvolumes: { a: { external: true } }\n", "line 5: the volume a has external"),
+        (
+            "    volumes: [\"a:/a\"]\nvolumes: { a: { driver_opts: { o: bind } } }\n",
+            "line 5: the volume a has driver_opts",
+        ),
+        (
+            "    volumes:\n    - { type: volume, source: a, target: /a, volume: { subpath: x } }\n",
+            "line 6: web has a mount",
+        ),
+        (
+            "    deploy: { resources: { reservations: { devices: [{ driver: nvidia }] } } }\n",
+            "line 5: web reserves devices",
+        ),
+        (
+            "    environment: { DB_HOST: \"${DB_HOST:-db}\" }\n  db: { image: postgres }\n",
+            "DB_HOST has the address of db",
+        ),
+        (
+            "    environment: { MAIL_HOST: box }\n  db: { image: postgres, container_name: box }\n",
+            "MAIL_HOST has the address of box",
+        ),
+        (
+            "    environment: { A_HOST: data }\n  db: { image: redis, networks: { default: { aliases: [data] } } }\n",
+            "A_HOST has the address of data",
+        ),
+        (
+            "    environment: { A_HOST: data }\n    links: [\"db:data\"]\n  db: { image: redis }\n",
+            "A_HOST has the address of data",
+        ),
+        ("    environment: { DSN: \"host=db user=x\" }\n  db: { image: postgres }\n", "DSN has the address of db"),
     ] {
         let refusal =
             read(&format!("{HEAD}{line}"), &[FILE, ("api/Dockerfile", ""), ("job/Dockerfile", "")]).unwrap_err();
@@ -137,6 +177,8 @@ fn what_a_release_cannot_have_is_refused_by_its_line() {
         ("services: { web: { build: { context: web, args: [TOKEN] } } }\n", "line 1: the build takes TOKEN from"),
         ("services: { web: { build: web, ports: [\"80:80\", \"81:81\"] } }\n", "line 1: web publishes 81 too"),
         ("services: { web: { build: web, ports: [\"3000-3005\"] } }\n", "line 1: web publishes 3000-3005, and"),
+        ("services: { web: { build: { context: web, target: \"${T}\" } } }\n", "the build takes it from a variable"),
+        ("services: { web: { build: web }, my: { image: mysql } }\n", "my runs mysql"),
         ("services: [\n", "compose.yaml is not YAML"),
     ] {
         let refusal = read(head, &[FILE]).unwrap_err();
@@ -145,6 +187,10 @@ fn what_a_release_cannot_have_is_refused_by_its_line() {
     let entry = ("web/Dockerfile", "FROM x\nENTRYPOINT [\"./run\"]\n");
     let refusal = read(&format!("{HEAD}    command: serve\n"), &[entry]).unwrap_err();
     assert_eq!(refusal.hints, ["set the whole command that serves: --run COMMAND"]);
+    for more in ["    command: serve\n    entrypoint: null\n", "  m: { build: ./web, command: m }\n"] {
+        let refusal = read(&format!("{HEAD}{more}"), &[entry]).unwrap_err();
+        assert!(refusal.why.contains("gives arguments to the image's ENTRYPOINT"), "{more}: {}", refusal.why);
+    }
     let facts = read(&format!("{HEAD}    command: serve\n    entrypoint: [./go, now]\n"), &[entry]).unwrap();
     assert_eq!(facts.start.unwrap().value, "./go now serve");
 }
@@ -177,4 +223,72 @@ fn what_a_file_says_stays_in_its_line() {
     assert!(!lines.contains("\nmemory=") && !lines.contains("\nmigrate=") && !lines.contains('\u{1b}'), "{lines}");
     let refusal = read(&format!("{HEAD}  \"{evil}\": {{ image: \"my\\nsql\" }}\n"), &[FILE]).unwrap_err();
     assert!(!refusal.why.contains(char::is_control), "{}", refusal.why);
+}
+
+#[test]
+fn each_service_is_one_thing() {
+    let found = |compose: &str, more: &[(&str, &str)]| {
+        let facts = read(compose, more).unwrap_or_else(|refusal| panic!("{compose}: {refusal:?}"));
+        let workers = facts.workers.iter().map(|it| format!("{}={}", it.name, it.said.value)).collect::<Vec<_>>();
+        (workers.join("; "), facts.migrate.map(|said| said.value).unwrap_or_default(), facts.notes.join("\n"))
+    };
+    // The one that serves is no worker too, and commands in an image are left as they are.
+    let alone = "services:\n  web:\n    build: ./web\n    command: gunicorn app:app\n";
+    assert_eq!(found(alone, &[FILE]).0, "");
+    let (workers, migrate, notes) = found(
+        &format!(
+            "{HEAD}    image: me\n    depends_on: {{ seed: {{ condition: service_completed_successfully }} }}\n  \
+             seed: {{ image: me, command: python seed.py, depends_on: [m2] }}\n  \
+             m2: {{ image: me, command: alembic upgrade head, depends_on: {{ m1: {{}} }} }}\n  \
+             m1: {{ image: me, command: python manage.py migrate }}\n  \
+             notification.worker_x: {{ image: me, entrypoint: [celery], command: [-A, \"x y\"] }}\n  \
+             metrics: {{ image: me, expose: [9100], command: python m.py --port $PORT }}\n  \
+             long:\n    image: me\n    command: >\n      python\n      l.py\n    volumes: [{{ type: tmpfs, target: /tmp }}]\n    \
+             healthcheck: {{ test: [\"CMD\", \"curl\", \"http://localhost:9/metrics\"] }}\n"
+        ),
+        &[FILE],
+    );
+    assert_eq!(workers, "notification-wor=celery -A 'x y'; metrics=python m.py --port $PORT; long=python l.py");
+    assert_eq!(migrate, "python manage.py migrate && alembic upgrade head && python seed.py");
+    assert!(notes.contains("line 7 runs before each release") && notes.contains("metrics runs as a worker"), "{notes}");
+    // One of another image, in a repo that its container file or its language describes.
+    let other = "services:\n  web: { build: ., ports: [\"80\"] }\n  mail: { build: ./w, command: node mail.js }\n  \
+                 db: { image: postgres, profiles: [dev] }\n";
+    let top = ("Dockerfile", "FROM x\nCMD [\"./serve\"]\n");
+    for more in [&[top][..], &[("requirements.txt", ""), ("Procfile", "web: x\n")]] {
+        let (workers, _, notes) = found(other, more);
+        assert_eq!(workers, "", "{notes}");
+        assert!(
+            notes.contains("line 3: mail is built as another image") && notes.contains("db in a profile"),
+            "{notes}"
+        );
+        let facts = read(other, more).unwrap();
+        assert_eq!(facts.postgres, None);
+    }
+    let (_, _, notes) = found("a: [\n", &[top]);
+    assert_eq!(notes, "compose.yaml is not YAML that can be read");
+    // What a wish decides is no fault.
+    let wishes = Wishes { workers: vec!["m=".into()], migrate: Some(String::new()), ..Wishes::default() };
+    let compose = format!("{HEAD}  m: {{ build: ./web }}\n  once: {{ build: ./web, restart: \"no\" }}\n");
+    assert!(detect(&Source::of(&[("compose.yaml", &compose), FILE]), &wishes, None).unwrap().workers.is_empty());
+}
+
+#[test]
+fn settings_are_what_compose_makes_of_them() {
+    let compose = format!(
+        "{HEAD}    command: serve --env development --workers ${{W:-2}} --listen ${{HOST:-0.0.0.0}}:${{PORT:-80}}\n    \
+         env_file: [.env.default]\n    environment:\n      LEVEL: info\n      EMPTY: \"\"\n      NEST: ${{A:-${{B:-x}}}}\n      \
+         MODE: \"null\"\n      SHELL_GIVES:\n      CACHE: redis://cache.example.com/0\n      db_password: hunter2\n      \
+         AMQP: amqp://me:pw@mq.example.com\n      DSN: user=me password=pw\n  redis: {{ image: redis }}\n"
+    );
+    let files = [FILE, (".env.default", "LEVEL=debug\nRAW='a $W' # b\n"), (".env", "W=8\n")];
+    let facts = read(&compose, &files).unwrap();
+    assert_eq!(
+        facts.build[0].value,
+        ".factory/image Dockerfile '--env=RAW=a $W' '--env=LEVEL=info' '--env=EMPTY=' '--env=NEST=x' '--env=MODE=null' \
+         '--env=CACHE=redis://cache.example.com/0'"
+    );
+    assert_eq!(facts.start.unwrap().value, "serve --env development --workers 8 --listen $HOST:$PORT");
+    let names: Vec<&str> = facts.env.iter().map(|said| said.value.as_str()).collect();
+    assert_eq!(names, ["SHELL_GIVES", "db_password", "AMQP", "DSN"]);
 }
