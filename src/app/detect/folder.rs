@@ -17,7 +17,7 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) folder: Said,
-    pub(super) note: Option<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// The folder of the application; none for the top.
@@ -34,23 +34,37 @@ pub(super) fn chosen(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
     if is_one(source) {
         found.insert(0, ".");
     }
+    let others: Vec<&str> =
+        folders.iter().copied().filter(|it| !found.contains(it) && could_be_one(source, it)).collect();
+    let is_sure = others.is_empty() && folders.len() <= MOST;
     match found[..] {
-        ["."] => Ok(None),
-        [one] => {
-            let note = format!("{one} is the only application that was found here; --folder chooses another folder");
-            let chosen = named(source, one, Said::new(one, origin))?;
-            Ok(Some(Chosen { note: chosen.note.or(Some(note)), ..chosen }))
+        ["."] if is_sure => Ok(None),
+        [one] if is_sure => {
+            let mut chosen = named(source, one, Said::new(one, origin))?;
+            chosen
+                .notes
+                .push(format!("{one} is the only application that was found here; --folder chooses another folder"));
+            Ok(Some(chosen))
         }
         [] if folders.is_empty() => Ok(None),
         _ => {
-            let all = if found.is_empty() { folders.into_iter().collect() } else { found.clone() };
+            let mut what = match found.len() {
+                0 => "none of its folders says by itself how it serves".to_owned(),
+                1 => format!("{} is an application", found[0]),
+                many => format!("{many} of its folders are applications"),
+            };
+            if found.len() < 2 && !others.is_empty() {
+                what +=
+                    &format!(", and {} could be one", others.iter().take(6).copied().collect::<Vec<_>>().join(", "));
+            }
+            if folders.len() > MOST {
+                what += &format!(", and only {MOST} of its {} folders were read", folders.len());
+            }
+            let all: Vec<&str> = found.into_iter().chain(others).collect();
+            let all = if all.is_empty() { folders.into_iter().collect() } else { all };
             let flags: Vec<String> =
                 all.iter().take(6).map(|folder| format!("--folder {}", crate::shell::word(folder))).collect();
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            let what = match found.len() {
-                0 => "none of its folders says by itself how it serves".to_owned(),
-                many => format!("{many} of its folders are applications"),
-            };
             Err(Refusal::new(
                 format!("{origin}: the repo has several packages, and {what}"),
                 format!("choose the one: {}", one_of(&flags)),
@@ -59,8 +73,20 @@ pub(super) fn chosen(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
     }
 }
 
+/// Whether a folder that does not say how it serves may be an application all the same.
+fn could_be_one(source: &Source, folder: &str) -> bool {
+    let has = |name: &str| source.has(&format!("{folder}/{name}"));
+    let package = source.text(&format!("{folder}/package.json"));
+    let package = package.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let scripts = package.as_ref().and_then(|package| package.get("scripts"));
+    scripts.is_some_and(|scripts| ["start", "dev"].iter().any(|name| scripts.get(name).is_some()))
+        || CONTAINER.into_iter().chain(UNKNOWN.iter().map(|(name, _)| *name)).chain(["Procfile"]).any(has)
+}
+
 fn named(source: &Source, folder: &str, said: Said) -> Result<Chosen, Refusal> {
-    if !is_plain(folder) || folder.starts_with('/') || folder.split('/').any(|part| part.is_empty() || part == ".") {
+    // A colon would end the folder in PATH.
+    let is_odd = |part: &str| part.is_empty() || part == "." || part.contains(':');
+    if !is_plain(folder) || folder.starts_with('/') || folder.split('/').any(is_odd) {
         return Err(Refusal::new("--folder is not a directory in the repo", "for example: --folder apps/web"));
     }
     if !source.has_folder(folder) {
@@ -69,14 +95,23 @@ fn named(source: &Source, folder: &str, said: Said) -> Result<Chosen, Refusal> {
             "choose a directory that is committed: --folder DIR",
         ));
     }
-    // A build needs this name for the link to what the factory added.
-    if source.has(&format!("{folder}/.factory")) || source.has_folder(&format!("{folder}/.factory")) {
-        return Err(Refusal::new(format!("{folder}/.factory exists"), "rename it, and commit"));
+    let note = match (super::compose::place_of(source, folder), source.first(&COMPOSE)) {
+        (Some(place), _) => {
+            Some(format!("{place} runs this folder too, and what it says of ports, volumes and settings is not read"))
+        }
+        (None, Some(file)) => Some(format!("{file} at the top is not read, as the application is in {folder}")),
+        (None, None) => None,
+    };
+    Ok(Chosen { folder: said, notes: note.into_iter().collect() })
+}
+
+/// Refuses a folder that has what a build needs for the link to what the factory added.
+pub(super) fn check(source: &Source, folder: &str) -> Result<(), Refusal> {
+    let inner = format!("{folder}/.factory");
+    if source.has(&inner) || source.has_folder(&inner) {
+        return Err(Refusal::new(format!("{inner} exists"), "rename it, and commit"));
     }
-    let note = super::compose::place_of(source, folder).map(|place| {
-        format!("{place} runs this folder too, and what it says of ports, volumes and settings is not read")
-    });
-    Ok(Chosen { folder: said, note })
+    Ok(())
 }
 
 /// What tells that the applications of a repo are below its top.
@@ -101,9 +136,10 @@ fn several(source: &Source) -> Option<String> {
     Some(first.to_owned())
 }
 
-/// Folders below the top that have a manifest or a container file.
+/// Folders below the top that have a manifest, of whatever language, or a container file.
 fn folders(source: &Source) -> BTreeSet<&str> {
-    let names = || MANIFESTS.iter().map(|(name, _)| *name).chain(CONTAINER).chain(["hugo.toml"]);
+    let languages = || MANIFESTS.iter().map(|(name, _)| *name).chain(UNKNOWN.iter().map(|(name, _)| *name));
+    let names = || languages().chain(CONTAINER).chain(["hugo.toml", "Procfile"]);
     let all = source.paths().filter_map(|path| path.rsplit_once('/'));
     let all = all.filter(|(folder, name)| names().any(|known| known == *name) && !is_foreign(folder));
     all.map(|(folder, _)| folder).filter(|folder| folder.split('/').count() <= DEPTH).collect()
@@ -135,6 +171,22 @@ mod tests {
         assert_eq!(facts.folder, Some(Said::new("services/api", "pkg/lib")));
         assert_eq!(steps(&facts), ["go build -trimpath -buildvcs=false -o .factory/bin/api ."]);
         assert!(facts.notes[0].starts_with("services/api is the only application"), "{:?}", facts.notes);
+        // Another one that does not say how it serves may be meant.
+        for other in [
+            ("web/package.json", "{\"scripts\": {\"dev\": \"vite\"}}"),
+            ("web/Gemfile", ""),
+            ("web/Procfile", ""),
+            ("web/pom.xml", ""),
+        ] {
+            let refusal = read(&[library, api[0], api[1], other], None).unwrap_err();
+            assert!(refusal.why.ends_with("services/api is an application, and web could be one"), "{}", refusal.why);
+            assert_eq!(refusal.hints, ["choose the one: --folder services/api or --folder web"]);
+        }
+        let many: Vec<String> = (0..MOST).map(|n| format!("lib/p{n}/package.json")).collect();
+        let mut files = vec![api[0], api[1]];
+        files.extend(many.iter().map(|path| (path.as_str(), "{}")));
+        let refusal = read(&files, None).unwrap_err();
+        assert!(refusal.why.contains("only 64 of its 65 folders were read"), "{}", refusal.why);
 
         let work = ("go.work", "go 1.24\n");
         let web = ("web/package.json", START);
@@ -153,7 +205,15 @@ mod tests {
         let refusal = read(&[top[0], top[1], web], None).unwrap_err();
         assert_eq!(refusal.hints, ["choose the one: --folder . or --folder web"]);
         assert_eq!(read(&[top[0], top[1], web], Some(".")).unwrap().folder, None);
+        // What the Compose file at the top says is not passed over in silence.
+        let compose = ("compose.yaml", "services: { api: { build: { context: ., dockerfile: web/Dockerfile } } }\n");
+        let facts = read(&[top[0], top[1], web, compose], Some("web")).unwrap();
+        assert!(facts.notes.concat().contains("compose.yaml at the top is not read"), "{:?}", facts.notes);
         // A folder that no release could have.
+        assert!(read(&[("a:b/package.json", START)], Some("a:b")).is_err());
+        let compose = ("compose.yaml", "services: { web: { build: app } }\n");
+        let refusal = read(&[compose, ("app/Dockerfile", "FROM x\n"), ("app/.factory/image", "")], None).unwrap_err();
+        assert!(refusal.why.contains("app/.factory exists"), "{}", refusal.why);
         let refusal = read(&[web, ("web/.factory/x", "")], Some("web")).unwrap_err();
         assert!(refusal.why.contains("web/.factory exists"), "{}", refusal.why);
     }

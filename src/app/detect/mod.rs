@@ -160,14 +160,20 @@ pub(crate) fn detect(source: &Source, wishes: &Wishes, kind: Option<AppKind>) ->
 fn find(source: &Source, wishes: &Wishes, kind: Option<AppKind>) -> Result<Facts, Refusal> {
     check(wishes)?;
     refuse::submodule(source)?;
-    let Some(chosen) = folder::chosen(source, wishes, kind)? else { return read(source, wishes, kind) };
-    let mut facts = read(&source.below(&chosen.folder.value), wishes, kind)?;
-    // A Compose file there can name a folder below.
-    facts.folder = Some(match facts.folder {
-        Some(inner) => Said::new(format!("{}/{}", chosen.folder.value, inner.value), inner.origin),
-        None => chosen.folder,
-    });
-    facts.notes.extend(chosen.note);
+    let facts = match folder::chosen(source, wishes, kind)? {
+        None => read(source, wishes, kind)?,
+        Some(chosen) => {
+            let mut facts = read(&source.below(&chosen.folder.value), wishes, kind)?;
+            // A Compose file there can name a folder below.
+            facts.folder = Some(match facts.folder {
+                Some(inner) => Said::new(format!("{}/{}", chosen.folder.value, inner.value), inner.origin),
+                None => chosen.folder,
+            });
+            facts.notes.extend(chosen.notes);
+            facts
+        }
+    };
+    facts.folder.as_ref().map_or(Ok(()), |folder| folder::check(source, &folder.value))?;
     Ok(facts)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::refuse::{COMPOSE, MANIFESTS};
 use crate::git::Git;
 use crate::repo::error::RepoResult;
 use crate::secret::acts_on_a_terminal;
@@ -99,8 +100,7 @@ impl Source {
     pub(crate) fn read(git: &Git, commit: &str) -> RepoResult<Self> {
         let listing = git.run(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit])?;
         let mut source = Self::default();
-        let mut wanted: Vec<(String, String)> = Vec::new();
-        let mut bytes = 0;
+        let mut wanted: Vec<(&str, &str, u64)> = Vec::new();
         for record in listing.split(|b| *b == 0) {
             let Some((head, path)) = std::str::from_utf8(record).ok().and_then(|text| text.split_once('\t')) else {
                 continue;
@@ -111,20 +111,23 @@ impl Source {
                 source.submodule.get_or_insert_with(|| path.to_owned());
             }
             let size: u64 = size.parse().unwrap_or(u64::MAX);
-            if mode.starts_with("100")
-                && size <= LARGEST
-                && is_read(path)
-                && wanted.len() < MOST_FILES
-                && bytes + size <= MOST_BYTES
-            {
-                bytes += size;
-                wanted.push((path.to_owned(), oid.to_owned()));
+            if mode.starts_with("100") && size <= LARGEST && is_read(path) {
+                wanted.push((path, oid, size));
             }
             source.files.insert(path.to_owned(), None);
         }
-        let oids: Vec<&str> = wanted.iter().map(|(_, oid)| oid.as_str()).collect();
-        for (text, (path, _)) in git.contents(&oids)?.into_iter().zip(&wanted) {
-            source.files.insert(path.clone(), String::from_utf8(text).ok().map(Rc::from));
+        // In a large repo, what says how it is built must not be among what is left out.
+        wanted.sort_by_key(|(path, ..)| rank(path));
+        let mut bytes = 0;
+        wanted.retain(|(_, _, size)| {
+            let fits = bytes + size <= MOST_BYTES;
+            bytes += if fits { *size } else { 0 };
+            fits
+        });
+        wanted.truncate(MOST_FILES);
+        let oids: Vec<&str> = wanted.iter().map(|(_, oid, _)| *oid).collect();
+        for (text, (path, ..)) in git.contents(&oids)?.into_iter().zip(&wanted) {
+            source.files.insert((*path).to_owned(), String::from_utf8(text).ok().map(Rc::from));
         }
         Ok(source)
     }
@@ -219,6 +222,16 @@ fn is_read(path: &str) -> bool {
     known && !is_foreign(path)
 }
 
+/// What is read first: manifests and configuration, and then what is near the top.
+fn rank(path: &str) -> (bool, usize) {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_manifest = MANIFESTS.iter().any(|(manifest, _)| *manifest == name)
+        || COMPOSE.contains(&name)
+        || ALSO.iter().any(|begin| name.starts_with(begin))
+        || [".toml", ".mod", "workspace.yaml", ".env"].iter().any(|end| name.ends_with(end));
+    (!is_manifest, path.split('/').count())
+}
+
 /// The numbered lines of a text, without those that are blank or comments.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end())).filter(|(_, line)| {
@@ -236,4 +249,20 @@ pub(crate) fn is_line(text: &str) -> bool {
 pub(crate) fn is_plain(word: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._:@+,-".contains(c);
     !word.is_empty() && !word.starts_with('-') && word.chars().all(plain) && !word.split('/').any(|part| part == "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rank;
+
+    #[test]
+    fn manifests_are_read_first_and_then_what_is_near_the_top() {
+        let mut paths =
+            ["a/b/c.py", "app.py", "locales/de.json", "z/web/package.json", "z/Procfile", "pnpm-workspace.yaml"];
+        paths.sort_by_key(|path| rank(path));
+        assert_eq!(
+            paths,
+            ["pnpm-workspace.yaml", "z/Procfile", "z/web/package.json", "app.py", "locales/de.json", "a/b/c.py"]
+        );
+    }
 }
