@@ -93,6 +93,16 @@ fn the_build_is_the_same_for_the_same_commit() {
         listing.lines().collect::<Vec<_>>(),
         [".factory/app.conf", ".factory/deploy", ".factory/run", "bin/", "bin/serve"]
     );
+    // A folder that has what the build links there.
+    let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
+    fs::write(folder.join(".factory/app.conf"), conf + "folder=bin\n").unwrap();
+    fs::create_dir(folder.join("bin/.factory")).unwrap();
+    fs::write(folder.join("bin/.factory/mine"), "").unwrap();
+    git(&folder, &["add", "."]);
+    git(&folder, &["commit", "-qm", "A folder"]);
+    let output = run(&folder, ".factory/build", &["v2"]);
+    assert_eq!(output.status.code(), Some(65), "{}", text(&output));
+    assert!(text(&output).contains("bin/.factory exists"), "{}", text(&output));
 }
 
 #[test]
@@ -103,6 +113,7 @@ fn what_breaks_the_contract_is_found() {
     let control = ControlRepo::new("defaults");
     let folder = made(&control, AppKind::Http, "shop");
     let conf = fs::read_to_string(folder.join(".factory/app.conf")).unwrap();
+    std::os::unix::fs::symlink("bin", folder.join("linked")).unwrap();
     for (from, to, finding) in [
         ("name=shop", "name=Shop", "name must match"),
         ("port.production=8100", "port.production=80", "port.production must be in 1024 to 65535"),
@@ -119,6 +130,9 @@ fn what_breaks_the_contract_is_found() {
         ("keep=5", "keep=5\nworker.mail=", "worker.mail names no command"),
         ("run=bin/serve", "site=bin\nworker.mail=x", "a site runs no program"),
         ("port.staging=8101", "port.staging=8100", "used twice: port 8100"),
+        ("keep=5", "keep=5\nfolder=a:b", "folder must match"),
+        ("keep=5", "keep=5\nfolder=bin/../bin", "folder names bin/../bin, which is no folder of this repository"),
+        ("keep=5", "keep=5\nfolder=linked", "folder names linked, which is no folder of this repository"),
     ] {
         assert!(conf.contains(from), "{conf}");
         fs::write(folder.join(".factory/app.conf"), conf.replace(from, to)).unwrap();
@@ -126,6 +140,7 @@ fn what_breaks_the_contract_is_found() {
         assert_eq!(output.status.code(), Some(1), "{to}: {}", text(&output));
         assert!(stdout(&output).contains(finding), "{to}: {}", text(&output));
     }
+    fs::remove_file(folder.join("linked")).unwrap();
     // Those of an application that is older than the key, or does not need it.
     fs::write(folder.join(".factory/app.conf"), conf.replace("overlap=yes\ndrain=10\nmemory=512M\n", "")).unwrap();
     passed(&run(&folder, ".factory/check", &[]));
