@@ -23,7 +23,7 @@ impl Reader<'_> {
                 _ if node.value == Value::Null => {}
                 "volumes" if node.is_open() => self.open(&place, name, key),
                 "deploy" if device(node).is_some() => {
-                    self.fault(format!("{place}: {name} reserves devices, which a release cannot have"), REMOVE)
+                    self.fault(format!("{place}: {name} reserves devices, which a release cannot have"), REMOVE);
                 }
                 "volumes" => node.items().iter().for_each(|node| self.volume(name, node)),
                 "ports" => node.items().iter().for_each(|node| self.published(name, node)),
