@@ -59,16 +59,24 @@ impl Compose {
     }
 }
 
+/// How much of a release the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// Everything: nothing else describes the repo.
+    All,
+    /// How the image is run, besides the container file, which decides.
+    Image,
+    /// Which processes and services there are.
+    Processes,
+}
+
 #[derive(Debug)]
 struct Reader<'a> {
     file: &'a str,
     tree: &'a Node,
     source: &'a Source,
     wishes: &'a Wishes,
-    /// Whether nothing else describes the repo.
-    is_alone: bool,
-    /// Whether the file says how the image is built and run.
-    is_mapped: bool,
+    says: Says,
     /// Whether processes run in the image, and whether that has an entry point.
     is_image: bool,
     has_entry: bool,
@@ -86,11 +94,14 @@ struct Reader<'a> {
 /// Reads the Compose file at the top.
 pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Result<Compose, Refusal> {
     let Some(file) = source.first(&COMPOSE) else { return Ok(Compose::default()) };
-    let is_mapped = facts.is_container && wishes.stack.is_none();
-    let is_alone = is_mapped && source.first(&CONTAINER).is_none();
+    let says = match source.first(&CONTAINER) {
+        _ if !facts.is_container || wishes.stack.is_some() => Says::Processes,
+        Some(_) => Says::Image,
+        None => Says::All,
+    };
     let Some(tree) = source.text(file).and_then(yaml::parse) else {
         let why = format!("{file} is not YAML that can be read");
-        if is_alone {
+        if says == Says::All {
             return Err(Refusal::new(why, "fix it and commit"));
         }
         facts.notes.push(why);
@@ -103,8 +114,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         tree: &tree,
         source,
         wishes,
-        is_alone,
-        is_mapped,
+        says,
         is_image: facts.is_container,
         has_entry: false,
         found: Compose::default(),
@@ -132,7 +142,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         facts.port_variable = reader.settings.port;
         return Ok(Compose { mapped: Some(mapped), ..reader.found });
     }
-    if is_alone {
+    if says == Says::All {
         let why: Vec<String> = reader.faults.iter().map(|fault| fault.why.clone()).collect();
         let mut hints: Vec<String> = Vec::new();
         for fault in reader.faults {
@@ -142,7 +152,7 @@ pub(super) fn read(source: &Source, wishes: &Wishes, facts: &mut Facts) -> Resul
         }
         return Err(Refusal { why: why.join("; "), hints });
     }
-    let decides = if is_mapped { "; the container file decides how the image is built and run" } else { "" };
+    let decides = if says == Says::Image { "; the container file decides how the image is built and run" } else { "" };
     facts.notes.extend(reader.faults.into_iter().map(|fault| format!("{}{decides}", fault.why)));
     Ok(reader.found)
 }
@@ -162,7 +172,7 @@ impl<'a> Reader<'a> {
         self.notes.extend(off.iter().map(|(name, service)| {
             format!("{} has the service {name} in a profile, which releases do not run", at(file, service))
         }));
-        let is_built = |it: &Node| it.get("build").is_some() && (self.is_alone || self.is_of_top(it));
+        let is_built = |it: &Node| it.get("build").is_some() && (self.says == Says::All || self.is_of_top(it));
         let images: Vec<&str> = all.iter().filter(|(_, it)| is_built(it)).filter_map(|(_, it)| image(it)).collect();
         let is_own = |it: &Node| {
             is_built(it) || it.get("build").is_none() && image(it).is_some_and(|name| images.contains(&name))
@@ -175,8 +185,8 @@ impl<'a> Reader<'a> {
             self.other(name, service, facts);
         }
         self.links(&own);
-        let (main, built) = self.main(&own)?;
-        let build = build_of(built);
+        let (main, base) = self.main(&own)?;
+        let build = build_of(base);
         let below = build.context.as_ref().filter(|folder| is_plain(folder) && source.has_folder(folder));
         let below = below.map(|folder| (source.below(folder), Said::new(folder, at(file, main))));
         let inner = below.as_ref().map_or(source, |(source, _)| source);
@@ -185,7 +195,7 @@ impl<'a> Reader<'a> {
         let is_entry = |line: &str| line.trim_start().to_ascii_uppercase().starts_with("ENTRYPOINT");
         self.has_entry = self.is_image && text.lines().any(is_entry);
         self.processes(&own, main, &build);
-        if !self.is_mapped {
+        if self.says == Says::Processes {
             return None;
         }
         let before = self.faults.len();
@@ -194,7 +204,7 @@ impl<'a> Reader<'a> {
             self.settings.read(file, source, service, variables);
         }
         self.health(main);
-        self.build_keys(built);
+        self.build_keys(base);
         if let Some(folder) = build.context.as_ref().filter(|_| below.is_none()) {
             self.fault(
                 format!("{}: its context {folder} is no directory of the repo", at(file, main)),
@@ -231,7 +241,7 @@ impl<'a> Reader<'a> {
         let silent = serves.iter().filter(|(_, it)| it.get("command").or_else(|| it.get("entrypoint")).is_none());
         let reached = [with("ports"), with("expose"), silent.copied().collect(), serves.clone()];
         let [(_, main)] = reached.into_iter().find(|some| !some.is_empty()).unwrap_or_default()[..] else {
-            if own.is_empty() && self.is_alone {
+            if own.is_empty() && self.says == Says::All {
                 self.fault(
                     format!("{} builds no service from the repo", self.file),
                     "adopt the repo that an image is built from",
@@ -246,7 +256,7 @@ impl<'a> Reader<'a> {
         let is_named = |it: &&Node| image(it).is_some() && image(it) == image(main);
         let built = if main.get("build").is_some() { Some(main) } else { builds().find(is_named) };
         let built = built.or_else(|| builds().next())?;
-        if self.is_alone && builds().any(|it| build_of(it) != build_of(built)) {
+        if self.says == Says::All && builds().any(|it| build_of(it) != build_of(built)) {
             self.several(own);
             return None;
         }
@@ -287,12 +297,12 @@ impl<'a> Reader<'a> {
         } else {
             kind = backing::image(what, &place, facts);
             match kind {
-                None if self.is_mapped => self.fault(
+                None if self.says != Says::Processes => self.fault(
                     format!("{place}: {name} runs {what}, and the factory offers Postgres and Redis alone"),
                     "run it elsewhere, delete the service, and put its address into the application's settings",
                 ),
                 None => backing::other(backing::name(what), &place, facts),
-                Some(_) if self.is_mapped => self.backing(name, service),
+                Some(_) if self.says != Says::Processes => self.backing(name, service),
                 Some(_) => {}
             }
         }

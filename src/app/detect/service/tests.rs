@@ -78,43 +78,15 @@ volumes: { kept: {}, db: {} }
     }
 }
 
+fn refused(line: &str, why: &str) {
+    let refusal = read(&format!("{HEAD}{line}"), &[FILE, ("api/Dockerfile", ""), ("job/Dockerfile", "")]).unwrap_err();
+    assert!(refusal.why.contains(why) && refusal.why.starts_with("compose.yaml"), "{line}: {}", refusal.why);
+    assert!(!refusal.hints.is_empty(), "{line}");
+}
+
 #[test]
-fn what_a_release_cannot_have_is_refused_by_its_line() {
+fn what_is_no_worker_no_data_and_no_setting_is_refused_by_its_line() {
     for (line, why) in [
-        ("    privileged: true\n", "line 5: web has privileged: true, which"),
-        ("    network_mode: host\n", "line 5: web has network_mode: host, which"),
-        ("    cap_add: [NET_ADMIN]\n", "line 5: web has cap_add, which"),
-        ("    devices: [/dev/kvm]\n", "line 5: web has devices, which"),
-        ("    pid: host\n", "line 5: web has pid: host, which"),
-        ("    stop_signal: SIGINT\n", "line 5: web has stop_signal: SIGINT, which"),
-        ("    secrets: [one]\n", "line 5: web has secrets, which"),
-        ("    extends: { file: other.yaml, service: x }\n", "line 5: web has extends, which"),
-        ("    what-is-new: 1\n", "line 5: web has what-is-new: 1, which"),
-        ("    volumes: [\"./conf:/etc/conf:ro\"]\n", "line 5: web binds ./conf to /etc/conf"),
-        ("    volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]\n", "line 5: web binds /var/run/docker.sock"),
-        ("    volumes:\n    - { type: bind, source: a, target: /a }\n", "line 6: web binds a to /a"),
-        ("    volumes: [\"a:/a\", \"b:/b\"]\n", "line 5: a release has one folder for data, and /b"),
-        ("    volumes:\n    - { type: npipe, source: a, target: /a }\n", "line 6: web has a mount"),
-        ("    environment: { DB_HOST: db }\n  db: { image: postgres }\n", "line 5: DB_HOST has the address of db"),
-        (
-            "    environment: [\"CACHE=redis://db:6379\"]\n  db: { image: redis }\n",
-            "line 5: CACHE has the address of db",
-        ),
-        ("    environment: { BROKER_URL: db }\n  db: { image: redis }\n", "line 5: BROKER_URL has the address of db"),
-        ("    environment: { 1A: x }\n", "line 5: 1A is no name of a variable"),
-        ("    command: npm run dev\n", "line 5 runs a development server: npm run dev"),
-        ("  db: { image: mysql }\n", "line 5: db runs mysql, and the factory offers Postgres and Redis alone"),
-        (
-            "  db: { image: postgres, volumes: [\"./a.sql:/docker-entrypoint-initdb.d/a.sql\"] }\n",
-            "line 5: db binds ./a.sql",
-        ),
-        ("  api: { build: ./api, ports: [\"81:81\"] }\n", "these are several: web (line 2), api (line 5)"),
-        ("  job: { build: ./job }\n", "these are several: web (line 2), job (line 5)"),
-        (
-            "  job: { build: ./web, environment: { A: 1 } }\n  k: { build: ./web, environment: { A: 2 } }\n",
-            "line 6: A is 2, and in compose.yaml, line 5 1",
-        ),
-        ("include: [other.yaml]\n", "line 5 includes other files"),
         ("  mail: { build: ./web }\n", "line 5: mail has no command, so it would run the image's"),
         ("  m: { build: ./web, command: \"sh -c 'a\\n\\nb'\" }\n", "line 5: the command of m is not one line"),
         ("  seed: { build: ./web, command: seed, restart: \"no\" }\n", "line 5: seed runs once and ends"),
@@ -156,10 +128,49 @@ fn what_a_release_cannot_have_is_refused_by_its_line() {
         ),
         ("    environment: { DSN: \"host=db user=x\" }\n  db: { image: postgres }\n", "DSN has the address of db"),
     ] {
-        let refusal =
-            read(&format!("{HEAD}{line}"), &[FILE, ("api/Dockerfile", ""), ("job/Dockerfile", "")]).unwrap_err();
-        assert!(refusal.why.contains(why) && refusal.why.starts_with("compose.yaml"), "{line}: {}", refusal.why);
-        assert!(!refusal.hints.is_empty(), "{line}");
+        refused(line, why);
+    }
+}
+
+#[test]
+fn what_a_release_cannot_have_is_refused_by_its_line() {
+    for (line, why) in [
+        ("    privileged: true\n", "line 5: web has privileged: true, which"),
+        ("    network_mode: host\n", "line 5: web has network_mode: host, which"),
+        ("    cap_add: [NET_ADMIN]\n", "line 5: web has cap_add, which"),
+        ("    devices: [/dev/kvm]\n", "line 5: web has devices, which"),
+        ("    pid: host\n", "line 5: web has pid: host, which"),
+        ("    stop_signal: SIGINT\n", "line 5: web has stop_signal: SIGINT, which"),
+        ("    secrets: [one]\n", "line 5: web has secrets, which"),
+        ("    extends: { file: other.yaml, service: x }\n", "line 5: web has extends, which"),
+        ("    what-is-new: 1\n", "line 5: web has what-is-new: 1, which"),
+        ("    volumes: [\"./conf:/etc/conf:ro\"]\n", "line 5: web binds ./conf to /etc/conf"),
+        ("    volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]\n", "line 5: web binds /var/run/docker.sock"),
+        ("    volumes:\n    - { type: bind, source: a, target: /a }\n", "line 6: web binds a to /a"),
+        ("    volumes: [\"a:/a\", \"b:/b\"]\n", "line 5: a release has one folder for data, and /b"),
+        ("    volumes:\n    - { type: npipe, source: a, target: /a }\n", "line 6: web has a mount"),
+        ("    environment: { DB_HOST: db }\n  db: { image: postgres }\n", "line 5: DB_HOST has the address of db"),
+        (
+            "    environment: [\"CACHE=redis://db:6379\"]\n  db: { image: redis }\n",
+            "line 5: CACHE has the address of db",
+        ),
+        ("    environment: { BROKER_URL: db }\n  db: { image: redis }\n", "line 5: BROKER_URL has the address of db"),
+        ("    environment: { 1A: x }\n", "line 5: 1A is no name of a variable"),
+        ("    command: npm run dev\n", "line 5 runs a development server: npm run dev"),
+        ("  db: { image: mysql }\n", "line 5: db runs mysql, and the factory offers Postgres and Redis alone"),
+        (
+            "  db: { image: postgres, volumes: [\"./a.sql:/docker-entrypoint-initdb.d/a.sql\"] }\n",
+            "line 5: db binds ./a.sql",
+        ),
+        ("  api: { build: ./api, ports: [\"81:81\"] }\n", "these are several: web (line 2), api (line 5)"),
+        ("  job: { build: ./job }\n", "these are several: web (line 2), job (line 5)"),
+        (
+            "  job: { build: ./web, environment: { A: 1 } }\n  k: { build: ./web, environment: { A: 2 } }\n",
+            "line 6: A is 2, and in compose.yaml, line 5 1",
+        ),
+        ("include: [other.yaml]\n", "line 5 includes other files"),
+    ] {
+        refused(line, why);
     }
     // One of several is adopted by its own files, and that is said.
     let several = format!("{HEAD}  api: {{ build: ./api }}\n");
