@@ -388,7 +388,6 @@ fn an_application_goes_back_to_the_components_of_a_good_release() {
     let folder = made(&control, AppKind::Http, "shop");
     let bad = git(&top, &["rev-parse", "v1.1.0"]);
     assert_ne!(components(&folder, &top, bad.trim())[0], good);
-
     // In the application, what was given out with it goes; the check that its own jobs run has nothing against a tag.
     let pipeline = fs::read_to_string(folder.join(".factory/ci.yml")).unwrap();
     let includes = pipeline.lines().filter(|line| line.contains("- component: ")).count();
