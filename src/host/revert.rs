@@ -17,7 +17,7 @@ use super::event::Line;
 use super::follow::Follow;
 use super::observed::Observed;
 use super::profile::SUDOERS;
-use super::program::{Run, receipt, stop, undo};
+use super::program::{HostPath, Run, receipt, stop, undo};
 use super::receipt::entries;
 use super::resources::{Back, ways_back};
 use super::target::{HostTarget, Reach};
@@ -114,6 +114,11 @@ impl<'d> RevertTarget<'d> {
         back.files.iter().filter_map(|path| path.on(&self.seen)).find(|path| self.edited.contains(path))
     }
 
+    /// Whether a path depends on the account of a worker that is not there any more.
+    fn is_gone(&self, path: &HostPath) -> bool {
+        path.accounts().into_iter().any(|user| WORKERS.contains(&user) && !self.seen.accounts.contains_key(user))
+    }
+
     /// What is said of workers whose accounts were there before factoryup. They are somebody's own, with what runs as them, so they
     /// are not taken out of action.
     fn stay(&self) -> Vec<String> {
@@ -191,6 +196,10 @@ impl Target for RevertTarget<'_> {
                     continue;
                 }
             };
+            // What was kept in a home went out of reach with its account.
+            if !back.files.is_empty() && back.files.iter().all(|path| self.is_gone(path)) {
+                continue;
+            }
             if let Some(path) = self.edited(&back) {
                 // The state before of one part does not depend on that of another, but everybody's way in depends on all.
                 if back.staged.is_none() {

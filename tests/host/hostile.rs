@@ -267,7 +267,7 @@ fn no_swapped_link_leads_out_of_its_home(journey: &Journey) {
 fn no_way_back_is_stopped_half_way(journey: &Journey) {
     as_agent(
         journey,
-        "echo '[' >>.gitconfig; cd .config/factory && rm gitconfig && mkdir gitconfig && rm gitlab-credential && mkfifo gitlab-credential",
+        "echo '[' >>.gitconfig; echo >>.claude.json; cd .config/factory && rm gitconfig && mkdir gitconfig && rm gitlab-credential && mkfifo gitlab-credential",
     );
     as_agent(
         journey,
