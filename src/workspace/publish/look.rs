@@ -83,7 +83,7 @@ impl Workspace<'_> {
         let name = &publish.name;
         let mut view = View::new(publish);
         let Some(text) = application.entry()? else {
-            return self.register(application, name, view);
+            return self.register(application, publish, view);
         };
         let default = &self.factory.gitlab.default_branch;
         let registered = Registered::read(&application.entry_path(), &text, default)?;
@@ -117,12 +117,17 @@ impl Workspace<'_> {
     }
 
     /// While the control repo in GitLab has no entry.
-    fn register(&self, application: &Application<'_>, name: &str, mut view: View) -> Result<View> {
+    fn register(&self, application: &Application<'_>, publish: &Publish, mut view: View) -> Result<View> {
+        let name = &publish.name;
         let branch = branch_of(name);
         let proposal = application.proposal(application.control, &branch, &self.factory.gitlab.default_branch)?;
         view.card.line("project", State::Attention, format!("{name} is not registered in the control repo yet"));
         if let Some(open) = &proposal.open {
             return Ok(view.wait_for_merge(name, open, "the control repo", "registers the application"));
+        }
+        // It was merged since the first question.
+        if application.entry()?.is_some() {
+            return self.look(application, publish);
         }
         if !proposal.is_pushed && !waits_here(&self.dir, &self.factory, name)? {
             return Err(Error::usage(format!("the control repo has no application {name}, and no branch {branch}"))
@@ -253,6 +258,9 @@ impl Workspace<'_> {
         let proposal = application.proposal(project, ADOPT_BRANCH, branch)?;
         if let Some(open) = &proposal.open {
             return Ok(view.wait_for_merge(name, open, name, "adds .factory/ and with it the pipeline"));
+        }
+        if application.file(project, branch, CONTRACT)?.is_some() {
+            return self.look(application, publish);
         }
         if !proposal.is_pushed {
             let source = Source::open(&self.folder(publish)?, name, branch)?;
