@@ -102,7 +102,7 @@ fn port_of(folder: &Path) -> u16 {
     conf.lines().find_map(|line| line.strip_prefix("port.production=")).unwrap().parse().unwrap()
 }
 
-/// As it is made, but for its base: that one is in a registry, and here the host's Python takes its place.
+/// As it is made, except for its base: that one is in a registry, and here the host's Python takes its place.
 fn the_one_that_app_add_makes_serves(journey: &Journey, control: &ControlRepo) {
     let folder = made(control, AppKind::Container, "box");
     let app = App { journey, port: port_of(&folder), folder, name: "box" };

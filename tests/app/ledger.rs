@@ -18,11 +18,11 @@ pub(crate) enum How {
     Host,
     /// The test in `infrastructure.rs`, as it is rendered, with a real Terraform.
     States,
-    /// The test in `runbooks.rs` too, but for this.
+    /// The test in `runbooks.rs` too, except for this.
     Partly(&'static str),
     /// Another test, by its file and name, does the same.
     Test(&'static str, &'static str),
-    /// Nobody can here, for this reason.
+    /// No test can here, for this reason.
     Not(&'static str),
 }
 
