@@ -58,7 +58,7 @@ fn counts(text: &[u8]) -> BTreeMap<&[u8], usize> {
 }
 
 /// Whether every line that `side` has more often than `base` is in `merged` that often.
-fn holds_what_was_added(base: &[u8], side: &[u8], merged: &[u8]) -> bool {
+pub(crate) fn holds_what_was_added(base: &[u8], side: &[u8], merged: &[u8]) -> bool {
     let (base, merged) = (counts(base), counts(merged));
     let of = |counts: &BTreeMap<&[u8], usize>, line| counts.get(line).copied().unwrap_or_default();
     counts(side).iter().all(|(line, count)| of(&merged, line) >= count.saturating_sub(of(&base, line)))

@@ -14,6 +14,7 @@ mod blocks;
 mod laws;
 mod oracle;
 mod random;
+mod worst;
 
 use random::Random;
 
@@ -42,6 +43,20 @@ fn random_texts() {
 #[test]
 fn random_versions() {
     laws::versions(random(), FEW);
+}
+
+#[test]
+fn texts_that_are_the_most_work() {
+    worst::bounded();
+}
+
+/// `cargo test --release --test merge -- --ignored --nocapture worst_cases`
+#[test]
+#[ignore = "it measures"]
+fn worst_cases() {
+    for lines in [1_000, 3_990, 24_000, 60_000] {
+        worst::measure(lines);
+    }
 }
 
 #[test]

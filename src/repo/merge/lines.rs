@@ -6,13 +6,16 @@ use similar::{MergeRegion, MergeResolution};
 
 use super::Conflict;
 use super::place::places;
-use super::regions::regions;
+use super::regions::{LONGEST, regions};
 
 type Lines<'a> = Vec<&'a [u8]>;
 
 /// Merges three texts that differ from each other.
 pub(super) fn merge(base: &[u8], current: &[u8], new: &[u8]) -> Result<Vec<u8>, Conflict> {
     let sides = [split(base), split(current), split(new)];
+    if sides.iter().any(|side| side.len() > LONGEST) {
+        return Err(Conflict::TooLong);
+    }
     let merged = patience(&sides[0], &sides[1], &sides[2]).ok_or(Conflict::SameLines)?;
     let agreed = diffy::merge_bytes(base, current, new).is_ok_and(|second| second == merged.concat())
         && backwards(&sides).as_ref() == Some(&merged)
@@ -23,7 +26,7 @@ pub(super) fn merge(base: &[u8], current: &[u8], new: &[u8]) -> Result<Vec<u8>, 
 
 /// The merge by patience diffs alone, or `None` when changes meet.
 pub(super) fn patience<'a>(base: &[&'a [u8]], current: &[&'a [u8]], new: &[&'a [u8]]) -> Option<Lines<'a>> {
-    put_together(&regions(base, current, new), base, current, new)
+    put_together(&regions(base, current, new)?, base, current, new)
 }
 
 /// The same, read from the last line to the first: what could slide up or down slides the other way.
@@ -39,7 +42,7 @@ fn backwards<'a>(sides: &[Lines<'a>; 3]) -> Option<Lines<'a>> {
 
 /// The same with lines that are only equal when they stand below the same headings.
 fn by_place<'a>([base, current, new]: &[Lines<'a>; 3]) -> Option<Lines<'a>> {
-    put_together(&regions(&places(base), &places(current), &places(new)), base, current, new)
+    put_together(&regions(&places(base), &places(current), &places(new))?, base, current, new)
 }
 
 fn put_together<'a>(

@@ -21,6 +21,9 @@
 //! assert!(text("job.yml", b"a: 1\n", b"a: 2\n", b"a: 3\n").is_err());
 //! ```
 //!
+//! What a diff costs can grow with the square of the text. So a text of more than 128 KiB or 4,000 lines is not merged; the
+//! longest file of the templates has half of that.
+//!
 //! Which files belong together, and what a conflict becomes in the repo, is not decided here: see `compare`.
 
 mod lines;
@@ -94,6 +97,8 @@ pub enum Conflict {
     Ambiguous,
     /// The lines go together, but a key would get a value that neither side meant, or the text can no longer be read.
     Structure,
+    /// A version is too long for a merge within a moment: more than 128 KiB, or than 4,000 lines.
+    TooLong,
     /// A version already holds conflict markers.
     Markers,
     /// Both changed content that has no lines.
@@ -120,6 +125,7 @@ impl Conflict {
             Self::SameLines => "you and the templates changed the same lines",
             Self::Ambiguous => "your change could belong in more than one place",
             Self::Structure => "the merged text is not valid",
+            Self::TooLong => "you and the templates changed it, and it is too long to merge",
             Self::Markers => "it contains conflict markers",
             Self::Binary => "you and the templates changed it, and it is a binary file",
             Self::Type => "it became a link or a file, and its content changed",
@@ -187,6 +193,9 @@ pub fn text(path: &str, base: &[u8], current: &[u8], new: &[u8]) -> Result<Vec<u
     if [base, current, new].iter().any(|bytes| bytes.contains(&0)) {
         return Err(Conflict::Binary);
     }
+    if [base, current, new].iter().any(|bytes| bytes.len() > LARGEST) {
+        return Err(Conflict::TooLong);
+    }
     if [base, current, new].iter().any(|bytes| has_markers(bytes)) {
         return Err(Conflict::Markers);
     }
@@ -215,6 +224,9 @@ pub fn has_markers(bytes: &[u8]) -> bool {
         |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| is_conflict_marker(line.trim_end_matches('\r')));
     bytes.split(|byte| *byte == b'\n').any(marker)
 }
+
+/// How many bytes a text that is merged may have.
+const LARGEST: usize = 128 * 1024;
 
 /// How the lines of a text end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

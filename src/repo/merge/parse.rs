@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::Chars;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// How deep a tree may be before it is not read: far more than a person writes, far less than a stack holds.
-const DEPTH: usize = 100;
+/// How deep a tree may be before it is not read, or not compared: far more than a person writes, far less than a stack holds. Each level costs a
+/// look at all that is below it.
+pub(super) const DEPTH: usize = 32;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +60,7 @@ impl Format {
 /// All documents of a YAML text, as a list. Aliases stay names: a text that is short must not become a tree that is not.
 fn yaml(text: &str) -> Option<Node> {
     let mut open = vec![Open { map: false, tag: None, nodes: Vec::new() }];
+    let mut reader = Written { rest: text.chars(), at: 0 };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.ok()?;
         let (node, tag) = match event {
@@ -76,7 +79,7 @@ fn yaml(text: &str) -> Option<Node> {
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => open.pop()?.close()?,
-            Event::Alias(_) => (Node::Plain(format!("*{}", written(text, span))), None),
+            Event::Alias(_) => (Node::Plain(format!("*{}", reader.next(span))), None),
             Event::Scalar(value, ScalarStyle::Plain, _, tag) => {
                 (Node::Plain(value.into_owned()), tag.map(|t| t.to_string()))
             }
@@ -117,9 +120,19 @@ impl Open {
     }
 }
 
-/// What stands in `text` at `span`, which counts characters.
-fn written(text: &str, span: Span) -> String {
-    text.chars().skip(span.start.index()).take(span.len()).collect()
+/// What stands in a text at the span of one event after another. A span counts characters: to find each from the beginning would take a time
+/// that grows with the square of the text.
+struct Written<'a> {
+    rest: Chars<'a>,
+    at: usize,
+}
+
+impl Written<'_> {
+    fn next(&mut self, span: Span) -> String {
+        let skipped = span.start.index().saturating_sub(self.at);
+        self.at += skipped + span.len();
+        self.rest.by_ref().skip(skipped).take(span.len()).collect()
+    }
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -194,9 +207,13 @@ mod tests {
         assert_eq!(means("a.yml", "a: 1\nb: [x, y]\n"), means("a.yaml", "# c\nb:\n  - x\n  - y\na: 1\n"));
         assert_eq!(means("a.toml", "a = 1\n[t]\nb = 2\n"), means("a.toml", "t = { b = 2 }\na = 1\n"));
         assert_eq!(means("d/a.JSON", "{\"a\": 1, \"b\": null}"), means("a.json", "{\"b\":null,\n\"a\":1}"));
-        for (one, other) in
-            [("a: 1", "a: '1'"), ("a: !x 1", "a: 1"), ("a: &x 1\nb: *x", "a: &x 1\nb: x"), ("a", "a\n---\nb")]
-        {
+        for (one, other) in [
+            ("a: &é 1\nb: &ü 1\nc: [*é, *ü]", "a: &é 1\nb: &ü 1\nc: [*é, *é]"),
+            ("a: 1", "a: '1'"),
+            ("a: !x 1", "a: 1"),
+            ("a: &x 1\nb: *x", "a: &x 1\nb: x"),
+            ("a", "a\n---\nb"),
+        ] {
             assert!(means("a.yml", one).is_some() && means("a.yml", one) != means("a.yml", other), "{one}");
         }
     }

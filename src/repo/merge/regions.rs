@@ -5,10 +5,16 @@ use std::hash::Hash;
 
 use similar::{Algorithm, MergeRegion, TextMerge};
 
-/// The regions of a three-way merge, in order. Its ranges count elements.
+/// How many elements a sequence may have. Twice the longest file of the templates; what a diff costs can grow with the square.
+pub(super) const LONGEST: usize = 4_000;
+
+/// The regions of a three-way merge, in order. Its ranges count elements. `None` if a sequence is too long.
 ///
 /// The library merges lines of text: each distinct element is given a number, and the numbers are the lines.
-pub(super) fn regions<T: Eq + Hash>(base: &[T], current: &[T], new: &[T]) -> Vec<MergeRegion> {
+pub(super) fn regions<T: Eq + Hash>(base: &[T], current: &[T], new: &[T]) -> Option<Vec<MergeRegion>> {
+    if [base, current, new].iter().any(|side| side.len() > LONGEST) {
+        return None;
+    }
     let mut numbers = HashMap::new();
     let mut lines = |side| {
         let mut text = String::new();
@@ -20,9 +26,10 @@ pub(super) fn regions<T: Eq + Hash>(base: &[T], current: &[T], new: &[T]) -> Vec
         text
     };
     let (base, current, new): (String, String, String) = (lines(base), lines(current), lines(new));
-    TextMerge::configure()
-        .algorithm(Algorithm::Patience)
-        .merge_lines::<_, _, _, str>(base.as_str(), current.as_str(), new.as_str())
-        .regions()
-        .to_vec()
+    let merge = TextMerge::configure().algorithm(Algorithm::Patience).merge_lines::<_, _, _, str>(
+        base.as_str(),
+        current.as_str(),
+        new.as_str(),
+    );
+    Some(merge.regions().to_vec())
 }
