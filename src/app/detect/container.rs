@@ -7,7 +7,8 @@ use super::{Facts, Refusal, Wishes, is_health_path};
 pub(super) fn read(source: &Source, file: Option<&str>, facts: &mut Facts) {
     // A health check may go on in the next line.
     let mut in_check = false;
-    for (file, number, line) in instructions(source, file) {
+    let Some((file, text)) = file.and_then(|file| Some((file, source.text(file)?))) else { return };
+    for (number, line) in stage(text, options(facts)) {
         let origin = || format!("{file}, line {number}");
         let (instruction, rest) = split(line);
         in_check = instruction.eq_ignore_ascii_case("HEALTHCHECK") || in_check;
@@ -56,7 +57,7 @@ pub(super) fn build(source: &Source, file: Option<&str>, wishes: &Wishes, facts:
         }
     }
     let mut exposed = None;
-    for (file, number, line) in instructions(source, Some(file)) {
+    for (number, line) in stage(source.text(file).unwrap_or_default(), options(facts)) {
         let (instruction, rest) = split(line);
         if line.contains("$PORT") || line.contains("${PORT") {
             return Ok(());
@@ -72,7 +73,7 @@ pub(super) fn build(source: &Source, file: Option<&str>, wishes: &Wishes, facts:
 /// Of a container file in a folder that copies what only the top has: the way there, the file from there, and what it copies.
 fn at_top(source: &Source, file: &str) -> Option<(String, String, String)> {
     let (up, folder) = source.place_in_repo()?;
-    let copied = instructions(source, Some(file)).filter_map(|(_, _, line)| {
+    let copied = source.text(file).into_iter().flat_map(lines).filter_map(|(_, line)| {
         let (instruction, rest) = split(line);
         let is_copy = instruction.eq_ignore_ascii_case("COPY") || instruction.eq_ignore_ascii_case("ADD");
         (is_copy && !rest.contains("--from=")).then_some(rest)
@@ -84,9 +85,53 @@ fn at_top(source: &Source, file: &str) -> Option<(String, String, String)> {
     Some((up.to_owned(), format!("{folder}/{file}"), missing.to_owned()))
 }
 
-fn instructions<'a>(source: &'a Source, file: Option<&'a str>) -> impl Iterator<Item = (&'a str, usize, &'a str)> {
-    let file = file.and_then(|file| Some((file, source.text(file)?)));
-    file.into_iter().flat_map(|(file, text)| lines(text).map(move |(number, line)| (file, number, line)))
+/// The options that the steps of the build have.
+fn options(facts: &Facts) -> impl Iterator<Item = &str> {
+    facts.build.iter().flat_map(|step| step.value.split_whitespace()).map(|word| word.trim_matches('\''))
+}
+
+struct Stage<'a> {
+    name: &'a str,
+    /// The stage that it begins with.
+    parent: Option<usize>,
+    all: Vec<(usize, &'a str)>,
+}
+
+/// What the image is: the instructions of the last stage, or of the one that an option chooses, after those of the stages that it begins
+/// with. The other stages only build.
+fn stage<'a, 'b>(text: &'a str, mut options: impl Iterator<Item = &'b str>) -> Vec<(usize, &'a str)> {
+    let mut stages: Vec<Stage<'_>> = Vec::new();
+    let mut goes_on = false;
+    for (number, line) in lines(text) {
+        let (instruction, rest) = split(line);
+        if !goes_on && instruction.eq_ignore_ascii_case("FROM") {
+            let words: Vec<_> = rest.split_whitespace().filter(|word| !word.starts_with("--")).collect();
+            let named = |name: &&str| stages.iter().rposition(|stage| stage.name.eq_ignore_ascii_case(name));
+            let name = if let [_, _, name, ..] = words[..] { name } else { "" };
+            stages.push(Stage { name, parent: words.first().and_then(named), all: Vec::new() });
+        } else if let Some(stage) = stages.last_mut() {
+            stage.all.push((number, line));
+        }
+        goes_on = line.ends_with('\\');
+    }
+    let chosen = options.find_map(|option| option.strip_prefix("--target=")).and_then(|target| {
+        let named = stages.iter().rposition(|stage| stage.name.eq_ignore_ascii_case(target));
+        named.or_else(|| target.parse().ok())
+    });
+    let mut next = chosen.or(stages.len().checked_sub(1));
+    let mut parts = Vec::new();
+    while let Some(stage) = next.and_then(|index| stages.get_mut(index)) {
+        parts.push(std::mem::take(&mut stage.all));
+        next = stage.parent;
+    }
+    parts.into_iter().rev().flatten().collect()
+}
+
+/// Whether the image has an entry point, which takes the place of a command's first word.
+pub(super) fn has_entry<'b>(text: &str, options: impl Iterator<Item = &'b str>) -> bool {
+    let mut all = stage(text, options).into_iter().map(|(_, line)| split(line));
+    let last = all.rfind(|(instruction, _)| instruction.eq_ignore_ascii_case("ENTRYPOINT"));
+    last.is_some_and(|(_, words)| words.chars().any(|c| !c.is_whitespace() && !"[]".contains(c)))
 }
 
 fn split(line: &str) -> (&str, &str) {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::backing::{self, Kind};
 use super::compose::{Mount, at, build_of, image, mount, names};
+use super::container::has_entry;
 use super::interpolate;
 use super::refuse::{COMPOSE, CONTAINER};
 use super::settings::Settings;
@@ -192,8 +193,7 @@ impl<'a> Reader<'a> {
         let inner = below.as_ref().map_or(source, |(source, _)| source);
         let container = build.file.clone().or_else(|| inner.first(&CONTAINER).map(str::to_owned));
         let text = container.as_ref().and_then(|path| inner.text(path)).unwrap_or_default();
-        let is_entry = |line: &str| line.trim_start().to_ascii_uppercase().starts_with("ENTRYPOINT");
-        self.has_entry = self.is_image && text.lines().any(is_entry);
+        self.has_entry = self.is_image && has_entry(text, build.options.iter().map(String::as_str));
         self.processes(&own, main, &build);
         if self.says == Says::Processes {
             return None;

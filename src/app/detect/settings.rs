@@ -88,7 +88,8 @@ impl Settings {
             && ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"].contains(&name.as_str())
             || kind == Some(Kind::Postgres) && name == "DATABASE_URL"
             || kind == Some(Kind::Redis) && name == "REDIS_URL";
-        if TOLD.contains(&name.as_str()) || is_given {
+        // Of all that a release is told, an image may override this one.
+        if TOLD.contains(&name.as_str()) && name != "HOME" || is_given {
             let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
             if is_given && scheme.contains('+') {
                 self.notes.push(format!(

@@ -24,6 +24,8 @@ x-image: &image
     SECRET_KEY: abc
     MAIL_HOST: ${MAIL_HOST}
     ROLE: web
+    HOME: /tmp
+    PORT: 80
     CACHE_DRIVER: queue
     APP_PORT: 3000
 services:
@@ -55,7 +57,7 @@ volumes: { kept: {}, db: {} }
     assert_eq!((facts.stack, said(&facts.folder).as_str()), ("container", "web"));
     assert_eq!(
         facts.build[0].value,
-        ".factory/image prod.Dockerfile '--target=run' '--build-arg=LEVEL=2' '--env=GREETING=hello ${you}' '--env=ROLE=web' '--env=CACHE_DRIVER=queue'"
+        ".factory/image prod.Dockerfile '--target=run' '--build-arg=LEVEL=2' '--env=GREETING=hello ${you}' '--env=ROLE=web' '--env=HOME=/tmp' '--env=CACHE_DRIVER=queue'"
     );
     assert_eq!(said(&facts.start), "./serve '--all of it'");
     assert_eq!((said(&facts.volume), said(&facts.port_variable)), ("/data/kept".into(), "APP_PORT".into()));
@@ -201,6 +203,25 @@ fn what_a_release_cannot_have_is_refused_by_its_line() {
     for more in ["    command: serve\n    entrypoint: null\n", "  m: { build: ./web, command: m }\n"] {
         let refusal = read(&format!("{HEAD}{more}"), &[entry]).unwrap_err();
         assert!(refusal.why.contains("gives arguments to the image's ENTRYPOINT"), "{more}: {}", refusal.why);
+    }
+    let builds = "FROM x AS Tools\nENTRYPOINT [\"make\"]\nVOLUME /cache\nHEALTHCHECK CMD curl http://localhost/tools\n";
+    for (image, target, has_entry) in [
+        (format!("{builds}FROM x\nCMD [\"serve\"]\n"), "", false),
+        (format!("{builds}FROM --platform=y tools as z\nCMD [\"serve\"]\n"), "", true),
+        (format!("{builds}FROM tools\nENTRYPOINT []\n"), "", false),
+        (format!("{builds}FROM x\n"), "tools", true),
+        (format!("{builds}FROM x\nRUN cat \\\n  from tools\n"), "", false),
+        (format!("FROM x AS web\n{builds}"), "web", false),
+        (format!("FROM x AS web\n{builds}"), "0", false),
+    ] {
+        let target = if target.is_empty() { String::new() } else { format!(", target: {target}") };
+        let text =
+            format!("services: {{ web: {{ build: {{ context: web{target} }}, command: serve, ports: [80] }} }}\n");
+        let found = read(&text, &[("web/Dockerfile", &image)]);
+        assert_eq!(found.is_err(), has_entry, "{image}{target}: {found:?}");
+        if let Some(facts) = found.ok().filter(|_| !image.contains("FROM tools")) {
+            assert_eq!((facts.volume, facts.health), (None, None), "{image}");
+        }
     }
     let facts = read(&format!("{HEAD}    command: serve\n    entrypoint: [./go, now]\n"), &[entry]).unwrap();
     assert_eq!(facts.start.unwrap().value, "./go now serve");
