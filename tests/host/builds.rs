@@ -8,7 +8,7 @@ use disposable_host::{Image, Recipe};
 use factoryup::plan::Outcome;
 
 use crate::journey::Journey;
-use crate::levels::METADATA;
+use crate::levels::{METADATA, put};
 use crate::revert::revert;
 use crate::support::{lab, make_program};
 
@@ -245,6 +245,7 @@ fn attacks_fail(mut journey: Journey) {
     assert!(code == "69" && said.contains("an earlier version deployed there"), "{code}: {said}");
     let (said, code) = done(journey, "trusted-shop", "other", &format!("{ask} status blog"));
     assert!(code == "77" && said.contains("its own releases alone"), "{code}: {said}");
+    a_job_whose_start_meets_a_reload_runs(journey);
     a_job_that_is_canceled_ends(journey);
     a_trusted_job_keeps_its_state(journey);
     journey.inside("pkill -u deploy -xf 'sleep 4300'");
@@ -262,6 +263,19 @@ fn traces(journey: &Journey) -> String {
          ps -u factory-build,factory-ci,deploy -o args= | grep -v 4302 | grep -v '^bash$' | grep -v defunct; \
          ls /var/lib/factory-jobs; systemctl list-units --all --plain --no-legend 'factory-job-build-shop*' 'factory-job-trusted*' 'factory-deploy-*@*'; true",
     )
+}
+
+/// Each deployment has systemd reload its configuration, and so has an upgrade. It then reads again what it is about to start.
+fn a_job_whose_start_meets_a_reload_runs(journey: &Journey) {
+    let late = "[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'until [ -e /root/begin ]; do sleep 0.1; done'\n";
+    put(journey, "/etc/systemd/system/late.service", late);
+    journey.inside("systemctl daemon-reload; systemctl stop network-online.target; systemctl start --no-block late.service network-online.target");
+    give(journey, "build-shop", "reload", "echo \"ran as $(id -un)\"");
+    journey.wait_until("systemctl list-jobs | grep -q 'factory-job-build-shop.service.*waiting'");
+    journey.inside("systemctl daemon-reload; touch /root/begin");
+    let (said, code) = result(journey, "build-shop", "reload");
+    assert!(code == "0" && said.contains("ran as factory-build"), "{code}: {said}");
+    journey.inside("rm /etc/systemd/system/late.service; systemctl daemon-reload");
 }
 
 fn a_job_that_is_canceled_ends(journey: &Journey) {

@@ -28,14 +28,22 @@ worker() {
     code=124
     if [ "$time" -gt 0 ]; then
         code=0
-        # shellcheck disable=SC2016,SC2154 # bash expands it, and account sets them
-        systemd-run --quiet --pipe --wait --collect --slice="user-$uid.slice" -p KillSignal=SIGKILL -p LimitFSIZE=4G -p UMask=0027 \
-            -p EnvironmentFile="-$WORK/proxy" bash -c 'set -o pipefail
-                for name in $(compgen -e); do case $name in PATH | *_proxy | *_PROXY) ;; *) unset "$name" ;; esac; done
-                "$@" 2>&1 | tail -c 2048 && exit 193; code=$?; [ "$code" != 193 ] || code=1; exit "$code"' bash timeout -k 1 "$time" \
+        cat >"$WORK/worker" <<'WORKER'
+set -o pipefail
+for name in $(compgen -e); do case $name in PATH | *_proxy | *_PROXY) ;; *) unset "$name" ;; esac; done
+mapfile -d '' words <"$0.words"
+"${words[@]}" 2>&1 | tail -c 2048 && exit 193
+code=$?
+[ "$code" != 193 ] || code=1
+exit "$code"
+WORKER
+        # shellcheck disable=SC2154 # account sets them
+        printf '%s\0' timeout -k 1 "$time" \
             unshare --pid --fork --kill-child --mount-proc setpriv --reuid="$uid" --regid="$gid" --init-groups --inh-caps=-all \
-            env HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin "$@" \
-            </dev/null >"$WORK/said" 2>&1 || code=$?
+            env HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin "$@" >"$WORK/worker.words"
+        # Plain words: if systemd reloads its configuration while this is about to start, it reads $ and ; in arguments wrongly.
+        systemd-run --quiet --pipe --wait --collect --slice="user-$uid.slice" -p KillSignal=SIGKILL -p LimitFSIZE=4G -p UMask=0027 \
+            -p EnvironmentFile="-$WORK/proxy" bash "$WORK/worker" </dev/null >"$WORK/said" 2>&1 || code=$?
     fi
     case $code in
     193) code=0 ;;
