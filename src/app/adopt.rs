@@ -75,7 +75,11 @@ impl Repo {
         if known.as_ref().is_some_and(|text| !is_named(text, request.name)) {
             return Err(not(
                 "its .factory/app.conf contains the name of another application, and a repo can be only one",
-                "use that name; or, for another folder of the repo, adopt a second clone: git clone --no-local DIR DIR-NAME",
+                if is_begun {
+                    "use that name; or, for another folder of the repo, adopt a second clone: git clone --no-local DIR DIR-NAME"
+                } else {
+                    "use that name; or, for another folder of the repo, adopt a second clone (git clone --no-local DIR DIR-NAME), after: git rm -rq .factory && git commit -m 'Remove .factory of the other application'"
+                },
             ));
         }
         if is_begun {

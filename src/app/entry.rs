@@ -23,9 +23,6 @@ pub(super) struct AppEntry {
     /// The branch that its releases are made from, if it is not the factory's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) default_branch: Option<String>,
-    /// Whether the agent is kept out of its project: it is not to push before the owner has pushed the history.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) first_push: bool,
     /// Where its releases go.
     pub(super) environments: BTreeMap<String, Deployment>,
 }
@@ -58,7 +55,7 @@ impl AppEntry {
         let default = &request.factory.gitlab.default_branch;
         let default_branch = branch.filter(|branch| branch != default).map(str::to_owned);
         let description = request.description.clone();
-        let entry = Self { description, default_branch, first_push: true, environments };
+        let entry = Self { description, default_branch, environments };
         entry.check().map_err(|why| AppError::Entry { file: format!("infra/apps/{}.json", request.name), why })?;
         Ok(entry)
     }

@@ -35,14 +35,20 @@ impl Registered {
         Ok(Self { entry: AppEntry::parse(file, text.as_bytes())?, default: default.to_owned() })
     }
 
-    /// Whether the agent is kept out until the history is there.
-    pub(crate) fn awaits_history(&self) -> bool {
-        self.entry.first_push
-    }
-
     /// The branch that its releases are made from.
     pub(crate) fn branch(&self) -> &str {
         self.entry.default_branch.as_deref().unwrap_or(&self.default)
+    }
+
+    /// How the ports in the text of `.factory/app.conf` differ from the entry's; nothing if they are the same.
+    fn differs_from(&self, conf: &str) -> Option<String> {
+        self.entry.environments.iter().find_map(|(environment, place)| {
+            let key = format!("port.{environment}=");
+            let port = conf.lines().find_map(|line| line.strip_prefix(&key))?.trim();
+            let differs = port != place.port.to_string();
+            differs
+                .then(|| format!("its .factory/app.conf has {key}{port}, and its entry in GitLab has {}", place.port))
+        })
     }
 
     /// The port of an environment.
@@ -106,15 +112,19 @@ pub(crate) struct Compared {
 }
 
 impl Source {
-    /// Looks at the repo in `folder`, from which the application `name` with this default branch goes to GitLab.
+    /// Looks at the repo in `folder`, from which the application `name` goes to GitLab as it is registered there.
     ///
     /// # Errors
     /// `CannotWrite` with the reason if it is another repo, or would lose history or work.
-    pub(crate) fn open(folder: &Path, name: &str, branch: &str) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, name: &str, registered: &Registered) -> Result<Self> {
+        let branch = registered.branch();
         let not = |why: String, hint: String| AppError::NotPublishable { dir: folder.to_owned(), why, hint };
         if !folder.exists() {
             let hint = format!("name the application's repo: factoryup app publish {name} --path DIR");
-            return Err(not("it does not exist".into(), hint).into());
+            let error = Error::from(not("it does not exist".into(), hint));
+            return Err(error.hint(format!(
+                "or, if there is none yet, update the control repo (git pull), and create it: factoryup app add {name} --kind http"
+            )));
         }
         // What is not committed stays here. To look for it would have git start what the repo's configuration names.
         let repo = Repo::open(folder).map_err(|error| match error {
@@ -128,6 +138,9 @@ impl Source {
             let why = format!("its .factory/app.conf does not name the application {name}");
             let hint = format!("name the application's repo: factoryup app publish {name} --path DIR");
             return Err(not(why, hint).into());
+        }
+        if let Some(why) = [&head, &adopted].into_iter().flatten().find_map(|conf| registered.differs_from(conf)) {
+            return Err(not(why, "set the entry's port in .factory/app.conf, and commit it".into()).into());
         }
         let listing = git.run(&["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"])?;
         let listing = String::from_utf8_lossy(&listing).into_owned();

@@ -27,7 +27,8 @@ use crate::workspace::{Compare, Purpose, What, Workspace, factory_in};
 ///
 /// Without a target, `apply` then waits until the newest pipeline of the default branch passed, and shows the state of the factory as
 /// `factoryup status` does. If a job fails, `apply` shows the end of its log and exits with 2. If no runner takes a job, there is no
-/// pipeline, or the pipeline is not over in time, `apply` exits with 75. A job that a person starts is not waited for.
+/// pipeline, or the pipeline is not over in time, `apply` exits with 75. A job that a person starts is not waited for. Once the pipeline passed,
+/// `apply` runs the policy checks that need a job, which take up to a minute, unless they passed since GitLab's last change.
 ///
 /// If a change would stop what works on the host now, such as a service on a port that the firewall closes, `apply` asks even with `--yes`.
 /// Without a terminal it then exits with 65, and changes nothing.
@@ -113,7 +114,11 @@ impl Apply {
     /// Ends with the pipeline, and a card: a short one if nothing was changed and it passed.
     fn end(&self, workspace: &Workspace<'_>, changed: bool, ui: &Ui) -> Result<()> {
         let limit = Duration::from_mins(self.wait.into());
-        let ended = if self.no_wait { Ok(()) } else { workspace.see_pipeline(limit, changed) };
+        let ended = if self.no_wait {
+            Ok(())
+        } else {
+            workspace.see_pipeline(limit, changed).and_then(|()| workspace.see_job_checks())
+        };
         if interrupt::pending() {
             return ended;
         }

@@ -1,6 +1,6 @@
 //! `factoryup rehearse`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::plan::StateDir;
 use crate::rehearsal::day_one::{self, Options, RehearsalReport};
-use crate::rehearsal::system;
+use crate::rehearsal::{kept, system};
 use crate::ui::{Table, Ui, seconds};
 
 /// Try the whole setup on this machine, with disposable targets
@@ -24,11 +24,13 @@ use crate::ui::{Table, Ui, seconds};
 /// deploys an example application, and shows that a bad release of it is rolled back.
 ///
 /// With `--keep`, both stay until you confirm, or without a terminal until you press Ctrl-C. The last lines say how to log in and how to
-/// start the agent's first issue.
+/// start the agent's first issue. From another terminal, `rehearse --destroy` removes both; the control repo and the evidence stay.
 ///
-/// Exit codes: 0 all of it passed; 2 the first pipeline, the agent's work or a release did not end as it should; 64 usage; 73 a file or a
-/// package cannot be written; 75 no runner took the pipeline's jobs; 130 interrupted.
+/// Exit codes: 0 all of it passed, or nothing is kept any more; 2 the first pipeline, the agent's work or a release did not end as it
+/// should; 64 usage; 73 a file or a package cannot be written, or a rehearsal is kept there; 75 no runner took the pipeline's jobs;
+/// 130 interrupted.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Rehearse {
     /// Install missing packages without asking
     #[arg(long, short)]
@@ -46,6 +48,10 @@ pub(super) struct Rehearse {
     #[arg(long)]
     keep: bool,
 
+    /// Remove the host and the GitLab stand-in that a rehearsal with --keep left running
+    #[arg(long, conflicts_with_all = ["yes", "without_host", "files", "keep"])]
+    destroy: bool,
+
     /// Write the results to this directory and replace an earlier rehearsal there [default: in the state directory]
     #[arg(long, value_name = "DIR", value_parser = super::path())]
     into: Option<PathBuf>,
@@ -58,6 +64,9 @@ impl Rehearse {
             // No factory can have this name, so this is no real factory's state.
             None => StateDir::open(".rehearsal")?.path().to_owned(),
         };
+        if self.destroy {
+            return destroy(&dir, ui);
+        }
         if let Some(files) = self.files.as_ref().filter(|files| !files.is_dir()) {
             return Err(Error::usage(format!("{} is no directory", files.display())));
         }
@@ -79,6 +88,19 @@ impl Rehearse {
         }
         stage.end()
     }
+}
+
+fn destroy(dir: &Path, ui: &Ui) -> Result<()> {
+    let destroyed = kept::destroy(dir, ui)?;
+    if ui.is_json() {
+        return ui.json(json!({ "event": "destroyed", "destroyed": destroyed }));
+    }
+    let place = dir.display();
+    ui.show(&if destroyed {
+        format!("The disposable targets are removed. The control repo and the evidence stay in {place}\n")
+    } else {
+        format!("No rehearsal in {place} keeps targets\n")
+    })
 }
 
 /// Returns when the user has looked around.
@@ -120,5 +142,6 @@ fn text(report: &RehearsalReport) -> String {
     if let (Some(login), Some(address)) = (&kept.login, &kept.application) {
         text.push_str(&format!("application:   {login} curl -s {address}\n"));
     }
+    text.push_str(&format!("remove both:   {}\n", kept.destroy));
     text
 }

@@ -82,6 +82,19 @@ pub const PROMISES: &[Promise] = &[
         &["the agent cannot read CI/CD variables", "the agent cannot read the owner's token"],
     ),
     free(
+        "A job of an unprotected branch gets no protected variable and no trusted runner",
+        "protected variables; a protected runner",
+        &[
+            "the agent cannot run a job on the trusted runner from a branch",
+            "the agent cannot read a protected variable in a pipeline of a branch",
+        ],
+    ),
+    free(
+        "Only Maintainers download a stored plan",
+        "`artifacts:access` in the pipeline",
+        &["the agent cannot download a stored plan"],
+    ),
+    free(
         "The agent changes no setting, and gets no other access",
         "its role Developer",
         &[

@@ -96,13 +96,13 @@ impl GitlabTarget {
 
     fn write_tag(&self, message: &str) -> GitlabResult<String> {
         let id = project::require(&self.owner, &self.desired)?.id;
-        if !protected_tag::protects_evidence(&self.owner, id)? {
+        let last = self.tags()?.iter().filter_map(Tag::number).max().unwrap_or(0);
+        let name = format!("{}{}", prefix(), last.saturating_add(1));
+        if !protected_tag::protects(&self.owner, id, &name)? {
             return Err(Error::new(Kind::CutShort, format!("GitLab does not protect the tags {EVIDENCE_TAGS}"))
                 .hint("run `factoryup apply gitlab` again; it protects them first")
                 .into());
         }
-        let last = self.tags()?.iter().filter_map(Tag::number).max().unwrap_or(0);
-        let name = format!("{}{}", prefix(), last.saturating_add(1));
         let body = json!({ "tag_name": name, "ref": self.desired.branch, "message": message });
         self.owner.send(&Call::post(TAGS, &[&id]), &body)?;
         Ok(name)

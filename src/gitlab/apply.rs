@@ -9,13 +9,17 @@ use super::site::Site;
 use crate::error::{Error, Result};
 use crate::plan::{Change, Log, Plan, Undo};
 
-/// How often a change is read back before it counts as not made. GitLab does part of its work after it has answered.
-const LOOKS: u32 = 5;
+/// How often a change is read back before it counts as not made. GitLab does part of its work after it has answered: until a background job has run,
+/// a repository counts as empty after its first push.
+const LOOKS: u32 = 9;
 /// The wait before the second look; it grows with each.
 const WAIT: Duration = Duration::from_millis(200);
 
 impl GitlabTarget {
     pub(super) fn make(&mut self, plan: &Plan, log: &mut Log<'_>) -> Result<()> {
+        if self.keep.memory()?.jobs_passed {
+            self.keep.remember(|memory| memory.jobs_passed = false)?;
+        }
         let (outside, inside): (Vec<_>, Vec<_>) =
             plan.changes.iter().partition(|change| matches!(change.kind(), group::KIND | project::KIND));
         for change in outside {

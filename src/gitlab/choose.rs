@@ -10,22 +10,24 @@ use super::http::Call;
 use super::identity::{Account, Identity};
 use super::keep::Memory;
 use super::preflight::Facts;
+use super::resources::account;
 use super::second_user;
 use super::site::{Project, is_personal};
 use crate::error::{Error, Kind};
 
-/// The account that the agent has, else the first way that is there.
+/// The account that the agent has, else the first way that is there. `is_new` says that the top-level group does not exist yet.
 pub(super) fn for_agent(
     owner: &Client,
     desired: &Desired,
     facts: &Facts,
     project: Option<&Project>,
     memory: &Memory,
+    is_new: bool,
 ) -> GitlabResult<Identity> {
-    let is_user = memory.no_service_account || memory.agent.as_ref().is_some_and(|agent| agent.user);
+    let is_user = memory.agent.as_ref().is_some_and(|agent| agent.user);
     if !is_user
         && facts.enterprise
-        && let Some(found) = service_account(owner, desired, facts, project, memory)?
+        && let Some(found) = service_account(owner, desired, facts, project, memory, is_new)?
     {
         return Ok(found);
     }
@@ -41,34 +43,44 @@ fn service_account(
     facts: &Facts,
     project: Option<&Project>,
     memory: &Memory,
+    is_new: bool,
 ) -> GitlabResult<Option<Identity>> {
     let (top, name) = (desired.top(), &desired.agent.username);
     let group = || Identity::Group(top.to_owned());
-    let of_group = || listed(owner, &Call::get("/groups/:id/service_accounts", &[&top]));
-    let is_in = |all: &[Account]| all.iter().any(|account| account.username.eq_ignore_ascii_case(name));
+    // Where GitLab refused to make one, an account that is there stays.
+    let may = |home: &str| !memory.refused_accounts.contains(home);
     let Some(project) = project else {
-        if facts.project_accounts && project_has_accounts(owner, desired, None)? {
-            return Ok(Some(Identity::Project));
+        if may("group") && ((is_new && facts.project_accounts) || group_has_accounts(owner, top)?) {
+            return Ok(Some(group()));
         }
-        return Ok(group_has_accounts(owner, top)?.then(group));
+        let has_accounts = may("project") && facts.project_accounts && project_has_accounts(owner, desired, None)?;
+        return Ok(has_accounts.then_some(Identity::Project));
     };
     let call = Call::get("/projects/:id/service_accounts", &[&project.id]);
     let of_project = if facts.project_accounts { listed(owner, &call)? } else { None };
-    match of_project {
-        None => match of_group()? {
-            Some(_) => Ok(Some(group())),
-            // It was made from here, and is no user.
-            None if memory.agent.is_some() => Err(out_of_reach(desired).into()),
-            None => Ok(None),
-        },
-        Some(all) if is_in(&all) => Ok(Some(Identity::Project)),
-        // One from before this GitLab had accounts of projects.
-        Some(_) => match agent(owner, desired, project, memory)? {
-            None => Ok(Some(Identity::Project)),
-            Some(_) if of_group()?.is_some_and(|all| is_in(&all)) => Ok(Some(group())),
-            Some(Agent { bot: true }) => Err(out_of_reach(desired).into()),
-            Some(Agent { bot: false }) => Ok(None),
-        },
+    let named = |all: &[Account]| all.iter().find(|account| account.username.eq_ignore_ascii_case(name)).cloned();
+    if of_project.as_deref().and_then(named).is_some() {
+        return Ok(Some(Identity::Project));
+    }
+    let of_group = listed(owner, &Call::get("/groups/:id/service_accounts", &[&top]))?;
+    if let Some(account) = of_group.as_deref().and_then(named) {
+        // It could be the agent of another factory in the group.
+        let is_ours = account.name == desired.agent.name || is_known(owner, project, memory, &account)?;
+        return if is_ours { Ok(Some(group())) } else { Err(account::taken(desired).into()) };
+    }
+    let first = || match (&of_group, &of_project) {
+        (Some(_), _) if may("group") => Some(group()),
+        (_, Some(_)) if may("project") => Some(Identity::Project),
+        _ => None,
+    };
+    match agent(owner, desired, project, memory)? {
+        // It was made from here, and is no user.
+        None if of_group.is_none() && of_project.is_none() && memory.agent.is_some() => {
+            Err(out_of_reach(desired).into())
+        }
+        None => Ok(first()),
+        Some(Agent { bot: false }) => Ok(None),
+        Some(Agent { bot: true }) => Err(out_of_reach(desired).into()),
     }
 }
 
@@ -81,12 +93,17 @@ struct Agent {
 /// The account of the agent's name, if it is the agent: it was made from here, or the project itself has it as a member.
 fn agent(owner: &Client, desired: &Desired, project: &Project, memory: &Memory) -> GitlabResult<Option<Agent>> {
     let Some(user) = second_user::named(owner, &desired.agent.username)? else { return Ok(None) };
-    let is_remembered = memory.agent.as_ref().is_some_and(|agent| agent.account == user.id);
-    let member = Call::get("/projects/:id/members/:user_id", &[&project.id, &user.id]);
-    if !is_remembered && owner.find::<IgnoredAny>(&member)?.is_none() {
+    if !is_known(owner, project, memory, &user)? {
         return Ok(None);
     }
     owner.fetch(&Call::get("/users/:id", &[&user.id])).map(Some)
+}
+
+/// Whether the account was made from here, or the project itself has it as a member.
+fn is_known(owner: &Client, project: &Project, memory: &Memory, account: &Account) -> GitlabResult<bool> {
+    let is_remembered = memory.agent.as_ref().is_some_and(|agent| agent.account == account.id);
+    let member = Call::get("/projects/:id/members/:user_id", &[&project.id, &account.id]);
+    Ok(is_remembered || owner.find::<IgnoredAny>(&member)?.is_some())
 }
 
 /// A second account would leave the first one with its rights.

@@ -120,7 +120,8 @@ impl Desired {
             runners: if shared { vec![trusted] } else { vec![untrusted, trusted] },
             agent: Agent {
                 username: factory.agent.username.clone(),
-                name: format!("{name} agent"),
+                // With the project, since another factory in the group can have the same name.
+                name: format!("{name} agent of {}/{}", gitlab.group, gitlab.project),
                 days: factory.agent.token_days.clamp(1, 30),
                 identity: Identity::Project,
             },

@@ -2,10 +2,11 @@
 //!
 //! | account | where | who makes it and its tokens |
 //! |---|---|---|
+//! | service account of the top-level group | Enterprise Edition, before 18.11 with a license | an Owner of the group |
 //! | service account of the project | Enterprise Edition from 18.11 on | a Maintainer |
-//! | service account of the top-level group | Enterprise Edition, before that with a license | an Owner of the group |
 //! | second user | everywhere | an administrator's token, else a person, who hands the tokens over |
 //!
+//! One of the group can be a member of applications' projects too, and of no project by itself; one of the project, GitLab lets into no other.
 //! An agent that has an account keeps it, also where GitLab offers a better one since: [`choose`](super::choose) decides. Sources:
 //! <https://docs.gitlab.com/api/service_accounts/>, <https://docs.gitlab.com/api/users/#create-a-user>.
 
@@ -45,4 +46,7 @@ impl Identity {
 pub(super) struct Account {
     pub(super) id: u64,
     pub(super) username: String,
+    /// As people see it.
+    #[serde(default)]
+    pub(super) name: String,
 }

@@ -55,12 +55,12 @@ pub(super) struct Memory {
     /// Whose the kept agent token is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) agent: Option<TokenMemory>,
-    /// Whether GitLab has service accounts and refused to make one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) no_service_account: bool,
-    /// Where GitLab refused to make a service account for CI: `group`, `project`.
+    /// Where GitLab refused to make a service account: `group`, `project`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) refused_accounts: BTreeSet<String>,
+    /// Whether the policy checks that need a job passed since the last change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) jobs_passed: bool,
 }
 
 /// What is remembered of the agent's token.
@@ -102,8 +102,8 @@ impl Keep {
             project: self.project.clone(),
             runners: BTreeMap::new(),
             agent: None,
-            no_service_account: false,
             refused_accounts: BTreeSet::new(),
+            jobs_passed: false,
         }))
     }
 

@@ -60,11 +60,14 @@ mod variables;
 
 use std::path::Path;
 
-pub use application::{AppRunner, AppRunnerKind, Application, MergeRequest, Proposal, RootJobs, RunnerState};
+pub use application::{
+    AgentThere, AppRunner, AppRunnerKind, Application, MergeRequest, Proposal, RootJobs, RunnerState,
+};
 pub use ci::{Place, roots};
 pub use handed::{TokenLife, hand_over, stored_passphrases, token_life};
 pub use now::{Missing, Now, Renewer, RunnerNow, TokenNow};
 pub use pipeline::{Job, Pipeline, Verdict};
+pub use proof::JobChecks;
 pub use resources::seed::Apart;
 pub use revert::RevertGitlab;
 pub use second_user::{AgentTokens, PROOF_TOKEN as AGENT_PROOF_TOKEN, TOKEN as AGENT_TOKEN};
@@ -92,6 +95,8 @@ pub struct GitlabTarget {
     licensed: Option<bool>,
     identified: bool,
     handed: Handed,
+    /// Whether the policy checks leave out what needs a job.
+    jobs_later: bool,
 }
 
 impl GitlabTarget {
@@ -104,7 +109,21 @@ impl GitlabTarget {
         let desired = Desired::new(factory, repo.as_ref().to_owned()).map_err(Error::from)?;
         let owner = Client::new(desired.base.clone(), owner, "the owner").map_err(Error::from)?;
         let keep = Keep::new(state.path(), desired.url());
-        Ok(Self { desired, owner, keep, facts: None, licensed: None, identified: false, handed: Handed::default() })
+        Ok(Self {
+            desired,
+            owner,
+            keep,
+            facts: None,
+            licensed: None,
+            identified: false,
+            handed: Handed::default(),
+            jobs_later: false,
+        })
+    }
+
+    /// Has the policy checks leave what needs a job to [`JobChecks`], after the pipeline.
+    pub fn leave_jobs(&mut self) {
+        self.jobs_later = true;
     }
 
     /// With tokens of an agent whom a person made, for a GitLab without service accounts.

@@ -90,13 +90,9 @@ impl GitlabTarget {
         if !self.identified {
             let facts = self.facts()?;
             let memory = self.keep.memory()?;
-            self.desired.agent.identity = choose::for_agent(&self.owner, &self.desired, &facts, project, &memory)?;
-            // An instance that made none for the agent makes none for CI.
-            self.desired.ci.refused = if memory.no_service_account {
-                ["group", "project"].map(str::to_owned).into()
-            } else {
-                memory.refused_accounts.clone()
-            };
+            self.desired.agent.identity =
+                choose::for_agent(&self.owner, &self.desired, &facts, project, &memory, is_new)?;
+            self.desired.ci.refused.clone_from(&memory.refused_accounts);
             (self.desired.ci.project, self.desired.ci.group) =
                 choose::for_ci(&self.owner, &self.desired, &facts, project, is_new)?;
             self.desired.ci.reason = self.without_accounts(&facts, &memory);
@@ -109,9 +105,6 @@ impl GitlabTarget {
     fn without_accounts(&self, facts: &Facts, memory: &Memory) -> String {
         if !facts.enterprise {
             return "GitLab's Community Edition has no service accounts".into();
-        }
-        if memory.no_service_account {
-            return "your account may not create one here".into();
         }
         if !memory.refused_accounts.is_empty() {
             let file = self.keep.path(keep::MEMORY);

@@ -19,8 +19,9 @@ use crate::secret::Secret;
 
 /// The first version with service accounts of projects. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
 const SERVICE_ACCOUNTS: GitlabVersion = GitlabVersion { major: 18, minor: 11 };
-/// The oldest version that the hand-off is tried against.
-const OLDEST: GitlabVersion = GitlabVersion { major: 17, minor: 11 };
+/// The oldest version that the hand-off is for: an older one refuses the control repo's pipeline, where only Maintainers download a plan.
+/// Source: <https://docs.gitlab.com/ci/yaml/#artifactsaccess>.
+const OLDEST: GitlabVersion = GitlabVersion { major: 18, minor: 4 };
 /// What the owner's token must be allowed.
 const SCOPE: &str = "api";
 /// A token that ends within so many days is worth a word.

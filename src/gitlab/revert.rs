@@ -10,7 +10,9 @@ use super::GitlabTarget;
 use super::apply::{finish, logged};
 use super::ci::Purpose;
 use super::error::GitlabResult;
-use super::resources::{self, Act, Back, Resource, WayBack, agent_token, ci_account, ci_token, group, project, runner};
+use super::resources::{
+    self, Act, Back, Resource, WayBack, agent_token, app_member, ci_account, ci_token, group, project, runner,
+};
 use super::site::Site;
 use crate::error::{Error, Result};
 use crate::plan::{Action, Change, Deed, Entry, Log, Plan, Receipt, Target, TargetName, Undo, Watch};
@@ -62,6 +64,12 @@ impl RevertGitlab {
                 ));
             }
             let username = &self.gitlab.desired.agent.username;
+            if receipt.entries.iter().any(|entry| kind(entry) == app_member::KIND) {
+                let (base, top) = (self.gitlab.desired.base.as_str(), self.gitlab.desired.top());
+                plan.notes.push(format!(
+                    "{username} may still be a Developer of applications; delete the account: {base}/groups/{top}/-/settings/service_accounts"
+                ));
+            }
             if agent_token::kept_works(&self.gitlab.owner, &self.gitlab.keep)? {
                 let summary = format!("revoke the token of {username}");
                 plan.push(Change::new(format!("{}:{username}", agent_token::KIND), Action::Delete, summary));

@@ -53,7 +53,7 @@ impl Need {
     fn of(change: &Change) -> Self {
         match change.kind() {
             "clone" => Self::Clone,
-            "tool" => Self::Tool,
+            "download" | "tool" => Self::Tool,
             kind if kind.starts_with("runner_") => Self::Runner,
             _ => Self::Nothing,
         }

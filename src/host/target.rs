@@ -58,6 +58,7 @@ pub struct HostTarget<'d> {
     pub(super) revert_after: u32,
     drill: Drill,
     pub(super) hand_over: HandOver,
+    lock: String,
     pub(super) seen: Observed,
     pub(super) resources: Vec<Box<dyn Resource>>,
     pub(super) left: Left,
@@ -90,6 +91,7 @@ impl<'d> HostTarget<'d> {
             revert_after: REVERT_AFTER,
             drill: Drill::default(),
             hand_over: HandOver::default(),
+            lock: String::new(),
             seen: Observed::default(),
             resources: Vec::new(),
             left: Left::default(),
@@ -115,6 +117,12 @@ impl<'d> HostTarget<'d> {
         self.hand_over = hand_over;
         self.resources = self.profile(&self.seen)?;
         Ok(self)
+    }
+
+    /// Installs the programs that this `toolchain.lock` of the control repo names.
+    #[must_use]
+    pub fn with_lock(self, lock: String) -> Self {
+        Self { lock, ..self }
     }
 
     /// What a hand-off that is still to come will change here, of the host that [`observe`](Target::observe) saw and beside
@@ -168,12 +176,8 @@ impl<'d> HostTarget<'d> {
     }
 
     pub(super) fn profile(&self, seen: &Observed) -> Result<Vec<Box<dyn Resource>>> {
-        let wishes = Wishes {
-            factory: &self.factory,
-            new_password: self.operator_password.clone(),
-            hand_over: self.hand_over.clone(),
-            drill: self.drill,
-        };
+        let (new_password, hand_over) = (self.operator_password.clone(), self.hand_over.clone());
+        let wishes = Wishes { factory: &self.factory, new_password, hand_over, drill: self.drill, lock: &self.lock };
         profile::resources(&wishes, seen)
     }
 

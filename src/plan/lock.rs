@@ -20,7 +20,7 @@ const READS: (u32, Duration) = (10, Duration::from_millis(20));
 
 /// The lock, held until this is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(crate) struct Lock(File);
 
 /// The process that holds a lock.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ struct Holder {
 
 impl Lock {
     /// Takes the lock in the file `path` for `command`.
-    pub(super) fn take(path: &Path, command: &str) -> Result<Self> {
+    pub(crate) fn take(path: &Path, command: &str) -> Result<Self> {
         let cannot = |verb: &str, e: std::io::Error| {
             Error::new(Kind::CannotWrite, format!("cannot {verb} {}: {e}", path.display()))
         };
@@ -50,6 +50,26 @@ impl Lock {
         let _ = write(&file, &holder);
         Ok(Self(file))
     }
+}
+
+/// The process that holds the lock in the file `path`; none if no process does.
+///
+/// # Errors
+/// `CannotWrite` if the file cannot be read, or does not say who.
+pub(crate) fn holder_of(path: &Path) -> Result<Option<Pid>> {
+    let cannot = |e: std::io::Error| Error::new(Kind::CannotWrite, format!("cannot read {}: {e}", path.display()));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(cannot(e)),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => return Ok(None),
+        Err(Errno::WOULDBLOCK) => {}
+        Err(errno) => return Err(cannot(errno.into())),
+    }
+    let pid = holder(&file).and_then(|holder| Pid::from_raw(holder.pid));
+    pid.map(Some).ok_or_else(|| held(&file, path))
 }
 
 impl Drop for Lock {

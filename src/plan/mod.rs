@@ -26,7 +26,7 @@ mod deed;
 mod engine;
 mod evidence;
 mod journal;
-mod lock;
+pub(crate) mod lock;
 mod receipt;
 mod saved;
 mod state;

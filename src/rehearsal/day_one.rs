@@ -10,12 +10,13 @@ use disposable_host::{DisposableHost, Image, Recipe};
 use gitlab_stand_in::StandIn;
 use serde::Serialize;
 
-use super::{agent_at_work, application, programs};
+use super::{agent_at_work, application, kept, programs};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{
     Agent, Cloudflare, Environments, Factory, FactorySection, Gitlab, Host, HostKind, Infra, Runner, SCHEMA, Secrets,
 };
 use crate::interrupt;
+use crate::plan::lock::Lock;
 use crate::plan::{Options as Run, Outcome, StateDir, Watch, write_atomically, write_json};
 use crate::process;
 use crate::shell;
@@ -87,6 +88,8 @@ pub(crate) struct Kept {
     pub login: Option<String>,
     /// Where the example application answers on the host.
     pub application: Option<String>,
+    /// The command that removes them.
+    pub destroy: String,
 }
 
 /// Plays day one. The disposable targets go with the stage; the control repo and the state folder stay.
@@ -94,6 +97,7 @@ pub(crate) struct Kept {
 /// # Errors
 /// Whatever stopped a real day one; `Internal` when the second apply found something left to do.
 pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<(RehearsalReport, Stage)> {
+    kept::refuse(&options.dir)?;
     clear(&options.dir)?;
     let mut stage = Stage::set(options, watch)?;
     stage.converge(watch, false)?;
@@ -108,6 +112,9 @@ pub(crate) fn play(options: &Options, watch: &dyn Watch) -> Result<(RehearsalRep
         requests: stage.stand_in.log().len(),
         kept: options.keep.then(|| stage.kept(&options.dir)).transpose()?,
     };
+    if options.keep {
+        stage.lock = Some(kept::keep(&options.dir)?);
+    }
     write_json(&options.dir.join("report.json"), &report)?;
     Ok((report, stage))
 }
@@ -128,6 +135,8 @@ pub(crate) struct Stage {
     // Why the first pipeline did not pass. What follows does not need it.
     failure: Option<Error>,
     application: Option<String>,
+    // Last, so that it is free only once the targets are gone.
+    lock: Option<Lock>,
 }
 
 impl Stage {
@@ -188,6 +197,7 @@ impl Stage {
             runs_scripts,
             failure: None,
             application: None,
+            lock: None,
         })
     }
 
@@ -246,7 +256,8 @@ impl Stage {
             _ => None,
         };
         let application = self.application.clone();
-        Ok(Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login, application })
+        let destroy = kept::command(dir);
+        Ok(Kept { gitlab: self.stand_in.url(), token_file: dir.join(TOKEN), login, application, destroy })
     }
 
     /// Removes the disposable targets.
@@ -263,7 +274,11 @@ impl Stage {
             return Ok(());
         }
         let since = Instant::now();
-        self.failure = self.workspace(watch)?.see_pipeline(PIPELINE, true).err();
+        let workspace = self.workspace(watch)?;
+        let seen = workspace.see_pipeline(PIPELINE, true);
+        // A job without its script shows nothing.
+        let checked = seen.and_then(|()| if self.runs_scripts { workspace.see_job_checks() } else { Ok(()) });
+        self.failure = checked.err();
         interrupt::check()?;
         let result = match self.failure {
             Some(_) => "did not pass: see the error at the end",

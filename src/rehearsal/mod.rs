@@ -15,6 +15,7 @@
 mod agent_at_work;
 mod application;
 pub(crate) mod day_one;
+pub(crate) mod kept;
 mod programs;
 pub(crate) mod system;
 

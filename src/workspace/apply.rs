@@ -30,6 +30,9 @@ impl Workspace<'_> {
         let (mut surveyed, mut failure) = (Vec::<Surveyed<'_>>::new(), None::<Error>);
         for &name in names {
             let looked = self.make(name).and_then(|mut made| {
+                if let (AnyTarget::Gitlab(gitlab), true) = (&mut made, names.len() > 1) {
+                    gitlab.leave_jobs();
+                }
                 let plan = look(made.target())?;
                 if let (AnyTarget::Gitlab(gitlab), Some(plan)) = (&made, &plan)
                     && let Some(Surveyed { made: AnyTarget::Host(host), plan: now, then }) =

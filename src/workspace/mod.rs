@@ -47,7 +47,7 @@ use crate::repo::RepoTarget;
 use crate::repo::resolve::Resolver;
 use crate::secret::Secret;
 use crate::transport::{Local, Passphrases, Ssh, SshOptions};
-use open::text_in;
+use open::{lock_in, text_in};
 
 /// How to log in, in addition to what `factory.toml` says. Files rather than values: secrets are read when they are needed.
 #[derive(Clone, Debug, Default)]
@@ -187,8 +187,11 @@ impl<'w> Workspace<'w> {
     /// If GitLab refuses stored tokens of the agent, stores those that the host has renewed since. What cannot be asked stays as it is: the
     /// comparison that follows says what is wrong.
     fn take_back(&self, gitlab: &GitlabTarget) -> Result<()> {
+        if self.factory.host.kind == HostKind::None {
+            return Ok(());
+        }
         let over = match gitlab.refused() {
-            Ok(over) if self.factory.host.kind != HostKind::None && !over.is(&HandOver::default()) => over,
+            Ok(over) if !over.is(&HandOver::default()) => over,
             _ => return Ok(()),
         };
         // A command that renews them now knows better.
@@ -226,7 +229,7 @@ impl<'w> Workspace<'w> {
     /// `Data` if the factory has no host.
     pub fn host(&self) -> Result<HostTarget<'_>> {
         let host = HostTarget::new(&self.factory, self.reach(), self.sudo_password()?)?;
-        host.with_hand_over(hand_over(&self.factory, &self.state)?)
+        host.with_lock(lock_in(&self.dir)?).with_hand_over(hand_over(&self.factory, &self.state)?)
     }
 
     /// The host on its way back.

@@ -1,7 +1,9 @@
 //! Opens a directory's factory and its state directory.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::budget;
 use crate::dialog::Dialog;
 use crate::error::{Error, Result};
 use crate::factory::fields::by_key;
@@ -45,6 +47,18 @@ pub(super) fn text_in(dir: &Path) -> Result<String> {
         }
         error.hint("run this in a control repo, or choose one with --dir DIR").hint("or create one: factoryup init DIR")
     }))
+}
+
+/// Reads `toolchain.lock` in `dir`. A control repo that has none names no programs.
+///
+/// # Errors
+/// `Data` if it cannot be read.
+pub(super) fn lock_in(dir: &Path) -> Result<String> {
+    let path = dir.join("toolchain.lock");
+    budget::read_text(&path).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Ok(String::new()),
+        _ => Err(Error::data(format!("cannot read {}: {error}", path.display()))),
+    })
 }
 
 /// Reads the factory whose control repo is in `dir`.

@@ -7,9 +7,9 @@ use super::card::Card;
 use super::{AnyTarget, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::factory::{Gitlab, HostKind, RunnerKind};
-use crate::gitlab::{GitlabTarget, Job, Pipeline, Verdict};
+use crate::gitlab::{GitlabTarget, Job, JobChecks, Pipeline, Verdict};
 use crate::interrupt::{self, Waiting};
-use crate::plan::TargetName;
+use crate::plan::{Options, Target, TargetName, carry_out};
 
 /// How long a runner may take to ask for a job: it asks every few seconds.
 const NO_RUNNER: Duration = Duration::from_mins(1);
@@ -20,6 +20,9 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// GitLab's word for a job that the instance's runners do not take, since the namespace has no compute minutes left.
 /// Source: `ee/app/services/ci/pipeline_creation/drop_not_runnable_builds_service.rb`.
 const NO_MINUTES: &str = "ci_quota_exceeded";
+/// GitLab's words for an account that is not verified, or has no credit card, where the instance's runners are on.
+/// Source: `ee/lib/ee/gitlab/ci/pipeline/chain/validate/after_config.rb`, `Users::IdentityVerification::AuthorizeCi`.
+const UNVERIFIED: &str = "in order to run CI jobs";
 /// How long the first pause holds.
 const SHORT: Duration = Duration::from_secs(15);
 
@@ -38,6 +41,24 @@ impl Workspace<'_> {
             Kind::Unreachable => error.hint("everything is applied; check the pipeline: factoryup status"),
             _ => error,
         })
+    }
+
+    /// Runs the policy checks that need a job, unless they passed since GitLab's last change.
+    ///
+    /// # Errors
+    /// `Pending` if one fails; as [`see_pipeline`](Self::see_pipeline) otherwise.
+    pub fn see_job_checks(&self) -> Result<()> {
+        let AnyTarget::Gitlab(mut gitlab) = self.make(TargetName::Gitlab)? else {
+            return Err(Error::internal("the target gitlab is another one"));
+        };
+        if !gitlab.owes_jobs()? {
+            return Ok(());
+        }
+        let mut checks = JobChecks(&mut gitlab);
+        let plan = checks.observe(self.watch)?;
+        let options = Options { yes: true, prove_again: true };
+        let result = carry_out(&mut checks, &plan, self.watch, &self.state, options).map(drop);
+        self.anchored(&[TargetName::Gitlab], result)
     }
 
     fn watch_pipeline(&self, gitlab: &GitlabTarget, limit: Duration, is_new: bool) -> Result<()> {
@@ -143,10 +164,20 @@ impl Workspace<'_> {
     fn failed(&self, gitlab: &GitlabTarget, pipeline: &Pipeline) -> Error {
         let error = Error::new(Kind::Pending, pipeline.words());
         let Some(job) = pipeline.jobs.iter().find(|job| job.has_failed()) else {
-            let error = error.hint(format!("open the pipeline: {}", pipeline.url));
-            // GitLab does not say so in its API.
-            return if pipeline.jobs.is_empty() && self.factory.gitlab.url.ends_with("//gitlab.com") {
-                error.hint("GitLab.com runs no jobs of an account that is not verified: https://gitlab.com/-/identity_verification")
+            let open = format!("open the pipeline: {}", pipeline.url);
+            if !pipeline.jobs.is_empty() || pipeline.faults.is_some() {
+                return error.hint(open);
+            }
+            // Of an account that may run no jobs, the pipeline does not say so.
+            let why = gitlab.why_no_pipeline().unwrap_or_else(|error| format!("cannot ask GitLab why: {error}"));
+            let (id, status) = (pipeline.id, &pipeline.status);
+            let text = format!("pipeline {id} ended with status {status}, without a job: {why}");
+            let error = Error::new(Kind::Pending, text).hint(open);
+            return if why.contains(UNVERIFIED) {
+                let page = format!("{}/-/identity_verification", self.factory.gitlab.url);
+                error
+                    .hint(format!("verify your account, then start the pipeline again: {page}"))
+                    .hint("or set runner.kind in factory.toml to your own runners, which need no verification")
             } else {
                 error
             };

@@ -31,11 +31,6 @@ facts() {
 # For jq: the number of a date's day.
 day='def day: .[0:10] + "T00:00:00Z" | fromdate / 86400 | floor;'
 
-# life <FACTS: how many days a token was created for; nothing if it never ends.
-life() {
-    jq -r "$day"'if .expires_at == null then empty else [(.expires_at | day) - (.created_at | day), 1] | max end'
-}
-
 # left LAST DAYS <FACTS: `due`, or how many days are left. Due is what has LAST days left or fewer, or half its life where that is shorter; and
 # what lives longer than DAYS from now. `factoryup apply` goes by the same rule.
 left() {

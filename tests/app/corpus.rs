@@ -303,9 +303,24 @@ fn a_repo_is_one_application() {
         assert_eq!(git(&path, &["branch", "--list", "factory/app-admin"]), "");
     };
     second_is_refused();
+    let clone = |name: &str| {
+        let path = folder.to_str().unwrap();
+        git(folder.parent().unwrap(), &["clone", "-q", "--no-local", path, name]);
+        folder.with_file_name(name)
+    };
+    let admin = |request: &mut Request<'_>| request.wishes.folder = Some("apps/admin".into());
+    let second = adopt_at(&control, "admin", clone("second"), admin);
+    assert!(contract(&second).contains("\nfolder=apps/admin\n"), "{:?}", second.made);
+    // Once the first is merged, a clone has its contract too.
     git(&folder, &["merge", "-q", "--ff-only", ADOPT_BRANCH]);
     git(&folder, &["branch", "-q", "-d", ADOPT_BRANCH]);
     second_is_refused();
+    let third = clone("third");
+    let refused = adopt_at(&control, "other", third.clone(), admin).made.unwrap_err();
+    let (_, remedy) = refused.hints()[0].split_once("after: ").unwrap();
+    passed(&run(&third, "sh", &["-euc", remedy]));
+    let third = adopt_at(&control, "other", third, admin);
+    assert!(contract(&third).contains("\nfolder=apps/admin\n"), "{:?}", third.made);
 }
 
 #[test]

@@ -4,6 +4,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use factoryup::host::HostTarget;
+use factoryup::plan::Outcome;
+
 use crate::control_repo::{passed, text};
 use crate::support::{PATIENCE, make_program};
 use crate::world::World;
@@ -27,8 +30,7 @@ const ACCESS: &str = "#!/usr/bin/python3\nimport os, socket, sys, threading\n\
 
 pub(crate) fn the_tunnel_is_connected(world: &World) {
     world.ssh_config("");
-    fs::write(world.repo.path().join("cloudflared"), TUNNEL).unwrap();
-    passed(&world.here(&world.command("connect-tunnel", "scp cloudflared operator@")));
+    the_host_has_the_program_and_the_unit(world);
     for block in world.section("connect-tunnel", "What to do") {
         let typed = if block.commands.contains("cat >") { "printf 'the-tunnels-token\\n' | " } else { "" };
         world.done(&block.with(|commands| format!("{typed}{commands}")));
@@ -42,8 +44,9 @@ pub(crate) fn the_tunnel_is_connected(world: &World) {
     // Another token, as rotate-secrets has it.
     let once = world.command("rotate-secrets", "enable --now");
     world.done(&world.block("connect-tunnel", "cat >").with(|c| format!("printf 'the-tunnels-new-token\\n' | {c}")));
-    let start = world.block("connect-tunnel", &once).with(|commands| commands.replace(&once, "restart"));
-    world.done(&start);
+    let start = world.block("connect-tunnel", &once).commands.replace(&once, "restart");
+    assert_eq!(start.trim(), world.command("connect-tunnel", "sudo systemctl restart factory-tunnel@"));
+    passed(&world.host(&start));
     assert_eq!(shown(), "the-tunnels-new-token");
     // And as tunnel-down mends it.
     world.journey.inside("systemctl kill --signal STOP factory-tunnel@production");
@@ -81,7 +84,6 @@ pub(crate) fn inbound_ssh_closes(world: &World) {
     passed(&world.here(&through));
     passed(&world.here(&world.command("close-inbound-ssh", "systemctl stop reopen-ssh.timer")));
     assert_eq!(world.journey.inside("systemctl is-active reopen-ssh.timer || true"), "inactive");
-    passed(&world.here(&world.command("connect-tunnel", "scp cloudflared acme:")));
     assert!(!world.journey.lets_in("operator"));
 
     // At the provider's console, as root.
@@ -92,7 +94,18 @@ pub(crate) fn inbound_ssh_closes(world: &World) {
     passed(&world.host(&world.command("connect-tunnel", "systemctl disable --now")));
     let state = world.host("systemctl is-active factory-tunnel@production");
     assert_eq!(String::from_utf8_lossy(&state.stdout).trim(), "inactive", "{}", text(&state));
-    fs::remove_file(world.repo.path().join("cloudflared")).unwrap();
+}
+
+/// `factoryup apply host`, of a lock that names the program in the tunnel's place.
+fn the_host_has_the_program_and_the_unit(world: &World) {
+    let journey = &world.journey;
+    let mut factory = journey.factory.clone();
+    factory.cloudflare.enabled = true;
+    let target = |lock: String| HostTarget::new(&factory, journey.reach(), None).unwrap().with_lock(lock);
+    world.put("/usr/local/bin/cloudflared", "755", TUNNEL);
+    let sum = journey.inside("sha256sum /usr/local/bin/cloudflared | cut -d ' ' -f 1");
+    let outcome = journey.run(target(format!("cloudflared 1 linux-amd64 {sum} https://localhost:9/cloudflared\n")));
+    assert!(matches!(outcome, Ok(Outcome::Applied { .. })), "{}", journey.explain(&outcome));
 }
 
 /// The owner's `~/.ssh/config` as the runbook has it.

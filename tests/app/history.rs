@@ -9,7 +9,7 @@ use crate::control_repo::{ControlRepo, passed};
 use crate::scaffold::{git, ready};
 
 #[test]
-fn the_entry_is_sound_with_and_without_the_first_push() {
+fn the_entry_is_sound_and_names_the_branch() {
     if !ready() {
         return;
     }
@@ -27,11 +27,7 @@ fn the_entry_is_sound_with_and_without_the_first_push() {
     request.trial = false;
     assert_eq!(add(&request).unwrap().default_branch, "trunk");
     let entry: Value = serde_json::from_str(&git(&path, &["show", "factory/app-shop:infra/apps/shop.json"])).unwrap();
-    assert_eq!((&entry["default_branch"], &entry["first_push"]), (&Value::from("trunk"), &Value::from(true)));
-
-    // The agent becomes a member once the line is gone, and the data is sound with and without it.
+    assert_eq!(entry["default_branch"], Value::from("trunk"));
     git(&path, &["merge", "-q", "--ff-only", "factory/app-shop"]);
-    passed(&control.run(&["scripts/check", "data"]));
-    control.edit("infra/apps/shop.json", "  \"first_push\": true,\n", "");
     passed(&control.run(&["scripts/check", "data"]));
 }

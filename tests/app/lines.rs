@@ -34,6 +34,7 @@ const PUBLISHED: How = Test("tests/user/day_one/publish.rs", "an_application_com
 const DEPLOYED: How = Test("tests/app/deploy.rs", "releases_come_and_bad_ones_go");
 const MIGRATED: How = Test("tests/app/processes.rs", "migrations_run_before_releases_and_workers_besides_them");
 const RESTORED: How = Test("tests/app/restore.rs", "what_a_host_kept_comes_back_on_another");
+const TUNNEL: How = Test("tests/host/runners.rs", "the_runner_is_deferred_refused_installed_started_and_reverted");
 const CONTAINERS: How = Test("tests/host/systems.rs", "debian_13_with_containers");
 
 /// By runbook or procedure: words that only this piece has, or after `=` all its words, and who does it.
@@ -113,17 +114,15 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("=systemctl try-restart ssh.socket ssh.service", Host),
     ]),
     ("connect-tunnel", &[
-        ("scripts/tools list", Host),
-        ("cloudflared VERSION linux-amd64", INTERNET),
+        ("factoryup apply host", TUNNEL),
         ("scripts/tools download", Test("tests/rendered/tools.rs", "what_is_installed_is_what_the_lock_names_and_follows_it")),
-        ("scp cloudflared operator@", Host),
-        ("scp cloudflared acme:", Host),
-        ("sudo install -m 755", Host),
-        ("The unit serves every environment", SAYS),
-        ("sudo tee /etc/systemd/system/factory-tunnel@.service", Host),
-        ("cat >/etc/factory/tunnel-", Host),
+        ("sudo install -m 755", SYSTEM),
+        ("The service's unit is for every environment", SAYS),
+        ("mv tunnel.new", Host),
         ("systemctl enable --now", Host),
         ("sudo journalctl --unit factory-tunnel@", Host),
+        ("change its lines in `toolchain.lock`", PERSON),
+        ("sudo systemctl restart factory-tunnel@", Host),
         ("systemctl is-active", Host),
         ("sudo systemctl disable --now", Host),
     ]),

@@ -27,6 +27,7 @@ mod deploy;
 mod earlier;
 mod edge;
 mod history;
+mod https;
 mod image;
 mod infrastructure;
 mod ledger;

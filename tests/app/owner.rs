@@ -12,7 +12,6 @@ pub(crate) fn what_the_owner_looks_at(world: &World) {
         ("age-keys", "scripts/secret list"),
         ("revoke-agent", "scripts/secret list"),
         ("rotate-secrets", "scripts/check secrets"),
-        ("connect-tunnel", "scripts/tools list"),
         ("rotate-secrets", "date -u"),
         ("rotate-secrets", "openssl rand -base64 24"),
         ("decommission", "factoryup evidence verify"),

@@ -278,8 +278,13 @@ fn a_worker_that_ends_takes_its_release_back(app: &App<'_>) {
         assert_eq!(app.journey.inside("pgrep -u app-shop -f bin/work"), before);
         assert_eq!(app.status()["healthy"], true);
     }
-    // With those that do not run at once, the old one comes back.
+    // With those that do not run at once, the old one comes back; also if one ends after requests were let in.
     app.edit(".factory/app.conf", "overlap=yes", "overlap=no");
+    program(app, "bin/work", "#!/bin/sh\nsleep 2\n");
+    app.build("6.3.1");
+    let said = code(&app.install("6.3.1"), 76);
+    assert!(said.contains("its worker mail ended by itself; 6.0.0 still serves"), "{said}");
+    program(app, "bin/work", "#!/no/such/program\n");
     app.build("6.4.0");
     let said = code(&app.install("6.4.0"), 76);
     assert!(said.contains("6.0.0 still serves"), "{said}");

@@ -37,6 +37,20 @@ pub(crate) fn each_application_has_its_own(app: &App<'_>) {
     // It is as large as it says, and a program that it starts is none of the host's.
     assert_eq!(said(app, "config%20get%20maxmemory").lines().last(), Some("8388608"));
     assert_eq!(journey.inside("systemctl show -P MemoryMax app-shop@redis"), (24 << 20).to_string());
+    // Other settings count as soon as their release serves, and no sooner.
+    let most = || said(app, "config%20get%20maxmemory").lines().last().unwrap().to_owned();
+    app.edit(".factory/app.conf", "redis_memory=8M", "redis_memory=9M");
+    app.edit(".factory/app.conf", "health=/healthz", "health=/none\nhealth_seconds=2\nwas=/healthz");
+    app.build("2.4.1");
+    code(&app.install("2.4.1"), 76);
+    assert_eq!(most(), "8388608");
+    app.edit(".factory/app.conf", "health=/none\nhealth_seconds=2\nwas=/healthz", "health=/healthz");
+    app.build("2.4.2");
+    passed(&app.install("2.4.2"));
+    assert_eq!((most().as_str(), said(app, "get%20mine").as_str()), ("9437184", "kept"));
+    passed(&app.deploy(".factory/deploy rollback"));
+    assert_eq!((most().as_str(), said(app, "get%20mine").as_str()), ("8388608", "kept"));
+    app.edit(".factory/app.conf", "redis_memory=9M", "redis_memory=8M");
     // It survives its end, and a rollback to a release that asks for none.
     journey.inside("kill -9 $(systemctl show -P MainPID app-shop@redis)");
     journey.wait_until("curl -fsS 'http://127.0.0.1:8102/redis?get%20mine' | grep kept");

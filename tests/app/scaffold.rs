@@ -267,7 +267,8 @@ fn the_control_repos_check_reads_the_entry() {
         ("\"public\": false", "\"public\": \"no\"", "public must be true or false"),
         ("\"tier\": \"staging\"", "\"tier\": \"stag\"", "unknown tier"),
         ("\"tier\": \"staging\"", "\"level\": \"staging\"", "knows only tier, port and public"),
-        ("\"description\"", "\"about\"", "knows only description, default_branch, first_push and environments"),
+        ("\"description\"", "\"about\"", "delete about: only description, default_branch and environments are read"),
+        ("{\n", "{\n\"first_push\": false,\n\"agent_user_id\": 7,\n", "delete agent_user_id, first_push: only"),
         ("{\n", "{{\n", "not valid JSON"),
     ] {
         assert!(good.contains(from), "{good}");

@@ -189,7 +189,7 @@ fn an_issue_goes_from_a_session_to_a_merge_request() {
     desk.refused("work/shop", &["finish", "Push main"], 65, "is no issue's");
     desk.refused("work/shop", &["work", "twelve"], 64, "a number");
     desk.refused("work/shop", &["work", "3", "../x"], 64, "a short name");
-    desk.refused("work", &["work", "--repo", "gone", "3"], 64, "no repo in");
+    desk.refused("work", &["work", "--repo", "gone", "3"], 65, "gone cannot be cloned");
 }
 
 #[test]

@@ -84,7 +84,11 @@ fn the_card_says_of_a_token_whose_variables_are_the_owners_that_it_is_not_renewe
 /// A Maintainer of the project sees what its jobs get from groups, also where GitLab hides the group.
 #[test]
 fn a_variable_of_a_group_is_not_said_to_be_missing() {
-    let Some(situation) = Situation::handed_off() else { return };
+    // Where the agent is a user: only an Owner sees service accounts of the group.
+    let ce = |options: &mut gitlab_stand_in::Options| options.edition = Edition::Ce;
+    let Some(situation) = Situation::with(ce) else { return };
+    let root = situation.plane.token("root", &["api"]);
+    converge(&mut situation.target_with(Secret::new(root)), &Silent, &situation.state, QUIET).unwrap();
     let id = situation.get("")["id"].as_u64().unwrap();
     let token = situation.plane.member(id, "mia", 40);
     let missing = || {

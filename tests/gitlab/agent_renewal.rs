@@ -262,26 +262,6 @@ fn what_cannot_be_renewed_keeps_its_token_or_says_that_it_is_lost() {
     situation.apply(QUIET).unwrap();
     home.put("gitlab-credential", &situation.kept("agent-token"));
     passed(&home.renew());
-
-    // So does one for applications that the owner put there.
-    let apps = home.path(".config/apps-credential");
-    let first = situation.plane.token("owner", &["read_api", "self_rotate"]);
-    let put = |token: &str| std::fs::write(&apps, format!("username=x\npassword={token}\n")).unwrap();
-    // It keeps the life that it was created with, and lacks no scope before its end.
-    let made = home.ask(&first, "POST", &json!({ "expires_at": expires_in(300) }));
-    for token in [made["token"].as_str().unwrap(), &situation.plane.token("owner", &["read_api"])] {
-        put(token);
-        let said = passed(&home.renew());
-        assert!(!said.contains("apps-credential: renewed"), "{said}");
-        assert!(std::fs::read_to_string(&apps).unwrap().contains(token));
-    }
-    let made = home.ask(made["token"].as_str().unwrap(), "POST", &json!({ "expires_at": expires_in(7) }));
-    put(made["token"].as_str().unwrap());
-    situation.plane.stand_in.age_tokens(83);
-    let said = passed(&home.renew());
-    assert!(said.contains(&format!("apps-credential: renewed, ends on {}\n", expires_in(90))), "{said}");
-    let token = std::fs::read_to_string(&apps).unwrap().lines().last().unwrap().replace("password=", "");
-    assert_eq!(home.ask(&token, "GET", &json!({}))["active"], true);
 }
 
 /// The agent's word is not taken for whose token it is.

@@ -1,6 +1,7 @@
 //! TLS with a certificate authority of one's own: refused, until `SSL_CERT_FILE` names it.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use super::situation::factory;
@@ -16,22 +17,18 @@ impl Drop for TlsServer {
     }
 }
 
-fn openssl(directory: &std::path::Path, arguments: &[&str]) -> Command {
+fn openssl(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("openssl");
     command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
-#[test]
-fn a_private_authority_is_trusted_when_it_is_named() {
-    if !support::available(&["openssl", "git"]) {
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let at = directory.path();
+/// Leaves `ca.pem`, and `certificate.pem` with `key.pem` for a host of this name.
+pub(super) fn issue(at: &Path, name: &str) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=Own CA", "-keyout", "ca-key.pem", "-out", "ca.pem"];
-    let request = ["req", "-new", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem"];
+    let subject = format!("/CN={name}");
+    let request = ["req", "-new", "-subj", &subject, "-keyout", "key.pem", "-out", "request.pem"];
     let signing = [
         "x509",
         "-req",
@@ -50,10 +47,20 @@ fn a_private_authority_is_trusted_when_it_is_named() {
         "-out",
         "certificate.pem",
     ];
-    std::fs::write(at.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    std::fs::write(at.join("names"), format!("subjectAltName=DNS:{name}\n")).unwrap();
     assert!(openssl(at, &[&authority[..], &key].concat()).status().unwrap().success());
     assert!(openssl(at, &[&request[..], &key].concat()).status().unwrap().success());
     assert!(openssl(at, &signing).status().unwrap().success());
+}
+
+#[test]
+fn a_private_authority_is_trusted_when_it_is_named() {
+    if !support::available(&["openssl", "git"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    issue(at, "localhost");
     let (port, server) = support::start_server(|port| {
         let accept = format!("127.0.0.1:{port}");
         let server = ["s_server", "-accept", &accept, "-cert", "certificate.pem", "-key", "key.pem", "-www", "-quiet"];

@@ -115,6 +115,9 @@ fn each_job_that_signs_in_has_an_account_with_one_role_and_one_token() {
     let (group, of) = ("/groups/factory", |rest: &str| situation.path(rest));
     let commit = json!({ "branch": "x", "start_branch": "main", "commit_message": "x", "actions": [] });
     let (nothing, owner) = (json!({}), json!({ "user_id": 1, "access_level": 50 }));
+    let runner = json!({ "runner_type": "project_type", "project_id": project_id(&situation) });
+    let proposal = json!({ "source_branch": "x", "target_branch": "main", "title": "x" });
+    situation.plane.project("books");
     for ((word, key, ..), method, path, body, status) in [
         (TOKENS[0], "GET", group.to_owned(), &nothing, 200),
         (TOKENS[0], "PUT", of(""), &json!({ "description": "x" }), 403),
@@ -122,6 +125,9 @@ fn each_job_that_signs_in_has_an_account_with_one_role_and_one_token() {
         (TOKENS[0], "POST", of("/repository/commits"), &commit, 403),
         (TOKENS[0], "POST", of("/pipeline"), &json!({ "ref": "main" }), 403),
         (TOKENS[0], "POST", of("/variables"), &json!({ "key": "X", "value": "y" }), 403),
+        (TOKENS[0], "POST", of("/merge_requests"), &proposal, 403),
+        (TOKENS[0], "POST", "/user/runners".into(), &runner, 403),
+        (TOKENS[0], "POST", of("/members"), &owner, 403),
         (TOKENS[1], "PUT", of(""), &json!({ "description": "x" }), 200),
         (TOKENS[1], "DELETE", of(""), &nothing, 403),
         (TOKENS[1], "POST", of("/members"), &owner, 403),
@@ -133,10 +139,21 @@ fn each_job_that_signs_in_has_an_account_with_one_role_and_one_token() {
         (TOKENS[2], "POST", of("/repository/commits"), &commit, 403),
         (TOKENS[2], "POST", of("/pipeline"), &json!({ "ref": "main" }), 403),
         (TOKENS[2], "GET", of("/terraform/state/control-plane"), &nothing, 403),
+        (TOKENS[2], "POST", of("/merge_requests"), &proposal, 403),
+        (TOKENS[2], "POST", "/user/runners".into(), &runner, 403),
+        (TOKENS[2], "POST", of("/members"), &owner, 403),
+        (TOKENS[2], "GET", "/projects/factory%2Fbooks".into(), &nothing, 404),
     ] {
         let token = value(&situation, key, "control-plane").unwrap();
         let got = situation.plane.as_token(&token).send(method, &path, Some(body));
         assert_eq!(got.status, status, "{word}: {method} {path}: {}", got.body);
+    }
+    // By git neither: a report pushes no branch, and an apply nothing to main.
+    for (key, to) in [(TOKENS[2].1, "HEAD:refs/heads/x"), (TOKENS[1].1, "HEAD:refs/heads/main")] {
+        let work = situation.plane.clone("control", &value(&situation, key, "control-plane").unwrap());
+        work.commit("x", "x\n");
+        let pushed = work.push(&["origin", to]).output;
+        assert!(pushed.contains("You are not allowed to push code to"), "{key}: {to}: {pushed}");
     }
     assert_eq!(situation.pending(), [""; 0]);
 }

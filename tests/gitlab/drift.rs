@@ -193,7 +193,7 @@ fn a_lost_token_is_rotated_so_that_its_finder_has_nothing() {
 #[test]
 fn a_token_that_ends_soon_or_was_revoked_or_is_too_wide_is_replaced() {
     let Some(situation) = Situation::handed_off() else { return };
-    let tokens = situation.path(&format!("/service_accounts/{}/personal_access_tokens", situation.agent()));
+    let tokens = situation.agent_tokens();
     let newest = || {
         let all = situation.plane.get(&tokens).body;
         all.as_array().unwrap().iter().rfind(|t| t["active"] == true).unwrap()["id"].clone()

@@ -148,8 +148,8 @@ fn lists_without_end_are_given_up_in_bounded_memory() {
         (Flood::EndlessRefusal, 65, "larger than the limit of 4 MiB"),
         (Flood::Glance(0), 65, "more than the limit of 10000 entries"),
         (Flood::Glance(2_000_000), 65, "larger than the limit of 1 MiB"),
-        // As where there are no service accounts.
-        (Flood::Refusal, 77, "no token of factory-agent was given; your token cannot create a service account"),
+        // As for one who is no Owner of the group.
+        (Flood::Refusal, 77, "factory-agent is a service account that your account cannot administer"),
     ] {
         *told.lock().unwrap() = Some(flood);
         let begun = Instant::now();

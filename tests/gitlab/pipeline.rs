@@ -172,6 +172,31 @@ fn ctrl_c_leaves_the_pipeline_to_gitlab() {
 }
 
 #[test]
+fn an_account_that_is_not_verified_is_told_so_and_needs_it_for_the_instances_runners_only() {
+    let Some(mut situation) = Situation::with(|options| options.verified = false) else { return };
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
+    let pipeline = &situation.get("/pipelines")[0];
+    assert_eq!(pipeline["status"], "pending", "own runners need no verification: {pipeline}");
+
+    let Some(unverified) = Situation::with(|options| options.verified = false) else { return };
+    situation = unverified;
+    situation.shared();
+    situation.run(&["apply", "--yes", "--no-wait"], 0);
+    situation.plane.stand_in.clear_log();
+    let said = situation.run(&["apply", "--yes"], 2);
+    let (id, url) = (&situation.get("/pipelines?ref=main")[0]["id"], situation.plane.url());
+    let text = format!(
+        "error: pipeline {id} ended with status failed, without a job: GitLab says: Identity verification is required in order to run CI jobs\n"
+    );
+    assert!(said.contains(&text), "{said}");
+    let hint = format!("next: verify your account, then start the pipeline again: {url}/-/identity_verification\n");
+    assert!(said.contains(&hint), "{said}");
+    assert!(said.contains("next: or set runner.kind in factory.toml to your own runners"), "{said}");
+    assert_eq!(situation.writes(), Vec::<String>::new());
+    is_known(&situation);
+}
+
+#[test]
 fn a_commit_without_a_pipeline_is_told_with_the_reason() {
     let Some(situation) = Situation::new() else { return };
     // The control repo's owner has no jobs for a push.

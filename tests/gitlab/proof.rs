@@ -6,10 +6,11 @@ use factoryup::dialog::{Dialog, Silent};
 use factoryup::plan::{Event, Outcome, Proof, Target, Watch, converge};
 use factoryup::secret::Secret;
 use factoryup::{Error, Kind, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::parrot::{Attack, Does, Parrot};
 use super::plane::expires_in;
-use super::situation::{PROVE, Recorder, Situation};
+use super::situation::{PROVE, QUIET, Recorder, Situation};
 
 fn proofs(situation: &Situation) -> Vec<Proof> {
     let mut target = situation.target();
@@ -69,7 +70,7 @@ fn what_is_refused_for_a_scope_is_tried_with_the_scope_api_too() {
         "{merge:?}"
     );
     // The wide token is ended.
-    let tokens = situation.get(&format!("/service_accounts/{}/personal_access_tokens", situation.agent()));
+    let tokens = situation.plane.get(&situation.agent_tokens()).body;
     let active: Vec<_> = tokens.as_array().unwrap().iter().filter(|t| t["active"] == true).collect();
     assert_eq!(active.len(), 1, "{active:?}");
     assert_eq!(active[0]["name"], "factoryup agent");
@@ -135,12 +136,13 @@ fn an_agent_that_somebody_made_maintainer_breaks_promises() {
         "change the job token allowlist",
         "register a runner",
         "unprotect main",
-        "create another token for itself",
         "add a member",
         "raise its own role",
     ] {
         assert!(broken.contains(&format!("the agent cannot {claim}").as_str()), "{claim}: {proofs:#?}");
     }
+    // The tokens of an account of the group are its Owners'.
+    assert!(!broken.contains(&"the agent cannot create another token for itself"), "{proofs:#?}");
     // Nobody at all may push, so this one holds even now.
     assert!(!broken.contains(&"the agent cannot push to main"), "{proofs:#?}");
     // What went through was taken back, the role included.
@@ -205,7 +207,7 @@ fn a_failing_gitlab_proves_nothing() {
 #[test]
 fn a_proof_that_was_cut_leaves_no_wide_token_for_long() {
     let Some(situation) = Situation::handed_off() else { return };
-    let tokens = situation.path(&format!("/service_accounts/{}/personal_access_tokens", situation.agent()));
+    let tokens = situation.agent_tokens();
     let stray = json!({ "name": "factoryup proof, ended right after", "scopes": ["api"], "expires_at": expires_in(1) });
     let stray = situation.plane.post(&tokens, &stray).body["token"].as_str().unwrap().to_owned();
     let agent = situation.plane.as_token(&situation.kept("agent-token"));
@@ -214,4 +216,46 @@ fn a_proof_that_was_cut_leaves_no_wide_token_for_long() {
     assert_eq!(situation.plane.as_token(&stray).get("/personal_access_tokens/self").status, 401);
     let active = situation.plane.get(&tokens).body.as_array().unwrap().iter().filter(|t| t["active"] == true).count();
     assert_eq!(active, 1);
+}
+
+/// What stands between here and GitLab may refuse as well, and that proves nothing of the policy.
+#[test]
+fn what_a_proxy_refuses_is_not_held() {
+    let Some(mut situation) = Situation::new() else { return };
+    let proxy = Parrot::before(&situation.plane.url());
+    situation.behind(&proxy.url());
+    situation.apply(QUIET).unwrap();
+    for (does, what) in [
+        (Does::Forbids(None), "an empty 403"),
+        (Does::Forbids(Some("text/html")), "a login page"),
+        (Does::Forbids(Some("application/json")), "JSON without GitLab's words"),
+    ] {
+        let mut target = situation.target();
+        target.observe(&Silent).unwrap();
+        proxy.attack(Some(Attack { on: "POST|PUT|PATCH|DELETE /api/v4", does }));
+        let proofs = target.prove(&Silent).unwrap_or_else(|e| panic!("{what}: {e}"));
+        proxy.attack(None);
+        for claim in [
+            "the agent cannot commit to main by API",
+            "the agent cannot merge into main",
+            "the agent cannot start a pipeline on main",
+            "the agent cannot change the project's settings",
+            "the agent cannot unprotect main",
+            "the agent cannot create another token for itself",
+            "the agent cannot raise its own role",
+            "the agent's desk account cannot merge into main",
+            "the agent's desk account cannot resolve a thread of a reviewer",
+        ] {
+            let proof = proofs.iter().find(|proof| proof.claim == claim).unwrap();
+            assert!(!proof.held && proof.detail.starts_with("cannot tell: "), "{what}: {proof:?}");
+        }
+        let unmade = proofs.iter().find(|proof| proof.claim == "the agent cannot change a schedule of yours").unwrap();
+        assert!(!unmade.held && unmade.detail.ends_with("so a refusal would prove nothing"), "{what}: {unmade:?}");
+        // The tries cleared away what the proxy let them make, once it lets them.
+        let proofs = situation.target().prove(&Silent);
+        assert!(proofs.is_ok_and(|proofs| broken(&proofs).is_empty()), "{what}");
+        assert_eq!(situation.pending(), Vec::<String>::new());
+        let branches: Value = situation.get("/repository/branches");
+        assert_eq!(branches.as_array().unwrap().len(), 1, "{what}");
+    }
 }

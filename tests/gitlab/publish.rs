@@ -1,6 +1,7 @@
 //! `factoryup app publish` against the stand-in, where the test does what the owner and Terraform do: merges, and the module
 //! `gitlab-project`. Runners are in `tests/user/day_one/publish.rs`, on a host.
 
+mod agent;
 mod planted;
 
 use std::fs;
@@ -138,7 +139,7 @@ fn an_application_is_there_after_one_merge_and_one_apply() {
     is(&all, "project", "ok", "shop, number ");
     is(&all, "history", "ok", "main is protected");
     is(&all, "address", "ok", "127.0.0.1:8100");
-    is(&all, "agent", "attention", "no account with the role Developer");
+    is(&all, "agent", "ok", "factory-agent is a Developer");
     assert!(steps(&shown).iter().any(|step| step.contains("start-runners.md")), "{shown}");
     situation.plane.stand_in.clear_log();
     situation.run(&PUBLISH, 0);
@@ -152,7 +153,7 @@ fn an_application_is_there_after_one_merge_and_one_apply() {
     assert_eq!((refs(&situation.repo), refs(&folder)), (control, before));
     assert_eq!(own(&situation.repo, &["status", "--porcelain"]), "");
     let log = fs::read_to_string(situation.directory().join("xdg/factoryup/acme/evidence/log.jsonl")).unwrap();
-    assert!(log.contains(r#""application":"shop","changes":["push:history"]"#), "{log}");
+    assert!(log.contains(r#""application":"shop","changes":["push:history","app-member:shop"]"#), "{log}");
 }
 
 /// Runs it and kills it at this step, until it ends by itself.
@@ -175,7 +176,7 @@ fn killed_at_each(situation: &Situation, step: &str, code: i32) -> usize {
 
 #[test]
 fn a_run_that_is_cut_after_any_step_is_continued_and_does_nothing_twice() {
-    for (step, cuts) in [("publish-push", [1, 3]), ("publish-step", [1, 1])] {
+    for (step, cuts) in [("publish-push", [1, 3]), ("publish-step", [1, 2])] {
         let Some(situation) = Situation::new() else { return };
         situation.run(&["apply", "--yes", "--no-wait"], 0);
         let folder = app(&situation);
@@ -379,7 +380,7 @@ fn the_owner_starts_the_applies_on_a_terminal_and_only_there() {
     assert!(said.contains("passed, and GitLab does not show it"), "{said}");
     terraform(&situation);
     let mut pty = terminal();
-    pty.expect("push 1 branch, as they are here").expect("Apply this change to").send("y");
+    pty.expect("push 1 branch, as they are here").expect("Apply these 2 changes to").send("y");
     pty.expect("Start the job apply:staging of pipeline").send("y");
     pty.expect("Start the job apply:production of pipeline").send("n");
     let (code, said) = pty.end();

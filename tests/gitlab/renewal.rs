@@ -27,10 +27,15 @@ fn renew(situation: &Situation, repo: &ControlRepo) -> Output {
 
 fn job(situation: &Situation, repo: &ControlRepo) -> Command {
     let mut command = repo.command(repo.path().join("scripts/renew").to_str().unwrap());
+    with_variables(situation, &mut command);
+    command
+}
+
+/// The variables that the nightly job has.
+pub fn with_variables(situation: &Situation, command: &mut Command) {
     command.env("CI_API_V4_URL", format!("{}/api/v4", situation.plane.url()));
     command.env("CI_PROJECT_ID", situation.get("")["id"].to_string());
     command.envs(KEYS.into_iter().filter_map(|key| Some((key, value(situation, key, "control-plane")?))));
-    command
 }
 
 fn texts(situation: &Situation) -> [Option<String>; 3] {

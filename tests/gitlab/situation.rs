@@ -115,7 +115,7 @@ impl Situation {
 
     /// Makes another control repo, whose GitLab has another address, such as that of a proxy.
     pub fn behind(&mut self, url: &str) {
-        self.factory = factory(url);
+        url.clone_into(&mut self.factory.gitlab.url);
         self.render("behind");
     }
 
@@ -131,6 +131,12 @@ impl Situation {
         (edge.enabled, edge.zone) = (true, "example.org".into());
         (edge.account_id, edge.zone_id) = ("0123456789abcdef".repeat(2), "fedcba9876543210".repeat(2));
         self.render("edged");
+    }
+
+    /// Makes another control repo, whose checks run on the instance's runners.
+    pub fn shared(&mut self) {
+        self.factory.runner.kind = factoryup::factory::RunnerKind::Shared;
+        self.render("shared");
     }
 
     fn render(&mut self, name: &str) {
@@ -182,7 +188,12 @@ impl Situation {
 
     /// The agent's user id.
     pub fn agent(&self) -> u64 {
-        self.get("/service_accounts")[0]["id"].as_u64().unwrap()
+        self.plane.get("/users?username=factory-agent").body[0]["id"].as_u64().unwrap()
+    }
+
+    /// Where GitLab has the tokens of its account, which is one of the group.
+    pub fn agent_tokens(&self) -> String {
+        format!("/groups/factory/service_accounts/{}/personal_access_tokens", self.agent())
     }
 
     pub fn kept(&self, name: &str) -> String {
@@ -202,8 +213,10 @@ impl Situation {
 
     /// What was written before the proof made its wide token.
     pub fn writes_before_the_proof(&self) -> Vec<String> {
-        let proof = "POST /projects/:id/service_accounts/:user_id/personal_access_tokens 201";
-        self.writes().into_iter().take_while(|write| write != proof).collect()
+        let proof = "POST /groups/:id/service_accounts/:user_id/personal_access_tokens 201";
+        let mut writes = self.writes();
+        writes.truncate(writes.iter().rposition(|write| write == proof).unwrap_or(writes.len()));
+        writes
     }
 }
 

@@ -67,7 +67,7 @@ fn the_card_shows_what_is_there_and_what_is_left() {
     is(&all, "gitlab", "ok", "settings as in factory.toml");
     is(&all, "pipeline", "attention", "is pending: validate pending");
     is(&all, "runner", "attention", "trusted: never_contacted, no contact yet");
-    is(&all, "agent", "ok", "the project's service account factory-agent");
+    is(&all, "agent", "ok", "the service account factory-agent of the group factory");
     is(&all, "token", "ok", "you: \"stand-in\" ends on ");
     is(&all, "token", "ok", "factory-agent: \"factoryup agent\" ends on ");
     let (of_ci, others): (Vec<_>, Vec<_>) =
@@ -119,7 +119,7 @@ fn the_card_shows_what_differs_and_what_ends() {
     assert_eq!(situation.plane.delete(&situation.path("/protected_branches/main")).status, 204);
     // The agent's own token, and one that the owner made for it.
     let end = plane::expires_in(3);
-    let path = situation.path(&format!("/service_accounts/{}/personal_access_tokens", situation.agent()));
+    let path = situation.agent_tokens();
     let make = |name: &str| {
         let body = json!({ "name": name, "scopes": ["read_api", "write_repository"], "expires_at": end });
         situation.plane.post(&path, &body).body["token"].as_str().unwrap().to_owned()

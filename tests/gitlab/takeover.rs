@@ -45,7 +45,6 @@ pub fn agrees(situation: &Situation) {
     let project = situation.get("");
     let rules = ["main", "factory%2F%2A"].map(|name| situation.get(&format!("/protected_branches/{name}")));
     let tag = situation.get("/protected_tags/v%2A");
-    let agent = situation.get(&format!("/members/{}", situation.agent()));
     let approvals = situation.get("/approvals");
     let mut compared = 0;
     for (resource, name, value) in literals(&read("modules/gitlab-project/main.tf")) {
@@ -73,7 +72,6 @@ pub fn agrees(situation: &Situation) {
                 let others = situation.get("/job_token_scope/allowlist");
                 others.as_array().unwrap().iter().filter(|one| one["id"] != project["id"]).cloned().collect()
             }
-            ("gitlab_project_membership", "access_level") => role_of(&agent["access_level"]),
             ("gitlab_project_level_mr_approvals", name) => approvals[name].clone(),
             _ => panic!("compare {resource}.{name} here, or say why not"),
         };

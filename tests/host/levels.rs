@@ -44,7 +44,7 @@ const MAPPED: &str = r#"
 pub const METADATA: &str = "dev=$(ip route show default | cut -d' ' -f5); ip route add 169.254.169.254 dev $dev; \
      ip neigh replace 169.254.169.254 lladdr 02:00:00:00:00:01 nud permanent dev $dev";
 
-fn put(journey: &Journey, path: &str, text: &str) {
+pub(crate) fn put(journey: &Journey, path: &str, text: &str) {
     make_program(journey.host.rootfs().join(&path[1..]), text);
 }
 

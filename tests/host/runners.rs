@@ -164,6 +164,7 @@ fn the_runner_is_deferred_refused_installed_started_and_reverted() {
     assert!(!journey.inside("factory-runner status").contains("earlier version"));
     assert_eq!(hand_over(&journey, "glrt-canary-of-another").unwrap(), Outcome::AlreadyRight { proofs: 0 });
 
+    crate::tools::of_all_users_is_the_one_that_the_lock_names(&journey);
     crate::tools::are_installed_deferred_or_refused(&journey);
 
     // Runners that no receipt names: one that runs, and one that there is only a token for.

@@ -4,9 +4,16 @@ use std::fs;
 use std::process::Command;
 
 use factoryup::Kind;
+use factoryup::host::HostTarget;
 use factoryup::plan::Outcome;
 
 use crate::journey::Journey;
+
+/// What runs as a service of `Type=notify`.
+const READY: &str = "import os, socket, time\n\
+     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+     ready.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))\n\
+     ready.send(b'READY=1')\ntime.sleep(100000)\n";
 
 /// On a host with a mirror at `https://localhost:8443`, whose files are in `/srv/mirror`.
 pub fn are_installed_deferred_or_refused(journey: &Journey) {
@@ -66,6 +73,60 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
     );
     assert_eq!(run().unwrap(), Outcome::AlreadyRight { proofs: 0 });
     what_the_agent_put_there_is_confined(journey);
+}
+
+/// The tunnel's program and unit, on the same host: deferred, refused, installed, replaced, and removed with the tunnel that runs.
+pub fn of_all_users_is_the_one_that_the_lock_names(journey: &Journey) {
+    let mut factory = journey.factory.clone();
+    factory.cloudflare.enabled = true;
+    let run = |lock: String| journey.run(HostTarget::new(&factory, journey.reach(), None).unwrap().with_lock(lock));
+    let made = |lock: String, changes: usize| {
+        let outcome = run(lock);
+        let is_so = matches!(&outcome, Ok(Outcome::Applied { changes: made, .. }) if *made == changes);
+        assert!(is_so, "{}", journey.explain(&outcome));
+    };
+    let program = |version: u8| {
+        let text = format!("#!/usr/bin/python3\n# {version}\n{READY}");
+        fs::write(journey.host.rootfs().join("srv/mirror/tunnel"), text).unwrap();
+        journey.inside("sha256sum /srv/mirror/tunnel | cut -d ' ' -f 1")
+    };
+    let lock = |version: u8, sum: &str, port: u16| {
+        let line = |platform| format!("cloudflared {version} {platform} {sum} https://localhost:{port}/tunnel\n");
+        ["linux-amd64", "linux-arm64"].map(line).concat()
+    };
+    let there = || journey.inside("ls -A /usr/local/bin | grep cloudflared || true");
+    made(String::new(), 1);
+    let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
+    assert!(notes.contains("cloudflared is not installed: toolchain.lock of the control repo has no line"), "{notes}");
+    let first = program(1);
+    for (lock, kind, words) in [
+        (lock(1, &first, 9), Kind::CutShort, "https://localhost:9/tunnel cannot be fetched: curl: (7)"),
+        (lock(1, &"0".repeat(64), 8443), Kind::CannotWrite, "/tunnel is not the file that toolchain.lock names"),
+    ] {
+        let error = run(lock).unwrap_err();
+        assert!(error.kind() == kind && error.to_string().contains(words), "{error}");
+        assert!(error.hints().iter().any(|hint| hint.contains("toolchain")), "{:?}", error.hints());
+        assert_eq!(there(), "");
+    }
+    made(lock(1, &first, 8443), 1);
+    assert_eq!(run(lock(1, &first, 9)).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    journey.inside("umask 077; echo word >/etc/factory/tunnel-production-token");
+    journey.inside("systemctl enable --now factory-tunnel@production");
+    // What runs is not cut: a login can come through it.
+    let pid = || journey.inside("systemctl show --property MainPID --value factory-tunnel@production");
+    let (second, running) = (program(2), pid());
+    made(lock(2, &second, 8443), 1);
+    assert_eq!(
+        journey.inside("stat -c '%a %U' /usr/local/bin/cloudflared; sed -n 2p /usr/local/bin/cloudflared"),
+        "755 root\n# 2"
+    );
+    assert_eq!((pid(), there()), (running, "cloudflared".into()));
+    // The factory leaves Cloudflare.
+    let outcome = journey.run(journey.target());
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
+    let left = "systemctl list-units --all --plain --no-legend 'factory-tunnel@*'; ls /etc/systemd/system/*.wants | grep tunnel || true";
+    assert_eq!((there(), journey.inside(left)), (String::new(), String::new()));
+    journey.inside("rm /etc/factory/tunnel-production-token");
 }
 
 /// A script that is the agent's by now says much, starts what should outlive it, and ends with a code of its choice.

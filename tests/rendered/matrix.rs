@@ -75,6 +75,7 @@ fn conditions() -> Vec<Condition> {
         ("scripts/checks/recipients", sops),
         ("scripts/cloudflare-token", edge),
         ("scripts/host/factory-backup", backup),
+        ("scripts/host/factory-tunnel@.service", edge),
         ("scripts/host/", host),
         ("infra/control-plane/encryption.tofu", |c| c.has("tofu")),
         ("infra/modules/edge/", edge),

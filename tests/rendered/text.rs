@@ -43,7 +43,9 @@ fn names_of_the_answers_reach_the_files() {
         assert!(all.contains(expected), "{expected} is nowhere");
     }
     for wrong in ["//gitlab.com/", "`main`", "factory-agent", "example.org:"] {
-        let path = texts("corporate").into_iter().find(|(_, text)| text.contains(wrong)).map(|(path, _)| path);
+        // The lock has addresses of downloads.
+        let stands = |(path, text): &(String, String)| path != "toolchain.lock" && text.contains(wrong);
+        let path = texts("corporate").into_iter().find(stands).map(|(path, _)| path);
         assert_eq!(path, None, "{wrong} stands there");
     }
 }

@@ -225,8 +225,8 @@ fn the_lock_names_the_agents_programs_and_its_form_is_checked() {
         let lock = ControlRepo::new(answers).read("toolchain.lock");
         lock.lines().filter(|l| l.contains("linux-amd64")).map(|l| l.split(' ').next().unwrap().to_owned()).collect()
     };
-    assert_eq!(names("everything"), ["tofu", "sops", "claude", "codex"]);
-    assert_eq!(names("corporate"), ["terraform", "codex"]);
+    assert_eq!(names("everything"), ["tofu", "sops", "claude", "codex", "cloudflared"]);
+    assert_eq!(names("corporate"), ["terraform", "codex", "glab", "cloudflared"]);
     let repo = ControlRepo::new("everything");
     let lock = repo.read("toolchain.lock");
     // The programs that the tests of the settings run are these.

@@ -124,7 +124,7 @@ fn words() -> Vec<Word> {
         word("Premium", |c| c.has("premium"), &[]),
         word("Ultimate", |c| c.has("ultimate"), &[]),
         word("GitLab Free", |c| c.has("free"), &[]),
-        word("gitlab.com", gitlab_com, &[]),
+        word("gitlab.com", gitlab_com, &["toolchain.lock"]),
         word("status.gitlab.com", gitlab_com, &[]),
         word("gitlab.corp.example", self_hosted, &[]),
         word("platform/delivery", self_hosted, &[]),

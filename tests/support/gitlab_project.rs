@@ -24,6 +24,9 @@ pub fn apply(plane: &Plane, control: &str, name: &str) {
         });
         let made = plane.post("/projects", &settings);
         assert_eq!(made.status, 201, "{}", made.body);
+        let proposals =
+            json!({ "name": "factory/*", "push_access_level": 40, "merge_access_level": 40, "allow_force_push": true });
+        assert_eq!(plane.post(&format!("{project}/protected_branches"), &proposals).status, 201);
         let tags = json!({ "name": "v*", "create_access_level": 40 });
         assert_eq!(plane.post(&format!("{project}/protected_tags"), &tags).status, 201);
     }

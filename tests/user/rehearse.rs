@@ -124,8 +124,22 @@ fn what_it_keeps_answers_until_it_is_told_to_go() {
     if let Some(login) = login {
         host_is_used(report, login);
     }
-    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
+    // Another rehearsal does not take its place.
+    let destroy = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factoryup"));
+        command.arg("rehearse").args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        let output = command.env("HOME", home.path()).current_dir("/").stdin(Stdio::null()).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (code, said) = destroy(&["--without-host"]);
+    assert!(code == Some(73) && said.contains(kept["destroy"].as_str().unwrap()), "{said}");
+    assert!(status(address, project, token.trim()).unwrap().contains("200"));
+    let (code, said) = destroy(&["--destroy"]);
+    assert!(code == Some(0) && said.contains("The disposable targets are removed."), "{said}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    let (code, said) = destroy(&["--destroy"]);
+    assert!(code == Some(0) && said.contains("keeps targets"), "{said}");
     assert_eq!(status(address, project, token.trim()), None);
     if let Some(login) = login {
         assert_eq!(on_host(login, "true").status.code(), Some(255));

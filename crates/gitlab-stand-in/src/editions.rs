@@ -26,6 +26,8 @@ pub(crate) enum Feature {
     ComputeLimits,
     /// How many compute minutes a top-level namespace used, for its Owners.
     ComputeUsage,
+    /// `artifacts:access: maintainer` in a pipeline's configuration.
+    ArtifactsForMaintainers,
     /// What Premium unlocks and this table does not name: protected environments, approval rules, push rules, some settings.
     Premium,
 }
@@ -68,6 +70,7 @@ const TABLE: &[Row] = &[
     row(Feature::ProtectMergeRequestPipelines, [Version(18, 10), Version(18, 10), Version(18, 10)], "lib/api/helpers/projects_helpers.rb, lib/api/entities/project.rb"),
     row(Feature::ComputeLimits,                [Never,  Always,          Always],          "ee/lib/ee/api/entities/group_detail.rb, ee/lib/ee/api/entities/user_public.rb"),
     row(Feature::ComputeUsage,                 [Never,  Version(19, 4),  Version(19, 4)],  "ee/lib/ee/api/entities/namespace.rb; history in doc/api/namespaces.md"),
+    row(Feature::ArtifactsForMaintainers,      [Version(18, 4), Version(18, 4), Version(18, 4)], "history of artifacts:access in doc/ci/yaml/_index.md"),
     row(Feature::Premium,                      [Never,  Never,           Always],          "doc/api/protected_environments.md, doc/api/merge_request_approvals.md, doc/api/project_push_rules.md"),
 ];
 

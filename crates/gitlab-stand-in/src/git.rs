@@ -3,10 +3,11 @@
 //! Each child gets an environment of its own: no user or system configuration, no credential helper, and nothing of the request
 //! that caused it but what it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// What can go wrong with a git child.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +60,19 @@ pub(crate) struct Identity<'a> {
 pub(crate) struct Git {
     program: PathBuf,
     home: PathBuf,
+    /// What is in objects, by repository and arguments: an object never changes. `None` for a file that its commit does not have.
+    known: Mutex<HashMap<Asked, Option<Vec<u8>>>>,
 }
+
+/// A repository, and the arguments of a command that reads an object of it.
+type Asked = (PathBuf, String);
+
+/// How many answers about objects are kept.
+const KEPT: usize = 4096;
 
 impl Git {
     pub(crate) fn new(program: PathBuf, home: PathBuf) -> Self {
-        Self { program, home }
+        Self { program, home, known: Mutex::default() }
     }
 
     /// A git command with nothing in its environment but what is set here.
@@ -92,6 +101,27 @@ impl Git {
         Ok(String::from_utf8_lossy(&self.run(repository, arguments, b"")?).trim_end().to_owned())
     }
 
+    /// The same for a command that reads the object `id`, which is run once if that is a whole id.
+    fn read(&self, repository: &Path, id: &str, arguments: &[&str]) -> Result<Option<Vec<u8>>, GitError> {
+        let key = (repository.to_owned(), arguments.join("\0"));
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().get(&key) {
+            return Ok(found.clone());
+        }
+        let found = match self.run(repository, arguments, b"") {
+            Err(GitError::Failed { stderr, .. }) if stderr.contains("does not exist in") => None,
+            read => Some(read?),
+        };
+        if is_id(id) {
+            let mut known = known();
+            if known.len() >= KEPT {
+                known.clear();
+            }
+            known.insert(key, found.clone());
+        }
+        Ok(found)
+    }
+
     /// Makes an empty bare repository whose hooks are those in `hooks`.
     pub(crate) fn init(&self, repository: &Path, branch: &str, hooks: &Path) -> Result<(), GitError> {
         std::fs::create_dir_all(repository)?;
@@ -117,6 +147,16 @@ impl Git {
 
     /// The commit of a branch, if the branch exists.
     pub(crate) fn branch(&self, repository: &Path, branch: &str) -> Option<String> {
+        // A ref is a file of its own here, since nothing packs them. A name that could lead elsewhere is git's to judge.
+        let is_plain = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if branch.split('/').all(is_plain) && !repository.join("packed-refs").exists() {
+            let text = std::fs::read_to_string(repository.join("refs/heads").join(branch)).ok()?;
+            return Some(text.trim_end().to_owned()).filter(|text| is_id(text));
+        }
         self.resolve(repository, &format!("refs/heads/{branch}"))
     }
 
@@ -171,7 +211,8 @@ impl Git {
     /// Reads one commit.
     pub(crate) fn commit(&self, repository: &Path, sha: &str) -> Result<Commit, GitError> {
         let format = "--format=%H%x00%P%x00%an%x00%ae%x00%cI%x00%s%x00%B";
-        let text = self.text(repository, &["show", "--no-patch", "--no-show-signature", format, sha, "--"])?;
+        let read = self.read(repository, sha, &["show", "--no-patch", "--no-show-signature", format, sha, "--"])?;
+        let text = String::from_utf8_lossy(&read.unwrap_or_default()).trim_end().to_owned();
         let mut fields = text.splitn(7, '\0').map(str::to_owned);
         let mut field = || fields.next().unwrap_or_default();
         Ok(Commit {
@@ -207,8 +248,8 @@ impl Git {
         if !prefix.is_empty() {
             arguments.push(&prefix);
         }
-        let text = String::from_utf8_lossy(&self.run(repository, &arguments, b"")?).into_owned();
-        Ok(text
+        let read = self.read(repository, sha, &arguments)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&read)
             .split('\0')
             .filter_map(|line| {
                 let (meta, path) = line.split_once('\t')?;
@@ -220,7 +261,7 @@ impl Git {
 
     /// The bytes of a blob, or nothing when there is no such file in that revision.
     pub(crate) fn blob(&self, repository: &Path, revision: &str, path: &str) -> Option<Vec<u8>> {
-        self.run(repository, &["cat-file", "blob", &format!("{revision}:{path}")], b"").ok()
+        self.read(repository, revision, &["cat-file", "blob", &format!("{revision}:{path}")]).ok().flatten()
     }
 
     /// Runs `git fast-import` on a stream.
@@ -285,6 +326,11 @@ impl Git {
         let output = run(command, &arguments, message.as_bytes())?;
         Ok(String::from_utf8_lossy(&output).trim_end().to_owned())
     }
+}
+
+/// Whether a text is a whole object id of SHA-1.
+fn is_id(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn run(mut command: Command, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, GitError> {

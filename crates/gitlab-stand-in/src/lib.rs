@@ -127,6 +127,10 @@ pub struct Options {
     pub approvals_reset_after: Duration,
     /// GitLab's instance setting: the longest life of a token, in days. It counts with a license only.
     pub max_token_days: Option<i64>,
+    /// For how long after its first push a repository still counts as empty, as GitLab keeps in mind until a job has run.
+    pub first_push_takes: Duration,
+    /// Whether accounts are verified, as GitLab.com wants it for jobs where the instance's runners are on.
+    pub verified: bool,
     /// Counted in the Enterprise Edition only.
     pub compute_minutes: ComputeMinutes,
 }
@@ -144,6 +148,8 @@ impl Options {
             owner: "owner".to_owned(),
             default_branch_protection: 2,
             runner_registration: true,
+            first_push_takes: Duration::ZERO,
+            verified: true,
             owners_make_service_accounts: true,
             approvals_reset_after: Duration::ZERO,
             max_token_days: None,
@@ -198,6 +204,8 @@ impl StandIn {
             directory,
             default_branch_protection: options.default_branch_protection,
             runner_registration: options.runner_registration,
+            first_push_takes: options.first_push_takes,
+            verified: options.verified,
             owners_make_service_accounts: options.owners_make_service_accounts,
             approvals_reset_after: options.approvals_reset_after,
             max_token_days: options.max_token_days,

@@ -305,6 +305,8 @@ pub(crate) struct Project {
     pub(crate) merge_requests: Vec<MergeRequest>,
     /// The bare repository.
     pub(crate) repository: PathBuf,
+    /// When it got its first branch.
+    pub(crate) first_push: Option<Instant>,
     pub(crate) created_at: String,
 }
 

@@ -60,8 +60,25 @@ pub(crate) fn make(state: &mut State, settings: &Settings, new: &NewPipeline<'_>
     let Some(text) = settings.git.blob(&project.repository, new.sha, configured) else {
         return Ok(PipelineResult::NoConfiguration);
     };
-    let source = ci::Source { git: &settings.git, repository: &project.repository, sha: Some(new.sha), project: &path };
+    let source = ci::Source {
+        git: &settings.git,
+        repository: &project.repository,
+        sha: Some(new.sha),
+        project: &path,
+        access: ci::access(settings),
+    };
     let config = ci::read(&source, &String::from_utf8_lossy(&text));
+    if let Some(why) = unverified(settings, project).filter(|_| config.errors.is_empty()) {
+        if matches!(new.source, Source::Push { .. }) {
+            let id = record(state, new, Vec::new(), None, (false, Variables::new()))?;
+            if let Some(at) = state.projects.get_mut(&new.project)
+                && let Some(made) = at.pipelines.iter_mut().find(|made| made.id == id)
+            {
+                "failed".clone_into(&mut made.status);
+            }
+        }
+        return Ok(PipelineResult::Invalid(vec![why.to_owned()]));
+    }
     let protected = protected(project, new);
     let occasion = occasion(settings, project, &path, &config, new, protected)?;
     let repository = project.repository.clone();
@@ -85,6 +102,13 @@ pub(crate) fn make(state: &mut State, settings: &Settings, new: &NewPipeline<'_>
             Ok(PipelineResult::Invalid(errors))
         }
     }
+}
+
+/// Why an account that is not verified gets no pipeline, which does not show it itself. Sources:
+/// `ee/lib/ee/gitlab/ci/pipeline/chain/validate/after_config.rb`, `ee/spec/services/users/identity_verification/authorize_ci_spec.rb`.
+pub(crate) fn unverified(settings: &Settings, project: &Project) -> Option<&'static str> {
+    let shares = project.settings.get("shared_runners_enabled").is_none_or(|on| on == true);
+    (!settings.verified && shares).then_some("Identity verification is required in order to run CI jobs")
 }
 
 /// Whether its jobs get protected variables and runners.

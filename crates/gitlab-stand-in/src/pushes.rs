@@ -83,6 +83,7 @@ fn first_branch(state: &mut State, settings: &Settings, project: u64, branch: &s
     if settings.git.references(&project.repository, "refs/heads")?.len() != 1 {
         return Ok(());
     }
+    project.first_push = Some(Instant::now());
     if project.default_branch != branch {
         settings.git.run(&project.repository, &["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")], b"")?;
         branch.clone_into(&mut project.default_branch);

@@ -12,7 +12,7 @@ use crate::reply::Outcome;
 /// One call of the API.
 pub(crate) struct Route {
     pub(crate) method: &'static str,
-    /// In GitLab's notation: `/projects/:id/members/:user_id`.
+    /// In GitLab's notation: `/projects/:id/members/:user_id`. A last `*name` stands for the rest of the path.
     pub(crate) path: &'static str,
     pub(crate) need: Need,
     /// The query and body parameters it knows.
@@ -65,8 +65,12 @@ impl Route {
     pub(crate) fn matched(&self, segments: &[String]) -> Option<Vec<String>> {
         let mut values = Vec::new();
         let mut template = self.path.split('/').filter(|part| !part.is_empty());
-        for segment in segments {
+        for (at, segment) in segments.iter().enumerate() {
             let part = template.next()?;
+            if part.starts_with('*') {
+                values.push(segments[at..].join("/"));
+                return Some(values);
+            }
             if part.starts_with(':') {
                 values.push(segment.clone());
             } else if part != segment {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use crate::auth::{Tokens, now};
 use crate::model::{Home, Member, Namespace, OWNER, Project, Runner, User};
@@ -23,16 +24,26 @@ pub(crate) struct Settings {
     pub(crate) default_branch_protection: u8,
     /// Whether Maintainers may create project runners.
     pub(crate) runner_registration: bool,
+    /// For how long a repository counts as empty after its first push.
+    pub(crate) first_push_takes: Duration,
+    /// Whether accounts may run jobs on the instance's runners.
+    pub(crate) verified: bool,
     /// Whether others than administrators may create service accounts.
     pub(crate) owners_make_service_accounts: bool,
     /// How long after a push approvals are removed.
-    pub(crate) approvals_reset_after: std::time::Duration,
+    pub(crate) approvals_reset_after: Duration,
     /// GitLab's `max_personal_access_token_lifetime`, in days.
     pub(crate) max_token_days: Option<i64>,
     pub(crate) compute_minutes: crate::ComputeMinutes,
 }
 
 impl Settings {
+    /// Whether the repository still counts as empty. Sources: `app/workers/post_receive.rb`, and `expire_emptiness_caches` in
+    /// `app/models/repository.rb`.
+    pub(crate) fn is_behind(&self, project: &Project) -> bool {
+        project.first_push.is_some_and(|at| at.elapsed() < self.first_push_takes)
+    }
+
     pub(crate) fn edition(&self) -> Edition {
         self.release.read().unwrap_or_else(PoisonError::into_inner).0
     }

@@ -1,7 +1,7 @@
 //! An application in GitLab: its entry in the control repo, its project, and the merge requests about both.
 //!
 //! Terraform creates the project and protects it, from the entry. Here are only the calls around that, for `factoryup app publish`:
-//! the current state, a merge request, a job that the owner starts, a runner (`runners`), the first pipeline.
+//! the current state, a merge request, a job that the owner starts, a runner (`runners`), the agent's access (`agent`), the first pipeline.
 //!
 //! ```no_run
 //! # fn f(gitlab: &factoryup::gitlab::GitlabTarget) -> factoryup::Result<()> {
@@ -11,11 +11,13 @@
 //! # }
 //! ```
 
+mod agent;
 mod runners;
 
 use serde::Deserialize;
 use serde_json::json;
 
+pub use agent::AgentThere;
 pub use runners::{AppRunner, AppRunnerKind, RunnerState};
 
 use super::GitlabTarget;
@@ -24,7 +26,6 @@ use super::http::Call;
 use super::log;
 use super::pipeline::{self, Job, Pipeline};
 use super::resources::{project, protected_branch, seed};
-use super::roles::DEVELOPER;
 use super::site::Project;
 use crate::error::{Error, Kind, Result};
 
@@ -88,11 +89,6 @@ struct Listed {
 #[derive(Deserialize)]
 struct Begun {
     status: String,
-}
-
-#[derive(Deserialize)]
-struct Member {
-    access_level: u8,
 }
 
 impl GitlabTarget {
@@ -207,15 +203,6 @@ impl Application<'_> {
     /// Of the call.
     pub fn is_protected(&self, project: u64, branch: &str) -> Result<bool> {
         Ok(protected_branch::is_locked(&self.gitlab.owner, project, branch)?)
-    }
-
-    /// Whether an account with the role Developer, as the agent gets it, is a member.
-    ///
-    /// # Errors
-    /// Of the call.
-    pub fn has_developer(&self, project: u64) -> Result<bool> {
-        let members: Vec<Member> = self.gitlab.owner.list(&Call::get("/projects/:id/members", &[&project]))?;
-        Ok(members.iter().any(|member| member.access_level == DEVELOPER))
     }
 
     /// The newest jobs of a root of the infrastructure, for a commit whose entry `fits`.

@@ -58,9 +58,13 @@ impl Call {
         let mut path = String::with_capacity(route.len() + 32);
         for segment in route.split('/').skip(1) {
             path.push('/');
-            match values.as_slice().first().filter(|_| segment.starts_with(':')) {
+            match values.as_slice().first().filter(|_| segment.starts_with([':', '*'])) {
                 Some(value) => {
-                    path.extend(utf8_percent_encode(&value.to_string(), SEGMENT));
+                    let value = value.to_string();
+                    // A `*name` stands for the rest of the path.
+                    let parts = value.split(|c| c == '/' && segment.starts_with('*'));
+                    let parts: Vec<_> = parts.map(|part| utf8_percent_encode(part, SEGMENT).to_string()).collect();
+                    path.push_str(&parts.join("/"));
                     values.next();
                 }
                 None => path.push_str(segment),
@@ -70,7 +74,7 @@ impl Call {
         Self { method, route, path, query: Vec::new() }
     }
 
-    /// `GET`; `values` stand for the `:names` of the route, in order.
+    /// `GET`; `values` stand for the `:names` of the route, in order, the last for a `*name`.
     pub(in crate::gitlab) fn get(route: &'static str, values: &[&dyn fmt::Display]) -> Self {
         Self::new(Method::Get, route, values)
     }
@@ -111,7 +115,10 @@ impl Call {
 
     /// Whether GitLab answers this call with a text of this type instead of JSON. A state has the type that was uploaded.
     pub(in crate::gitlab) fn is_text(&self, media_type: &str) -> bool {
-        self.is_state() || self.route.ends_with("/trace") && media_type.eq_ignore_ascii_case("text/plain")
+        let is = |kinds: &[&str]| kinds.iter().any(|kind| media_type.eq_ignore_ascii_case(kind));
+        self.is_state()
+            || self.route.ends_with("/trace") && is(&["text/plain"])
+            || self.route.ends_with("/*artifact_path") && is(&["text/plain", "application/octet-stream"])
     }
 
     /// Whether the answer is an infrastructure state, any part of which can be a secret.
@@ -162,6 +169,8 @@ mod tests {
         assert_eq!(call.path(), "/projects/acme%2Ffactory/protected_branches/release%2F%2A?a=b%26c");
         assert_eq!(call.to_string(), "GET /projects/:id/protected_branches/:name");
         assert_eq!(Call::post("/user/runners", &[]).path(), "/user/runners");
+        let call = Call::get("/projects/:id/jobs/:job_id/artifacts/*artifact_path", &[&1, &2, &"infra/a b/c"]);
+        assert_eq!(call.path(), "/projects/1/jobs/2/artifacts/infra/a%20b/c");
         assert_eq!(Call::get("/groups/:id", &[&".."]).path(), "/groups/..");
         let call = Call::graphql("query($a: ID!) {\n  b\n}", &serde_json::json!({ "a": "c/d" }));
         assert_eq!(

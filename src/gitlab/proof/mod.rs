@@ -19,11 +19,16 @@
 //! - **Who must approve is read off merge requests.** With a license, one of the agent's and one of the owner's are opened, and GitLab says
 //!   what each waits for.
 //!
-//! The proof works on a branch, a tag and a merge request of its own, [`PREFIX`]…, removed at the end; also those of a run that was cut.
+//! - **What needs a job waits for runners** ([`jobs`]): until they are online, a note says what is not tried.
+//!
+//! The proof works on branches, a tag, pipelines, a CI/CD variable and a merge request that it creates, [`PREFIX`]…, removed at the end; also those of
+//! a run that was cut.
 
 mod attempts;
 mod calls;
+mod commits;
 mod desk;
+mod jobs;
 mod licensed;
 mod pushes;
 mod stage;
@@ -34,9 +39,9 @@ use super::error::GitlabResult;
 use super::http::Call;
 use super::resources::{agent_token, project};
 use super::site::Site;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::factory::{PROMISES, Tier};
-use crate::plan::{Proof, Watch};
+use crate::plan::{Log, Plan, Proof, Target, TargetName, Watch};
 
 use stage::Stage;
 use verdict::proof;
@@ -55,6 +60,41 @@ struct Lint {
 
 impl GitlabTarget {
     pub(super) fn try_all(&mut self, watch: &dyn Watch) -> GitlabResult<Vec<Proof>> {
+        let later = self.jobs_later;
+        self.on_stage(watch, |stage, proofs| {
+            proofs.push(pipeline_is_valid(stage.site)?);
+            everything(stage, proofs)?;
+            if later {
+                jobs::leave(stage)?;
+            } else {
+                jobs::try_all(stage, watch, proofs)?;
+            }
+            // Refusals by a token that had ended meanwhile would prove nothing.
+            stage.still_known()
+        })
+    }
+
+    /// Whether the policy checks that need a job are still to pass since the last change.
+    ///
+    /// # Errors
+    /// `Data` when what is kept is damaged.
+    pub fn owes_jobs(&self) -> Result<bool> {
+        Ok(!self.keep.memory().map_err(Error::from)?.jobs_passed)
+    }
+
+    fn try_jobs(&mut self, watch: &dyn Watch) -> GitlabResult<Vec<Proof>> {
+        self.on_stage(watch, |stage, proofs| {
+            stage.still_known()?;
+            jobs::try_all(stage, watch, proofs)?;
+            stage.still_known()
+        })
+    }
+
+    fn on_stage(
+        &mut self,
+        watch: &dyn Watch,
+        make: impl FnOnce(&mut Stage<'_>, &mut Vec<Proof>) -> GitlabResult<()>,
+    ) -> GitlabResult<Vec<Proof>> {
         self.facts()?;
         let found = project::require(&self.owner, &self.desired)?;
         self.identify(Some(&found), false)?;
@@ -65,9 +105,9 @@ impl GitlabTarget {
                 .hint("create a new one: factoryup apply gitlab")
         })?;
         watch.busy("running the policy checks");
-        let mut proofs = vec![pipeline_is_valid(&site)?];
+        let mut proofs = Vec::new();
         let mut stage = Stage::set(&site, agent)?;
-        let tried = everything(&mut stage, &mut proofs);
+        let tried = make(&mut stage, &mut proofs);
         let cleaned = stage.clear();
         watch.busy("");
         for note in stage.notes() {
@@ -85,6 +125,31 @@ impl GitlabTarget {
     }
 }
 
+/// The policy checks that need a job, which day one ends with: a target without a change.
+pub struct JobChecks<'g>(pub &'g mut GitlabTarget);
+
+impl Target for JobChecks<'_> {
+    fn name(&self) -> TargetName {
+        self.0.name()
+    }
+
+    fn subject(&self) -> String {
+        self.0.subject()
+    }
+
+    fn observe(&mut self, _watch: &dyn Watch) -> Result<Plan> {
+        Ok(Plan::new(self.name(), self.subject()))
+    }
+
+    fn apply(&mut self, _plan: &Plan, _log: &mut Log<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn prove(&mut self, watch: &dyn Watch) -> Result<Vec<Proof>> {
+        self.0.try_jobs(watch).map_err(Error::from)
+    }
+}
+
 fn everything(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()> {
     stage.begin()?;
     pushes::try_all(stage, proofs)?;
@@ -95,8 +160,7 @@ fn everything(stage: &mut Stage<'_>, proofs: &mut Vec<Proof>) -> GitlabResult<()
         let untried = PROMISES.iter().filter(|promise| promise.licensed);
         proofs.extend(untried.map(|promise| proof(promise.holds, false, "not tried: GitLab answers as Free")));
     }
-    // Refusals by a token that had ended meanwhile would prove nothing.
-    stage.still_known()
+    Ok(())
 }
 
 /// The pipeline decides what reaches production, so it must be one.

@@ -13,7 +13,7 @@ use super::{AGENT, PREFIX};
 use crate::error::{Error, Kind};
 use crate::git::ObjectFormat;
 use crate::git::remote::{self, Login, Pushed};
-use crate::git::{self, Git, remote::push_with_options};
+use crate::git::{Git, remote::push_with_options};
 use crate::gitlab::anchor;
 use crate::gitlab::ci::Purpose;
 use crate::gitlab::client::Client;
@@ -37,6 +37,9 @@ const WIDE_NAME: &str = "factoryup proof, ended right after";
 const WIDE_DAYS: i64 = 2;
 /// How often to look for a merge request that a push asked for.
 const LOOKS: u32 = 8;
+/// How the names of the proof's own CI/CD variables begin.
+pub(super) const VARIABLE: &str = "FACTORYUP_PROOF_";
+pub(super) const VARIABLES: &str = "/projects/:id/variables";
 /// The pipeline's file.
 pub(super) const PIPELINE: &str = ".gitlab-ci.yml";
 
@@ -47,7 +50,7 @@ pub(super) struct Stage<'a> {
     /// The account for the agent's issues and reviews, where there is one.
     pub(super) desk: Option<Person>,
     directory: TempDir,
-    git: Git,
+    pub(super) git: Git,
     /// The proof's branch.
     pub(super) branch: String,
     /// The default branch's commit, before anything is tried.
@@ -99,6 +102,16 @@ pub(super) struct MergeRequest {
 #[derive(Deserialize)]
 struct RefName {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    key: String,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    id: u64,
 }
 
 #[derive(Deserialize)]
@@ -212,63 +225,6 @@ impl<'a> Stage<'a> {
         remote::push(self.path(), &self.site.desired.git_url(), refspec, (GIT_USER, self.site.owner.token()))
     }
 
-    /// A commit with the default branch's content: on top of it, or, as `beside`, in its place.
-    pub(super) fn commit(&self, beside: bool) -> crate::Result<String> {
-        let tree = self.git.line(&["rev-parse", "--verify", &format!("{}^{{tree}}", self.tip)])?;
-        let parents = if beside {
-            let line = self.git.line(&["rev-list", "--parents", "-n", "1", &self.tip])?;
-            line.split(' ').skip(1).map(str::to_owned).collect()
-        } else {
-            vec![self.tip.clone()]
-        };
-        self.commit_tree(&tree, &parents, if beside { "rewrite" } else { "push" }, None)
-    }
-
-    /// A commit that adds or changes this file, with the pipeline's text as an executable; `committer` is the email that it names.
-    pub(super) fn commit_file(&self, path: &str, parent: &str, committer: Option<&str>) -> crate::Result<String> {
-        let blob = self.git.line(&["rev-parse", "--verify", &format!("{}:{PIPELINE}", self.tip)])?;
-        self.git.line(&["read-tree", parent])?;
-        self.git.line(&["update-index", "--add", "--cacheinfo", &format!("100755,{blob},{path}")])?;
-        let tree = self.git.line(&["write-tree"])?;
-        self.commit_tree(&tree, &[parent.to_owned()], path, committer)
-    }
-
-    fn commit_tree(
-        &self,
-        tree: &str,
-        parents: &[String],
-        what: &str,
-        committer: Option<&str>,
-    ) -> crate::Result<String> {
-        // Like no other, made in the same second: a push of what is there already would count as let through.
-        let message = format!(
-            "Try what is forbidden [skip ci]\n\nThis commit changes nothing. factoryup made it to see that GitLab refuses it on protected \
-             branches.\n\nAttempt: {}, {what}",
-            self.branch
-        );
-        let mut arguments = vec!["commit-tree", "-m", &message];
-        for parent in parents {
-            arguments.extend(["-p", parent]);
-        }
-        arguments.push(tree);
-        let username = &self.site.desired.agent.username;
-        let email = format!("{username}@users.noreply.invalid");
-        let mut command = self.git.command();
-        for (variable, value) in [("NAME", username.as_str()), ("EMAIL", &email)] {
-            command.env(format!("GIT_AUTHOR_{variable}"), value).env(format!("GIT_COMMITTER_{variable}"), value);
-        }
-        if let Some(email) = committer {
-            command.env("GIT_COMMITTER_EMAIL", email);
-        }
-        let output = git::output(command.args(arguments), crate::budget::Budget::GIT)?;
-        let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if output.status.success() && is_object_id(&id) {
-            return Ok(id);
-        }
-        let why = crate::dialog::plain(&String::from_utf8_lossy(&output.stderr));
-        Err(Error::internal(format!("git commit-tree failed: {}", why.trim())))
-    }
-
     /// The merge request that the push of the proof's branch asked for.
     pub(super) fn merge_request(&self) -> GitlabResult<Option<MergeRequest>> {
         self.merge_request_of(&self.branch)
@@ -302,7 +258,8 @@ impl<'a> Stage<'a> {
         &self.notes
     }
 
-    /// Removes every branch, tag, schedule and merge request of this and earlier proofs, and ends the wide token, whatever happened before.
+    /// Removes every branch, tag, schedule, pipeline, CI/CD variable and merge request of this and earlier proofs, and ends the wide token, whatever
+    /// happened before.
     pub(super) fn clear(&mut self) -> GitlabResult<()> {
         let ended = match self.agent.wide.take() {
             Some(wide) => wide.delete(&Call::delete("/personal_access_tokens/self", &[])),
@@ -312,8 +269,35 @@ impl<'a> Stage<'a> {
             let username = &self.site.desired.agent.username;
             self.note(format!("could not revoke a token of {username} with the scope api; it expires in two days"));
         }
-        let (branches, tags, schedules) = (self.clear_branches(), self.clear_tags(), self.clear_schedules());
-        branches.and(tags).and(schedules).and(ended)
+        let (variables, branches) = (self.clear_variables(), self.clear_branches());
+        let (tags, schedules) = (self.clear_tags(), self.clear_schedules());
+        variables.and(branches).and(tags).and(schedules).and(ended)
+    }
+
+    fn clear_variables(&self) -> GitlabResult<()> {
+        let all: Vec<Named> = self.site.owner.list(&Call::get(VARIABLES, &[&self.site.id]))?;
+        for variable in all.iter().filter(|variable| variable.key.starts_with(VARIABLE)) {
+            self.site.owner.delete(&Call::delete("/projects/:id/variables/:key", &[&self.site.id, &variable.key]))?;
+        }
+        Ok(())
+    }
+
+    /// Those of one branch, also those that `ci.skip` skipped.
+    fn clear_pipelines(&mut self, branch: &str) -> GitlabResult<()> {
+        let call = Call::get("/projects/:id/pipelines", &[&self.site.id]).query("ref", branch);
+        let all: Vec<Numbered> = self.site.owner.list(&call)?;
+        for pipeline in all {
+            let values: [&dyn std::fmt::Display; 2] = [&self.site.id, &pipeline.id];
+            let deleted = self.site.owner.attempt(&Call::delete(ONE_PIPELINE, &values), None)?;
+            if !deleted.is_success() {
+                // Only Owners delete pipelines; a Maintainer cancels them.
+                self.site.owner.attempt(&Call::post("/projects/:id/pipelines/:pipeline_id/cancel", &values), None)?;
+                self.note(
+                    "pipelines of the policy checks stay, canceled: only an Owner of the project may delete pipelines",
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Those of the proof, which never came due.
@@ -352,12 +336,13 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn clear_branches(&self) -> GitlabResult<()> {
+    fn clear_branches(&mut self) -> GitlabResult<()> {
         let call = Call::get("/projects/:id/repository/branches", &[&self.site.id]).query("search", PREFIX);
         let all: Vec<RefName> = self.site.owner.list(&call)?;
         let own = |name: &str| name.strip_prefix(PROPOSING).unwrap_or(name).starts_with(PREFIX);
         for branch in all.iter().filter(|branch| own(&branch.name)) {
             self.clear_merge_requests(&branch.name)?;
+            self.clear_pipelines(&branch.name)?;
             let call = Call::delete("/projects/:id/repository/branches/:branch", &[&self.site.id, &branch.name]);
             self.site.owner.delete(&call)?;
         }
@@ -369,6 +354,7 @@ impl<'a> Stage<'a> {
     }
 }
 
+const ONE_PIPELINE: &str = "/projects/:id/pipelines/:pipeline_id";
 const ONE_REQUEST: &str = "/projects/:id/merge_requests/:merge_request_iid";
 
 /// The default branch's commit now.

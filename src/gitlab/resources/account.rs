@@ -64,10 +64,10 @@ impl Resource for ServiceAccount {
         }
         let agent = &site.desired.agent;
         let service = || json!({ "name": agent.name, "username": agent.username });
-        let (call, body) = match &agent.identity {
-            Identity::Project => (Call::post("/projects/:id/service_accounts", &[&site.id]), service()),
-            Identity::Group(top) => (Call::post("/groups/:id/service_accounts", &[top]), service()),
-            Identity::Made | Identity::Given => (Call::post("/users", &[]), second_user::body(site.desired)),
+        let (call, body, of) = match &agent.identity {
+            Identity::Project => (Call::post("/projects/:id/service_accounts", &[&site.id]), service(), "project"),
+            Identity::Group(top) => (Call::post("/groups/:id/service_accounts", &[top]), service(), "group"),
+            Identity::Made | Identity::Given => (Call::post("/users", &[]), second_user::body(site.desired), ""),
         };
         let made = site.owner.write::<Account>(&call, &body).map_err(|error| match &error {
             // Somebody took it since the plan.
@@ -79,8 +79,8 @@ impl Resource for ServiceAccount {
         match made {
             Err(error) if !agent.identity.is_user() && matches!(error.status(), Some(400 | 403 | 404)) => {
                 // Else the next run would choose the same.
-                site.keep.remember(|memory| memory.no_service_account = true)?;
-                Err(kept_from_owners(&error).into())
+                site.keep.remember(|memory| memory.refused_accounts.extend([of.to_owned()]))?;
+                Err(kept_from_owners(&error, of).into())
             }
             made => made.map(|_| Undo::Remove),
         }
@@ -92,16 +92,13 @@ impl Resource for ServiceAccount {
 }
 
 /// Where an instance keeps service accounts for administrators. Source: <https://docs.gitlab.com/user/profile/service_accounts/>.
-fn kept_from_owners(error: &GitlabError) -> Error {
-    Error::new(
-        Kind::CutShort,
-        format!("{error}; this GitLab has service accounts, but your account may not create one"),
-    )
-    .hint("run the command again; it plans a second user instead of a service account")
+fn kept_from_owners(error: &GitlabError, of: &str) -> Error {
+    Error::new(Kind::CutShort, format!("{error}; your account may not create a service account of the {of}"))
+        .hint("run the command again; it plans an account of another kind")
 }
 
 /// User names are unique on the whole instance, which on gitlab.com is the world.
-fn taken(desired: &Desired) -> Error {
+pub(in crate::gitlab) fn taken(desired: &Desired) -> Error {
     let (name, url) = (&desired.agent.username, desired.base.as_str());
     Error::new(Kind::Usage, format!("the user name {name} already exists on {url}")).hint(format!(
         "choose another in factory.toml, such as agent.username = \"{}-agent\"",

@@ -104,14 +104,14 @@ impl Resource for EvidenceKeys {
         if compare(&place, site.variables()?.holder(&place), &tags).is_none() {
             return Ok(Undo::Never { reason: "the variable existed already".into() });
         }
-        if !protected_tag::protects_evidence(site.owner, site.id)? {
+        let number = tags.iter().map(Tag::number).max().unwrap_or(0).saturating_add(1);
+        let name = format!("{}{SIGNER}{number}", prefix());
+        if !protected_tag::protects(site.owner, site.id, &name)? {
             return Err(Error::new(Kind::CutShort, format!("GitLab does not protect the tags {EVIDENCE_TAGS}"))
                 .hint("run `factoryup apply gitlab` again; it protects them first")
                 .into());
         }
         let key = SigningKey::generate()?;
-        let number = tags.iter().map(Tag::number).max().unwrap_or(0).saturating_add(1);
-        let name = format!("{}{SIGNER}{number}", prefix());
         let message = format!(
             "Signs CI's evidence of the environment {}\n\nci namespaces=\"factory-evidence\" {}\n",
             place.environment, key.public

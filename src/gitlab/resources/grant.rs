@@ -90,6 +90,13 @@ pub(super) fn admit_anyone(grants: &[Grant]) -> bool {
     grants.iter().any(|grant| !grant.is_level(NO_ONE))
 }
 
+/// Whom several rules let in together: GitLab asks each rule that covers a ref, and one that admits is enough. "No one" is what is left if none
+/// admits anybody. Source: `protected_ref_accessible_to?` in `app/models/concerns/protected_ref.rb`.
+pub(super) fn together<'a>(rules: impl Iterator<Item = &'a [Grant]>) -> Vec<Grant> {
+    let (none, some): (Vec<_>, Vec<_>) = rules.flatten().cloned().partition(|grant| grant.is_level(NO_ONE));
+    if some.is_empty() { none } else { some }
+}
+
 /// Whether one of the grants lets the agent in.
 pub(super) fn admit_agent(grants: &[Grant], agent: Option<u64>) -> bool {
     grants.iter().any(|grant| grant.admits(agent))

@@ -1,4 +1,4 @@
-//! The agent's role: Developer in this project, for as long as its token lives.
+//! The agent's role: Developer in this project, and in those of applications (`app_member`), for as long as its token lives.
 //!
 //! What counts is the effective role. One that is inherited from a group cannot be lowered here, and is named instead.
 //! Source: <https://docs.gitlab.com/api/project_members/>.
@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Back, Found, Resource, WayBack, approval_rule};
 use crate::error::{Error, Kind};
+use crate::gitlab::client::Client;
 use crate::gitlab::desired::{Agent, Desired};
 use crate::gitlab::error::GitlabResult;
 use crate::gitlab::http::Call;
@@ -62,12 +63,21 @@ pub(in crate::gitlab) fn needs_renewal(agent: &Agent, life: Option<i64>, end: Op
 }
 
 fn create(agent: &Agent) -> Change {
-    let summary = format!("add {} as a Developer of the project, for {} days", agent.username, agent.days);
-    Change::new(format!("{KIND}:{}", agent.username), Action::Create, summary)
-        .with_diff(None, Some(text(DEVELOPER, Some(end(agent)))))
+    joins(format!("{KIND}:{}", agent.username), agent, "the project")
 }
 
 fn compare(agent: &Agent, present: &Member) -> Option<Change> {
+    differs(format!("{KIND}:{}", agent.username), agent, present)
+}
+
+/// The change that lets the agent into a project.
+fn joins(id: String, agent: &Agent, project: &str) -> Change {
+    let summary = format!("add {} as a Developer of {project}, for {} days", agent.username, agent.days);
+    Change::new(id, Action::Create, summary).with_diff(None, Some(text(DEVELOPER, Some(end(agent)))))
+}
+
+/// What is to be changed about the agent's role in a project, if anything is.
+fn differs(id: String, agent: &Agent, present: &Member) -> Option<Change> {
     let right = present.access_level == DEVELOPER;
     if right && !needs_renewal(agent, None, present.expires_at) {
         return None;
@@ -78,7 +88,7 @@ fn compare(agent: &Agent, present: &Member) -> Option<Change> {
         format!("change the role of {} to Developer, from {}", agent.username, role(present.access_level))
     };
     Some(
-        Change::new(format!("{KIND}:{}", agent.username), Action::Update, summary)
+        Change::new(id, Action::Update, summary)
             .with_diff(Some(present.text()), Some(text(DEVELOPER, Some(end(agent)))))
             .with_risk(if right { Risk::None } else { Risk::Disruptive }),
     )
@@ -118,6 +128,49 @@ fn of(
     Ok(all.into_iter().find(|one| one.id == account.id).map(|one| one.member))
 }
 
+/// The agent's own role in a project, apart from what it inherits.
+fn direct(owner: &Client, project: u64, user: u64) -> GitlabResult<Option<Member>> {
+    owner.find(&Call::get(DIRECT, &[&project, &user]))
+}
+
+/// What lets the agent into an application's project, or changes how it is in; nothing if all is right.
+pub(in crate::gitlab) fn in_application(
+    owner: &Client,
+    agent: &Agent,
+    (name, project): (&str, u64),
+    account: &Account,
+) -> GitlabResult<Option<Change>> {
+    let id = format!("{}:{name}", super::app_member::KIND);
+    let present = direct(owner, project, account.id)?;
+    Ok(present.map_or_else(|| Some(joins(id.clone(), agent, name)), |member| differs(id.clone(), agent, &member)))
+}
+
+/// Lets the agent into a project. `record` is told how that is undone, before it is done.
+pub(in crate::gitlab) fn admit(
+    owner: &Client,
+    agent: &Agent,
+    project: u64,
+    account: &Account,
+    record: impl FnOnce(&Undo) -> GitlabResult<()>,
+) -> GitlabResult<Undo> {
+    let mut body = json!({ "access_level": DEVELOPER, "expires_at": end(agent).to_string() });
+    match direct(owner, project, account.id)? {
+        None => {
+            record(&Undo::Remove)?;
+            body["user_id"] = account.id.into();
+            owner.send(&Call::post("/projects/:id/members", &[&project]), &body)?;
+            Ok(Undo::Remove)
+        }
+        Some(member) if compare(agent, &member).is_none() => Ok(Undo::Never { reason: "no change was needed".into() }),
+        Some(member) => {
+            let undo = Undo::restore(&member);
+            record(&undo)?;
+            owner.send(&Call::put(DIRECT, &[&project, &account.id]), &body)?;
+            Ok(undo)
+        }
+    }
+}
+
 impl Resource for Membership {
     fn kind(&self) -> &'static str {
         KIND
@@ -139,21 +192,7 @@ impl Resource for Membership {
     fn write(&self, site: &Site<'_>, _change: &Change) -> GitlabResult<Undo> {
         let agent = &site.desired.agent;
         let account = super::account::require(site)?;
-        let body = json!({ "access_level": DEVELOPER, "expires_at": end(agent).to_string() });
-        let direct: Option<Member> = site.owner.find(&Call::get(DIRECT, &[&site.id, &account.id]))?;
-        let undo = match direct {
-            None => {
-                let mut body = body;
-                body["user_id"] = account.id.into();
-                site.owner.send(&Call::post("/projects/:id/members", &[&site.id]), &body)?;
-                Undo::Remove
-            }
-            Some(member) if compare(agent, &member).is_none() => Undo::Never { reason: "no change was needed".into() },
-            Some(member) => {
-                site.owner.send(&Call::put(DIRECT, &[&site.id, &account.id]), &body)?;
-                Undo::restore(&member)
-            }
-        };
+        let undo = admit(site.owner, agent, site.id, &account, |_| Ok(()))?;
         site.forget();
         match effective(site, &account)? {
             Some(member) if member.access_level > DEVELOPER => Err(inherited(site, &member).into()),
@@ -167,10 +206,16 @@ impl Resource for Membership {
 }
 
 fn back(site: &Site<'_>, username: &str, undo: &Undo) -> GitlabResult<Back> {
+    let id = format!("{KIND}:{username}");
+    back_in(site, id, (site.id, "the project".into()), undo)
+}
+
+/// How the agent's role in a project becomes what it was.
+pub(super) fn back_in(site: &Site<'_>, id: String, (project, place): (u64, String), undo: &Undo) -> GitlabResult<Back> {
+    let username = &site.desired.agent.username;
     let Some(account) = site.account()? else { return Ok(Back::Done) };
-    let call = Call::get(DIRECT, &[&site.id, &account.id]);
-    let Some(present) = site.owner.find::<Member>(&call)? else { return Ok(Back::Done) };
-    let (id, user) = (format!("{KIND}:{username}"), account.id);
+    let Some(present) = direct(site.owner, project, account.id)? else { return Ok(Back::Done) };
+    let user = account.id;
     if present.access_level != DEVELOPER {
         let why =
             format!("the role of {username} changed after apply, to {}; not reverted", role(present.access_level));
@@ -179,8 +224,8 @@ fn back(site: &Site<'_>, username: &str, undo: &Undo) -> GitlabResult<Back> {
     // GitLab takes no end that has passed.
     let is_over = |member: &Member| member.expires_at.is_some_and(|end| end <= days_from_now(0));
     let Some(before) = undo.before::<Member>()?.filter(|before| !is_over(before)) else {
-        return Ok(Back::remove(id, format!("remove {username} from the project"), move |site| {
-            site.owner.delete(&Call::delete(DIRECT, &[&site.id, &user]))
+        return Ok(Back::remove(id, format!("remove {username} from {place}"), move |site| {
+            site.owner.delete(&Call::delete(DIRECT, &[&project, &user]))
         }));
     };
     if present == before {
@@ -189,7 +234,7 @@ fn back(site: &Site<'_>, username: &str, undo: &Undo) -> GitlabResult<Back> {
     let summary = format!("give {username} the role {} again, as before", role(before.access_level));
     Ok(Back::restore(id, summary, move |site| {
         let body = json!({ "access_level": before.access_level, "expires_at": before.expires_at });
-        site.owner.send(&Call::put(DIRECT, &[&site.id, &user]), &body)
+        site.owner.send(&Call::put(DIRECT, &[&project, &user]), &body)
     }))
 }
 

@@ -8,6 +8,7 @@
 
 pub(super) mod account;
 pub(super) mod agent_token;
+pub(super) mod app_member;
 pub(super) mod approval_rule;
 pub(super) mod ci_account;
 pub(super) mod ci_token;
@@ -96,7 +97,7 @@ pub(super) fn stays(kind: &str, project_is_ours: bool) -> Option<&'static str> {
         group::KIND | project::KIND => {
             return Some("a group or project is only deleted by hand, with all that is in it");
         }
-        agent_token::KIND | membership::KIND | runner::KIND | ci_account::KIND | ci_token::KIND => {}
+        agent_token::KIND | membership::KIND | app_member::KIND | runner::KIND | ci_account::KIND | ci_token::KIND => {}
         _ if project_is_ours => {
             return Some("it is part of the project that factoryup created, which is only deleted by hand");
         }
@@ -140,7 +141,7 @@ impl Found {
 const UNLICENSED: &str = "GitLab has no license for it, or gitlab.tier is \"free\"";
 
 /// Every kind, in the order of the hand-off.
-pub(super) fn all() -> [&'static dyn Resource; 23] {
+pub(super) fn all() -> [&'static dyn Resource; 24] {
     [
         &settings::Settings::Exposure,
         &seed::Seed,
@@ -156,6 +157,7 @@ pub(super) fn all() -> [&'static dyn Resource; 23] {
         &runner::Runners,
         &account::ServiceAccount,
         &membership::Membership,
+        &app_member::AppMembers,
         &agent_token::AgentToken,
         // Nothing hangs on these, nor on what takes a license: see is_left.
         &first_issue::FirstIssue,

@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, grants_again, words};
+use super::grant::{Grant, admit_agent, admit_anyone, are_exactly, covers, grant_again, grants_again, together, words};
 use super::wanted_branch::{Wanted, text};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
@@ -24,7 +24,7 @@ use crate::gitlab::client::Client;
 use crate::gitlab::desired::Desired;
 use crate::gitlab::error::{GitlabError, GitlabResult};
 use crate::gitlab::http::Call;
-use crate::gitlab::roles::MAINTAINER;
+use crate::gitlab::roles::{MAINTAINER, NO_ONE};
 use crate::gitlab::site::Site;
 use crate::plan::{Action, Change, Risk, Undo};
 
@@ -52,11 +52,16 @@ struct Rule {
     code_owner_approval_required: bool,
 }
 
-/// Whether the rule of this branch says what the control repo's default branch has: no one pushes, Maintainers merge.
+/// Whether the rules that cover this branch say together what the control repo's default branch has: no one pushes, Maintainers merge.
 pub(in crate::gitlab) fn is_locked(owner: &Client, project: u64, branch: &str) -> GitlabResult<bool> {
-    Ok(owner
-        .find::<Rule>(&Call::get(RULE, &[&project, &branch]))?
-        .is_some_and(|rule| rule.is_right(&Wanted::all(branch, false)[0])))
+    Ok(locks(&owner.list::<Rule>(&Call::get(RULES, &[&project]))?, branch))
+}
+
+fn locks(rules: &[Rule], branch: &str) -> bool {
+    let over = || rules.iter().filter(|rule| covers(&rule.name, branch));
+    are_exactly(&together(over().map(|rule| rule.push_access_levels.as_slice())), NO_ONE)
+        && are_exactly(&together(over().map(|rule| rule.merge_access_levels.as_slice())), MAINTAINER)
+        && !over().any(|rule| rule.allow_force_push)
 }
 
 impl Rule {
@@ -333,6 +338,26 @@ mod tests {
         let open = rule(PROPOSALS, 30, 40, true);
         assert_eq!(compare("main", &[rule("main", 0, 40, false), open], None, false).changes[0].action, Action::Update);
         assert_eq!(compare("main", &[], None, false).changes[0].action, Action::Create);
+    }
+
+    #[test]
+    fn of_all_rules_that_cover_a_branch_the_most_permissive_counts() {
+        let main = || rule("main", 0, 40, false);
+        for (others, locked) in [
+            (vec![main()], true),
+            (vec![], false),
+            (vec![rule("ma*", 0, 40, false)], true),
+            (vec![rule("release/*", 40, 40, false)], false),
+            (vec![main(), rule("release/*", 30, 30, true)], true),
+            (vec![main(), rule("*", 0, 0, false)], true),
+            (vec![rule("*", 0, 0, false)], false),
+            (vec![main(), rule("*", 40, 40, false)], false),
+            (vec![main(), rule("m*n", 0, 30, false)], false),
+            (vec![main(), rule("main*", 0, 40, true)], false),
+        ] {
+            let names: Vec<_> = others.iter().map(|rule| (rule.name.clone(), rule.text())).collect();
+            assert_eq!(locks(&others, "main"), locked, "{names:?}");
+        }
     }
 
     #[test]

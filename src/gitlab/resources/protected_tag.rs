@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::grant::{Grant, admit_agent, are_exactly, grant_again, words};
+use super::grant::{Grant, admit_agent, are_exactly, covers, grant_again, together, words};
 use super::{Back, Found, Resource, WayBack, name};
 use crate::dialog::plain;
 use crate::gitlab::client::Client;
@@ -194,10 +194,14 @@ fn back(site: &Site<'_>, name: &str, undo: &Undo) -> GitlabResult<Back> {
     })
 }
 
-/// Whether the rule that keeps the agent from the evidence log's anchors is there.
-pub(in crate::gitlab) fn protects_evidence(owner: &Client, project: u64) -> GitlabResult<bool> {
-    let rule: Option<Rule> = owner.find(&Call::get(RULE, &[&project, &EVIDENCE_TAGS]))?;
-    Ok(rule.is_some_and(|rule| rule.is_right()))
+/// Whether the rules keep the agent from this anchor of the evidence log: Maintainers alone create it. Each rule that covers it counts.
+pub(in crate::gitlab) fn protects(owner: &Client, project: u64, tag: &str) -> GitlabResult<bool> {
+    Ok(keeps(&owner.list::<Rule>(&Call::get(RULES, &[&project]))?, tag))
+}
+
+fn keeps(rules: &[Rule], tag: &str) -> bool {
+    let over = rules.iter().filter(|rule| covers(&rule.name, tag));
+    are_exactly(&together(over.map(|rule| rule.create_access_levels.as_slice())), MAINTAINER)
 }
 
 fn read(site: &Site<'_>) -> GitlabResult<Vec<Rule>> {
@@ -229,6 +233,22 @@ mod tests {
         assert_eq!(actions(&[rule("v*", 40), evidence(), rule("nightly", 30)]), [Action::Delete]);
         for wanted in WANTED {
             assert_eq!(actions(&[rule("v*", 40), evidence(), rule(&guard(wanted), 40)]), [Action::Delete]);
+        }
+    }
+
+    #[test]
+    fn each_rule_that_covers_an_anchor_counts() {
+        for (rules, kept) in [
+            (vec![rule(EVIDENCE_TAGS, 40)], true),
+            (vec![], false),
+            (vec![rule("v*", 40)], false),
+            (vec![rule("*", 40)], true),
+            (vec![rule(EVIDENCE_TAGS, 40), rule("*", 0), rule("v*", 30)], true),
+            (vec![rule(EVIDENCE_TAGS, 40), rule("e*1", 30)], false),
+            (vec![rule("*", 0)], false),
+        ] {
+            let names: Vec<_> = rules.iter().map(|rule| (rule.name.clone(), rule.text())).collect();
+            assert_eq!(keeps(&rules, "evidence/1"), kept, "{names:?}");
         }
     }
 }

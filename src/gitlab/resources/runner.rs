@@ -347,8 +347,8 @@ mod tests {
             project: "x".into(),
             runners: [("trusted".to_owned(), 2)].into(),
             agent: None,
-            no_service_account: false,
             refused_accounts: std::collections::BTreeSet::new(),
+            jobs_passed: false,
         };
         assert_eq!(find(&all, &wanted, &memory).map(|r| r.id), Some(2));
         memory.runners.insert("trusted".into(), 9);

@@ -174,6 +174,29 @@ settings() {
     done
 }
 
+# proxies: HOST:PORT of each proxy in /etc/environment; a password in its address stays there.
+proxies() {
+    [ ! -f /etc/environment ] || sed -nE "s/^[[:blank:]]*(export[[:blank:]]+)?(https?|all|HTTPS?|ALL)_(proxy|PROXY)=[\"']?//
+        t proxy
+        d
+        :proxy
+        s~^([a-z0-9]+://)?([^/@]*@)?([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:]+\\]):([0-9]{1,5})([^0-9].*)?\$~\\3:\\4~p" /etc/environment
+}
+
+# addresses HOST:PORT...: "HOST:PORT<tab>ADDRESS" for all addresses of each, and of each proxy. While the resolver has no answer, those
+# that the firewall's rules have.
+addresses() {
+    { printf '%s\n' "$@"; proxies; } | tr -d '[]' | sort -u | {
+        while IFS= read -r place; do
+            {
+                timeout 3 getent ahosts "${place%:*}" | grep . ||
+                    awk -v place="$place" 'NF > 1 && $(NF - 1) == "#" && $NF == place { print $3 }' /etc/factory/firewall.nft
+            } | awk -v place="$place" '!seen[$1]++ { print place "\t" $1 }' &
+        done
+        wait
+    }
+}
+
 units() {
     systemctl show --property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload -- "$@"
     # These started others, and stay active without them.

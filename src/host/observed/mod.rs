@@ -7,6 +7,7 @@ mod in_use;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::host::word::{HostPath, Part};
 
@@ -133,6 +134,8 @@ pub(crate) struct Observed {
     pub(crate) sshd_for_operator: Vec<(String, String)>,
     /// What the host's OpenSSH knows: `kex`, `cipher`, `mac`, `key` and their algorithms.
     pub(crate) algorithms: BTreeMap<String, Vec<String>>,
+    /// Addresses of GitLab and of the host's proxies, by `HOST:PORT`.
+    pub(crate) addresses: BTreeMap<String, BTreeSet<IpAddr>>,
     /// The live firewall table, as `nft -n -s -t` lists it, and how it was listed right after it was loaded.
     pub(crate) firewall: (Option<String>, Option<String>),
     /// factoryup's audit rules, as `auditctl -l` lists them now, and as it did right after they were loaded.

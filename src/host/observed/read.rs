@@ -1,5 +1,7 @@
 //! Reads the probe's lines, section by section.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -20,22 +22,7 @@ impl Observed {
                 }
             }
             "passwd" => self.take_account(line),
-            "password" => {
-                let mut fields = line.split('\t');
-                if let (Some(user), Some(state)) = (fields.next(), fields.next()) {
-                    let password = match state {
-                        "set" => Password::Set,
-                        "empty" => Password::Empty,
-                        _ => Password::Locked,
-                    };
-                    self.passwords.insert(user.to_owned(), password);
-                    match fields.next() {
-                        Some("ended") => self.ended.push(user.to_owned()),
-                        Some(day) => drop(self.expires.insert(user.to_owned(), day.to_owned())),
-                        None => {}
-                    }
-                }
-            }
+            "password" => self.take_password(line),
             "linger" => self.lingering.push(line.to_owned()),
             "subuid" => self.subordinate.0.extend(range(line)),
             "subgid" => self.subordinate.1.extend(range(line)),
@@ -68,6 +55,11 @@ impl Observed {
                 }
             }
             "unit" => self.take_unit(line),
+            "address" => {
+                if let Some((place, address)) = line.split_once('\t') {
+                    self.addresses.entry(place.to_owned()).or_default().extend(address.parse::<IpAddr>());
+                }
+            }
             "setting" => self.take_setting(line),
             "writable" => {
                 if let Some(setting) = self.settings.get_mut(&dotted(line)) {
@@ -129,6 +121,23 @@ impl Observed {
         {
             let account = Account { uid, gid, home: home.to_owned(), shell: shell.to_owned() };
             self.accounts.insert(name.to_owned(), account);
+        }
+    }
+
+    fn take_password(&mut self, line: &str) {
+        let mut fields = line.split('\t');
+        if let (Some(user), Some(state)) = (fields.next(), fields.next()) {
+            let password = match state {
+                "set" => Password::Set,
+                "empty" => Password::Empty,
+                _ => Password::Locked,
+            };
+            self.passwords.insert(user.to_owned(), password);
+            match fields.next() {
+                Some("ended") => self.ended.push(user.to_owned()),
+                Some(day) => drop(self.expires.insert(user.to_owned(), day.to_owned())),
+                None => {}
+            }
         }
     }
 
@@ -273,6 +282,8 @@ mod tests {
             ("sshd", "permitrootlogin no"),
             ("algorithms-kex", "curve25519-sha256"),
             ("subuid", "runner:100000:65536"),
+            ("address", "gitlab.lan:443\t10.0.0.5"),
+            ("address", "gitlab.lan:443\tfe80::1%eth0"),
             ("firewall", "table inet factoryup {"),
             ("firewall", "}"),
             ("unfinished", "\"file:/etc/motd\""),
@@ -281,6 +292,7 @@ mod tests {
         assert_eq!(seen.os["PRETTY_NAME"], "Debian GNU/Linux 12 (bookworm)");
         assert_eq!(seen.accounts["agent"].uid, 1001);
         assert_eq!(seen.passwords["agent"], Password::Locked);
+        assert_eq!(seen.addresses["gitlab.lan:443"], ["10.0.0.5".parse().unwrap()].into());
         assert_eq!(seen.ended, ["deploy"]);
         assert_eq!(seen.groups["sudo"].members, ["admin", "ops"]);
         assert_eq!(seen.paths["/etc/x"].link, "motd");

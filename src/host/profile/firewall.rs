@@ -46,7 +46,8 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, factory: &Factory, see
     resources.push(Box::new(after.then(Then::DaemonReload)));
     let ends = if closed { Vec::new() } else { closing::by_firewall(&factory.host, seen, &ports, !forwards) };
     let rules = rules(factory, seen, &ports, forwards, closed);
-    resources.push(Box::new(Nftables { rules, checked: !closed, note, ends }));
+    let reached = place(&factory.gitlab.url);
+    resources.push(Box::new(Nftables { rules, reached, checked: !closed, note, ends }));
 }
 
 /// Where sshd listens.
@@ -151,17 +152,29 @@ table inet factoryup {{
     )
 }
 
-/// What all of these must reach although it is on a private network: the resolver, and a GitLab that is given by its address.
+/// What all of these must reach although it is on a private network: the resolver, GitLab, and the proxies of `/etc/environment`.
 fn exceptions(factory: &Factory, seen: &Observed) -> String {
     let mut rules = String::new();
     for address in resolvers(seen).into_iter().filter(is_private) {
         rules.push_str(&format!("\t\t{} meta l4proto {{ 6, 17 }} th dport 53 accept\n", destination(address)));
     }
-    let (host, port) = gitlab(&factory.gitlab.url);
-    if let Some(address) = host.trim_matches(['[', ']']).parse().ok().filter(is_private) {
-        rules.push_str(&format!("\t\t{} tcp dport {{ 22, {port} }} accept\n", destination(address)));
+    let gitlab = place(&factory.gitlab.url);
+    for (place, addresses) in &seen.addresses {
+        let Some(port) = place.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()) else { continue };
+        let ports = if *place == gitlab { format!("{{ 22, {port} }}") } else { port.to_string() };
+        let metadata = [METADATA_4, METADATA_6];
+        for address in addresses.iter().filter(|a| is_private(a) && !metadata.contains(&a.to_string().as_str())) {
+            // The probe reads the comment.
+            rules.push_str(&format!("\t\t{} tcp dport {ports} accept # {place}\n", destination(*address)));
+        }
     }
     rules
+}
+
+/// Host and port of GitLab, as the probe is asked for its addresses.
+fn place(url: &str) -> String {
+    let (host, port) = gitlab(url);
+    format!("{}:{port}", host.trim_matches(['[', ']']))
 }
 
 fn destination(address: IpAddr) -> String {
@@ -211,5 +224,26 @@ mod tests {
         assert_eq!(gitlab("http://127.0.0.1:8080/gitlab"), ("127.0.0.1", 8080));
         assert_eq!(gitlab("https://[fd00::1]"), ("[fd00::1]", 443));
         assert_eq!(gitlab("https://[fd00::1]:8443"), ("[fd00::1]", 8443));
+    }
+    #[test]
+    fn rules_follow_names_but_never_to_the_metadata_address() {
+        let factory =
+            crate::factory::parse(include_str!("../../../tests/fixtures/formats/factory-2.toml"), "").unwrap();
+        let gitlab = place(&factory.gitlab.url);
+        let mut seen = Observed::default();
+        let mut told = |place: &str, addresses: &[&str]| {
+            seen.addresses.insert(place.into(), addresses.iter().map(|address| address.parse().unwrap()).collect());
+            exceptions(&factory, &seen)
+        };
+        assert_eq!(told(&gitlab, &["1.2.3.4", "169.254.169.254", "fd00:ec2::254"]), "");
+        let rules = told(&gitlab, &["10.0.0.5", "fd00::5"]);
+        let of_gitlab = format!(
+            "\t\tip daddr 10.0.0.5 tcp dport {{ 22, 443 }} accept # {gitlab}\n\t\tip6 daddr fd00::5 tcp dport {{ 22, 443 }} accept # {gitlab}\n"
+        );
+        assert_eq!(rules, of_gitlab);
+        // Of a proxy, its port alone; and what is no port makes no rule.
+        told("odd:1 accept", &["10.0.0.7"]);
+        let both = told("proxy.lan:3128", &["10.0.0.6"]);
+        assert_eq!(both, of_gitlab + "\t\tip daddr 10.0.0.6 tcp dport 3128 accept # proxy.lan:3128\n");
     }
 }

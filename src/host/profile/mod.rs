@@ -17,6 +17,7 @@ mod renewal;
 mod runners;
 mod secure_shell;
 mod services;
+mod tunnel;
 mod upkeep;
 
 pub(crate) use credentials::{clone as agent_clone, of_agent, tools as agent_tools};
@@ -46,6 +47,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) hand_over: HandOver,
     /// What is to go wrong on purpose.
     pub(crate) drill: Drill,
+    /// The control repo's `toolchain.lock`.
+    pub(crate) lock: &'a str,
 }
 
 /// A drill: a change that locks everybody out, to see that the host takes it back by itself.
@@ -74,7 +77,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     identities::add(&mut resources, wishes);
     credentials::add(&mut resources, wishes);
     renewal::add(&mut resources, factory);
-    applications::add(&mut resources);
+    applications::add(&mut resources, factory);
     services::add(&mut resources, &factory.host);
     backup::add(&mut resources, factory)?;
     machine::add(&mut resources, &factory.host, seen);
@@ -84,6 +87,7 @@ pub(crate) fn resources(wishes: &Wishes<'_>, seen: &Observed) -> Result<Vec<Box<
     firewall::add(&mut resources, factory, seen, wishes.drill.firewall);
     resources.push(Box::new(TrustedJobs));
     runners::add(&mut resources, wishes, seen);
+    tunnel::add(&mut resources, wishes);
     Ok(resources)
 }
 
@@ -106,9 +110,10 @@ mod tests {
         factory.host.sudo = Sudo::Password;
         factory.host.hostname = "forge".into();
         factory.host.audit = true;
+        factory.cloudflare.enabled = true;
         factory.host.authorized_keys = vec!["ssh-ed25519 AAAA ada".into()];
         let hand_over = HandOver { agent: Token::Coming, ..HandOver::default() };
-        let wishes = Wishes { factory: &factory, new_password: None, hand_over, drill: Drill::default() };
+        let wishes = Wishes { factory: &factory, new_password: None, hand_over, drill: Drill::default(), lock: "" };
         let made: BTreeSet<_> =
             resources(&wishes, &Observed::default()).unwrap().iter().map(|r| r.named().0.name).collect();
         let listed: BTreeSet<_> = KINDS.iter().map(|kind| kind.name).collect();

@@ -51,6 +51,8 @@ pub(crate) struct Questions {
     pub(crate) topics: BTreeSet<Topic>,
     /// Whom sshd must let in.
     pub(crate) operator: Option<String>,
+    /// `HOST:PORT` whose addresses are looked up there, besides those of the host's proxies.
+    pub(crate) places: BTreeSet<String>,
     /// Users about whom sudo is asked.
     pub(crate) sudo: BTreeSet<String>,
 }
@@ -108,6 +110,7 @@ impl Questions {
             && self.packages.is_subset(&other.packages)
             && self.units.is_subset(&other.units)
             && self.settings.is_subset(&other.settings)
+            && self.places.is_subset(&other.places)
             && self.sudo.is_subset(&other.sudo)
             && self.topics.is_subset(&other.topics)
             && (self.operator.is_none() || other.operator == self.operator)
@@ -148,6 +151,7 @@ impl Questions {
         ask("line", "lines", outside(&self.texts));
         ask("package", "packages", texts(&self.packages));
         ask("unit", "units", texts(&self.units));
+        ask("address", "addresses", texts(&self.places));
         let path = |name: &String| Word::text(&format!("/proc/sys/{}", name.replace('.', "/")));
         ask("setting", "settings", self.settings.iter().map(path).collect());
         if !self.users.is_empty() {

@@ -26,6 +26,9 @@ pub(super) const KIND: ResourceKind = ResourceKind {
             back.change.summary +=
                 ", and stop the Redis of each application; its data stays in /srv/apps/NAME/data/.redis";
         }
+        if name == TUNNEL && before.is_none() {
+            back.change.summary += ", and stop the tunnels; their tokens stay in /etc/factory";
+        }
         if before.is_none()
             && let Some((_, end)) = ENDS.iter().find(|(program, _)| *program == name)
         {
@@ -50,12 +53,16 @@ pub(crate) const INSTANCES: &str = "/etc/systemd/system/factory-redis.service";
 /// The program that renews the agent's tokens.
 pub(crate) const RENEWER: &str = "/usr/local/lib/factory/factory-renew";
 
+/// The unit of the tunnel of each environment.
+pub(crate) const TUNNEL: &str = "/etc/systemd/system/factory-tunnel@.service";
+
 /// Files that a service is made of, and what ends it before they go.
-const ENDS: [(&str, &str); 4] = [
+const ENDS: [(&str, &str); 5] = [
     (BACKUP, "systemctl stop factory-backup.service || true; systemctl reset-failed factory-backup.service || true"),
     (DATABASES, "[ ! -x /usr/local/sbin/factory-postgres ] || /usr/local/sbin/factory-postgres remove"),
     (INSTANCES, "systemctl stop 'app-*@redis.service' || true"),
     (RENEWER, "systemctl stop factory-renew.service || true; systemctl reset-failed factory-renew.service || true"),
+    (TUNNEL, "systemctl disable factory-tunnel@.service || true; systemctl stop 'factory-tunnel@*' || true"),
 ];
 
 /// What makes the system take notice of a changed file.
@@ -65,6 +72,8 @@ pub(crate) enum Then {
     DaemonReload,
     /// `systemctl restart UNIT`.
     Restart(&'static str),
+    /// The file is that unit's: `systemctl daemon-reload`, and `systemctl try-restart UNIT`.
+    RestartIfRunning(&'static str),
 }
 
 impl Then {
@@ -73,6 +82,10 @@ impl Then {
         match self {
             Self::DaemonReload => step.call("systemctl daemon-reload", &[]),
             Self::Restart(unit) => step.call("systemctl restart", &[Word::text(unit)]),
+            Self::RestartIfRunning(unit) => {
+                step.call("systemctl daemon-reload", &[]);
+                step.call("systemctl try-restart", &[Word::text(unit)]);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod audit;
 mod authorized_key;
 mod clone;
 mod directory;
+mod download;
 mod file;
 mod git_include;
 mod group;
@@ -39,7 +40,8 @@ pub(crate) use audit::Audit;
 pub(crate) use authorized_key::{AuthorizedKey, fingerprint, key_parts, remove_under_guard};
 pub(crate) use clone::GitClone;
 pub(crate) use directory::Directory;
-pub(crate) use file::{BACKUP, DATABASES, DEPLOYER, File, INSTANCES, RENEWER, Then};
+pub(crate) use download::Download;
+pub(crate) use file::{BACKUP, DATABASES, DEPLOYER, File, INSTANCES, RENEWER, TUNNEL, Then};
 pub(crate) use git_include::{GitInclude, INCLUDED};
 pub(crate) use group::Group;
 pub(crate) use host_key::HostKey;
@@ -72,6 +74,7 @@ pub(crate) static KINDS: &[&ResourceKind] = &[
     &authorized_key::KIND,
     &clone::KIND,
     &directory::KIND,
+    &download::KIND,
     &file::KIND,
     &git_include::KIND,
     &group::KIND,

@@ -83,6 +83,8 @@ WantedBy=sysinit.target nftables.service
 pub(crate) struct Nftables {
     /// The rules as nft reads them: they make the table anew, and touch no other.
     pub(crate) rules: String,
+    /// `HOST:PORT` that the rules let the workers reach, also on a private network.
+    pub(crate) reached: String,
     /// Whether nft checks them before they are loaded. Always, but in a drill of the way back.
     pub(crate) checked: bool,
     /// What a reader of the plan should know about the rules.
@@ -115,7 +117,8 @@ impl Resource for Nftables {
         Self::unit_file().ask(questions);
         Self::unit().ask(questions);
         questions.topics.insert(Topic::Firewall);
-        // What rules are made from: the ports that sshd listens on, the resolver.
+        // What rules are made from: the ports that sshd listens on, the resolver, where GitLab is.
+        questions.places.insert(self.reached.clone());
         questions.topics.insert(Topic::Sshd);
         questions.text(&HostPath::new("/etc/resolv.conf"));
     }
@@ -180,7 +183,9 @@ mod tests {
     }
 
     fn summary(seen: &Observed) -> Option<String> {
-        let firewall = Nftables { rules: "rules\n".into(), checked: true, note: None, ends: vec!["8080/tcp".into()] };
+        let rules = "rules\n".into();
+        let ends = vec!["8080/tcp".into()];
+        let firewall = Nftables { rules, reached: "gitlab.com:443".into(), checked: true, note: None, ends };
         firewall.compare(seen).unwrap().change.map(|change| {
             assert_eq!((change.risk, change.ends.len()), (Risk::Access, 1));
             change.summary

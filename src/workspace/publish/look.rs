@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::factory::{HostKind, RunnerKind};
 use crate::git::remote;
 use crate::gitlab::{
-    AppRunner, AppRunnerKind, Application, GitlabTarget, MergeRequest, RootJobs, RunnerState, Verdict,
+    AgentThere, AppRunner, AppRunnerKind, Application, GitlabTarget, MergeRequest, RootJobs, RunnerState, Verdict,
 };
 use crate::shell;
 
@@ -73,9 +73,13 @@ impl Workspace<'_> {
             return Ok(Some(format!("{branch} of its project has no .factory/")));
         }
         let runners = application.runners(project, self.app_runners())?;
-        let missing = runners.iter().filter(|runner| !matches!(runner.state, RunnerState::Online(_)));
-        let missing: Vec<&str> = missing.map(|runner| runner.kind.tag()).collect();
-        Ok((!missing.is_empty()).then(|| format!("not online: its runner {}", missing.join(", "))))
+        let offline = |runner: &&AppRunner| !matches!(runner.state, RunnerState::Online(_));
+        let missing: Vec<&str> = runners.iter().filter(offline).map(|runner| runner.kind.tag()).collect();
+        Ok(match application.agent(project)? {
+            _ if !missing.is_empty() => Some(format!("not online: its runner {}", missing.join(", "))),
+            AgentThere::Pending(_) => Some("its agent has no access, or not for long".into()),
+            _ => None,
+        })
     }
 
     /// Reads the application, part by part, until one is not there yet.
@@ -97,11 +101,8 @@ impl Workspace<'_> {
         if !application.is_protected(project, &branch)? {
             view.card.line("history", State::Attention, format!("{branch} is not protected yet"));
             view = self.wait_for_apply(application, name, view, &|other| other == text, "protects the project")?;
-            if registered.awaits_history() {
-                let hint = "if that job passed, the control repo is of an earlier factoryup: factoryup upgrade";
-                view.waits = view.waits.map(|error| error.hint(hint));
-            }
-            return Ok(view);
+            let hint = "if that job passed, the control repo is of an earlier factoryup: factoryup upgrade";
+            return Ok(View { waits: view.waits.map(|error| error.hint(hint)), ..view });
         }
         let runners = application.runners(project, self.app_runners())?;
         // A runner comes after the whole history, and a second pipeline after the merge of a change.
@@ -148,7 +149,7 @@ impl Workspace<'_> {
         view: &mut View,
     ) -> Result<()> {
         let (name, branch) = (&publish.name, registered.branch());
-        let source = Source::open(&self.folder(publish)?, name, branch)?;
+        let source = Source::open(&self.folder(publish)?, name, registered)?;
         let url = format!("{}.git", application.url());
         let there = remote::refs(source.dir(), &url, ("oauth2", &self.owner_token()?))?;
         let compared = source.compare(branch, &there);
@@ -200,10 +201,11 @@ impl Workspace<'_> {
         mut view: View,
     ) -> Result<View> {
         let (name, branch) = (&publish.name, registered.branch());
+        self.agent_line(application, project, &mut view)?;
         let may_run = self.runner_lines(&mut view, &application.url(), project, runners);
         self.address_line(&mut view.card, name, registered);
         if !view.contract && application.file(project, branch, CONTRACT)?.is_none() {
-            return self.adopt(application, publish, project, branch, view);
+            return self.adopt(application, publish, registered, project, view);
         }
         match application.pipeline(project, branch)? {
             None if may_run => view.steps.push(Step::Pipeline { project, branch: branch.to_owned() }),
@@ -233,15 +235,6 @@ impl Workspace<'_> {
                 view.job = jobs.and_then(|jobs| self.apply_of(application, &jobs));
             }
         }
-        if application.has_developer(project)? {
-            view.card.line("agent", State::Ok, "an account with the role Developer is a member");
-        } else {
-            view.card.line("agent", State::Attention, "no account with the role Developer is a member");
-            view.card.step(
-                "give the agent access, if it is to work on the application",
-                "docs/app-contract.md, \"The agent in applications\"",
-            );
-        }
         Ok(view)
     }
 
@@ -250,11 +243,11 @@ impl Workspace<'_> {
         &self,
         application: &Application<'_>,
         publish: &Publish,
+        registered: &Registered,
         project: u64,
-        branch: &str,
         mut view: View,
     ) -> Result<View> {
-        let name = &publish.name;
+        let (name, branch) = (&publish.name, registered.branch());
         let proposal = application.proposal(project, ADOPT_BRANCH, branch)?;
         if let Some(open) = &proposal.open {
             return Ok(view.wait_for_merge(name, open, name, "adds .factory/ and with it the pipeline"));
@@ -263,7 +256,7 @@ impl Workspace<'_> {
             return self.look(application, publish);
         }
         if !proposal.is_pushed {
-            let source = Source::open(&self.folder(publish)?, name, branch)?;
+            let source = Source::open(&self.folder(publish)?, name, registered)?;
             if source.adoption.is_none() {
                 let here = source.dir().display().to_string();
                 return Err(Error::data(format!("neither {branch} of {} nor {here} has .factory/", application.url()))

@@ -14,10 +14,10 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::Workspace;
-use super::card::Card;
+use super::card::{Card, State};
 use crate::app::check_name;
 use crate::error::{Error, Kind, Result};
-use crate::gitlab::Application;
+use crate::gitlab::{AgentThere, Application};
 use crate::interrupt;
 use crate::plan::{Deed, Event, Evidence, Options, Plan, TargetName, confirm};
 use crate::shell;
@@ -147,6 +147,27 @@ impl Workspace<'_> {
         let evidence = Evidence::at(self.state.file("evidence/log.jsonl"));
         let recorded = evidence.append(&plan.subject, &plan.digest(), Deed::Publish.as_str(), value);
         result.and(recorded)
+    }
+
+    /// Adds a line and a step for the agent.
+    fn agent_line(&self, application: &Application<'_>, project: u64, view: &mut View) -> Result<()> {
+        let username = &self.factory.agent.username;
+        match application.agent(project)? {
+            AgentThere::In => view.card.line("agent", State::Ok, format!("{username} is a Developer")),
+            AgentThere::Pending(change) => view.steps.push(step::Step::Agent { project, change }),
+            AgentThere::None => {
+                view.card.line("agent", State::Attention, "the control repo has no agent yet");
+                view.card.step("create the agent's account", "factoryup apply");
+            }
+            AgentThere::Apart => {
+                let text = format!(
+                    "{username} is a service account of the control repo, which GitLab lets into no other project"
+                );
+                view.card.line("agent", State::Attention, text);
+                view.card.step("replace its account", "docs/app-contract.md, \"The agent in applications\"");
+            }
+        }
+        Ok(())
     }
 
     /// The page of a job of the control repo.

@@ -41,6 +41,13 @@ pub(super) enum Step {
         /// Whether GitLab lacks the branch of the merge request.
         push: bool,
     },
+    /// The agent as a Developer.
+    Agent {
+        /// The application's project.
+        project: u64,
+        /// The change of its role.
+        change: Change,
+    },
     /// A runner on the host.
     Runner {
         /// The application's project.
@@ -82,6 +89,7 @@ impl Step {
                 let summary = format!("{}, which adds .factory/", pushed(*push, ADOPT_BRANCH));
                 Change::new(format!("merge-request:{ADOPT_BRANCH}"), Action::Create, summary)
             }
+            Self::Agent { change, .. } => change.clone(),
             Self::Runner { runner, .. } => {
                 let (kind, tag) = (runner.kind.as_str(), runner.kind.tag());
                 let id = format!("runner:{tag}");
@@ -169,6 +177,7 @@ impl Workspace<'_> {
                     "Adds `.factory/`, and with it the pipeline.",
                 )?;
             }
+            Step::Agent { project, change } => application.admit_agent(*project, change)?,
             Step::Runner { project, runner } => self.start_runner(application, name, *project, runner)?,
             Step::Pipeline { project, branch } => application.start_pipeline(*project, branch)?,
         }

@@ -44,8 +44,6 @@ module "app" {
   description    = try(each.value.description, "")
   namespace_id   = data.gitlab_group.factory.id
   default_branch = try(each.value.default_branch, "{{ gitlab.default_branch }}")
-  first_push     = try(each.value.first_push, false)
-  agent_user_id  = var.agent_user_id
   environments   = { for name, environment in each.value.environments : name => environment.tier }
   shared_runners = {{ runner.shared }}
 {%- if gitlab.premium %}

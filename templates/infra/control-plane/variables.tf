@@ -7,12 +7,6 @@ variable "project" {
   description = "Full path of the control repo."
   type        = string
 }
-
-variable "agent_user_id" {
-  description = "Id of the agent's GitLab user; null while there is no application for it to work on."
-  type        = number
-  default     = null
-}
 {%- if gitlab.premium %}
 
 variable "approver_user_ids" {

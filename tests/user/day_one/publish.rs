@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use portable_pty::CommandBuilder;
@@ -58,13 +59,9 @@ fn an_application_comes_onto_the_host_without_a_click() {
     ends_with(&runs[0], 0);
     assert!(said(&runs[0]).contains("factoryup app publish shop\n"), "{}", said(&runs[0]));
     let folder = journey.home.path().join("shop");
-    // The components of the control repo are another project's, which the stand-in does not read.
     let jobs = "check:\n  tags: [untrusted]\n  script: [.factory/check]\nbuild:\n  tags: [trusted-build]\n  script: [.factory/build x]\n\
                 'deploy:production':\n  tags: [trusted]\n  rules: [{ when: manual }]\n  script: [.factory/deploy install]\n";
-    fs::write(folder.join(".factory/ci.yml"), jobs).unwrap();
-    let commit = ["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qam", "Jobs"];
-    assert!(Command::new("git").args(commit).current_dir(&folder).status().unwrap().success());
-
+    own_jobs(&folder, jobs);
     assert!(
         counted::counts("| the first application is live | 1: merge the "),
         "what this test does by hand, README counts"
@@ -76,8 +73,9 @@ fn an_application_comes_onto_the_host_without_a_click() {
     pty.expect("Start the job apply:control-plane of pipeline");
     gitlab_project::apply(&journey.plane, "factory", "shop");
     pty.send("y");
-    pty.expect("push 1 branch, as they are here").expect("start the first pipeline of main");
-    pty.expect("Apply these 5 changes to").send("n");
+    pty.expect("push 1 branch, as they are here").expect("add acme-agent as a Developer of shop");
+    pty.expect("start the first pipeline of main");
+    pty.expect("Apply these 6 changes to").send("n");
     let (code, text) = pty.end();
     assert_eq!(code, 130, "{text}");
     assert_eq!(runners(&journey), []);
@@ -146,6 +144,64 @@ fn an_application_comes_onto_the_host_without_a_click() {
 
     tokens_are_where_they_belong(&journey, &runs);
     a_runner_that_does_not_come_is_told(&journey);
+    the_agent_works_on_it(&journey);
+    the_agent_registers_the_next_one(&journey);
+}
+
+/// With what is on the host: the entry, judged by `scripts/check`, and its merge request. The owner creates the repo from the entry, and publishes it.
+fn the_agent_registers_the_next_one(journey: &Journey) {
+    let entry = json!({ "description": "Books", "environments": {
+        "staging": { "tier": "staging", "port": 8111, "public": false },
+        "production": { "tier": "production", "port": 8110, "public": false },
+    } });
+    let register = format!(
+        "set -e; cd ~/work/factory; git fetch -q origin; git switch -qc agent/2-books origin/main; echo '{entry}' >infra/apps/books.json; \
+         scripts/check data; git add infra/apps/books.json; git commit -qm 'Add the application books'; \
+         scripts/propose 'Add the application books' 'Closes #2.'"
+    );
+    let output = journey.as_agent(&register);
+    assert!(output.status.success(), "{}", said(&output));
+    merge(journey);
+    gitlab_project::apply(&journey.plane, "factory", "books");
+    let remote = journey.plane.remote("factory", &journey.plane.owner_token());
+    let fetch = ["fetch", "-q", "--no-tags", &remote, "main:refs/remotes/origin/main"];
+    assert!(Command::new("git").args(fetch).current_dir(journey.repo()).status().unwrap().success());
+    let added = journey.in_repo(&["app", "add", "books", "--kind", "static"]);
+    ends_with(&added, 0);
+    assert!(said(&added).contains("production 8110") && said(&added).contains("already has books"), "{}", said(&added));
+    own_jobs(&journey.home.path().join("books"), "check:\n  tags: [untrusted]\n  script: [.factory/check]\n");
+    let run = journey.in_repo(&["app", "publish", "books", "--yes"]);
+    ends_with(&run, 0);
+    let output = journey.as_agent("FACTORY_AGENT=: factory work --repo books 1 page");
+    assert!(output.status.success() && said(&output).contains("/work/books-issue-1"), "{}", said(&output));
+}
+
+/// Jobs in the place of the components of the control repo: those are another project's, which the stand-in does not read.
+fn own_jobs(folder: &Path, jobs: &str) {
+    fs::write(folder.join(".factory/ci.yml"), jobs).unwrap();
+    let commit = ["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qam", "Jobs"];
+    assert!(Command::new("git").args(commit).current_dir(folder).status().unwrap().success());
+}
+
+/// One command clones the application on the host. From there the agent proposes changes, and cannot push to main.
+fn the_agent_works_on_it(journey: &Journey) {
+    let as_agent = |command: &str| {
+        let command = format!("cd && {command}");
+        let run = journey.host.run_inside(&["runuser", "-u", "agent", "--", "sh", "-c", &command]).unwrap();
+        (run.status.success(), String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned())
+    };
+    let (worked, said) = as_agent("FACTORY_AGENT=: factory work --repo shop 1 title");
+    assert!(worked && said.contains("/work/shop-issue-1: agent/1-title"), "{said}");
+    let go = "cd work/shop-issue-1 && git commit -q --allow-empty -m Title &&";
+    let (pushed, said) = as_agent(&format!("{go} git push -q origin HEAD:main"));
+    assert!(!pushed && said.contains("protected"), "{said}");
+    let (pushed, said) =
+        as_agent(&format!("{go} git push -q -o merge_request.create -o merge_request.target=main origin HEAD"));
+    assert!(pushed, "{said}");
+    let all = journey.plane.get("/projects/factory%2Fshop/merge_requests?state=opened").body;
+    assert_eq!(all[0]["source_branch"], "agent/1-title", "{all}");
+    let (worked, said) = as_agent("factory work --repo books 1");
+    assert!(!worked && said.contains("books cannot be cloned"), "{said}");
 }
 
 /// In the two private files of each runner on the host, and nowhere else.
@@ -177,7 +233,7 @@ fn a_runner_that_does_not_come_is_told(journey: &Journey) {
     assert_eq!(journey.plane.delete(&format!("/runners/{first}")).status, 204);
     let program = journey.host.rootfs().join("usr/bin/gitlab-runner");
     let kept = fs::read(&program).unwrap();
-    let deaf = "#!/bin/sh\ncase $1 in verify) echo 'Verifying runner... is valid' ;; run) echo 'no way out' && exec sleep 1000 ;; esac\n";
+    let deaf = "#!/bin/sh\ncase $1 in verify) echo 'Verifying runner... is valid' ;; run) sleep 1; echo 'no way out' && exec sleep 1000 ;; esac\n";
     support::make_program(&program, deaf);
     let run = journey.in_repo(&PUBLISH);
     ends_with(&run, 75);

@@ -92,13 +92,15 @@ fn stages(config: &Map<String, Value>) -> Vec<String> {
 }
 
 /// Every job in the order of its stages, or everything that is wrong.
-pub(super) fn plan(config: &Map<String, Value>) -> Result<Vec<PlannedJob>, Vec<String>> {
+pub(super) fn plan(config: &Map<String, Value>, access: &[&str]) -> Result<Vec<PlannedJob>, Vec<String>> {
     let stages = stages(config);
     let mut errors = Vec::new();
     let mut jobs = Vec::new();
     let is_job = |name: &str| !name.starts_with('.') && !GLOBAL.contains(&name);
     for (name, value) in config.iter().filter(|(name, _)| is_job(name)) {
-        match extended(config, name, value, &mut Vec::new()).and_then(|job| check(config, name, &job, &stages)) {
+        match extended(config, name, value, &mut Vec::new())
+            .and_then(|job| check(config, name, &job, (&stages, access)))
+        {
             Ok(job) => jobs.push(job),
             Err(error) => errors.push(error),
         }
@@ -145,7 +147,7 @@ fn check(
     config: &Map<String, Value>,
     name: &str,
     job: &Map<String, Value>,
-    stages: &[String],
+    (stages, access): (&[String], &[&str]),
 ) -> Result<PlannedJob, String> {
     let unknown: Vec<_> = job.keys().filter(|key| !KEYWORDS.contains(&key.as_str())).map(String::as_str).collect();
     if !unknown.is_empty() {
@@ -180,6 +182,10 @@ fn check(
         if !when.as_str().is_some_and(|when| WHEN.contains(&when)) {
             return Err(format!("jobs:{name} when should be one of: {}", WHEN.join(", ")));
         }
+    }
+    let given = job.get("artifacts").and_then(|artifacts| artifacts.get("access"));
+    if given.is_some_and(|value| !value.as_str().is_some_and(|value| access.contains(&value))) {
+        return Err(format!("jobs:{name}:artifacts access should be one of: {}", access.join(", ")));
     }
     let (environment, tier) = match job.get("environment") {
         Some(Value::String(name)) => (Some(name.clone()), None),

@@ -10,8 +10,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::editions::Feature;
 use crate::git::Git;
 use crate::model::Variables;
+use crate::state::Settings;
 
 pub(crate) use jobs::PlannedJob;
 pub(crate) use select::Occasion;
@@ -22,6 +24,14 @@ mod inputs;
 mod jobs;
 mod select;
 mod yaml;
+
+/// Who may download artifacts, the last since 18.4. Source: <https://docs.gitlab.com/ci/yaml/#artifactsaccess>.
+const ACCESS: &[&str] = &["none", "developer", "all", "maintainer"];
+
+/// The values of `artifacts:access` that a GitLab knows.
+pub(crate) fn access(settings: &Settings) -> &'static [&'static str] {
+    &ACCESS[..ACCESS.len() - usize::from(!settings.has(Feature::ArtifactsForMaintainers))]
+}
 
 /// How deep includes may nest. Source: <https://docs.gitlab.com/ci/yaml/includes/> (150 files in all).
 const MOST_INCLUDES: usize = 150;
@@ -61,6 +71,8 @@ pub(crate) struct Source<'a> {
     pub(crate) sha: Option<&'a str>,
     /// `group/project`.
     pub(crate) project: &'a str,
+    /// The values of `artifacts:access` that this GitLab knows.
+    pub(crate) access: &'static [&'static str],
 }
 
 /// Lays one mapping over another: mappings are merged, everything else is replaced.
@@ -85,7 +97,7 @@ pub(crate) fn read(source: &Source<'_>, text: &str) -> Config {
         Err(error) => config.errors.push(error),
     }
     if config.errors.is_empty() {
-        match jobs::plan(&config.merged) {
+        match jobs::plan(&config.merged, source.access) {
             Ok(jobs) => config.jobs = jobs,
             Err(errors) => config.errors = errors,
         }
@@ -182,11 +194,11 @@ fn own_component(source: &Source<'_>, address: &str) -> Option<String> {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Git, Occasion, PlannedJob, Source, read};
+    use super::{ACCESS, Git, Occasion, PlannedJob, Source, read};
 
     fn errors(text: &str) -> Vec<String> {
         let git = Git::new(PathBuf::from("git"), PathBuf::from("/"));
-        read(&Source { git: &git, repository: Path::new("/"), sha: None, project: "g/p" }, text).errors
+        read(&Source { git: &git, repository: Path::new("/"), sha: None, project: "g/p", access: ACCESS }, text).errors
     }
 
     #[test]
@@ -220,7 +232,8 @@ mod tests {
     /// The jobs that a pipeline with these variables and changed files gets, manual ones in brackets; or the first error.
     fn selected(text: &str, variables: &[(&str, &str)], changed: Option<&[&str]>) -> String {
         let git = Git::new(PathBuf::from("git"), PathBuf::from("/"));
-        let config = read(&Source { git: &git, repository: Path::new("/"), sha: None, project: "g/p" }, text);
+        let config =
+            read(&Source { git: &git, repository: Path::new("/"), sha: None, project: "g/p", access: ACCESS }, text);
         let occasion = Occasion {
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             changed: changed.map(|files| files.iter().map(|file| (*file).to_owned()).collect()),

@@ -3,29 +3,28 @@
 use serde_json::{Value, json};
 
 use super::commits::commit_json;
-use crate::access::{Actor, is_protected};
+use crate::access::{Actor, is_protected, matches};
 use crate::auth::Need;
 use crate::call::Call;
 use crate::hooks::{Moved, Push};
-use crate::model::{DEVELOPER, Grantee, Project, REPORTER};
+use crate::model::{DEVELOPER, Grant, Grantee, Project, ProtectedBranch, REPORTER};
 use crate::pushes;
 use crate::reply::{Outcome, Refusal, Reply, bad_request, forbidden, message, not_found};
 use crate::router::Route;
 
 fn branch_json(call: &Call<'_>, project: &Project, actor: &Actor, name: &str, sha: &str) -> Result<Value, Refusal> {
     let protected = is_protected(project, name);
-    let rule = project.protected_branches.iter().find(|rule| rule.name == name);
-    let developers = |grants: Option<&[_]>| {
-        let open = |grant: &crate::model::Grant| grant.who == Grantee::Level(DEVELOPER);
-        !protected || grants.is_some_and(|grants| grants.iter().any(open))
+    let developers = |grants: fn(&ProtectedBranch) -> &[Grant]| {
+        let rules = project.protected_branches.iter().filter(|rule| matches(&rule.name, name));
+        rules.flat_map(grants).any(|grant| grant.who == Grantee::Level(DEVELOPER))
     };
     Ok(json!({
         "name": name,
         "commit": commit_json(call, project, sha)?,
         "merged": false,
         "protected": protected,
-        "developers_can_push": developers(rule.map(|rule| rule.push.as_slice())) && protected,
-        "developers_can_merge": developers(rule.map(|rule| rule.merge.as_slice())) && protected,
+        "developers_can_push": developers(|rule| &rule.push),
+        "developers_can_merge": developers(|rule| &rule.merge),
         "can_push": actor.may_push(project, name),
         "default": project.default_branch == name,
         "web_url": format!("{}/{}/-/tree/{name}", call.settings.url, call.state.project_path(project)),
@@ -36,6 +35,9 @@ fn list(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let search = call.text("search").unwrap_or_default();
     let (actor, project) = (call.actor(id)?, call.at(id)?);
+    if call.settings.is_behind(project) {
+        return Ok(Reply::list([]));
+    }
     let branches = call.settings.git.references(&project.repository, "refs/heads")?;
     let found = branches.iter().filter(|(name, _)| name.contains(&search));
     let values: Result<Vec<_>, _> = found.map(|(name, sha)| branch_json(call, project, &actor, name, sha)).collect();
@@ -46,7 +48,8 @@ fn get(call: &mut Call<'_>) -> Outcome {
     let id = call.project(REPORTER)?;
     let (actor, project) = (call.actor(id)?, call.at(id)?);
     let name = call.param(1);
-    let sha = call.settings.git.branch(&project.repository, name).ok_or_else(|| not_found("Branch"))?;
+    let found = call.settings.git.branch(&project.repository, name).filter(|_| !call.settings.is_behind(project));
+    let sha = found.ok_or_else(|| not_found("Branch"))?;
     branch_json(call, project, &actor, name, &sha).map(Reply::ok)
 }
 

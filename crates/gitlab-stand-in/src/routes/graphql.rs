@@ -118,6 +118,7 @@ fn of_project(call: &Call<'_>, project: &Project, field: &Field) -> Result<Value
         _ => {
             let reference = field.fields.iter().find_map(|tree| tree.text("ref")).unwrap_or(&project.default_branch);
             let sha = call.settings.git.branch(&project.repository, reference);
+            let sha = sha.filter(|_| !call.settings.is_behind(project));
             json!({ "tree": { "lastCommit": sha.map(|sha| json!({ "sha": sha })) } })
         }
     })

@@ -6,6 +6,7 @@ use crate::auth::Need;
 use crate::call::Call;
 use crate::ci;
 use crate::model::DEVELOPER;
+use crate::pipelines::unverified;
 use crate::reply::{Outcome, Reply, not_found};
 use crate::router::Route;
 
@@ -47,8 +48,19 @@ fn committed(call: &mut Call<'_>) -> Outcome {
     let configured = project.settings.get("ci_config_path").and_then(Value::as_str).unwrap_or(".gitlab-ci.yml");
     let text = git.blob(&project.repository, &sha, configured).unwrap_or_default();
     let path = call.state.project_path(project);
-    let source = ci::Source { git, repository: &project.repository, sha: Some(&sha), project: &path };
-    Ok(Reply::ok(report(&ci::read(&source, &String::from_utf8_lossy(&text)), with_jobs)))
+    let source = ci::Source {
+        git,
+        repository: &project.repository,
+        sha: Some(&sha),
+        project: &path,
+        access: ci::access(call.settings),
+    };
+    let mut config = ci::read(&source, &String::from_utf8_lossy(&text));
+    // A pipeline is simulated as it would be made.
+    if call.boolean("dry_run")?.unwrap_or(false) && config.errors.is_empty() {
+        config.errors.extend(unverified(call.settings, project).map(str::to_owned));
+    }
+    Ok(Reply::ok(report(&config, with_jobs)))
 }
 
 /// Checks a text that was sent, with the includes it finds on a ref.
@@ -61,7 +73,13 @@ fn sent(call: &mut Call<'_>) -> Outcome {
     let git = &call.settings.git;
     let sha = git.resolve(&project.repository, &revision);
     let path = call.state.project_path(project);
-    let source = ci::Source { git, repository: &project.repository, sha: sha.as_deref(), project: &path };
+    let source = ci::Source {
+        git,
+        repository: &project.repository,
+        sha: sha.as_deref(),
+        project: &path,
+        access: ci::access(call.settings),
+    };
     Ok(Reply::ok(report(&ci::read(&source, &text), with_jobs)))
 }
 

@@ -4,6 +4,7 @@ use crate::router::Route;
 
 mod accounts;
 mod approvals;
+mod artifacts;
 mod branches;
 mod commits;
 mod credentials;
@@ -36,6 +37,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
     [
         accounts::ROUTES,
         approvals::ROUTES,
+        artifacts::ROUTES,
         branches::ROUTES,
         commits::ROUTES,
         credentials::ROUTES,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::accounts::user_json;
 use crate::auth::Need;
 use crate::call::Call;
-use crate::model::{DEVELOPER, GUEST, Job, Pipeline, REPORTER, Variables};
+use crate::model::{DEVELOPER, GUEST, Job, OWNER, Pipeline, REPORTER, Variables};
 use crate::pipelines::{NewPipeline, PipelineResult, Source, make};
 use crate::reply::{Outcome, Refusal, Reply, bad_request, error, forbidden, message, not_found};
 use crate::router::Route;
@@ -43,7 +43,7 @@ fn details_json(call: &Call<'_>, project: u64, pipeline: &Pipeline) -> Value {
 
 fn job_json(call: &Call<'_>, project: u64, pipeline: &Pipeline, job: &Job) -> Value {
     let user = job.started_by.unwrap_or(pipeline.user);
-    json!({
+    let mut value = json!({
         "id": job.id,
         "status": job.status,
         "stage": job.stage,
@@ -59,9 +59,18 @@ fn job_json(call: &Call<'_>, project: u64, pipeline: &Pipeline, job: &Job) -> Va
         "duration": duration(job),
         "user": call.state.users.get(&user).map(|user| user_json(user, &call.settings.url)),
         "pipeline": pipeline_json(call, project, pipeline),
-        "artifacts": [],
+        "artifacts": archive(job).map(|file| json!({ "file_type": "archive", "size": file["size"], "filename": file["filename"] })).into_iter().collect::<Vec<_>>(),
         "runner": job.run.runner.map(|id| json!({ "id": id })),
-    })
+    });
+    // Source: `lib/api/entities/ci/job.rb`.
+    if let Some(file) = archive(job) {
+        value["artifacts_file"] = file;
+    }
+    value
+}
+
+fn archive(job: &Job) -> Option<Value> {
+    job.run.artifacts.as_ref().map(|archive| json!({ "filename": "artifacts.zip", "size": archive.len() }))
 }
 
 /// Seconds from a job's start to its end, or until now.
@@ -186,7 +195,7 @@ fn jobs(call: &mut Call<'_>) -> Outcome {
 }
 
 /// The pipeline and job that the path's second value names, by position.
-fn find_job(call: &Call<'_>, project: u64) -> Result<(usize, usize), Refusal> {
+pub(super) fn find_job(call: &Call<'_>, project: u64) -> Result<(usize, usize), Refusal> {
     let id = call.param_id(1)?;
     for (at, pipeline) in call.at(project)?.pipelines.iter().enumerate() {
         if let Some(job) = pipeline.jobs.iter().position(|job| job.id == id) {
@@ -258,10 +267,20 @@ fn cancel(call: &mut Call<'_>) -> Outcome {
     }
     let wanted = pipeline.id;
     for pipeline in call.at_mut(id)?.pipelines.iter_mut().filter(|pipeline| pipeline.id == wanted) {
-        "canceled".clone_into(&mut pipeline.status);
-        pipeline.jobs.iter_mut().for_each(|job| job.end("canceled"));
+        // What is over stays as it ended. Source: `cancelable` in `app/models/concerns/ci/has_status.rb`.
+        let open = |job: &&mut Job| matches!(job.status.as_str(), "created" | "pending" | "running");
+        pipeline.jobs.iter_mut().filter(open).for_each(|job| job.end("canceled"));
+        advance(pipeline);
     }
     Ok(Reply::ok(details_json(call, id, at(call, id)?)))
+}
+
+/// Deletes a pipeline with its jobs. Source: `enable :destroy_pipeline` for Owners in `app/policies/project_policy.rb`.
+fn delete(call: &mut Call<'_>) -> Outcome {
+    let id = call.project(OWNER)?;
+    let wanted = at(call, id)?.id;
+    call.at_mut(id)?.pipelines.retain(|pipeline| pipeline.id != wanted);
+    Ok(Reply::no_content())
 }
 
 const LIST: &[&str] = &["scope", "status", "ref", "sha", "username", "order_by", "sort", "source", "name"];
@@ -270,6 +289,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new("GET", "/projects/:id/pipelines", Need::Read, LIST, pipelines),
     Route::new("POST", "/projects/:id/pipeline", Need::Write, &["ref", "variables", "inputs"], create),
     Route::new("GET", "/projects/:id/pipelines/:pipeline_id", Need::Read, &[], pipeline),
+    Route::new("DELETE", "/projects/:id/pipelines/:pipeline_id", Need::Write, &[], delete),
     Route::new("POST", "/projects/:id/pipelines/:pipeline_id/cancel", Need::Write, &[], cancel),
     Route::new(
         "GET",

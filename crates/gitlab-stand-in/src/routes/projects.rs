@@ -214,6 +214,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         state_locks: BTreeMap::new(),
         merge_requests: Vec::new(),
         repository,
+        first_push: None,
         created_at: now(),
     };
     let readme = readme.then(|| format!("# {}\n", project.name));

@@ -44,7 +44,8 @@ fn list(call: &mut Call<'_>, family: Family) -> Outcome {
 
 fn create(call: &mut Call<'_>, family: Family) -> Outcome {
     let home = family.home(call)?;
-    if !(call.settings.owners_make_service_accounts || call.is_admin()) {
+    let kept = matches!(home, Home::Group(_)) && !call.settings.owners_make_service_accounts;
+    if kept && !call.is_admin() {
         // GitLab answers so, and not with 403.
         return Err(bad_request("User does not have permission to create a service account"));
     }

@@ -179,7 +179,10 @@ impl OpenApi {
         let paths = self.document["paths"].as_object()?;
         let fits = |template: &str| {
             let template: Vec<_> = template.split('/').collect();
-            template.len() == parts.len()
+            // A last `*name` stands for the rest of the path.
+            let rest = usize::from(template.last().is_some_and(|last| last.starts_with('*')));
+            let template = &template[..template.len() - rest];
+            (template.len() == parts.len() || rest == 1 && template.len() < parts.len())
                 && template.iter().zip(&parts).all(|(wanted, part)| {
                     wanted == part || (wanted.starts_with('{') && wanted.ends_with('}') && !part.is_empty())
                 })
@@ -206,6 +209,8 @@ impl OpenApi {
             .flatten()
             .map(|parameter| self.resolve(parameter))
             .filter(|parameter| parameter["in"] == "query")
+            // The description takes the rest of a path for a parameter of the query.
+            .filter(|parameter| !template.ends_with(&format!("/*{}", parameter["name"].as_str().unwrap_or_default())))
             .collect();
         let known: BTreeSet<_> = declared.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
         let sent: BTreeSet<_> = request.query.iter().map(|(name, _)| name.trim_end_matches("[]")).collect();

@@ -194,7 +194,8 @@ pub(super) const OWNER: &[Field] = &[
         prompt: "Ports that stay open",
         help: "Ports that the firewall opens in addition to sshd's, such as 80/tcp or 51820/udp",
         explain: "The firewall drops all other new connections from outside. If the host already serves something, name its ports here. \
-                  A range is 30000-30100/tcp. `factoryup plan host` names each port in use that the firewall would close.",
+                  A range is 30000-30100/tcp. With 80/tcp and 443/tcp, and without Cloudflare, the edge serves the domains of applications by \
+                  HTTPS. `factoryup plan host` names each port in use that the firewall would close.",
         example: "80/tcp, 443/tcp",
         kind: ValueKind::List { min: 0, max: 100, commas: true },
         default: Some(""),

@@ -12,6 +12,7 @@ use crate::gitlab::site::Site;
 /// What GitLab knows of the life of a runner.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::gitlab) struct Seen {
+    pub(in crate::gitlab) id: u64,
     status: Option<String>,
     #[serde(default)]
     paused: bool,

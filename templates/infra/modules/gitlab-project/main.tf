@@ -62,15 +62,6 @@ resource "gitlab_project_job_token_scopes" "this" {
   target_project_ids = []
 }
 
-# Not before the history is there: an instance or a group can let Developers push the first branch, too.
-resource "gitlab_project_membership" "agent" {
-  count = var.agent_user_id == null || var.first_push ? 0 : 1
-
-  project      = gitlab_project.this.id
-  user_id      = var.agent_user_id
-  access_level = "developer"
-}
-
 resource "gitlab_project_environment" "this" {
   for_each = var.environments
 
@@ -99,13 +90,6 @@ resource "gitlab_project_approval_rule" "people" {
   rule_type          = "regular"
   approvals_required = 1
   user_ids           = var.approver_user_ids
-
-  lifecycle {
-    precondition {
-      condition     = !contains(var.approver_user_ids, coalesce(var.agent_user_id, -1))
-      error_message = "The agent does not approve what it writes."
-    }
-  }
 }
 
 resource "gitlab_project_protected_environment" "production" {

@@ -25,18 +25,6 @@ variable "default_branch" {
   default     = "main"
 }
 
-variable "first_push" {
-  description = "Whether the agent is kept out until the owner has pushed the history."
-  type        = bool
-  default     = false
-}
-
-variable "agent_user_id" {
-  description = "Id of the agent's GitLab user; null for a project that the agent does not work in."
-  type        = number
-  default     = null
-}
-
 variable "shared_runners" {
   description = "Whether the instance's shared runners take jobs."
   type        = bool

@@ -1,10 +1,9 @@
 mock_provider "gitlab" {}
 
 variables {
-  name          = "shop"
-  namespace_id  = 7
-  agent_user_id = 42
-  environments  = { production = "production", staging = "staging" }
+  name         = "shop"
+  namespace_id = 7
+  environments = { production = "production", staging = "staging" }
 }
 
 run "nobody_pushes_and_only_maintainers_merge" {
@@ -20,18 +19,9 @@ run "nobody_pushes_and_only_maintainers_merge" {
 }
 
 run "an_empty_project_takes_a_history_as_it_is" {
-  variables {
-    first_push = true
-  }
-
   assert {
     condition     = !gitlab_project.this.initialize_with_readme && gitlab_branch_protection.default.push_access_level == "no one"
     error_message = "The first push brings all commits as they are, to a branch that is protected."
-  }
-
-  assert {
-    condition     = length(gitlab_project_membership.agent) == 0
-    error_message = "Only the owner works in a project that has no history."
   }
 }
 
@@ -39,24 +29,6 @@ run "the_pipeline_is_the_factorys" {
   assert {
     condition     = gitlab_project.this.ci_config_path == ".factory/ci.yml"
     error_message = "A .gitlab-ci.yml that an application had before is no pipeline of the factory."
-  }
-}
-
-run "the_agent_is_a_developer" {
-  assert {
-    condition     = one(gitlab_project_membership.agent).access_level == "developer"
-    error_message = "More than Developer would let the agent merge."
-  }
-}
-
-run "a_project_without_agent_has_no_such_member" {
-  variables {
-    agent_user_id = null
-  }
-
-  assert {
-    condition     = length(gitlab_project_membership.agent) == 0
-    error_message = "No membership was asked for."
   }
 }
 {%- if gitlab.premium %}
@@ -87,29 +59,5 @@ run "nobody_waits_for_an_approver_that_is_not_named" {
     condition     = length(gitlab_project_approval_rule.people) == 0
     error_message = "Without approvers no approval is required."
   }
-}
-
-run "without_an_agent_people_approve" {
-  command = plan
-
-  variables {
-    agent_user_id     = null
-    approver_user_ids = [7]
-  }
-
-  assert {
-    condition     = length(gitlab_project_approval_rule.people) == 1
-    error_message = "A project that has no agent yet can have approvers."
-  }
-}
-
-run "the_agent_is_no_approver" {
-  command = plan
-
-  variables {
-    approver_user_ids = [42]
-  }
-
-  expect_failures = [gitlab_project_approval_rule.people]
 }
 {%- endif %}
