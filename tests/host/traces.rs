@@ -77,6 +77,12 @@ fn a_revert_leaves_nothing_but_what_it_names() {
     journey.factory.host.hostname = "forge".into();
     journey.factory.host.timezone = "Europe/Vienna".into();
     journey.inside(&format!("apt-get -qq update; apt-get -qq -y install --no-install-recommends {PACKAGES} 2>&1"));
+    // So slow that the end of the user's processes meets it.
+    journey.inside(
+        "mkdir /etc/systemd/system/user-runtime-dir@.service.d; systemctl cat user-runtime-dir@ | sed -n 's/^ExecStop=/&/p' >/tmp/stop
+         { echo '[Service]'; printf 'ExecStop=\nExecStop=/bin/sleep 1\n'; cat /tmp/stop; } >/etc/systemd/system/user-runtime-dir@.service.d/slow.conf
+         rm /tmp/stop; systemctl daemon-reload",
+    );
     let before = look(&journey);
     journey.watch = Observer::yes();
     journey.provision();
@@ -85,6 +91,12 @@ fn a_revert_leaves_nothing_but_what_it_names() {
     assert!(journey.inside(install).ends_with("8102\nstarted"));
     journey.inside("rm -r /root/shop; mv /root/shop.tar.gz /home/");
     journey.inside("su - agent -c 'echo mine >work/notes'; su - operator -c 'echo mine >notes'");
+    // Processes that end one after another, as on a busy machine, while systemd empties the user's folder in /run.
+    journey.inside(
+        "number=$(id -u deploy); systemd-run --quiet sh -c \"
+             while systemctl is-active --quiet user@$number; do sleep 0.02; done
+             for i in 1 2 3 4 5 6 7 8 9; do setpriv --reuid=$number --clear-groups sleep 60 & sleep 0.05; done\"",
+    );
     // The first as the operator, which keeps that account; the second as root.
     for _ in 0..2 {
         let outcome = revert(&journey);

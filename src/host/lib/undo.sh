@@ -74,6 +74,9 @@ quell() {
     kill_all "$@" || fail "processes of $1 start faster than they can be ended" || return
     loginctl terminate-user "$1" || :
     systemctl stop "user@$number.service" "user-runtime-dir@$number.service" || :
+    # What empties the folder runs in the user's slice, and kill_all can have ended it.
+    [ ! -e "/run/user/$number" ] || systemctl start "user-runtime-dir@$number.service" || :
+    systemctl stop "user-runtime-dir@$number.service" || :
     kill_all "$@"
 }
 
