@@ -110,8 +110,11 @@ pub fn of_all_users_is_the_one_that_the_lock_names(journey: &Journey) {
     }
     made(lock(1, &first, 8443), 1);
     assert_eq!(run(lock(1, &first, 9)).unwrap(), Outcome::AlreadyRight { proofs: 0 });
+    let down = || HostTarget::new(&factory, journey.reach(), None).unwrap().tunnels_down(&journey.watch).unwrap();
+    assert_eq!(down(), ["staging", "production"]);
     journey.inside("umask 077; echo word >/etc/factory/tunnel-production-token");
     journey.inside("systemctl enable --now factory-tunnel@production");
+    assert_eq!(down(), ["staging"]);
     // What runs is not cut: a login can come through it.
     let pid = || journey.inside("systemctl show --property MainPID --value factory-tunnel@production");
     let (second, running) = (program(2), pid());

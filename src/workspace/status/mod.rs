@@ -124,6 +124,11 @@ impl Workspace<'_> {
             let logins = wanted.into_iter().zip(has).filter(|(_, has)| !has).map(|((_, step), _)| step);
             let left = (!has_clone).then_some(clone).into_iter().chain(logins);
             let faults = (host.backups(self.watch)?, host.renewal_fault(self.watch)?, host.copies_fault(self.watch)?);
+            let left = left.chain(host.tunnels_down(self.watch)?.into_iter().map(|name| Step {
+                what: format!("connect Cloudflare's tunnel of {name}, once apply:{name} has passed"),
+                how: "docs/procedures/connect-tunnel.md".into(),
+                is_open: true,
+            }));
             Ok((host.subject(), plan, faults, left.collect::<Vec<_>>()))
         };
         match ask() {
