@@ -184,6 +184,8 @@ pub(crate) struct Run {
     pub(crate) started_at: Option<String>,
     pub(crate) finished_at: Option<String>,
     pub(crate) failure_reason: Option<String>,
+    /// How many runs before it failed and were retried.
+    pub(crate) retries: u64,
     /// Its log.
     pub(crate) trace: Vec<u8>,
     /// Its artifacts, a zip archive.

@@ -1,10 +1,12 @@
 //! How jobs become ready, which runner gets which, and what state a pipeline is in because of its jobs.
 //!
-//! **Played**: stages, `needs`, manual jobs, `always`, `on_failure`, `allow_failure` with exit codes, tags, protected runners. **Not
-//! played**: `delayed` (as `on_success`), `resource_group`, `parallel`, `retry`, `timeout`.
+//! **Played**: stages, `needs`, manual jobs, `always`, `on_failure`, `allow_failure` with exit codes, `retry` (the run that failed is
+//! forgotten), tags, protected runners. **Not played**: `delayed` (as `on_success`), `resource_group`, `parallel`, `timeout`.
+
+use serde_json::Value;
 
 use crate::auth::now;
-use crate::model::{After, Job, Pipeline, Runner};
+use crate::model::{After, Job, Pipeline, Run, Runner};
 use crate::state::State;
 
 /// Where a job is: its project, and the positions of pipeline and job there.
@@ -32,6 +34,29 @@ impl Job {
             "manual" => self.allow_failure,
             _ => false,
         }
+    }
+
+    /// Whether it is to run once more after it failed like this. Source: `lib/gitlab/ci/build/auto_retry.rb`.
+    pub(crate) fn is_retried(&self, reason: &str, code: Option<i64>) -> bool {
+        let Some(retry) = self.definition.get("retry") else { return false };
+        let has = |key: &str, is: &dyn Fn(&Value) -> bool| match retry.get(key) {
+            Some(Value::Array(all)) => all.iter().any(is),
+            Some(one) => is(one),
+            None => false,
+        };
+        let max = retry.as_u64().or_else(|| retry.get("max")?.as_u64()).unwrap_or(2);
+        let is_any = retry.get("when").is_none() && retry.get("exit_codes").is_none();
+        self.run.retries < max
+            && (is_any
+                || has("when", &|when| when == "always" || when == reason)
+                || has("exit_codes", &|one| one.as_i64().is_some_and(|one| Some(one) == code)))
+    }
+
+    /// The run after one that failed: a job of its own.
+    pub(crate) fn retry(&mut self, id: u64) {
+        self.id = id;
+        "pending".clone_into(&mut self.status);
+        self.run = Run { retries: self.run.retries + 1, ..Run::default() };
     }
 
     /// Ends a job that runs.
@@ -196,6 +221,27 @@ mod tests {
         assert_eq!(after(&mut it, "b", "failed"), "manual: success failed manual created");
         assert_eq!(after(&mut it, "c", "success"), "running: success failed success pending");
         assert_eq!(after(&mut it, "d", "success"), "success: success failed success success");
+    }
+
+    #[test]
+    fn a_job_is_retried_as_it_says() {
+        let mut it = pipeline(&[("a", "one", false, false)]);
+        let job = &mut it.jobs[0];
+        assert!(!job.is_retried("script_failure", Some(1)));
+        for (retry, reason, code, expected) in [
+            ("1", "script_failure", Some(1), true),
+            ("0", "script_failure", Some(1), false),
+            ("{\"max\":2,\"when\":\"runner_system_failure\",\"exit_codes\":137}", "script_failure", Some(1), false),
+            ("{\"max\":2,\"when\":\"runner_system_failure\",\"exit_codes\":137}", "script_failure", Some(137), true),
+            ("{\"max\":2,\"when\":[\"runner_system_failure\"]}", "runner_system_failure", None, true),
+            ("{\"max\":1,\"exit_codes\":[1,2]}", "script_failure", Some(2), true),
+            ("{\"max\":1,\"when\":\"always\"}", "job_execution_timeout", None, true),
+        ] {
+            job.definition.insert("retry".into(), serde_json::from_str(retry).unwrap());
+            assert_eq!(job.is_retried(reason, code), expected, "{retry} {reason} {code:?}");
+        }
+        job.retry(2);
+        assert!((job.id, job.status.as_str()) == (2, "pending") && !job.is_retried("script_failure", Some(1)));
     }
 
     #[test]

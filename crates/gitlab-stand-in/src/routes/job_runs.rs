@@ -211,13 +211,20 @@ fn update(call: &mut Call<'_>) -> Outcome {
         call.one_of("state", &["running", "success", "failed"])?.ok_or_else(|| error(400, "state is missing"))?;
     if state != "running" {
         let (reason, code) = (call.text("failure_reason"), call.integer("exit_code")?);
+        let reason = reason.unwrap_or_else(|| "unknown_failure".to_owned());
+        let is_retried = state == "failed" && job_at(call, place)?.is_retried(&reason, code);
         if let Some((_, token)) = job_at(call, place)?.run.token {
             call.state.tokens.revoke(token);
         }
+        let next = if is_retried { Some(call.state.next_id()) } else { None };
         let pipeline = &mut call.at_mut(project)?.pipelines[at];
         let job = &mut pipeline.jobs[position];
+        if let Some(next) = next {
+            job.retry(next);
+            return Ok(Reply::ok(json!(200)).header("Job-Status", state));
+        }
         if state == "failed" {
-            job.run.failure_reason = Some(reason.unwrap_or_else(|| "unknown_failure".to_owned()));
+            job.run.failure_reason = Some(reason);
             job.allow_failure |= code.is_some_and(|code| job.allowed_codes.contains(&code));
         }
         job.end(&state);
