@@ -31,23 +31,24 @@ const ACCESS: &str = "#!/usr/bin/python3\nimport os, socket, sys, threading\n\
 pub(crate) fn the_tunnel_is_connected(world: &World) {
     world.ssh_config("");
     the_host_has_the_program_and_the_unit(world);
-    for block in world.section("connect-tunnel", "What to do") {
-        let typed = if block.commands.contains("cat >") { "printf 'the-tunnels-token\\n' | " } else { "" };
-        world.done(&block.with(|commands| format!("{typed}{commands}")));
-    }
+    let connect = |token: &str| {
+        world.done(&world.block("connect-tunnel", "connect").with(|typed| format!("printf '{token}\\n' | {typed}")))
+    };
+    let tokens = ["first", "second"].map(|which| format!("the-tunnels-{which}-token-{}", "0".repeat(24)));
+    assert_eq!(connect(&tokens[0]), "the tunnel of production runs\n");
+    assert_eq!(connect(&tokens[0]), "the tunnel of production runs with this token\n");
     let shown = || world.journey.inside("systemctl show --property StatusText --value factory-tunnel@production");
     assert_eq!(world.journey.inside("stat -c '%a %U' /etc/factory/tunnel-production-token"), "600 root");
     assert_eq!(world.done(&world.block("connect-tunnel", "is-active")), "active\n");
-    assert_eq!(shown(), "the-tunnels-token");
+    assert_eq!(shown(), tokens[0]);
     let log = passed(&world.host(&world.command("connect-tunnel", "sudo journalctl --unit factory-tunnel@")));
     assert!(log.contains("Started"), "{log}");
     // Another token, as rotate-secrets has it.
-    let once = world.command("rotate-secrets", "enable --now");
-    world.done(&world.block("connect-tunnel", "cat >").with(|c| format!("printf 'the-tunnels-new-token\\n' | {c}")));
-    let start = world.block("connect-tunnel", &once).commands.replace(&once, "restart");
-    assert_eq!(start.trim(), world.command("connect-tunnel", "sudo systemctl restart factory-tunnel@"));
-    passed(&world.host(&start));
-    assert_eq!(shown(), "the-tunnels-new-token");
+    world.command("rotate-secrets", "connect:production");
+    connect(&tokens[1]);
+    assert_eq!(shown(), tokens[1]);
+    // And another program.
+    passed(&world.host(&world.command("connect-tunnel", "sudo systemctl restart factory-tunnel@")));
     // And as tunnel-down mends it.
     world.journey.inside("systemctl kill --signal STOP factory-tunnel@production");
     passed(&world.host(&world.command("tunnel-down", "systemctl restart")));

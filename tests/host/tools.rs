@@ -10,7 +10,8 @@ use factoryup::plan::Outcome;
 use crate::journey::Journey;
 
 /// What runs as a service of `Type=notify`.
-const READY: &str = "import os, socket, time\n\
+const READY: &str = "import os, socket, sys, time\n\
+     assert not open(sys.argv[-1]).read().startswith('refused')\n\
      ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
      ready.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))\n\
      ready.send(b'READY=1')\ntime.sleep(100000)\n";
@@ -95,7 +96,7 @@ pub fn of_all_users_is_the_one_that_the_lock_names(journey: &Journey) {
         ["linux-amd64", "linux-arm64"].map(line).concat()
     };
     let there = || journey.inside("ls -A /usr/local/bin | grep cloudflared || true");
-    made(String::new(), 1);
+    made(String::new(), 5);
     let notes = journey.watch.plans.borrow().last().unwrap().notes.join("\n");
     assert!(notes.contains("cloudflared is not installed: toolchain.lock of the control repo has no line"), "{notes}");
     let first = program(1);
@@ -112,8 +113,7 @@ pub fn of_all_users_is_the_one_that_the_lock_names(journey: &Journey) {
     assert_eq!(run(lock(1, &first, 9)).unwrap(), Outcome::AlreadyRight { proofs: 0 });
     let down = || HostTarget::new(&factory, journey.reach(), None).unwrap().tunnels_down(&journey.watch).unwrap();
     assert_eq!(down(), ["staging", "production"]);
-    journey.inside("umask 077; echo word >/etc/factory/tunnel-production-token");
-    journey.inside("systemctl enable --now factory-tunnel@production");
+    a_tunnel_gets_its_token(journey);
     assert_eq!(down(), ["staging"]);
     // What runs is not cut: a login can come through it.
     let pid = || journey.inside("systemctl show --property MainPID --value factory-tunnel@production");
@@ -126,10 +126,59 @@ pub fn of_all_users_is_the_one_that_the_lock_names(journey: &Journey) {
     assert_eq!((pid(), there()), (running, "cloudflared".into()));
     // The factory leaves Cloudflare.
     let outcome = journey.run(journey.target());
-    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 2, .. })), "{}", journey.explain(&outcome));
+    assert!(matches!(outcome, Ok(Outcome::Applied { changes: 6, .. })), "{}", journey.explain(&outcome));
     let left = "systemctl list-units --all --plain --no-legend 'factory-tunnel@*'; ls /etc/systemd/system/*.wants | grep tunnel || true";
     assert_eq!((there(), journey.inside(left)), (String::new(), String::new()));
     journey.inside("rm /etc/factory/tunnel-production-token");
+}
+
+/// By root or by a job of trusted CI, and by nobody else. A token with which the tunnel does not start changes nothing.
+fn a_tunnel_gets_its_token(journey: &Journey) {
+    let connect = |user: &str, token: &str| {
+        let typed = "/usr/local/sbin/factory-tunnel connect production 2>&1; echo \"exit $?\"";
+        let said = journey.inside(&format!(
+            "printf '%s\\n' {token} | setpriv --reuid={user} --regid={user} --init-groups sh -c '{typed}'"
+        ));
+        let (said, code) = said.rsplit_once("exit ").unwrap();
+        (said.trim().to_owned(), code.to_owned())
+    };
+    let [first, second] = ["first", "second"].map(|word| format!("{word}{}", "0".repeat(40)));
+    let state = || {
+        journey.inside(
+            "stat -c '%a %U' /etc/factory/tunnel-*-token; cat /etc/factory/tunnel-*-token
+             systemctl is-enabled factory-tunnel@production; systemctl is-active factory-tunnel@production; true",
+        )
+    };
+    let nothing = state();
+    assert!(nothing.ends_with("disabled\ninactive"), "{nothing}");
+    for user in ["agent", "factory-build", "deploy"] {
+        let (said, code) = connect(user, &first);
+        assert!(
+            code == "69" && said.contains("/run/factory-tunnel does not answer: Permission denied"),
+            "{user}: {said}"
+        );
+    }
+    for word in ["word", "'$(touch /tmp/x)'"] {
+        assert_eq!(connect("factory-ci", word), ("factory-tunnel: that is no token of a tunnel".into(), "64".into()));
+    }
+    let refused = format!("refused{}", "0".repeat(40));
+    let (said, code) = connect("factory-ci", &refused);
+    assert!(code == "75" && said.contains("the tunnel of production does not start: "), "{said}");
+    assert_eq!(state(), nothing);
+    assert_eq!(connect("factory-ci", &first), ("the tunnel of production runs".into(), "0".into()));
+    let runs = format!("600 root\n{first}\nenabled\nactive");
+    assert_eq!(state(), runs);
+    // What runs is not cut: a login can come through it.
+    let pid = || journey.inside("systemctl show --property MainPID --value factory-tunnel@production");
+    let running = pid();
+    assert_eq!(connect("root", &first).0, "the tunnel of production runs with this token");
+    assert_eq!(pid(), running);
+    let (said, code) = connect("root", &refused);
+    assert!(code == "75" && said.contains("and has its former one again: "), "{said}");
+    assert_eq!(state(), runs);
+    assert_eq!(connect("factory-ci", &second).1, "0");
+    assert_eq!(state(), runs.replace(&first, &second));
+    assert!(!said.contains(&refused) && journey.inside("ls /etc/factory/*.new || true").is_empty());
 }
 
 /// A script that is the agent's by now says much, starts what should outlive it, and ends with a code of its choice.

@@ -1,4 +1,5 @@
-//! A Cloudflare token is checked before it is stored: `scripts/cloudflare-token`, against a server that answers as Cloudflare does.
+//! A Cloudflare token is checked before it is stored: `scripts/cloudflare-token`. A tunnel gets its own: `scripts/tunnel`. Both against a server
+//! that answers as Cloudflare does.
 
 use std::io::Write as _;
 use std::process::{Output, Stdio};
@@ -20,6 +21,13 @@ fn answer(token: &str, method: &str, path: &str) -> (u16, Value) {
         if may { (200, json!({ "success": true, "result": result })) } else { (403, json!({ "success": false })) }
     };
     let rest = path.replace(ACCOUNT, "A");
+    if let Some(query) = rest.strip_prefix("/accounts/A/cfd_tunnel?is_deleted=false&name=") {
+        // Like Cloudflare's, which finds a part of a name too.
+        let all = [("1-a", "acme-staging-2"), ("2-b", "acme-staging"), ("3-c", "acme-staging")];
+        let known = if token.contains("twice") { &all[..] } else { &all[..2] };
+        let known = known.iter().filter(|(_, name)| name.starts_with(query));
+        return said(may("account", true), known.map(|(id, name)| json!({ "id": id, "name": name })).collect());
+    }
     let rest = rest.split('?').next().unwrap();
     let zone = rest.strip_prefix("/zones/").and_then(|rest| rest.split_once('/')).map(|(_, rest)| rest);
     match (method, rest, zone) {
@@ -42,6 +50,9 @@ fn answer(token: &str, method: &str, path: &str) -> (u16, Value) {
         ("GET", _, Some("settings" | "dns_records")) => said(may("dns", true), json!([])),
         ("GET", _, Some("rulesets")) => said(true, json!([])),
         ("GET", "/accounts/A/cfd_tunnel" | "/accounts/A/access/apps", _) => said(may("account", true), json!([])),
+        ("GET", "/accounts/A/cfd_tunnel/2-b/token", _) if token.contains("busy") => (503, Value::Null),
+        ("GET", "/accounts/A/cfd_tunnel/2-b/token", _) if token.contains("odd") => said(true, json!(null)),
+        ("GET", "/accounts/A/cfd_tunnel/2-b/token", _) => said(token.starts_with("apply"), json!("eyJh+/=")),
         ("GET", "/accounts/A/tokens", _) => said(may("tokens", false), json!([])),
         ("GET", "/accounts/A/members" | "/accounts/A/billing/profile", _) => said(false, Value::Null),
         ("GET", rest, None) if rest.starts_with("/zones/") => said(may("zone", true), json!({})),
@@ -106,4 +117,49 @@ fn a_token_that_reaches_too_little_or_too_much_is_not_stored() {
         assert!(found == faults.len() || token == "bad", "{token}: {said}");
     }
     assert_eq!(check("plan", "").status.code(), Some(64));
+}
+
+#[test]
+fn a_tunnel_gets_its_token_from_cloudflare() {
+    if !support::available(&["curl", "git", "jq"]) {
+        return;
+    }
+    let repo = ControlRepo::new("everything");
+    let address = serve();
+    let programs = tempfile::tempdir().unwrap();
+    let program = programs.path().join("factory-tunnel");
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    support::make_program(&program, "#!/bin/sh\necho \"$*: $(cat)\"\n");
+    let connect = |environment: &str, token: &str| {
+        let mut command = repo.command("scripts/tunnel");
+        command.arg(environment).env("PATH", &path);
+        command.env("CLOUDFLARE_BASE_URL", &address).env("CLOUDFLARE_APPLY_TOKEN", token);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), text(&output))
+    };
+    let (code, said) = connect("staging", "apply");
+    assert!(code == 0 && said.contains("connect staging: eyJh+/=\n"), "{said}");
+    for (environment, token, code, words) in [
+        ("", "apply", 64, "which environment? one of: production staging"),
+        ("control-plane", "apply", 64, "which environment?"),
+        ("../staging", "apply", 64, "which environment?"),
+        ("staging", "", 78, "CLOUDFLARE_APPLY_TOKEN is not set"),
+        ("production", "apply", 65, "Cloudflare has no tunnel acme-production, or more than one"),
+        ("staging", "apply-twice", 65, "no tunnel acme-staging, or more than one: apply:staging"),
+        (
+            "staging",
+            "apply-account",
+            65,
+            "answers 403 to /accounts/ACCOUNT/cfd_tunnel: does CLOUDFLARE_APPLY_TOKEN have",
+        ),
+        ("staging", "plan", 65, "answers 403 to /accounts/ACCOUNT/cfd_tunnel/2-b/token"),
+        ("staging", "apply-odd", 65, "shows no token for acme-staging"),
+        ("staging", "apply-busy", 69, "Cloudflare answers 503; run the job again later"),
+    ] {
+        let (ended, said) = connect(environment, token);
+        assert!(ended == code && said.contains(words), "{environment} {token}: {ended}: {said}");
+    }
+    std::fs::remove_file(program).unwrap();
+    let (code, said) = connect("staging", "apply");
+    assert!(code == 69 && said.contains("factory-tunnel is missing on this host"), "{said}");
 }

@@ -76,6 +76,8 @@ fn conditions() -> Vec<Condition> {
         ("scripts/cloudflare-token", edge),
         ("scripts/host/factory-backup", backup),
         ("scripts/host/factory-tunnel@.service", edge),
+        ("scripts/host/factory-tunnel", both),
+        ("scripts/tunnel", both),
         ("scripts/host/", host),
         ("infra/control-plane/encryption.tofu", |c| c.has("tofu")),
         ("infra/modules/edge/", edge),

@@ -114,11 +114,12 @@ fn an_event_starts_the_jobs_it_should() {
     };
     let checks = vec!["validate".to_owned(), "test".to_owned()];
     let locks = vec!["provider-locks".to_owned()];
+    let mut changes = each(&["plan:ROOT", "apply:ROOT!", "connect:ROOT"]);
+    changes.retain(|job| job != "connect:control-plane");
     assert_eq!(repo.jobs(MERGE_REQUEST), checks);
     assert_eq!(
         repo.jobs(BY_HAND),
-        [checks.clone(), locks.clone(), each(&["plan:ROOT", "apply:ROOT!"]), vec!["gate".into(), "evidence".into()]]
-            .concat()
+        [checks.clone(), locks.clone(), changes, vec!["gate".into(), "evidence".into()]].concat()
     );
     assert_eq!(
         repo.jobs(NIGHTLY),
@@ -174,6 +175,9 @@ fn the_trusted_runner_serves_protected_refs_only() {
                 let body = &pipeline[job.trim_end_matches('!')];
                 assert_eq!(body["resource_group"], root.trim_end_matches('!'), "{name}: {job}");
                 assert_eq!(body["needs"][0]["job"], format!("plan:{}", root.trim_end_matches('!')), "{name}: {job}");
+            }
+            if let Some(root) = job.strip_prefix("connect:") {
+                assert_eq!(pipeline[job]["needs"][0]["job"], format!("apply:{root}"), "{name}: {job}");
             }
         }
     }

@@ -1,20 +1,67 @@
-//! Cloudflare's tunnel: its program, and a unit that its owner starts with the token of an environment.
+//! Cloudflare's tunnel: its program, a unit for each environment, and what starts that with the environment's token.
 
 use super::Wishes;
 use crate::dialog::Dialog;
 use crate::error::Result;
 use crate::host::program::Questions;
-use crate::host::resources::{Download, File, Resource, TUNNEL, Then};
+use crate::host::resources::{Download, File, Resource, TUNNEL, Then, Unit};
 use crate::host::target::HostTarget;
 
 /// The same file that the control repo has as `scripts/host/factory-tunnel@.service`.
 const UNIT: &str = include_str!("../../../templates/scripts/host/factory-tunnel@.service");
+
+/// Likewise `scripts/host/factory-tunnel`.
+const CONNECT: &str = include_str!("../../../templates/scripts/host/factory-tunnel");
+
+/// Where a job of trusted CI asks `factory-tunnel`: only that runner's user opens the socket. What asks may go away, and the tunnel starts.
+const SOCKET: &str = "\
+# Written by factoryup.
+[Unit]
+Description=Where CI's jobs connect a tunnel
+
+[Socket]
+ListenStream=/run/factory-tunnel
+SocketUser=factory-ci
+SocketMode=0600
+Accept=yes
+MaxConnections=4
+TriggerLimitIntervalSec=0
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+";
+
+/// The name of the socket's unit, and of the next one.
+const DOOR: &str = "factory-tunnel-token";
+
+/// The service of a connection.
+const SERVICE: &str = "\
+# Written by factoryup.
+[Unit]
+Description=A tunnel gets its token
+CollectMode=inactive-or-failed
+
+[Service]
+ExecStart=/usr/local/sbin/factory-tunnel answer
+StandardInput=socket
+StandardError=journal
+MemoryMax=128M
+MemorySwapMax=0
+TasksMax=64
+";
 
 /// The program comes first, so that it goes last: after what runs it was stopped.
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
     if wishes.factory.cloudflare.enabled {
         resources.push(Box::new(Download { name: "cloudflared", lock: wishes.lock.to_owned() }));
         resources.push(Box::new(File::system(TUNNEL, UNIT).then(Then::DaemonReload)));
+        resources.push(Box::new(File::system("/usr/local/sbin/factory-tunnel", CONNECT).mode("755")));
+        for (kind, text) in [("@.service", SERVICE), (".socket", SOCKET)] {
+            let path = format!("/etc/systemd/system/{DOOR}{kind}");
+            resources.push(Box::new(File::system(&path, text).then(Then::DaemonReload)));
+        }
+        resources.push(Box::new(Unit { name: format!("{DOOR}.socket") }));
     }
 }
 
