@@ -4,6 +4,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use factoryup::host::HostTarget;
 use factoryup::plan::Outcome;
 
@@ -11,10 +13,12 @@ use crate::control_repo::{passed, text};
 use crate::support::{PATIENCE, make_program};
 use crate::world::World;
 
+const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
 /// Ready once it has a token, as `cloudflared` is; what systemd shows of it is that token, which here is none.
 const TUNNEL: &str = "#!/usr/bin/python3\nimport os, socket, sys, time\n\
      token = open(sys.argv[sys.argv.index('--token-file') + 1]).read().strip()\n\
-     assert token.startswith('the-tunnels-') and os.getuid() != 0\n\
+     assert token.startswith('eyJ') and os.getuid() != 0\n\
      ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
      ready.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))\n\
      ready.send(b'READY=1\\nSTATUS=' + token.encode())\ntime.sleep(100000)\n";
@@ -34,7 +38,10 @@ pub(crate) fn the_tunnel_is_connected(world: &World) {
     let connect = |token: &str| {
         world.done(&world.block("connect-tunnel", "connect").with(|typed| format!("printf '{token}\\n' | {typed}")))
     };
-    let tokens = ["first", "second"].map(|which| format!("the-tunnels-{which}-token-{}", "0".repeat(24)));
+    let tokens = ["first", "second"].map(|which| {
+        let json = format!(r#"{{"a":"{ACCOUNT}","t":"tunnel","s":"{which}"}}"#);
+        STANDARD.encode(json)
+    });
     assert_eq!(connect(&tokens[0]), "the tunnel of production runs\n");
     assert_eq!(connect(&tokens[0]), "the tunnel of production runs with this token\n");
     let shown = || world.journey.inside("systemctl show --property StatusText --value factory-tunnel@production");
@@ -44,7 +51,7 @@ pub(crate) fn the_tunnel_is_connected(world: &World) {
     let log = passed(&world.host(&world.command("connect-tunnel", "sudo journalctl --unit factory-tunnel@")));
     assert!(log.contains("Started"), "{log}");
     // Another token, as rotate-secrets has it.
-    world.command("rotate-secrets", "connect:production");
+    world.command("rotate-secrets", "connect:ENVIRONMENT");
     connect(&tokens[1]);
     assert_eq!(shown(), tokens[1]);
     // And another program.
@@ -92,7 +99,7 @@ pub(crate) fn inbound_ssh_closes(world: &World) {
         world.journey.inside(&world.command("close-inbound-ssh", step));
     }
     assert!(world.journey.lets_in("operator"), "the console did not open sshd again");
-    passed(&world.host(&world.command("connect-tunnel", "systemctl disable --now")));
+    passed(&world.host(&world.command("connect-tunnel", "systemctl mask --now")));
     let state = world.host("systemctl is-active factory-tunnel@production");
     assert_eq!(String::from_utf8_lossy(&state.stdout).trim(), "inactive", "{}", text(&state));
 }
@@ -102,6 +109,7 @@ fn the_host_has_the_program_and_the_unit(world: &World) {
     let journey = &world.journey;
     let mut factory = journey.factory.clone();
     factory.cloudflare.enabled = true;
+    factory.cloudflare.account_id = ACCOUNT.into();
     let target = |lock: String| HostTarget::new(&factory, journey.reach(), None).unwrap().with_lock(lock);
     world.put("/usr/local/bin/cloudflared", "755", TUNNEL);
     let sum = journey.inside("sha256sum /usr/local/bin/cloudflared | cut -d ' ' -f 1");

@@ -127,7 +127,8 @@ pub(crate) const LEDGER: &[(&str, &[(&str, How)])] = &[
         ("change its lines in `toolchain.lock`", PERSON),
         ("sudo systemctl restart factory-tunnel@", Host),
         ("systemctl is-active", Host),
-        ("sudo systemctl disable --now", Host),
+        ("sudo systemctl mask --now", Host),
+        ("sudo systemctl disable --now", SYSTEM),
     ]),
     ("decommission", &[
         ("scripts/backup make FOLDER", States),

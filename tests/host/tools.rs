@@ -3,15 +3,19 @@
 use std::fs;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use factoryup::Kind;
 use factoryup::host::HostTarget;
 use factoryup::plan::Outcome;
 
 use crate::journey::Journey;
 
+const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
 /// What runs as a service of `Type=notify`.
-const READY: &str = "import os, socket, sys, time\n\
-     assert not open(sys.argv[-1]).read().startswith('refused')\n\
+const READY: &str = "import base64, os, socket, sys, time\n\
+     assert b'refused' not in base64.b64decode(open(sys.argv[-1]).read())\n\
      ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
      ready.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))\n\
      ready.send(b'READY=1')\ntime.sleep(100000)\n";
@@ -80,6 +84,7 @@ pub fn are_installed_deferred_or_refused(journey: &Journey) {
 pub fn of_all_users_is_the_one_that_the_lock_names(journey: &Journey) {
     let mut factory = journey.factory.clone();
     factory.cloudflare.enabled = true;
+    factory.cloudflare.account_id = ACCOUNT.into();
     let run = |lock: String| journey.run(HostTarget::new(&factory, journey.reach(), None).unwrap().with_lock(lock));
     let made = |lock: String, changes: usize| {
         let outcome = run(lock);
@@ -132,53 +137,83 @@ pub fn of_all_users_is_the_one_that_the_lock_names(journey: &Journey) {
     journey.inside("rm /etc/factory/tunnel-production-token");
 }
 
-/// By root or by a job of trusted CI, and by nobody else. A token with which the tunnel does not start changes nothing.
+/// By root or by a job of trusted CI alone. A token with which the tunnel does not start does not replace one that it runs with.
 fn a_tunnel_gets_its_token(journey: &Journey) {
-    let connect = |user: &str, token: &str| {
-        let typed = "/usr/local/sbin/factory-tunnel connect production 2>&1; echo \"exit $?\"";
+    let connect = |user: &str, environment: &str, token: &str| {
         let said = journey.inside(&format!(
-            "printf '%s\\n' {token} | setpriv --reuid={user} --regid={user} --init-groups sh -c '{typed}'"
+            "printf '%s\\n' {token} | setpriv --reuid={user} --regid={user} --init-groups /usr/local/sbin/factory-tunnel connect {environment} 2>&1
+             echo \"exit $?\""
         ));
         let (said, code) = said.rsplit_once("exit ").unwrap();
-        (said.trim().to_owned(), code.to_owned())
+        (code.parse::<u8>().unwrap(), said.trim().to_owned())
     };
-    let [first, second] = ["first", "second"].map(|word| format!("{word}{}", "0".repeat(40)));
+    let token = |account: &str, tunnel: &str, secret: &str| {
+        STANDARD.encode(format!(r#"{{"a":"{account}","t":"{tunnel}","s":"{secret}"}}"#))
+    };
+    let [first, second, refused] = ["first", "second", "refused"].map(|secret| token(ACCOUNT, "one", secret));
     let state = || {
         journey.inside(
             "stat -c '%a %U' /etc/factory/tunnel-*-token; cat /etc/factory/tunnel-*-token
              systemctl is-enabled factory-tunnel@production; systemctl is-active factory-tunnel@production; true",
         )
     };
+    let runs = |token: &str| format!("600 root\n{token}\nenabled\nactive");
     let nothing = state();
     assert!(nothing.ends_with("disabled\ninactive"), "{nothing}");
     for user in ["agent", "factory-build", "deploy"] {
-        let (said, code) = connect(user, &first);
+        let (code, said) = connect(user, "production", &first);
         assert!(
-            code == "69" && said.contains("/run/factory-tunnel does not answer: Permission denied"),
+            code == 77 && said.contains("/run/factory-tunnel does not answer: Permission denied"),
             "{user}: {said}"
         );
     }
-    for word in ["word", "'$(touch /tmp/x)'"] {
-        assert_eq!(connect("factory-ci", word), ("factory-tunnel: that is no token of a tunnel".into(), "64".into()));
+    for (environment, token, words) in [
+        ("production", "'$(touch /tmp/x)'", "that is no token of a tunnel"),
+        ("production", "''", "that is no token of a tunnel"),
+        ("production", &token("another", "one", "x"), "that is a token of another account"),
+        ("live", &first, "which environment? one of: staging production"),
+        ("../x", &first, "which environment?"),
+        ("''", &first, "which environment?"),
+    ] {
+        let (code, said) = connect("factory-ci", environment, token);
+        assert!(code == 64 && said.contains(words), "{environment} {token}: {said}");
     }
-    let refused = format!("refused{}", "0".repeat(40));
-    let (said, code) = connect("factory-ci", &refused);
-    assert!(code == "75" && said.contains("the tunnel of production does not start: "), "{said}");
     assert_eq!(state(), nothing);
-    assert_eq!(connect("factory-ci", &first), ("the tunnel of production runs".into(), "0".into()));
-    let runs = format!("600 root\n{first}\nenabled\nactive");
-    assert_eq!(state(), runs);
+
+    // One that does not start tries again, also with the token that follows.
+    let (code, said) = connect("factory-ci", "production", &refused);
+    assert!(
+        code == 75 && said.contains("does not start; it tries again every 5 s: ") && said.contains("AssertionError"),
+        "{said}"
+    );
+    assert_eq!(connect("factory-ci", "production", &first), (0, "the tunnel of production runs".into()));
+    assert_eq!(state(), runs(&first));
     // What runs is not cut: a login can come through it.
     let pid = || journey.inside("systemctl show --property MainPID --value factory-tunnel@production");
     let running = pid();
-    assert_eq!(connect("root", &first).0, "the tunnel of production runs with this token");
+    assert_eq!(connect("root", "production", &first), (0, "the tunnel of production runs with this token".into()));
     assert_eq!(pid(), running);
-    let (said, code) = connect("root", &refused);
-    assert!(code == "75" && said.contains("and has its former one again: "), "{said}");
-    assert_eq!(state(), runs);
-    assert_eq!(connect("factory-ci", &second).1, "0");
-    assert_eq!(state(), runs.replace(&first, &second));
-    assert!(!said.contains(&refused) && journey.inside("ls /etc/factory/*.new || true").is_empty());
+    // What was written and never read is no token that it runs with.
+    journey.inside(&format!("echo {second} >/etc/factory/tunnel-production-token"));
+    assert_eq!(connect("root", "production", &second), (0, "the tunnel of production runs".into()));
+    assert_ne!(pid(), running);
+    for _ in 0..4 {
+        let (code, said) = connect("root", "production", &refused);
+        assert!(code == 75 && said.contains("and runs with its former one: "), "{said}");
+        assert_eq!(state(), runs(&second));
+    }
+    assert!(
+        connect("root", "staging", &second)
+            .1
+            .ends_with("that is the token of another environment: tunnel-production-token")
+    );
+    journey.inside("systemctl mask --now --quiet factory-tunnel@production");
+    assert!(connect("factory-ci", "production", &first).1.contains("is masked"));
+    journey.inside("systemctl unmask --quiet factory-tunnel@production; systemctl start factory-tunnel@production");
+    assert_eq!(state(), runs(&second));
+    // The lock is root's.
+    journey.inside("setsid setpriv --reuid=agent --clear-groups flock /run/factory-tunnel.lock sleep 600 </dev/null >/dev/null 2>&1 &");
+    assert_eq!(connect("factory-ci", "production", &first).0, 0);
 }
 
 /// A script that is the agent's by now says much, starts what should outlive it, and ends with a code of its choice.

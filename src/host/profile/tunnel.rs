@@ -3,6 +3,7 @@
 use super::Wishes;
 use crate::dialog::Dialog;
 use crate::error::Result;
+use crate::factory::Factory;
 use crate::host::program::Questions;
 use crate::host::resources::{Download, File, Resource, TUNNEL, Then, Unit};
 use crate::host::target::HostTarget;
@@ -13,7 +14,7 @@ const UNIT: &str = include_str!("../../../templates/scripts/host/factory-tunnel@
 /// Likewise `scripts/host/factory-tunnel`.
 const CONNECT: &str = include_str!("../../../templates/scripts/host/factory-tunnel");
 
-/// Where a job of trusted CI asks `factory-tunnel`: only that runner's user opens the socket. What asks may go away, and the tunnel starts.
+/// Where root and a job of trusted CI ask for it: only that runner's user opens the socket.
 const SOCKET: &str = "\
 # Written by factoryup.
 [Unit]
@@ -35,8 +36,11 @@ WantedBy=sockets.target
 /// The name of the socket's unit, and of the next one.
 const DOOR: &str = "factory-tunnel-token";
 
-/// The service of a connection.
-const SERVICE: &str = "\
+/// The service of a connection: what asks may go away, as through the tunnel itself. It starts what the factory has, and nothing else.
+fn service(factory: &Factory) -> String {
+    let (names, account) = (factory.environments.names.join(" "), &factory.cloudflare.account_id);
+    format!(
+        "\
 # Written by factoryup.
 [Unit]
 Description=A tunnel gets its token
@@ -44,12 +48,16 @@ CollectMode=inactive-or-failed
 
 [Service]
 ExecStart=/usr/local/sbin/factory-tunnel answer
+Environment=\"ENVIRONMENTS={names}\" \"CLOUDFLARE_ACCOUNT={account}\"
 StandardInput=socket
 StandardError=journal
+RuntimeMaxSec=20min
 MemoryMax=128M
 MemorySwapMax=0
 TasksMax=64
-";
+"
+    )
+}
 
 /// The program comes first, so that it goes last: after what runs it was stopped.
 pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
@@ -57,7 +65,7 @@ pub(super) fn add(resources: &mut Vec<Box<dyn Resource>>, wishes: &Wishes<'_>) {
         resources.push(Box::new(Download { name: "cloudflared", lock: wishes.lock.to_owned() }));
         resources.push(Box::new(File::system(TUNNEL, UNIT).then(Then::DaemonReload)));
         resources.push(Box::new(File::system("/usr/local/sbin/factory-tunnel", CONNECT).mode("755")));
-        for (kind, text) in [("@.service", SERVICE), (".socket", SOCKET)] {
+        for (kind, text) in [("@.service", service(wishes.factory)), (".socket", SOCKET.to_owned())] {
             let path = format!("/etc/systemd/system/{DOOR}{kind}");
             resources.push(Box::new(File::system(&path, text).then(Then::DaemonReload)));
         }
