@@ -125,7 +125,7 @@ impl Workspace<'_> {
             let left = (!has_clone).then_some(clone).into_iter().chain(logins);
             let faults = (host.backups(self.watch)?, host.renewal_fault(self.watch)?, host.copies_fault(self.watch)?);
             let left = left.chain(host.tunnels_down(self.watch)?.into_iter().map(|name| Step {
-                what: format!("connect Cloudflare's tunnel of {name}, once apply:{name} has passed"),
+                what: format!("start Cloudflare's tunnel of {name}: the job connect:{name} does, after apply:{name}"),
                 how: "docs/procedures/connect-tunnel.md".into(),
                 is_open: true,
             }));
