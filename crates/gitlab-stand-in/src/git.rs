@@ -147,7 +147,7 @@ impl Git {
 
     /// The commit of a branch, if the branch exists.
     pub(crate) fn branch(&self, repository: &Path, branch: &str) -> Option<String> {
-        // A ref is a file of its own here, since nothing packs them. A name that could lead elsewhere is git's to judge.
+        // Each ref is a file here, since nothing packs them. A name that could lead elsewhere is git's to judge.
         let is_plain = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')

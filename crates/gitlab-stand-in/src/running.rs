@@ -52,7 +52,7 @@ impl Job {
                 || has("exit_codes", &|one| one.as_i64().is_some_and(|one| Some(one) == code)))
     }
 
-    /// The run after one that failed: a job of its own.
+    /// The run after one that failed: a new job.
     pub(crate) fn retry(&mut self, id: u64) {
         self.id = id;
         "pending".clone_into(&mut self.status);
